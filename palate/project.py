@@ -1,0 +1,138 @@
+"""A project is one Hub dataset repo: its settings, the names around it, its rows at a revision."""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from palate import hub
+from palate.errors import BadInput, UsageError
+from palate.schema import from_json
+
+SETTINGS_FILE = "palate.toml"
+_REPO_ID = re.compile(r"[\w.\-]+/[\w.\-]+")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `palate.toml` says. Fractions are of the prompts, not of the pairs."""
+
+    question: str = "Which answer is better?"
+    base_model: str = "Qwen/Qwen2.5-0.5B-Instruct"
+    license: str = "other"
+    round: int = 1
+    seed: int = 0
+    test: float = 0.1
+    eval: float = 0.1
+
+    @classmethod
+    def parse(cls, text: str, source: object = SETTINGS_FILE) -> "Settings":
+        """Return the settings of a TOML text, or raise BadInput naming the field."""
+        try:
+            values = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise BadInput(source, f"not valid TOML: {error}") from None
+        known = {f.name: f.type for f in fields(cls)}
+        for name, value in values.items():
+            if name not in known:
+                expected = ", ".join(known)
+                raise BadInput(source, f"unknown setting; expected one of {expected}", field=name)
+            want = known[name]
+            if isinstance(value, bool) or not (
+                isinstance(value, want) or (want is float and isinstance(value, int))
+            ):
+                raise BadInput(
+                    source, f"expected {want.__name__}, found {value!r}", field=name
+                )
+        settings = cls(**values)
+        if not (0 < settings.test and 0 < settings.eval and settings.test + settings.eval < 1):
+            raise BadInput(source, "`test` and `eval` are fractions that leave room for `train`")
+        return settings
+
+    def dump(self) -> str:
+        """Return TOML that `parse` reads back to the same settings."""
+        lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}"
+                 for name, value in asdict(self).items()]
+        return "# Settings of this palate project.\n" + "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True)
+class Project:
+    """The project `id` as it stands at commit `revision`. Rows are read on demand and checked."""
+
+    id: str
+    revision: str
+    settings: Settings
+    files: tuple[str, ...] = field(repr=False)
+
+    @classmethod
+    def load(cls, id: str, revision: str = "main") -> "Project":
+        """Read the project from the Hub at `revision` (branch, tag or commit)."""
+        check_id(id)
+        sha, files = hub.describe(id, "dataset", revision)
+        if SETTINGS_FILE not in files:
+            raise UsageError(
+                f"The dataset repo {id} holds no {SETTINGS_FILE}, so it is not a palate project."
+                f" Make one with: palate init {id} --prompts FILE"
+            )
+        text = hub.fetch(id, "dataset", sha, [SETTINGS_FILE])[0].read_text("utf-8")
+        return cls(id, sha, Settings.parse(text, f"{id}/{SETTINGS_FILE}"), tuple(files))
+
+    @property
+    def model_repo(self) -> str:
+        return f"{self.id}-dpo"
+
+    @property
+    def label_space(self) -> str:
+        return f"{self.id}-label"
+
+    @property
+    def evaluate_space(self) -> str:
+        return f"{self.id}-evaluate"
+
+    def paths(self, config: str) -> list[str]:
+        """Return the repo paths of a config's files, sorted."""
+        return sorted(p for p in self.files if p.startswith(f"{config}/") and p.endswith(".jsonl"))
+
+    def rows(self, config: str) -> list[Any]:
+        """Return the checked rows of a config, in file order (see `schema.ROWS` for types)."""
+        return _rows(self, config)
+
+
+@cache  # a revision never changes; Spaces and jobs read the same rows several times
+def _rows(project: Project, config: str) -> list[Any]:
+    paths = project.paths(config)
+    local = hub.fetch(project.id, "dataset", project.revision, paths) if paths else []
+    return [
+        row
+        for path, file in zip(paths, local, strict=True)
+        for row in read_jsonl(config, file, f"{project.id}/{path}")
+    ]
+
+
+def read_jsonl(config: str, file: Path, source: object) -> Iterable[Any]:
+    """Yield the checked rows of one JSONL file."""
+    with file.open(encoding="utf-8", newline="\n") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise BadInput(source, f"not JSON: {error}", row=number) from None
+            yield from_json(config, row, source, number)
+
+
+def check_id(id: str) -> None:
+    """Raise UsageError unless `id` looks like `me/titles`."""
+    if not _REPO_ID.fullmatch(id):
+        raise UsageError(f"A project is named like me/titles (owner/name), not {id!r}.")
+
+
+def unique(rows: Iterable[Any]) -> list[Any]:
+    """Return rows without those whose id came before: two jobs may have written the same."""
+    return list({row.id: row for row in reversed(list(rows))}.values())[::-1]
+
+
