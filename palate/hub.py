@@ -8,7 +8,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -125,10 +125,8 @@ def tag(repo: str, kind: RepoType, name: str, revision: str) -> None:
     from huggingface_hub.errors import RevisionNotFoundError
 
     with readable_errors(repo):
-        try:
+        with suppress(RevisionNotFoundError):
             retry(lambda: api().delete_tag(repo, tag=name, repo_type=kind))
-        except RevisionNotFoundError:
-            pass
         retry(lambda: api().create_tag(repo, tag=name, revision=revision, repo_type=kind))
 
 
@@ -215,8 +213,7 @@ def _http_error(repo: str, where: str, error) -> PalateError:
         return Unreachable(f"{where} does not accept the token. Sign in with: hf auth login")
     if status == 403:
         return Unreachable(
-            f"The token may not write to {repo} ({text}). Use one with write access:"
-            " hf auth login"
+            f"The token may not write to {repo} ({text}). Use one with write access: hf auth login"
         )
     if status == 507:
         return PalateError(f"The Hub's disk is full, nothing was written to {repo}: {text}")

@@ -45,18 +45,18 @@ class Settings:
             if isinstance(value, bool) or not (
                 isinstance(value, want) or (want is float and isinstance(value, int))
             ):
-                raise BadInput(
-                    source, f"expected {want.__name__}, found {value!r}", field=name
-                )
+                raise BadInput(source, f"expected {want.__name__}, found {value!r}", field=name)
         settings = cls(**values)
-        if not (0 < settings.test and 0 < settings.eval and settings.test + settings.eval < 1):
+        if not (settings.test > 0 and settings.eval > 0 and settings.test + settings.eval < 1):
             raise BadInput(source, "`test` and `eval` are fractions that leave room for `train`")
         return settings
 
     def dump(self) -> str:
         """Return TOML that `parse` reads back to the same settings."""
-        lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}"
-                 for name, value in asdict(self).items()]
+        lines = [
+            f"{name} = {json.dumps(value, ensure_ascii=False)}"
+            for name, value in asdict(self).items()
+        ]
         return "# Settings of this palate project.\n" + "\n".join(lines) + "\n"
 
 
@@ -134,5 +134,3 @@ def check_id(id: str) -> None:
 def unique(rows: Iterable[Any]) -> list[Any]:
     """Return rows without those whose id came before: two jobs may have written the same."""
     return list({row.id: row for row in reversed(list(rows))}.values())[::-1]
-
-

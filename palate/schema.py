@@ -143,7 +143,7 @@ class Preference:
     round: int
 
 
-ROWS: dict[str, type] = {
+ROWS: dict[str, Any] = {
     "prompts": Prompt,
     "candidates": Candidate,
     "labels": Event,
@@ -239,7 +239,5 @@ def pairs_of(candidates: Iterable[Candidate]) -> list[Pair]:
     for c in candidates:
         by_prompt.setdefault(c.prompt_id, {}).setdefault(c.text, c)
     return [
-        Pair.of(x, y)
-        for group in by_prompt.values()
-        for x, y in combinations(group.values(), 2)
+        Pair.of(x, y) for group in by_prompt.values() for x, y in combinations(group.values(), 2)
     ]
