@@ -106,7 +106,7 @@ def commit(
 
     def send() -> str:
         # built anew for each try: an operation remembers what it has uploaded
-        operations = [CommitOperationAdd(p, content(v)) for p, v in sorted(files.items())]
+        operations: list = [CommitOperationAdd(p, content(v)) for p, v in sorted(files.items())]
         operations += [CommitOperationDelete(p) for p in sorted(delete)]
         return (
             api()

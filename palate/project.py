@@ -36,7 +36,7 @@ class Settings:
             values = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise BadInput(source, f"not valid TOML: {error}") from None
-        known = {f.name: f.type for f in fields(cls)}
+        known = {f.name: type(f.default) for f in fields(cls)}
         for name, value in values.items():
             if name not in known:
                 expected = ", ".join(known)

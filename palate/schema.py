@@ -7,7 +7,7 @@ Every config of the dataset repo holds one of these row types; `FEATURES` gives 
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import combinations
 from typing import Any, Literal, get_args
 
@@ -124,7 +124,7 @@ class Event:
 
     def swap(self) -> "Event":
         """Return the same judgement as if the sides had been exchanged."""
-        return Event(**{**asdict(self), "left": self.right, "right": self.left})
+        return replace(self, left=self.right, right=self.left)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,70 @@
+"""One local Hub for the test run; every test works in repos of its own.
+
+The Hub's address is set before any client is imported: huggingface_hub reads it once.
+"""
+
+import os
+import socket
+import tempfile
+import uuid
+from pathlib import Path
+
+import pytest
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+PORT = free_port()
+HOME = tempfile.TemporaryDirectory(prefix="palate-tests-", ignore_cleanup_errors=True)
+ROOT = Path(HOME.name)
+os.environ |= {
+    "HF_ENDPOINT": f"http://127.0.0.1:{PORT}",
+    "HF_HOME": str(ROOT / "hf"),
+    "HF_HUB_DISABLE_XET": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "PALATE_PUBLISH_SECONDS": "0.5",
+    "OMP_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+os.environ.pop("HF_TOKEN", None)
+
+
+@pytest.fixture(scope="session")
+def hub():
+    """The local Hub that HF_ENDPOINT names, with the token of user `me` in HF_TOKEN."""
+    from palate.localhub import LocalHub
+
+    with LocalHub(ROOT / "hub", port=PORT) as server:
+        os.environ["HF_TOKEN"] = server.token
+        yield server
+        os.environ.pop("HF_TOKEN", None)
+
+
+@pytest.fixture
+def repo_id(hub) -> str:
+    """A name that no other test uses."""
+    return f"me/t{uuid.uuid4().hex[:10]}"
+
+
+@pytest.fixture(scope="session")
+def argilla():
+    """The embedded Argilla: `.url` and `.api_key`."""
+    from palate.argilla.server import EmbeddedArgilla
+
+    with EmbeddedArgilla(ROOT / "argilla") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def titles() -> Path:
+    """The 1,140 labelled title pairs, where they lie beside the checkout."""
+    name = "data/youtube-titles/idea-title_pairs-preferences.csv"
+    file = Path(__file__).parents[2] / "shared" / name
+    if not file.exists():
+        pytest.skip(f"shared/{name} does not lie beside this checkout")
+    return file
