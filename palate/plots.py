@@ -1,0 +1,193 @@
+"""The cards' pictures, as SVG text: the same bytes for the same numbers. Pure: no I/O.
+
+They lie on light and dark pages alike, so the background is transparent and every colour has a
+contrast of at least 3:1 (text 4.3:1) against both.
+"""
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from palate.stats import Verdict
+
+INK = "#737b87"
+FAINT = "#8b93a060"  # grid lines and bars behind the data
+BLUE, ORANGE = "#3a83e0", "#d1700f"  # told apart in every common colour blindness
+CURVES = {
+    # file: (title, train key, test key, what an untrained model has)
+    "loss": ("DPO loss", "loss", "test_loss", 0.6931),
+    "margin": ("Reward margin", "reward_margin", "test_reward_margin", 0.0),
+    "accuracy": ("Reward accuracy, %", "reward_accuracy", "test_reward_accuracy", 50.0),
+}
+_STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "palate",
+    "text.color": INK,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+_FONTS = "system-ui, -apple-system, &quot;Segoe UI&quot;, &quot;DejaVu Sans&quot;, sans-serif"
+
+
+def training_curves(history: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the SVGs of those curves of `run.json`'s history that have a point.
+
+    Keys are `loss`, `margin` and `accuracy`. Null values are gaps; accuracies are fractions.
+    """
+    pictures = {}
+    for name, (title, train, test, untrained) in CURVES.items():
+        scale = 100 if name == "accuracy" else 1
+        lines = {
+            label: [(h["step"], scale * h[key]) for h in history if h.get(key) is not None]
+            for label, key in (("train", train), ("test", test))
+        }
+        if any(lines.values()):
+            pictures[name] = _curve(title, lines, untrained)
+    return pictures
+
+
+def _curve(title: str, lines: dict[str, list[tuple[float, float]]], untrained: float) -> str:
+    figure, axes = _canvas(3.6, 2.6)
+    axes.set_position((0.17, 0.18, 0.71, 0.7))
+    axes.axhline(untrained, color=INK, linewidth=1, linestyle=(0, (2, 2)))
+    ends = []
+    for label, points in lines.items():
+        if points:
+            steps, values = zip(*points, strict=True)
+            colour = BLUE if label == "train" else ORANGE
+            # test points are few: markers show where the model was really evaluated
+            marker = "o" if label == "test" or len(points) == 1 else None
+            axes.plot(steps, values, color=colour, linewidth=1.8, marker=marker, markersize=4)
+            ends.append((steps[-1], values[-1], label, colour))
+    axes.set_title(title, loc="left", x=-0.2, fontweight="bold", fontsize=11)
+    axes.set_xlabel("optimizer step (dotted: untrained)")
+    steps = {step for points in lines.values() for step, _ in points}
+    if len(steps) == 1:
+        axes.set_xticks(list(steps))
+    axes.margins(x=0.03, y=0.12)
+    axes.grid(axis="y", color=FAINT, linewidth=0.6)
+    axes.set_axisbelow(True)
+    _label_ends(axes, ends)
+    described = ", ".join(f"{label} {value:.3g} at step {step}" for step, value, label, _ in ends)
+    return _svg(figure, f"{title} over the training: {described}")
+
+
+def _label_ends(axes: Any, ends: list[tuple[float, float, str, str]]) -> None:
+    """Write each line's name beside its last point, apart from the other's."""
+    low, high = axes.get_ylim()
+    gap = 0.09 * (high - low)
+    heights = [value for _, value, _, _ in ends]
+    if len(ends) == 2 and abs(heights[0] - heights[1]) < gap:
+        middle, sign = sum(heights) / 2, 1 if heights[0] >= heights[1] else -1
+        heights = [middle + sign * gap / 2, middle - sign * gap / 2]
+    for (_, _, label, colour), height in zip(ends, heights, strict=True):
+        axes.text(
+            1.02,
+            height,
+            label,
+            transform=axes.get_yaxis_transform(),
+            color=colour,
+            va="center",
+            fontweight="bold",
+        )
+
+
+def win_rate(verdict: Verdict) -> str:
+    """Return the SVG of a verdict: the rate as a number, its interval on 0–100 %."""
+    counts = f"{verdict.wins} won · {verdict.losses} lost · {verdict.ties} tied"
+    return _share(
+        verdict.win_rate,
+        verdict.interval,
+        f"preferred over the base model, blind\n{_count(verdict.votes, 'vote')}: {counts}",
+        ("base preferred", "tuned preferred"),
+    )
+
+
+def sides(left: int, right: int, interval: tuple[float, float]) -> str:
+    """Return the SVG of how often the left of the two sides was chosen. Needs one choice."""
+    return _share(
+        left / (left + right),
+        interval,
+        f"of the choices fell on the left side\n{left} left · {right} right",
+        ("right chosen", "left chosen"),
+    )
+
+
+def _share(rate: float, interval: tuple[float, float], text: str, ends: tuple[str, str]) -> str:
+    low, high = (100 * x for x in interval)
+    colour = INK if low <= 50 <= high else BLUE if low > 50 else ORANGE
+    figure, axes = _canvas(7.2, 1.9)
+    axes.set_position((0.02, 0.25, 0.96, 0.2))
+    axes.plot((0, 100), (0, 0), color=FAINT, linewidth=7, solid_capstyle="round")
+    axes.plot((low, high), (0, 0), color=colour, linewidth=7, solid_capstyle="butt", alpha=0.6)
+    axes.plot((50, 50), (-1, 1), color=INK, linewidth=1.4)
+    axes.plot(100 * rate, 0, marker="o", markersize=12, color=colour)
+    axes.set(xlim=(-2, 102), ylim=(-1, 1), xticks=(0, 25, 50, 75, 100), yticks=())
+    axes.set_xticklabels([f"0 %\n{ends[0]}", "25 %", "50 %", "75 %", f"100 %\n{ends[1]}"])
+    for tick, side in zip(axes.get_xticklabels()[::4], ("left", "right"), strict=True):
+        tick.set_horizontalalignment(side)
+    axes.tick_params(length=0)
+    axes.spines["bottom"].set_visible(False)
+    bounds = f"95 % interval {low:.1f}–{high:.1f} %"
+    figure.text(0.03, 0.62, f"{100 * rate:.1f} %", fontsize=34, fontweight="bold", color=colour)
+    figure.text(0.37, 0.62, f"{text}\n{bounds}", linespacing=1.5, color=INK)
+    return _svg(figure, f"{100 * rate:.1f} % {text}, {bounds}".replace("\n", "; "))
+
+
+def strengths(counts: Mapping[int, int]) -> str:
+    """Return the SVG of how many choices had which strength, 1 (slightly) to 4 (much better)."""
+    names = {1: "slightly", 2: "somewhat", 3: "clearly", 4: "much"}
+    figure, axes = _canvas(4.6, 1.6)
+    axes.set_position((0.27, 0.03, 0.71, 0.94))
+    values = [counts.get(n, 0) for n in names]
+    bars = axes.barh([f"{name} better" for name in names.values()], values, color=BLUE, height=0.62)
+    axes.bar_label(bars, [f"{v:,}" for v in values], padding=4, color=INK)
+    axes.invert_yaxis()
+    axes.margins(x=0.12)
+    axes.set_xticks(())
+    axes.tick_params(length=0)
+    axes.spines["bottom"].set_visible(False)
+    described = ", ".join(f"{name} {counts.get(n, 0)}" for n, name in names.items())
+    return _svg(figure, f"How much better the chosen one was: {described}")
+
+
+def _canvas(width: float, height: float) -> tuple[Any, Any]:
+    """Return a figure of its own, outside of pyplot's global state, and its axes (inches)."""
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(width, height))
+        FigureCanvasSVG(figure)
+        axes = figure.add_subplot()
+        for side in ("top", "right", "left"):
+            axes.spines[side].set_visible(False)
+        axes.tick_params(left=False)
+    return figure, axes
+
+
+def _svg(figure: Any, description: str) -> str:
+    from matplotlib import rc_context
+
+    raw = io.StringIO()
+    with rc_context(_STYLE):
+        figure.savefig(
+            raw,
+            format="svg",
+            transparent=True,
+            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+        )
+    text = raw.getvalue().replace("'DejaVu Sans'", _FONTS)
+    title = f"<title>{escape(description)}</title>"
+    return re.sub(r"(<svg [^>]*)>", rf'\1 role="img">\n {title}', text, count=1)
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'s' * (n != 1)}"
