@@ -49,6 +49,9 @@ class Preferences:
     rows: dict[str, list[Preference]]
     left_out: Counter = field(default_factory=Counter)
 
+    def all(self) -> list[Preference]:
+        return [row for rows in self.rows.values() for row in rows]
+
 
 def preferences(
     prompts: Sequence[Prompt], candidates: Sequence[Candidate], events: Iterable[Event]

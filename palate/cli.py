@@ -1,0 +1,299 @@
+"""The `palate` command: parses, calls, prints. Heavy imports wait until a command needs them."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from palate.launch import run_guarded, run_job
+
+Id = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="OWNER/NAME")]
+Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
+console = Console(highlight=False, soft_wrap=True)
+JOBS = {"candidates": "candidates", "train": "dpo", "completions": "completions"}
+
+
+def init(
+    project: Id,
+    prompts: str,
+    column: str | None = None,
+    template: Path | None = None,
+    question: str | None = None,
+    base_model: str | None = None,
+    public: bool = False,
+) -> None:
+    """Make a project from prompts: a Hub dataset repo with settings and the split by prompt.
+
+    The split into train, test and eval is made now, before the first label: eval prompts are never
+    labelled. Run again with more prompts, it adds those that are new.
+
+    Example: palate init me/titles --prompts ideas.csv --column idea --template prompt.txt
+
+    Args:
+        project: the project, which is a dataset repo.
+        prompts: a text file (a prompt a line), CSV, JSON lines, Parquet, or a Hub dataset.
+        column: the column that holds the prompt; "prompt" or the only one unless named.
+        template: a text file with {column} in it, filled for every row.
+        question: what people are asked about two answers.
+        base_model: the model to tune.
+        public: make the repo public (it is private otherwise).
+    """
+    from palate import importing, tables
+    from palate.project import Settings
+
+    table = tables.read(prompts)
+    rows = importing.prompts_of(table, column, importing.read_template(template, table))
+    given = {"question": question, "base_model": base_model}
+    settings = replace(Settings(), **{k: v for k, v in given.items() if v is not None})
+    made = importing.start_project(project, rows, settings, public=public)
+    _show_status(made)
+
+
+def import_(
+    project: Id,
+    source: Source,
+    prompt: str = "prompt",
+    a: str | None = None,
+    b: str | None = None,
+    choice: str | None = None,
+    template: Path | None = None,
+) -> None:
+    """Take labels that were made elsewhere into a project (which is made if it is not there).
+
+    The choice column says a, 0, left or the first text for the first one; b, 1, right or the second
+    text for the second one; or tie. Without --a, --b and --choice the file holds `chosen` and
+    `rejected`, as text or as chat messages. The same file imported twice adds nothing.
+
+    Example: palate import me/titles pairs.csv --prompt idea --a title_a --b title_b --choice b_won
+
+    Args:
+        project: the project, which is a dataset repo.
+        source: a CSV, JSON lines, JSON or Parquet file, or a Hub dataset.
+        prompt: the column that holds the prompt.
+        a: the column with the first text.
+        b: the column with the second text.
+        choice: the column that says which of the two was preferred.
+        template: a text file with {column} in it, which makes the prompt.
+    """
+    from palate import hub, importing, tables
+    from palate.project import SETTINGS_FILE, Settings
+
+    table = tables.read(source)
+    columns = importing.Columns(prompt, a, b, choice)
+    new = importing.labels_of(table, columns, importing.read_template(template, table))
+    there = hub.exists(project, "dataset")
+    if not there or SETTINGS_FILE not in hub.describe(project, "dataset")[1]:
+        importing.start_project(project, new.prompts, Settings())
+    name = Path(source).name
+    result = importing.add(project, new, f"Import {len(new.events)} labels from {name}")
+    console.print(
+        f"{name}: {len(new.events):,} labels on {len({e.pair_id for e in new.events}):,} pairs of"
+        f" {len(new.candidates):,} texts, {len(new.prompts):,} prompts"
+    )
+    for reason, n in new.notes.items():
+        console.print(f"  {n:,} {reason}")
+    _show_status(result)
+
+
+def export(project: Id) -> None:
+    """Rebuild the preferences, which jobs train on, from the labels; renew the dataset card."""
+    from palate import ledger
+
+    result, made = ledger.export(project)
+    rows = ", ".join(f"{len(v):,} {k}" for k, v in made.rows.items())
+    console.print(f"{project}: {rows} preferences at {result.revision[:7]}")
+    for reason, n in made.left_out.items():
+        console.print(f"  left out: {n:,} {reason}")
+
+
+def status(project: Id) -> None:
+    """Show where the loop stands, and what to run next."""
+    from palate.project import Project
+
+    _show_status(Project.load(project))
+
+
+def label(project: Id, port: int = 7860) -> None:
+    """Serve the labelling page of a project here, until Ctrl-C.
+
+    Labels go to Argilla (the embedded one, or the one that ARGILLA_API_URL names) and from there to
+    the project on the Hub.
+
+    Args:
+        project: the project, which is a dataset repo.
+        port: where to listen on this machine; 0 takes any free port.
+    """
+    _serve("label", project, port)
+
+
+def evaluate(project: Id, port: int = 7861) -> None:
+    """Serve the blind comparison of base and tuned model here, until Ctrl-C.
+
+    Args:
+        project: the project, which is a dataset repo.
+        port: where to listen on this machine; 0 takes any free port.
+    """
+    _serve("evaluate", project, port)
+
+
+def verdict(project: Id, as_json: Annotated[bool, tyro.conf.arg(name="json")] = False) -> None:
+    """Count the blind votes, print the verdict and put it on the model's card.
+
+    Args:
+        project: the project, which is a dataset repo.
+        as_json: print all figures as JSON.
+    """
+    from palate import verdict as votes
+    from palate.project import Project
+
+    loaded = Project.load(project)
+    result = votes.count(loaded)
+    url = votes.publish(loaded, result)
+    if as_json:
+        print(json.dumps(result.to_json(), indent=2, ensure_ascii=False))
+    else:
+        console.print(f"verdict: {result.sentence()}")
+        console.print(f"card: {url}")
+
+
+def card(project: Id) -> None:
+    """Render the cards of dataset and model again and push them."""
+    from palate import cards, hub
+    from palate.project import Project
+
+    console.print(f"dataset card: {cards.push_dataset_card(project)}")
+    repo = Project.load(project).model_repo
+    if hub.exists(repo, "model"):
+        console.print(f"model card: {cards.push_model_card(project)}")
+    else:
+        console.print(f"no model yet: palate train {project}")
+
+
+def demo(once: bool = False, labels: int = 400, root: Path = Path(".palate/demo")) -> None:
+    """Run the whole loop on this machine, with a tiny model and a simulated annotator.
+
+    Starts a local Hub and Argilla, labels, trains, evaluates blind, and shows the links. Run again,
+    it continues where it stood.
+
+    Args:
+        once: stop everything after the verdict instead of serving until Ctrl-C.
+        labels: how many pairs the annotator labels.
+        root: where the demo keeps its Hub, its Argilla and its models.
+    """
+    from palate.demo import run
+
+    run(root, once=once, labels=labels)
+
+
+def hub_serve(root: Path | None = None, host: str = "127.0.0.1", port: int = 8123) -> None:
+    """Serve a Hub on this machine that the usual clients work with, until Ctrl-C.
+
+    Args:
+        root: where repos and users are kept.
+        host: the address to listen on; anything but loopback opens it to the network.
+        port: the port to listen on.
+    """
+    from palate.localhub import serve
+    from palate.serving import data_folder
+
+    serve(root or data_folder("hub"), host=host, port=port)
+
+
+def argilla_serve(root: Path | None = None, host: str = "127.0.0.1", port: int = 6900) -> None:
+    """Serve Argilla on this machine, in an environment of its own, until Ctrl-C.
+
+    Args:
+        root: where its database and the owner's key are kept.
+        host: the address to listen on; anything but loopback opens it to the network.
+        port: the port to listen on.
+    """
+    from palate.argilla.server import serve
+    from palate.serving import data_folder
+
+    serve(root or data_folder("argilla"), host=host, port=port)
+
+
+def candidates() -> None:
+    """Write several completions of each prompt with a model; they make the pairs to label."""
+
+
+def train() -> None:
+    """Train the base model on the preferences with DPO and push it with its card."""
+
+
+def completions() -> None:
+    """Write base and tuned completions of the eval prompts, for the blind comparison."""
+
+
+def _serve(kind, project: str, port: int) -> None:
+    from palate import hub, ledger
+    from palate.project import Project
+    from palate.serving import Space
+
+    Project.load(project)
+    local = "127.0.0.1" in hub.endpoint() or "localhost" in hub.endpoint()
+    seconds = "2" if local else "30"  # the Hub limits commits by the hour
+    space = Space(kind, project, port=port, env={"PALATE_PUBLISH_SECONDS": seconds})
+    try:
+        with space:
+            console.print(f"Open [bold cyan]{space.url}[/] to {kind}. Ctrl-C stops.")
+            assert space.process is not None
+            space.process.wait()
+    except KeyboardInterrupt:
+        console.print("Stopping; what was said is being published.")
+    finally:
+        space.stop()
+    if kind == "label":
+        export(project)
+    else:
+        console.print(f"Count the votes with: [bold cyan]palate verdict {project}[/]")
+    _ = ledger
+
+
+def _show_status(project) -> None:
+    from palate import status as loop
+
+    console.print(loop.picture(project, loop.steps(project)))
+
+
+COMMANDS: dict[str, Callable] = {
+    "init": init,
+    "import": import_,
+    "candidates": candidates,
+    "label": label,
+    "export": export,
+    "train": train,
+    "completions": completions,
+    "evaluate": evaluate,
+    "verdict": verdict,
+    "card": card,
+    "status": status,
+    "demo": demo,
+    "hub serve": hub_serve,
+    "argilla serve": argilla_serve,
+}
+DESCRIPTION = """Teach a language model your taste, and prove it blind.
+
+The loop: init (or import) → candidates → label → train → completions → evaluate → verdict.
+`palate status OWNER/NAME` says where a project stands and what comes next; `palate demo` runs it
+all on this machine. HF_ENDPOINT alone decides which Hub."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line; exits with 2 for usage, 1 for failure, 130 for Ctrl-C."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if args and args[0] in JOBS:
+        if args[0] == "train" and "--help" not in args and len(args) > 1:
+            run_guarded(lambda: export(args[1]), args)
+        sys.exit(run_job(JOBS[args[0]], args[1:]))
+    debug = "--debug" in args
+    args = [a for a in args if a != "--debug"]
+    call = lambda: tyro.extras.subcommand_cli_from_dict(  # noqa: E731
+        COMMANDS, args=args, prog="palate", description=DESCRIPTION
+    )
+    sys.exit(run_guarded(call, debug=debug))
