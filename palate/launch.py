@@ -1,0 +1,102 @@
+"""Where a job runs: here, as a child process. And how commands end: in one line, not a traceback.
+
+`run_main` is the last line of every job, `run_guarded` what the command line puts its calls in.
+"""
+
+import errno
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any, TypeVar
+
+from palate.errors import PalateError, UsageError
+from palate.paths import shipped
+
+A = TypeVar("A")
+# glibc hands tensors' memory back after every step unless told otherwise, and reads this at start
+_MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
+
+
+def run_job(name: str, argv: Sequence[str]) -> int:
+    """Run `jobs/<name>.py` with this Python, its output ours, and return its exit code.
+
+    A Ctrl-C or SIGTERM that reaches us reaches the job once, and we wait for how it ends.
+    """
+    folder = shipped("jobs")
+    script = folder / f"{name}.py"
+    if not script.exists():
+        names = ", ".join(sorted(p.stem for p in folder.glob("*.py")))
+        raise UsageError(f"There is no job {name!r}; expected one of {names}.")
+    child = subprocess.Popen(
+        [sys.executable, str(script), *argv],
+        env=_MALLOC | os.environ,
+        start_new_session=True,  # or the terminal's Ctrl-C would reach it a second time
+    )
+
+    def forward(number: int, _frame: object) -> None:
+        if child.poll() is None:
+            child.send_signal(number)
+
+    before = {n: signal.signal(n, forward) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        code = child.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return code if code >= 0 else 128 - code
+
+
+def run_main(main: Callable[[A], object], kind: type[A], description: str | None = None) -> int:
+    """Parse the command line into `kind`, call `main` with it and return the exit code."""
+    import tyro
+
+    words = [w for w in sys.argv[1:] if w != "--debug"]
+    debug = len(words) < len(sys.argv) - 1
+    return run_guarded(
+        lambda: main(tyro.cli(kind, args=words, description=description)), debug=debug
+    )
+
+
+def run_guarded(call: Callable[[], object], *, debug: bool = False) -> int:
+    """Call and return an exit code: 0, 130 for Ctrl-C, or what the error says.
+
+    What the user can act on is printed in one line; `debug` shows the traceback as well.
+    """
+    try:
+        call()
+    except (PalateError, OSError) as error:
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        if debug or not (full or isinstance(error, PalateError)):
+            raise
+        text = " ".join(str(error).split())
+        if full:
+            text += ". Free some space and run the same command again: it continues."
+        print(f"palate: {text}", file=sys.stderr)
+        return error.exit_code if isinstance(error, PalateError) else 1
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        return 130
+    return 0
+
+
+def command(script: str, arguments: Any) -> str:
+    """Return the shell command that runs a job with these arguments, defaults left out.
+
+    The first field is the positional one.
+    """
+    assert is_dataclass(arguments)
+    first, *rest = fields(arguments)
+    words = ["python", f"jobs/{script}.py", str(getattr(arguments, first.name))]
+    for f in rest:
+        value = getattr(arguments, f.name)
+        flag = "--" + f.name.replace("_", "-")
+        if value is True:
+            words.append(flag)
+        elif value != f.default:
+            words += [flag, str(value)]
+    return shlex.join(words)

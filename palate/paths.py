@@ -1,0 +1,20 @@
+"""Where the Spaces, jobs and card templates lie: beside `palate/`, or inside an installed wheel."""
+
+from pathlib import Path
+from typing import Literal
+
+from palate.errors import PalateError
+
+HERE = Path(__file__).resolve().parent
+
+
+def shipped(kind: Literal["spaces", "jobs", "cards"]) -> Path:
+    """Return the folder of what palate ships; raises PalateError where an install lacks it."""
+    for folder in (HERE.parent / kind, HERE / "_shipped" / kind):
+        # in site-packages `spaces` may be Hugging Face's package of that name
+        if folder.is_dir() and not (folder / "__init__.py").exists():
+            return folder
+    raise PalateError(
+        f"This palate lies in {HERE} without its {kind}/ folder."
+        " Install it again: pip install --force-reinstall palate"
+    )
