@@ -40,6 +40,8 @@ def render(template: Path, facts: Mapping[str, Any]) -> str:
 
 def inline(value: Any) -> Markdown:
     """Return any text as one line of Markdown that shows exactly that text, also in a table."""
+    if type(value) is int:
+        return Markdown(f"{value:,}")
     text = "".join(c if c.isprintable() else " " for c in str(value))
     # an entity never has a meaning in Markdown or HTML, whichever renderer reads it
     safe = re.sub(r"[^\w\s,;'()?/%=.+–…-]", lambda m: f"&#{ord(m[0])};", " ".join(text.split()))
@@ -49,7 +51,8 @@ def inline(value: Any) -> Markdown:
 def code(value: Any) -> Markdown:
     """Return the text as a code span, or as plain text where that could end the span."""
     text = str(value)
-    return Markdown(f"`{text}`") if re.fullmatch(r"[\w./:@,=+%\- ]+", text) else inline(text)
+    plain = text.isprintable() and re.fullmatch(r"[^\s`|]([^`|]*[^\s`|])?", text)
+    return Markdown(f"`{text}`") if plain else inline(text)
 
 
 def fence(value: Any, language: str = "") -> Markdown:
@@ -79,6 +82,11 @@ def reasons(counts: Mapping[str, int]) -> Markdown:
     return Markdown(f"{listed or 'nothing'}.")
 
 
+def unbroken(text: Markdown) -> Markdown:
+    """Return the text with spaces that no table cell breaks a line at."""
+    return Markdown(text.replace(" ", "\u00a0"))
+
+
 FILTERS: dict[str, Callable[..., Markdown]] = {
     "code": code,
     "count": count,
@@ -88,4 +96,5 @@ FILTERS: dict[str, Callable[..., Markdown]] = {
     "markdown": Markdown,
     "percent": percent,
     "reasons": reasons,
+    "unbroken": unbroken,
 }
