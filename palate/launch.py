@@ -21,6 +21,11 @@ A = TypeVar("A")
 _MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
 
 
+def child_environment() -> dict[str, str]:
+    """Return our environment with what a process that trains on a CPU needs to be quick."""
+    return _MALLOC | os.environ
+
+
 def run_job(name: str, argv: Sequence[str]) -> int:
     """Run `jobs/<name>.py` with this Python, its output ours, and return its exit code.
 
@@ -33,7 +38,7 @@ def run_job(name: str, argv: Sequence[str]) -> int:
         raise UsageError(f"There is no job {name!r}; expected one of {names}.")
     child = subprocess.Popen(
         [sys.executable, str(script), *argv],
-        env=_MALLOC | os.environ,
+        env=child_environment(),
         start_new_session=True,  # or the terminal's Ctrl-C would reach it a second time
     )
 

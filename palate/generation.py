@@ -1,0 +1,268 @@
+"""Completions: each draws from a random stream of its own seed.
+
+So a completion is the same whatever it is batched with, an interrupted run continues as if it had
+not stopped, and two models can be given the same luck.
+"""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from palate import hub, ledger
+from palate.errors import UsageError
+from palate.models import Loaded
+from palate.schema import Candidate, Message, Prompt, digest
+
+TRIES = 4  # how many times a prompt is asked again for completions that were filtered out
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a token is drawn. Raises UsageError for values that mean nothing."""
+
+    temperature: float = 0.9
+    top_p: float = 1.0
+    max_new_tokens: int = 256
+
+    def __post_init__(self) -> None:
+        if not (self.temperature > 0 and 0 < self.top_p <= 1 and self.max_new_tokens > 0):
+            raise UsageError(
+                f"Cannot sample with {self}: expected temperature > 0, 0 < top_p <= 1 and"
+                " max_new_tokens > 0."
+            )
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A text, and whether the model ended it (rather than `max_new_tokens`)."""
+
+    text: str
+    ended: bool
+
+
+def complete(
+    loaded: Loaded, prompts: Sequence[list[Message]], seeds: Sequence[int], sampling: Sampling
+) -> list[Completion]:
+    """Return one completion for each prompt and seed, computed as one batch."""
+    import torch
+    from transformers import GenerationConfig, LogitsProcessorList
+
+    tokenizer, model = loaded.tokenizer, loaded.model
+    inputs = tokenizer.apply_chat_template(
+        list(prompts),
+        add_generation_prompt=True,
+        padding=True,
+        return_tensors="pt",
+        return_dict=True,
+    ).to(model.device)
+    ends = end_tokens(loaded)
+    # made anew, so that penalties in the repo's own settings do not act unrecorded
+    model.generation_config = GenerationConfig(
+        do_sample=False, eos_token_id=sorted(ends), pad_token_id=tokenizer.pad_token_id
+    )
+    model.eval()
+    with torch.inference_mode():
+        output = model.generate(
+            input_ids=inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            max_new_tokens=sampling.max_new_tokens,
+            logits_processor=LogitsProcessorList([_sampler(sampling, seeds)]),
+        )
+    rows = output[:, inputs["input_ids"].shape[1] :].tolist()
+    return [_completion(tokenizer, row, ends) for row in rows]
+
+
+def end_tokens(loaded: Loaded) -> set[int]:
+    """Return the ids that end a completion: the tokenizer's and those the model's repo names."""
+    named = loaded.model.generation_config.eos_token_id
+    ids = {loaded.tokenizer.eos_token_id}
+    return (ids | ({named} if isinstance(named, int) else set(named or ()))) - {None}
+
+
+def _completion(tokenizer: Any, row: list[int], ends: set[int]) -> Completion:
+    length = next((i for i, token in enumerate(row) if token in ends), len(row))
+    text = tokenizer.decode(row[:length], skip_special_tokens=True).strip()
+    return Completion(text, length < len(row))
+
+
+def _sampler(sampling: Sampling, seeds: Sequence[int]) -> Any:
+    """Return a logits processor that draws each row's token from the stream of the row's seed."""
+    import torch
+    from transformers import LogitsProcessor
+
+    draws = torch.stack(
+        [
+            torch.rand(sampling.max_new_tokens, generator=torch.Generator().manual_seed(s))
+            for s in seeds
+        ]
+    )
+
+    class Sampler(LogitsProcessor):
+        """Leaves one token a row possible: the one at which the summed probability passes u."""
+
+        step = 0
+
+        def __call__(self, input_ids: Any, scores: Any) -> Any:
+            u = draws[:, self.step].to(scores.device)
+            self.step += 1
+            # double precision: the sum over a large vocabulary has to end at 1
+            p = (scores.double() / sampling.temperature).softmax(-1)
+            order = None
+            if sampling.top_p < 1:
+                p, order = p.sort(-1, descending=True, stable=True)
+                p = p.masked_fill(p.cumsum(-1) - p >= sampling.top_p, 0)
+            total = p.cumsum(-1)
+            chosen = torch.searchsorted(total, (u.double() * total[:, -1])[:, None], right=True)
+            chosen = chosen.clamp(max=p.shape[-1] - 1)
+            token = chosen if order is None else order.gather(-1, chosen)
+            return torch.full_like(scores, -torch.inf).scatter(-1, token, 0)
+
+    return Sampler()
+
+
+def seed_of(seed: int, prompt_id: str, index: int) -> int:
+    """Return the seed of a prompt's completion number `index`; it is the same for every model."""
+    return int(digest(seed, prompt_id, index), 16) >> 32
+
+
+def generate(
+    loaded: Loaded,
+    prompts: Sequence[Prompt],
+    n: int,
+    sampling: Sampling,
+    *,
+    seed: int = 0,
+    batch_size: int = 32,
+    round: int = 1,
+    existing: Mapping[str, Sequence[Candidate]] | None = None,
+    dropped: Counter | None = None,
+) -> Iterator[dict[str, list[Candidate]]]:
+    """Yield new candidates by prompt id, some prompts at a time, until each has `n` different ones.
+
+    Empty, repeated and overlong completions are counted in `dropped` and asked for again, at most
+    `TRIES` times. `existing` (by prompt id) is what this model wrote before, which counts.
+    """
+    dropped = Counter() if dropped is None else dropped
+    existing = existing or {}
+    todo = sorted((p for p in prompts if len(existing.get(p.id, ())) < n), key=_length)
+    size = max(1, batch_size // n)
+    for start in range(0, len(todo), size):
+        group = [_Asked(p, existing.get(p.id, ()), n, seed) for p in todo[start:][:size]]
+        for _ in range(TRIES):
+            asks = [(a, i) for a in group for i in a.take()]
+            for at in range(0, len(asks), batch_size):
+                for a, s, text in _ask(loaded, asks[at:][:batch_size], sampling, seed):
+                    if problem := a.add(
+                        _candidate(loaded, a.prompt, text, sampling, s, round), text
+                    ):
+                        dropped[problem] += 1
+        if short := sum(len(a.have) < n for a in group):
+            dropped[f"prompts left with fewer than {n}"] += short
+        yield {a.prompt.id: a.new for a in group}
+
+
+def _length(prompt: Prompt) -> tuple[int, str]:
+    return len(prompt.text), prompt.id  # alike lengths in a batch leave little padding
+
+
+def _normal(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+class _Asked:
+    """A prompt while its completions are collected."""
+
+    def __init__(self, prompt: Prompt, have: Sequence[Candidate], n: int, seed: int):
+        self.prompt, self.have, self.n = prompt, list(have), n
+        self.new: list[Candidate] = []
+        self._texts = {_normal(c.text) for c in have}
+        # seeds that an earlier run used would only give the same texts again
+        used = {c.sampling["seed"] for c in have if c.sampling}
+        numbers = range(n * (TRIES + 1))
+        self._next = 1 + max(
+            (i for i in numbers if seed_of(seed, prompt.id, i) in used), default=-1
+        )
+
+    def take(self) -> range:
+        """Return the numbers of the completions to ask for now."""
+        first = self._next
+        self._next += max(0, self.n - len(self.have))
+        return range(first, self._next)
+
+    def add(self, candidate: Candidate, completion: Completion) -> str | None:
+        """Keep the candidate, or return why not."""
+        normal = _normal(candidate.text)
+        if not normal:
+            return "empty"
+        if not completion.ended:
+            return "overlong"
+        if normal in self._texts:
+            return "duplicate"
+        self._texts.add(normal)
+        self.have.append(candidate)
+        self.new.append(candidate)
+        return None
+
+
+def _ask(
+    loaded: Loaded, asks: Sequence[tuple[_Asked, int]], sampling: Sampling, seed: int
+) -> Iterator[tuple[_Asked, int, Completion]]:
+    seeds = [seed_of(seed, a.prompt.id, i) for a, i in asks]
+    texts = complete(loaded, [a.prompt.prompt for a, _ in asks], seeds, sampling)
+    yield from zip((a for a, _ in asks), seeds, texts, strict=True)
+
+
+def _candidate(
+    loaded: Loaded,
+    prompt: Prompt,
+    completion: Completion,
+    sampling: Sampling,
+    seed: int,
+    round: int,
+) -> Candidate:
+    return Candidate.of(
+        prompt.id,
+        completion.text,
+        model=loaded.repo,
+        revision=loaded.revision,
+        sampling={**asdict(sampling), "seed": seed},
+        round=round,
+    )
+
+
+class Saver:
+    """Commits candidates to the project, about a minute apart, and the rest when it is left.
+
+    What was finished before an interruption is then on the Hub; each commit is a file of its own.
+    """
+
+    def __init__(self, project_id: str):
+        self.project_id = project_id
+        self.saved = 0
+        self._interval = float(os.environ.get("PALATE_PUBLISH_SECONDS", "60"))
+        self._waiting: list[Candidate] = []
+        self._last = time.monotonic()
+
+    def add(self, candidates: Sequence[Candidate]) -> None:
+        self._waiting += candidates
+        if time.monotonic() - self._last >= self._interval:
+            self.flush()
+
+    def flush(self) -> None:
+        rows, self._waiting = self._waiting, []
+        if rows:
+            # named by time, so that the newest completions come last
+            file = ledger.event_file("candidates")
+            message = f"Add {len(rows)} candidates of {rows[0].model}"
+            hub.commit(self.project_id, "dataset", {file: ledger.jsonl(rows)}, message)
+            self.saved += len(rows)
+        self._last = time.monotonic()
+
+    def __enter__(self) -> "Saver":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.flush()

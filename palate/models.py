@@ -1,0 +1,113 @@
+"""Models on the Hub: found at an exact commit, loaded from safetensors, adapters too."""
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from palate import hub
+from palate.errors import UsageError
+
+_TEXT_FILES = {".json", ".txt", ".jinja", ".model"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model on the Hub at an exact commit, its files on this machine."""
+
+    repo: str
+    revision: str
+    folder: Path
+    parameters: int
+    base: "Source | None" = None  # of an adapter
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model in memory with its tokenizer, and where it came from."""
+
+    repo: str
+    revision: str
+    model: Any
+    tokenizer: Any
+
+
+def find(name: str) -> Source:
+    """Download `owner/name[@revision]`: safetensors, configuration and tokenizer, nothing else.
+
+    Raises UsageError for a repo without safetensors.
+    """
+    repo, _, revision = name.partition("@")
+    sha, files = hub.describe(repo, "model", revision or "main")
+    weights = [f for f in files if re.fullmatch(r"(adapter_)?model[^/]*\.safetensors", f)]
+    if not weights:
+        raise UsageError(
+            f"{repo} holds no model.safetensors or adapter_model.safetensors, and palate loads"
+            " nothing else. Choose another model, or convert this one to safetensors."
+        )
+    texts = [f for f in files if Path(f).suffix in _TEXT_FILES and "/" not in f]
+    local = hub.fetch(repo, "model", sha, weights + texts)
+    folder = local[0].parent
+    if "adapter_config.json" in files:
+        config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
+        named = f"{config['base_model_name_or_path']}@{config.get('revision') or 'main'}"
+        base = find(named)
+        return Source(repo, sha, folder, base.parameters, base)
+    return Source(repo, sha, folder, sum(map(_parameters, local[: len(weights)])))
+
+
+def _parameters(file: Path) -> int:
+    from safetensors import safe_open
+
+    with safe_open(file, "pt") as tensors:
+        return sum(math.prod(tensors.get_slice(k).get_shape()) for k in tensors.keys())  # noqa: SIM118
+
+
+def load(source: Source, *, dtype: Any = None) -> Loaded:
+    """Load model and tokenizer, on the GPU if there is one; an adapter is merged into its base.
+
+    `dtype` is bfloat16 on CUDA and float32 on a CPU unless given. No code from the repo is run.
+    Raises UsageError for a tokenizer without a chat template.
+    """
+    import torch
+    from transformers import AutoTokenizer
+
+    quiet()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    tokenizer: Any = AutoTokenizer.from_pretrained(source.folder, padding_side="left")
+    if tokenizer.chat_template is None:
+        raise UsageError(
+            f"{source.repo} has no chat template, so palate cannot put prompts to it."
+            " Choose an instruction-tuned model, or add one to its tokenizer_config.json."
+        )
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    model = _weights(source, dtype or (torch.bfloat16 if device == "cuda" else torch.float32))
+    # what is saved from it later names the Hub's repo, not a folder of this machine
+    model.name_or_path = model.config._name_or_path = source.repo
+    return Loaded(source.repo, source.revision, model.to(device), tokenizer)
+
+
+def _weights(source: Source, dtype: Any) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    if source.base is None:
+        return AutoModelForCausalLM.from_pretrained(
+            source.folder, dtype=dtype, use_safetensors=True
+        )
+    from peft import PeftModel
+
+    base = _weights(source.base, dtype)
+    return PeftModel.from_pretrained(base, str(source.folder)).merge_and_unload()
+
+
+def quiet() -> None:
+    """Silence the libraries' bars and notices: a job draws one bar for the whole step."""
+    import datasets
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    datasets.disable_progress_bars()

@@ -1,0 +1,1 @@
+"""What a training job needs beside TRL: checked rows, a work folder, callbacks and the record."""

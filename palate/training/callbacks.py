@@ -1,0 +1,74 @@
+"""What happens beside the training steps: a bar, a stop at NaN, the clock."""
+
+import math
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from transformers import TrainerCallback
+
+from palate.training.workdir import Clock
+
+
+class Bar(TrainerCallback):
+    """Draws the progress, and prints a line for every look at the test split."""
+
+    def __init__(self, console: Console):
+        self._console = console
+        columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"))
+        now = TextColumn("{task.fields[now]}")
+        self._bar = Progress(*columns, TimeRemainingColumn(), now, console=console)
+
+    def __enter__(self) -> "Bar":
+        self._bar.start()
+        self._task = self._bar.add_task("", total=None, now="")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._bar.update(self._task, completed=state.global_step, total=state.max_steps)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict, **_: Any) -> None:
+        if "loss" in logs:
+            accuracy = 100 * logs["rewards/accuracies"]
+            self._bar.update(self._task, now=f"loss {logs['loss']:.4f}, accuracy {accuracy:.0f} %")
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict, **_: Any) -> None:
+        self._console.print(
+            f"  step {state.global_step:>4}/{state.max_steps}: test loss"
+            f" {metrics['eval_loss']:.4f}, reward accuracy"
+            f" {100 * metrics['eval_rewards/accuracies']:.1f} %"
+        )
+
+
+class Guard(TrainerCallback):
+    """Stops at a loss that is not a number, before a checkpoint can hold it.
+
+    Also looks at the last step, and keeps the clock. It has to come after Trainer's own callbacks.
+    """
+
+    def __init__(self, clock: Clock):
+        self.clock = clock
+        self.failed_at: int | None = None
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step >= state.max_steps:
+            control.should_log = control.should_save = True
+            control.should_evaluate = args.do_eval
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict, **_: Any) -> None:
+        self._check(state, control, logs.get("loss"))
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict, **_: Any) -> None:
+        self._check(state, control, metrics["eval_loss"])
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.clock.save()
+
+    def _check(self, state: Any, control: Any, loss: float | None) -> None:
+        if loss is not None and not math.isfinite(loss):
+            self.failed_at = state.global_step
+            control.should_training_stop = True
+            control.should_evaluate = control.should_save = False

@@ -1,0 +1,110 @@
+"""Preferences as TRL reads them, checked: no prompt on both sides, nothing dropped unseen."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from palate import hub, ledger
+from palate.errors import UsageError
+from palate.project import Project, read_jsonl
+from palate.schema import Preference, digest, to_json
+from palate.splits import check_no_overlap, check_training
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows to train on and to test with, and what did not make it there (reason → count)."""
+
+    train: list[Preference]
+    test: list[Preference]
+    dropped: Counter = field(default_factory=Counter)
+    too_long: list[str] = field(default_factory=list)  # the prompts of rows over `max_length`
+
+    def key(self) -> str:
+        """Return a hash of the rows: the same for the same content, whatever its commit."""
+        return digest(*(to_json(r) for r in self.train), "test", *(to_json(r) for r in self.test))
+
+
+def read(project: Project) -> Rows:
+    """Return the project's preferences; raises if there are none or if a split leaks."""
+    prompts = project.rows("prompts")
+    check_no_overlap(prompts)
+    train, test = (_read(project, f"preferences/{s}.jsonl") for s in ("train", "test"))
+    if not train:
+        raise UsageError(
+            f"{project.id} holds no preferences to train on. Collect some with:"
+            f" palate label {project.id}, then: palate export {project.id}"
+        )
+    check_training(train, prompts)
+    return Rows(train, test)
+
+
+def _read(project: Project, path: str) -> list[Preference]:
+    if path not in project.files:
+        return []
+    file: Path = hub.fetch(project.id, "dataset", project.revision, [path])[0]
+    return list(read_jsonl("preferences", file, f"{project.id}/{path}"))
+
+
+def usable(rows: Rows, tokenizer: Any, max_length: int) -> Rows:
+    """Return the rows that fit into `max_length` tokens and have two different texts.
+
+    TRL would cut the others' ends off, or drop them, without a word.
+    """
+    dropped, too_long = Counter(rows.dropped), list(rows.too_long)
+    kept: dict[str, list[Preference]] = {"train": [], "test": []}
+    for split, given in (("train", rows.train), ("test", rows.test)):
+        for row in given:
+            if row.chosen == row.rejected:
+                dropped["chosen and rejected are the same text"] += 1
+            elif (n := _longest(row, tokenizer)) > max_length:
+                dropped[f"longer than {max_length} tokens"] += 1
+                too_long.append(f"{row.prompt[-1]['content'][:60]!r} ({n} tokens)")
+            else:
+                kept[split].append(row)
+    if not kept["train"]:
+        reasons = ", ".join(f"{n} {reason}" for reason, n in dropped.items())
+        raise UsageError(f"No row is left to train on: {reasons}. Raise --max-length?")
+    return Rows(kept["train"], kept["test"], dropped, too_long)
+
+
+def _longest(row: Preference, tokenizer: Any) -> int:
+    """Return the tokens of the longer one of prompt + chosen and prompt + rejected."""
+    return max(
+        len(tokenizer.apply_chat_template(row.prompt + side, return_dict=True)["input_ids"])
+        for side in (row.chosen, row.rejected)
+    )
+
+
+def dataset(rows: Sequence[Preference]) -> Any:
+    """Return a `datasets.Dataset` with `prompt`, `chosen` and `rejected` as chat messages."""
+    from datasets import Dataset
+
+    return Dataset.from_list(
+        [{"prompt": r.prompt, "chosen": r.chosen, "rejected": r.rejected} for r in rows]
+    )
+
+
+def facts(project: Project, rows: Rows) -> dict[str, Any]:
+    """Return what the record says about the data: rows, prompts, people, what was left out."""
+    prompts, labels = project.rows("prompts"), project.rows("labels")
+    made = ledger.preferences(prompts, project.rows("candidates"), labels)
+    return {
+        "train": len(rows.train),
+        "test": len(rows.test),
+        "prompts": {
+            "train": _prompts(rows.train),
+            "test": _prompts(rows.test),
+            "eval": sum(p.split == "eval" for p in prompts),
+        },
+        "annotators": len({r.annotator for r in rows.train + rows.test}),
+        "labels": sum(e.kind == "label" for e in ledger.live(labels)),
+        "left_out": dict(made.left_out),
+        "dropped": dict(rows.dropped),
+    }
+
+
+def _prompts(rows: Iterable[Preference]) -> int:
+    return len({r.prompt_id for r in rows})

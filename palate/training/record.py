@@ -1,0 +1,126 @@
+"""What a run records: its curve, its result, its alarms, the versions and the machine.
+
+`curve`, `result` and `alarms` are pure; they read Trainer's log (a list of dicts, one per entry).
+"""
+
+import math
+import os
+import platform
+import resource
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+from palate.stats import wilson
+
+UNTAUGHT = math.log(2)  # the loss of a model that is its own reference
+_PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "huggingface_hub")
+_KEYS = {  # of TRL's log → of run.json
+    "loss": "loss",
+    "rewards/margins": "reward_margin",
+    "rewards/accuracies": "reward_accuracy",
+    "eval_loss": "test_loss",
+    "eval_rewards/accuracies": "test_reward_accuracy",
+    "eval_rewards/margins": "test_reward_margin",
+}
+
+
+def curve(log: Sequence[dict]) -> list[dict[str, Any]]:
+    """Return one point a step: train figures, and test figures where the test split was looked at.
+
+    What was not measured at a step is None, as is a figure that is not a number.
+    """
+    points: dict[int, dict[str, Any]] = {}
+    for entry in log:
+        if "loss" not in entry and "eval_loss" not in entry:
+            continue  # Trainer's summary of the whole run
+        empty = {"step": entry["step"], "epoch": entry["epoch"], **dict.fromkeys(_KEYS.values())}
+        point = points.setdefault(entry["step"], empty)
+        point |= {_KEYS[k]: v for k, v in entry.items() if k in _KEYS and math.isfinite(v)}
+    return [points[step] for step in sorted(points)]
+
+
+def result(margins: Sequence[float], best_step: int) -> dict[str, Any]:
+    """Return the figures of the kept model on the test rows, given its reward margins there."""
+    n = len(margins)
+    right = sum(m > 0 for m in margins)
+    return {
+        "test_loss": sum(map(_loss, margins)) / n if n else None,
+        "test_reward_accuracy": right / n if n else None,
+        "test_reward_accuracy_interval": list(wilson(right, n)) if n else None,
+        "test_reward_margin": sum(margins) / n if n else None,
+        "test_rows": n,
+        "best_step": best_step,
+    }
+
+
+def _loss(margin: float) -> float:
+    """Return -log σ(margin) without overflow."""
+    return math.log1p(math.exp(-abs(margin))) + max(-margin, 0)
+
+
+def alarms(log: Sequence[dict], result: dict[str, Any], failed_at: int | None) -> list[str]:
+    """Return what in a run is worth a second look, in sentences; an empty list is good news.
+
+    Both rewards below zero is none: DPO moves the difference.
+    """
+    train = [e for e in log if "loss" in e]
+    late = train[len(train) * 3 // 4 :]
+    found = []
+    if failed_at is not None:
+        found.append(
+            f"The loss was not a number at step {failed_at}; the model is that of step"
+            f" {result['best_step']}. Lower the learning rate."
+        )
+    if len(train) >= 5 and all(abs(e["loss"] - UNTAUGHT) < 1e-3 for e in train):
+        found.append(
+            "The loss stayed at 0.6931: the model learned nothing. Are chosen and rejected alike,"
+            " or is the learning rate too low?"
+        )
+    accuracy, test = _mean(late, "rewards/accuracies"), result["test_reward_accuracy"]
+    if test is not None and accuracy >= 0.95 and test <= 0.6:
+        found.append(
+            f"Train reward accuracy is {100 * accuracy:.0f} % and test {100 * test:.0f} %: it"
+            " learned these pairs rather than the taste. Fewer epochs, or more prompts."
+        )
+    if result["test_loss"] is not None and result["test_loss"] >= UNTAUGHT:
+        found.append(
+            f"The test loss is {result['test_loss']:.4f}, no better than the base model's 0.6931."
+        )
+    if train and (drop := _drop(train, late)) > 0.3:
+        found.append(
+            f"The log-probability of chosen texts fell by {100 * drop:.0f} %: the model unlearns"
+            " to write. Lower the learning rate, or raise beta."
+        )
+    return found
+
+
+def _mean(entries: Sequence[dict], key: str) -> float:
+    return sum(e[key] for e in entries) / len(entries) if entries else math.nan
+
+
+def _drop(train: Sequence[dict], late: Sequence[dict]) -> float:
+    """Return by which fraction the chosen texts' mean log-probability (below 0) sank."""
+    first = train[0]["logps/chosen"]
+    return (first - _mean(late, "logps/chosen")) / abs(first)
+
+
+def versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{p: version(p) for p in _PACKAGES}}
+
+
+def hardware() -> dict[str, Any]:
+    """Return device, CPU cores that we may use, and the peak of the memory that counts there."""
+    import torch
+
+    if torch.cuda.is_available():
+        device, peak = torch.cuda.get_device_name(), torch.cuda.max_memory_allocated() / 2**30
+    else:
+        unit = 2**30 if sys.platform == "darwin" else 2**20  # macOS counts bytes, Linux KiB
+        device, peak = "cpu", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    return {"device": device, "cores": _cores(), "peak_memory_gb": round(peak, 2)}
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

@@ -1,0 +1,71 @@
+"""Where a training run lies on this machine, so that the same command continues it.
+
+<cache>/training/<key>/checkpoint-N/   TRL's checkpoints
+                       clock.json      when it began, how long it has run
+                       model/          the finished model; run.json is written last
+"""
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+from palate.ledger import now
+from palate.schema import digest
+
+
+class WorkDir:
+    """The folder of one run; `parts` are everything that decides what the run makes."""
+
+    def __init__(self, *parts: object):
+        self.path = cache() / "training" / digest(*parts)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.model = self.path / "model"
+
+    def finished(self) -> bool:
+        """Tell whether training is over and only the push is left."""
+        return (self.model / "run.json").exists()
+
+    def checkpoint(self) -> Path | None:
+        """Return the newest complete checkpoint; remove what a kill left half-written."""
+        found = sorted(self.path.glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
+        while found:
+            try:
+                # Trainer writes its state last
+                json.loads((found[-1] / "trainer_state.json").read_text("utf-8"))
+                return found[-1]
+            except (FileNotFoundError, json.JSONDecodeError):
+                shutil.rmtree(found.pop())
+        return None
+
+    def remove(self) -> None:
+        shutil.rmtree(self.path)
+
+
+class Clock:
+    """When a run began and for how many seconds it has worked, interruptions left out."""
+
+    def __init__(self, work: WorkDir):
+        self._file = work.path / "clock.json"
+        before = {"started": now(), "seconds": 0.0}
+        if self._file.exists():
+            before = json.loads(self._file.read_text("utf-8"))
+        self.started: str = before["started"]
+        self._before: float = before["seconds"]
+        self._begin = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return self._before + time.monotonic() - self._begin
+
+    def save(self) -> None:
+        scratch = self._file.with_suffix(".tmp")
+        scratch.write_text(json.dumps({"started": self.started, "seconds": self.seconds}))
+        scratch.replace(self._file)
+
+
+def cache() -> Path:
+    """Return `PALATE_CACHE`, or `palate` in the user's cache folder."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "palate"
+    return Path(os.environ.get("PALATE_CACHE") or default)
