@@ -1,5 +1,6 @@
 """The `palate` command: parses, calls, prints. Heavy imports wait until a command needs them."""
 
+import difflib
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -10,21 +11,26 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
+from palate import __version__
+from palate.errors import UsageError
 from palate.launch import run_guarded, run_job
 
 Id = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="OWNER/NAME")]
 Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
+Column = Annotated[str | None, tyro.conf.arg(metavar="COLUMN", help_behavior_hint="")]
+Words = Annotated[str | None, tyro.conf.arg(metavar="TEXT", help_behavior_hint="")]
+File = Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")]
+Folder = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")]
 console = Console(highlight=False, soft_wrap=True)
-JOBS = {"candidates": "candidates", "train": "dpo", "completions": "completions"}
 
 
 def init(
     project: Id,
-    prompts: str,
-    column: str | None = None,
-    template: Path | None = None,
-    question: str | None = None,
-    base_model: str | None = None,
+    prompts: Annotated[str, tyro.conf.arg(metavar="FILE")],
+    column: Column = None,
+    template: File = None,
+    question: Words = None,
+    base_model: Words = None,
     public: bool = False,
 ) -> None:
     """Make a project from prompts: a Hub dataset repo with settings and the split by prompt.
@@ -57,11 +63,11 @@ def init(
 def import_(
     project: Id,
     source: Source,
-    prompt: str = "prompt",
-    a: str | None = None,
-    b: str | None = None,
-    choice: str | None = None,
-    template: Path | None = None,
+    prompt: Annotated[str, tyro.conf.arg(metavar="COLUMN")] = "prompt",
+    a: Column = None,
+    b: Column = None,
+    choice: Column = None,
+    template: File = None,
 ) -> None:
     """Take labels that were made elsewhere into a project (which is made if it is not there).
 
@@ -190,7 +196,7 @@ def demo(once: bool = False, labels: int = 400, root: Path = Path(".palate/demo"
     run(root, once=once, labels=labels)
 
 
-def hub_serve(root: Path | None = None, host: str = "127.0.0.1", port: int = 8123) -> None:
+def hub_serve(root: Folder = None, host: str = "127.0.0.1", port: int = 8123) -> None:
     """Serve a Hub on this machine that the usual clients work with, until Ctrl-C.
 
     Args:
@@ -204,7 +210,7 @@ def hub_serve(root: Path | None = None, host: str = "127.0.0.1", port: int = 812
     serve(root or data_folder("hub"), host=host, port=port)
 
 
-def argilla_serve(root: Path | None = None, host: str = "127.0.0.1", port: int = 6900) -> None:
+def argilla_serve(root: Folder = None, host: str = "127.0.0.1", port: int = 6900) -> None:
     """Serve Argilla on this machine, in an environment of its own, until Ctrl-C.
 
     Args:
@@ -218,20 +224,8 @@ def argilla_serve(root: Path | None = None, host: str = "127.0.0.1", port: int =
     serve(root or data_folder("argilla"), host=host, port=port)
 
 
-def candidates() -> None:
-    """Write several completions of each prompt with a model; they make the pairs to label."""
-
-
-def train() -> None:
-    """Train the base model on the preferences with DPO and push it with its card."""
-
-
-def completions() -> None:
-    """Write base and tuned completions of the eval prompts, for the blind comparison."""
-
-
 def _serve(kind, project: str, port: int) -> None:
-    from palate import hub, ledger
+    from palate import hub
     from palate.project import Project
     from palate.serving import Space
 
@@ -252,7 +246,6 @@ def _serve(kind, project: str, port: int) -> None:
         export(project)
     else:
         console.print(f"Count the votes with: [bold cyan]palate verdict {project}[/]")
-    _ = ledger
 
 
 def _show_status(project) -> None:
@@ -264,11 +257,8 @@ def _show_status(project) -> None:
 COMMANDS: dict[str, Callable] = {
     "init": init,
     "import": import_,
-    "candidates": candidates,
     "label": label,
     "export": export,
-    "train": train,
-    "completions": completions,
     "evaluate": evaluate,
     "verdict": verdict,
     "card": card,
@@ -277,23 +267,65 @@ COMMANDS: dict[str, Callable] = {
     "hub serve": hub_serve,
     "argilla serve": argilla_serve,
 }
-DESCRIPTION = """Teach a language model your taste, and prove it blind.
+JOBS = {"candidates": "candidates", "train": "dpo", "completions": "completions"}
+HELP = """[bold]palate[/]: teach a language model your taste, and prove it blind.
 
-The loop: init (or import) → candidates → label → train → completions → evaluate → verdict.
-`palate status OWNER/NAME` says where a project stands and what comes next; `palate demo` runs it
-all on this machine. HF_ENDPOINT alone decides which Hub."""
+[bold]The loop[/]
+  [cyan]init[/]           make a project from prompts, split before the first label
+  [cyan]import[/]         take labels that were made elsewhere
+  [cyan]candidates[/]     write several completions of each prompt; they make the pairs
+  [cyan]label[/]          serve the labelling page here
+  [cyan]export[/]         rebuild the preferences from the labels
+  [cyan]train[/]          train with DPO and push the model with its card
+  [cyan]completions[/]    write base and tuned completions of the eval prompts
+  [cyan]evaluate[/]       serve the blind comparison here
+  [cyan]verdict[/]        count the votes and put the win rate on the card
+[bold]Beside it[/]
+  [cyan]status[/]         where a project stands, and what comes next
+  [cyan]card[/]           render the cards again
+  [cyan]demo[/]           all of it on this machine, with a tiny model
+  [cyan]hub serve[/]      a Hub on this machine
+  [cyan]argilla serve[/]  Argilla on this machine
+
+palate COMMAND --help says more. A project is a Hub dataset repo, OWNER/NAME.
+HF_ENDPOINT alone decides which Hub; --debug shows tracebacks."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line; exits with 2 for usage, 1 for failure, 130 for Ctrl-C."""
     args = list(sys.argv[1:] if argv is None else argv)
-    if args and args[0] in JOBS:
-        if args[0] == "train" and "--help" not in args and len(args) > 1:
-            run_guarded(lambda: export(args[1]), args)
-        sys.exit(run_job(JOBS[args[0]], args[1:]))
     debug = "--debug" in args
     args = [a for a in args if a != "--debug"]
-    call = lambda: tyro.extras.subcommand_cli_from_dict(  # noqa: E731
-        COMMANDS, args=args, prog="palate", description=DESCRIPTION
-    )
-    sys.exit(run_guarded(call, debug=debug))
+    sys.exit(run_guarded(lambda: _dispatch(args, debug), debug=debug))
+
+
+def _dispatch(args: list[str], debug: bool) -> None:
+    if not args or args[0] in ("-h", "--help"):
+        console.print(HELP)
+        return
+    if args[0] == "--version":
+        console.print(f"palate {__version__}")
+        return
+    size = 2 if " ".join(args[:2]) in COMMANDS else 1
+    name, rest = " ".join(args[:size]), args[size:]
+    if name in JOBS:
+        _run_job(name, rest, debug)
+    elif name in COMMANDS:
+        flags = (tyro.conf.FlagCreatePairsOff,)
+        tyro.cli(COMMANDS[name], args=rest, prog=f"palate {name}", config=flags)
+    else:
+        names = [*COMMANDS, *JOBS]
+        near = difflib.get_close_matches(name, names, 1) or difflib.get_close_matches(
+            " ".join(args[:2]), names, 1
+        )
+        hint = f" Did you mean: palate {near[0]}?" if near else ""
+        raise UsageError(f"There is no command {name!r}.{hint} All of them: palate --help")
+
+
+def _run_job(name: str, args: list[str], debug: bool) -> None:
+    asks = not args or args[0].startswith("-") or "--help" in args or "-h" in args
+    if name == "train" and not asks:
+        export(args[0])  # what was labelled since the last export is trained on, too
+    code = run_job(JOBS[name], [*args, *(["--debug"] * debug)])
+    if code:
+        sys.exit(code)
