@@ -17,7 +17,7 @@ from palate.errors import PalateError, Unreachable, UsageError
 
 T = TypeVar("T")
 RepoType = Literal["model", "dataset", "space"]
-TRIES = 6
+TRIES = 5
 
 
 class Conflict(PalateError):

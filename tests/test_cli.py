@@ -1,0 +1,162 @@
+"""The `palate` command as a person types it: a process, its output, its exit code."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from palate.cli import COMMANDS, HELP, JOBS
+
+PAIRS = "idea,a,b,win\n" + "".join(f"idea {i},x{i},y{i},{i % 2}\n" for i in range(10))
+
+
+def palate(*args: str, **env: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", "from palate.cli import main; main()", *args],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "100", **env},
+        timeout=120,
+    )
+
+
+def test_help_shows_every_command():
+    shown = set(re.findall(r"\[cyan\]([\w ]+)\[/\]", HELP))
+    assert shown == {*COMMANDS, *JOBS}
+    run = palate("--help")
+    assert run.returncode == 0
+    assert "prove it blind" in run.stdout
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys; from palate.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+    )
+    code += (
+        "print([m for m in ('torch','datasets','gradio','huggingface_hub') if m in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert run.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name):
+    run = palate(*name.split(), "--help")
+    assert run.returncode == 0
+    assert f"usage: palate {name}" in run.stdout
+    assert len(run.stdout.splitlines()) > 6
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["lable"], "Did you mean: palate label?"),
+        (["hub", "srve"], "Did you mean: palate hub serve?"),
+        (["init", "me/x"], "--prompts"),
+        (["status", "titles"], "A project is named like me/titles"),
+        (["import", "me/x", "nowhere.csv"], "There is no file nowhere.csv"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_without_a_traceback(args, says):
+    run = palate(*args)
+    assert run.returncode == 2
+    assert says in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_debug_shows_the_traceback():
+    run = palate("import", "me/x", "nowhere.csv", "--debug")
+    assert "Traceback" in run.stderr
+
+
+def test_a_hub_that_does_not_answer_is_named():
+    run = palate("status", "me/titles", HF_ENDPOINT="http://127.0.0.1:9")
+    assert run.returncode == 1
+    assert "The Hub at http://127.0.0.1:9 does not answer" in run.stderr
+    assert "palate hub serve" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_no_token_says_how_to_sign_in(hub, tmp_path):
+    (tmp_path / "p.txt").write_text("one\ntwo\nthree\n")
+    prompts = str(tmp_path / "p.txt")
+    run = palate("init", "me/x", "--prompts", prompts, HF_TOKEN="", HF_HOME=str(tmp_path))
+    assert run.returncode == 1
+    assert "hf auth login" in run.stderr
+    run = palate("init", "me/x", "--prompts", prompts, HF_TOKEN="hf_wrong")
+    assert run.returncode == 1
+    assert "hf auth login" in run.stderr
+
+
+def test_a_token_without_write_access_says_so(hub, repo_id, tmp_path):
+    (tmp_path / "p.txt").write_text("one\ntwo\nthree\n")
+    prompts = str(tmp_path / "p.txt")
+    assert palate("init", repo_id, "--prompts", prompts, "--public").returncode == 0
+    other = next(t for user, t in hub.tokens.items() if user != "me")
+    (tmp_path / "q.txt").write_text("four\n")
+    run = palate("init", repo_id, "--prompts", str(tmp_path / "q.txt"), HF_TOKEN=other)
+    assert run.returncode == 1
+    assert "write" in run.stderr
+    assert "hf auth login" in run.stderr
+
+
+def test_a_project_from_init_to_export(hub, repo_id, tmp_path):
+    (tmp_path / "ideas.csv").write_text("Idea\nidea 0\nidea 1\nidea 2\n")
+    run = palate("init", repo_id, "--prompts", str(tmp_path / "ideas.csv"))
+    assert run.returncode == 0, run.stderr
+    assert f"next: palate candidates {repo_id}" in run.stdout
+    (tmp_path / "pairs.csv").write_text(PAIRS)
+    run = palate(
+        "import", repo_id, str(tmp_path / "pairs.csv"),
+        "--prompt", "idea", "--a", "a", "--b", "b", "--choice", "win",
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert "10 labels on 10 pairs of 20 texts, 10 prompts" in run.stdout
+    assert f"next: palate train {repo_id}" in run.stdout
+    run = palate("export", repo_id)
+    assert run.returncode == 0
+    assert "left out: 1 on eval prompts, which stay blind" in run.stdout
+    run = palate("card", repo_id)
+    assert f"no model yet: palate train {repo_id}" in run.stdout
+    run = palate("verdict", repo_id)
+    assert run.returncode == 2
+    assert f"palate completions {repo_id}" in run.stderr
+
+
+def test_importing_into_no_project_makes_it(hub, repo_id, tmp_path):
+    (tmp_path / "pairs.csv").write_text(PAIRS)
+    columns = ["--prompt", "idea", "--a", "a", "--b", "b", "--choice", "win"]
+    assert palate("import", repo_id, str(tmp_path / "pairs.csv"), *columns).returncode == 0
+    assert "10:" in palate("status", repo_id).stdout
+
+
+def test_a_wrong_row_leaves_nothing_behind(hub, repo_id, tmp_path):
+    (tmp_path / "pairs.csv").write_text(PAIRS + "idea 3,same,same,a\n")
+    columns = ["--prompt", "idea", "--a", "a", "--b", "b", "--choice", "win"]
+    run = palate("import", repo_id, str(tmp_path / "pairs.csv"), *columns)
+    assert run.returncode == 2
+    assert "row 11, field 'a, b': the same text stands on both sides" in run.stderr
+    assert palate("status", repo_id).returncode == 2
+
+
+def test_a_taken_port_is_named(hub, repo_id, tmp_path):
+    import socket
+
+    (tmp_path / "p.txt").write_text("one\ntwo\nthree\n")
+    assert palate("init", repo_id, "--prompts", str(tmp_path / "p.txt")).returncode == 0
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        port = str(s.getsockname()[1])
+        run = palate("label", repo_id, "--port", port, PALATE_DATA=str(tmp_path / "data"))
+    assert run.returncode == 2
+    assert f"Port {port} is taken" in run.stderr
+
+
+def test_readme_names_every_command():
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    for name in (*COMMANDS, *JOBS):
+        assert f"`palate {name}`" in readme

@@ -1,0 +1,51 @@
+import pytest
+
+from palate.errors import UsageError
+from palate.schema import Candidate, Prompt
+from palate.stats import Model
+from palate.verdict import contest_of
+
+PROMPTS = [Prompt.of(f"p{i}", split) for i, split in enumerate(("eval", "eval", "train"))]
+TUNED = "me/x-dpo"
+
+
+def completions(model: str, revision: str, texts: list[str]) -> list[Candidate]:
+    return [
+        Candidate.of(p.id, t, model=model, revision=revision)
+        for p, t in zip(PROMPTS, texts, strict=False)
+    ]
+
+
+def contest(*groups: list[Candidate]):
+    return contest_of(PROMPTS, [c for g in groups for c in g], TUNED, "me/x")
+
+
+def test_base_and_tuned_meet_on_eval_prompts_only():
+    base, tuned = completions("b", "1", ["a", "b", "c"]), completions(TUNED, "2", ["x", "b", "y"])
+    c = contest(base, tuned)
+    assert (c.base, c.tuned) == (Model("b", "1"), Model(TUNED, "2"))
+    assert [p.prompt_id for p in c.pairs] == [PROMPTS[0].id]
+    assert c.identical == 1  # the second prompt's texts are the same
+
+
+def test_the_newest_revision_counts():
+    c = contest(
+        completions("b", "1", ["a", "b"]),
+        completions(TUNED, "2", ["x", "y"]),
+        completions(TUNED, "3", ["u", "v"]),
+    )
+    assert c.tuned == Model(TUNED, "3")
+    assert len(c.pairs) == 2
+
+
+@pytest.mark.parametrize(
+    ("groups", "says"),
+    [
+        ([], "no completions of me/x-dpo"),
+        ([completions("b", "1", ["a", "b"])], "no completions of me/x-dpo"),
+        ([completions(TUNED, "1", ["a", "b"])], "no completions of the base model"),
+    ],
+)
+def test_missing_completions_say_how_to_make_them(groups, says):
+    with pytest.raises(UsageError, match=f"{says}.*palate completions me/x"):
+        contest(*groups)
