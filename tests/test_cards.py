@@ -1,0 +1,490 @@
+"""Cards: complete, valid for the Hub, and safe whatever the labelled text says."""
+
+import copy
+import json
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from huggingface_hub import DatasetCard, ModelCard
+from markdown_it import MarkdownIt
+
+from palate import cards, ledger, schema
+from palate.errors import BadInput, UsageError
+from palate.project import SETTINGS_FILE, Project, Settings
+from palate.schema import Candidate, Event, Pair, Prompt
+from palate.stats import Model, Verdict, wilson
+
+NO_TEST = {
+    "test_loss": None,
+    "test_reward_accuracy": None,
+    "test_reward_accuracy_interval": None,
+    "test_reward_margin": None,
+}
+RUN: dict[str, Any] = {
+    "job": "dpo",
+    "palate": "0.1.0",
+    "project": "me/titles",
+    "data_revision": "3f2a" * 10,
+    "base_model": "Qwen/Qwen2.5-0.5B-Instruct",
+    "base_revision": "7ae5" * 10,
+    "model": "me/titles-dpo",
+    "round": 1,
+    "license": "mit",
+    "command": "python jobs/dpo.py me/titles --learning-rate 1e-6",
+    "arguments": {"project": "me/titles", "learning_rate": 1e-6, "lora_r": None, "seed": 0},
+    "versions": {"python": "3.11.2", "torch": "2.13.0", "trl": "1.16.0"},
+    "hardware": {"device": "cpu", "cores": 2, "peak_memory_gb": 3.42},
+    "seed": 0,
+    "started": "2026-11-20T21:03:11.123Z",
+    "seconds": 612.4,
+    "parameters": 494032768,
+    "trainable_parameters": 494032768,
+    "method": "full",
+    "data": {
+        "train": 920,
+        "test": 110,
+        "prompts": {"train": 92, "test": 11, "eval": 11},
+        "annotators": 1,
+        "labels": 1140,
+        "left_out": {"ties": 12, "on eval prompts, which stay blind": 98},
+        "dropped": {"longer than max_length": 2},
+    },
+    "history": [
+        {
+            "step": step,
+            "epoch": step / 20,
+            "loss": 0.6931 - step / 1000,
+            "reward_margin": step / 100,
+            "reward_accuracy": 0.5 + step / 500,
+            "test_loss": 0.65 if step % 10 == 0 else None,
+            "test_reward_accuracy": 0.6 if step % 10 == 0 else None,
+            "test_reward_margin": 0.2 if step % 10 == 0 else None,
+        }
+        for step in range(1, 61)
+    ],
+    "results": {
+        "test_loss": 0.6391,
+        "test_reward_accuracy": 0.6273,
+        "test_reward_accuracy_interval": [0.534, 0.712],
+        "test_reward_margin": 0.281,
+        "test_rows": 110,
+        "best_step": 60,
+    },
+    "alarms": [],
+}
+
+
+def run(**changes: Any) -> dict[str, Any]:
+    """Return RUN with `data`, `results` and top-level facts changed."""
+    changed = copy.deepcopy(RUN)
+    for name, value in changes.items():
+        changed[name] = changed[name] | value if name in ("data", "results") else value
+    return changed
+
+
+def votes(wins: int, losses: int, ties: int = 0, revision: str = "b" * 40) -> Verdict:
+    n = wins + losses + ties
+    return Verdict(
+        base=Model("Qwen/Qwen2.5-0.5B-Instruct", "7ae5" * 10),
+        tuned=Model("me/titles-dpo", revision),
+        votes=n,
+        wins=wins,
+        losses=losses,
+        ties=ties,
+        skips=2,
+        identical=1,
+        win_rate=(wins + ties / 2) / n,
+        interval=wilson(wins + ties / 2, n),
+        win_rate_without_ties=wins / (wins + losses) if wins + losses else None,
+        left_chosen=(wins + losses) // 2,
+        annotators=1,
+        prompts=28,
+        time="2026-11-20T21:00:00.000Z",
+    )
+
+
+def readme(facts: dict[str, Any], verdict: Verdict | None = None) -> str:
+    # through JSON, as the Hub gives it back
+    files = cards.model_files(facts, verdict and json.loads(json.dumps(verdict.to_json())))
+    text = files["README.md"]
+    assert isinstance(text, str)
+    assert "[More Information Needed]" not in text
+    for path in files:
+        assert path == "README.md" or f"]({path})" in text, f"{path} is not shown"
+    return text
+
+
+def test_a_model_card_states_every_result_with_its_doubt():
+    text = readme(RUN, votes(78, 30, 4))
+    assert "**71.4 %** of 112 votes (95 % interval 62.5–79.0 %, 4 ties counted" in text
+    assert "the left side won 54 of 108 decided votes" in text
+    assert "The interval lies above 50 %: the tuned model is preferred." in text
+    assert "**62.7\u00a0%** | 53.4–71.2\u00a0% | 110 pairs on 11 prompts" in text
+    assert "Left out of the preferences: 98 on eval prompts, which stay blind; 12 ties." in text
+    assert "| learning rate | `1e-06` |" in text
+    assert f"/datasets/me/titles/tree/{'3f2a' * 10}" in text
+    assert "**Alarms:** none raised." in text
+    assert RUN["command"] in text
+    assert "rafailov2023direct" in text
+
+
+def test_a_model_cards_front_matter_reads_back():
+    data = ModelCard(readme(RUN, votes(78, 30, 4))).data
+    assert data.base_model == RUN["base_model"]
+    assert data.base_model_relation == "finetune"
+    assert (data.library_name, data.pipeline_tag) == ("transformers", "text-generation")
+    assert data.datasets == ["me/titles"]
+    assert data.license == "mit"
+    accuracy, rate = data.eval_results
+    assert (accuracy.metric_value, accuracy.dataset_revision) == (0.6273, RUN["data_revision"])
+    assert (rate.metric_value, rate.metric_args["votes"]) == (0.7143, 112)
+    assert rate.metric_args["interval_95"] == [0.6246, 0.7898]
+
+
+def test_the_same_facts_give_the_same_bytes():
+    verdict = votes(78, 30, 4).to_json()
+    assert cards.model_files(RUN, verdict) == cards.model_files(copy.deepcopy(RUN), verdict)
+
+
+@pytest.mark.parametrize(
+    ("wins", "losses", "says"),
+    [
+        (78, 30, "the tuned model is preferred"),
+        (20, 18, "do **not** show which model is preferred"),
+        (5, 60, "the **base model** is preferred"),
+    ],
+)
+def test_the_verdict_is_put_into_words(wins, losses, says):
+    assert says in readme(RUN, votes(wins, losses))
+
+
+def test_a_model_nobody_has_compared_says_so():
+    text = readme(RUN)
+    assert "has not been measured yet" in text
+    assert "plots/win_rate.svg" not in text
+    assert [r.metric_type for r in ModelCard(text).data.eval_results] == ["accuracy"]
+
+
+def test_a_verdict_of_ties_alone_has_no_rate_without_them():
+    text = readme(RUN, votes(0, 0, 5))
+    assert "**50.0 %** of 5 votes" in text
+    assert "without ties" not in text
+
+
+def test_without_test_preferences_nothing_is_claimed():
+    bare = run(
+        history=RUN["history"][:1],
+        results=NO_TEST | {"test_rows": 0, "best_step": 1},
+        data={"test": 0},
+    )
+    text = readme(bare)
+    assert "Nothing has been measured on held-out data" in text
+    assert "weights are those of the last step, 1:" in text
+    assert ModelCard(text).data.eval_results is None
+    assert "model-index" not in text
+
+
+def test_a_history_without_points_has_no_curves():
+    assert "plots/" not in readme(run(history=[]))
+
+
+def test_an_adapter_is_loaded_onto_its_base():
+    text = readme(run(method="lora", trainable_parameters=4_399_104))
+    data = ModelCard(text).data
+    assert (data.base_model_relation, data.library_name) == ("adapter", "peft")
+    assert "PeftModel.from_pretrained(base, repo)" in text
+    assert "4,399,104 of 494,032,768 parameters" in text
+
+
+def test_alarms_stand_on_the_card():
+    text = readme(run(alarms=["loss stuck at 0.6931", "train accuracy near 1"]))
+    assert "- loss stuck at 0.6931\n- train accuracy near 1\n" in text
+
+
+@pytest.mark.parametrize("fact", sorted(set(RUN) - {"job"}))
+def test_a_missing_fact_is_an_error_not_a_blank(fact):
+    with pytest.raises(BadInput, match=fact):
+        cards.model_files({k: v for k, v in RUN.items() if k != fact}, None)
+
+
+def test_a_licence_that_the_hub_does_not_know_is_named_as_other():
+    data = ModelCard(readme(run(license="My Own Licence 1.0"))).data
+    assert (data.license, data.license_name) == ("other", "my-own-licence-1.0")
+
+
+@dataclass(frozen=True)
+class InMemory(Project):
+    """A project whose rows lie in memory; whatever else it does, Project does it."""
+
+    memory: dict[str, list] = field(default_factory=dict, hash=False)
+
+    def rows(self, config: str) -> list[Any]:
+        return self.memory.get(config, [])
+
+
+def event(prompt: Prompt, a: Candidate, b: Candidate, n: int, **changes: Any) -> Event:
+    return replace(
+        Event(
+            event_id=f"e{n}",
+            kind="label",
+            pair_id=Pair.of(a, b).id,
+            prompt_id=prompt.id,
+            left=a.id,
+            right=b.id,
+            chosen=a.id,
+            strength=None,
+            annotator="ann",
+            milliseconds=900,
+            time=f"2026-11-20T21:00:{n:02}.000Z",
+            round=1,
+            via="ballot",
+        ),
+        **changes,
+    )
+
+
+def project(
+    text: str = "Title", annotator: str = "ann", *, strength: int | None = None, prompts: int = 6
+) -> InMemory:
+    """Return a project with a pair of candidates for each prompt, and one label on each."""
+    splits = ("train", "train", "test", "eval", "train", "train")
+    ps = [Prompt.of(f"{text} {i}", splits[i % 6]) for i in range(prompts)]
+    sampling = {"temperature": 0.7, "top_p": 1.0, "max_new_tokens": 32, "seed": 0}
+    cs = [
+        (
+            Candidate.of(p.id, f"{text} a", model="me/base", revision="c" * 40, sampling=sampling),
+            Candidate.of(p.id, f"{text} b"),
+        )
+        for p in ps
+    ]
+    events = [
+        event(p, a, b, n, annotator=annotator, strength=strength)
+        for n, (p, (a, b)) in enumerate(zip(ps, cs, strict=True))
+    ]
+    flat = [c for pair in cs for c in pair]
+    preferences = ledger.preferences(ps, flat, events)
+    memory = {
+        "prompts": ps,
+        "candidates": flat,
+        "labels": events,
+        "preferences": preferences.rows["train"] + preferences.rows["test"],
+        "evaluations": events[3:4],
+    }
+    return project_of(memory, list(ledger.preference_files(preferences)))
+
+
+def project_of(memory: dict[str, list], extra: list[str]) -> InMemory:
+    files = [f"{c}/0001.jsonl" for c, rows in memory.items() if rows and c != "preferences"]
+    return InMemory(
+        "me/titles",
+        "d" * 40,
+        Settings(license="cc-by-4.0"),
+        (SETTINGS_FILE, *files, *extra),
+        memory,
+    )
+
+
+def dataset_readme(of: InMemory) -> str:
+    files = cards.dataset_files(of)
+    text = files["README.md"]
+    assert isinstance(text, str)
+    assert "[More Information Needed]" not in text
+    for path in files:
+        assert path == "README.md" or f"]({path})" in text, f"{path} is not shown"
+    return text
+
+
+def test_a_dataset_card_counts_what_is_there():
+    text = dataset_readme(project(strength=2))
+    assert "5 pairwise preferences on 5 prompts, chosen by 1 person" in text
+    assert "| test | 1 | 1 |" in text
+    assert "| `preferences` (default) | 5 |" in text
+    assert "Left out of the preferences: 1 on eval prompts, which stay blind." in text
+    assert "chosen in 6 of 6 (100.0 %, 95 % interval 61.0–100.0 %)" in text
+    assert "6 choices of 6 say how much better" in text
+    assert "behind the labels" not in text
+    assert dataset_readme(project(strength=2)) == text
+
+
+def test_a_dataset_cards_front_matter_reads_back():
+    data = DatasetCard(dataset_readme(project())).data
+    assert [c["config_name"] for c in data.configs] == list(schema.ROWS)
+    assert [c.get("default") for c in data.configs] == [None, None, None, True, None]
+    assert data.size_categories == ["n<1K"]
+    assert data.license == "cc-by-4.0"
+    assert data.language is None
+
+
+def test_a_project_without_labels_shows_only_what_it_has():
+    prompts = [Prompt.of("A title", "train")]
+    text = dataset_readme(project_of({"prompts": prompts}, []))
+    assert [c["config_name"] for c in DatasetCard(text).data.configs] == ["prompts"]
+    assert "Nobody has labelled a pair yet" in text
+    assert "## The labels" not in text
+    assert "## An example row" not in text
+
+
+def test_a_project_of_skips_has_no_sides_to_show():
+    of = project()
+    skips = [replace(e, kind="skip", chosen=None) for e in of.memory["labels"]]
+    text = dataset_readme(project_of(of.memory | {"labels": skips, "preferences": []}, []))
+    assert "plots/" not in text
+    assert "| skip | 6 | 6 |" in text
+
+
+def test_preferences_that_lag_behind_are_pointed_out():
+    of = project()
+    text = dataset_readme(project_of(of.memory | {"preferences": of.rows("preferences")[:3]}, []))
+    assert "behind the labels** by 2 rows: `palate export me/titles`" in text
+
+
+def test_many_annotators_are_summed_up():
+    of = project(prompts=12)
+    many = [replace(e, annotator=f"a{i}") for i, e in enumerate(of.memory["labels"])]
+    text = dataset_readme(project_of(of.memory | {"labels": many}, []))
+    assert "| a9 | 1 |\n| 2 others | 2 |" in text
+
+
+# ---- untrusted text
+
+NASTY = [
+    "</td></table><script>alert(1)</script>",
+    "a | b | c",
+    "````\n# out of the fence\n```",
+    "---\nlicense: mit\n---",
+    "![x](http://example.com/x.png) [y](javascript:alert)",
+    "line\n\n# heading\n- item\n> quote\u2028next\r\nlast",
+    "*a* _b_ **c** `d` $e$ &lt; &#60; \\",
+    "{{ run.seed }} {% raw %}",
+    "\ud800 lone, \u202e turned",
+    "    indented",
+]
+PARSER = MarkdownIt("commonmark", {"html": True}).enable("table")
+
+
+def body(card: str) -> str:
+    return DatasetCard(card, ignore_metadata_errors=True).text
+
+
+def shape(text: str) -> list[str]:
+    """Return the document's structure: its block and inline tokens but for plain text's."""
+    flat = [t for block in PARSER.parse(text) for t in (block, *(block.children or []))]
+    return [t.type for t in flat if t.type not in ("text", "code_inline")]
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_labelled_text_cannot_change_a_dataset_card(text):
+    plain, nasty = (dataset_readme(project(t, t)) for t in ("plain", text))
+    assert shape(body(nasty)) == shape(body(plain))
+    assert DatasetCard(nasty).data.to_dict() == DatasetCard(plain).data.to_dict()
+    nasty.encode()
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_what_a_run_says_cannot_change_a_model_card(text):
+    def card(t: str) -> str:
+        facts = run(alarms=[t], command=t, data={"left_out": {t: 1}, "dropped": {t: 2}}, license=t)
+        return readme(facts | {"arguments": {"note": t}, "versions": {t: t}})
+
+    assert shape(body(card(text))) == shape(body(card("plain")))
+    assert ModelCard(card(text)).data.license == "other"
+
+
+@pytest.fixture
+def pushed(repo_id) -> str:
+    """The id of a project on the Hub that holds every config, all values null that may be."""
+    from palate import hub
+
+    hub.create(repo_id, "dataset")
+    of = project()
+    plain = [replace(c, model=None, revision=None, sampling=None) for c in of.rows("candidates")]
+    by_id = {old.id: new for old, new in zip(of.rows("candidates"), plain, strict=True)}
+    assert all(old == new.id for old, new in by_id.items())
+    files = {SETTINGS_FILE: of.settings.dump()}
+    for config, rows in (of.memory | {"candidates": plain}).items():
+        if config != "preferences":
+            nulls = [replace(r, milliseconds=None) if isinstance(r, Event) else r for r in rows]
+            files[f"{config}/0001.jsonl"] = ledger.jsonl(nulls)
+    files |= ledger.preference_files(
+        ledger.preferences(of.rows("prompts"), plain, of.rows("labels"))
+    )
+    hub.commit(repo_id, "dataset", files, "A project")
+    return repo_id
+
+
+def test_every_config_loads_with_its_exact_types(pushed):
+    from datasets import load_dataset
+
+    url = cards.push_dataset_card(pushed)
+    assert url.endswith(f"/datasets/{pushed}")
+    for config in schema.ROWS:
+        for name, split in load_dataset(pushed, config).items():
+            assert split.features == schema.features(config), (config, name)
+    assert {k: len(v) for k, v in load_dataset(pushed).items()} == {"train": 4, "test": 1}
+    candidates = load_dataset(pushed, "candidates", split="train")
+    assert candidates[0]["sampling"] in (None, dict.fromkeys(candidates.features["sampling"]))
+
+
+def test_sampling_settings_survive_beside_nulls(repo_id):
+    from datasets import load_dataset
+
+    from palate import hub
+
+    of = project()
+    hub.create(repo_id, "dataset")
+    files = {SETTINGS_FILE: of.settings.dump()}
+    files["candidates/1.jsonl"] = ledger.jsonl(c for c in of.rows("candidates") if not c.sampling)
+    files["candidates/2.jsonl"] = ledger.jsonl(c for c in of.rows("candidates") if c.sampling)
+    hub.commit(repo_id, "dataset", files, "Candidates")
+    cards.push_dataset_card(repo_id)
+    rows = load_dataset(repo_id, "candidates", split="train")
+    assert rows.features == schema.features("candidates")
+    assert rows[-1]["sampling"] == of.rows("candidates")[0].sampling
+
+
+def test_a_card_is_committed_only_when_it_differs(pushed):
+    from palate import hub
+
+    cards.push_dataset_card(pushed)
+    before = hub.describe(pushed, "dataset")[0]
+    cards.push_dataset_card(pushed)
+    assert hub.describe(pushed, "dataset")[0] == before
+
+
+def test_the_hub_accepts_both_cards(hub):
+    DatasetCard(dataset_readme(project())).validate(repo_type="dataset")
+    ModelCard(readme(RUN, votes(78, 30, 4))).validate(repo_type="model")
+
+
+def test_a_model_repo_without_a_run_says_what_to_do(pushed):
+    from palate import hub
+
+    hub.create(f"{pushed}-dpo", "model")
+    with pytest.raises(UsageError, match=f"palate train {pushed}"):
+        cards.push_model_card(pushed)
+
+
+def test_the_model_card_follows_run_and_verdict(pushed):
+    from palate import hub
+
+    repo = f"{pushed}-dpo"
+    facts = run(project=pushed, model=repo)
+    hub.create(repo, "model")
+    old = hub.commit(repo, "model", {"run.json": json.dumps(run(seconds=1.0))}, "Round 0")
+    sha = hub.commit(repo, "model", {"run.json": json.dumps(facts)}, "Round 1")
+
+    def card(verdict: Verdict | None) -> str:
+        if verdict:
+            text = json.dumps(verdict.to_json())
+            hub.commit(repo, "model", {"verdict.json": text}, "Verdict")
+        assert cards.push_model_card(pushed).endswith(f"/{repo}")
+        head = hub.describe(repo, "model")[0]
+        return hub.fetch(repo, "model", head, ["README.md"])[0].read_text("utf-8")
+
+    assert "has not been measured yet" in card(None)
+    assert "**71.4 %** of 112 votes" in card(votes(78, 30, 4, sha))
+    assert "plots/win_rate.svg" in hub.describe(repo, "model")[1]
+    # a verdict on other weights says nothing about these, and its picture goes
+    assert "has not been measured yet" in card(votes(78, 30, 4, old))
+    assert "plots/win_rate.svg" not in hub.describe(repo, "model")[1]
