@@ -112,7 +112,7 @@ def _sampler(sampling: Sampling, seeds: Sequence[int]) -> Any:
             p = (scores.double() / sampling.temperature).softmax(-1)
             order = None
             if sampling.top_p < 1:
-                p, order = p.sort(-1, descending=True, stable=True)
+                p, order = torch.sort(p, dim=-1, descending=True, stable=True)
                 p = p.masked_fill(p.cumsum(-1) - p >= sampling.top_p, 0)
             total = p.cumsum(-1)
             chosen = torch.searchsorted(total, (u.double() * total[:, -1])[:, None], right=True)

@@ -2,7 +2,9 @@
 
 import json
 import math
+import os
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,6 +110,9 @@ def quiet() -> None:
     import datasets
     from transformers.utils import logging
 
+    os.environ["TQDM_DISABLE"] = "1"
+    # of use to those who write libraries; what matters here fails in the tests
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|trl|peft")
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     datasets.disable_progress_bars()

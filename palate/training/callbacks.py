@@ -30,12 +30,14 @@ class Bar(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._bar.update(self._task, completed=state.global_step, total=state.max_steps)
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict, **_: Any) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        logs = kwargs["logs"]
         if "loss" in logs:
             accuracy = 100 * logs["rewards/accuracies"]
             self._bar.update(self._task, now=f"loss {logs['loss']:.4f}, accuracy {accuracy:.0f} %")
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict, **_: Any) -> None:
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        metrics = kwargs["metrics"]
         self._console.print(
             f"  step {state.global_step:>4}/{state.max_steps}: test loss"
             f" {metrics['eval_loss']:.4f}, reward accuracy"
@@ -58,11 +60,11 @@ class Guard(TrainerCallback):
             control.should_log = control.should_save = True
             control.should_evaluate = args.do_eval
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict, **_: Any) -> None:
-        self._check(state, control, logs.get("loss"))
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._check(state, control, kwargs["logs"].get("loss"))
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict, **_: Any) -> None:
-        self._check(state, control, metrics["eval_loss"])
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._check(state, control, kwargs["metrics"]["eval_loss"])
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.clock.save()

@@ -60,7 +60,9 @@ def _loss(margin: float) -> float:
     return math.log1p(math.exp(-abs(margin))) + max(-margin, 0)
 
 
-def alarms(log: Sequence[dict], result: dict[str, Any], failed_at: int | None) -> list[str]:
+def alarms(
+    log: Sequence[dict], result: dict[str, Any], beta: float, failed_at: int | None = None
+) -> list[str]:
     """Return what in a run is worth a second look, in sentences; an empty list is good news.
 
     Both rewards below zero is none: DPO moves the difference.
@@ -88,7 +90,7 @@ def alarms(log: Sequence[dict], result: dict[str, Any], failed_at: int | None) -
         found.append(
             f"The test loss is {result['test_loss']:.4f}, no better than the base model's 0.6931."
         )
-    if train and (drop := _drop(train, late)) > 0.3:
+    if (drop := _drop(late, beta)) > 0.3:
         found.append(
             f"The log-probability of chosen texts fell by {100 * drop:.0f} %: the model unlearns"
             " to write. Lower the learning rate, or raise beta."
@@ -100,10 +102,10 @@ def _mean(entries: Sequence[dict], key: str) -> float:
     return sum(e[key] for e in entries) / len(entries) if entries else math.nan
 
 
-def _drop(train: Sequence[dict], late: Sequence[dict]) -> float:
-    """Return by which fraction the chosen texts' mean log-probability (below 0) sank."""
-    first = train[0]["logps/chosen"]
-    return (first - _mean(late, "logps/chosen")) / abs(first)
+def _drop(late: Sequence[dict], beta: float) -> float:
+    """Return by which fraction the chosen texts' log-probability sank below the reference's."""
+    change = _mean(late, "rewards/chosen") / beta
+    return -change / abs(_mean(late, "logps/chosen") - change)
 
 
 def versions() -> dict[str, str]:

@@ -48,11 +48,10 @@ class Clock:
 
     def __init__(self, work: WorkDir):
         self._file = work.path / "clock.json"
-        before = {"started": now(), "seconds": 0.0}
+        self.started, self._before = now(), 0.0
         if self._file.exists():
             before = json.loads(self._file.read_text("utf-8"))
-        self.started: str = before["started"]
-        self._before: float = before["seconds"]
+            self.started, self._before = before["started"], before["seconds"]
         self._begin = time.monotonic()
 
     @property
