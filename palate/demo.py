@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from palate.errors import PalateError
+from palate.errors import PalateError, UsageError
 
 PROJECT = "me/titles"
 WRITER = "me/tiny-writer"
@@ -106,7 +107,6 @@ def _start_servers(root: Path, servers: ExitStack):
 
 
 def _port(preferred: int) -> int:
-    from palate.errors import UsageError
     from palate.serving import check_port
 
     try:
@@ -182,13 +182,14 @@ def _job(name: str, *args: str) -> None:
 
 def _vote(kind, limit: int | None, taste, root: Path, env: dict[str, str]) -> None:
     """Let the annotator answer `limit` pairs (or all) through the Space's own API."""
+    from palate import answering
     from palate.serving import Space
 
     log = root / f"{kind}.log"
     with Space(kind, PROJECT, env=env, log=log) as space:
         what = "labels" if kind == "label" else "votes blind"
         with _bar(f"the annotator {what}") as advance:
-            done = answer(space.url, "Ada", taste, limit, advance)
+            done = answering.answer(space.url, "Ada", taste, limit, advance)
     say("labels" if kind == "label" else "votes", f"{done} by Ada, each of them on the Hub")
 
 
@@ -200,20 +201,40 @@ def _bar(text: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-def answer(
-    url: str, name: str, taste, limit: int | None, advance: Callable[[int, int], None]
-) -> int:
-    """Answer pairs as the page would: each event kept and sent again until it is published."""
-    from huggingface_hub.utils import httpx
+def _verdict_line() -> str:
+    from palate import verdict as votes
+    from palate.project import Project
 
-    outbox: dict[str, dict] = {}
-    headers = {"x-annotator": name, "origin": url}
-    with httpx.Client(base_url=url, headers=headers, timeout=30) as client:
-        answered, total = 0, None
-        have: list[str] = []
-        while outbox or total is None or answered < total:
-            page = _post(client, "/api/next", {"n": 8, "have": have})
-            total = min(
-                page["done"] + len(page["items"]) if limit is None else limit, page["total"]
-            )
-    return answered
+    return f"verdict: {votes.count(Project.load(PROJECT)).sentence()}"
+
+
+def _serve(root: Path, servers: ExitStack, argilla, hub) -> None:
+    """Start both Spaces again and print where everything is."""
+    from palate.project import Project
+    from palate.serving import Space
+
+    env = {"ARGILLA_API_URL": argilla.url, "ARGILLA_API_KEY": argilla.api_key}
+    label = Space("label", PROJECT, port=_port(7860), env=env, log=root / "label.log")
+    evaluate = Space("evaluate", PROJECT, port=_port(7861), log=root / "evaluate.log")
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda s: servers.enter_context(s), (label, evaluate)))
+    console.print()
+    say("label", label.url)
+    say("evaluate", evaluate.url)
+    say("hub", hub.login_url(f"/{Project.load(PROJECT).model_repo}"))
+    say("argilla", f"{argilla.url} (user owner, password in {root / 'argilla' / 'owner.json'})")
+
+
+@contextlib.contextmanager
+def one_at_a_time(root: Path) -> Iterator[None]:
+    """Hold the folder for one demo; raises UsageError where another runs in it."""
+    import fcntl
+
+    with (root / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                f"Another demo runs in {root}. Stop it, or choose another folder with --root."
+            ) from None
+        yield
