@@ -1,0 +1,366 @@
+"""The JSON of repos: information, listings, trees, history, branches, tags and settings."""
+
+import re
+from collections.abc import Callable
+
+import pygit2
+from starlette.responses import Response
+
+from palate.localhub import metadata
+from palate.localhub.calls import KINDS, Body, Call, router
+from palate.localhub.errors import HubError
+from palate.localhub.git import (
+    commit_at,
+    find_commit,
+    find_ref,
+    iso,
+    last_commits,
+    lookup,
+    now,
+    pointer,
+    read_text,
+    walk,
+    write_commit,
+)
+from palate.localhub.lfs import check_gate
+from palate.localhub.repos import Repo, split_id
+from palate.localhub.spaces import runtime, settings_from
+
+REPO = "/api/{kind}/{ns}/{name}"
+
+
+@router.route("GET", "/api/whoami-v2")
+def whoami(call: Call) -> dict:
+    user = call.need_user()
+    token = {"displayName": "local", "role": "write", "createdAt": now()}
+    orgs = [
+        {"type": "org", "id": f"o-{o}", "name": o, "fullname": o, "roleInOrg": "admin"}
+        for o in user.orgs
+    ]
+    head = {"type": "user", "id": f"u-{user.name}", "name": user.name, "fullname": user.name}
+    auth = {"type": "access_token", "accessToken": token}
+    return head | {"isPro": False, "canPay": False, "orgs": orgs, "auth": auth}
+
+
+@router.route("POST", "/api/repos/create")
+def create(call: Call) -> dict:
+    user, body = call.need_user(), call.json
+    ns, name = body.text("organization", None) or user.name, body.text("name")
+    kind = _kind(body)
+    if kind == "space" and body.text("sdk", None) not in (
+        "gradio",
+        "docker",
+        "static",
+        "streamlit",
+    ):
+        raise HubError(400, '"sdk" is required for a Space: gradio, docker, static or streamlit')
+    settings = settings_from(body) if kind == "space" else {}
+    sdk, private = body.text("sdk", None), _private(body, False)
+    repo = call.hub.repos.create(user, kind, ns, name, private=private, sdk=sdk, settings=settings)
+    return {"url": f"{call.base}{repo.path}", "name": repo.full_name, "id": f"{repo.id:024x}"}
+
+
+def _kind(body: Body) -> str:
+    kind = body.text("type", "model")
+    if kind not in KINDS.values():
+        raise HubError(400, f"Unknown repo type {kind[:40]!r}: expected model, dataset or space")
+    return kind
+
+
+def _private(body: Body, default: bool) -> bool:
+    if visibility := body.text("visibility", None):
+        return visibility != "public"
+    return body.flag("private") if body.value.get("private") is not None else default
+
+
+@router.route("DELETE", "/api/repos/delete")
+def delete(call: Call) -> Response:
+    user, body = call.need_user(), call.json
+    ns = body.text("organization", None) or user.name
+    repo = call.hub.repos.find(_kind(body), ns, body.text("name"), user, write=True)
+    call.hub.lfs.forget(call.hub.repos.delete(repo))
+    return Response("OK")
+
+
+@router.route("POST", "/api/repos/move")
+def move(call: Call) -> Response:
+    user, body = call.need_user(), call.json
+    ns, name = split_id(body.text("fromRepo"))
+    repo = call.hub.repos.find(_kind(body), ns, name, user, write=True)
+    call.hub.repos.move(repo, user, body.text("toRepo"))
+    return Response("OK")
+
+
+@router.route("POST", REPO + "/duplicate")
+def duplicate(call: Call) -> dict:
+    user, source, body = call.need_user(), call.repo(), call.json
+    check_gate(call, source)
+    ns, name = split_id(body.text("repository"))
+    settings = settings_from(body) if source.kind == "space" else {}
+    settings["variables"] = source.settings.get("variables", {}) | settings.get("variables", {})
+    repo = call.hub.repos.create(
+        user,
+        source.kind,
+        ns,
+        name,
+        private=_private(body, source.private),
+        sdk=source.sdk,
+        settings=settings,
+        copy_of=source,
+    )
+    return {"url": f"{call.base}{repo.path}"}
+
+
+@router.route("POST", "/api/validate-yaml")
+def validate_yaml(call: Call) -> dict:
+    text = call.json.text("content")
+    if problem := metadata.problem(text):
+        errors = [{"message": f"Error: {problem}"}]
+        raise HubError(400, problem, errors=errors, warnings=[])
+    missing = [] if metadata.front_matter(text) else [{"message": "the card has no metadata"}]
+    return {"errors": [], "warnings": missing}
+
+
+@router.route("GET", "/api/{kind}")
+def listing(call: Call) -> Response:
+    def wanted(repo: Repo) -> bool:
+        author, search = call.arg("author").lower(), call.arg("search").lower()
+        return author in ("", repo.ns.lower()) and search in repo.full_name.lower()
+
+    full = call.flag("full") or call.flag("cardData")
+    repos = filter(wanted, call.hub.repos.listing(call.user, KINDS[call.params["kind"]]))
+    infos = [info(call, repo, full=full) for repo in repos]
+    return call.page([i for i in infos if all(f in i["tags"] for f in call.many("filter"))])
+
+
+@router.route("GET", "/api/settings/repositories", "/api/organizations/{ns}/settings/repositories")
+def own_repos(call: Call) -> Response:
+    user = call.need_user()
+    ns = call.params.get("ns", user.name)
+    if not user.owns(ns):
+        raise HubError(403, f"You don't have the rights to the namespace {ns!r}")
+    repos = [r for r in call.hub.repos.listing(user) if r.ns.lower() == ns.lower()]
+    return call.page([_storage(r) for r in repos])
+
+
+def _storage(repo: Repo) -> dict:
+    head = find_commit(repo.git(), "main")
+    blobs = [e for e, _ in walk(head.tree) if isinstance(e, pygit2.Blob)] if head else []
+    size = sum(link.size if (link := pointer(b)) else b.size for b in blobs)
+    updated = iso(head.commit_time) if head else repo.created
+    visibility = "private" if repo.private else "public"
+    name = {"id": repo.full_name, "type": repo.kind}
+    return name | {"updatedAt": updated, "visibility": visibility, "storage": size}
+
+
+@router.route("GET", REPO, REPO + "/revision/{rev}")
+def details(call: Call) -> dict:
+    repo, expand = call.repo(), call.many("expand")
+    revision, blobs = call.params.get("rev"), call.flag("blobs")
+    found = info(call, repo, revision=revision, blobs=blobs)
+    if expand:
+        found = {k: v for k, v in found.items() if k in ("_id", "id", "modelId", *expand)}
+    return found
+
+
+def info(
+    call: Call, repo: Repo, *, revision: str | None = None, blobs: bool = False, full: bool = True
+) -> dict:
+    """What clients call ModelInfo, DatasetInfo or SpaceInfo; the card and files if `full`."""
+    git = repo.git()
+    head = commit_at(git, revision) if revision else find_commit(git, "main")
+    card = metadata.card_data(read_text(head.tree, "README.md")) if head else None
+    found = {
+        "_id": f"{repo.id:024x}",
+        "id": repo.full_name,
+        "author": repo.ns,
+        "sha": str(head.id) if head else None,
+        "private": repo.private,
+        "visibility": "private" if repo.private else "public",
+        "disabled": False,
+        "gated": False if repo.gated == "false" else repo.gated,
+        "createdAt": repo.created,
+        "lastModified": iso(head.commit_time) if head else repo.created,
+        "likes": 0,
+        "downloads": 0,
+        "tags": [*metadata.tags(card or {}), "region:us"],
+    }
+    if repo.kind == "model":
+        found |= {"modelId": repo.full_name, "library_name": (card or {}).get("library_name")}
+        found["pipeline_tag"] = (card or {}).get("pipeline_tag")
+        if index := (card or {}).get("model-index"):
+            found["model-index"] = index
+    if repo.kind == "space":
+        host = f"{call.base}{repo.path}"
+        found |= {"sdk": repo.sdk, "runtime": runtime(repo.settings), "host": host}
+    if full:
+        files = walk(head.tree) if head else []
+        names = [_sibling(e, p, blobs) for e, p in files if isinstance(e, pygit2.Blob)]
+        found |= {"cardData": card, "siblings": names}
+    return found
+
+
+def _sibling(blob: pygit2.Blob, path: str, details: bool) -> dict:
+    if not details:
+        return {"rfilename": path}
+    link = pointer(blob)
+    found = {"rfilename": path, "blobId": str(blob.id), "size": link.size if link else blob.size}
+    if link:
+        found["lfs"] = {"sha256": link.oid, "size": link.size, "pointerSize": blob.size}
+    return found
+
+
+@router.route("GET", REPO + "/auth-check", REPO + "/auth-check/write")
+def auth_check(call: Call) -> Response:
+    repo = call.repo(write=call.request.url.path.endswith("/write"))
+    check_gate(call, repo)
+    return Response("OK")
+
+
+@router.route("GET", REPO + "/tree/{rev}/{path...}")
+def tree(call: Call) -> Response:
+    git, path = call.repo().git(), call.params["path"]
+    commit = commit_at(git, call.params["rev"])
+    folder = lookup(commit.tree, path)
+    if not isinstance(folder, pygit2.Tree):
+        message = f'{path} is not a folder on "{call.params["rev"]}"'
+        raise HubError(404, message, "EntryNotFound")
+    found = list(walk(folder, f"{path}/" if path else "", call.flag("recursive")))
+    if not call.flag("expand"):
+        return call.page([_entry(e, p) for e, p in found])
+    last = last_commits(commit, git, [p for _, p in found])
+    return call.page([_entry(e, p, last) for e, p in found], 50)
+
+
+@router.route("POST", REPO + "/paths-info/{rev}")
+def paths_info(call: Call) -> list[dict]:
+    git = call.repo().git()
+    commit = commit_at(git, call.params["rev"])
+    paths = dict.fromkeys(p.strip("/") for p in call.form("paths"))
+    found = {p: e for p in paths if p and (e := lookup(commit.tree, p))}
+    expand = [v.lower() for v in call.form("expand")] == ["true"]
+    last = last_commits(commit, git, found) if expand else None
+    return [_entry(e, p, last) for p, e in found.items()]
+
+
+def _entry(entry: pygit2.Object, path: str, last: dict | None = None) -> dict:
+    found: dict = {"type": "directory", "oid": str(entry.id), "size": 0, "path": path}
+    if isinstance(entry, pygit2.Blob):
+        link = pointer(entry)
+        found |= {"type": "file", "size": link.size if link else entry.size}
+        if link:
+            found["lfs"] = {"oid": link.oid, "size": link.size, "pointerSize": entry.size}
+    if last and path in last:
+        commit = last[path]
+        title, date = commit.message.split("\n")[0], iso(commit.commit_time)
+        found["lastCommit"] = {"id": str(commit.id), "title": title, "date": date}
+    return found
+
+
+@router.route("GET", REPO + "/refs")
+def refs(call: Call) -> dict:
+    git = call.repo().git()
+
+    def of(prefix: str, name: Callable[[str], str]) -> list[dict]:
+        full = sorted(ref for ref in git.references if ref.startswith(prefix))
+        commits = [(ref, git.references[ref].peel(pygit2.Commit).id) for ref in full]
+        return [{"name": name(ref), "ref": ref, "targetCommit": str(oid)} for ref, oid in commits]
+
+    found = {
+        "branches": of("refs/heads/", lambda ref: ref.removeprefix("refs/heads/")),
+        "tags": of("refs/tags/", lambda ref: ref.removeprefix("refs/tags/")),
+        "converts": [],
+    }
+    return found | ({"pullRequests": of("refs/pr/", str)} if call.flag("include_prs") else {})
+
+
+@router.route("GET", REPO + "/commits/{rev}")
+def commits(call: Call) -> Response:
+    git = call.repo().git()
+    start = commit_at(git, call.params["rev"])
+    found = []
+    for commit in git.walk(start.id, pygit2.enums.SortMode.TOPOLOGICAL):
+        title, _, message = commit.message.partition("\n\n")
+        head = {"id": str(commit.id), "title": title, "message": message}
+        formatted = {"formatted": dict(head)} if call.many("expand") else {}
+        who, date = [{"user": commit.author.name}], iso(commit.commit_time)
+        found.append({**head, "authors": who, "date": date, **formatted})
+    return call.page(found, 50, "p")
+
+
+@router.route("POST DELETE", REPO + "/branch/{branch}")
+def branch(call: Call) -> dict:
+    repo, name = call.repo(write=True), call.params["branch"]
+    ref = f"refs/heads/{name}"
+    with call.hub.repos.lock(repo) as git:
+        if call.method == "DELETE":
+            if name == "main":
+                raise HubError(403, "Cannot delete the branch main")
+            _existing(git, ref).delete()
+            return {}
+        _check_free(git, ref)
+        if name.startswith("refs/"):
+            raise HubError(400, f"Invalid reference for a branch: {name}")
+        git.references.create(ref, commit_at(git, call.json.text("startingPoint", "main")).id)
+    return {}
+
+
+@router.route("POST", REPO + "/tag/{rev}")
+def add_tag(call: Call) -> dict:
+    repo, user, body = call.repo(write=True), call.need_user(), call.json
+    ref = f"refs/tags/{body.text('tag')}"
+    with call.hub.repos.lock(repo) as git:
+        commit = commit_at(git, call.params["rev"])
+        _check_free(git, ref)
+        if message := body.text("message", ""):
+            who = pygit2.Signature(user.name, f"{user.name}@users.noreply.local")
+            git.create_tag(
+                body.text("tag"), commit.id, pygit2.enums.ObjectType.COMMIT, who, message
+            )
+        else:
+            git.references.create(ref, commit.id)
+    return {}
+
+
+@router.route("DELETE", REPO + "/tag/{tag}")
+def delete_tag(call: Call) -> dict:
+    with call.hub.repos.lock(call.repo(write=True)) as git:
+        _existing(git, f"refs/tags/{call.params['tag']}").delete()
+    return {}
+
+
+def _existing(git: pygit2.Repository, ref: str) -> pygit2.Reference:
+    found = find_ref(git, ref)
+    if found is None:
+        raise HubError(404, f"Invalid rev id: {ref}", "RevisionNotFound")
+    return found
+
+
+def _check_free(git: pygit2.Repository, ref: str) -> None:
+    if not pygit2.reference_is_valid_name(ref):
+        raise HubError(400, f"Invalid name for a branch or tag: {ref[:200]}")
+    if find_ref(git, ref):
+        raise HubError(409, f"Reference {ref} already exists")
+
+
+@router.route("POST", REPO + "/super-squash/{rev}")
+def super_squash(call: Call) -> dict:
+    repo, user, rev = call.repo(write=True), call.need_user(), call.params["rev"]
+    ref = rev if rev.startswith("refs/") else f"refs/heads/{rev}"
+    message = call.json.text("message", "Squash the history")
+    with call.hub.repos.lock(repo) as git:
+        head = _existing(git, ref).peel(pygit2.Commit)
+        write_commit(git, ref, user.name, message, head.tree.id, [])
+    return {}
+
+
+@router.route("PUT", REPO + "/settings")
+def settings(call: Call) -> dict:
+    repo, body = call.repo(write=True), call.json
+    private, gated = _private(body, repo.private), repo.gated
+    if "gated" in body.value:
+        gated = str(body.value["gated"]).lower()
+        if not re.fullmatch("auto|manual|false", gated):
+            raise HubError(400, '"gated" has to be "auto", "manual" or false')
+    call.hub.repos.update(repo, private=int(private), gated=gated)
+    return {"private": private, "gated": gated}

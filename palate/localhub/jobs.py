@@ -1,0 +1,230 @@
+"""Jobs: commands that clients send to the Hub, run here as processes of their own."""
+
+import json
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from palate.localhub.accounts import User
+from palate.localhub.calls import Body
+from palate.localhub.database import Database
+from palate.localhub.errors import HubError
+from palate.localhub.git import now
+
+ENDED = ("COMPLETED", "ERROR", "CANCELED")
+GRACE = 5.0  # seconds between asking a job to end and ending it
+TIMEOUT = 1800  # seconds; the real Hub's default
+# what a job inherits of the server's environment: enough to find programs and packages
+INHERITED = re.compile(
+    r"PATH|HOME|USER|LANG|LC_\w+|TZ|TMPDIR|LD_LIBRARY_PATH|CUDA_\w+|NVIDIA_\w+|OMP_NUM_THREADS"
+    r"|(?:https?|no|all)_proxy|SSL_CERT_\w+|REQUESTS_CA_BUNDLE|UV_\w+|PIP_\w+",
+    re.IGNORECASE,
+)
+PRIVATE = re.compile(r"TOKEN|SECRET|PASSWORD|_KEY", re.IGNORECASE)
+
+
+class Jobs:
+    """The jobs of one Hub. Their secrets stay in memory and are masked in their logs."""
+
+    def __init__(self, db: Database, folder: Path):
+        self._db, self._folder = db, folder
+        self._lock = threading.Lock()
+        self._processes: dict[str, subprocess.Popen] = {}
+        folder.mkdir(exist_ok=True)
+        for row in db.all("SELECT id, pid, doc FROM job"):
+            if json.loads(row["doc"])["status"]["stage"] not in ENDED:
+                _kill_left_over(row["pid"], row["id"])
+                self._end(row["id"], "ERROR", "The Hub was stopped while this job ran")
+
+    def folder(self, job: str) -> Path:
+        return self._folder / job
+
+    def log(self, job: str) -> Path:
+        """One JSON line `{"data": …, "timestamp": …}` for each line that the job wrote."""
+        return self.folder(job) / "log.jsonl"
+
+    def all_of(self, ns: str) -> list[dict]:
+        rows = self._db.all("SELECT doc FROM job WHERE ns=? ORDER BY rowid DESC", ns)
+        return [json.loads(row["doc"]) for row in rows]
+
+    def get(self, ns: str, job: str) -> dict:
+        row = self._db.one("SELECT doc FROM job WHERE ns=? AND id=?", ns, job)
+        if row is None:
+            raise HubError(404, f"Job {job[:40]} not found")
+        return json.loads(row["doc"])
+
+    def create(self, user: User, ns: str, spec: Body) -> tuple[dict, dict[str, str]]:
+        """Note a job down, in its own folder; return it and its secrets."""
+        job, hidden = secrets.token_hex(12), spec.mapping("secrets")
+        environment, command = spec.mapping("environment"), spec.texts("command")
+        timeout = spec.integer("timeoutSeconds", TIMEOUT)
+        for name in (*environment, *hidden):
+            if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
+                raise HubError(400, f"{name[:40]!r} cannot be the name of an environment variable")
+        words = [*command, *spec.texts("arguments", [])]
+        if not command or any("\0" in w for w in (*words, *environment.values(), *hidden.values())):
+            raise HubError(400, "A job needs a command, of texts without NUL characters")
+        if not 0 < timeout < 10**8:
+            raise HubError(400, '"timeoutSeconds" has to be positive')
+        doc = {
+            "id": job,
+            "createdAt": now(),
+            "startedAt": None,
+            "finishedAt": None,
+            "dockerImage": spec.text("dockerImage", None),
+            "spaceId": spec.text("spaceId", None),
+            "command": command,
+            "arguments": spec.texts("arguments", []),
+            "environment": environment,
+            "secrets": dict.fromkeys(hidden),
+            "flavor": spec.text("flavor", "cpu-basic"),
+            "labels": spec.mapping("labels") or None,
+            "status": {"stage": "SCHEDULING", "message": None},
+            "owner": {"id": f"u-{ns}", "name": ns, "type": "user"},
+            "initiator": {"type": "user", "id": f"u-{user.name}", "name": user.name},
+            "timeoutSeconds": timeout,
+        }
+        self.folder(job).mkdir()
+        self._db.run("INSERT INTO job VALUES(?,?,NULL,?)", job, ns, json.dumps(doc))
+        return doc, hidden
+
+    def start(self, doc: dict, words: list[str], hidden: dict[str, str], endpoint: str) -> None:
+        """Run `words` in the background with the job's environment and secrets."""
+        folder = self.folder(doc["id"])
+        environment = {
+            **{k: v for k, v in os.environ.items() if _may_inherit(k)},
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+            "HF_HOME": str(folder.parent.parent / "cache"),  # not where the person's token lies
+            "PYTHONUNBUFFERED": "1",
+            "ACCELERATOR": "none",
+            **doc["environment"],
+            **hidden,
+            "HF_ENDPOINT": endpoint,
+            "HF_HUB_DISABLE_XET": "1",
+            "JOB_ID": doc["id"],
+        }
+        arguments = (doc, words, environment, [v for v in hidden.values() if len(v) > 3])
+        threading.Thread(target=self._run, args=arguments, daemon=True).start()
+
+    def _run(self, doc: dict, words: list[str], env: dict[str, str], masked: list[str]) -> None:
+        job = doc["id"]
+        with self.log(job).open("a") as log:
+
+            def say(line: str) -> None:
+                for value in masked:
+                    line = line.replace(value, "***")
+                log.write(json.dumps({"data": line, "timestamp": now()}) + "\n")
+                log.flush()
+
+            try:
+                process = self._spawn(job, words, env)
+            except OSError as e:
+                missing = isinstance(e, FileNotFoundError)
+                hint = f"{words[0]} is not installed on this machine, or not on the Hub's PATH"
+                say(f"Cannot start this job: {hint if missing else e}")
+                self._end(job, "ERROR", f"Cannot start: {hint if missing else e}")
+                return
+            if process is None:  # cancelled before it began
+                return
+            timer = threading.Timer(doc["timeoutSeconds"], self._time_out, [job, doc])
+            timer.daemon = True
+            timer.start()
+            reader = threading.Thread(target=_read, args=[process, say])
+            reader.start()
+            code = process.wait()
+            _signal_group(process, signal.SIGKILL)  # what the job left behind ends with it
+            reader.join()
+            timer.cancel()
+        self._processes.pop(job, None)
+        message = f"Job failed with exit code: {code}" if code else None
+        self._end(job, "ERROR" if code else "COMPLETED", message)
+
+    def _spawn(self, job: str, words: list[str], env: dict[str, str]) -> subprocess.Popen | None:
+        with self._lock:
+            if self._stage(job) in ENDED:
+                return None
+            process = subprocess.Popen(
+                words,
+                cwd=self.folder(job),
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+            self._processes[job] = process
+            self._change(job, startedAt=now(), status={"stage": "RUNNING", "message": None})
+            self._db.run("UPDATE job SET pid=? WHERE id=?", process.pid, job)
+            return process
+
+    def cancel(self, job: str, stage: str = "CANCELED", message: str | None = None) -> None:
+        """End a job and all processes that it started; nothing happens to one that has ended."""
+        self._end(job, stage, message)
+        process = self._processes.get(job)
+        if process:
+            _signal_group(process, signal.SIGTERM)
+            timer = threading.Timer(GRACE, _signal_group, [process, signal.SIGKILL])
+            timer.daemon = True
+            timer.start()
+
+    def close(self) -> None:
+        """End all jobs, because the Hub stops."""
+        for job, process in list(self._processes.items()):
+            self._end(job, "ERROR", "The Hub was stopped while this job ran")
+            _signal_group(process, signal.SIGKILL)
+
+    def _time_out(self, job: str, doc: dict) -> None:
+        self.cancel(job, "ERROR", f"Job timed out after {doc['timeoutSeconds']} seconds")
+
+    def _stage(self, job: str) -> str:
+        row = self._db.one("SELECT doc FROM job WHERE id=?", job)
+        return json.loads(row["doc"])["status"]["stage"] if row else "ERROR"
+
+    def _end(self, job: str, stage: str, message: str | None) -> None:
+        """Note how a job ended, unless that is known already."""
+        with self._lock:
+            if self._stage(job) not in ENDED:
+                status = {"stage": stage, "message": message}
+                self._change(job, finishedAt=now(), status=status)
+
+    def _change(self, job: str, **fields: object) -> None:
+        with self._db.transaction():
+            row = self._db.one("SELECT doc FROM job WHERE id=?", job)
+            if row:
+                doc = json.loads(row["doc"]) | fields
+                self._db.run("UPDATE job SET doc=? WHERE id=?", json.dumps(doc), job)
+
+
+def _read(process: subprocess.Popen, say: Callable[[str], None]) -> None:
+    assert process.stdout is not None
+    with process.stdout:
+        for line in process.stdout:
+            say(line.rstrip("\n"))
+
+
+def _may_inherit(name: str) -> bool:
+    return bool(INHERITED.fullmatch(name)) and not PRIVATE.search(name)
+
+
+def _signal_group(process: subprocess.Popen, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)  # its own session: the group bears the process's number
+
+
+def _kill_left_over(pid: int | None, job: str) -> None:
+    """End what a killed Hub left running, if the process with that number is still that job."""
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+        if f"JOB_ID={job}".encode() in environment.split(b"\0"):
+            os.killpg(pid or 0, signal.SIGKILL)
+    except OSError:  # gone, or a system without /proc
+        pass

@@ -1,0 +1,150 @@
+"""Untrusted text as HTML that is safe to show: cards, rows and metadata."""
+
+import csv
+import io
+import json
+import posixpath
+from collections.abc import Callable
+from urllib.parse import quote, unquote, urlsplit
+
+import nh3
+from markdown_it import MarkdownIt
+
+from palate.localhub import metadata
+
+_markdown = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+MAX_CELL = 2000  # characters
+
+
+def card(text: str, files: str, pages: str) -> str:
+    """A card's Markdown as HTML, without anything that runs, styles or calls out.
+
+    Relative images come from `files`, relative links lead to `pages` (both without a last slash).
+    """
+
+    def attribute(tag: str, name: str, value: str) -> str | None:
+        if (tag, name) == ("img", "src"):
+            return _relative(value, files)  # an image from elsewhere would tell who reads
+        if (tag, name) == ("a", "href") and not urlsplit(value).scheme and value[:1] not in "/#":
+            return _relative(value, pages)
+        return value
+
+    html = _markdown.render(metadata.body(text))
+    allowed = nh3.ALLOWED_ATTRIBUTES | {
+        "img": {"src", "alt", "title", "width", "height"},
+        "td": {"align", "style"},
+        "th": {"align", "style"},
+    }
+    for tag in ("p", "div", "h1", "h2", "h3"):
+        allowed[tag] = {"align"}
+    return nh3.clean(
+        html,
+        attributes=allowed,
+        attribute_filter=attribute,
+        filter_style_properties={"text-align"},
+        url_schemes={"http", "https", "mailto"},
+        link_rel="noopener noreferrer nofollow",
+    )
+
+
+def _relative(target: str, base: str) -> str | None:
+    parts = urlsplit(target)
+    path = posixpath.normpath(unquote(parts.path)).lstrip("/")
+    if parts.scheme or parts.netloc or path.startswith("..") or not parts.path:
+        return None
+    return f"{base}/{quote(path)}"
+
+
+def facts(data: dict) -> list[tuple[str, str, str | None]]:
+    """The front matter's short facts as (label, value, address of a repo or None)."""
+    found: list[tuple[str, str, str | None]] = []
+    for key, label in (
+        ("license", "licence"),
+        ("language", "language"),
+        ("library_name", "library"),
+    ):
+        found += [(label, v, None) for v in metadata.as_list(data.get(key))]
+    for key, label, prefix in (
+        ("base_model", "base model", ""),
+        ("datasets", "dataset", "/datasets"),
+    ):
+        for value in metadata.as_list(data.get(key)):
+            link = f"{prefix}/{quote(value)}" if value.count("/") == 1 else None
+            found.append((label, value, link))
+    found += [("task", v, None) for v in metadata.as_list(data.get("pipeline_tag"))]
+    return found + [("tag", v, None) for v in metadata.as_list(data.get("tags"))]
+
+
+def results(data: dict) -> list[dict[str, str]]:
+    """The rows of `model-index`: task, dataset, metric and value."""
+
+    def items(value: object, key: str) -> list[dict]:
+        inner = value.get(key) if isinstance(value, dict) else None
+        return [i for i in inner if isinstance(i, dict)] if isinstance(inner, list) else []
+
+    def name(value: object) -> str:
+        shown = value.get("name") or value.get("type") if isinstance(value, dict) else value
+        return str(shown or "–")
+
+    index = data.get("model-index")
+    return [
+        {
+            "task": name(result.get("task")),
+            "dataset": name(result.get("dataset")),
+            "metric": name(metric),
+            "value": number(metric.get("value")),
+        }
+        for model in (index if isinstance(index, list) else [])
+        for result in items(model, "results")
+        for metric in items(result, "metrics")
+    ]
+
+
+def number(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def rows(path: str, text: str) -> tuple[list[str], list[list[str]]] | None:
+    """The columns and rows of a JSONL, CSV or TSV file, as texts; None if it is none of these."""
+    ending = path.rsplit(".", 1)[-1].lower()
+    readers: dict[str, Callable[[str], list[dict]]] = {
+        "jsonl": _json_lines,
+        "csv": lambda t: list(csv.DictReader(io.StringIO(t))),
+        "tsv": lambda t: list(csv.DictReader(io.StringIO(t), delimiter="\t")),
+    }
+    try:
+        found = readers[ending](text) if ending in readers else []
+    except (ValueError, RecursionError, csv.Error):
+        return None
+    if not found:
+        return None
+    columns = list(dict.fromkeys(str(key) for row in found for key in row))
+    return columns, [[cell(row.get(column)) for column in columns] for row in found]
+
+
+def _json_lines(text: str) -> list[dict]:
+    values = [json.loads(line) for line in text.splitlines() if line.strip()]
+    if not all(isinstance(v, dict) for v in values):
+        raise ValueError("a row that is no object")
+    return values
+
+
+def cell(value: object) -> str:
+    """A value as a person reads it; chat messages as 'role: text'."""
+    if value is None:
+        return ""
+    if isinstance(value, list) and all(isinstance(m, dict) and "content" in m for m in value):
+        value = "\n".join(f"{m.get('role', '?')}: {m['content']}" for m in value)
+    if not isinstance(value, str):
+        value = number(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
+    return value if len(value) <= MAX_CELL else value[:MAX_CELL] + " …"
+
+
+def size(count: int) -> str:
+    """Bytes as people write them."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000 or unit == "GB":
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    raise AssertionError

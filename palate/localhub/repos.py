@@ -1,0 +1,229 @@
+"""The repos: found by name, made, moved, copied and deleted; one bare git folder each."""
+
+import json
+import re
+import secrets
+import shutil
+import sqlite3
+import threading
+from collections import defaultdict
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import pygit2
+
+from palate.localhub.accounts import User, owns
+from palate.localhub.database import Database
+from palate.localhub.errors import HubError
+from palate.localhub.git import GITATTRIBUTES, Change, edit_tree, now, write_commit
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Repo:
+    """A repo as it was when it was looked up."""
+
+    id: int
+    kind: str
+    ns: str
+    name: str
+    folder: Path
+    private: bool
+    gated: str
+    created: str
+    sdk: str | None
+    settings: dict
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.ns}/{self.name}"
+
+    @property
+    def path(self) -> str:
+        """Where the repo is on this Hub, as /me/x, /datasets/me/x or /spaces/me/x."""
+        prefix = "" if self.kind == "model" else f"/{self.kind}s"
+        return f"{prefix}/{quote(self.full_name)}"
+
+    def git(self) -> pygit2.Repository:
+        return pygit2.Repository(str(self.folder))
+
+
+def check_name(name: str) -> str:
+    if not NAME.fullmatch(name) or re.search(r"\.\.|--", name) or name.endswith((".git", ".", "-")):
+        raise HubError(400, f"Invalid repo name {name[:100]!r}: use letters, digits, '.', '_', '-'")
+    return name
+
+
+def split_id(repo_id: str) -> tuple[str, str]:
+    ns, slash, name = repo_id.partition("/")
+    if not slash:
+        raise HubError(400, f"Invalid repo id {repo_id[:100]!r}: expected namespace/name")
+    return ns, check_name(name)
+
+
+class Repos:
+    def __init__(self, db: Database, folder: Path):
+        self._db, self._folder = db, folder
+        self._locks: dict[int, threading.RLock] = defaultdict(threading.RLock)
+        folder.mkdir(exist_ok=True)
+        kept = {row["folder"] for row in db.all("SELECT folder FROM repo")}
+        for left_over in {f.name for f in folder.iterdir()} - kept:
+            shutil.rmtree(folder / left_over)  # of a creation or deletion that was cut short
+
+    def _repo(self, row: sqlite3.Row) -> Repo:
+        fields = dict(row) | {"folder": self._folder / row["folder"]}
+        fields |= {"private": bool(row["private"]), "settings": json.loads(row["settings"])}
+        return Repo(**fields)
+
+    def find(self, kind: str, ns: str, name: str, user: User | None, write: bool = False) -> Repo:
+        """The repo of that name, or that once had it; as absent if `user` may not read it."""
+        key = (kind, ns, name)
+        row = self._db.one("SELECT * FROM repo WHERE kind=? AND ns=? AND name=?", *key)
+        row = row or self._db.one(
+            "SELECT repo.* FROM moved JOIN repo ON repo.id = moved.repo"
+            " WHERE moved.kind=? AND moved.ns=? AND moved.name=?",
+            *key,
+        )
+        if row is None or (row["private"] and not owns(user, row["ns"])):
+            if user is None:  # the same answer for a private repo as for none
+                raise HubError(401, "Invalid username or password.", "RepoNotFound")
+            raise HubError(404, "Repository not found", "RepoNotFound")
+        repo = self._repo(row)
+        if write and user is None:
+            raise HubError(401, "Invalid username or password.")
+        if write and not owns(user, repo.ns):
+            message = f"You don't have the rights to write to {repo.full_name}: it is not yours"
+            raise HubError(403, message)
+        return repo
+
+    def listing(self, user: User | None, kind: str | None = None) -> list[Repo]:
+        """What `user` may see, newest first."""
+        rows = self._db.all(
+            "SELECT * FROM repo WHERE kind = ifnull(?, kind) ORDER BY id DESC", kind
+        )
+        return [self._repo(r) for r in rows if not r["private"] or owns(user, r["ns"])]
+
+    @contextmanager
+    def lock(self, repo: Repo) -> Generator[pygit2.Repository]:
+        """The only writer to `repo` for as long as the block lasts."""
+        with self._locks[repo.id]:
+            if not self._db.one("SELECT 1 FROM repo WHERE id=?", repo.id):
+                raise HubError(404, "Repository not found", "RepoNotFound")
+            yield repo.git()
+
+    def create(
+        self,
+        user: User,
+        kind: str,
+        ns: str,
+        name: str,
+        *,
+        private: bool = False,
+        sdk: str | None = None,
+        settings: dict | None = None,
+        copy_of: Repo | None = None,
+    ) -> Repo:
+        """A new repo with a first commit, or with the whole history of another one.
+
+        Raises `HubError` 400, 403 or 409 for a bad, foreign or taken name.
+        """
+        check_name(name)
+        if not user.owns(ns):
+            message = f'You don\'t have the rights to create a {kind} under the namespace "{ns}"'
+            raise HubError(403, message)
+        folder = self._folder / secrets.token_hex(12)
+        values = (kind, ns, name, folder.name, int(private), now(), sdk, json.dumps(settings or {}))
+        try:
+            with self.lock(copy_of) if copy_of else nullcontext():
+                if copy_of:
+                    _copy(copy_of.folder, folder)
+                else:
+                    _first_commit(folder, user, kind, name, sdk)
+                # the row comes last: a repo that can be found is whole
+                return self._insert(values, copy_of)
+        except sqlite3.IntegrityError:
+            shutil.rmtree(folder)
+            raise HubError(409, f"You already created this {kind} repo: {ns}/{name}") from None
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def _insert(self, values: tuple, copy_of: Repo | None) -> Repo:
+        with self._db.transaction():
+            new = self._db.run(
+                "INSERT INTO repo(kind, ns, name, folder, private, created, sdk, settings)"
+                " VALUES(?,?,?,?,?,?,?,?)",
+                *values,
+            ).lastrowid
+            self._db.run("DELETE FROM moved WHERE kind=? AND ns=? AND name=?", *values[:3])
+            if copy_of:
+                links = "INSERT INTO lfs_link SELECT ?, oid FROM lfs_link WHERE repo=?"
+                self._db.run(links, new, copy_of.id)
+            row = self._db.one("SELECT * FROM repo WHERE id=?", new)
+        assert row is not None
+        return self._repo(row)
+
+    def delete(self, repo: Repo) -> list[str]:
+        """Delete a repo; return the LFS objects that it linked."""
+        with self.lock(repo), self._db.transaction():
+            linked = self._db.all("SELECT oid FROM lfs_link WHERE repo=?", repo.id)
+            for table in ("lfs_link", "discussion", "moved"):
+                self._db.run(f"DELETE FROM {table} WHERE repo=?", repo.id)
+            self._db.run("DELETE FROM repo WHERE id=?", repo.id)
+        shutil.rmtree(repo.folder, ignore_errors=True)
+        return [row["oid"] for row in linked]
+
+    def move(self, repo: Repo, user: User, to: str) -> None:
+        """Give `repo` another name; the old one leads to it until it is taken again."""
+        ns, name = split_id(to)
+        if not user.owns(ns):
+            raise HubError(403, f'You don\'t have the rights to the namespace "{ns}"')
+        try:
+            with self._db.transaction():
+                self._db.run("UPDATE repo SET ns=?, name=? WHERE id=?", ns, name, repo.id)
+                self._db.run(
+                    "DELETE FROM moved WHERE kind=? AND ns=? AND name=?", repo.kind, ns, name
+                )
+                old = (repo.kind, repo.ns, repo.name, repo.id)
+                if repo.full_name.lower() != to.lower():
+                    self._db.run("INSERT OR REPLACE INTO moved VALUES(?,?,?,?)", *old)
+        except sqlite3.IntegrityError:
+            raise HubError(409, f"A {repo.kind} repo called {to} already exists") from None
+
+    def update(self, repo: Repo, **columns: object) -> None:
+        """Set columns of the repo's row."""
+        names = ", ".join(f"{name}=?" for name in columns)
+        self._db.run(f"UPDATE repo SET {names} WHERE id=?", *columns.values(), repo.id)
+
+    def configure(self, repo: Repo, **settings: object) -> dict:
+        """Change some of the repo's settings; return all of them."""
+        with self._db.transaction():
+            row = self._db.one("SELECT settings FROM repo WHERE id=?", repo.id)
+            if row is None:
+                raise HubError(404, "Repository not found", "RepoNotFound")
+            merged = json.loads(row["settings"]) | settings
+            self.update(repo, settings=json.dumps(merged))
+        return merged
+
+
+def _first_commit(folder: Path, user: User, kind: str, name: str, sdk: str | None) -> None:
+    git = pygit2.init_repository(str(folder), bare=True, initial_head="main")
+    files = {".gitattributes": GITATTRIBUTES}
+    if kind == "space":
+        files["README.md"] = (
+            f"---\ntitle: {name}\nsdk: {sdk}\napp_file: app.py\npinned: false\n---\n"
+        )
+    changes = [Change("add", path, git.create_blob(text.encode())) for path, text in files.items()]
+    tree = edit_tree(git, None, changes)
+    write_commit(git, "refs/heads/main", user.name, "initial commit", tree, [])
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copytree(source, target)
+    git = pygit2.Repository(str(target))
+    for ref in [ref for ref in git.references if ref.startswith("refs/pr/")]:
+        git.references.delete(ref)  # the pull requests stay where they were opened
