@@ -123,11 +123,17 @@ def missing(project: Project, source: models.Source, asks: Sequence[Ask]) -> lis
         rows = there.get(a.prompt.id, [])
         if a.number < len(rows) and rows[a.number].sampling != a.sampling:
             raise UsageError(
-                f"{source.repo} at {source.revision[:7]} has completions drawn with"
-                f" {rows[a.number].sampling}, and this run asks for {a.sampling}: base and tuned"
-                " model would not have the same chances. Give the flags of the first run."
+                f"{source.repo} at {source.revision[:7]} has completions of other settings, and"
+                " base and tuned model must have the same chances."
+                f" Run with: {flags(rows[a.number].sampling)}"
             )
     return [a for a in asks if a.number >= len(there.get(a.prompt.id, []))]
+
+
+def flags(sampling: dict | None) -> str:
+    """Return the flags that ask for this sampling; the seed of a row does not tell `--seed`."""
+    named = {k.replace("_", "-"): v for k, v in (sampling or {}).items() if k != "seed"}
+    return " ".join(f"--{k} {v}" for k, v in named.items()) + " and the --seed of then"
 
 
 def write(

@@ -267,7 +267,7 @@ def describe(
     """Return the facts of the run; the card is made from them alone."""
     import palate
 
-    weights = list(trainer.model.parameters())
+    weights, ours = list(trainer.model.parameters()), args.output == project.model_repo
     return {
         "job": "dpo",
         "palate": palate.__version__,
@@ -278,7 +278,7 @@ def describe(
         "model": args.output,
         "round": project.settings.round,
         "license": project.settings.license,
-        "command": command("dpo", args),
+        "command": command("dpo", replace(args, output=None) if ours else args),
         "arguments": asdict(args),
         "versions": record.versions(),
         "hardware": record.hardware(),

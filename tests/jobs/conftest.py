@@ -1,0 +1,115 @@
+"""Projects with a tiny model, and jobs run as the user runs them: as processes."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+import uuid
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from palate import hub as client
+from palate import importing, ledger
+from palate.paths import shipped
+from palate.project import Project, Settings
+from palate.schema import Candidate, Event, Prompt, pairs_of
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    spec = importlib.util.spec_from_file_location(
+        "tiny_model", Path(__file__).with_name("tiny_model.py")
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def base_model(hub, tiny, tmp_path_factory) -> str:
+    """A model repo with the tiny model."""
+    folder = tmp_path_factory.mktemp("tiny")
+    tiny.make(folder)
+    repo = f"me/tiny{uuid.uuid4().hex[:8]}"
+    client.create(repo, "model")
+    with warnings.catch_warnings():
+        # huggingface_hub's own upload of a large file; a job's process is not as strict
+        warnings.filterwarnings("ignore", "Use 'content=<...>' to upload", DeprecationWarning)
+        client.commit(repo, "model", {f.name: f for f in folder.iterdir()}, "A tiny model")
+    return repo
+
+
+@pytest.fixture
+def project(repo_id, tiny, base_model) -> Project:
+    """Forty prompts, nothing else: 24 train, 6 test, 10 eval."""
+    prompts = [Prompt.of(tiny.prompt(i)) for i in range(40)]
+    settings = replace(Settings(), base_model=base_model, test=0.15, eval=0.25)
+    return importing.start_project(repo_id, prompts, settings)
+
+
+@pytest.fixture
+def labelled(project, tiny) -> Project:
+    """The project with three labels a prompt that prefer a question, and their preferences."""
+    prompts = [p for p in project.rows("prompts") if p.split != "eval"]
+    number = {Prompt.of(tiny.prompt(i)).id: i for i in range(40)}
+    candidates = [Candidate.of(p.id, tiny.title(number[p.id], k)) for p in prompts for k in (0, 1)]
+    candidates += [Candidate.of(p.id, f"{tiny.title(number[p.id], 2)}!") for p in prompts]
+    text = {c.id: c.text for c in candidates}
+    events = [
+        Event(
+            event_id=uuid.uuid4().hex,
+            kind="label",
+            pair_id=pair.id,
+            prompt_id=pair.prompt_id,
+            left=pair.a,
+            right=pair.b,
+            chosen=max(pair.a, pair.b, key=lambda c: (text[c].endswith("?"), text[c])),
+            strength=3,
+            annotator="p-1",
+            milliseconds=900,
+            time=ledger.now(),
+            round=1,
+            via="ballot",
+        )
+        for pair in pairs_of(candidates)
+    ]
+    files = {
+        ledger.event_file("candidates"): ledger.jsonl(candidates),
+        ledger.event_file("labels"): ledger.jsonl(events),
+        **ledger.preference_files(ledger.preferences(prompts, candidates, events)),
+    }
+    client.commit(project.id, "dataset", files, "Label")
+    return Project.load(project.id)
+
+
+class Jobs:
+    """Runs job files with this Python; each test has a cache of its own."""
+
+    def __init__(self, cache: Path):
+        self.env = {**os.environ, "PALATE_CACHE": str(cache), "COLUMNS": "200"}
+
+    def start(self, name: str, *argv: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, "-u", str(shipped("jobs") / f"{name}.py"), *argv],
+            env=self.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, name: str, *argv: str, code: int = 0) -> str:
+        """Run it to its end, and return what it printed."""
+        with self.start(name, *argv) as process:
+            out, err = process.communicate()
+        assert process.returncode == code, out + err
+        return out + err
+
+
+@pytest.fixture
+def jobs(hub, tmp_path) -> Jobs:
+    return Jobs(tmp_path / "cache")

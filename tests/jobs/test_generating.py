@@ -1,0 +1,88 @@
+"""candidates.py and completions.py against the local Hub."""
+
+import signal
+from collections import Counter
+
+import pytest
+
+from palate import hub as client
+from palate.project import Project
+from palate.schema import pairs_of
+
+SHORT = ("--max-new-tokens", "24", "--temperature", "1.0")
+
+
+@pytest.mark.slow
+def test_candidates_for_all_but_the_eval_prompts_once(project, base_model, jobs):
+    said = jobs("candidates", project.id, "--per-prompt", "3", *SHORT)
+    after = Project.load(project.id)
+    rows = after.rows("candidates")
+    split = {p.id: p.split for p in after.rows("prompts")}
+    assert Counter(split[c.prompt_id] for c in rows) == {"train": 24 * 3, "test": 6 * 3}
+    assert {(c.model, c.round) for c in rows} == {(base_model, 1)}
+    assert {c.revision for c in rows} == {client.describe(base_model, "model")[0]}
+    assert f"{len(pairs_of(rows))} pairs to label now" in said
+    assert f"palate label {project.id}" in said
+
+    said = jobs("candidates", project.id, "--per-prompt", "3", *SHORT)
+    assert "0 of 30 prompts need completions" in said
+    assert Project.load(project.id).revision == after.revision
+
+
+@pytest.mark.slow
+def test_candidates_continue_where_they_were_killed(project, jobs):
+    jobs.env["PALATE_PUBLISH_SECONDS"] = "0"
+    flags = (project.id, "--per-prompt", "4", "--batch-size", "4", *SHORT)
+    with jobs.start("candidates", *flags) as process:
+        while len(Project.load(project.id).paths("candidates")) < 3:
+            assert process.poll() is None, process.communicate()
+        process.send_signal(signal.SIGKILL)
+    kept = Project.load(project.id).rows("candidates")
+    assert kept
+    jobs("candidates", *flags)
+    rows = Project.load(project.id).rows("candidates")
+    assert rows[: len(kept)] == kept
+    assert len({c.id for c in rows}) == len(rows)
+    assert set(Counter(c.prompt_id for c in rows).values()) == {4}
+    assert len({c.prompt_id for c in rows}) == 30
+
+
+@pytest.mark.slow
+def test_candidates_keep_what_is_finished_at_ctrl_c(project, jobs):
+    jobs.env["PALATE_PUBLISH_SECONDS"] = "0"
+    with jobs.start("candidates", project.id, "--batch-size", "4", *SHORT) as process:
+        while not Project.load(project.id).paths("candidates"):
+            assert process.poll() is None, process.communicate()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+    assert process.returncode == 130
+    assert err == ""
+    assert "Run the same command again to continue." in out
+    assert f"{len(Project.load(project.id).rows('candidates'))} candidates are in" in out
+
+
+def test_a_model_without_safetensors_is_refused(project, jobs, repo_id):
+    repo = f"{repo_id}-pickle"
+    client.create(repo, "model")
+    client.commit(repo, "model", {"pytorch_model.bin": b"x", "config.json": "{}"}, "x")
+    said = jobs("candidates", project.id, "--model", repo, code=2)
+    assert said.startswith(f"palate: {repo} holds no model.safetensors")
+
+
+def test_a_model_without_chat_template_is_refused(project, jobs, base_model, repo_id):
+    repo = f"{repo_id}-plain"
+    sha, files = client.describe(base_model, "model")
+    names = [f for f in files if f not in (".gitattributes", "chat_template.jinja")]
+    local = client.fetch(base_model, "model", sha, names)
+    client.create(repo, "model")
+    client.commit(repo, "model", dict(zip(names, local, strict=True)), "No template")
+    said = jobs("candidates", project.id, "--model", repo, code=2)
+    assert f"palate: {repo} has no chat template" in said
+
+
+def test_completions_need_a_model(project, jobs):
+    said = jobs("completions", project.id, code=2)
+    assert said == (
+        f"palate: There is no model {project.id}-dpo yet."
+        f" Train it with: palate train {project.id}\n"
+    )
