@@ -48,7 +48,7 @@ def test_full_training_is_pushed_recorded_and_compared(labelled, base_model, job
     result, best = run["results"], run["results"]["best_step"]
     points = {p["step"]: p for p in run["history"]}
     looks = [p for p in run["history"] if p["test_loss"] is not None]
-    assert len(looks) == 8
+    assert len(looks) == 9  # every second of 18 steps
     assert best == min(looks, key=lambda p: p["test_loss"])["step"]
     # our sum over rows against TRL's mean over batches, which are of equal size here
     assert result["test_loss"] == pytest.approx(points[best]["test_loss"], abs=1e-4)
@@ -89,6 +89,7 @@ def compare(project, jobs, base_model, sha) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # between peft and transformers
 def test_an_adapter_is_trained_pushed_and_used(labelled, base_model, jobs):
     from peft import AutoPeftModelForCausalLM
 
@@ -100,9 +101,9 @@ def test_an_adapter_is_trained_pushed_and_used(labelled, base_model, jobs):
     assert not client.api().model_info(repo).private
     run = record(repo)
     assert run["trainable_parameters"] < run["parameters"]
-    assert AutoPeftModelForCausalLM.from_pretrained(repo).peft_config[
-        "default"
-    ].base_model_name_or_path == (base_model)
+    config = AutoPeftModelForCausalLM.from_pretrained(repo).peft_config["default"]
+    assert config.base_model_name_or_path == base_model
+    assert config.revision == run["base_revision"]
     said = jobs("completions", labelled.id, "--max-new-tokens", "24")
     assert "10 pairs on 10 eval prompts" in said
 
@@ -127,10 +128,11 @@ def test_a_killed_run_continues_and_ends_as_if_it_had_not_been(labelled, jobs, t
         process.kill()
     assert not client.exists(labelled.model_repo, "model")
     said = jobs("dpo", labelled.id, *FAST)
-    assert re.search(r"Continuing after step [36]\b", said), said
+    assert re.search(r"Continuing after step [246]\b", said), said
     assert not list((tmp_path / "cache" / "training").iterdir())
     one, two = record(whole), record(labelled.model_repo)
-    assert one["results"] == pytest.approx(two["results"], rel=1e-4)
+    assert one["results"]["best_step"] == two["results"]["best_step"]
+    assert one["results"]["test_loss"] == pytest.approx(two["results"]["test_loss"], rel=1e-4)
     assert [p["loss"] for p in one["history"]] == pytest.approx(
         [p["loss"] for p in two["history"]], rel=1e-4
     )
