@@ -46,7 +46,8 @@ class LocalHub:
         command = [sys.executable, "-m", "palate.localhub", "--lifeline", "--root", str(self.root)]
         command += ["--host", self.host, "--port", str(self.port)]
         log = self.root / "hub.log"
-        begin = log.stat().st_size if log.exists() else 0
+        log.touch(mode=0o600)
+        begin = log.stat().st_size
         with log.open("ab") as out:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=out, stderr=out, start_new_session=True

@@ -56,7 +56,15 @@ def create(call: Call) -> dict:
         raise HubError(400, '"sdk" is required for a Space: gradio, docker, static or streamlit')
     settings = settings_from(body) if kind == "space" else {}
     sdk, private = body.text("sdk", None), _private(body, False)
-    repo = call.hub.repos.create(user, kind, ns, name, private=private, sdk=sdk, settings=settings)
+    try:
+        repo = call.hub.repos.create(
+            user, kind, ns, name, private=private, sdk=sdk, settings=settings
+        )
+    except HubError as e:
+        if e.status == 409:  # a client that accepts this reads the address from the refusal
+            prefix = "" if kind == "model" else f"{kind}s/"
+            e.body["url"] = f"{call.base}/{prefix}{ns}/{name}"
+        raise
     return {"url": f"{call.base}{repo.path}", "name": repo.full_name, "id": f"{repo.id:024x}"}
 
 

@@ -5,6 +5,7 @@ import inspect
 import os
 import re
 import secrets
+import shutil
 import traceback
 from pathlib import Path
 from urllib.parse import unquote
@@ -31,6 +32,8 @@ from palate.localhub.jobs import Jobs
 from palate.localhub.lfs import LFS
 from palate.localhub.repos import Repo, Repos
 
+RESERVE = 1_000_000  # bytes that stay free for the database
+FULL = "The disk of this Hub is full: make room where it keeps its data, then try again"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -62,6 +65,14 @@ class Hub:
         sql = "SELECT ifnull(max(num), 0) + 1 AS num FROM discussion WHERE repo=?"
         row = self.db.one(sql, repo.id)
         return row["num"] if row else 1
+
+    def need_space(self, count: int) -> None:
+        """Raise `HubError` 507 unless `count` bytes and a reserve fit on the disk.
+
+        libgit2 cannot be relied on to say so: it loses the system's error.
+        """
+        if shutil.disk_usage(self.root).free < count + RESERVE:
+            raise HubError(507, FULL)
 
     @property
     def cookie(self) -> str:
@@ -111,8 +122,7 @@ class Hub:
             return self._refuse(request, e)
         except Exception as e:
             if disk_full(e):
-                message = f"The disk of this Hub is full: make room under {self.root.name}/"
-                return self._refuse(request, HubError(507, message))
+                return self._refuse(request, HubError(507, FULL))
             traceback.print_exc()
             return self._refuse(request, HubError(500, "Internal error: see the Hub's log"))
 
@@ -120,8 +130,10 @@ class Hub:
         path = request.url.path
         if "text/html" in request.headers.get("accept", "") and not path.startswith("/api/"):
             return pages.refuse(path, self.session_user(request.cookies), error)
-        text = re.sub(r"[^ -~]", "?", error.message)[:500]
+        text = re.sub(r"[^ -~]", "?", error.message)[:500].strip()
         headers = {"X-Error-Message": text} | ({"X-Error-Code": error.code} if error.code else {})
+        if error.status == 401 and path.endswith(("/info/refs", "/git-upload-pack", "/batch")):
+            headers["WWW-Authenticate"] = 'Basic realm="a user name and a token"'  # git asks then
         return JSONResponse({"error": error.message, **error.body}, error.status, headers)
 
 

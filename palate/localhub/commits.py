@@ -73,6 +73,7 @@ def commit(call: Call) -> dict:
     user, create_pr = call.need_user(), call.flag("create_pr")
     repo = call.repo(write=not create_pr)
     git = repo.git()
+    call.hub.need_space(len(call.body))
     proposal = _proposal(call, repo, git)
     with call.hub.repos.lock(repo):
         ref, base = _target(git, call.params["rev"], create_pr)

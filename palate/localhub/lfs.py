@@ -163,6 +163,7 @@ def _upload(call: Call, repo: Repo, spec: tuple[str, int], body: Body) -> dict:
     user, lfs = call.need_user(), call.hub.lfs
     if lfs.path(oid).exists() and lfs.allowed(repo, user, oid):
         return answer
+    call.hub.need_space(size)
     claims = {"oid": oid, "size": size, "user": user.name, "upload": secrets.token_hex(12)}
     ticket = call.hub.signer.sign("lfs-put", DAY, **claims)
     address = f"{call.base}/_lfs/{oid}"

@@ -82,7 +82,7 @@ def problem(text: str) -> str | None:
     for name in names:
         if name not in LICENSES.split():
             return (
-                f'"license" must be one of [apache-2.0, mit, cc-by-4.0, other, …], not {name!r}; '
+                f'"license" must be one of [apache-2.0, mit, cc-by-4.0, other, ...], not {name!r}; '
                 "for a licence of your own: license: other, with license_name and license_link"
             )
     return _index_problem(data.get("model-index"))

@@ -1,0 +1,171 @@
+"""Jobs run here, as the client sends them, and end when they are told to."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError
+
+from palate.localhub import LocalHub
+
+ENDED = ("COMPLETED", "ERROR", "CANCELED")
+
+
+def follow(api: HfApi, job) -> list[str]:
+    return list(api.fetch_job_logs(job_id=job.id, follow=True))
+
+
+def state(api: HfApi, job) -> tuple[str, str | None]:
+    status = api.inspect_job(job_id=job.id).status
+    return status.stage, status.message
+
+
+def run(api: HfApi, code: str, *words: str, **kwargs):
+    return api.run_job(image="python:3.12", command=[sys.executable, "-c", code, *words], **kwargs)
+
+
+def until(condition, seconds: float = 20):
+    """Wait for what another process does; fails if it does not."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.02)
+
+
+def test_a_job_runs_with_its_environment_and_says_so(api):
+    code = "import os, sys; print('hello', os.environ['X'], sys.argv[1:])"
+    job = run(api, code, "--lr", "1", env={"X": "1"})
+    assert follow(api, job) == ["hello 1 ['--lr', '1']"]
+    assert state(api, job) == ("COMPLETED", None)
+    assert job.id in {j.id for j in api.list_jobs()}
+    assert list(api.fetch_job_logs(job_id=job.id, tail=1)) == ["hello 1 ['--lr', '1']"]
+
+
+def test_a_failed_job_says_why(api):
+    job = run(api, "print('before'); raise SystemExit(3)")
+    assert follow(api, job) == ["before"]
+    assert state(api, job) == ("ERROR", "Job failed with exit code: 3")
+    missing = api.run_job(image="x", command=["no-such-program"])
+    assert "no-such-program is not installed" in follow(api, missing)[0]
+    assert state(api, missing)[0] == "ERROR"
+
+
+def test_secrets_are_masked_and_the_servers_are_not_there(hub, api, wire):
+    code = (
+        "import os; print(os.environ['HF_TOKEN']); print(sorted(os.environ), os.environ['HF_HOME'])"
+    )
+    job = run(api, code, secrets={"HF_TOKEN": "hf_a-secret-value"})
+    token, environment = follow(api, job)
+    assert token == "***"
+    assert "HF_ENDPOINT" in environment
+    assert str(hub.root) in environment
+    assert "PYTEST_CURRENT_TEST" not in environment
+    for path in ("/api/jobs/me", f"/api/jobs/me/{job.id}", f"/jobs/me/{job.id}"):
+        assert "hf_a-secret-value" not in wire.get(path).text
+    files = [f for f in hub.root.rglob("*") if f.is_file()]
+    assert not [f for f in files if b"hf_a-secret-value" in f.read_bytes()]
+
+
+def test_the_servers_own_tokens_are_not_passed_on(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_of-the-server")
+    monkeypatch.setenv("UV_PUBLISH_TOKEN", "of-the-server")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of-the-server")
+    with LocalHub(tmp_path / "hub") as hub:
+        api = HfApi(endpoint=hub.endpoint, token=hub.token)
+        (shown,) = follow(api, run(api, "import os; print(dict(os.environ))"))
+    assert "of-the-server" not in shown
+
+
+def test_cancel_ends_everything_that_the_job_started(api, tmp_path):
+    pids = tmp_path / "pids"
+    code = (
+        "import os, subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "open(sys.argv[1] + '.part', 'w').write(f'{os.getpid()} {child.pid}')\n"
+        "os.rename(sys.argv[1] + '.part', sys.argv[1])\n"
+        "print('started'); time.sleep(600)"
+    )
+    job = run(api, code, str(pids))
+    until(pids.exists)
+    api.cancel_job(job_id=job.id)
+    assert state(api, job)[0] == "CANCELED"
+    until(lambda: not any(alive(int(pid)) for pid in pids.read_text().split()))
+    assert state(api, job)[0] == "CANCELED"
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that nobody has waited for yet does not."""
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+def test_a_job_that_takes_too_long_ends(api):
+    job = run(api, "import time; time.sleep(600)", timeout=1)
+    assert follow(api, job) == []
+    assert state(api, job) == ("ERROR", "Job timed out after 1 seconds")
+
+
+def test_jobs_are_their_owners(api, stranger):
+    job = run(api, "pass")
+    with pytest.raises(HfHubHTTPError) as e:
+        stranger.inspect_job(job_id=job.id, namespace="me")
+    assert e.value.response.status_code == 403
+    with pytest.raises(HfHubHTTPError) as e:
+        stranger.inspect_job(job_id=job.id)
+    assert e.value.response.status_code == 404
+    follow(api, job)
+
+
+@pytest.mark.filterwarnings("ignore:'HfApi.run_uv_job' is experimental")
+def test_a_script_from_a_private_repo(hub, api, repo_id):
+    script = (
+        b"# /// script\n# dependencies = []\n# ///\n"
+        b"import os, sys; print('trained', sys.argv[1:], os.environ['HF_ENDPOINT'])\n"
+    )
+    api.create_repo(repo_id, repo_type="dataset", private=True)
+    api.upload_file(
+        path_or_fileobj=script, path_in_repo="jobs/train.py", repo_id=repo_id, repo_type="dataset"
+    )
+    url = f"{hub.endpoint}/datasets/{repo_id}/resolve/main/jobs/train.py"
+    job = api.run_uv_job(url, script_args=["--from", url], secrets={"HF_TOKEN": hub.token})
+    assert job.command[:2] == ["uv", "run"]
+    lines = follow(api, job)
+    assert f"trained ['--from', '{url}'] {hub.endpoint}" in lines, (lines, state(api, job))
+    assert state(api, job) == ("COMPLETED", None)
+    with pytest.raises(HfHubHTTPError, match="no script"):
+        api.run_uv_job(url.replace("train.py", "other.py"))
+
+
+def test_a_stopped_or_killed_hub_ends_its_jobs(tmp_path):
+    pids = []
+    for how in ("stop", "kill"):
+        hub = LocalHub(tmp_path / "hub").start()
+        api = HfApi(endpoint=hub.endpoint, token=hub.token)
+        file = tmp_path / f"{how}-pid"
+        code = (
+            "import os, sys, time\n"
+            "open(sys.argv[1], 'w').write(str(os.getpid()) + ' '); time.sleep(600)"
+        )
+        job = run(api, code, str(file))
+        until(lambda file=file: file.exists() and file.read_text().endswith(" "))
+        pids.append(int(file.read_text()))
+        if how == "kill":
+            hub.process.kill()
+            hub.process.wait()
+        hub.stop()
+        with LocalHub(tmp_path / "hub", port=hub.port) as again:
+            api = HfApi(endpoint=again.endpoint, token=again.token)
+            assert state(api, job) == ("ERROR", "The Hub was stopped while this job ran")
+        until(lambda: not any(map(alive, pids)))
+        assert all(stage in ENDED for stage in (j.status.stage for j in api_jobs(tmp_path)))
+
+
+def api_jobs(root: Path):
+    with LocalHub(root / "hub") as hub:
+        return list(HfApi(endpoint=hub.endpoint, token=hub.token).list_jobs())
