@@ -23,7 +23,6 @@ same command continues. What is pushed: weights (or the adapter), tokenizer, run
 The last needs a palate on the package index; the other two run in a checkout.
 """
 
-import json
 import math
 import shlex
 import sys
@@ -33,11 +32,11 @@ from typing import Any, Literal
 import tyro
 from rich.console import Console
 
-from palate import cards, hub, models
+from palate import hub, models
 from palate.errors import PalateError, UsageError
 from palate.launch import command, run_main
 from palate.project import Project
-from palate.training import data, record
+from palate.training import data, publish, record
 from palate.training.workdir import Clock, WorkDir
 
 LOOKS = 4  # at the test split, per epoch
@@ -133,35 +132,45 @@ def train(
 
     clock = Clock(work)
     loaded = models.load(base, dtype=weights_type(args))
-    rows = data.usable(rows, loaded.tokenizer, args.max_length)
-    for reason, n in rows.dropped.items():
-        console.print(f"  left out: {n:,} rows, {reason}")
-    for name in rows.too_long[:10]:
-        console.print(f"    {name}", markup=False)
+    rows = fit(console, rows, loaded.tokenizer, args.max_length)
     console.print(
         f"{base.repo} at {base.revision[:7]}, {base.parameters:,} parameters, {args.method}:"
         f" {len(rows.train):,} rows to train on, {len(rows.test):,} to test with"
     )
     guard = Guard(clock)
-    trainer = make_trainer(args, loaded, rows, work, guard)
+    with console.status("What the base model makes of every row"):
+        trainer = make_trainer(args, loaded, rows, work, guard)
     checkpoint = work.checkpoint()
     if checkpoint:
         console.print(f"Continuing after step {checkpoint.name.split('-')[1]}")
     with Bar(console) as bar:
         trainer.add_callback(bar)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    best = kept_step(trainer, guard)
-    result = record.result(margins(trainer) if rows.test else [], best)
+    result = record.result(margins(trainer) if rows.test else [], kept_step(trainer, guard))
     trainer.save_model(str(work.model))
     loaded.tokenizer.save_pretrained(work.model)
     (work.model / "training_args.bin").unlink()  # a pickle, which nobody should have to trust
-    run = describe(args, project, rows, base, trainer, clock) | {
+    run = record.facts("dpo", project, base, trainer, clock) | {
+        "model": args.output,
+        "command": command("dpo", args),
+        "arguments": asdict(args),
+        "seed": args.seed,
+        "method": args.method,
+        "data": data.facts(project, rows),
         "results": result,
         "alarms": record.alarms(trainer.state.log_history, result, args.beta, guard.failed_at),
     }
-    # written last, so its existence means that training is over
-    text = json.dumps(run, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    (work.model / "run.json").write_text(text, "utf-8")
+    publish.save_run(work.model, run)
+
+
+def fit(console: Console, rows: data.Rows, tokenizer: Any, max_length: int) -> data.Rows:
+    """Return the rows that can be trained on, and say which cannot."""
+    usable = data.usable(rows, tokenizer, max_length)
+    for reason, n in usable.dropped.items():
+        console.print(f"  left out: {n:,} rows, {reason}")
+    for name in usable.too_long[:10]:
+        console.print(f"    {name}", markup=False)
+    return usable
 
 
 def weights_type(args: Arguments) -> Any:
@@ -256,82 +265,22 @@ def kept_step(trainer: Any, guard: Any) -> int:
     return trainer.state.global_step
 
 
-def describe(
-    args: Arguments,
-    project: Project,
-    rows: data.Rows,
-    base: models.Source,
-    trainer: Any,
-    clock: Clock,
-) -> dict[str, Any]:
-    """Return the facts of the run; the card is made from them alone."""
-    import palate
-
-    weights, ours = list(trainer.model.parameters()), args.output == project.model_repo
-    return {
-        "job": "dpo",
-        "palate": palate.__version__,
-        "project": project.id,
-        "data_revision": project.revision,
-        "base_model": base.repo,
-        "base_revision": base.revision,
-        "model": args.output,
-        "round": project.settings.round,
-        "license": project.settings.license,
-        "command": command("dpo", replace(args, output=None) if ours else args),
-        "arguments": asdict(args),
-        "versions": record.versions(),
-        "hardware": record.hardware(),
-        "seed": args.seed,
-        "started": clock.started,
-        "seconds": round(clock.seconds, 1),
-        "parameters": base.parameters,
-        "trainable_parameters": sum(w.numel() for w in weights if w.requires_grad),
-        "method": args.method,
-        "data": data.facts(project, rows),
-        "history": record.curve(trainer.state.log_history),
-    }
-
-
 def push(console: Console, args: Arguments, project: Project, work: WorkDir) -> None:
-    """Commit weights, record and card at once, tag the round, and tidy up."""
+    """Push what lies in `work.model`, tidy up and say how it went."""
     assert args.output is not None
-    run = json.loads((work.model / "run.json").read_text("utf-8"))
-    run["model"] = args.output
-    for alarm in run["alarms"]:
-        console.print(f"  alarm: {alarm}", style="yellow")
-    files: dict[str, Any] = {f.name: f for f in work.model.iterdir() if f.is_file()}
-    files |= {"run.json": json.dumps(run, indent=2, ensure_ascii=False) + "\n"}
-    files |= cards.model_files(run, None)
     try:
-        hub.create(args.output, "model", private=not args.public)
-        there = hub.describe(args.output, "model")[1]
-        # what an earlier round left, its verdict too, says nothing about these weights
-        stale = [f for f in there if f not in files and f != ".gitattributes"]
-        message = f"Round {run['round']}: DPO on {run['data']['train']} preferences"
-        sha = hub.commit(args.output, "model", files, message, delete=stale)
-        hub.tag(args.output, "model", f"round-{run['round']}", sha)
-    except PalateError as error:
-        raise type(error)(
+        sha, run = publish.push(work.model, args.output, public=args.public)
+    except (PalateError, OSError, RuntimeError) as error:  # RuntimeError: an upload that broke off
+        raise PalateError(
             f"{error} The trained model lies in {work.model}. To push it, run the same command"
             f" again, which will not train again: {shlex.join(['python', *sys.argv])}"
-        ) from None
+        ) from error
     work.remove()
-    console.print(summary(run))
+    for alarm in run["alarms"]:
+        console.print(f"  alarm: {alarm}", style="yellow")
+    console.print(record.sentence(run))
     console.print(f"model: {hub.endpoint()}/{args.output} at {sha[:7]}")
     console.print(f"Next: palate completions {project.id}")
-
-
-def summary(run: dict[str, Any]) -> str:
-    result = run["results"]
-    if not result["test_rows"]:
-        return "There is no test split, so nothing is known about the result."
-    low, high = result["test_reward_accuracy_interval"]
-    return (
-        f"test reward accuracy {100 * result['test_reward_accuracy']:.1f} % (95 % interval"
-        f" {100 * low:.1f}–{100 * high:.1f}, {result['test_rows']:,} rows), best at step"
-        f" {result['best_step']}, {run['seconds']:.0f} s"
-    )
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from palate.errors import PalateError, UsageError
@@ -61,8 +62,9 @@ def run_main(main: Callable[[A], object], kind: type[A], description: str | None
 
     words = [w for w in sys.argv[1:] if w != "--debug"]
     debug = len(words) < len(sys.argv) - 1
+    prog = f"python jobs/{Path(sys.argv[0]).name}"
     return run_guarded(
-        lambda: main(tyro.cli(kind, args=words, description=description)), debug=debug
+        lambda: main(tyro.cli(kind, args=words, description=description, prog=prog)), debug=debug
     )
 
 

@@ -12,7 +12,11 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
+from palate import __version__
+from palate.models import Source
+from palate.project import Project
 from palate.stats import wilson
+from palate.training.workdir import Clock
 
 UNTAUGHT = math.log(2)  # the loss of a model that is its own reference
 _PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "huggingface_hub")
@@ -106,6 +110,41 @@ def _drop(late: Sequence[dict], beta: float) -> float:
     """Return by which fraction the chosen texts' log-probability sank below the reference's."""
     change = _mean(late, "rewards/chosen") / beta
     return -change / abs(_mean(late, "logps/chosen") - change)
+
+
+def sentence(run: dict[str, Any]) -> str:
+    """Return a run's result in one line."""
+    result = run["results"]
+    if not result["test_rows"]:
+        return "There is no test split, so nothing is known about the result."
+    low, high = result["test_reward_accuracy_interval"]
+    return (
+        f"test reward accuracy {100 * result['test_reward_accuracy']:.1f} % (95 % interval"
+        f" {100 * low:.1f}–{100 * high:.1f}, {result['test_rows']:,} rows), best at step"
+        f" {result['best_step']}, {run['seconds']:.0f} s"
+    )
+
+
+def facts(job: str, project: Project, base: Source, trainer: Any, clock: Clock) -> dict[str, Any]:
+    """Return what every training job records in the same way, however it trains."""
+    weights = list(trainer.model.parameters())
+    return {
+        "job": job,
+        "palate": __version__,
+        "project": project.id,
+        "data_revision": project.revision,
+        "base_model": base.repo,
+        "base_revision": base.revision,
+        "round": project.settings.round,
+        "license": project.settings.license,
+        "versions": versions(),
+        "hardware": hardware(),
+        "started": clock.started,
+        "seconds": round(clock.seconds, 1),
+        "parameters": base.parameters,
+        "trainable_parameters": sum(w.numel() for w in weights if w.requires_grad),
+        "history": curve(trainer.state.log_history),
+    }
 
 
 def versions() -> dict[str, str]:

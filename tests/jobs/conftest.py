@@ -62,7 +62,7 @@ def labelled(project, tiny) -> Project:
     text = {c.id: c.text for c in candidates}
     events = [
         Event(
-            event_id=uuid.uuid4().hex,
+            event_id=pair.id,
             kind="label",
             pair_id=pair.id,
             prompt_id=pair.prompt_id,
@@ -72,7 +72,7 @@ def labelled(project, tiny) -> Project:
             strength=3,
             annotator="p-1",
             milliseconds=900,
-            time=ledger.now(),
+            time="2026-01-02T03:04:05.678Z",  # the same rows in the same order, in every run
             round=1,
             via="ballot",
         )
