@@ -74,10 +74,13 @@ def health(call: Call) -> dict:
     return {"pid": call.hub.pid}
 
 
-@router.route("GET", "/static/hub.css")
-def style(call: Call) -> Response:
-    headers = {"Cache-Control": "max-age=300"}
-    return Response((HERE / "static" / "hub.css").read_bytes(), 200, headers, "text/css")
+@router.route("GET", "/static/{file}")
+def static(call: Call) -> Response:
+    kind = {"hub.css": "text/css", "icon.svg": "image/svg+xml"}.get(call.params["file"])
+    if kind is None:
+        raise HubError(404, "Not found")
+    content = (HERE / "static" / call.params["file"]).read_bytes()
+    return Response(content, 200, {"Cache-Control": "max-age=300"}, kind)
 
 
 @router.route("GET", "/login")
@@ -173,8 +176,18 @@ def card(call: Call) -> Response:
     text = (read_text(head.tree, "README.md") if head else None) or ""
     data = metadata.card_data(text) or {}
     html = render.card(text, f"{repo.path}/resolve/main", f"{repo.path}/blob/main")
-    values = {"html": html, "facts": render.facts(data), "results": render.results(data)}
+    facts = [(label, value, _link(call, *link)) for label, value, link in render.facts(data)]
+    values = {"html": html, "facts": facts, "results": render.results(data)}
     return _repo_page(call, "card.html", repo, "main", "card", **values)
+
+
+def _link(call: Call, kind: str, repo_id: str) -> str | None:
+    """Where a repo that a card names is on this Hub, if it is and the reader may see it."""
+    ns, _, name = repo_id.partition("/")
+    try:
+        return call.hub.repos.find(kind, ns, name, call.user).path
+    except HubError:
+        return None
 
 
 @router.route("GET", REPO + "/tree/{rev}/{path...}")

@@ -55,24 +55,20 @@ def _relative(target: str, base: str) -> str | None:
     return f"{base}/{quote(path)}"
 
 
-def facts(data: dict) -> list[tuple[str, str, str | None]]:
-    """The front matter's short facts as (label, value, address of a repo or None)."""
-    found: list[tuple[str, str, str | None]] = []
-    for key, label in (
-        ("license", "licence"),
-        ("language", "language"),
-        ("library_name", "library"),
+def facts(data: dict) -> list[tuple[str, str, tuple[str, str]]]:
+    """The front matter's short facts: label, value, and the kind and id of the repo it names."""
+    found = []
+    for key, label, kind in (
+        ("license", "licence", ""),
+        ("language", "language", ""),
+        ("library_name", "library", ""),
+        ("base_model", "base model", "model"),
+        ("datasets", "dataset", "dataset"),
+        ("pipeline_tag", "task", ""),
+        ("tags", "tag", ""),
     ):
-        found += [(label, v, None) for v in metadata.as_list(data.get(key))]
-    for key, label, prefix in (
-        ("base_model", "base model", ""),
-        ("datasets", "dataset", "/datasets"),
-    ):
-        for value in metadata.as_list(data.get(key)):
-            link = f"{prefix}/{quote(value)}" if value.count("/") == 1 else None
-            found.append((label, value, link))
-    found += [("task", v, None) for v in metadata.as_list(data.get("pipeline_tag"))]
-    return found + [("tag", v, None) for v in metadata.as_list(data.get("tags"))]
+        found += [(label, v, (kind, v if kind else "")) for v in metadata.as_list(data.get(key))]
+    return found
 
 
 def results(data: dict) -> list[dict[str, str]]:
@@ -109,8 +105,8 @@ def rows(path: str, text: str) -> tuple[list[str], list[list[str]]] | None:
     ending = path.rsplit(".", 1)[-1].lower()
     readers: dict[str, Callable[[str], list[dict]]] = {
         "jsonl": _json_lines,
-        "csv": lambda t: list(csv.DictReader(io.StringIO(t))),
-        "tsv": lambda t: list(csv.DictReader(io.StringIO(t), delimiter="\t")),
+        "csv": lambda t: list(csv.DictReader(io.StringIO(t), restkey="more")),
+        "tsv": lambda t: list(csv.DictReader(io.StringIO(t), restkey="more", delimiter="\t")),
     }
     try:
         found = readers[ending](text) if ending in readers else []
