@@ -84,7 +84,7 @@ class Accounts:
         self._seen = file.stat().st_mtime_ns
 
     def users(self) -> dict[str, User]:
-        changed = self._file.stat().st_mtime_ns
+        changed = self._file.stat().st_mtime_ns if self._file.exists() else self._seen
         if changed != self._seen:
             self._seen = changed
             try:

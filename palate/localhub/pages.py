@@ -94,11 +94,12 @@ def login_form(call: Call) -> Response:
         call.hub.db.run("DELETE FROM used_ticket WHERE expires < ?", time.time())
         used = "INSERT OR IGNORE INTO used_ticket VALUES(?,?)"
         first = call.hub.db.run(used, claims["nonce"], claims["expires"]).rowcount
+        user = call.hub.accounts.users().get(claims["user"]) if first else None
     except HubError:
-        first = 0
-    if not first:
+        user = None
+    if user is None:
         return RedirectResponse(f"/login?next={quote(target, safe='')}", 303)
-    return _signed_in(call, call.hub.accounts.users()[claims["user"]], target)
+    return _signed_in(call, user, target)
 
 
 @router.route("POST", "/login")
