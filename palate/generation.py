@@ -244,6 +244,7 @@ class Saver:
         self.saved = 0
         self._interval = float(os.environ.get("PALATE_PUBLISH_SECONDS", "60"))
         self._waiting: list[Candidate] = []
+        self._file = ledger.event_file("candidates")
         self._last = time.monotonic()
 
     def add(self, candidates: Sequence[Candidate]) -> None:
@@ -252,13 +253,14 @@ class Saver:
             self.flush()
 
     def flush(self) -> None:
-        rows, self._waiting = self._waiting, []
-        if rows:
+        if self._waiting:
+            # an interrupted commit may have arrived: sent again, the same file changes nothing
+            text = ledger.jsonl(self._waiting)
+            message = f"Add {len(self._waiting)} candidates of {self._waiting[0].model}"
+            hub.commit(self.project_id, "dataset", {self._file: text}, message)
+            self.saved += len(self._waiting)
             # named by time, so that the newest completions come last
-            file = ledger.event_file("candidates")
-            message = f"Add {len(rows)} candidates of {rows[0].model}"
-            hub.commit(self.project_id, "dataset", {file: ledger.jsonl(rows)}, message)
-            self.saved += len(rows)
+            self._waiting, self._file = [], ledger.event_file("candidates")
         self._last = time.monotonic()
 
     def __enter__(self) -> "Saver":

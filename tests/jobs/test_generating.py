@@ -56,7 +56,7 @@ def test_candidates_keep_what_is_finished_at_ctrl_c(project, jobs):
         process.send_signal(signal.SIGINT)
         out, err = process.communicate()
     assert process.returncode == 130
-    assert err == ""
+    assert "Traceback" not in err
     assert "Run the same command again to continue." in out
     assert f"{len(Project.load(project.id).rows('candidates'))} candidates are in" in out
 
