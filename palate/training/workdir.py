@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from palate.ledger import now
@@ -28,15 +29,18 @@ class WorkDir:
         return (self.model / "run.json").exists()
 
     def checkpoint(self) -> Path | None:
-        """Return the newest complete checkpoint; remove what a kill left half-written."""
+        """Return the newest checkpoint to continue from; remove those that cannot be used.
+
+        Such as one that a kill left half-written: Trainer writes its state last. From a checkpoint
+        of the last step it would take one step too many.
+        """
         found = sorted(self.path.glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
         while found:
-            try:
-                # Trainer writes its state last
-                json.loads((found[-1] / "trainer_state.json").read_text("utf-8"))
-                return found[-1]
-            except (FileNotFoundError, json.JSONDecodeError):
-                shutil.rmtree(found.pop())
+            with suppress(FileNotFoundError, json.JSONDecodeError):
+                state = json.loads((found[-1] / "trainer_state.json").read_text("utf-8"))
+                if state["global_step"] < state["max_steps"]:
+                    return found[-1]
+            shutil.rmtree(found.pop())
         return None
 
     def remove(self) -> None:

@@ -9,7 +9,7 @@ def work(tmp_path, monkeypatch):
     return WorkDir("me/titles", {"seed": 0})
 
 
-def checkpoint(work, step, state='{"global_step": 1}'):
+def checkpoint(work, step, state='{"global_step": 1, "max_steps": 2}'):
     folder = work.path / f"checkpoint-{step}"
     folder.mkdir()
     if state is not None:
@@ -31,6 +31,12 @@ def test_a_run_that_was_killed_while_saving_continues_from_the_one_before(work):
     assert work.checkpoint() == whole
     assert not half.exists()
     assert not empty.exists()
+
+
+def test_it_does_not_continue_from_the_last_step(work):
+    before = checkpoint(work, 8)
+    checkpoint(work, 9, state='{"global_step": 9, "max_steps": 9}')
+    assert work.checkpoint() == before
 
 
 def test_checkpoints_are_ordered_by_step_rather_than_name(work):
