@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -194,7 +194,7 @@ def _vote(kind, limit: int | None, taste, root: Path, env: dict[str, str]) -> No
 
 
 @contextlib.contextmanager
-def _bar(text: str) -> Iterator[Callable[[int, int], None]]:
+def _bar(text: str) -> Generator[Callable[[int, int], None]]:
     columns = (TextColumn("{task.description:>12}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
         task = progress.add_task(text)
@@ -226,7 +226,7 @@ def _serve(root: Path, servers: ExitStack, argilla, hub) -> None:
 
 
 @contextlib.contextmanager
-def one_at_a_time(root: Path) -> Iterator[None]:
+def one_at_a_time(root: Path) -> Generator[None]:
     """Hold the folder for one demo; raises UsageError where another runs in it."""
     import fcntl
 

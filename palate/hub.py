@@ -7,7 +7,7 @@ import errno
 import os
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -155,7 +155,7 @@ def retry(call: Callable[[], T], tries: int = TRIES) -> T:
 
 
 @contextmanager
-def readable_errors(repo: str) -> Iterator[None]:
+def readable_errors(repo: str) -> Generator[None]:
     """Turn the clients' errors into palate's, each ending in what to do."""
     from huggingface_hub.errors import (
         HfHubHTTPError,
@@ -231,7 +231,7 @@ def _literal(path: str) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet() -> Generator[None]:
     """Silence the clients' own bars: palate's commands draw one for the whole step."""
     from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 

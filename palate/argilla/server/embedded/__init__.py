@@ -1,0 +1,1 @@
+"""Runs inside the server's own environment: argilla-server in one process, on SQLite."""
