@@ -9,7 +9,7 @@ import json
 import threading
 import uuid
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,6 +149,16 @@ class LabelStore:
             for response in record.get("responses") or []:
                 yield from _events_of(response)
 
+    def close(self) -> None:
+        """Close the connections; the store opens new ones if it is used again."""
+        with self._lock:
+            clients, self._clients = list(self._clients.values()), {}
+            if self._client is not None:
+                clients.append(self._client.api.http_client)
+                self._client = None
+        for client in clients:
+            client.close()
+
     def _response(self, pair_id: str, said: list[Event]) -> dict:
         if pair_id not in self._records:
             raise PalateError(f"Argilla has no record of the pair {pair_id}.")
@@ -194,6 +204,9 @@ class LabelStore:
         with self._lock:
             if self._client is None:
                 with _readable(self.url):
+                    # the SDK leaves its connection open where it refuses a key
+                    with closing(_client(self.url, self._key)) as first:
+                        first.get("/api/v1/me").raise_for_status()
                     self._client = rg.Argilla(api_url=self.url, api_key=self._key)
             return self._client.api.http_client
 

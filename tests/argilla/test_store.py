@@ -1,0 +1,117 @@
+"""The store against a real Argilla."""
+
+import logging
+import uuid
+
+import pytest
+from samples import PAIRS, PROMPT, ROWS, event
+
+from palate import ledger
+from palate.argilla.store import LabelStore
+from palate.errors import Unreachable
+from palate.schema import Candidate, Pair, pairs_of
+
+
+@pytest.fixture
+def project() -> str:
+    return f"me/{uuid.uuid4().hex[:10]}"
+
+
+@pytest.fixture
+def store(argilla, project, connect) -> LabelStore:
+    store = connect(argilla.url, argilla.api_key)
+    store.open(project, question="Which is better?")
+    store.add_pairs(ROWS)
+    return store
+
+
+def response_of(store: LabelStore, pair: Pair) -> dict:
+    record = next(r for r in store._pages("include=responses") if r["external_id"] == pair.id)
+    (response,) = record["responses"]
+    return response
+
+
+def test_pairs_are_added_once(store, argilla, project, connect):
+    assert store.add_pairs(ROWS) == 0
+    again = connect(argilla.url, argilla.api_key)
+    again.open(project, question="Which is better?")
+    assert again.add_pairs(ROWS) == 0
+    assert len(list(again._pages(""))) == len(ROWS)
+
+
+def test_what_is_said_shows_in_argillas_own_terms(store):
+    ann = store.annotator("subject", "Ada")
+    one, two, three, four = PAIRS[:4]
+    first = event(one)
+    undone = event(two)
+    events = [first, event(three, "tie"), event(four, "skip", comment="Both dull"), undone]
+    store.save(ann, [*events, event(two, "undo", target=undone.event_id)])
+    values = response_of(store, one)["values"]
+    assert response_of(store, one)["status"] == "submitted"
+    assert values["choice"]["value"] == "a"
+    assert values["strength"]["value"] == 3
+    assert response_of(store, two)["status"] == "draft"
+    assert response_of(store, three)["values"]["choice"]["value"] == "tie"
+    assert response_of(store, four)["status"] == "discarded"
+    assert response_of(store, four)["values"]["comment"]["value"] == "Both dull"
+    standing = ledger.live(store.events())
+    assert {e.pair_id: e.kind for e in standing} == {
+        one.id: "label", three.id: "tie", four.id: "skip"
+    }  # fmt: skip
+
+
+def test_an_event_counts_once_however_often_it_comes(store):
+    ann = store.annotator("subject", "Ada")
+    said = event(PAIRS[0])
+    store.save(ann, [said, said])
+    store.save(ann, [said])
+    assert list(store.events()) == [said]
+
+
+def test_a_restart_forgets_nothing(store, argilla, project, connect):
+    said = [event(PAIRS[0]), event(PAIRS[0], "tie")]
+    store.save(store.annotator("subject", "Ada"), said[:1])
+    later = connect(argilla.url, argilla.api_key)
+    later.open(project, question="Which is better?")
+    later.save(later.annotator("subject", "Ada"), said[1:])
+    assert list(later.events()) == said
+
+
+def test_people_are_users_of_their_own(store):
+    ada, bo = store.annotator("one", "Ada"), store.annotator("two", "Bo")
+    assert ada.id != bo.id
+    assert store.annotator("one", "Ada") == ada
+    store.save(ada, [event(PAIRS[0])])
+    store.save(bo, [event(PAIRS[0], chosen=PAIRS[0].b, annotator="p-2")])
+    assert {e.annotator for e in store.events()} == {"p-1", "p-2"}
+
+
+def test_more_events_than_argilla_takes_at_once(store):
+    many = [Candidate.of(PROMPT.id, f"more {i}") for i in range(16)]
+    by_id = {c.id: c for c in many}
+    pairs = pairs_of(many)
+    store.add_pairs([(p, PROMPT, by_id[p.a], by_id[p.b]) for p in pairs])
+    store.save(store.annotator("subject", "Ada"), [event(p) for p in pairs])
+    assert len(pairs) == 120
+    assert len(list(store.events())) == 120
+
+
+def test_wrong_addresses_and_keys_say_what_to_do(argilla, connect):
+    nobody = connect("http://127.0.0.1:9", "key")
+    assert not nobody.ready()
+    with pytest.raises(Unreachable, match="palate argilla serve"):
+        nobody.open("me/x", question="?")
+    stranger = connect(argilla.url, "wrong")
+    assert not stranger.ready()
+    with pytest.raises(Unreachable, match="does not accept the key"):
+        stranger.open("me/x", question="?")
+
+
+def test_keys_stay_inside(store, argilla, caplog):
+    with caplog.at_level(logging.DEBUG):
+        ann = store.annotator("subject", "Ada")
+        store.save(ann, [event(PAIRS[0])])
+    shown = f"{store!r} {ann!r} {caplog.text}"
+    assert argilla.api_key not in shown
+    users = store._get(store._owner(), "/api/v1/users")["items"]
+    assert all(u["api_key"] not in shown for u in users)
