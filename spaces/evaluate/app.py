@@ -1,0 +1,25 @@
+"""The evaluation Space: base against tuned on prompts that nobody labelled, blind.
+
+PALATE_PROJECT names the project, HF_TOKEN writes to it, PALATE_SECRET keys pseudonyms and ballots.
+"""
+
+import sys
+
+from palate.ballot.serve import Settings, serve
+from palate.ballot.service import EvaluateBallot
+from palate.launch import run_guarded
+from palate.project import Project
+
+
+def main() -> None:
+    settings = Settings.read()
+    project = Project.load(settings.project)
+    serve(
+        settings,
+        lambda: EvaluateBallot(project, settings.secret, settings.pause),
+        kind="evaluate",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run_guarded(main))

@@ -1,0 +1,40 @@
+"""The labelling Space: pairs of a project's candidates; labels to Argilla, and on to the Hub.
+
+PALATE_PROJECT names the project, HF_TOKEN writes to it, PALATE_SECRET keys pseudonyms and ballots.
+ARGILLA_API_URL and ARGILLA_API_KEY name an Argilla; without them one starts beside the page.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from palate.argilla.store import LabelStore
+from palate.ballot.serve import Settings, serve
+from palate.ballot.service import LabelBallot
+from palate.launch import run_guarded
+from palate.project import Project
+
+
+def connect() -> LabelStore:
+    url, key = os.environ.get("ARGILLA_API_URL"), os.environ.get("ARGILLA_API_KEY")
+    if url and key:
+        return LabelStore(url, key)
+    from palate.argilla.server import EmbeddedArgilla
+
+    home = Path(os.environ.get("PALATE_HOME", ".palate"))
+    server = EmbeddedArgilla(home / "argilla").start()
+    return LabelStore(server.url, server.api_key)
+
+
+def main() -> None:
+    settings = Settings.read()
+    project = Project.load(settings.project)
+    serve(
+        settings,
+        lambda: LabelBallot(project, connect, settings.secret, settings.pause),
+        kind="label",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run_guarded(main))
