@@ -1,9 +1,8 @@
-"""The web app of both Spaces: a static Gradio page, a small JSON API, sign-in where there is one."""
+"""The web app of both Spaces: a static Gradio page, a small JSON API, sign-in where there is."""
 
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -29,7 +28,6 @@ def create_app(ballot: Ballot, *, kind: str) -> Any:
     import gradio as gr
     from fastapi import FastAPI, Request
     from fastapi.responses import FileResponse, JSONResponse
-    from starlette.middleware.sessions import SessionMiddleware
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     signed_in = bool(os.environ.get("OAUTH_CLIENT_ID"))
@@ -65,12 +63,11 @@ def create_app(ballot: Ballot, *, kind: str) -> Any:
 
     if signed_in:
         from gradio import oauth
+        from starlette.middleware.sessions import SessionMiddleware
 
         # the key that Gradio's own sign-in uses, so that our routes can read what it wrote
         key = hashlib.sha256(((oauth.OAUTH_CLIENT_SECRET or "") + "-v4").encode()).hexdigest()
         app.add_middleware(SessionMiddleware, secret_key=key, same_site="none", https_only=True)
-    else:
-        app.add_middleware(SessionMiddleware, secret_key=secrets.token_hex(32))
     app.add_middleware(SafeHeaders)
     page = gr.Blocks(title=question, fill_width=True, analytics_enabled=False)
     with page:

@@ -125,6 +125,8 @@ function show(item) {
       : 'Loading the next pair …'
   for (const f of ['prompt', 'left', 'right']) $(`[data-f=${f}]`).innerHTML = item ? item[f] : ''
   if (!item) $('[data-f=prompt]').textContent = idle
+  const longest = Math.max(...['left', 'right'].map((f) => $(`[data-f=${f}]`).textContent.length))
+  root.toggleAttribute('data-short', longest < 160)
   root.querySelectorAll('.b-card').forEach((c) => { c.scrollTop = 0 })
   shownAt = performance.now()
   progress()
