@@ -92,7 +92,7 @@ class Space:
         out = self.log.open("ab") if self.log else None
         self.process = subprocess.Popen(
             [sys.executable, str(app)],
-            env={**os.environ, **self._env},
+            env={**os.environ, **self._env, "PALATE_PARENT": str(os.getpid())},
             stdout=out,
             stderr=subprocess.STDOUT if out else None,
             start_new_session=True,  # Ctrl-C reaches it through stop(), after its last commit

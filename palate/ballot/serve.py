@@ -1,6 +1,9 @@
 """Runs a Space: settings from the environment, the page at once, a clean end at SIGTERM."""
 
 import os
+import signal
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -41,6 +44,8 @@ def serve(settings: Settings, make: Callable[[], Ballot], kind: str) -> None:
     """Serve the ballot until SIGTERM or Ctrl-C; then publish what waits."""
     import uvicorn
 
+    if parent := os.environ.get("PALATE_PARENT"):
+        threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
     ballot = make()
     app = create_app(ballot, kind=kind)
     # uvicorn ends at either signal; a page's open connections do not hold it up
@@ -53,3 +58,10 @@ def serve(settings: Settings, make: Callable[[], Ballot], kind: str) -> None:
     )
     if not ballot.close():
         print(f"{len(ballot.publisher.waiting())} events are not on the Hub yet:", ballot.problem())
+
+
+def _end_with(parent: int) -> None:
+    """Stop as at SIGTERM when the process that started us is gone, however it went."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)

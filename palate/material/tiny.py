@@ -11,8 +11,8 @@ from typing import Any
 PROMPT = "Write a title for a video about {topic}."
 CORPUS = Path(__file__).with_name("titles.jsonl")
 STEPS = 400
-TOPICS = 16  # in a batch
-BORROWED = 3  # titles of other topics that are put beside a topic's own
+TOPICS = 32  # in a batch
+OWN, BORROWED = 3, 2  # titles of a topic in a batch: its own, and other topics' made to fit
 LEARNING_RATE = 4e-3
 
 PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
@@ -122,15 +122,37 @@ def new_model(tokenizer: Any) -> Any:
         intermediate_size=384,
         num_hidden_layers=4,
         num_attention_heads=4,
-        num_key_value_heads=2,
+        num_key_value_heads=4,
         max_position_embeddings=256,
         tie_word_embeddings=True,
         bos_token_id=None,
         **ends,
     )
     model = Qwen2ForCausalLM(config)
+    _prepare(model, tokenizer)
     model.generation_config = GenerationConfig(do_sample=True, max_new_tokens=48, **ends)
     return model
+
+
+def _prepare(model: Any, tokenizer: Any) -> None:
+    """Begin where copying is near: "bread" in the prompt soon becomes "Bread" in the title.
+
+    Attention begins by passing on what it reads (Trockman and Kolter 2023, "Mimetic
+    initialization"), and tokens that differ only in case or a space begin alike. Without this a
+    minute is too short to learn that titles have to do with their topics.
+    """
+    import torch
+
+    embedding = model.get_input_embeddings().weight
+    first: dict[str, int] = {}
+    with torch.no_grad():
+        for layer in model.model.layers:
+            torch.nn.init.eye_(layer.self_attn.v_proj.weight)
+            torch.nn.init.eye_(layer.self_attn.o_proj.weight)
+        for token, i in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]):
+            j = first.setdefault(token.lstrip("Ġ").casefold(), i)
+            if i != j:
+                embedding[i] = embedding[j] + 0.2 * embedding[i]
 
 
 def train(
@@ -148,7 +170,7 @@ def train(
         model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.1
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, LEARNING_RATE, total_steps=steps + 1, pct_start=0.1
+        optimizer, LEARNING_RATE, total_steps=steps + 1, pct_start=0.1, cycle_momentum=False
     )
     losses: list[float] = []
     batches = _batches(tokenizer, pairs, random)
@@ -186,7 +208,7 @@ def _batches(
         random.shuffle(order)
         for start in range(0, len(order), TOPICS):
             some = order[start:][:TOPICS]
-            rows = [_Row(tokenizer, t, groups[t] + borrowed(t, groups, random)) for t in some]
+            rows = [_Row(tokenizer, t, random.sample(groups[t], min(OWN, len(groups[t]))) + borrowed(t, groups, random)) for t in some]
             yield _batch(rows, tokenizer.pad_token_id)
 
 
