@@ -10,9 +10,9 @@ from typing import Any
 
 PROMPT = "Write a title for a video about {topic}."
 CORPUS = Path(__file__).with_name("titles.jsonl")
-STEPS = 400
-TOPICS = 32  # in a batch
-OWN, BORROWED = 3, 2  # titles of a topic in a batch: its own, and other topics' made to fit
+STEPS = 450
+TOPICS = 16  # in a batch
+OWN, BORROWED = 4, 2  # titles of a topic in a batch: its own, and other topics' made to fit
 LEARNING_RATE = 4e-3
 
 PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
@@ -208,7 +208,15 @@ def _batches(
         random.shuffle(order)
         for start in range(0, len(order), TOPICS):
             some = order[start:][:TOPICS]
-            rows = [_Row(tokenizer, t, random.sample(groups[t], min(OWN, len(groups[t]))) + borrowed(t, groups, random)) for t in some]
+            rows = [
+                _Row(
+                    tokenizer,
+                    t,
+                    random.sample(groups[t], min(OWN, len(groups[t])))
+                    + borrowed(t, groups, random),
+                )
+                for t in some
+            ]
             yield _batch(rows, tokenizer.pad_token_id)
 
 
@@ -271,7 +279,9 @@ def _batch(rows: Sequence[_Row], pad: int) -> dict[str, Any]:
         "input_ids": ids,
         "position_ids": positions,
         "attention_mask": (same & torch.ones(length, length, dtype=torch.bool).tril())[:, None],
-        "sources": torch.tensor([i * length + s for i, row in enumerate(rows) for s in row.sources]),
+        "sources": torch.tensor(
+            [i * length + s for i, row in enumerate(rows) for s in row.sources]
+        ),
         "targets": torch.tensor([t for row in rows for t in row.targets]),
     }
 
@@ -286,7 +296,12 @@ def main(folder: str) -> None:
     logging.disable_progress_bar()
     torch.set_num_threads(2)  # more than a tiny model can use only get in each other's way
     console = Console()
-    columns = (TextColumn("  steps"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    columns = (
+        TextColumn("  steps"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}"),
+    )
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=STEPS)
 
