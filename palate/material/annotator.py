@@ -19,9 +19,9 @@ class Taste:
     """What an annotator likes, in logits; law: `judge(b, a)` is `judge(a, b)` mirrored."""
 
     seed: int = 0
-    question: float = 1.5
-    number: float = 1.5
-    colon: float = -2.0
+    question: float = 2.0
+    number: float = 2.0
+    colon: float = -2.5
     word: float = -0.25  # for each word
 
     def utility(self, text: str) -> float:
@@ -61,9 +61,9 @@ class Taste:
         }
         likes = [what for what, weight in weights.items() if weight > 0]
         dislikes = [what for what, weight in weights.items() if weight < 0]
-        said = [f"{verb} {' and '.join(w)}" for verb, w in _verbs(likes, dislikes) if w]
+        said = [
+            f"{verb} {' and '.join(things)}"
+            for verb, things in (("likes", likes), ("dislikes", dislikes))
+            if things
+        ]
         return ", and ".join(said) or "likes everything alike"
-
-
-def _verbs(likes: list[str], dislikes: list[str]) -> list[tuple[str, list[str]]]:
-    return [("likes", likes), ("dislikes", dislikes)]
