@@ -286,7 +286,7 @@ def _batch(rows: Sequence[_Row], pad: int) -> dict[str, Any]:
     }
 
 
-def main(folder: str) -> None:
+def main(folder: str, steps: int = STEPS) -> None:
     """Make the model in `folder` and show how far it is."""
     import torch
     from rich.console import Console
@@ -303,12 +303,12 @@ def main(folder: str) -> None:
         TextColumn("{task.description}"),
     )
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=STEPS)
+        task = bar.add_task("", total=steps)
 
-        def show(step: int, steps: int, loss: float) -> None:
+        def show(step: int, _: int, loss: float) -> None:
             bar.update(task, completed=step, description=f"loss {loss:.2f}")
 
-        made = make_model(Path(folder), progress=show)
+        made = make_model(Path(folder), steps=steps, progress=show)
     console.print(
         f"  {made['parameters']:,} parameters, {made['steps']} steps in {made['seconds']:.0f} s,"
         f" loss {made['loss']:.2f}"
