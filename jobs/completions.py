@@ -72,7 +72,9 @@ class Ask:
 def main(args: Arguments) -> None:
     console = Console(highlight=False, soft_wrap=True)
     project = Project.load(args.project)
-    tuned, run = trained(args.model or project.model_repo, project)
+    # the tag, since commits to the card move main and leave the weights as they were
+    newest = f"{project.model_repo}@round-{project.settings.round}"
+    tuned, run = trained(args.model or newest, project)
     base = models.find(f"{run['base_model']}@{run['base_revision']}")
     prompts = [p for p in project.rows("prompts") if p.split == "eval"]
     check_blind(run, prompts)

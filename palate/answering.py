@@ -8,8 +8,11 @@ import re
 import time
 import uuid
 from collections.abc import Callable
+from urllib.parse import quote
 
 from palate.errors import PalateError
+
+AHEAD = 64  # events that may be on their way to the Hub before the next pair is asked for
 
 
 def answer(
@@ -17,28 +20,26 @@ def answer(
 ) -> int:
     """Answer pairs as the page would: each event kept and sent again until it is published.
 
-    Returns how many pairs this person has judged. Raises PalateError for a refused event.
+    Stops when this person has judged `limit` pairs, or all; returns how many those are. Raises
+    PalateError for a refused event.
     """
     from huggingface_hub.utils import httpx
 
     outbox: dict[str, dict] = {}
-    mine: set[str] = set()  # assignments answered here, some of them not counted there yet
-    headers = {"x-annotator": name, "origin": url}
+    headers = {"x-annotator": quote(name)}
     with httpx.Client(base_url=url, headers=headers, timeout=60) as client:
         while True:
-            page = client.post("/api/next", json={"n": 8, "have": sorted(mine)})
-            page.raise_for_status()
-            state = page.json()
+            have = [e["assignment_id"] for e in outbox.values()]
+            state = _post(client, "/api/next", {"n": 8 * (len(outbox) < AHEAD), "have": have})
             goal = state["total"] if limit is None else min(limit, state["total"])
-            items = [] if limit is not None and state["done"] >= goal else state["items"]
-            for item in items[: goal - state["done"]]:
-                mine.add(item["id"])
+            left = max(0, goal - state["done"])
+            for item in state["items"][:left]:
                 outbox |= _event(item, taste)
-            _send(client, outbox)
-            advance(min(state["done"] + len(items), goal), goal)
-            if not items and not outbox:
+            advance(min(state["done"], goal), goal)
+            if not left and not outbox:
                 return state["done"]
-            if not items:
+            _send(client, outbox)
+            if not left or len(outbox) >= AHEAD:
                 time.sleep(0.2)  # the rest is on its way to the Hub
 
 
@@ -57,15 +58,20 @@ def _event(item: dict, taste) -> dict[str, dict]:
 
 
 def _send(client, outbox: dict[str, dict]) -> None:
-    if not outbox:
-        return
-    answer = client.post("/api/events", json={"events": list(outbox.values())[:50]})
+    events = list(outbox.values())
+    for start in range(0, len(events), 50):
+        body = {"events": events[start : start + 50]}
+        for receipt in _post(client, "/api/events", body)["results"]:
+            if receipt["state"] == "rejected":
+                raise PalateError(f"The Space refused an event: {receipt['reason']}")
+            if receipt["state"] == "published":
+                outbox.pop(receipt["event_id"], None)
+
+
+def _post(client, path: str, body: dict) -> dict:
+    answer = client.post(path, json=body)
     answer.raise_for_status()
-    for receipt in answer.json()["results"]:
-        if receipt["state"] == "rejected":
-            raise PalateError(f"The Space refused an event: {receipt['reason']}")
-        if receipt["state"] == "published":
-            outbox.pop(receipt["event_id"], None)
+    return answer.json()
 
 
 def _plain(page: str) -> str:

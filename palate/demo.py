@@ -119,13 +119,14 @@ def _port(preferred: int) -> int:
 def _make_writer(root: Path) -> None:
     """Train the tiny base model on the shipped titles and push it, unless it is there."""
     from palate import hub
+    from palate.launch import child_environment
 
     if hub.exists(WRITER, "model") and "model.safetensors" in hub.describe(WRITER, "model")[1]:
         return
     folder = root / "writer"
     say("base model", "a tiny Qwen2 learns to write titles, for about a minute")
-    code = "import sys; from palate.material.tiny import main; main(sys.argv[1])"
-    subprocess.run([sys.executable, "-c", code, str(folder)], check=True, env=_cpu_env())
+    command = [sys.executable, "-m", "palate.material", str(folder)]
+    subprocess.run(command, check=True, env=child_environment())
     hub.create(WRITER, "model")
     files = {f.name: f for f in sorted(folder.iterdir()) if f.is_file()}
     files["README.md"] = folder / "README.md"
@@ -136,12 +137,6 @@ def _make_writer(root: Path) -> None:
         " else.\n"
     )
     hub.commit(WRITER, "model", files, "A tiny writer of titles")
-
-
-def _cpu_env() -> dict[str, str]:
-    from palate.launch import child_environment
-
-    return child_environment()
 
 
 def _make_project():

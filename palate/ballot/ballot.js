@@ -33,7 +33,7 @@ const uuid = () => crypto.randomUUID ? crypto.randomUUID()
 
 function put(event) {
   const list = read('outbox')
-  list.push({ event, saved: false })
+  list.push({ event, state: null, at: 0 })
   write('outbox', list)
   sync()
   flush()
@@ -46,7 +46,7 @@ function settle(results) {
   for (const entry of read('outbox')) {
     const r = state.get(entry.event.event_id)
     if (r?.state === 'rejected') refused.push({ ...entry.event, reason: r.reason })
-    else if (r?.state !== 'published') kept.push(r ? { ...entry, saved: r.state === 'saved' } : entry)
+    else if (r?.state !== 'published') kept.push(r ? { ...entry, state: r.state, at: Date.now() } : entry)
   }
   write('refused', refused)
   write('outbox', kept)
@@ -57,8 +57,8 @@ async function flush(keepalive = false) {
   const list = read('outbox')
   if (flushing || !person || !list.length) { sync(); return }
   flushing = true
-  const fresh = list.filter((e) => !e.saved)
-  const batch = (fresh.length ? fresh : list).slice(0, 20)
+  // what the server has not seen goes first, then what it was asked about longest ago
+  const batch = list.sort((x, y) => x.at - y.at).slice(0, 20)
   try {
     const answer = await post('/api/events', { events: batch.map((e) => e.event) }, keepalive)
     settle(answer.results)
@@ -67,16 +67,14 @@ async function flush(keepalive = false) {
   sync()
   const left = read('outbox')
   if (!left.length) return
-  const known = new Set(batch.map((e) => e.event.event_id))
-  const more = left.some((e) => !e.saved && !known.has(e.event.event_id))
   const wait = failures ? Math.min(15000, 400 * 2 ** Math.min(failures, 6)) * (0.7 + 0.6 * Math.random())
-    : more ? 0 : POLL_MS
+    : left.some((e) => !e.state) ? 0 : POLL_MS
   timer = setTimeout(flush, wait)
 }
 
 function sync() {
   const list = read('outbox')
-  const unsent = list.filter((e) => !e.saved).length
+  const unsent = list.filter((e) => e.state !== 'saved').length
   const refused = read('refused').length
   const s = $('.b-sync')
   s.dataset.s = refused ? 'bad' : unsent ? (failures > 1 || !navigator.onLine ? 'off' : 'busy') : 'ok'

@@ -11,7 +11,8 @@ from typing import Any
 PROMPT = "Write a title for a video about {topic}."
 CORPUS = Path(__file__).with_name("titles.jsonl")
 STEPS = 450
-TOPICS = 16  # in a batch
+TOPICS = 14  # in a batch
+INVENTED = 4  # topics in a batch that have no titles of their own
 OWN, BORROWED = 4, 2  # titles of a topic in a batch: its own, and other topics' made to fit
 LEARNING_RATE = 4e-3
 
@@ -207,17 +208,26 @@ def _batches(
     while True:
         random.shuffle(order)
         for start in range(0, len(order), TOPICS):
-            some = order[start:][:TOPICS]
-            rows = [
-                _Row(
-                    tokenizer,
-                    t,
-                    random.sample(groups[t], min(OWN, len(groups[t])))
-                    + borrowed(t, groups, random),
-                )
-                for t in some
-            ]
-            yield _batch(rows, tokenizer.pad_token_id)
+            some = order[start:][:TOPICS] + [_invent(order, random) for _ in range(INVENTED)]
+            yield _batch(
+                [_row(tokenizer, topic, groups, random) for topic in some], tokenizer.pad_token_id
+            )
+
+
+def _invent(topics: Sequence[str], random: Random) -> str:
+    """Return a topic of which nothing is known: a word of one, then a word of another."""
+    return " ".join(random.choice(random.choice(topics).split()) for _ in range(2))
+
+
+def _row(
+    tokenizer: Any, topic: str, groups: Mapping[str, Sequence[str]], random: Random
+) -> "_Row":
+    own = groups.get(topic, ())
+    return _Row(
+        tokenizer,
+        topic,
+        random.sample(own, min(OWN, len(own))) + borrowed(topic, groups, random),
+    )
 
 
 def borrowed(topic: str, groups: Mapping[str, Sequence[str]], random: Random) -> list[str]:
