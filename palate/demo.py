@@ -25,6 +25,7 @@ WRITER = "me/tiny-writer"
 PER_TOPIC = 4
 # Found by a search over the tiny model: large models want a hundredth of this learning rate.
 TRAIN = ["--learning-rate", "2e-4", "--epochs", "3", "--batch-size", "16"]
+SHORT = ["--max-new-tokens", "48"]  # a title ends long before
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -61,7 +62,7 @@ def loop(root: Path, labels: int, argilla: dict[str, str]) -> None:
     _make_writer(root)
     project = _make_project()
     say("prompts", f"{len(project.rows('prompts'))} topics, split into {_sizes(project)}")
-    _job("candidates", PROJECT, "--per-prompt", str(PER_TOPIC))
+    _job("candidates", PROJECT, "--per-prompt", str(PER_TOPIC), *SHORT)
     say("taste", f"the annotator {taste.describe()}. The model is never told so.")
     _vote("label", labels, taste, root, argilla)
     project, made = ledger.export(PROJECT)
@@ -73,7 +74,7 @@ def loop(root: Path, labels: int, argilla: dict[str, str]) -> None:
     )
     if not trained:
         _job("dpo", PROJECT, "--method", "full", *TRAIN)
-    _job("completions", PROJECT)
+    _job("completions", PROJECT, *SHORT)
     _vote("evaluate", None, taste, root, {})
     project = Project.load(PROJECT)
     url = votes.publish(project, votes.count(project))

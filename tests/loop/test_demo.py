@@ -1,0 +1,48 @@
+"""The whole loop, as `make demo ARGS=--once` runs it, and once more where it stands."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LINE = re.compile(
+    r"verdict: tuned preferred (\d+\.\d) % \(95 % interval (\d+\.\d)–(\d+\.\d),"
+    r" (\d+) votes?, (\d+) ties?\)"
+)
+ARGUMENTS = ["demo", "--once", "--labels", "400", "--root"]
+ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "ARGILLA_"))}
+
+
+def demo(root: Path) -> str:
+    run = subprocess.run(
+        [sys.executable, "-c", "from palate.cli import main; main()", *ARGUMENTS, str(root)],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT | {"OMP_NUM_THREADS": "2"},
+    )
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
+    return run.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_the_loop_ends_with_a_verdict_and_goes_on_from_there(tmp_path):
+    first = demo(tmp_path)
+    rate, low, high, votes, _ = map(float, LINE.search(first.splitlines()[-1]).groups())
+    assert low < rate < high
+    assert low > 50
+    assert votes > 80
+    again = demo(tmp_path)
+    assert again.splitlines()[-1] == first.splitlines()[-1]
+    assert "learning to write" not in again
+    assert "to train on, 0 to" not in again
+    users = json.loads((tmp_path / "hub" / "users.json").read_text())
+    assert not [t for t in _tokens(users) if t in first + again]
+
+
+def _tokens(users: object) -> list[str]:
+    return re.findall(r"hf_\w+", json.dumps(users))
