@@ -97,6 +97,8 @@ class Space:
             stderr=subprocess.STDOUT if out else None,
             start_new_session=True,  # Ctrl-C reaches it through stop(), after its last commit
         )
+        if out:
+            out.close()  # the child has its own
         deadline = time.monotonic() + wait
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > deadline:

@@ -103,8 +103,11 @@ async function refill() {
   let again = 0
   try {
     const r = await post('/api/next', { n: AHEAD - queue.length, have: [...new Set(have)].slice(-1000) })
+    // a reload finds what was said before in the outbox, and the server may not know it yet
+    const unsent = read('outbox').filter((e) => e.state !== 'saved').map((e) => e.event.kind)
+    const ahead = total === null ? unsent.reduce((n, kind) => n + (kind === 'undo' ? -1 : 1), 0) : 0
     total = r.total
-    done = Math.max(done, r.done)
+    done = Math.max(done, r.done + ahead)
     queue.push(...r.items.filter((a) => !seen.has(a.id) && !queue.some((q) => q.id === a.id)))
     if (!current) show(queue.shift()); else progress()
     if (!r.items.length && !current && done < total) again = 2000

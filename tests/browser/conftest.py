@@ -1,0 +1,147 @@
+"""A real Chromium, a real project, a real Space in front of a real Argilla."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from palate import importing
+from palate.argilla.store import LabelStore
+from palate.importing import Imported
+from palate.project import Project, Settings
+from palate.schema import Candidate, Prompt
+from palate.serving import Space
+
+FLAGS = "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as p:
+        browser = p.chromium.launch(
+            executable_path="/usr/bin/chromium", args=[*FLAGS.split(), "--disable-sync"]
+        )
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Visit:
+    """A page, and what went wrong or went out while it was open."""
+
+    page: Page
+    context: BrowserContext
+    complaints: list[str] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)
+
+    def current(self) -> str:
+        return self.page.evaluate("document.querySelector('.ballot')?.dataset.aid || ''")
+
+    def ready(self) -> None:
+        self.page.wait_for_function("document.querySelector('.ballot')?.dataset.aid", timeout=30000)
+        self.page.wait_for_timeout(270)  # the page ignores input while a pair has just appeared
+
+    def press(self, key: str) -> None:
+        self.ready()
+        before = self.current()
+        self.page.keyboard.press(key)
+        self.moved(before)
+
+    def tap(self, selector: str) -> None:
+        self.ready()
+        before = self.current()
+        self.page.tap(selector)
+        self.moved(before)
+
+    def moved(self, before: str) -> None:
+        self.page.wait_for_function(
+            "b => document.querySelector('.ballot').dataset.aid !== b", arg=before
+        )
+
+    def published(self) -> None:
+        """Wait until the page says that all is on the Hub and its outbox is empty."""
+        self.page.wait_for_function(
+            "document.querySelector('.b-sync').textContent === 'on the Hub'", timeout=60000
+        )
+
+
+@pytest.fixture
+def visit(browser):
+    """Opens a page as a person of that name."""
+    contexts = []
+
+    def visit(url: str, name: str, device: dict) -> Visit:
+        context = browser.new_context(**device)
+        contexts.append(context)
+        v = Visit(context.new_page(), context)
+        v.page.on("console", lambda m: m.type == "error" and v.complaints.append(m.text))
+        v.page.on("pageerror", lambda e: v.complaints.append(str(e)))
+        v.page.on(
+            "request",
+            lambda r: r.url.startswith(("http", "ws")) and "127.0.0.1" not in r.url
+            and v.strangers.append(r.url),
+        )  # fmt: skip
+        v.page.goto(f"{url}/?as={name}")
+        return v
+
+    yield visit
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def project(hub, repo_id) -> Project:
+    """Fourteen prompts with three candidates each, one of them with hostile ones."""
+    prompts = [Prompt.of(f"Prompt number {i}") for i in range(14)]
+    candidates = [Candidate.of(p.id, f"Answer {n} to {p.text}") for p in prompts for n in "123"]
+    importing.start_project(repo_id, prompts, Settings(question="Which answer is better?"))
+    importing.add(repo_id, Imported([], candidates, []), "Add candidates")
+    return Project.load(repo_id)
+
+
+@pytest.fixture
+def label_space(project, argilla, tmp_path, monkeypatch) -> Iterator[Space]:
+    monkeypatch.setenv("PALATE_DATA", str(tmp_path / "data"))
+    env = {"ARGILLA_API_URL": argilla.url, "ARGILLA_API_KEY": argilla.api_key}
+    with Space("label", project.id, env=env, log=tmp_path / "label.log") as space:
+        yield space
+
+
+@pytest.fixture
+def in_argilla(project, argilla):
+    """Reads the events that Argilla holds of the project."""
+    store = LabelStore(argilla.url, argilla.api_key)
+
+    def read():
+        store.open(project.id, question="?")
+        return list(store.events())
+
+    yield read
+    store.close()
+
+
+@pytest.fixture
+def run_facts() -> str:
+    """A run.json, as a training job writes it."""
+    return json.dumps(RUN)
+
+
+RUN = {
+    "job": "dpo", "palate": "0.1.0", "project": "me/x", "data_revision": "d" * 40,
+    "base_model": "secret/base-model", "base_revision": "b" * 40, "model": "me/x-dpo", "round": 1,
+    "license": "apache-2.0", "command": "python jobs/dpo.py me/x", "arguments": {"beta": 0.1},
+    "versions": {"python": "3.11", "torch": "2.13", "transformers": "5", "trl": "1.16",
+                 "peft": "0.21", "datasets": "5", "huggingface_hub": "2.4"},
+    "hardware": {"device": "cpu", "cores": 2, "peak_memory_gb": 1.0}, "seed": 0,
+    "started": "2026-01-01T00:00:00.000Z", "seconds": 60.0, "parameters": 10,
+    "trainable_parameters": 10, "method": "full",
+    "data": {"train": 10, "test": 2, "prompts": {"train": 10, "test": 2, "eval": 2},
+             "annotators": 1, "labels": 12, "left_out": {}, "dropped": {}},
+    "history": [],
+    "results": {"test_loss": None, "test_reward_accuracy": None,
+                "test_reward_accuracy_interval": None, "test_reward_margin": None, "test_rows": 0,
+                "best_step": 0},
+    "alarms": [],
+}  # fmt: skip

@@ -1,0 +1,74 @@
+"""Blind votes in Chromium: nothing tells the models apart, and the verdict reaches the card."""
+
+import uuid
+
+import pytest
+
+from palate import hub as calls
+from palate import ledger
+from palate import verdict as votes
+from palate.project import Project
+from palate.schema import Candidate
+from palate.serving import Space
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+BASE = "secret/base-model"
+
+
+@pytest.fixture
+def revision(project, run_facts) -> str:
+    """Base and tuned completions of every eval prompt, and a model that was trained."""
+    calls.create(project.model_repo, "model")
+    revision = calls.commit(project.model_repo, "model", {"run.json": run_facts}, "Train")
+    rows = [
+        Candidate.of(p.id, f"{word} words on {p.text}, {n}", model=model, revision=sha)
+        for p in project.rows("prompts")
+        if p.split == "eval"
+        for n in range(12)
+        for word, model, sha in (
+            ("Plain", BASE, "b" * 40),
+            ("Fine", project.model_repo, revision),
+        )
+    ]
+    path = f"candidates/{uuid.uuid4().hex}.jsonl"
+    calls.commit(project.id, "dataset", {path: ledger.jsonl(rows)}, "Add completions")
+    return revision
+
+
+def test_ten_blind_votes_and_the_verdict_on_the_card(
+    project, revision, visit, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PALATE_DATA", str(tmp_path))
+    answers: list[str] = []
+    with Space("evaluate", project.id, log=tmp_path / "evaluate.log") as space:
+        v = visit(space.url, "Ada", {"viewport": {"width": 1280, "height": 800}})
+        v.page.on("response", lambda r: answers.append(read(r)))
+        v.page.reload()
+        for i in range(10):
+            v.ready()
+            fine = "left" if "Fine" in v.page.inner_text("[data-f=left]") else "right"
+            plain = "right" if fine == "left" else "left"
+            v.press({"left": "a", "right": ";"}[fine if i < 8 else plain])
+        v.published()
+        assert (v.complaints, v.strangers) == ([], [])
+    assert any("items" in a for a in answers)
+    for secret in (BASE, "base-model", project.model_repo, "-dpo", revision, "b" * 40):
+        assert not [a for a in answers if secret in a], secret
+    loaded = Project.load(project.id)
+    result = votes.count(loaded)
+    assert (result.votes, result.wins, result.losses) == (10, 8, 2)
+    assert 1 < sum(e.chosen == e.left for e in loaded.rows("evaluations")) < 10
+    votes.publish(loaded, result)
+    (readme,) = calls.fetch(
+        project.model_repo, "model", calls.describe(project.model_repo, "model")[0], ["README.md"]
+    )
+    card = readme.read_text("utf-8")
+    assert "**80.0 %** of 10 votes (95 % interval 49.0–94.3" in card
+
+
+def read(response) -> str:
+    """Return headers and body of a response, as far as there is one."""
+    try:
+        return f"{response.url} {response.headers} {response.text()}"
+    except Exception as error:  # a redirect or a font has no text
+        return f"{response.url} {response.headers} {type(error).__name__}"
