@@ -60,9 +60,10 @@ class LabelStore:
 
     def open(self, project_id: str, *, question: str, guidelines: str = "") -> None:
         """Get or create the project's dataset. Two that start at once end at the same one."""
-        import argilla as rg
+        import argilla
         from argilla._exceptions import ConflictError  # the SDK exports it nowhere else
 
+        rg: Any = argilla  # its classes look abstract to a type checker
         self._owner()
         name = project_id.replace("/", "__")
         with _readable(self.url):
