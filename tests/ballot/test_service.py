@@ -110,12 +110,8 @@ def test_eval_prompts_are_never_asked_for_labels(ballot, project):
 
 
 def test_ids_and_sides_follow_from_the_key_alone(ballot, project, argilla):
-    again = EvaluateBallot.__mro__[1](
-        project, "labels", list(ballot._queue.pairs.values()), "key", 1
-    )
-    other = EvaluateBallot.__mro__[1](
-        project, "labels", list(ballot._queue.pairs.values()), "new", 1
-    )
+    pairs = list(ballot._queue.pairs.values())
+    again, other = (Ballot(project, "labels", pairs, key, 1) for key in ("key", "new"))
     assert ballot.next(ADA, 20, [])["items"] == again.next(ADA, 20, [])["items"]
     ids = [{i["id"] for i in b.next(ADA, 20, [])["items"]} for b in (again, other)]
     assert ids[0].isdisjoint(ids[1])
