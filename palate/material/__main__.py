@@ -1,17 +1,29 @@
-"""`python -m palate.material FOLDER` makes the tiny model there, behind a progress bar."""
+"""`python -m palate.material FOLDER [STEPS]` makes the tiny model there, behind a progress bar."""
 
 import sys
 from pathlib import Path
 
+import torch
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from transformers.utils import logging
 
-from palate.material.tiny import make_model
+from palate.material.tiny import STEPS, make_model
 
+logging.disable_progress_bar()
+torch.set_num_threads(2)  # of more, a tiny model makes no use
+console = Console(highlight=False)
+steps = int(sys.argv[2]) if len(sys.argv) > 2 else STEPS
 columns = (TextColumn("learning to write"), BarColumn(), TimeRemainingColumn())
 now = TextColumn("loss {task.fields[loss]:.2f}")
-with Progress(*columns, now) as bar:
-    task = bar.add_task("", loss=float("nan"))
-    make_model(
+with Progress(*columns, now, console=console, transient=True) as bar:
+    task = bar.add_task("", total=steps, loss=float("nan"))
+    made = make_model(
         Path(sys.argv[1]),
-        progress=lambda step, steps, loss: bar.update(task, completed=step, total=steps, loss=loss),
+        steps=steps,
+        progress=lambda step, _, loss: bar.update(task, completed=step, loss=loss),
     )
+console.print(
+    f"{made['parameters']:,} parameters, {made['steps']} steps in {made['seconds']:.0f} s,"
+    f" loss {made['loss']:.2f}"
+)

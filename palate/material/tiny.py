@@ -11,8 +11,7 @@ from typing import Any
 PROMPT = "Write a title for a video about {topic}."
 CORPUS = Path(__file__).with_name("titles.jsonl")
 STEPS = 450
-TOPICS = 14  # in a batch
-INVENTED = 4  # topics in a batch that have no titles of their own
+TOPICS = 16  # in a batch
 OWN, BORROWED = 4, 2  # titles of a topic in a batch: its own, and other topics' made to fit
 LEARNING_RATE = 4e-3
 
@@ -208,26 +207,17 @@ def _batches(
     while True:
         random.shuffle(order)
         for start in range(0, len(order), TOPICS):
-            some = order[start:][:TOPICS] + [_invent(order, random) for _ in range(INVENTED)]
-            yield _batch(
-                [_row(tokenizer, topic, groups, random) for topic in some], tokenizer.pad_token_id
-            )
-
-
-def _invent(topics: Sequence[str], random: Random) -> str:
-    """Return a topic of which nothing is known: a word of one, then a word of another."""
-    return " ".join(random.choice(random.choice(topics).split()) for _ in range(2))
-
-
-def _row(
-    tokenizer: Any, topic: str, groups: Mapping[str, Sequence[str]], random: Random
-) -> "_Row":
-    own = groups.get(topic, ())
-    return _Row(
-        tokenizer,
-        topic,
-        random.sample(own, min(OWN, len(own))) + borrowed(topic, groups, random),
-    )
+            some = order[start:][:TOPICS]
+            rows = [
+                _Row(
+                    tokenizer,
+                    t,
+                    random.sample(groups[t], min(OWN, len(groups[t])))
+                    + borrowed(t, groups, random),
+                )
+                for t in some
+            ]
+            yield _batch(rows, tokenizer.pad_token_id)
 
 
 def borrowed(topic: str, groups: Mapping[str, Sequence[str]], random: Random) -> list[str]:
@@ -294,32 +284,3 @@ def _batch(rows: Sequence[_Row], pad: int) -> dict[str, Any]:
         ),
         "targets": torch.tensor([t for row in rows for t in row.targets]),
     }
-
-
-def main(folder: str, steps: int = STEPS) -> None:
-    """Make the model in `folder` and show how far it is."""
-    import torch
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    torch.set_num_threads(2)  # more than a tiny model can use only get in each other's way
-    console = Console()
-    columns = (
-        TextColumn("  steps"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=steps)
-
-        def show(step: int, _: int, loss: float) -> None:
-            bar.update(task, completed=step, description=f"loss {loss:.2f}")
-
-        made = make_model(Path(folder), steps=steps, progress=show)
-    console.print(
-        f"  {made['parameters']:,} parameters, {made['steps']} steps in {made['seconds']:.0f} s,"
-        f" loss {made['loss']:.2f}"
-    )

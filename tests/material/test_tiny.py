@@ -137,8 +137,7 @@ def test_borrowed_titles_name_the_new_topic():
 
 @pytest.mark.slow
 def test_it_runs_in_a_process_of_its_own(tmp_path):
-    code = "import sys; from palate.material.tiny import main; main(sys.argv[1], steps=3)"
-    command = [sys.executable, "-W", "error", "-c", code, str(tmp_path)]
+    command = [sys.executable, "-W", "error", "-m", "palate.material", str(tmp_path), "3"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "3 steps" in done.stdout
     assert done.stderr == ""
