@@ -3,7 +3,8 @@
 import difflib
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -207,7 +208,8 @@ def hub_serve(root: Folder = None, host: str = "127.0.0.1", port: int = 8123) ->
     from palate.localhub import serve
     from palate.serving import data_folder
 
-    serve(root or data_folder("hub"), host=host, port=port)
+    with _plain_errors():
+        serve(root or data_folder("hub"), host=host, port=port)
 
 
 def argilla_serve(root: Folder = None, host: str = "127.0.0.1", port: int = 6900) -> None:
@@ -221,7 +223,17 @@ def argilla_serve(root: Folder = None, host: str = "127.0.0.1", port: int = 6900
     from palate.argilla.server import serve
     from palate.serving import data_folder
 
-    serve(root or data_folder("argilla"), host=host, port=port)
+    with _plain_errors():
+        serve(root or data_folder("argilla"), host=host, port=port)
+
+
+@contextmanager
+def _plain_errors() -> Generator[None]:
+    """The servers know nothing of palate, so neither of its exceptions."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise UsageError(str(error)) from error
 
 
 def _serve(kind, project: str, port: int) -> None:

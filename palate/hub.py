@@ -184,6 +184,13 @@ def readable_errors(repo: str) -> Generator[None]:
             f"The Hub at {where} does not answer ({_first_line(error)}). Is it running?"
             " Check HF_ENDPOINT, or start a local one with: palate hub serve"
         ) from None
+    except RuntimeError as error:  # how the client says that an LFS upload broke off
+        if "uploading" not in str(error):
+            raise
+        raise Unreachable(
+            f"An upload to {repo} broke off ({_first_line(error.__cause__ or error)})."
+            " Run the same command again."
+        ) from error
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise PalateError(
@@ -222,7 +229,7 @@ def _http_error(repo: str, where: str, error) -> PalateError:
     return PalateError(f"The Hub answered {status} for {repo}: {text}")
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 

@@ -54,14 +54,16 @@ def contest_of(
     for c in ours:
         if _model(c) in (base, tuned):
             by_prompt.setdefault(c.prompt_id, ([], []))[_model(c) == tuned].append(c)
-    pairs, identical = [], 0
+    pairs: dict[str, Pair] = {}  # the same sample may come twice
+    identical = 0
     for left, right in by_prompt.values():
         for x, y in zip(left, right, strict=False):
             if x.text.strip() == y.text.strip():
                 identical += 1
             else:
-                pairs.append(Pair.of(x, y))
-    return Contest(base, tuned, pairs, identical)
+                pair = Pair.of(x, y)
+                pairs[pair.id] = pair
+    return Contest(base, tuned, list(pairs.values()), identical)
 
 
 def _model(c: Candidate) -> Model:

@@ -156,6 +156,20 @@ def test_a_taken_port_is_named(hub, repo_id, tmp_path):
     assert f"Port {port} is taken" in run.stderr
 
 
+@pytest.mark.parametrize("server", ["hub", "argilla"])
+def test_a_server_names_a_taken_port(server, tmp_path, argilla):
+    import socket
+
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        port = str(s.getsockname()[1])
+        run = palate(server, "serve", "--port", port, "--root", str(tmp_path))
+    assert run.returncode == 2
+    assert port in run.stderr
+    assert "Traceback" not in run.stderr
+
+
 def test_readme_names_every_command():
     readme = (Path(__file__).parents[1] / "README.md").read_text()
     for name in (*COMMANDS, *JOBS):

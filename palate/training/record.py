@@ -42,6 +42,8 @@ def curve(log: Sequence[dict]) -> list[dict[str, Any]]:
         empty = {"step": entry["step"], "epoch": entry["epoch"], **dict.fromkeys(_KEYS.values())}
         point = points.setdefault(entry["step"], empty)
         point |= {_KEYS[k]: v for k, v in entry.items() if k in _KEYS and math.isfinite(v)}
+        if point["reward_margin"] == 0:  # nothing is learnt yet, which TRL counts as all wrong
+            point["reward_accuracy"] = None
     return [points[step] for step in sorted(points)]
 
 
