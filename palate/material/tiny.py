@@ -59,14 +59,14 @@ def make_model(
 ) -> dict[str, Any]:
     """Train a model on the titles of `topics` (all, if None) and save it with its tokenizer.
 
-    The same seed and number of threads give the same weights. `progress` is called after each
-    step with the step, `steps` and the loss. Returns `parameters`, `steps`, `loss` (the mean of
+    The same seed gives the same weights but for rounding. `progress` is called after each step
+    with the step, `steps` and the loss. Returns `parameters`, `steps`, `loss` (the mean of
     the last steps, nats a token) and `seconds`.
     """
     import torch
 
     started = time.monotonic()
-    pairs = [(t, title) for t, title in titles() if topics is None or t in set(topics)]
+    pairs = [(t, title) for t, title in titles() if topics is None or t in topics]
     tokenizer = make_tokenizer()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from palate.material import tiny
@@ -104,9 +105,10 @@ def test_the_same_seed_makes_the_same_model(tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         torch.manual_seed(len(name))
         tiny.make_model(tmp_path / name, steps=2, seed=seed, topics=SEVEN)
-    a, b, c = ((tmp_path / n / "model.safetensors").read_bytes() for n in "abc")
-    assert a == b
-    assert a != c
+    a, b, c = (load_file(tmp_path / n / "model.safetensors") for n in "abc")
+    torch.testing.assert_close(a, b, atol=1e-3, rtol=0)
+    name = "model.embed_tokens.weight"
+    assert (a[name] - c[name]).abs().max() > 0.02
     read = [(tmp_path / n / "tokenizer.json").read_text() for n in "abc"]
     assert len(set(read)) == 1
 
