@@ -94,8 +94,9 @@ def main(args: Arguments) -> None:
 
 def trained(name: str, project: Project) -> tuple[models.Source, dict]:
     """Return the tuned model and what its run recorded."""
-    if not hub.exists(name.partition("@")[0], "model"):
-        raise UsageError(f"There is no model {name} yet. Train it with: palate train {project.id}")
+    repo = name.partition("@")[0]
+    if not hub.exists(repo, "model"):
+        raise UsageError(f"There is no model {repo} yet. Train it with: palate train {project.id}")
     source = models.find(name)
     file = source.folder / "run.json"
     if not file.exists():

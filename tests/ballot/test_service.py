@@ -137,6 +137,7 @@ def test_what_argilla_holds_and_the_hub_lacks_is_published_at_start(project, arg
     assert second.close()
     rows = Project.load(project.id).rows("labels")
     assert [r.event_id for r in rows] == [event["event_id"]]
+    first.close()
     for store in stores:
         store.close()
 
