@@ -96,21 +96,14 @@ def test_text_search(dataset):
 
 
 def test_filters_and_order(dataset):
-    submitted: dict = {
-        "filters": {
-            "type": "and",
-            "filters": [
-                {
-                    "type": "terms",
-                    "scope": {"entity": "record", "property": "status"},
-                    "values": ["completed"],
-                }
-            ],
-        }
+    completed = {
+        "type": "terms",
+        "scope": {"entity": "record", "property": "status"},
+        "values": ["completed"],
     }
-    order = {"sort": [{"scope": {"entity": "record", "property": "inserted_at"}, "order": "asc"}]}
-    submitted |= order  # without an order argilla-server itself fails on a filter
+    submitted = {"filters": {"and": [completed]}}
     assert set(dataset.search(submitted)) == {PAIRS[0].id, PAIRS[1].id}
+    order = {"sort": [{"scope": {"entity": "record", "property": "inserted_at"}, "order": "asc"}]}
     assert dataset.search(order) == list(reversed(dataset.search(_descending(order))))
 
 
