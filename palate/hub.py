@@ -37,12 +37,6 @@ def endpoint() -> str:
     return api().endpoint
 
 
-def whoami() -> str:
-    """Return the name of the token's user."""
-    with readable_errors("your account"):
-        return retry(lambda: api().whoami()["name"])
-
-
 def describe(repo: str, kind: RepoType, revision: str = "main") -> tuple[str, list[str]]:
     """Return the commit that `revision` names and the paths of its files."""
     with readable_errors(repo):

@@ -86,14 +86,6 @@ class Project:
     def model_repo(self) -> str:
         return f"{self.id}-dpo"
 
-    @property
-    def label_space(self) -> str:
-        return f"{self.id}-label"
-
-    @property
-    def evaluate_space(self) -> str:
-        return f"{self.id}-evaluate"
-
     def paths(self, config: str) -> list[str]:
         """Return the repo paths of a config's files, sorted."""
         return sorted(p for p in self.files if p.startswith(f"{config}/") and p.endswith(".jsonl"))

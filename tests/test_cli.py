@@ -121,9 +121,11 @@ def test_a_project_from_init_to_export(hub, repo_id, tmp_path):
     assert "left out: 1 on eval prompts, which stay blind" in run.stdout
     run = palate("card", repo_id)
     assert f"no model yet: palate train {repo_id}" in run.stdout
-    run = palate("verdict", repo_id)
-    assert run.returncode == 2
-    assert f"palate completions {repo_id}" in run.stderr
+    for command in ("verdict", "evaluate"):
+        run = palate(command, repo_id)
+        assert run.returncode == 2
+        assert len(run.stderr.splitlines()) == 1
+        assert f"palate completions {repo_id}" in run.stderr
 
 
 def test_importing_into_no_project_makes_it(hub, repo_id, tmp_path):
