@@ -233,9 +233,10 @@ def _literal(path: str) -> str:
 
 @contextmanager
 def _quiet() -> Generator[None]:
-    """Silence the clients' own bars: palate's commands draw one for the whole step."""
-    from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
+    """Silence the clients' own bars and remarks: palate's commands say what matters."""
+    from huggingface_hub.utils import disable_progress_bars, enable_progress_bars, logging
 
+    logging.set_verbosity_error()  # its remarks on retries and on commits without a change
     was_off = os.environ.get("HF_HUB_DISABLE_PROGRESS_BARS")
     if was_off is None:
         disable_progress_bars()
