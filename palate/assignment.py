@@ -1,70 +1,198 @@
 """Which pair a person sees next. Pure: no I/O; the clock is passed in.
 
-Deterministic from the ledger and a seed: the same events give the same order.
+Deterministic from the ledger, a seed and what is in people's hands.
 """
 
 import heapq
-from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+import math
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from palate.ledger import live
-from palate.schema import Event, Pair, digest
+from palate.schema import PURPOSES, Event, Pair, Purpose
+from palate.strategies import Group, Strategy
 
 LEASE = 900.0  # seconds that a pair handed out counts as being answered
+GAP = 15  # judgements between a pair and its repeat, so that it comes as a new one
+Holder = tuple[str, str]  # annotator and device: the same person may sit at two
 
 
-class Balanced:
-    """Pairs with the fewest judgements first, in an order that differs from person to person.
+@dataclass(frozen=True)
+class Question:
+    """A pair to be asked, and why."""
 
-    Pairs on their way to somebody count as half judged, so people do not all get the same one.
+    pair: Pair
+    purpose: Purpose = "ask"
+
+    @property
+    def id(self) -> str:
+        return f"{self.purpose}:{self.pair.id}"
+
+
+class Queue:
+    """Hands out questions, so that no pair is in two hands and nobody is asked twice by accident.
+
+    `wanted` people judge each pair (None: everybody does, those with the fewest judgements first).
+    A share `repeats` of what a person judged comes again to that person. `gold` pairs come first.
     """
 
-    def __init__(self, pairs: Sequence[Pair], seed: int = 0):
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        strategy: Strategy,
+        *,
+        seed: int = 0,
+        wanted: int | None = 1,
+        repeats: float = 0.0,
+        gold: Sequence[Pair] = (),
+    ):
         self.pairs = {p.id: p for p in pairs}
-        self._seed = seed
-        self._events: dict[tuple[str, str], list[Event]] = {}
-        self._judged: dict[str, set[str]] = {}
-        self._count: Counter[str] = Counter()
-        self._leases: dict[str, dict[str, float]] = {}
-        self._order: dict[str, list[str]] = {}
+        self.gold = [Question(p, "gold") for p in gold]
+        self._strategy, self._seed, self._repeats, self._wanted = strategy, seed, repeats, wanted
+        by_prompt: dict[str, list[Pair]] = {}
+        for p in pairs:
+            by_prompt.setdefault(p.prompt_id, []).append(p)
+        self._groups = {id: Group(id, some, seed, wanted) for id, some in by_prompt.items()}
+        self._events: dict[str, list[Event]] = {}  # prompt → events
+        self._said: dict[str, dict[str, Event]] = {}  # annotator → question id → judgement
+        self._leases: dict[str, dict[Holder, float]] = {}  # question id → holder → until
+        self._open: dict[str, tuple[list[Pair], int]] = {}  # prompt → what its strategy says
 
     def add(self, events: Iterable[Event]) -> None:
         """Take note of what was said; an undo makes a pair open again."""
+        touched: dict[str, None] = {}
         for e in events:
-            if e.pair_id not in self.pairs:
-                continue
-            said = self._events.setdefault((e.annotator, e.pair_id), [])
-            said.append(e)
-            judged = self._judged.setdefault(e.annotator, set())
-            was, stands = e.pair_id in judged, bool(live(said))
-            (judged.add if stands else judged.discard)(e.pair_id)
-            self._count[e.pair_id] += stands - was
-            self._leases.get(e.pair_id, {}).pop(e.annotator, None)
+            self._events.setdefault(e.prompt_id, []).append(e)
+            touched[e.prompt_id] = None
+            leases = self._leases.get(f"{e.purpose}:{e.pair_id}", {})
+            for holder in [h for h in leases if h[0] == e.annotator]:
+                leases.pop(holder)
+        for prompt_id in touched:
+            self._recount(prompt_id)
 
     def done(self, annotator: str) -> int:
-        """Return how many pairs the person has judged."""
-        return len(self._judged.get(annotator, ()))
+        """Return how many questions the person has answered or skipped."""
+        return len(self._said.get(annotator, ()))
 
-    def next(self, annotator: str, n: int, have: Collection[str], now: float) -> list[Pair]:
-        """Return up to `n` pairs that the person has neither judged nor in hand (`have`, ids)."""
-        judged = self._judged.get(annotator, set())
-        open_ = (
-            (self._load(id, annotator, now), rank, id)
-            for rank, id in enumerate(self._order_of(annotator))
-            if id not in judged and id not in have
-        )
-        chosen = [id for _, _, id in heapq.nsmallest(n, open_)]
-        for id in chosen:
-            self._leases.setdefault(id, {})[annotator] = now + LEASE
-        return [self.pairs[id] for id in chosen]
+    def left(self, annotator: str, device: str, now: float) -> tuple[int, int]:
+        """Return about how many questions can be asked of the person, and how many may be later.
 
-    def _load(self, id: str, annotator: str, now: float) -> float:
-        leases = self._leases.get(id, {})
-        others = sum(until > now for who, until in leases.items() if who != annotator)
-        return self._count[id] + others / 2
+        The second number counts those that hang on what others answer.
+        """
+        mine = self._said.get(annotator, {})
+        soon = sum(q.id not in mine for q in self.gold) + sum(1 for _ in self._due(annotator))
+        later = 0
+        for group in self._groups.values():
+            pairs, left = self._open_pairs(group, annotator)
+            questions = [q for q in map(Question, pairs) if q.id not in mine]
+            free = sum(self._load(q, (annotator, device), now) is not None for q in questions)
+            unasked = left - len(pairs)  # questions that follow from the answers to these
+            soon += free + (unasked if free else 0)
+            later += len(questions) - free + (0 if free else unasked)
+        return soon, later
 
-    def _order_of(self, annotator: str) -> list[str]:
-        if annotator not in self._order:
-            key = {id: digest(self._seed, annotator, id) for id in self.pairs}
-            self._order[annotator] = sorted(self.pairs, key=key.__getitem__)
-        return self._order[annotator]
+    def next(
+        self, annotator: str, n: int, have: Collection[str], now: float, device: str = ""
+    ) -> list[Question]:
+        """Return up to `n` questions that the person has neither answered nor in hand.
+
+        `have` are the question ids in hand on this device; their leases are renewed.
+        """
+        holder = (annotator, device)
+        mine = self._said.get(annotator, {})
+        held = [id for id in have if id not in mine]
+        self._lease(held, holder, now)
+        taken = {*have, *mine}
+        chosen = [q for q in self.gold if q.id not in taken][:n]
+        due = (q for q in self._due(annotator) if q.id not in taken)
+        if len(chosen) < n:
+            chosen += [q for q in due if self._load(q, holder, now) is not None][:1]
+        room = min(n - len(chosen), self._share(annotator, now) - len(held))
+        if room > 0:
+            asks = self._asks(holder, taken, now)
+            chosen += [q for _, _, _, q in heapq.nsmallest(room, asks, key=lambda ask: ask[:3])]
+        self._lease((q.id for q in chosen), holder, now)
+        return chosen
+
+    def _asks(
+        self, holder: Holder, taken: set[str], now: float
+    ) -> Iterator[tuple[float, tuple[float, ...], str, Question]]:
+        """Yield the questions that are free for the holder, with what they are sorted by."""
+
+        def chance(id: str) -> float:
+            return self._chance(holder[0], id)
+
+        for group in self._groups.values():
+            for pair in self._open_pairs(group, holder[0])[0]:
+                q = Question(pair)
+                if q.id not in taken and (load := self._load(q, holder, now)) is not None:
+                    yield load, self._strategy.rank(group, pair, chance), q.id, q
+
+    def _recount(self, prompt_id: str) -> None:
+        said = self._events[prompt_id]
+        if group := self._groups.get(prompt_id):
+            group.update(live(said))
+            self._open.pop(prompt_id, None)
+        stands = {
+            (e.annotator, f"{purpose}:{e.pair_id}"): e
+            for purpose in PURPOSES
+            for e in live(said, purpose)
+        }
+        for e in said:
+            mine, id = self._said.setdefault(e.annotator, {}), f"{e.purpose}:{e.pair_id}"
+            if standing := stands.get((e.annotator, id)):
+                mine[id] = standing
+            else:
+                mine.pop(id, None)
+
+    def _due(self, annotator: str) -> Iterator[Question]:
+        """Yield the repeats whose time has come, the oldest first."""
+        mine = self._said.get(annotator, {})
+        for e in list(mine.values())[: -GAP or None] if self._repeats else ():
+            if e.purpose != "ask" or e.kind not in ("label", "tie") or e.pair_id not in self.pairs:
+                continue
+            again = Question(self.pairs[e.pair_id], "repeat")
+            if again.id not in mine and self._chance(annotator, again.id) < self._repeats:
+                yield again
+
+    def _open_pairs(self, group: Group, annotator: str) -> tuple[list[Pair], int]:
+        passed = group.skipped.get(annotator)
+        if passed:
+            return self._strategy.open(group, passed)
+        if group.prompt_id not in self._open:
+            self._open[group.prompt_id] = self._strategy.open(group, ())
+        return self._open[group.prompt_id]
+
+    def _load(self, q: Question, holder: Holder, now: float) -> float | None:
+        """Return how much the pair is judged or about to be, or None where it is taken."""
+        held = [who for who, until in self._leases.get(q.id, {}).items() if until > now]
+        if any(who == holder[0] and device != holder[1] for who, device in held):
+            return None
+        if q.purpose != "ask":
+            return 0.0
+        count = self._groups[q.pair.prompt_id].count[q.pair.id]
+        others = len({who for who, _ in held} - {holder[0]})
+        if self._wanted is None:
+            return count + others / 2
+        return 0.0 if count + others < self._wanted else None
+
+    def _lease(self, ids: Iterable[str], holder: Holder, now: float) -> None:
+        for id in ids:
+            self._leases.setdefault(id, {})[holder] = now + LEASE
+
+    def _share(self, annotator: str, now: float) -> int:
+        """Return how many questions the person may hold, so that the others get some, too."""
+        if self._wanted is None:
+            return len(self.pairs)
+        self._leases = {
+            id: held
+            for id, leases in self._leases.items()
+            if (held := {who: until for who, until in leases.items() if until > now})
+        }
+        people = {who for held in self._leases.values() for who, _ in held} | {annotator}
+        open_ = sum(len(self._open_pairs(g, annotator)[0]) for g in self._groups.values())
+        return max(1, math.ceil(open_ * self._wanted / len(people)))
+
+    def _chance(self, annotator: str, id: str) -> float:
+        return zlib.crc32(f"{self._seed}\0{annotator}\0{id}".encode()) / 2**32

@@ -8,14 +8,18 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from palate import hub
 from palate.errors import PalateError
 from palate.project import Project
-from palate.schema import MARGINS, Candidate, Event, Preference, Prompt, to_json
+from palate.ranking import Order
+from palate.schema import MARGINS, Candidate, Event, Pair, Preference, Prompt, Purpose, to_json
+
+NO_JUDGEMENT = ("undo", "flag")
+NO_PREFERENCE = {"tie": "ties", "skip": "skipped", "both_bad": "both bad"}
 
 
 def now() -> str:
@@ -23,8 +27,8 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def live(events: Iterable[Event]) -> list[Event]:
-    """Return the judgements that stand, in time order: labels, ties and skips.
+def live(events: Iterable[Event], purpose: Purpose = "ask") -> list[Event]:
+    """Return the judgements that stand, in time order; those of repeats or warm-ups if asked for.
 
     An event counts once however often it arrives; an `undo` takes back its target; of several
     judgements of one annotator on one pair the last stands. Flags are remarks, not judgements.
@@ -37,7 +41,7 @@ def live(events: Iterable[Event]) -> list[Event]:
     }
     standing: dict[tuple[str, str], Event] = {}
     for e in sorted(once.values(), key=lambda e: (e.time, e.event_id)):
-        if e.kind not in ("undo", "flag") and e.event_id not in undone:
+        if e.purpose == purpose and e.kind not in NO_JUDGEMENT and e.event_id not in undone:
             standing[e.annotator, e.pair_id] = e
     return sorted(standing.values(), key=lambda e: (e.time, e.event_id))
 
@@ -58,38 +62,61 @@ def preferences(
 ) -> Preferences:
     """Return the preferences that follow from the events, the same for the same ledger.
 
-    Ties and skips state no preference; `eval` prompts stay blind; both are counted, not dropped
-    in silence.
+    What a person said comes first, in time order; then what the answers on a prompt imply of its
+    other pairs (see `ranking`). Whatever states no preference is counted, not dropped in silence;
+    `eval` prompts stay blind.
     """
+    events = list(events)
     prompt = {p.id: p for p in prompts}
     text = {c.id: c.text for c in candidates}
+    text |= {c.id: c.text for e in events if (c := e.written())}
     result = Preferences({"train": [], "test": []})
+    usable: dict[str, list[Event]] = {}
     for e in live(events):
         p = prompt.get(e.prompt_id)
-        if e.kind != "label":
-            result.left_out[{"tie": "ties", "skip": "skipped"}[e.kind]] += 1
+        if e.kind in NO_PREFERENCE:
+            result.left_out[NO_PREFERENCE[e.kind]] += 1
         elif p is None or e.left not in text or e.right not in text:
             result.left_out["prompt or candidate no longer in the project"] += 1
         elif p.split == "eval":
             result.left_out["on eval prompts, which stay blind"] += 1
         else:
-            result.rows[p.split].append(_preference(p, text, e))
+            for better, worse, _ in e.statements():
+                result.rows[p.split].append(_preference(p, text, better, worse, e))
+        if p is not None and p.split != "eval" and e.left in text and e.right in text:
+            usable.setdefault(e.prompt_id, []).append(e)
+    for purpose, reason in (("repeat", "repeats of a pair"), ("gold", "warm-up")):
+        if n := len(live(events, purpose)):
+            result.left_out[reason] += n
+    for id, said in usable.items():
+        result.rows[prompt[id].split].extend(_implied(prompt[id], text, said))
     return result
 
 
-def _preference(p: Prompt, text: dict[str, str], e: Event) -> Preference:
-    assert e.chosen is not None  # the schema holds this for labels
-    rejected = e.right if e.chosen == e.left else e.left
+def _implied(p: Prompt, text: dict[str, str], said: list[Event]) -> Iterator[Preference]:
+    people = {e.annotator for e in said}
+    annotator = people.pop() if len(people) == 1 else "several"
+    for better, worse in Order(said).implied():
+        yield replace(
+            _preference(p, text, better, worse, said[-1]),
+            strength=None,
+            margin=0.0,
+            source="implied",
+            annotator=annotator,
+        )
+
+
+def _preference(p: Prompt, text: dict[str, str], better: str, worse: str, e: Event) -> Preference:
     return Preference(
         prompt=p.prompt,
-        chosen=[{"role": "assistant", "content": text[e.chosen]}],
-        rejected=[{"role": "assistant", "content": text[rejected]}],
+        chosen=[{"role": "assistant", "content": text[better]}],
+        rejected=[{"role": "assistant", "content": text[worse]}],
         strength=e.strength,
         margin=MARGINS[e.strength] if e.strength else 0.0,
         source="human",
         annotator=e.annotator,
-        pair_id=e.pair_id,
-        prompt_id=e.prompt_id,
+        pair_id=Pair.between(p.id, better, worse).id,
+        prompt_id=p.id,
         round=e.round,
     )
 
@@ -215,10 +242,11 @@ class Publisher:
 
     def _publish(self, batch: list[Event]) -> bool:
         try:
-            message = f"{len(batch)} event{'s' * (len(batch) != 1)}"
-            hub.commit(
-                self.repo, "dataset", {event_file(self.config): jsonl(batch)}, f"Add {message}"
-            )
+            message = f"Add {len(batch)} event{'s' * (len(batch) != 1)}"
+            files = {event_file(self.config): jsonl(batch)}
+            if written := [c for e in batch if (c := e.written())]:
+                files[event_file("candidates")] = jsonl(written)
+            hub.commit(self.repo, "dataset", files, message)
         except (PalateError, OSError) as error:
             self.problem = str(error)
             time.sleep(min(self.interval, 5))

@@ -15,9 +15,13 @@ from palate.errors import BadInput
 
 Message = dict[str, str]  # {"role": "user", "content": "…"}
 Split = Literal["train", "test", "eval"]
-Kind = Literal["label", "tie", "skip", "undo", "flag"]
+Kind = Literal["label", "tie", "both_bad", "rewrite", "skip", "undo", "flag"]
+# Why a pair was asked: for its own sake, again to see whether the person agrees with themselves,
+# or as a warm-up whose answer is known.
+Purpose = Literal["ask", "repeat", "gold"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 KINDS: tuple[Kind, ...] = get_args(Kind)
+PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 # Reward margin of a 4-point strength ("slightly" … "much"), normalised to 0–1.
 MARGINS = {1: 0.0, 2: 1 / 3, 3: 2 / 3, 4: 1.0}
 
@@ -95,8 +99,13 @@ class Pair:
 
     @classmethod
     def of(cls, x: Candidate, y: Candidate) -> "Pair":
-        a, b = sorted((x.id, y.id))
-        return cls(x.prompt_id, a, b)
+        return cls.between(x.prompt_id, x.id, y.id)
+
+    @classmethod
+    def between(cls, prompt_id: str, x: str, y: str) -> "Pair":
+        """Return the pair of two candidate ids, whichever comes first."""
+        a, b = sorted((x, y))
+        return cls(prompt_id, a, b)
 
 
 @dataclass(frozen=True)
@@ -112,19 +121,35 @@ class Event:
     prompt_id: str
     left: str
     right: str
-    chosen: str | None  # for `label`; None otherwise
+    chosen: str | None  # for `label`, one of the two; for `rewrite`, the new candidate
     strength: int | None  # 1 slightly … 4 much better; None where nobody asked
     annotator: str
     milliseconds: int | None  # from the pair's appearance to the choice
     time: str  # UTC, ISO 8601 with milliseconds, set by the server that first received it
     round: int
-    via: str  # "ballot", "import"
+    via: str  # "ballot", "argilla" (edited in its own UI), "import"
     target: str | None = None  # for `undo`: the event that it takes back
     comment: str | None = None
+    purpose: Purpose = "ask"
+    text: str | None = None  # for `rewrite`: the better answer that the person wrote
 
     def swap(self) -> "Event":
         """Return the same judgement as if the sides had been exchanged."""
         return replace(self, left=self.right, right=self.left)
+
+    def written(self) -> Candidate | None:
+        """Return the candidate that a `rewrite` brings, better than both; None otherwise."""
+        if self.kind != "rewrite" or self.text is None:
+            return None
+        return Candidate.of(self.prompt_id, self.text, round=self.round)
+
+    def statements(self) -> list[tuple[str, str, bool]]:
+        """Return what is said of two candidates each: (better, worse, True), or False for alike."""
+        if self.kind == "label" and self.chosen:
+            return [(self.chosen, self.right if self.chosen == self.left else self.left, True)]
+        if self.kind == "rewrite" and self.chosen:
+            return [(self.chosen, other, True) for other in (self.left, self.right)]
+        return [(self.left, self.right, False)] if self.kind == "tie" else []
 
 
 @dataclass(frozen=True)
@@ -136,7 +161,7 @@ class Preference:
     rejected: list[Message]
     strength: int | None
     margin: float  # `MARGINS[strength]`, 0.0 without a strength
-    source: str  # "human"
+    source: str  # "human"; "implied": nobody was asked, other answers say it
     annotator: str
     pair_id: str
     prompt_id: str
@@ -151,7 +176,8 @@ ROWS: dict[str, Any] = {
     "evaluations": Event,
 }
 _NULLABLE = {"model", "revision", "sampling", "chosen", "strength", "milliseconds", "target"}
-_NULLABLE |= {"comment"}
+_NULLABLE |= {"comment", "text"}
+_DEFAULTS = {"purpose": "ask"}  # in rows that were written before there was a choice
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "prompt": list,
     "chosen": (str, list),
@@ -171,7 +197,7 @@ def from_json(config: str, row: Any, source: object, number: int) -> Any:
         raise BadInput(source, f"expected an object, found {type(row).__name__}", row=number)
     for f in fields(cls):
         value = row.get(f.name)
-        if value is None and f.name in _NULLABLE:
+        if value is None and (f.name in _NULLABLE or f.name in _DEFAULTS):
             continue
         if value is None:
             raise BadInput(source, "is missing", row=number, field=f.name)
@@ -185,10 +211,15 @@ def from_json(config: str, row: Any, source: object, number: int) -> Any:
             )
     _check_choice(row, "split", SPLITS, source, number)
     _check_choice(row, "kind", KINDS, source, number)
+    _check_choice(row, "purpose", PURPOSES, source, number)
     _check_choice(row, "strength", (1, 2, 3, 4), source, number)
     if row.get("kind") == "label" and row.get("chosen") not in (row["left"], row["right"]):
         raise BadInput(source, "must be the left or the right one", row=number, field="chosen")
-    return cls(**{f.name: row.get(f.name) for f in fields(cls)})
+    given = {f.name: row.get(f.name) for f in fields(cls)}
+    made = cls(**given | {k: v for k, v in _DEFAULTS.items() if k in given and given[k] is None})
+    if row.get("kind") == "rewrite" and ((new := made.written()) is None or new.id != made.chosen):
+        raise BadInput(source, "must be the candidate of the text", row=number, field="chosen")
+    return made
 
 
 def _name(want: type | tuple[type, ...]) -> str:
