@@ -63,6 +63,8 @@ class Arguments:
     """Parts that a batch is computed in: raise it when memory runs out."""
     max_length: int = 1024
     """Tokens of prompt and completion; longer rows are left out, counted and named."""
+    no_implied: bool = False
+    """Leave out preferences that nobody was asked about and other answers imply."""
     seed: int = 0
     """Order of the rows, and the adapter's first weights."""
     output: str | None = None
@@ -75,7 +77,7 @@ def main(args: Arguments) -> None:
     console = Console(highlight=False, soft_wrap=True)
     id, _, revision = args.project.partition("@")
     project = Project.load(id, revision or "main")
-    rows = data.read(project)
+    rows = data.read(project, implied=not args.no_implied)
     base = models.find(args.base_model or project.settings.base_model)
     args = settle(args, project, base)
     setup = {k: v for k, v in asdict(args).items() if k not in ("project", "output", "public")}

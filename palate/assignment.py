@@ -13,7 +13,7 @@ from palate.ledger import live
 from palate.schema import PURPOSES, Event, Pair, Purpose
 from palate.strategies import Group, Strategy
 
-LEASE = 900.0  # seconds that a pair handed out counts as being answered
+LEASE = 600.0  # seconds that a pair handed out counts as being answered
 GAP = 15  # judgements between a pair and its repeat, so that it comes as a new one
 Holder = tuple[str, str]  # annotator and device: the same person may sit at two
 
@@ -48,6 +48,7 @@ class Queue:
         gold: Sequence[Pair] = (),
     ):
         self.pairs = {p.id: p for p in pairs}
+        self._warmup = {p.id: p for p in gold}
         self.gold = [Question(p, "gold") for p in gold]
         self._strategy, self._seed, self._repeats, self._wanted = strategy, seed, repeats, wanted
         by_prompt: dict[str, list[Pair]] = {}
@@ -97,11 +98,14 @@ class Queue:
     ) -> list[Question]:
         """Return up to `n` questions that the person has neither answered nor in hand.
 
-        `have` are the question ids in hand on this device; their leases are renewed.
+        `have` are the question ids in hand on this device: their leases are renewed, and whatever
+        else it held is free again.
         """
         holder = (annotator, device)
         mine = self._said.get(annotator, {})
         held = [id for id in have if id not in mine]
+        for leases in self._leases.values():
+            leases.pop(holder, None)
         self._lease(held, holder, now)
         taken = {*have, *mine}
         chosen = [q for q in self.gold if q.id not in taken][:n]
@@ -114,6 +118,31 @@ class Queue:
             chosen += [q for _, _, _, q in heapq.nsmallest(room, asks, key=lambda ask: ask[:3])]
         self._lease((q.id for q in chosen), holder, now)
         return chosen
+
+    def pair(self, id: str, purpose: str) -> Pair | None:
+        """Return the pair of that id if it can be asked for the purpose."""
+        return (self._warmup if purpose == "gold" else self.pairs).get(id)
+
+    def all(self) -> list[Pair]:
+        """Return every pair that may be asked, warm-ups among them."""
+        return [*({**self._warmup, **self.pairs}).values()]
+
+    def holds(self, id: str) -> bool:
+        return id in self.pairs or id in self._warmup
+
+    def held(self, now: float) -> list[tuple[str, str, str, float]]:
+        """Return what is in people's hands: question id, annotator, device, until when."""
+        return [
+            (id, *holder, until)
+            for id, leases in self._leases.items()
+            for holder, until in leases.items()
+            if until > now
+        ]
+
+    def hold(self, held: Iterable[Sequence]) -> None:
+        """Take over what was in people's hands before a restart, as `held` returned it."""
+        for id, annotator, device, until in held:
+            self._leases.setdefault(id, {})[annotator, device] = until
 
     def _asks(
         self, holder: Holder, taken: set[str], now: float
@@ -182,7 +211,7 @@ class Queue:
             self._leases.setdefault(id, {})[holder] = now + LEASE
 
     def _share(self, annotator: str, now: float) -> int:
-        """Return how many questions the person may hold, so that the others get some, too."""
+        """Return how many questions the person may hold, so that whoever comes next gets some."""
         if self._wanted is None:
             return len(self.pairs)
         self._leases = {
@@ -192,7 +221,7 @@ class Queue:
         }
         people = {who for held in self._leases.values() for who, _ in held} | {annotator}
         open_ = sum(len(self._open_pairs(g, annotator)[0]) for g in self._groups.values())
-        return max(1, math.ceil(open_ * self._wanted / len(people)))
+        return max(1, math.ceil(open_ * self._wanted / (len(people) + 1)))
 
     def _chance(self, annotator: str, id: str) -> float:
         return zlib.crc32(f"{self._seed}\0{annotator}\0{id}".encode()) / 2**32

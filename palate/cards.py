@@ -202,6 +202,7 @@ def _preference_facts(project: Project, events: Sequence[Event]) -> dict[str, An
     return {
         "preferences": Counter(split.get(row.prompt_id, "train") for row in rows),
         "labelled": len({row.prompt_id for row in rows}),
+        "implied": sum(row.source == "implied" for row in rows),
         "left_out": rebuilt.left_out,
         "stale": sum(map(len, rebuilt.rows.values())) - len(rows),
         "example": _shorten(json.loads(ledger.to_json(rows[0]))) if rows else None,

@@ -11,15 +11,17 @@ from typing import Any
 
 from palate import hub
 from palate.errors import BadInput, UsageError
-from palate.schema import from_json
+from palate.schema import Gold, from_json
 
 SETTINGS_FILE = "palate.toml"
+GUIDELINES_FILE = "guidelines.md"
+GOLD_FILE = "gold.jsonl"
 _REPO_ID = re.compile(r"[\w.\-]+/[\w.\-]+")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What `palate.toml` says. Fractions are of the prompts, not of the pairs."""
+    """What `palate.toml` says. `test` and `eval` are fractions of the prompts, not of the pairs."""
 
     question: str = "Which answer is better?"
     base_model: str = "Qwen/Qwen2.5-0.5B-Instruct"
@@ -28,6 +30,10 @@ class Settings:
     seed: int = 0
     test: float = 0.1
     eval: float = 0.1
+    annotators: str | tuple[str, ...] = "anyone"  # or an organisation, or a list of people
+    annotators_per_pair: int = 1
+    strategy: str = "ranking"
+    repeats: float = 0.05  # of what a person judged: asked again to see whether they agree
 
     @classmethod
     def parse(cls, text: str, source: object = SETTINGS_FILE) -> "Settings":
@@ -42,14 +48,31 @@ class Settings:
                 expected = ", ".join(known)
                 raise BadInput(source, f"unknown setting; expected one of {expected}", field=name)
             want = known[name]
-            if isinstance(value, bool) or not (
+            if name == "annotators" and isinstance(value, list):
+                if not value or not all(isinstance(who, str) for who in value):
+                    raise BadInput(source, f"expected names, found {value!r}", field=name)
+                values[name] = tuple(value)
+            elif isinstance(value, bool) or not (
                 isinstance(value, want) or (want is float and isinstance(value, int))
             ):
                 raise BadInput(source, f"expected {want.__name__}, found {value!r}", field=name)
         settings = cls(**values)
-        if not (settings.test > 0 and settings.eval > 0 and settings.test + settings.eval < 1):
-            raise BadInput(source, "`test` and `eval` are fractions that leave room for `train`")
+        settings._check(source)
         return settings
+
+    def _check(self, source: object) -> None:
+        from palate.strategies import STRATEGIES
+
+        if not (self.test > 0 and self.eval > 0 and self.test + self.eval < 1):
+            raise BadInput(source, "`test` and `eval` are fractions that leave room for `train`")
+        for name, fine, expected in (
+            ("strategy", self.strategy in STRATEGIES, f"one of {', '.join(STRATEGIES)}"),
+            ("annotators_per_pair", self.annotators_per_pair >= 1, "at least 1"),
+            ("repeats", 0 <= self.repeats < 1, "a fraction from 0 to 1"),
+        ):
+            if not fine:
+                found = getattr(self, name)
+                raise BadInput(source, f"expected {expected}, found {found!r}", field=name)
 
     def dump(self) -> str:
         """Return TOML that `parse` reads back to the same settings."""
@@ -89,6 +112,20 @@ class Project:
     def paths(self, config: str) -> list[str]:
         """Return the repo paths of a config's files, sorted."""
         return sorted(p for p in self.files if p.startswith(f"{config}/") and p.endswith(".jsonl"))
+
+    @property
+    def guidelines(self) -> str:
+        """What the owner tells the annotators, in Markdown; empty without guidelines.md."""
+        if GUIDELINES_FILE not in self.files:
+            return ""
+        return hub.fetch(self.id, "dataset", self.revision, [GUIDELINES_FILE])[0].read_text("utf-8")
+
+    def gold(self) -> list[Gold]:
+        """Return the pairs of gold.jsonl, which every annotator gets first; [] without it."""
+        if GOLD_FILE not in self.files:
+            return []
+        file = hub.fetch(self.id, "dataset", self.revision, [GOLD_FILE])[0]
+        return list(read_jsonl("gold", file, f"{self.id}/{GOLD_FILE}"))
 
     def rows(self, config: str) -> list[Any]:
         """Return the checked rows of a config, in file order (see `schema.ROWS` for types)."""

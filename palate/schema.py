@@ -168,6 +168,22 @@ class Preference:
     round: int
 
 
+@dataclass(frozen=True)
+class Gold:
+    """A pair whose answer is known: a warm-up, shown with its answer after the choice."""
+
+    prompt: str
+    chosen: str
+    rejected: str
+    why: str | None = None
+
+    def rows(self) -> tuple[Prompt, Candidate, Candidate]:
+        """Return the prompt, the better candidate and the other one."""
+        prompt = Prompt.of(self.prompt)
+        better, worse = (Candidate.of(prompt.id, t, round=0) for t in (self.chosen, self.rejected))
+        return prompt, better, worse
+
+
 ROWS: dict[str, Any] = {
     "prompts": Prompt,
     "candidates": Candidate,
@@ -176,7 +192,7 @@ ROWS: dict[str, Any] = {
     "evaluations": Event,
 }
 _NULLABLE = {"model", "revision", "sampling", "chosen", "strength", "milliseconds", "target"}
-_NULLABLE |= {"comment", "text"}
+_NULLABLE |= {"comment", "text", "why"}
 _DEFAULTS = {"purpose": "ask"}  # in rows that were written before there was a choice
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "prompt": list,
@@ -192,7 +208,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 
 def from_json(config: str, row: Any, source: object, number: int) -> Any:
     """Return the checked dataclass of `row`, or raise BadInput naming source, row and field."""
-    cls = ROWS[config]
+    cls = Gold if config == "gold" else ROWS[config]
     if not isinstance(row, dict):
         raise BadInput(source, f"expected an object, found {type(row).__name__}", row=number)
     for f in fields(cls):
@@ -201,7 +217,7 @@ def from_json(config: str, row: Any, source: object, number: int) -> Any:
             continue
         if value is None:
             raise BadInput(source, "is missing", row=number, field=f.name)
-        want = _TYPES.get(f.name, str)
+        want = str if cls is Gold else _TYPES.get(f.name, str)
         if not isinstance(value, want) or isinstance(value, bool):
             raise BadInput(
                 source,
@@ -216,7 +232,11 @@ def from_json(config: str, row: Any, source: object, number: int) -> Any:
     if row.get("kind") == "label" and row.get("chosen") not in (row["left"], row["right"]):
         raise BadInput(source, "must be the left or the right one", row=number, field="chosen")
     given = {f.name: row.get(f.name) for f in fields(cls)}
-    made = cls(**given | {k: v for k, v in _DEFAULTS.items() if k in given and given[k] is None})
+    made: Any = cls(
+        **given | {k: v for k, v in _DEFAULTS.items() if k in given and given[k] is None}
+    )
+    if cls is Gold and made.chosen == made.rejected:
+        raise BadInput(source, "is the same text as `chosen`", row=number, field="rejected")
     if row.get("kind") == "rewrite" and ((new := made.written()) is None or new.id != made.chosen):
         raise BadInput(source, "must be the candidate of the text", row=number, field="chosen")
     return made

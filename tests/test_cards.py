@@ -47,6 +47,7 @@ RUN: dict[str, Any] = {
         "test": 110,
         "prompts": {"train": 92, "test": 11, "eval": 11},
         "annotators": 1,
+        "implied": 0,
         "labels": 1140,
         "left_out": {"ties": 12, "on eval prompts, which stay blind": 98},
         "dropped": {"longer than max_length": 2},

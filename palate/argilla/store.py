@@ -21,6 +21,7 @@ NAMESPACE = uuid.UUID("5d3f5d0e-6d0a-4c3c-9f5a-3a2b6a1c7e10")
 WORKSPACE = "palate"
 BATCH = 250  # records in a request
 RESPONSES = 100  # Argilla takes no more in one
+CHOICES = {"a": "A", "b": "B", "tie": "Tie", "both_bad": "Both bad", "rewrite": "Neither"}
 Row = tuple[Pair, Prompt, Candidate, Candidate]
 
 
@@ -29,7 +30,19 @@ class Annotator:
     """A person as Argilla knows them. Their key stays inside the store."""
 
     id: str
-    name: str
+    pseudonym: str  # their user name there, and the annotator of their events
+
+
+@dataclass(frozen=True)
+class Response:
+    """What Argilla holds of one person's answer to one pair."""
+
+    id: str
+    pair_id: str
+    annotator: str  # a pseudonym; the Argilla user's id where somebody answered in its own UI
+    status: str  # "draft", "submitted", "discarded"
+    values: dict[str, Any]  # question → answer
+    updated: str
 
 
 class LabelStore:
@@ -43,6 +56,7 @@ class LabelStore:
         self._records: dict[str, str] = {}  # pair id → record id
         self._clients: dict[str, Any] = {}  # annotator id → HTTP client with their key
         self._events: dict[tuple[str, str], list[Event]] = {}  # (annotator id, pair id)
+        self._names: dict[str, str] = {}  # pseudonym → the name that Argilla was told
         self._loaded: set[str] = set()  # annotators whose earlier events are in `_events`
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
@@ -93,31 +107,46 @@ class LabelStore:
             progress(min(start + BATCH, len(new)), len(new))
         return len(new)
 
-    def annotator(self, subject: str, name: str) -> Annotator:
-        """Return the Argilla user of a person, made if need be; `subject` is who they are."""
-        id = str(uuid.uuid5(NAMESPACE, subject))
-        annotator = Annotator(id, name)
+    def annotator(self, pseudonym: str, name: str = "") -> Annotator:
+        """Return the Argilla user of a person, made if need be; the name stays in Argilla.
+
+        Without a name one that is known already is kept: a ledger knows pseudonyms alone.
+        """
+        id = str(uuid.uuid5(NAMESPACE, pseudonym))
         with self._lock:
-            if id in self._clients:
-                return annotator
+            if id in self._clients and self._names.get(pseudonym) in (name, name or None):
+                return Annotator(id, pseudonym)
         owner = self._owner()
-        users = {u["id"]: u for u in self._get(owner, "/api/v1/users")["items"]}
-        if id not in users:
-            user = {
-                "id": id,
-                "first_name": name[:80] or "?",
-                "username": f"p-{id[:13]}",
-                "role": "annotator",
-                "password": uuid.uuid4().hex + uuid.uuid4().hex,
-            }
-            users[id] = self._send(owner, "POST", "/api/v1/users", user, accept=409) or next(
-                u for u in self._get(owner, "/api/v1/users")["items"] if u["id"] == id
-            )
+        first_name = plain(name)[:80] or pseudonym
+        user = {"id": id, "first_name": first_name, "username": pseudonym, "role": "annotator"}
+        made = self._send(
+            owner, "POST", "/api/v1/users", user | {"password": uuid.uuid4().hex * 2}, accept=409
+        )
+        known = made or self._get(owner, f"/api/v1/users/{id}")
+        if name and known["first_name"] != first_name:
+            self._send(owner, "PATCH", f"/api/v1/users/{id}", {"first_name": first_name})
         path = f"/api/v1/workspaces/{self._workspace}/users"
         self._send(owner, "POST", path, {"user_id": id}, accept=409)
         with self._lock:
-            self._clients[id] = _client(self.url, users[id]["api_key"])
-        return annotator
+            self._names[pseudonym] = name
+            self._clients.setdefault(id, _client(self.url, known["api_key"]))
+        return Annotator(id, pseudonym)
+
+    def names(self) -> dict[str, str]:
+        """Return the names of all annotators by pseudonym."""
+        users = self._get(self._owner(), "/api/v1/users")["items"]
+        return {u["username"]: u["first_name"] for u in users if _is_ours(u)}
+
+    def responses(self) -> Iterator[Response]:
+        """Yield every response in Argilla, whoever gave it and wherever."""
+        users = self._get(self._owner(), "/api/v1/users")["items"]
+        ours = {u["id"]: u["username"] for u in users if _is_ours(u)}
+        for record in self._pages("include=responses"):
+            for r in record.get("responses") or []:
+                values = {name: v["value"] for name, v in (r["values"] or {}).items()}
+                who = ours.get(r["user_id"], r["user_id"])
+                pair = record["external_id"]
+                yield Response(r["id"], pair, who, r["status"], values, r["updated_at"])
 
     def save(self, annotator: Annotator, events: Sequence[Event]) -> None:
         """Commit the events in Argilla, in one request; what is there already changes nothing."""
@@ -146,9 +175,8 @@ class LabelStore:
 
     def events(self) -> Iterator[Event]:
         """Yield every event in Argilla, of all annotators."""
-        for record in self._pages("include=responses"):
-            for response in record.get("responses") or []:
-                yield from _events_of(response)
+        for response in self.responses():
+            yield from events_of(response)
 
     def close(self) -> None:
         """Close the connections; the store opens new ones if it is used again."""
@@ -163,30 +191,18 @@ class LabelStore:
     def _response(self, pair_id: str, said: list[Event]) -> dict:
         if pair_id not in self._records:
             raise PalateError(f"Argilla has no record of the pair {pair_id}.")
-        values: dict[str, Any] = {"events": {"value": "".join(to_json(e) + "\n" for e in said)}}
-        standing = live(said)
-        last = standing[-1] if standing else None
-        if last is not None and last.kind in ("label", "tie"):
-            a = min(last.left, last.right)
-            choice = "tie" if last.kind == "tie" else "a" if last.chosen == a else "b"
-            values["choice"] = {"value": choice}
-            if last.strength:
-                values["strength"] = {"value": last.strength}
-        comment = next((e.comment for e in reversed(said) if e.comment), None)
-        if comment:
-            values["comment"] = {"value": comment}
-        status = "draft" if last is None else "discarded" if last.kind == "skip" else "submitted"
+        status, answers = answers_of(said)
+        answers["events"] = "".join(to_json(e) + "\n" for e in said)
+        values = {name: {"value": value} for name, value in answers.items()}
         return {"record_id": self._records[pair_id], "values": values, "status": status}
 
     def _load(self, annotator: Annotator) -> None:
         """Read what the person said before this process, so that nothing of it is overwritten."""
         if annotator.id in self._loaded:
             return
-        for record in self._pages("include=responses"):
-            for response in record.get("responses") or []:
-                if response["user_id"] == annotator.id:
-                    key = (annotator.id, record["external_id"])
-                    self._events[key] = list(_events_of(response))
+        for response in self.responses():
+            if response.annotator == annotator.pseudonym:
+                self._events[annotator.id, response.pair_id] = list(events_of(response))
         self._loaded.add(annotator.id)
 
     def _pages(self, query: str) -> Iterator[dict]:
@@ -226,6 +242,34 @@ class LabelStore:
             return answer.json()
 
 
+def answers_of(said: Sequence[Event]) -> tuple[str, dict[str, Any]]:
+    """Return a response's status and what stands in Argilla's own questions after these events."""
+    standing = live(said)
+    last = standing[-1] if standing else None
+    values: dict[str, Any] = {}
+    if last is not None and last.kind in ("tie", "both_bad", "rewrite"):
+        values["choice"] = last.kind
+    elif last is not None and last.kind == "label":
+        values["choice"] = "a" if last.chosen == min(last.left, last.right) else "b"
+    if last is not None and last.strength:
+        values["strength"] = last.strength
+    if last is not None and last.text:
+        values["rewrite"] = plain(last.text)
+    if comment := next((e.comment for e in reversed(said) if e.comment), None):
+        values["comment"] = comment
+    status = "draft" if last is None else "discarded" if last.kind == "skip" else "submitted"
+    return status, values
+
+
+def plain(text: str) -> str:
+    """Return the text without what a database or an encoding cannot hold."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
+def _is_ours(user: dict) -> bool:
+    return user["id"] == str(uuid.uuid5(NAMESPACE, user["username"]))
+
+
 def _settings(rg: Any, question: str, guidelines: str) -> Any:
     return rg.Settings(
         guidelines=guidelines or question,
@@ -235,13 +279,12 @@ def _settings(rg: Any, question: str, guidelines: str) -> Any:
             rg.TextField(name="b", title="B"),
         ],
         questions=[
-            rg.LabelQuestion(
-                name="choice", title=question, labels={"a": "A", "b": "B", "tie": "Tie"}
-            ),
+            rg.LabelQuestion(name="choice", title=question, labels=CHOICES),
             rg.RatingQuestion(
                 name="strength", title="How much better?", values=[1, 2, 3, 4], required=False
             ),
             rg.TextQuestion(name="comment", title="A remark", required=False),
+            rg.TextQuestion(name="rewrite", title="A better one", required=False),
             rg.TextQuestion(name="events", title="The record (leave as it is)", required=False),
         ],
         metadata=[
@@ -256,14 +299,19 @@ def _record(pair: Pair, prompt: Prompt, x: Candidate, y: Candidate) -> dict:
     text = {x.id: x.text, y.id: y.text}
     return {
         "external_id": pair.id,
-        "fields": {"prompt": prompt.text, "a": text[pair.a], "b": text[pair.b]},
+        "fields": {
+            "prompt": plain(prompt.text),
+            "a": plain(text[pair.a]),
+            "b": plain(text[pair.b]),
+        },
         "metadata": {"prompt_id": pair.prompt_id, "round": max(x.round, y.round)},
     }
 
 
-def _events_of(response: dict) -> Iterator[Event]:
-    text = ((response.get("values") or {}).get("events") or {}).get("value") or ""
-    source = f"Argilla's response {response['id']}"
+def events_of(response: Response) -> Iterator[Event]:
+    """Yield the events that the response carries, as they were made."""
+    text = response.values.get("events") or ""
+    source = f"Argilla's response {response.id}"
     for number, line in enumerate(text.splitlines(), 1):
         try:
             row = json.loads(line)

@@ -1,6 +1,7 @@
 """The web app of both Spaces: a static Gradio page, a small JSON API, sign-in where there is."""
 
-import hashlib
+import hmac
+import html
 import json
 import os
 from collections.abc import Callable
@@ -8,7 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from palate.ballot.service import Ballot, Person
+from palate.ballot import owner, signin
+from palate.ballot.access import Person
+from palate.ballot.render import markdown
+from palate.ballot.service import Ballot
 
 HERE = Path(__file__).parent
 LARGEST = 256 * 1024  # bytes of a request
@@ -21,62 +25,48 @@ POLICY = (
     " connect-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self' {provider};"
     " frame-ancestors 'self' https://huggingface.co"
 )
+START = "import('/ballot/ballot.js').then((page) => page.start(element))"
 
 
 def create_app(ballot: Ballot, *, kind: str) -> Any:
     """Return the FastAPI app of a Space; `kind` is "label" or "evaluate"."""
     import gradio as gr
     from fastapi import FastAPI, Request
-    from fastapi.responses import FileResponse, JSONResponse
+    from fastapi.responses import JSONResponse
+    from starlette.middleware.sessions import SessionMiddleware
+    from starlette.staticfiles import StaticFiles
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    signed_in = bool(os.environ.get("OAUTH_CLIENT_ID"))
-    question = ballot.question
-
-    @app.post("/api/next")
-    async def api_next(request: Request) -> JSONResponse:
-        return await _answer(request, ballot, signed_in, _next)
-
-    @app.post("/api/events")
-    async def api_events(request: Request) -> JSONResponse:
-        return await _answer(request, ballot, signed_in, _events)
+    for path, call in (("next", _next), ("events", _events), ("figures", _figures)):
+        app.post(f"/api/{path}")(_route(ballot, call))
 
     @app.get("/api/me")
     def api_me(request: Request) -> JSONResponse:
-        person = _person(request, signed_in)
-        return JSONResponse({"name": person.name if person else None, "sign_in": signed_in})
+        person = signin.person_of(request)
+        return JSONResponse(_me(ballot, person, kind))
 
     @app.get("/healthz")
     def healthz() -> JSONResponse:
         problem = ballot.problem()
         return JSONResponse({"ready": problem is None, "problem": problem}, 503 if problem else 200)
 
-    @app.get("/ballot/{name}")
-    def static(name: str) -> FileResponse:
-        known = {f.name: f for f in (HERE / "static").iterdir()}
-        file = known.get(name, HERE / "static" / "missing")
-        headers = {"Cache-Control": "public, max-age=3600"}
-        return FileResponse(file, headers=headers) if name in known else _missing()
-
-    def _missing() -> Any:
-        return JSONResponse({"error": "not found"}, 404)
-
-    if signed_in:
-        from gradio import oauth
-        from starlette.middleware.sessions import SessionMiddleware
-
-        # the key that Gradio's own sign-in uses, so that our routes can read what it wrote
-        key = hashlib.sha256(((oauth.OAUTH_CLIENT_SECRET or "") + "-v4").encode()).hexdigest()
+    if kind == "label":
+        app.get("/owner")(_owners(ballot, owner.page))
+        app.get("/owner.json")(_owners(ballot, owner.figures))
+    app.mount("/ballot", StaticFiles(directory=HERE / "static"))
+    if signin.required():
+        key = signin.session_key()
         app.add_middleware(SessionMiddleware, secret_key=key, same_site="none", https_only=True)
     app.add_middleware(SafeHeaders)
-    page = gr.Blocks(title=question, fill_width=True, analytics_enabled=False)
+    page = gr.Blocks(title=ballot.question, fill_width=True, analytics_enabled=False)
     with page:
-        if signed_in:
+        if signin.required():
             gr.LoginButton(size="sm", elem_id="sign-in")
-        html = (HERE / "page.html").read_text("utf-8")
+        text = (HERE / "page.html").read_text("utf-8")
+        text = text.replace("{{question}}", _escape(ballot.question)).replace("{{kind}}", kind)
         gr.HTML(
-            html_template=html.replace("{{question}}", _escape(question)).replace("{{kind}}", kind),
-            js_on_load=(HERE / "ballot.js").read_text("utf-8"),
+            html_template=text,
+            js_on_load=START,
             apply_default_css=False,
             elem_id="ballot-root",
         )
@@ -95,11 +85,28 @@ def create_app(ballot: Ballot, *, kind: str) -> Any:
     )
 
 
+def _me(ballot: Ballot, person: Person | None, kind: str) -> dict:
+    return {
+        "name": person.name if person else None,
+        "sign_in": signin.required(),
+        "may": person is None or ballot.access.may_label(person),
+        "owner": person is not None and ballot.access.owns(person) and kind == "label",
+        "guidelines": markdown(ballot.guidelines) if kind == "label" else "",
+    }
+
+
 def _next(ballot: Ballot, person: Person, body: dict) -> dict:
-    n, have = body.get("n", 8), body.get("have", [])
-    if not isinstance(n, int) or not isinstance(have, list):
-        raise ValueError("expected a number n and a list have")
-    return ballot.next(person, max(0, min(n, AHEAD)), [str(h) for h in have[:1000]])
+    n, device = body.get("n", 8), body.get("device", "")
+    have, waiting = body.get("have", []), body.get("waiting", [])
+    if not (
+        isinstance(n, int)
+        and isinstance(device, str)
+        and isinstance(have, list)
+        and isinstance(waiting, list)
+    ):
+        raise ValueError("expected a number n, lists have and waiting, a text device")
+    ids = [list(map(str, some[:1000])) for some in (have, waiting)]
+    return ballot.next(person, max(0, min(n, AHEAD)), ids[0], device[:64], ids[1])
 
 
 def _events(ballot: Ballot, person: Person, body: dict) -> dict:
@@ -109,54 +116,59 @@ def _events(ballot: Ballot, person: Person, body: dict) -> dict:
     return {"results": [asdict(r) for r in ballot.submit(person, events)]}
 
 
-async def _answer(
-    request: Any,
-    ballot: Ballot,
-    signed_in: bool,
-    call: Callable[[Ballot, Person, dict], dict],
-) -> Any:
-    """Check who asks, from where and what; then call, in a thread."""
+def _figures(ballot: Ballot, person: Person, body: dict) -> dict:
+    return ballot.figures(person)
+
+
+def _route(ballot: Ballot, call: Callable[[Ballot, Person, dict], dict]) -> Callable:
+    """Return a route that checks who asks, from where and what; then calls, in a thread."""
+    from fastapi import Request
     from starlette.concurrency import run_in_threadpool
     from starlette.responses import JSONResponse
 
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        return JSONResponse({"error": "cross-site requests are refused"}, 403)
-    person = _person(request, signed_in)
-    if person is None:
-        return JSONResponse({"error": "sign in first" if signed_in else "say your name"}, 401)
-    content = b""
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > LARGEST:
-            return JSONResponse({"error": f"expected at most {LARGEST} bytes"}, 413)
-    try:
-        body = json.loads(content)
-        if not isinstance(body, dict):
-            raise ValueError("expected a JSON object")
-        return JSONResponse(await run_in_threadpool(call, ballot, person, body))
-    except (ValueError, RecursionError) as error:
-        return JSONResponse({"error": str(error)[:300]}, 400)
+    async def route(request: Request) -> JSONResponse:
+        if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+            return JSONResponse({"error": "cross-site requests are refused"}, 403)
+        person = signin.person_of(request)
+        if person is None:
+            return JSONResponse({"error": "say who you are first"}, 401)
+        if not ballot.access.may_label(person):
+            return JSONResponse({"error": "only invited people take part in this project"}, 403)
+        content = b""
+        async for chunk in request.stream():
+            content += chunk
+            if len(content) > LARGEST:
+                return JSONResponse({"error": f"expected at most {LARGEST} bytes"}, 413)
+        try:
+            body = json.loads(content)
+            if not isinstance(body, dict):
+                raise ValueError("expected a JSON object")
+            return JSONResponse(await run_in_threadpool(call, ballot, person, body))
+        except (ValueError, RecursionError) as error:
+            return JSONResponse({"error": str(error)[:300]}, 400)
+
+    route.__annotations__["request"] = Request
+    return route
 
 
-def _person(request: Any, signed_in: bool) -> Person | None:
-    """Return who is at the page: by sign-in on a Space, by the name they typed elsewhere."""
-    if signed_in:
-        from gradio import oauth
+def _owners(ballot: Ballot, answer: Callable[[Any], Any]) -> Callable:
+    """Return a route for owners alone: signed in on a Space, with the key on one's machine."""
+    from fastapi import Request
+    from starlette.responses import HTMLResponse
 
-        info = oauth._get_valid_oauth_info_from_session(request.session)
-        if not info:
-            return None
-        user = info["userinfo"]
-        return Person(f"hf:{user['sub']}", user["preferred_username"])
-    from urllib.parse import unquote
+    def route(request: Request) -> Any:
+        person = signin.person_of(request)
+        key = request.query_params.get("key", "").encode("utf-8", "replace")
+        opens = not signin.required() and hmac.compare_digest(key, ballot.owner_key().encode())
+        if opens or (person is not None and ballot.access.owns(person)):
+            return answer(ballot)
+        return HTMLResponse(owner.closed(signin.required()), 403)
 
-    name = unquote(request.headers.get("x-annotator", "")).strip()[:80]
-    return Person(f"local:{name.casefold()}", name) if name else None
+    route.__annotations__["request"] = Request
+    return route
 
 
 def _escape(text: str) -> str:
-    import html
-
     return html.escape(text, quote=True).replace("{", "&#123;").replace("$", "&#36;")
 
 
@@ -175,7 +187,10 @@ class SafeHeaders:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         async def add(message: Any) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message["headers"], *self.headers]}
+                headers = [*message["headers"], *self.headers]
+                if scope["path"].startswith("/ballot/"):
+                    headers.append((b"cache-control", b"no-cache"))  # asks whether it is the same
+                message = {**message, "headers": headers}
             await send(message)
 
         await self.app(scope, receive, add if scope["type"] == "http" else send)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from palate.ballot.app import create_app
 from palate.ballot.service import Ballot
@@ -19,11 +20,12 @@ class Settings:
     project: str  # PALATE_PROJECT
     secret: str  # PALATE_SECRET: the key of pseudonyms and ballots
     pause: float  # PALATE_PUBLISH_SECONDS between commits
+    memory: Path | None  # PALATE_HOME/….json: who has which pair in hand
     port: int  # PORT
     host: str  # loopback, but for a Space on the Hub
 
     @classmethod
-    def read(cls) -> "Settings":
+    def read(cls, kind: str) -> "Settings":
         """Return the settings, or raise UsageError naming the variable that is missing."""
         for name in ("PALATE_PROJECT", "PALATE_SECRET"):
             if not os.environ.get(name):
@@ -31,7 +33,9 @@ class Settings:
                     f"The variable {name} is not set. Set it in the Space's settings;"
                     " on this machine `palate label` and `palate evaluate` do."
                 )
+        home = os.environ.get("PALATE_HOME")
         return cls(
+            memory=Path(home) / f"{kind}.hands.json" if home else None,
             project=os.environ["PALATE_PROJECT"],
             secret=os.environ["PALATE_SECRET"],
             pause=float(os.environ.get("PALATE_PUBLISH_SECONDS", "30")),

@@ -8,33 +8,28 @@ out has to be remembered, because an assignment's id follows from the person, th
 
 import hashlib
 import hmac
+import json
+import statistics
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import ChainMap
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-from palate import ledger
-from palate.argilla.store import LabelStore, Row
-from palate.assignment import Balanced
+from palate.assignment import Question, Queue
+from palate.ballot.access import Access, Person
+from palate.ballot.reading import Rejected, Shown, event_id_of, read
 from palate.ballot.render import markdown
-from palate.errors import PalateError
-from palate.ledger import Publisher
-from palate.project import Project, unique
-from palate.schema import KINDS, Candidate, Event, Pair, Prompt, pairs_of
+from palate.ledger import Publisher, live
+from palate.project import Project
+from palate.ranking import Order
+from palate.schema import PURPOSES, Candidate, Event, Gold, Prompt
+from palate.strategies import Random
 from palate.verdict import contest
 
-LONGEST_COMMENT = 2000
-LONGEST_PAUSE = 24 * 3600 * 1000  # milliseconds; beyond, the clock was wrong
 State = Literal["waiting", "saved", "published", "rejected"]
-
-
-@dataclass(frozen=True)
-class Person:
-    """Who is at the page; `subject` tells people apart, `name` is for Argilla's eyes only."""
-
-    subject: str
-    name: str
 
 
 @dataclass(frozen=True)
@@ -46,23 +41,37 @@ class Receipt:
     reason: str | None = None
 
 
-class Rejected(ValueError):
-    """An event that cannot be right, and why."""
-
-
 class Ballot:
     """Hands out pairs and takes events; `_keep` is what the two kinds do differently."""
 
     def __init__(
-        self, project: Project, config: str, pairs: Sequence[Pair], key: str, pause: float
+        self,
+        project: Project,
+        config: str,
+        queue: Queue,
+        key: str,
+        pause: float,
+        gold: Sequence[Gold] = (),
+        memory: Path | None = None,
     ):
+        self.project_id = project.id
         self.question = project.settings.question
+        self.guidelines = project.guidelines
+        self.access = Access.of(project)
         self.round = project.settings.round
         self._key = key.encode()
         self._prompts: dict[str, Prompt] = {p.id: p for p in project.rows("prompts")}
         self._texts: dict[str, Candidate] = {c.id: c for c in project.rows("candidates")}
-        self._queue = Balanced(pairs, project.settings.seed)
-        self._ids: dict[str, dict[str, Pair]] = {}  # annotator → assignment id → pair
+        self._gold: dict[str, Gold] = {}  # the better candidate → what the owner says of it
+        for g in gold:
+            prompt, better, worse = g.rows()
+            self._prompts.setdefault(prompt.id, prompt)
+            self._texts |= {better.id: better, worse.id: worse}
+            self._gold[better.id] = g
+        self._queue = queue
+        self._memory = memory  # where it lies who has which pair in hand, for a restart
+        if memory and memory.exists():
+            queue.hold(json.loads(memory.read_text()))
         self._known: dict[str, Event] = {}
         self._lock = threading.RLock()
         published = project.rows(config)
@@ -74,25 +83,44 @@ class Ballot:
         """Return what keeps events from their place, in words, or None."""
         return self.publisher.problem
 
-    def next(self, person: Person, n: int, have: Iterable[str]) -> dict[str, Any]:
-        """Return up to `n` pairs for the person, without names, and how far they are."""
+    def next(
+        self,
+        person: Person,
+        n: int,
+        have: Iterable[str],
+        device: str = "",
+        waiting: Iterable[str] = (),
+    ) -> dict[str, Any]:
+        """Return up to `n` pairs for the person, without names, and how far they are.
+
+        `have` are the assignments in hand on this device, `waiting` the events that lie there, of
+        which `unknown` have not come yet. `total` is an estimate while answers decide what else is
+        asked; `later` counts pairs that others hold at this moment.
+        """
         annotator = self.pseudonym(person)
+        held = {q.id for id in have if (q := self._question(annotator, id))}
+        now = time.time()
         with self._lock:
-            mine = self._assignments(annotator)
-            held = {mine[id].id for id in have if id in mine}
-            pairs = self._queue.next(annotator, n, held, time.time())
+            questions = self._queue.next(annotator, n, held, now, device)
             done = self._queue.done(annotator)
+            left, later = self._queue.left(annotator, device, now)
+            if self._memory:
+                scratch = self._memory.with_suffix(".new")
+                scratch.write_text(json.dumps(self._queue.held(now)))
+                scratch.replace(self._memory)
         return {
-            "items": [self._item(annotator, pair) for pair in pairs],
+            "items": [self._item(annotator, q) for q in questions],
             "done": done,
-            "total": len(self._queue.pairs),
+            "total": done + left,
+            "later": later,
+            "unknown": [id for id in waiting if id not in self._known],
         }
 
     def submit(self, person: Person, events: Sequence[Any]) -> list[Receipt]:
         """Take events as the page sends them; one that came before only tells where it is."""
         annotator = self.pseudonym(person)
         receipts: dict[str, Receipt] = {}
-        accepted: list[Event] = []
+        accepted: dict[str, Event] = {}
         for raw in events:
             try:
                 event = self._read(annotator, raw, accepted)
@@ -100,10 +128,44 @@ class Ballot:
                 id = str(raw.get("event_id") if isinstance(raw, dict) else "")[:100]
                 receipts[id] = Receipt(id, "rejected", str(error))
             else:
-                accepted.append(event)
-        for event_id, state in self._keep(person, accepted).items():
+                accepted[event.event_id] = event
+        for event_id, state in self._keep(person, list(accepted.values())).items():
             receipts[event_id] = Receipt(event_id, state)
         return list(receipts.values())
+
+    def figures(self, person: Person) -> dict[str, Any]:
+        """Return what the person did so far: for their own eyes at the end, nobody else's."""
+        annotator = self.pseudonym(person)
+        with self._lock:
+            mine = [e for e in self._known.values() if e.annotator == annotator]
+        asked, repeats = live(mine), live(mine, "repeat")
+        took = [e.milliseconds / 1000 for e in asked if e.milliseconds is not None]
+        first = {e.pair_id: e for e in asked}
+        again = [e for e in repeats if e.pair_id in first]
+        by_prompt: dict[str, list[Event]] = {}
+        for e in asked:
+            by_prompt.setdefault(e.prompt_id, []).append(e)
+        return {
+            "judged": len(asked),
+            "prompts": len(by_prompt),
+            "seconds": round(statistics.median(took), 1) if took else None,
+            "implied": sum(len(list(Order(said).implied())) for said in by_prompt.values()),
+            "repeats": len(again),
+            "same": sum(e.statements() == _unsided(first[e.pair_id], e) for e in again),
+        }
+
+    def events(self) -> list[Event]:
+        """Return all events, published or not."""
+        with self._lock:
+            return list(self._known.values())
+
+    def texts(self) -> list[Candidate]:
+        """Return all candidates that may be shown."""
+        return list(self._texts.values())
+
+    def names(self) -> dict[str, str]:
+        """Return the annotators' names by pseudonym, as far as they are known here."""
+        return {}
 
     def close(self, timeout: float = 30.0) -> bool:
         """Publish what waits; return whether all of it reached the Hub."""
@@ -111,7 +173,14 @@ class Ballot:
 
     def pseudonym(self, person: Person) -> str:
         """Return the annotator id that is published; the name cannot be found from it."""
-        return "p-" + self._mac("annotator", person.subject)[:10]
+        return self._pseudonym(person.subject)
+
+    def owner_key(self) -> str:
+        """Return what opens the owner's page on this machine, where nobody signs in."""
+        return self._mac("owner")[:32]
+
+    def _pseudonym(self, subject: str) -> str:
+        return "p-" + self._mac("annotator", subject)[:10]
 
     def _keep(self, person: Person, events: list[Event]) -> dict[str, State]:
         raise NotImplementedError
@@ -125,156 +194,73 @@ class Ballot:
     def _mac(self, *parts: str) -> str:
         return hmac.new(self._key, "\x1f".join(parts).encode(), hashlib.sha256).hexdigest()
 
-    def _assignments(self, annotator: str) -> dict[str, Pair]:
-        if annotator not in self._ids:
-            pairs = self._queue.pairs.values()
-            self._ids[annotator] = {self._mac(annotator, p.id)[:24]: p for p in pairs}
-        return self._ids[annotator]
+    def _assignment(self, annotator: str, q: Question) -> str:
+        """Return what stands for the question on the page: nobody else can answer by it."""
+        return f"{q.id}:{self._mac(annotator, q.id)[:16]}"
 
-    def _sides(self, annotator: str, pair: Pair) -> tuple[str, str]:
-        swapped = int(self._mac(annotator, pair.id)[24:], 16) & 1
-        return (pair.b, pair.a) if swapped else (pair.a, pair.b)
+    def _question(self, annotator: str, assignment: object) -> Question | None:
+        purpose, _, rest = str(assignment).partition(":")
+        id = rest.partition(":")[0]
+        pair = self._queue.pair(id, purpose)
+        if pair is None or purpose not in PURPOSES:
+            return None
+        q = Question(pair, purpose)
+        ours = self._assignment(annotator, q).encode()
+        return q if hmac.compare_digest(ours, str(assignment).encode("utf-8", "replace")) else None
 
-    def _item(self, annotator: str, pair: Pair) -> dict[str, str]:
-        left, right = self._sides(annotator, pair)
-        return {
-            "id": self._mac(annotator, pair.id)[:24],
-            "prompt": markdown(self._prompts[pair.prompt_id].text),
-            "left": markdown(self._texts[left].text),
-            "right": markdown(self._texts[right].text),
+    def _shown(self, annotator: str, q: Question) -> Shown:
+        swapped = int(self._mac(annotator, q.pair.id)[24:], 16) & 1
+        if q.purpose == "repeat":
+            swapped = 1 - swapped
+        left, right = (q.pair.b, q.pair.a) if swapped else (q.pair.a, q.pair.b)
+        return Shown(q, self._texts[left], self._texts[right], annotator)
+
+    def _item(self, annotator: str, q: Question) -> dict[str, Any]:
+        shown = self._shown(annotator, q)
+        item: dict[str, Any] = {
+            "id": self._assignment(annotator, q),
+            "prompt": markdown(self._prompts[q.pair.prompt_id].text),
+            "left": markdown(shown.left.text),
+            "right": markdown(shown.right.text),
         }
+        if q.purpose == "gold":
+            answer = "left" if shown.left.id in self._gold else "right"
+            gold = self._gold[q.pair.a if q.pair.a in self._gold else q.pair.b]
+            item["gold"] = {"answer": answer, "why": markdown(gold.why or "")}
+        return item
 
-    def _read(self, annotator: str, raw: Any, beside: Sequence[Event]) -> Event:
+    def _read(self, annotator: str, raw: Any, beside: dict[str, Event]) -> Event:
         """Return the event that the page means; raises Rejected for one that cannot be right.
 
         `beside` came in the same request, so an undo may follow what it takes back.
         """
-        if not isinstance(raw, dict):
-            raise Rejected("expected an object")
-        event_id = _text(raw, "event_id", 8, 100)
+        event_id = event_id_of(raw)
         with self._lock:
             before = self._known.get(event_id)
-            pair = self._assignments(annotator).get(_text(raw, "assignment_id", 1, 100))
         if before is not None:
             if before.annotator != annotator:
                 raise Rejected("this event id is taken")
             return before
-        if pair is None:
+        question = self._question(annotator, raw.get("assignment_id"))
+        if question is None:
             raise Rejected("this pair is not yours, or no longer in the project")
-        left, right = self._sides(annotator, pair)
-        kind = raw.get("kind")
-        if kind not in KINDS:
-            raise Rejected(f"kind: expected one of {', '.join(KINDS)}")
-        sides = {"left": left, "right": right}
-        if kind == "label" and raw.get("choice") not in sides:
-            raise Rejected("choice: expected left or right")
-        if kind == "undo":
-            named = _text(raw, "target", 8, 100)
-            near = {e.event_id: e for e in beside}
-            target = self._known.get(named) or near.get(named)
-            if target is None or (target.annotator, target.pair_id) != (annotator, pair.id):
-                raise Rejected("target: there is nothing of yours to take back")
-        comment = raw.get("comment") or None
-        if comment is not None and (not isinstance(comment, str) or len(comment) > LONGEST_COMMENT):
-            raise Rejected(f"comment: expected text of at most {LONGEST_COMMENT} characters")
-        return Event(
-            event_id=event_id,
-            kind=kind,
-            pair_id=pair.id,
-            prompt_id=pair.prompt_id,
-            left=left,
-            right=right,
-            chosen=sides[raw["choice"]] if kind == "label" else None,
-            strength=_whole(raw, "strength", 1, 4) if kind == "label" else None,
-            annotator=annotator,
-            milliseconds=_whole(raw, "milliseconds", 0, LONGEST_PAUSE),
-            time=ledger.now(),
-            round=self.round,
-            via="ballot",
-            target=raw["target"] if kind == "undo" else None,
-            comment=comment,
+        return read(
+            raw, self._shown(annotator, question), ChainMap(beside, self._known), self.round
         )
-
-
-class LabelBallot(Ballot):
-    """Labels of `train` and `test` pairs: saved in Argilla first, then published.
-
-    `connect` may take its time: it is called in a thread, and events wait in the browser.
-    """
-
-    def __init__(
-        self, project: Project, connect: Callable[[], LabelStore], key: str, pause: float = 30.0
-    ):
-        split = {p.id: p.split for p in project.rows("prompts")}
-        candidates = unique(project.rows("candidates"))
-        ours = [c for c in candidates if split.get(c.prompt_id) in ("train", "test")]
-        super().__init__(project, "labels", pairs_of(ours), key, pause)
-        self._project_id = project.id
-        self._connect = connect
-        self._store: LabelStore
-        self._ready = threading.Event()
-        self._why: str | None = "Argilla is starting"
-        threading.Thread(target=self._prepare, name="argilla", daemon=True).start()
-
-    def problem(self) -> str | None:
-        return self._why or super().problem()
-
-    def _prepare(self) -> None:
-        """Bring Argilla up to date, however long it takes to answer."""
-        while not self._ready.is_set():
-            try:
-                self._store = self._connect()
-                self._store.open(self._project_id, question=self.question)
-                self._store.add_pairs([self._row(p) for p in self._queue.pairs.values()])
-                saved = list(self._store.events())
-            except (PalateError, OSError) as error:
-                self._why = str(error)
-                time.sleep(1)
-                continue
-            # what was saved when an earlier process died goes to the Hub now
-            self._note(saved)
-            self.publisher.add(saved)
-            self._why = None
-            self._ready.set()
-
-    def _row(self, pair: Pair) -> Row:
-        return (
-            pair,
-            self._prompts[pair.prompt_id],
-            self._texts[pair.a],
-            self._texts[pair.b],
-        )
-
-    def _keep(self, person: Person, events: list[Event]) -> dict[str, State]:
-        published = self.publisher.published
-        states: dict[str, State] = {
-            e.event_id: "published" if e.event_id in published else "saved"
-            for e in events
-            if e.event_id in self._known
-        }
-        new = [e for e in events if e.event_id not in states]
-        if not new:
-            return states
-        if not self._ready.is_set():
-            return states | {e.event_id: "waiting" for e in new}
-        try:
-            self._store.save(self._store.annotator(person.subject, person.name), new)
-        except PalateError as error:
-            self._why = str(error)
-            return states | {e.event_id: "waiting" for e in new}
-        self._why = None
-        self._note(new)
-        self.publisher.add(new)
-        return states | {e.event_id: "saved" for e in new}
 
 
 class EvaluateBallot(Ballot):
     """Blind votes, base against tuned, on `eval` prompts; published straight to the Hub."""
 
-    def __init__(self, project: Project, key: str, pause: float = 30.0):
+    def __init__(self, project: Project, key: str, pause: float = 30.0, memory: Path | None = None):
         contested = contest(project)
         self.identical = contested.identical
-        super().__init__(project, "evaluations", contested.pairs, key, pause)
+        s = project.settings
+        queue = Queue(contested.pairs, Random(), seed=s.seed, wanted=None, repeats=s.repeats)
+        super().__init__(project, "evaluations", queue, key, pause, memory=memory)
+
+    def figures(self, person: Person) -> dict[str, Any]:
+        return super().figures(person) | {"implied": 0}  # votes are counted, never implied
 
     def _keep(self, person: Person, events: list[Event]) -> dict[str, State]:
         self._note(events)
@@ -283,17 +269,6 @@ class EvaluateBallot(Ballot):
         return {e.event_id: "published" if e.event_id in published else "waiting" for e in events}
 
 
-def _text(raw: dict, field: str, shortest: int, longest: int) -> str:
-    value = raw.get(field)
-    if not isinstance(value, str) or not shortest <= len(value) <= longest:
-        raise Rejected(f"{field}: expected text of {shortest} to {longest} characters")
-    return value
-
-
-def _whole(raw: dict, field: str, least: int, most: int) -> int | None:
-    value = raw.get(field)
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise Rejected(f"{field}: expected a whole number from {least} to {most}")
-    return value
+def _unsided(said: Event, like: Event) -> list[tuple[str, str, bool]]:
+    """Return what was said, with the sides as `like` shows them: a tie names both in order."""
+    return said.statements() if said.left == like.left else said.swap().statements()

@@ -27,8 +27,12 @@ class Rows:
         return digest(*(to_json(r) for r in self.train), "test", *(to_json(r) for r in self.test))
 
 
-def read(project: Project) -> Rows:
-    """Return the project's preferences; raises if there are none or if a split leaks."""
+def read(project: Project, *, implied: bool = True) -> Rows:
+    """Return the project's preferences; raises if there are none or if a split leaks.
+
+    What is only implied can be left out of training; of the test it always is, which measures
+    agreement with what people said.
+    """
     prompts = project.rows("prompts")
     check_no_overlap(prompts)
     train, test = (_read(project, f"preferences/{s}.jsonl") for s in ("train", "test"))
@@ -38,7 +42,11 @@ def read(project: Project) -> Rows:
             f" palate label {project.id}, then: palate export {project.id}"
         )
     check_training(train, prompts)
-    return Rows(train, test)
+    said = [[r for r in rows if r.source == "human"] for rows in (train, test)]
+    dropped = Counter({"only implied, in the test split": len(test) - len(said[1])})
+    if not implied:
+        dropped["only implied (--no-implied)"] = len(train) - len(said[0])
+    return Rows(train if implied else said[0], said[1], +dropped)
 
 
 def _read(project: Project, path: str) -> list[Preference]:
@@ -99,7 +107,8 @@ def facts(project: Project, rows: Rows) -> dict[str, Any]:
             "test": _prompts(rows.test),
             "eval": sum(p.split == "eval" for p in prompts),
         },
-        "annotators": len({r.annotator for r in rows.train + rows.test}),
+        "annotators": len({r.annotator for r in rows.train + rows.test if r.source == "human"}),
+        "implied": sum(r.source == "implied" for r in rows.train),
         "labels": sum(e.kind == "label" for e in ledger.live(labels)),
         "left_out": dict(made.left_out),
         "dropped": dict(rows.dropped),

@@ -12,11 +12,11 @@ from palate.project import Project
 
 
 def main() -> None:
-    settings = Settings.read()
+    settings = Settings.read("evaluate")
     project = Project.load(settings.project)
     serve(
         settings,
-        lambda: EvaluateBallot(project, settings.secret, settings.pause),
+        lambda: EvaluateBallot(project, settings.secret, settings.pause, settings.memory),
         kind="evaluate",
     )
 

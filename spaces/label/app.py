@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from palate.argilla.store import LabelStore
+from palate.ballot.labelling import LabelBallot
 from palate.ballot.serve import Settings, serve
-from palate.ballot.service import LabelBallot
 from palate.launch import run_guarded
 from palate.project import Project
 
@@ -27,11 +27,11 @@ def connect() -> LabelStore:
 
 
 def main() -> None:
-    settings = Settings.read()
+    settings = Settings.read("label")
     project = Project.load(settings.project)
     serve(
         settings,
-        lambda: LabelBallot(project, connect, settings.secret, settings.pause),
+        lambda: LabelBallot(project, connect, settings.secret, settings.pause, settings.memory),
         kind="label",
     )
 

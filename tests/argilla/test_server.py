@@ -20,7 +20,7 @@ def test_a_killed_server_keeps_its_owner_and_every_acknowledged_event(tmp_path, 
         store = connect(server.url, server.api_key)
         store.open("me/kept", question="?")
         store.add_pairs(ROWS)
-        store.save(store.annotator("subject", "Ada"), said)
+        store.save(store.annotator("p-1", "Ada"), said)
         before = (server.url, server.api_key)
         os.kill(server.process.pid, signal.SIGKILL)
         server.process.wait()
@@ -59,7 +59,7 @@ class Dataset:
         store.open("me/searched", question="?")
         store.add_pairs(ROWS)
         said = [event(PAIRS[0]), event(PAIRS[1], "tie"), event(PAIRS[2], "skip")]
-        store.save(store.annotator("searcher", "Ada"), said)
+        store.save(store.annotator("p-1", "Ada"), said)
         self.id = store._dataset.id
         self.store = store
 

@@ -40,7 +40,7 @@ def test_pairs_are_added_once(store, argilla, project, connect):
 
 
 def test_what_is_said_shows_in_argillas_own_terms(store):
-    ann = store.annotator("subject", "Ada")
+    ann = store.annotator("p-1", "Ada")
     one, two, three, four = PAIRS[:4]
     first = event(one)
     undone = event(two)
@@ -61,7 +61,7 @@ def test_what_is_said_shows_in_argillas_own_terms(store):
 
 
 def test_an_event_counts_once_however_often_it_comes(store):
-    ann = store.annotator("subject", "Ada")
+    ann = store.annotator("p-1", "Ada")
     said = event(PAIRS[0])
     store.save(ann, [said, said])
     store.save(ann, [said])
@@ -70,17 +70,17 @@ def test_an_event_counts_once_however_often_it_comes(store):
 
 def test_a_restart_forgets_nothing(store, argilla, project, connect):
     said = [event(PAIRS[0]), event(PAIRS[0], "tie")]
-    store.save(store.annotator("subject", "Ada"), said[:1])
+    store.save(store.annotator("p-1", "Ada"), said[:1])
     later = connect(argilla.url, argilla.api_key)
     later.open(project, question="Which is better?")
-    later.save(later.annotator("subject", "Ada"), said[1:])
+    later.save(later.annotator("p-1", "Ada"), said[1:])
     assert list(later.events()) == said
 
 
 def test_people_are_users_of_their_own(store):
-    ada, bo = store.annotator("one", "Ada"), store.annotator("two", "Bo")
+    ada, bo = store.annotator("p-1", "Ada"), store.annotator("p-2", "Bo")
     assert ada.id != bo.id
-    assert store.annotator("one", "Ada") == ada
+    assert store.annotator("p-1", "Ada") == ada
     store.save(ada, [event(PAIRS[0])])
     store.save(bo, [event(PAIRS[0], chosen=PAIRS[0].b, annotator="p-2")])
     assert {e.annotator for e in store.events()} == {"p-1", "p-2"}
@@ -91,7 +91,7 @@ def test_more_events_than_argilla_takes_at_once(store):
     by_id = {c.id: c for c in many}
     pairs = pairs_of(many)
     store.add_pairs([(p, PROMPT, by_id[p.a], by_id[p.b]) for p in pairs])
-    store.save(store.annotator("subject", "Ada"), [event(p) for p in pairs])
+    store.save(store.annotator("p-1", "Ada"), [event(p) for p in pairs])
     assert len(pairs) == 120
     assert len(list(store.events())) == 120
 
@@ -109,7 +109,7 @@ def test_wrong_addresses_and_keys_say_what_to_do(argilla, connect):
 
 def test_keys_stay_inside(store, argilla, caplog):
     with caplog.at_level(logging.DEBUG):
-        ann = store.annotator("subject", "Ada")
+        ann = store.annotator("p-1", "Ada")
         store.save(ann, [event(PAIRS[0])])
     shown = f"{store!r} {ann!r} {caplog.text}"
     assert argilla.api_key not in shown

@@ -7,10 +7,14 @@ import pytest
 from palate import hub as calls
 from palate import importing, ledger
 from palate.argilla.store import LabelStore
-from palate.ballot.service import Ballot, EvaluateBallot, LabelBallot, Person
+from palate.assignment import Queue
+from palate.ballot.access import Person
+from palate.ballot.labelling import LabelBallot
+from palate.ballot.service import Ballot, EvaluateBallot
 from palate.importing import Imported
 from palate.project import Project, Settings
 from palate.schema import Candidate, Prompt
+from palate.strategies import Ranking
 
 ADA, BO = Person("local:ada", "Ada"), Person("local:bo", "Bo")
 
@@ -110,8 +114,10 @@ def test_eval_prompts_are_never_asked_for_labels(ballot, project):
 
 
 def test_ids_and_sides_follow_from_the_key_alone(ballot, project, argilla):
-    pairs = list(ballot._queue.pairs.values())
-    again, other = (Ballot(project, "labels", pairs, key, 1) for key in ("key", "new"))
+    pairs = ballot._queue.all()
+    again, other = (
+        Ballot(project, "labels", Queue(pairs, Ranking()), key, 1) for key in ("key", "new")
+    )
     assert ballot.next(ADA, 20, [])["items"] == again.next(ADA, 20, [])["items"]
     ids = [{i["id"] for i in b.next(ADA, 20, [])["items"]} for b in (again, other)]
     assert ids[0].isdisjoint(ids[1])

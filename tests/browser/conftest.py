@@ -39,6 +39,16 @@ class Visit:
     def current(self) -> str:
         return self.page.evaluate("document.querySelector('.ballot')?.dataset.aid || ''")
 
+    def close(self) -> None:
+        """Close what opened over the page."""
+        self.page.click(".b-dialog[open] [data-act=close]")
+        self.page.wait_for_selector(".b-dialog[open]", state="detached")
+
+    def write(self, text: str) -> None:
+        """Fill in the field that opened over the page, and send it."""
+        self.page.fill(".b-dialog[open] textarea", text)
+        self.page.click(".b-dialog[open] .b-main")
+
     def ready(self) -> None:
         self.page.wait_for_function("document.querySelector('.ballot')?.dataset.aid", timeout=30000)
         self.page.wait_for_timeout(270)  # the page ignores input while a pair has just appeared
@@ -96,7 +106,8 @@ def project(hub, repo_id) -> Project:
     """Fourteen prompts with three candidates each, one of them with hostile ones."""
     prompts = [Prompt.of(f"Prompt number {i}") for i in range(14)]
     candidates = [Candidate.of(p.id, f"Answer {n} to {p.text}") for p in prompts for n in "123"]
-    importing.start_project(repo_id, prompts, Settings(question="Which answer is better?"))
+    settings = Settings(question="Which answer is better?", repeats=0.0)
+    importing.start_project(repo_id, prompts, settings)
     importing.add(repo_id, Imported([], candidates, []), "Add candidates")
     return Project.load(repo_id)
 
@@ -138,7 +149,7 @@ RUN = {
     "started": "2026-01-01T00:00:00.000Z", "seconds": 60.0, "parameters": 10,
     "trainable_parameters": 10, "method": "full",
     "data": {"train": 10, "test": 2, "prompts": {"train": 10, "test": 2, "eval": 2},
-             "annotators": 1, "labels": 12, "left_out": {}, "dropped": {}},
+             "annotators": 1, "implied": 0, "labels": 12, "left_out": {}, "dropped": {}},
     "history": [],
     "results": {"test_loss": None, "test_reward_accuracy": None,
                 "test_reward_accuracy_interval": None, "test_reward_margin": None, "test_rows": 0,

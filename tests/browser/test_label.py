@@ -10,10 +10,10 @@ from palate.schema import Candidate
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 DESK = {"viewport": {"width": 1280, "height": 800}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-KEYS = ["ArrowLeft", "ArrowRight", "a", ";", "2", "1", "k", "ArrowDown", "s", "f"]
+KEYS = ["ArrowLeft", "ArrowRight", "1", "0", "2", "9", "8", "ArrowDown", "4", "7"]
 MEANS = {  # key → (side, strength)
-    "ArrowLeft": ("left", 3), "ArrowRight": ("right", 3), "a": ("left", 4), ";": ("right", 4),
-    "2": ("right", 3), "1": ("left", 3), "k": ("right", 2), "s": ("left", 3), "f": ("left", 1),
+    "ArrowLeft": ("left", 3), "ArrowRight": ("right", 3), "1": ("left", 4), "0": ("right", 4),
+    "2": ("left", 3), "9": ("right", 3), "8": ("right", 2), "4": ("left", 1), "7": ("right", 1),
 }  # fmt: skip
 
 
@@ -56,7 +56,11 @@ def test_ten_by_keyboard_and_ten_by_touch(project, label_space, visit, in_argill
     assert len({e.annotator for e in events}) == 2
     assert not any(n in e.annotator for e in events for n in ("Ada", "Bo"))
     _, made = ledger.export(project.id)
-    rows = [(p.chosen[0]["content"], p.rejected[0]["content"], p.strength) for p in made.all()]
+    rows = [
+        (p.chosen[0]["content"], p.rejected[0]["content"], p.strength)
+        for p in made.all()
+        if p.source == "human"
+    ]
     assert sorted(rows) == sorted(said)
 
 
@@ -121,21 +125,22 @@ def test_hostile_text_is_only_text(project, argilla, visit, tmp_path, monkeypatc
     importing.add(project.id, Imported([], rows, []), "Add hostile candidates")
     monkeypatch.setenv("PALATE_DATA", str(tmp_path))
     env = {"ARGILLA_API_URL": argilla.url, "ARGILLA_API_KEY": argilla.api_key}
-    seen = 0
+    seen: set[str] = set()
     with Space("label", project.id, env=env, log=tmp_path / "label.log") as space:
         v = visit(space.url, "Fi", DESK)
         for _ in range(60):
             v.ready()
             shown = texts(v)
-            seen += "onerror" in shown["left"] + shown["right"]
+            both = shown["left"] + shown["right"]
+            seen |= {word for word in ("onerror", "backwards") if word in both}
             inside = "document.querySelectorAll('.b-md img, .b-md script').length"
             assert v.page.evaluate(inside) == 0
             assert v.page.evaluate("document.querySelectorAll('.b-md a[href^=java]').length") == 0
-            assert "\u202e" not in shown["left"] + shown["right"]
-            if seen == 2:
+            assert "\u202e" not in both
+            if len(seen) == 2:
                 break
-            v.press("x")
-        assert seen == 2
+            v.press("1")
+        assert len(seen) == 2
         assert v.page.evaluate("window.hurt") is None
         assert not v.page.evaluate("document.scrollingElement.scrollWidth > innerWidth")
         assert v.complaints == []

@@ -1,0 +1,142 @@
+"""What a ranking costs a person, and what its labels are worth, on labels that people gave.
+
+    python benchmarks/label_cost.py --data pairs.csv [--seeds 5] [--json]
+
+Replays recorded labels of all pairs of each prompt through palate's own queue: `ranking` asks by
+binary insertion and implies the rest, `exhaustive` asks every pair of one prompt after the other,
+`random` asks pairs at random. Agreement is over all recorded pairs. Held-out accuracy is that of a
+bag-of-words preference model (logistic regression on the difference of word counts), five folds
+split by prompt, each strategy with as many questions as the ranking of the training prompts takes.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from random import Random
+
+from palate import importing, ledger, tables
+from palate.assignment import Queue
+from palate.importing import Columns, Imported
+from palate.ranking import Order
+from palate.schema import Event, Preference, Prompt, pairs_of
+from palate.strategies import STRATEGIES
+
+DATA = Path(__file__).parents[2] / "shared/data/youtube-titles/idea-title_pairs-preferences.csv"
+COLUMNS = Columns("idea", "title_a", "title_b", "title_b_preferred")
+FOLDS = 5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    if not arguments.data.exists():
+        parser.error(f"there is no file {arguments.data}; name one with --data")
+    data = importing.labels_of(tables.read(str(arguments.data)), COLUMNS, None)
+    figures = measure(data, arguments.seeds)
+    if arguments.json:
+        print(json.dumps(figures))
+        return
+    print(f"questions per prompt  {figures['questions_per_prompt']:.2f}")
+    print(f"agreement             {100 * figures['agreement']:.1f} %")
+    for name, accuracy in figures["accuracy"].items():
+        print(f"accuracy, {name:<12}{100 * accuracy:.1f} %")
+
+
+def measure(data: Imported, seeds: int) -> dict:
+    """Return questions, agreement and accuracies, means over `seeds` orders of asking."""
+    recorded = {e.pair_id: e for e in data.events}
+    asked = agreeing = 0
+    hits: dict[str, list[float]] = {"exhaustive": [], "ranking": [], "random": []}
+    for seed in range(seeds):
+        answers = replay(data, data.prompts, "ranking", seed)
+        asked += len(answers)
+        agreeing += agreement(answers, recorded)
+        ids = [p.id for p in data.prompts]
+        Random(seed).shuffle(ids)
+        for fold in range(FOLDS):
+            held = set(ids[fold::FOLDS])
+            train = [p for p in data.prompts if p.id not in held]
+            budget = len(replay(data, train, "ranking", seed))
+            for name, accuracies in hits.items():
+                rows = labelled(data, train, name, seed, budget)
+                accuracies.append(accuracy(rows, data, held))
+    return {
+        "questions_per_prompt": round(asked / seeds / len(data.prompts), 3),
+        "agreement": round(agreeing / seeds / len(recorded), 4),
+        "accuracy": {name: round(sum(a) / len(a), 4) for name, a in hits.items()},
+    }
+
+
+def replay(
+    data: Imported, prompts: list[Prompt], strategy: str, seed: int, budget: int | None = None
+) -> list[Event]:
+    """Return what the recorded person answers to what the queue asks."""
+    ids = {p.id for p in prompts}
+    recorded = {e.pair_id: e for e in data.events}
+    pairs = pairs_of(c for c in data.candidates if c.prompt_id in ids)
+    queue = Queue(pairs, STRATEGIES[strategy](), seed=seed)
+    answers: list[Event] = []
+    while budget is None or len(answers) < budget:
+        questions = queue.next("p-1", 50, (), now=0)
+        if not questions:
+            break
+        said = [recorded[q.pair.id] for q in questions][: (budget or 10**9) - len(answers)]
+        queue.add(said)
+        answers += said
+    return answers
+
+
+def agreement(answers: list[Event], recorded: dict[str, Event]) -> int:
+    """Return how many recorded labels the order of the answers reproduces."""
+    said: dict[str, list[Event]] = {}
+    for e in answers:
+        said.setdefault(e.prompt_id, []).append(e)
+    orders = {prompt: Order(events) for prompt, events in said.items()}
+    return sum(
+        orders[e.prompt_id].compare(better, worse) == strictly
+        for e in recorded.values()
+        for better, worse, strictly in e.statements()
+    )
+
+
+def labelled(
+    data: Imported, train: list[Prompt], strategy: str, seed: int, budget: int
+) -> list[Preference]:
+    answers = replay(data, train, strategy, seed, budget)
+    return ledger.preferences(train, data.candidates, answers).all()
+
+
+def accuracy(rows: list[Preference], data: Imported, held: set[str]) -> float:
+    """Return the share of recorded labels on `held` prompts that the model gets right."""
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    words = CountVectorizer(lowercase=True, ngram_range=(1, 1), token_pattern=r"\S+")
+    text = {c.id: c.text for c in data.candidates}
+    words.fit([t for r in rows for t in (r.chosen[0]["content"], r.rejected[0]["content"])])
+
+    def difference(pairs: list[tuple[str, str]]):
+        better, worse = zip(*pairs, strict=True)
+        return words.transform(better) - words.transform(worse)
+
+    pairs = [(r.chosen[0]["content"], r.rejected[0]["content"]) for r in rows]
+    flipped = [pair[:: (-1) ** i] for i, pair in enumerate(pairs)]
+    model = LogisticRegression(C=0.1, max_iter=1000, fit_intercept=False)
+    model.fit(difference(flipped), [i % 2 == 0 for i in range(len(pairs))])
+    test = [
+        (text[better], text[worse])
+        for e in data.events
+        if e.prompt_id in held
+        for better, worse, strictly in e.statements()
+        if strictly
+    ]
+    return float((model.decision_function(difference(test)) > 0).mean())
+
+
+if __name__ == "__main__":
+    main()

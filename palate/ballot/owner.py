@@ -1,0 +1,54 @@
+"""The owner's page: how far the labelling is, and how people label."""
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+
+
+def figures(ballot: Any) -> Any:
+    """Return the report as JSON."""
+    from starlette.responses import Response
+
+    text = json.dumps(_report(ballot).to_json(), indent=2, ensure_ascii=False)
+    return Response(text, media_type="application/json")
+
+
+def page(ballot: Any) -> Any:
+    """Return the report as a page with pictures; names are shown here and nowhere else."""
+    from starlette.responses import HTMLResponse
+
+    from palate import plots
+
+    report = _report(ballot)
+    names = ballot.names()
+    return HTMLResponse(
+        _template("owner.html").render(
+            project=ballot.project_id,
+            question=ballot.question,
+            report=report,
+            names={p.annotator: names.get(p.annotator, p.annotator) for p in report.people},
+            sentences=report.sentences(names),
+            pictures=plots.labelling(report, names),
+            problem=ballot.problem(),
+            waiting=len(ballot.publisher.waiting()),
+        )
+    )
+
+
+def closed(sign_in: bool) -> str:
+    """Return the page that says how to get in."""
+    return _template("closed.html").render(sign_in=sign_in)
+
+
+def _report(ballot: Any) -> Any:
+    return importlib.import_module("palate.agreement").report(ballot.events(), ballot.texts())
+
+
+def _template(name: str) -> Any:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    folder = FileSystemLoader(HERE / "templates")
+    return Environment(loader=folder, undefined=StrictUndefined, autoescape=True).get_template(name)
