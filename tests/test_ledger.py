@@ -98,3 +98,59 @@ def test_the_publisher_says_why_it_waits(hub, repo_id):
     assert not publisher.close(timeout=30)
     assert publisher.waiting() == [event(1)]
     assert f"no repo {repo_id}" in (publisher.problem or "")
+
+
+def test_repeats_and_warm_ups_are_counted_and_teach_nothing():
+    again = event(2, purpose="repeat", left=Y.id, right=X.id, chosen=Y.id)
+    assert ledger.live([event(1), again]) == [event(1)]
+    assert ledger.live([event(1), again], "repeat") == [again]
+    made = ledger.preferences([PROMPT], [X, Y], [event(1), again, event(3, purpose="gold")])
+    assert [r.chosen[0]["content"] for r in made.all()] == ["x"]
+    assert dict(made.left_out) == {"repeats of a pair": 1, "warm-up": 1}
+
+
+def test_what_was_not_asked_is_implied_and_what_was_said_against_it_stands():
+    z = Candidate.of(PROMPT.id, "z")
+
+    def said(number: int, better: Candidate, worse: Candidate, **changes) -> Event:
+        pair = Pair.of(better, worse)
+        return event(
+            number, pair_id=pair.id, left=pair.a, right=pair.b, chosen=better.id, **changes
+        )
+
+    def rows(*events: Event) -> list[tuple[str, str, str, str]]:
+        made = ledger.preferences([PROMPT], [X, Y, z], events)
+        return [
+            (r.chosen[0]["content"], r.rejected[0]["content"], r.source, r.annotator)
+            for r in made.all()
+        ]
+
+    chain = said(1, X, Y), said(2, Y, z)
+    human = [("x", "y", "human", "ann"), ("y", "z", "human", "ann")]
+    assert rows(*chain) == [*human, ("x", "z", "implied", "ann")]
+    assert rows(*chain, said(3, z, X)) == [*human, ("z", "x", "human", "ann")]
+    two = said(2, Y, z, annotator="bo")
+    assert rows(chain[0], two)[-1] == ("x", "z", "implied", "several")
+    (implied,) = [
+        r for r in ledger.preferences([PROMPT], [X, Y, z], chain).all() if r.source != "human"
+    ]
+    assert (implied.strength, implied.margin) == (None, 0.0)
+    assert implied.pair_id == Pair.of(X, z).id
+
+
+def test_what_somebody_wrote_is_better_than_both():
+    new = Candidate.of(PROMPT.id, "w")
+    made = ledger.preferences([PROMPT], [X, Y], [event(1, "rewrite", chosen=new.id, text="w")])
+    said = [(r.chosen[0]["content"], r.rejected[0]["content"]) for r in made.all()]
+    assert said == [("w", "x"), ("w", "y")]
+    assert len({r.pair_id for r in made.all()}) == 2
+
+
+def test_what_somebody_wrote_is_published_as_a_candidate_with_the_event(hub, repo_id):
+    hub_calls.create(repo_id, "dataset")
+    hub_calls.commit(repo_id, "dataset", {"palate.toml": ""}, "Make it a project")
+    publisher = ledger.Publisher(repo_id, "labels", interval=0.05)
+    new = Candidate.of(PROMPT.id, "w")
+    publisher.add([event(1, "rewrite", chosen=new.id, text="w")])
+    assert publisher.close()
+    assert Project.load(repo_id).rows("candidates") == [new]

@@ -1,11 +1,15 @@
 """Labelling in Chromium: what was pressed is what is in Argilla, ledger and preferences."""
 
+import json
+
 import pytest
 
+from palate import hub as calls
 from palate import importing, ledger
 from palate.importing import Imported
 from palate.project import Project
 from palate.schema import Candidate
+from palate.serving import Space
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 DESK = {"viewport": {"width": 1280, "height": 800}}
@@ -114,8 +118,6 @@ def test_what_was_said_offline_arrives_once_after_a_reload(project, label_space,
 
 
 def test_hostile_text_is_only_text(project, argilla, visit, tmp_path, monkeypatch):
-    from palate.serving import Space
-
     labelled = next(p for p in project.rows("prompts") if p.split == "train")
     hostile = [
         '<img src=x onerror="window.hurt=1"> <script>window.hurt=1</script> **bold**',
@@ -144,3 +146,198 @@ def test_hostile_text_is_only_text(project, argilla, visit, tmp_path, monkeypatc
         assert v.page.evaluate("window.hurt") is None
         assert not v.page.evaluate("document.scrollingElement.scrollWidth > innerWidth")
         assert v.complaints == []
+
+
+def kinds(project) -> list[str]:
+    return [e.kind for e in Project.load(project.id).rows("labels")]
+
+
+def test_everything_a_person_can_say_by_keyboard(project, label_space, visit, in_argilla):
+    v = visit(label_space.url, "Gil", DESK)
+    v.ready()
+    v.page.keyboard.press("c")
+    v.write("Both are dull")
+    v.press("b")
+    v.ready()
+    v.page.keyboard.press("f")
+    v.write("A typo in A")
+    shown = texts(v)
+    v.ready()
+    before = v.current()
+    v.page.keyboard.press("w")
+    v.write("A better answer")
+    v.moved(before)
+    v.press("x")
+    v.press("ArrowDown")
+    v.published()
+    said = Project.load(project.id).rows("labels")
+    assert [e.kind for e in said] == ["both_bad", "flag", "rewrite", "skip", "tie"]
+    assert (said[0].comment, said[1].comment) == ("Both are dull", "A typo in A")
+    assert {e.event_id for e in said} == {e.event_id for e in in_argilla()}
+    _, made = ledger.export(project.id)
+    better = [p for p in made.all() if p.chosen[0]["content"] == "A better answer"]
+    assert {p.rejected[0]["content"] for p in better} == {shown["left"], shown["right"]}
+    written = [c for c in Project.load(project.id).rows("candidates") if c.id == said[2].chosen]
+    assert [(c.text, c.model) for c in written] == [("A better answer", None)]
+    assert v.complaints == []
+
+
+def test_everything_a_person_can_say_by_touch(project, label_space, visit):
+    v = visit(label_space.url, "Hal", PHONE)
+    v.tap("[data-act=bad]")
+    for act, text in (("note", "Hm"), ("flag", "Odd")):
+        v.ready()
+        v.page.tap(".b-menu")
+        v.page.tap(f".b-list [data-act={act}]")
+        v.write(text)
+    v.tap("[data-act=skip]")
+    v.ready()
+    before = v.current()
+    v.page.tap(".b-menu")
+    v.page.tap(".b-list [data-act=rewrite]")
+    v.write("Better")
+    v.moved(before)
+    v.tap("[data-act=undo]")
+    v.published()
+    assert kinds(project) == ["both_bad", "flag", "skip", "rewrite", "undo"]
+    assert [e.comment for e in Project.load(project.id).rows("labels")][1:3] == ["Odd", "Hm"]
+    assert v.complaints == []
+
+
+def test_undo_goes_as_deep_as_the_session(project, label_space, visit):
+    v = visit(label_space.url, "Ida", DESK)
+    shown = []
+    for _ in range(6):
+        v.ready()
+        shown.append(texts(v))
+        v.press("1")
+    for want in reversed(shown):
+        v.press("u")
+        v.ready()
+        assert texts(v) == want
+    v.published()
+    assert ledger.live(Project.load(project.id).rows("labels")) == []
+
+
+def test_differences_show_on_demand(project, label_space, visit):
+    v = visit(label_space.url, "Jo", DESK)
+    v.ready()
+    shown = texts(v)
+    v.page.keyboard.press("d")
+    marks = v.page.eval_on_selector_all(".b-md mark", "all => all.map((m) => m.textContent)")
+    assert sorted(marks) == sorted(shown[side].split()[1] for side in ("left", "right"))
+    v.page.keyboard.press("d")
+    assert v.page.locator(".b-md mark").count() == 0
+    assert texts(v) == shown
+
+
+def test_instructions_and_warm_up_come_first(project, argilla, visit, tmp_path, monkeypatch):
+    gold = {"prompt": "Warm up", "chosen": "Good", "rejected": "Bad", "why": "Good is **good**"}
+    files = {"guidelines.md": "Be *kind*.", "gold.jsonl": json.dumps(gold) + "\n"}
+    calls.commit(project.id, "dataset", files, "Add guidelines and a warm-up")
+    monkeypatch.setenv("PALATE_DATA", str(tmp_path / "data"))
+    env = {"ARGILLA_API_URL": argilla.url, "ARGILLA_API_KEY": argilla.api_key}
+    with Space("label", project.id, env=env, log=tmp_path / "label.log") as space:
+        v = visit(space.url, "Kai", DESK)
+        v.page.wait_for_selector(".b-dialog[open] em")
+        v.page.keyboard.press("1")  # the page behind does not listen
+        v.close()
+        v.ready()
+        shown = texts(v)
+        assert shown["prompt"] == "Warm up"
+        v.page.keyboard.press("1" if shown["left"] == "Bad" else "0")
+        v.page.wait_for_selector(".b-dialog[open] strong")
+        assert "The owner prefers" in v.page.inner_text(".b-dialog")
+        v.close()
+        v.ready()
+        assert texts(v)["prompt"] != "Warm up"
+        v.press("1")
+        v.published()
+        assert [e.purpose for e in Project.load(project.id).rows("labels")] == ["gold", "ask"]
+        assert sum(map(len, ledger.export(project.id)[1].rows.values())) == 1
+        v.page.reload()  # neither comes twice
+        v.ready()
+        assert v.page.locator(".b-dialog[open]").count() == 0
+        assert texts(v)["prompt"] != "Warm up"
+
+
+def test_two_tabs_and_two_devices_never_ask_the_same(project, label_space, visit):
+    one = visit(label_space.url, "Lea", DESK)
+    one.ready()
+    tab = one.context.new_page()
+    tab.goto(f"{label_space.url}/?as=Lea")
+    tab.wait_for_selector(".b-dialog[open]")
+    assert "another tab" in tab.inner_text(".b-dialog")
+    two = visit(label_space.url, "Lea", PHONE)
+    shown = []
+    for _ in range(5):
+        for v in (one, two):
+            v.ready()
+            shown.append(v.current())
+            v.press("1")
+    assert len(set(shown)) == 10
+    one.page.close()
+    tab.wait_for_function("document.querySelector('.ballot')?.dataset.aid")
+    two.published()
+    said = Project.load(project.id).rows("labels")
+    assert len({e.pair_id for e in said}) == len(said) == 10
+    assert len({e.annotator for e in said}) == 1
+
+
+def test_what_the_server_refuses_is_kept_and_shown(project, label_space, visit):
+    v = visit(label_space.url, "Max", DESK)
+    v.ready()
+    v.page.evaluate("""() => {
+      const name = Object.keys(localStorage).find((k) => k.startsWith('palate:outbox')) ||
+        'palate:outbox:/:label:Max'
+      const event = { event_id: 'forged-event', assignment_id: 'ask:nothing:here', kind: 'label',
+                      choice: 'left', strength: 9, milliseconds: 1 }
+      localStorage.setItem(name, JSON.stringify([{ event, state: null, at: 0 }]))
+    }""")
+    v.press("1")
+    v.page.wait_for_function("document.querySelector('.b-sync').textContent === '1 refused'")
+    v.page.click(".b-sync")
+    v.page.wait_for_selector(".b-refused li")
+    assert "not yours" in v.page.inner_text(".b-refused")
+    v.close()
+    v.page.reload()
+    v.ready()
+    assert v.page.inner_text(".b-sync") == "1 refused"
+
+
+def test_a_long_sitting_is_followed_by_a_suggestion(project, label_space, visit):
+    v = visit(label_space.url, "Nia", DESK)
+    v.ready()
+    v.page.clock.install()
+    v.page.reload()
+    for _ in range(7):
+        v.page.wait_for_function("document.querySelector('.ballot')?.dataset.aid")
+        v.page.clock.run_for(4 * 60 * 1000)
+        before = v.current()
+        v.page.keyboard.press("1")
+        v.page.clock.run_for(100)
+        v.moved(before)
+    assert "a short break" in v.page.inner_text(".b-toast")
+
+
+def test_the_end_thanks_with_ones_own_figures(project, label_space, visit):
+    v = visit(label_space.url, "Oz", DESK)
+    for _ in range(60):
+        v.page.wait_for_function(
+            "['ready', 'empty'].includes(document.querySelector('.ballot')?.dataset.state)"
+        )
+        if v.page.get_attribute(".ballot", "data-state") == "empty":
+            break
+        v.press("1")
+    v.page.wait_for_selector(".b-prompt .b-figures")
+    thanks = v.page.inner_text(".b-prompt")
+    v.published()
+    said = Project.load(project.id).rows("labels")
+    assert "Thank you" in thanks
+    assert f"{len(said)}\npairs judged" in thanks
+    # three candidates: two or three questions a prompt, and the rest follows
+    asked = len({e.prompt_id for e in said})
+    assert 2 * asked <= len(said) < 3 * asked
+    assert f"+{3 * asked - len(said)}\nmore follow" in thanks
+    _, made = ledger.export(project.id)
+    assert len(made.all()) == 3 * asked

@@ -110,7 +110,7 @@ export function start(element) {
     if (total === null || done < total) { text.textContent = total === null ? 'Loading the first pairs …' : 'Loading the next pair …'; return }
     text.textContent = later ? 'The last pairs are in other people’s hands. This page looks again by itself.'
       : done ? 'Thank you. That was all there is for you to judge.' : 'There is nothing to judge yet.'
-    if (later || !done) return
+    if (later || !done || outbox.unsent().length) return // asked again when they have arrived
     try {
       const f = await post('/api/figures', {})
       if (!current && turn === idleTurn) text.insertAdjacentHTML('beforeend', dialogs.figures(f))
