@@ -34,6 +34,8 @@ class Settings:
                     " on this machine `palate label` and `palate evaluate` do."
                 )
         home = os.environ.get("PALATE_HOME")
+        if home:
+            Path(home).mkdir(parents=True, exist_ok=True)
         return cls(
             memory=Path(home) / f"{kind}.hands.json" if home else None,
             project=os.environ["PALATE_PROJECT"],
