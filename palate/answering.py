@@ -32,15 +32,16 @@ def answer(
             have = [e["assignment_id"] for e in outbox.values()]
             state = _post(client, "/api/next", {"n": 8 * (len(outbox) < AHEAD), "have": have})
             goal = state["total"] if limit is None else min(limit, state["total"])
-            left = max(0, goal - state["done"])
-            for item in state["items"][:left]:
+            items = state["items"][: max(0, goal - state["done"])]
+            for item in items:
                 outbox |= _event(item, taste)
             advance(min(state["done"], goal), goal)
-            if not left and not outbox:
+            open_ = state["done"] < goal and (state["total"] > state["done"] or state["later"])
+            if not items and not outbox and not open_:
                 return state["done"]
             _send(client, outbox)
-            if not left or len(outbox) >= AHEAD:
-                time.sleep(0.2)  # the rest is on its way to the Hub
+            if not items:
+                time.sleep(0.2)  # the rest is on its way to the Hub, or in somebody else's hands
 
 
 def _event(item: dict, taste) -> dict[str, dict]:

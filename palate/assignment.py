@@ -58,7 +58,8 @@ class Queue:
         self._events: dict[str, list[Event]] = {}  # prompt → events
         self._said: dict[str, dict[str, Event]] = {}  # annotator → question id → judgement
         self._leases: dict[str, dict[Holder, float]] = {}  # question id → holder → until
-        self._open: dict[str, tuple[list[Pair], int]] = {}  # prompt → what its strategy says
+        # prompt → annotator → what its strategy says
+        self._open: dict[str, dict[str, tuple[list[Pair], int]]] = {}
 
     def add(self, events: Iterable[Event]) -> None:
         """Take note of what was said; an undo makes a pair open again."""
@@ -75,6 +76,15 @@ class Queue:
     def done(self, annotator: str) -> int:
         """Return how many questions the person has answered or skipped."""
         return len(self._said.get(annotator, ()))
+
+    def progress(self) -> tuple[int, int]:
+        """Return how many answers there are on pairs of the queue, and about how many in the end.
+
+        Where everybody judges everything, the end is one judgement of every pair.
+        """
+        said = sum(group.count.total() for group in self._groups.values())
+        left = sum(self._open_pairs(group, "")[1] for group in self._groups.values())
+        return said, max(said, said + left * self._wanted if self._wanted else len(self.pairs))
 
     def left(self, annotator: str, device: str, now: float) -> tuple[int, int]:
         """Return about how many questions can be asked of the person, and how many may be later.
@@ -186,12 +196,12 @@ class Queue:
                 yield again
 
     def _open_pairs(self, group: Group, annotator: str) -> tuple[list[Pair], int]:
-        passed = group.skipped.get(annotator)
-        if passed:
-            return self._strategy.open(group, passed)
-        if group.prompt_id not in self._open:
-            self._open[group.prompt_id] = self._strategy.open(group, ())
-        return self._open[group.prompt_id]
+        mine = group.answered.get(annotator, set())
+        known = self._open.setdefault(group.prompt_id, {})
+        key = annotator if mine else ""  # the same for everybody who has not answered yet
+        if key not in known:
+            known[key] = self._strategy.open(group, mine)
+        return known[key]
 
     def _load(self, q: Question, holder: Holder, now: float) -> float | None:
         """Return how much the pair is judged or about to be, or None where it is taken."""

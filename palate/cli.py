@@ -108,9 +108,20 @@ def import_(
 
 
 def export(project: Id) -> None:
-    """Rebuild the preferences, which jobs train on, from the labels; renew the dataset card."""
+    """Rebuild the preferences, which jobs train on, from the labels; renew the dataset card.
+
+    Where ARGILLA_API_URL and ARGILLA_API_KEY are set, labels that were changed in Argilla's own
+    interface come along.
+    """
+    import os
+
     from palate import ledger
 
+    url, key = os.environ.get("ARGILLA_API_URL"), os.environ.get("ARGILLA_API_KEY")
+    if url and key:
+        from palate.ballot.labelling import take_edits
+
+        console.print(f"changed in Argilla: {take_edits(project, url, key)}")
     result, made = ledger.export(project)
     rows = ", ".join(f"{len(v):,} {k}" for k, v in made.rows.items())
     console.print(f"{project}: {rows} preferences at {result.revision[:7]}")
@@ -136,6 +147,29 @@ def label(project: Id, port: int = 7860) -> None:
         port: where to listen on this machine; 0 takes any free port.
     """
     _serve("label", project, port)
+
+
+def agreement(project: Id, as_json: Annotated[bool, tyro.conf.arg(name="json")] = False) -> None:
+    """Show how people label: agreement, self-consistency, side and length bias, haste.
+
+    People stand there by their pseudonyms; the label Space's page for owners knows their names.
+
+    Args:
+        project: the project, which is a dataset repo.
+        as_json: print all figures as JSON.
+    """
+    from palate import agreement as labelling
+    from palate.project import Project
+
+    loaded = Project.load(project)
+    result = labelling.report(loaded.rows("labels"), loaded.rows("candidates"))
+    if as_json:
+        print(json.dumps(result.to_json(), indent=2, ensure_ascii=False))
+        return
+    for sentence in result.sentences():
+        console.print(sentence)
+    if result.people:
+        console.print(labelling.table(result))
 
 
 def evaluate(project: Id, port: int = 7861) -> None:
@@ -251,6 +285,8 @@ def _serve(kind, project: str, port: int) -> None:
     try:
         with space:
             console.print(f"Open [bold cyan]{space.url}[/] to {kind}. Ctrl-C stops.")
+            if kind == "label":
+                console.print(f"For you alone, how people label: [cyan]{space.owner_url}[/]")
             assert space.process is not None
             space.process.wait()
     except KeyboardInterrupt:
@@ -274,6 +310,7 @@ COMMANDS: dict[str, Callable] = {
     "import": import_,
     "label": label,
     "export": export,
+    "agreement": agreement,
     "evaluate": evaluate,
     "verdict": verdict,
     "card": card,
@@ -290,6 +327,7 @@ HELP = """[bold]palate[/]: teach a language model your taste, and prove it blind
   [cyan]import[/]         take labels that were made elsewhere
   [cyan]candidates[/]     write several completions of each prompt; they make the pairs
   [cyan]label[/]          serve the labelling page here
+  [cyan]agreement[/]      how people label: agreement, self-consistency, bias, haste
   [cyan]export[/]         rebuild the preferences from the labels
   [cyan]train[/]          train with DPO and push the model with its card
   [cyan]completions[/]    write base and tuned completions of the eval prompts

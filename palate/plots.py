@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from palate.agreement import Report
 from palate.stats import Verdict
 
 INK = "#737b87"
@@ -141,12 +142,12 @@ def _share(rate: float, interval: tuple[float, float], text: str, ends: tuple[st
 
 
 def strengths(counts: Mapping[int, int]) -> str:
-    """Return the SVG of how many choices had which strength, 1 (slightly) to 4 (much better)."""
-    names = {1: "slightly", 2: "somewhat", 3: "clearly", 4: "much"}
+    """Return the SVG of how many choices had which strength, 1 (barely) to 4 (much better)."""
+    names = {1: "barely better", 2: "slightly better", 3: "better", 4: "much better"}
     figure, axes = _canvas(4.6, 1.6)
     axes.set_position((0.27, 0.03, 0.71, 0.94))
     values = [counts.get(n, 0) for n in names]
-    bars = axes.barh([f"{name} better" for name in names.values()], values, color=BLUE, height=0.62)
+    bars = axes.barh(list(names.values()), values, color=BLUE, height=0.62)
     axes.bar_label(bars, [f"{v:,}" for v in values], padding=4, color=INK)
     axes.invert_yaxis()
     axes.margins(x=0.12)
@@ -155,6 +156,87 @@ def strengths(counts: Mapping[int, int]) -> str:
     axes.spines["bottom"].set_visible(False)
     described = ", ".join(f"{name} {counts.get(n, 0)}" for n, name in names.items())
     return _svg(figure, f"How much better the chosen one was: {described}")
+
+
+def labelling(report: Report, names: Mapping[str, str]) -> dict[str, str]:
+    """Return the SVGs of how people label: `rates`, `hours` and `seconds`, as far as they exist."""
+    if not report.people:
+        return {}
+    pictures = {"rates": _rates(report), "hours": _hours(report)}
+    timed = [(names.get(p.annotator, p.annotator), p.seconds) for p in report.people if p.seconds]
+    if timed:
+        pictures["seconds"] = _seconds(timed)
+    return {name: svg for name, svg in pictures.items() if svg}
+
+
+def _rates(report: Report) -> str:
+    rows = [
+        ("said the same when asked again", report.self_consistency, None),
+        ("two people agreed on a pair", report.agreement, None),
+        ("the left one was chosen", report.left, 50),
+        ("the longer one was chosen", report.longer, 50),
+        ("three answers in a circle", report.cycles, 25),
+    ]
+    shown = [(text, rate, at) for text, rate, at in rows if rate.n]
+    if not shown:
+        return ""
+    figure, axes = _canvas(4.8, 0.5 + 0.62 * len(shown))
+    axes.set_position((0.02, 0.3 / (0.5 + 0.62 * len(shown)), 0.96, 0.94))
+    for y, (text, rate, at) in enumerate(shown):
+        low, high = (100 * x for x in rate.interval or (0, 1))
+        beside = at is not None and not low <= at <= high
+        colour = ORANGE if beside and at == 50 else BLUE
+        axes.plot((0, 100), (y, y), color=FAINT, linewidth=6, solid_capstyle="round")
+        axes.plot((low, high), (y, y), color=colour, linewidth=6, alpha=0.6)
+        axes.plot(100 * (rate.rate or 0), y, marker="o", markersize=10, color=colour)
+        if at is not None:
+            axes.plot((at, at), (y - 0.16, y + 0.16), color=INK, linewidth=1.4)
+        figures = f"{100 * (rate.rate or 0):.0f} % of {rate.n:,}"
+        axes.text(0, y - 0.3, text, color=INK)
+        axes.text(100, y - 0.3, figures, color=INK, ha="right", fontweight="bold")
+    axes.set(xlim=(-2, 102), ylim=(len(shown) - 0.5, -0.75), yticks=())
+    axes.set_xticks((0, 25, 50, 75, 100), ("0 %", "25 %", "50 %", "75 %", "100 %"))
+    axes.tick_params(length=0)
+    axes.spines["bottom"].set_visible(False)
+    return _svg(figure, "; ".join(f"{text}: {rate.words()}" for text, rate, _ in shown))
+
+
+def _hours(report: Report) -> str:
+    count: dict[str, int] = {}
+    for row in report.hours:
+        count[row["hour"]] = count.get(row["hour"], 0) + row["judgements"]
+    hours = sorted(count)[-18:]
+    figure, axes = _canvas(4.8, 1.9)
+    axes.set_position((0.02, 0.14, 0.96, 0.64))
+    bars = axes.bar(range(len(hours)), [count[h] for h in hours], color=BLUE, width=0.7)
+    axes.bar_label(bars, [f"{count[h]:,}" for h in hours], padding=2, color=INK)
+    step = -(-len(hours) // 6)
+    axes.set_xticks(range(0, len(hours), step), [f"{h[8:10]}. {h[11:13]} h" for h in hours[::step]])
+    axes.set(xlim=(-0.7, max(6, len(hours)) - 0.3), yticks=())
+    axes.tick_params(length=0)
+    axes.set_title(
+        "Judgements in each hour of labelling, UTC", loc="left", fontsize=10, color=INK, pad=18
+    )
+    return _svg(figure, "Judgements by hour: " + ", ".join(f"{h} {count[h]}" for h in hours))
+
+
+def _seconds(timed: Sequence[tuple[str, float]]) -> str:
+    figure, axes = _canvas(4.8, 0.5 + 0.34 * len(timed))
+    axes.set_position((0.3, 0.03, 0.66, 0.97 - 0.3 / (0.5 + 0.34 * len(timed))))
+    bars = axes.barh(
+        [name[:22].replace("$", r"\$") for name, _ in timed],
+        [s for _, s in timed],
+        color=BLUE,
+        height=0.6,
+    )
+    axes.bar_label(bars, [f"{s:.1f} s" for _, s in timed], padding=4, color=INK)
+    axes.invert_yaxis()
+    axes.margins(x=0.12)
+    axes.set_xticks(())
+    axes.tick_params(length=0)
+    axes.spines["bottom"].set_visible(False)
+    axes.set_title("Seconds for a pair, median", loc="left", fontsize=10, color=INK)
+    return _svg(figure, "Median seconds: " + ", ".join(f"{n} {s:.1f}" for n, s in timed))
 
 
 def _canvas(width: float, height: float) -> tuple[Any, Any]:

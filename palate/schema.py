@@ -22,7 +22,7 @@ Purpose = Literal["ask", "repeat", "gold"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 KINDS: tuple[Kind, ...] = get_args(Kind)
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
-# Reward margin of a 4-point strength ("slightly" … "much"), normalised to 0–1.
+# Reward margin of a 4-point strength ("barely" … "much"), normalised to 0–1.
 MARGINS = {1: 0.0, 2: 1 / 3, 3: 2 / 3, 4: 1.0}
 
 
@@ -122,7 +122,7 @@ class Event:
     left: str
     right: str
     chosen: str | None  # for `label`, one of the two; for `rewrite`, the new candidate
-    strength: int | None  # 1 slightly … 4 much better; None where nobody asked
+    strength: int | None  # 1 barely … 4 much better; None where nobody asked
     annotator: str
     milliseconds: int | None  # from the pair's appearance to the choice
     time: str  # UTC, ISO 8601 with milliseconds, set by the server that first received it

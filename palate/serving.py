@@ -1,5 +1,7 @@
 """Spaces on this machine: each a child process that serves the page until it is told to stop."""
 
+import hashlib
+import hmac
 import os
 import secrets
 import signal
@@ -41,6 +43,11 @@ def secret_of(project_id: str) -> str:
         with os.fdopen(handle, "w") as out:
             out.write(secrets.token_hex(32))
     return file.read_text()
+
+
+def owner_key(secret: str) -> str:
+    """Return what opens the owner's page on this machine, where nobody signs in."""
+    return hmac.new(secret.encode(), b"owner", hashlib.sha256).hexdigest()[:32]
 
 
 def free_port() -> int:
@@ -85,6 +92,11 @@ class Space:
             **(env or {}),
         }
         self.process: subprocess.Popen | None = None
+
+    @property
+    def owner_url(self) -> str:
+        """The owner's page of a label Space, with the key that opens it on this machine."""
+        return f"{self.url}/owner?key={owner_key(self._env['PALATE_SECRET'])}"
 
     def start(self, wait: float = 120.0) -> "Space":
         """Start it and return once its page answers; raise PalateError if it dies before."""

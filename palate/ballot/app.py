@@ -151,7 +151,7 @@ def _route(ballot: Ballot, call: Callable[[Ballot, Person, dict], dict]) -> Call
     return route
 
 
-def _owners(ballot: Ballot, answer: Callable[[Any], Any]) -> Callable:
+def _owners(ballot: Ballot, answer: Callable[[Any, str], Any]) -> Callable:
     """Return a route for owners alone: signed in on a Space, with the key on one's machine."""
     from fastapi import Request
     from starlette.responses import HTMLResponse
@@ -161,7 +161,7 @@ def _owners(ballot: Ballot, answer: Callable[[Any], Any]) -> Callable:
         key = request.query_params.get("key", "").encode("utf-8", "replace")
         opens = not signin.required() and hmac.compare_digest(key, ballot.owner_key().encode())
         if opens or (person is not None and ballot.access.owns(person)):
-            return answer(ballot)
+            return answer(ballot, f"?key={ballot.owner_key()}" if opens else "")
         return HTMLResponse(owner.closed(signin.required()), 403)
 
     route.__annotations__["request"] = Request

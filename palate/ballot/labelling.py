@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from palate.argilla.edits import edit
@@ -13,6 +14,7 @@ from palate.ballot.service import Ballot, State
 from palate.errors import PalateError
 from palate.project import Project, unique
 from palate.schema import Event, Pair, pairs_of
+from palate.serving import secret_of
 from palate.strategies import STRATEGIES
 
 LOOK = 900.0  # seconds between looks at what was changed in Argilla's own UI
@@ -42,6 +44,11 @@ class LabelBallot(Ballot):
 
     def problem(self) -> str | None:
         return self._why or super().problem()
+
+    def prepared(self, timeout: float = 120.0) -> None:
+        """Wait until Argilla is up to date; raises PalateError saying why it is not."""
+        if not self._ready.wait(timeout):
+            raise PalateError(self._why or "Argilla does not answer")
 
     def names(self) -> dict[str, str]:
         """Return the annotators' names by pseudonym, as far as Argilla can be asked now."""
@@ -146,6 +153,22 @@ class LabelBallot(Ballot):
         self._note(new)
         self.publisher.add(new)
         return states | {e.event_id: "saved" for e in new}
+
+
+def take_edits(project_id: str, url: str, key: str) -> int:
+    """Bring what was changed in that Argilla's own UI to the ledger; return how many edits."""
+
+    def edits() -> int:
+        return sum(e.via == "argilla" for e in ballot.events())
+
+    project = Project.load(project_id)
+    with closing(LabelStore(url, key)) as store:
+        ballot = LabelBallot(project, lambda: store, secret_of(project_id), pause=0.0)
+        before = edits()
+        ballot.prepared()
+        if not ballot.close():
+            raise PalateError(f"The edits are not on the Hub: {ballot.problem()}")
+    return edits() - before
 
 
 def _queue(project: Project) -> Queue:

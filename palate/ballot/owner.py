@@ -1,14 +1,15 @@
 """The owner's page: how far the labelling is, and how people label."""
 
-import importlib
 import json
 from pathlib import Path
 from typing import Any
 
+from palate import agreement, plots
+
 HERE = Path(__file__).parent
 
 
-def figures(ballot: Any) -> Any:
+def figures(ballot: Any, link: str) -> Any:
     """Return the report as JSON."""
     from starlette.responses import Response
 
@@ -16,14 +17,13 @@ def figures(ballot: Any) -> Any:
     return Response(text, media_type="application/json")
 
 
-def page(ballot: Any) -> Any:
+def page(ballot: Any, link: str) -> Any:
     """Return the report as a page with pictures; names are shown here and nowhere else."""
     from starlette.responses import HTMLResponse
 
-    from palate import plots
-
     report = _report(ballot)
     names = ballot.names()
+    asked, total = ballot.progress()
     return HTMLResponse(
         _template("owner.html").render(
             project=ballot.project_id,
@@ -33,6 +33,9 @@ def page(ballot: Any) -> Any:
             sentences=report.sentences(names),
             pictures=plots.labelling(report, names),
             problem=ballot.problem(),
+            asked=asked,
+            total=total,
+            json=f"/owner.json{link}",
             waiting=len(ballot.publisher.waiting()),
         )
     )
@@ -43,8 +46,8 @@ def closed(sign_in: bool) -> str:
     return _template("closed.html").render(sign_in=sign_in)
 
 
-def _report(ballot: Any) -> Any:
-    return importlib.import_module("palate.agreement").report(ballot.events(), ballot.texts())
+def _report(ballot: Any) -> agreement.Report:
+    return agreement.report(ballot.events(), ballot.texts())
 
 
 def _template(name: str) -> Any:

@@ -26,6 +26,7 @@ from palate.ledger import Publisher, live
 from palate.project import Project
 from palate.ranking import Order
 from palate.schema import PURPOSES, Candidate, Event, Gold, Prompt
+from palate.serving import owner_key
 from palate.strategies import Random
 from palate.verdict import contest
 
@@ -159,6 +160,11 @@ class Ballot:
         with self._lock:
             return list(self._known.values())
 
+    def progress(self) -> tuple[int, int]:
+        """Return how many answers there are, and about how many there will be."""
+        with self._lock:
+            return self._queue.progress()
+
     def texts(self) -> list[Candidate]:
         """Return all candidates that may be shown."""
         return list(self._texts.values())
@@ -176,8 +182,7 @@ class Ballot:
         return self._pseudonym(person.subject)
 
     def owner_key(self) -> str:
-        """Return what opens the owner's page on this machine, where nobody signs in."""
-        return self._mac("owner")[:32]
+        return owner_key(self._key.decode())
 
     def _pseudonym(self, subject: str) -> str:
         return "p-" + self._mac("annotator", subject)[:10]
