@@ -297,7 +297,8 @@ def _sentences(r: Report, names: dict[str, str]):
         yield "Nobody has labelled a pair yet."
         return
     people = "one person" if len(r.people) == 1 else f"{len(r.people)} people"
-    yield f"{r.judgements:,} judgements on {r.pairs:,} pairs by {people}."
+    judged = f"{r.judgements:,} judgement{'s' * (r.judgements != 1)}"
+    yield f"{judged} on {r.pairs:,} pair{'s' * (r.pairs != 1)} by {people}."
     if r.self_consistency.n:
         text = f"Asked again, people said the same on {r.self_consistency.words()}."
         low = (r.self_consistency.interval or (1, 1))[1] < 0.8

@@ -1,8 +1,11 @@
 """Who is at the page, who may label, and whose project it is. Pure: no I/O."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from palate.project import Project
+
+WRITERS = ("admin", "write")  # roles in an organisation
 
 
 @dataclass(frozen=True)
@@ -12,8 +15,8 @@ class Person:
     subject: str
     name: str
     verified: bool = False  # signed in with Hugging Face, rather than a name typed on this machine
-    orgs: frozenset[str] = frozenset()
-    writes: frozenset[str] = frozenset()  # organisations in which they may write
+    # their organisations and their role in each; looked up when a rule asks for it
+    organisations: Callable[[], dict[str, str]] = field(default=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,12 @@ class Access:
         if not person.verified or self.annotators == "anyone" or self.owns(person):
             return True
         if isinstance(self.annotators, str):
-            return self.annotators.casefold() in {org.casefold() for org in person.orgs}
+            return self.annotators.casefold() in {org.casefold() for org in person.organisations()}
         return person.name.casefold() in {name.casefold() for name in self.annotators}
 
     def owns(self, person: Person) -> bool:
         """Tell whether the person may write the project's repo: theirs, or their organisation's."""
-        mine = {name.casefold() for name in (person.name, *person.writes)}
-        return person.verified and self.owner.casefold() in mine
+        if not person.verified or person.name.casefold() == self.owner.casefold():
+            return person.verified
+        roles = {org.casefold(): role for org, role in person.organisations().items()}
+        return roles.get(self.owner.casefold()) in WRITERS

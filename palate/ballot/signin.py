@@ -2,12 +2,11 @@
 
 import hashlib
 import os
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
 from palate.ballot.access import Person
-
-WRITERS = ("admin", "write")
 
 
 def required() -> bool:
@@ -36,12 +35,22 @@ def _signed_in(request: Any) -> Person | None:
     info = oauth._get_valid_oauth_info_from_session(request.session)
     if not info:
         return None
-    user = info["userinfo"]
-    orgs = {o["preferred_username"]: o.get("roleInOrg") for o in user.get("orgs") or ()}
+    user, token = info["userinfo"], info["access_token"]
     return Person(
         f"hf:{user['sub']}",
         user["preferred_username"],
         verified=True,
-        orgs=frozenset(orgs),
-        writes=frozenset(name for name, role in orgs.items() if role in WRITERS),
+        organisations=lambda: _organisations(token),
     )
+
+
+@lru_cache(maxsize=10_000)
+def _organisations(token: str) -> dict[str, str]:
+    """Return the organisations of whoever the token is for, with their role in each."""
+    from huggingface_hub.utils import get_session
+
+    url = os.environ.get("OPENID_PROVIDER_URL", "https://huggingface.co") + "/oauth/userinfo"
+    answer = get_session().get(url, headers={"authorization": f"Bearer {token}"}, timeout=10)
+    answer.raise_for_status()
+    orgs = answer.json().get("orgs") or ()
+    return {o["preferred_username"]: o.get("roleInOrg") or "read" for o in orgs}

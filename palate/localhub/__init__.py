@@ -82,6 +82,17 @@ class LocalHub:
         ticket = Signer(self.root / "key").sign("login", 600, **claims)
         return f"{self.endpoint}/login?next={quote(next, safe='/')}&ticket={ticket}"
 
+    def register_app(
+        self, name: str, redirect_uris: list[str], seconds: float = 8 * 3600.0
+    ) -> tuple[str, str]:
+        """Let an app offer "Sign in with Hugging Face"; return its client id and secret.
+
+        A session lasts `seconds`, as `hf_oauth_expiration_minutes` says in a Space's front matter.
+        """
+        from palate.localhub.openid import register
+
+        return register(self.root, name, redirect_uris, seconds)
+
     def stop(self) -> None:
         """End the server and its jobs; nothing happens if it has ended."""
         if self.process.poll() is None:

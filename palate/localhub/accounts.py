@@ -15,7 +15,7 @@ from palate.localhub.errors import HubError
 
 RESERVED = {
     *("_lfs", "api", "datasets", "healthz", "jobs", "login"),
-    *("logout", "models", "spaces", "static"),
+    *("logout", "models", "oauth", "spaces", "static", ".well-known"),
 }
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?", re.ASCII)
 

@@ -21,6 +21,7 @@ from palate.localhub import (  # noqa: F401 - importing a module adds its routes
     files,
     job_routes,
     lfs,
+    openid,
     pages,
     spaces,
 )

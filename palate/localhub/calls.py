@@ -90,6 +90,7 @@ class Call:
         self.method, self.headers = request.method, request.headers
         self.query = parse_qs(request.scope["query_string"].decode("latin-1"), True)
         self.body = b""
+        self.access = ""  # the token that the request carries
         self.user = self._authenticate()
 
     def _authenticate(self) -> User | None:
@@ -100,6 +101,9 @@ class Call:
             except ValueError:
                 token = "?"
         token = token.strip()
+        self.access = token
+        if self.request.url.path.startswith("/oauth/"):  # apps have credentials of their own there
+            token = ""
         if token:
             user = self.hub.accounts.with_token(token)
             if user is None:

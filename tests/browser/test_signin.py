@@ -1,0 +1,154 @@
+"""Sign in with Hugging Face, in Chromium, with the local Hub as the provider."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Page
+
+from palate import hub as calls
+from palate.project import Project, Settings
+from palate.serving import Space, free_port
+
+ASK = "fetch('/api/next', {method: 'POST', body: '{}'}).then((r) => r.status)"
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+@pytest.fixture
+def hosted(project, hub, argilla, tmp_path, monkeypatch) -> Iterator[Callable[..., Space]]:
+    """Starts the label Space as it runs on the Hub: people sign in."""
+    monkeypatch.setenv("PALATE_DATA", str(tmp_path / "data"))
+    spaces = []
+
+    def start(seconds: float = 3600) -> Space:
+        port = free_port()
+        back = f"http://127.0.0.1:{port}/login/callback"
+        id, secret = hub.register_app("Label titles", [back], seconds=seconds)
+        env = {
+            "ARGILLA_API_URL": argilla.url, "ARGILLA_API_KEY": argilla.api_key,
+            "SYSTEM": "spaces", "SPACE_ID": f"{project.id}-label", "OAUTH_SCOPES": "openid profile",
+            "OAUTH_CLIENT_ID": id, "OAUTH_CLIENT_SECRET": secret,
+            "OPENID_PROVIDER_URL": hub.endpoint,
+        }  # fmt: skip
+        space = Space("label", project.id, port=port, env=env, log=tmp_path / f"{port}.log")
+        spaces.append(space.start())
+        return space
+
+    yield start
+    for space in spaces:
+        space.stop()
+
+
+def settings(project: Project, **changes) -> None:
+    text = Settings(repeats=0.0, **changes).dump()
+    calls.commit(project.id, "dataset", {"palate.toml": text}, "Say who may label")
+
+
+def sign_in(hub, page: Page, user: str) -> None:
+    """Go through the Hub's own pages: the token of the user, then Allow."""
+    page.wait_for_selector(".b-dialog[open] a.b-main")
+    page.click(".b-dialog[open] a.b-main")
+    page.wait_for_selector("input[name=token], #allow")
+    if page.locator("input[name=token]").count():
+        page.fill("input[name=token]", hub.tokens[user])
+        page.click("form.login button")
+    page.click("#allow")
+    page.wait_for_selector(".ballot")
+
+
+def press(page: Page, key: str = "1") -> None:
+    page.wait_for_function("document.querySelector('.ballot')?.dataset.aid")
+    before = page.get_attribute(".ballot", "data-aid")
+    page.wait_for_timeout(270)
+    page.keyboard.press(key)
+    page.wait_for_function("b => document.querySelector('.ballot').dataset.aid !== b", arg=before)
+
+
+def synced(page: Page) -> None:
+    page.wait_for_function(
+        "document.querySelector('.b-sync').textContent === 'on the Hub'", timeout=60000
+    )
+
+
+def test_signing_in_labelling_and_the_owners_page(project, hub, hosted, browser):
+    space = hosted()
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(space.url)
+    assert (
+        page.evaluate("fetch('/api/next', {method: 'POST', body: '{}'}).then(r => r.status)") == 401
+    )
+    sign_in(hub, page, "me")
+    press(page)
+    synced(page)
+    (event,) = Project.load(project.id).rows("labels")
+    assert "me" not in event.annotator.split("-")
+    page.click(".b-sync")
+    page.wait_for_selector(".b-dialog[open] a[href='/owner']")
+    page.goto(f"{space.url}/owner")
+    assert "1 judgements" in page.inner_text("main") or "judgements on 1 pairs" in page.inner_text(
+        "main"
+    )
+    assert page.locator("td", has_text="me").count()
+    cookies = {c["name"]: c for c in context.cookies(space.url)}
+    assert cookies["session"]["httpOnly"]
+    assert cookies["session"]["secure"]
+    page.goto(f"{space.url}/logout")
+    page.goto(space.url)
+    page.wait_for_selector(".b-dialog[open] a.b-main")
+    context.close()
+
+
+def test_others_see_neither_the_owners_page_nor_each_others_labels(project, hub, hosted, browser):
+    space = hosted()
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(space.url)
+    sign_in(hub, page, "you")
+    press(page)
+    synced(page)
+    assert context.request.get(f"{space.url}/owner").status == 403
+    assert context.request.get(f"{space.url}/owner.json?key=x").status == 403
+    assert context.request.get(f"{space.url}/owner").headers["content-security-policy"]
+    outbox = "Object.keys(localStorage).filter((k) => k.startsWith('palate:outbox'))"
+    assert all(k.endswith(":you") for k in page.evaluate(outbox))
+    context.close()
+
+
+def test_an_expired_session_keeps_what_was_said(project, hub, hosted, browser):
+    space = hosted(seconds=8)
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(space.url)
+    sign_in(hub, page, "you")
+    press(page)
+    name = "fetch('/api/me').then((r) => r.json()).then((me) => me.name)"
+    while page.evaluate(name) is not None:
+        page.wait_for_timeout(200)
+    press(page)
+    page.wait_for_selector(".b-dialog[open] a.b-main")
+    assert "kept on this device" in page.inner_text(".b-dialog")
+    sign_in(hub, page, "you")
+    synced(page)
+    assert len(Project.load(project.id).rows("labels")) == 2
+    context.close()
+
+
+@pytest.mark.parametrize(
+    ("annotators", "may"),
+    [(("you",), True), (("somebody-else",), False), ("my-org", False), ("anyone", True)],
+)
+def test_who_may_label(project, hub, hosted, browser, annotators, may):
+    settings(project, annotators=annotators)
+    space = hosted()
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(space.url)
+    sign_in(hub, page, "you")
+    if may:
+        press(page)
+    else:
+        page.wait_for_function(
+            "document.querySelector('.b-dialog h2').textContent === 'By invitation'"
+        )
+        assert page.evaluate(ASK) == 403
+    context.close()
