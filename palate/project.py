@@ -151,6 +151,8 @@ def read_jsonl(config: str, file: Path, source: object) -> Iterable[Any]:
                 row = json.loads(line)
             except json.JSONDecodeError as error:
                 raise BadInput(source, f"not JSON: {error}", row=number) from None
+            if "\\ud" in line.lower():  # an escape can name half a character, which is no text
+                row = json.loads(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace"))
             yield from_json(config, row, source, number)
 
 
