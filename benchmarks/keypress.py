@@ -1,16 +1,25 @@
-"""From a keypress to the next pair painted, in Chromium, against a real label Space.
+"""From a keypress to the next pair painted, in Chromium: palate's page and plain Gradio events.
 
-    python benchmarks/keypress.py [--presses 60] [--delay 150] [--json]
+    python benchmarks/keypress.py [--presses 40] [--json]
 
-Starts a local Hub, an embedded Argilla and the Space; the time is measured in the page, from the
-key event's own time stamp to the frame after the change. `--delay` adds network latency (ms).
+Starts a local Hub, an embedded Argilla, the label Space, and a Gradio app in which a button's event
+saves the choice and returns the next pair. The time is measured in the page, from the key event's
+own time stamp to the frame after the change; once alone, once with 150 ms of network delay, and
+once while twenty more people answer with 0.25 s of thought.
 """
 
 import argparse
 import json
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 FLAGS = (
@@ -19,7 +28,8 @@ FLAGS = (
 )
 ARM = """() => {
   window.__took = null
-  const aid = () => document.querySelector('.ballot').dataset.aid
+  const aid = () => document.querySelector('.ballot')?.dataset.aid
+    ?? document.querySelector('#left')?.textContent
   const before = aid()
   let start = 0
   addEventListener('keydown', (e) => { start = e.timeStamp }, { capture: true, once: true })
@@ -36,28 +46,66 @@ ARM = """() => {
 }"""
 
 
+OTHERS = 20
+THINK = 0.25  # seconds
+PLAIN = """
+import sqlite3, sys
+import gradio as gr
+db = sqlite3.connect(sys.argv[2], check_same_thread=False)
+db.execute("create table label(pair integer, side text)")
+text = "a clear reason with one example and no filler because readers have little time " * 12
+def choose(side, n):
+    with db:
+        db.execute("insert into label values(?, ?)", (n, side))
+    return n + 1, f"left {n + 1} {text}", f"right {n + 1} {text}"
+with gr.Blocks() as app:
+    n = gr.State(0)
+    left, right = gr.Markdown(f"left 0 {text}", elem_id="left"), gr.Markdown(f"right 0 {text}")
+    for side in ("ArrowLeft", "ArrowRight"):
+        button = gr.Button(side, elem_id=side)
+        button.click(choose, [gr.State(side), n], [n, left, right], api_name=side)
+    press = "(e) => document.getElementById(e.key)?.click()"
+    app.load(None, js=f"() => addEventListener('keydown', {press})")
+app.queue(default_concurrency_limit=40)
+app.launch(server_port=int(sys.argv[1]), quiet=True, ssr_mode=False)
+"""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--presses", type=int, default=60)
-    parser.add_argument("--delay", type=float, default=0, help="milliseconds of network latency")
+    parser.add_argument("--presses", type=int, default=40)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    rows = []
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        times = measure(Path(folder), arguments.presses, arguments.delay)
-    cuts = statistics.quantiles(times, n=100)
-    figures = {
-        "presses": len(times), "delay_ms": arguments.delay, "p50_ms": round(cuts[49], 1),
-        "p95_ms": round(cuts[94], 1), "max_ms": round(max(times), 1),
-    }  # fmt: skip
+        for page, serve in (("palate", palate), ("plain Gradio", plain)):
+            with serve(Path(folder)) as (url, answer):
+                for delay, others in ((0, 0), (150, 0), (0, OTHERS)):
+                    with crowd(answer, others):
+                        times = press(url, arguments.presses, delay)
+                    cuts = statistics.quantiles(times, n=100)
+                    rows.append(
+                        {
+                            "page": page,
+                            "delay_ms": delay,
+                            "others": others,
+                            "presses": len(times),
+                            "p50_ms": round(cuts[49], 1),
+                            "p95_ms": round(cuts[94], 1),
+                            "max_ms": round(max(times), 1),
+                        }
+                    )
+                    if not arguments.json:
+                        print("  ".join(f"{k} {v}" for k, v in rows[-1].items()), flush=True)
     if arguments.json:
-        print(json.dumps(figures))
-    else:
-        print("  ".join(f"{k} {v}" for k, v in figures.items()))
+        print(json.dumps(rows))
 
 
-def measure(root: Path, presses: int, delay: float) -> list[float]:
+@contextmanager
+def palate(root: Path) -> Iterator[tuple[str, Callable]]:
+    """Serve a label Space; yields its address and what another person does."""
     from palate.argilla.server import EmbeddedArgilla
     from palate.localhub import LocalHub
 
@@ -75,7 +123,7 @@ def measure(root: Path, presses: int, delay: float) -> list[float]:
         from palate.schema import Candidate, Prompt
         from palate.serving import Space
 
-        prompts = [Prompt.of(f"Explain number {i} to a friend.") for i in range(120)]
+        prompts = [Prompt.of(f"Explain number {i} to a friend.") for i in range(1200)]
         words = "a clear reason with one example and no filler because readers have little time "
         rows = [
             Candidate.of(p.id, f"{n}. {p.text}\n\n{words * 12}") for p in prompts for n in "abc"
@@ -84,7 +132,81 @@ def measure(root: Path, presses: int, delay: float) -> list[float]:
         importing.add("me/keys", Imported([], rows, []), "Add candidates")
         env = {"ARGILLA_API_URL": argilla.url, "ARGILLA_API_KEY": argilla.api_key}
         with Space("label", "me/keys", env=env, log=root / "space.log") as space:
-            return press(space.url, presses, delay)
+            while True:
+                with suppress(OSError), urllib.request.urlopen(f"{space.url}/healthz"):
+                    break
+                time.sleep(0.5)
+
+            def answer(who: int, step: int) -> None:
+                post = lambda path, body: _post(space.url + path, body, f"person {who}")  # noqa: E731
+                if step % 4 == 0:
+                    hands[who] = post("/api/next", {"n": 4, "have": []})["items"]
+                if hands[who]:
+                    item = hands[who].pop()
+                    event = {"event_id": f"event-{who}-{step}-{time.time_ns()}", "kind": "label"}
+                    event |= {"assignment_id": item["id"], "choice": "left", "strength": 3}
+                    post("/api/events", {"events": [event]})
+
+            hands: dict[int, list] = {}
+            yield space.url, answer
+
+
+@contextmanager
+def plain(root: Path) -> Iterator[tuple[str, Callable]]:
+    """Serve the same with plain Gradio events."""
+    from gradio_client import Client
+
+    from palate.serving import free_port
+
+    port = free_port()
+    script = root / "plain.py"
+    script.write_text(PLAIN)
+    child = subprocess.Popen([sys.executable, str(script), str(port), str(root / "plain.db")])
+    url = f"http://127.0.0.1:{port}"
+    try:
+        while True:
+            with suppress(OSError), urllib.request.urlopen(url):
+                break
+            time.sleep(0.2)
+        clients: dict[int, Client] = {}
+
+        def answer(who: int, step: int) -> None:
+            if who not in clients:
+                clients[who] = Client(url, verbose=False)
+            clients[who].predict(api_name="/ArrowLeft")
+
+        yield url, answer
+    finally:
+        child.terminate()
+        child.wait()
+
+
+@contextmanager
+def crowd(answer: Callable[[int, int], None], people: int) -> Iterator[None]:
+    """Let so many people answer meanwhile."""
+    stop = threading.Event()
+
+    def person(who: int) -> None:
+        step = 0
+        while not stop.wait(THINK):
+            answer(who, step)
+            step += 1
+
+    threads = [threading.Thread(target=person, args=(i,), daemon=True) for i in range(people)]
+    for thread in threads:
+        thread.start()
+        time.sleep(THINK / max(people, 1))
+    yield
+    stop.set()
+    for thread in threads:
+        thread.join()
+
+
+def _post(url: str, body: dict, name: str) -> dict:
+    headers = {"content-type": "application/json", "x-annotator": name.replace(" ", "%20")}
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
 
 
 def press(url: str, presses: int, delay: float) -> list[float]:
@@ -95,7 +217,10 @@ def press(url: str, presses: int, delay: float) -> list[float]:
         browser = p.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS.split())
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.goto(f"{url}/?as=Ada")
-        page.wait_for_function("document.querySelector('.ballot')?.dataset.aid")
+        page.wait_for_function(
+            "document.querySelector('.ballot')?.dataset.aid || document.querySelector('#left')"
+        )
+        page.wait_for_timeout(1000)
         if delay:
             network = page.context.new_cdp_session(page)
             network.send("Network.enable")

@@ -175,7 +175,7 @@ def jsonl(rows: Iterable[object]) -> str:
 
 def event_file(config: str) -> str:
     """Return a new file's path: by time, so that names sort, and never the same twice."""
-    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S")
+    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S-%f")
     return f"{config}/{stamp}-{secrets.token_hex(4)}.jsonl"
 
 

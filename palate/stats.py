@@ -44,6 +44,7 @@ class Verdict:
     losses: int
     ties: int
     skips: int
+    both_bad: int  # counted beside the votes: neither a win nor a tie
     identical: int  # pairs of equal texts, which nobody was asked about
     win_rate: float
     interval: tuple[float, float]  # Wilson, 95 %
@@ -99,6 +100,7 @@ def verdict(
         losses=len(labels) - wins,
         ties=ties,
         skips=sum(e.kind == "skip" for e in ours),
+        both_bad=sum(e.kind == "both_bad" for e in ours),
         identical=identical,
         win_rate=(wins + ties / 2) / n,
         interval=wilson(wins + ties / 2, n),

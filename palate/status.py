@@ -52,7 +52,8 @@ def steps(project: Project) -> list[Step]:
         Step(
             "labels",
             kinds["label"] > 0,
-            f"{kinds['label']:,} choices, {kinds['tie']:,} ties, {kinds['skip']:,} skips on"
+            f"{kinds['label'] + kinds['rewrite']:,} choices,"
+            f" {kinds['tie'] + kinds['both_bad']:,} ties and both bad, {kinds['skip']:,} skips on"
             f" {judged:,} pairs by {len({e.annotator for e in standing}):,} people",
             f"palate label {p}",
         ),

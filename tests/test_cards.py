@@ -95,6 +95,7 @@ def votes(wins: int, losses: int, ties: int = 0, revision: str = "b" * 40) -> Ve
         losses=losses,
         ties=ties,
         skips=2,
+        both_bad=1,
         identical=1,
         win_rate=(wins + ties / 2) / n,
         interval=wilson(wins + ties / 2, n),

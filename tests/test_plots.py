@@ -40,6 +40,7 @@ def verdict(wins: int, losses: int, ties: int = 0) -> Verdict:
         losses=losses,
         ties=ties,
         skips=2,
+        both_bad=1,
         identical=1,
         win_rate=(wins + ties / 2) / n,
         interval=wilson(wins + ties / 2, n),

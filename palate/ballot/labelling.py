@@ -70,7 +70,7 @@ class LabelBallot(Ballot):
                 continue
             who = response.annotator
             ours = who.startswith("p-")
-            pseudonym = who if ours else self._pseudonym(f"argilla:{who}")
+            pseudonym = who if ours else self.pseudonym_of(f"argilla:{who}")
             said = known.get((pseudonym, pair.id), [])
             change = edit(response, pair, said, self.round, pseudonym)
             if change and change.event_id not in self._known:

@@ -126,7 +126,8 @@ class Ballot:
             try:
                 event = self._read(annotator, raw, accepted)
             except Rejected as error:
-                id = str(raw.get("event_id") if isinstance(raw, dict) else "")[:100]
+                given = str(raw.get("event_id") if isinstance(raw, dict) else "")[:100]
+                id = given.encode("utf-8", "replace").decode()
                 receipts[id] = Receipt(id, "rejected", str(error))
             else:
                 accepted[event.event_id] = event
@@ -179,12 +180,12 @@ class Ballot:
 
     def pseudonym(self, person: Person) -> str:
         """Return the annotator id that is published; the name cannot be found from it."""
-        return self._pseudonym(person.subject)
+        return self.pseudonym_of(person.subject)
 
     def owner_key(self) -> str:
         return owner_key(self._key.decode())
 
-    def _pseudonym(self, subject: str) -> str:
+    def pseudonym_of(self, subject: str) -> str:
         return "p-" + self._mac("annotator", subject)[:10]
 
     def _keep(self, person: Person, events: list[Event]) -> dict[str, State]:

@@ -1,0 +1,209 @@
+"""Many people at one label Space with embedded Argilla: time to saved, to published, and memory.
+
+    python benchmarks/load.py [--people 32] [--think 5] [--pairs 5000] [--seconds 120] [--json]
+
+Each person thinks, answers a pair of texts of 300 words, and keeps asking for more, as the page
+does. *saved* is the time of the request that brings an event; *published* runs from there until the
+Space says that the event is on the Hub, with the Hub's own pause of 30 s between commits.
+"""
+
+import argparse
+import json
+import os
+import random
+import statistics
+import tempfile
+import threading
+import time
+import urllib.request
+import uuid
+from pathlib import Path
+
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update"
+    " --disable-sync"
+)
+SIZES = """() => ['resource', 'navigation'].flatMap((kind) => performance.getEntriesByType(kind))
+  .map((e) => [new URL(e.name).pathname, e.encodedBodySize])"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--people", type=int, default=32)
+    parser.add_argument("--think", type=float, default=5.0, help="seconds")
+    parser.add_argument("--pairs", type=int, default=5000)
+    parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        figures = measure(Path(folder), arguments)
+    if arguments.json:
+        print(json.dumps(figures))
+    else:
+        print("\n".join(f"{name:<22}{value}" for name, value in figures.items()))
+
+
+def measure(root: Path, arguments: argparse.Namespace) -> dict:
+    from palate.argilla.server import EmbeddedArgilla
+    from palate.localhub import LocalHub
+
+    with LocalHub(root / "hub") as hub, EmbeddedArgilla(root / "argilla") as argilla:
+        os.environ |= {
+            "HF_ENDPOINT": hub.endpoint, "HF_TOKEN": hub.token, "HF_HOME": str(root / "hf"),
+            "HF_HUB_DISABLE_XET": "1", "PALATE_DATA": str(root / "data"),
+            "PALATE_PUBLISH_SECONDS": "30",
+        }  # fmt: skip
+        from palate import importing
+        from palate.importing import Imported
+        from palate.project import Project, Settings
+        from palate.schema import Candidate, Prompt
+        from palate.serving import Space
+
+        chance = random.Random(0)
+        words = [w.strip(".,") for w in __doc__.split()]
+        prompts = [Prompt.of(f"Question {i}") for i in range(round(arguments.pairs / 10 / 0.9))]
+        rows = [
+            Candidate.of(p.id, " ".join(chance.choices(words, k=300)))
+            for p in prompts
+            for _ in range(5)
+        ]
+        importing.start_project("me/load", prompts, Settings())
+        importing.add("me/load", Imported([], rows, []), "Add candidates")
+        env = {"ARGILLA_API_URL": argilla.url, "ARGILLA_API_KEY": argilla.api_key}
+        with Space("label", "me/load", env=env, log=root / "space.log") as space:
+            wait_until_ready(space.url)
+            people = [Person(space.url, f"person{i}") for i in range(arguments.people)]
+            end = time.monotonic() + arguments.seconds
+            threads = [
+                threading.Thread(target=p.answer, args=(arguments.think, end)) for p in people
+            ]
+            for thread in threads:
+                thread.start()
+                time.sleep(arguments.think / len(threads))
+            peak = 0.0
+            while any(t.is_alive() for t in threads):
+                peak = max(peak, memory(space.process.pid) + memory(argilla.process.pid))
+                time.sleep(1)
+            page = page_size(space.url)
+        saved = [s for p in people for s in p.saved.values()]
+        published = [s for p in people for s in p.published.values()]
+        said = {e for p in people for e in p.saved}
+        ledger = [e.event_id for e in Project.load("me/load").rows("labels")]
+        cuts = statistics.quantiles(saved, n=100)
+        return {
+            "people": arguments.people,
+            "pairs": arguments.pairs,
+            "labels": len(said),
+            "errors": sum(p.errors for p in people),
+            "saved_p50_ms": round(1000 * cuts[49]),
+            "saved_p99_ms": round(1000 * cuts[98]),
+            "published_max_s": round(max(published), 1),
+            "lost": len(said - set(ledger)),
+            "twice": len(ledger) - len(set(ledger)),
+            "memory_mb": round(peak),
+        } | page
+
+
+class Person:
+    """Answers as the page does, and notes how long it took until each event was where."""
+
+    def __init__(self, url: str, name: str):
+        self.url, self.name = url, name
+        self.outbox: dict[str, dict] = {}
+        self.saved: dict[str, float] = {}
+        self.published: dict[str, float] = {}
+        self.since: dict[str, float] = {}
+        self.errors = 0
+
+    def answer(self, think: float, end: float) -> None:
+        queue: list[dict] = []
+        while time.monotonic() < end:
+            time.sleep(think)
+            if len(queue) < 4:
+                have = [i["id"] for i in queue]
+                have += [e["assignment_id"] for e in self.outbox.values()]
+                queue += self.post("/api/next", {"n": 8 - len(queue), "have": have}).get(
+                    "items", []
+                )
+            if queue:
+                item = queue.pop(0)
+                event = {"event_id": str(uuid.uuid4()), "assignment_id": item["id"]}
+                event |= {"kind": "label", "choice": "left", "strength": 3, "milliseconds": 4000}
+                self.outbox[event["event_id"]] = event
+                start = time.monotonic()
+                self.settle([event])
+                self.saved[event["event_id"]] = time.monotonic() - start
+            self.settle(list(self.outbox.values())[:20])
+        deadline = time.monotonic() + 120
+        while self.outbox and time.monotonic() < deadline:
+            time.sleep(1)
+            self.settle(list(self.outbox.values())[:20])
+
+    def settle(self, events: list[dict]) -> None:
+        for r in self.post("/api/events", {"events": events}).get("results", []):
+            id = r["event_id"]
+            self.since.setdefault(id, time.monotonic())
+            if r["state"] == "published" and id in self.outbox:
+                self.published[id] = time.monotonic() - self.since[id]
+                del self.outbox[id]
+            self.errors += r["state"] in ("rejected", "waiting")
+
+    def post(self, path: str, body: dict) -> dict:
+        headers = {"content-type": "application/json", "x-annotator": self.name}
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), headers)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return json.load(answer)
+        except OSError:
+            self.errors += 1
+            return {}
+
+
+def wait_until_ready(url: str) -> None:
+    while True:
+        try:
+            urllib.request.urlopen(f"{url}/healthz").close()
+        except OSError:
+            time.sleep(0.5)
+        else:
+            return
+
+
+def memory(pid: int) -> float:
+    """Return the resident memory of a process and its children, in MB."""
+    total = 0.0
+    pids = [pid]
+    while pids:
+        current = pids.pop()
+        status = Path(f"/proc/{current}/status")
+        if status.exists():
+            for line in status.read_text().splitlines():
+                if line.startswith("VmRSS"):
+                    total += int(line.split()[1]) / 1024
+            children = Path(f"/proc/{current}/task/{current}/children")
+            pids += [int(c) for c in children.read_text().split()] if children.exists() else []
+    return total
+
+
+def page_size(url: str) -> dict:
+    """Return what a first visit transfers, in kB: all of it, and what of it is palate's."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as p:
+        browser = p.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS.split())
+        page = browser.new_page()
+        page.goto(f"{url}/?as=visitor")
+        page.wait_for_function("document.querySelector('.ballot')?.dataset.aid")
+        sizes = page.evaluate(SIZES)
+        browser.close()
+    ours = sum(size for path, size in sizes if path.startswith(("/ballot/", "/api/")))
+    return {
+        "page_kb": round(sum(size for _, size in sizes) / 1000),
+        "page_of_palate_kb": round(ours / 1000),
+    }
+
+
+if __name__ == "__main__":
+    main()
