@@ -29,7 +29,7 @@ FLAGS = (
 ARM = """() => {
   window.__took = null
   const aid = () => document.querySelector('.ballot')?.dataset.aid
-    ?? document.querySelector('#left')?.textContent
+    ?? document.querySelector('#left')?.textContent.match(/left \\d+/)?.[0]
   const before = aid()
   let start = 0
   addEventListener('keydown', (e) => { start = e.timeStamp }, { capture: true, once: true })
@@ -49,13 +49,14 @@ ARM = """() => {
 OTHERS = 20
 THINK = 0.25  # seconds
 PLAIN = """
-import sqlite3, sys
+import sqlite3, sys, threading
 import gradio as gr
+lock = threading.Lock()
 db = sqlite3.connect(sys.argv[2], check_same_thread=False)
 db.execute("create table label(pair integer, side text)")
 text = "a clear reason with one example and no filler because readers have little time " * 12
 def choose(side, n):
-    with db:
+    with lock, db:
         db.execute("insert into label values(?, ?)", (n, side))
     return n + 1, f"left {n + 1} {text}", f"right {n + 1} {text}"
 with gr.Blocks() as app:
