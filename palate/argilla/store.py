@@ -57,7 +57,8 @@ class LabelStore:
         self._clients: dict[str, Any] = {}  # annotator id → HTTP client with their key
         self._events: dict[tuple[str, str], list[Event]] = {}  # (annotator id, pair id)
         self._names: dict[str, str] = {}  # pseudonym → the name that Argilla was told
-        self._loaded: set[str] = set()  # annotators whose earlier events are in `_events`
+        self._loaded = False  # whether what was there before this process is in `_events`
+        self._loading = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
 
@@ -153,7 +154,7 @@ class LabelStore:
         with self._lock:
             lock = self._locks.setdefault(annotator.id, threading.Lock())
         with lock:
-            self._load(annotator)
+            self._load()
             changed: dict[str, list[Event]] = {}
             for event in events:
                 key = (annotator.id, event.pair_id)
@@ -173,10 +174,16 @@ class LabelStore:
             for pair_id, said in changed.items():
                 self._events[annotator.id, pair_id] = said
 
-    def events(self) -> Iterator[Event]:
-        """Yield every event in Argilla, of all annotators."""
+    def events(self) -> list[Event]:
+        """Return every event in Argilla, of all annotators."""
+        found = []
         for response in self.responses():
-            yield from events_of(response)
+            said = list(events_of(response))
+            found += said
+            id = str(uuid.uuid5(NAMESPACE, response.annotator))
+            self._events.setdefault((id, response.pair_id), said)
+        self._loaded = True
+        return found
 
     def close(self) -> None:
         """Close the connections; the store opens new ones if it is used again."""
@@ -196,14 +203,11 @@ class LabelStore:
         values = {name: {"value": value} for name, value in answers.items()}
         return {"record_id": self._records[pair_id], "values": values, "status": status}
 
-    def _load(self, annotator: Annotator) -> None:
-        """Read what the person said before this process, so that nothing of it is overwritten."""
-        if annotator.id in self._loaded:
-            return
-        for response in self.responses():
-            if response.annotator == annotator.pseudonym:
-                self._events[annotator.id, response.pair_id] = list(events_of(response))
-        self._loaded.add(annotator.id)
+    def _load(self) -> None:
+        """Read once what was said before this process, so that nothing of it is overwritten."""
+        with self._loading:
+            if not self._loaded:
+                self.events()
 
     def _pages(self, query: str) -> Iterator[dict]:
         offset, size = 0, 500

@@ -115,7 +115,7 @@ class LabelBallot(Ballot):
 
     def _reconcile(self) -> None:
         """Bring Argilla and the ledger to the same: either may have lost what the other holds."""
-        saved = list(self._store.events())
+        saved = self._store.events()
         there = {e.event_id for e in saved}
         lost: dict[str, list[Event]] = {}
         for e in self.events():
