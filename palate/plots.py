@@ -54,7 +54,7 @@ def training_curves(history: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _curve(title: str, lines: dict[str, list[tuple[float, float]]], untrained: float) -> str:
-    figure, axes = _canvas(3.6, 2.6)
+    figure, axes = canvas(3.6, 2.6)
     axes.set_position((0.17, 0.18, 0.71, 0.7))
     axes.axhline(untrained, color=INK, linewidth=1, linestyle=(0, (2, 2)))
     ends = []
@@ -76,7 +76,7 @@ def _curve(title: str, lines: dict[str, list[tuple[float, float]]], untrained: f
     axes.set_axisbelow(True)
     _label_ends(axes, ends)
     described = ", ".join(f"{label} {value:.3g} at step {step}" for step, value, label, _ in ends)
-    return _svg(figure, f"{title} over the training: {described}")
+    return svg(figure, f"{title} over the training: {described}")
 
 
 def _label_ends(axes: Any, ends: list[tuple[float, float, str, str]]) -> None:
@@ -123,7 +123,7 @@ def sides(left: int, right: int, interval: tuple[float, float]) -> str:
 def _share(rate: float, interval: tuple[float, float], text: str, ends: tuple[str, str]) -> str:
     low, high = (100 * x for x in interval)
     colour = INK if low <= 50 <= high else BLUE if low > 50 else ORANGE
-    figure, axes = _canvas(7.2, 1.9)
+    figure, axes = canvas(7.2, 1.9)
     axes.set_position((0.02, 0.25, 0.96, 0.2))
     axes.plot((0, 100), (0, 0), color=FAINT, linewidth=7, solid_capstyle="round")
     axes.plot((low, high), (0, 0), color=colour, linewidth=7, solid_capstyle="butt", alpha=0.6)
@@ -138,13 +138,13 @@ def _share(rate: float, interval: tuple[float, float], text: str, ends: tuple[st
     bounds = f"95 % interval {low:.1f}–{high:.1f} %"
     figure.text(0.03, 0.62, f"{100 * rate:.1f} %", fontsize=34, fontweight="bold", color=colour)
     figure.text(0.37, 0.62, f"{text}\n{bounds}", linespacing=1.5, color=INK)
-    return _svg(figure, f"{100 * rate:.1f} % {text}, {bounds}".replace("\n", "; "))
+    return svg(figure, f"{100 * rate:.1f} % {text}, {bounds}".replace("\n", "; "))
 
 
 def strengths(counts: Mapping[int, int]) -> str:
     """Return the SVG of how many choices had which strength, 1 (barely) to 4 (much better)."""
     names = {1: "barely better", 2: "slightly better", 3: "better", 4: "much better"}
-    figure, axes = _canvas(4.6, 1.6)
+    figure, axes = canvas(4.6, 1.6)
     axes.set_position((0.27, 0.03, 0.71, 0.94))
     values = [counts.get(n, 0) for n in names]
     bars = axes.barh(list(names.values()), values, color=BLUE, height=0.62)
@@ -155,7 +155,7 @@ def strengths(counts: Mapping[int, int]) -> str:
     axes.tick_params(length=0)
     axes.spines["bottom"].set_visible(False)
     described = ", ".join(f"{name} {counts.get(n, 0)}" for n, name in names.items())
-    return _svg(figure, f"How much better the chosen one was: {described}")
+    return svg(figure, f"How much better the chosen one was: {described}")
 
 
 def labelling(report: Report, names: Mapping[str, str]) -> dict[str, str]:
@@ -170,17 +170,23 @@ def labelling(report: Report, names: Mapping[str, str]) -> dict[str, str]:
 
 
 def _rates(report: Report) -> str:
-    rows = [
+    asked = [
         ("said the same when asked again", report.self_consistency, None),
         ("two people agreed on a pair", report.agreement, None),
         ("the left one was chosen", report.left, 50),
         ("the longer one was chosen", report.longer, 50),
         ("three answers in a circle", report.cycles, 25),
     ]
-    shown = [(text, rate, at) for text, rate, at in rows if rate.n]
-    if not shown:
-        return ""
-    figure, axes = _canvas(4.8, 0.5 + 0.62 * len(shown))
+    shown = [(text, rate, at) for text, rate, at in asked if rate.n]
+    return rates(shown) if shown else ""
+
+
+def rates(shown: Sequence[tuple[str, Any, float | None]]) -> str:
+    """Return the SVG of shares with their intervals: a text, a `Rate`, and what chance gives (%).
+
+    One that is surely beside chance stands out where chance is one half.
+    """
+    figure, axes = canvas(4.8, 0.5 + 0.62 * len(shown))
     axes.set_position((0.02, 0.3 / (0.5 + 0.62 * len(shown)), 0.96, 0.94))
     for y, (text, rate, at) in enumerate(shown):
         low, high = (100 * x for x in rate.interval or (0, 1))
@@ -196,9 +202,11 @@ def _rates(report: Report) -> str:
         axes.text(100, y - 0.3, figures, color=INK, ha="right", fontweight="bold")
     axes.set(xlim=(-2, 102), ylim=(len(shown) - 0.5, -0.75), yticks=())
     axes.set_xticks((0, 25, 50, 75, 100), ("0 %", "25 %", "50 %", "75 %", "100 %"))
+    for tick, side in zip(axes.get_xticklabels()[::4], ("left", "right"), strict=True):
+        tick.set_horizontalalignment(side)
     axes.tick_params(length=0)
     axes.spines["bottom"].set_visible(False)
-    return _svg(figure, "; ".join(f"{text}: {rate.words()}" for text, rate, _ in shown))
+    return svg(figure, "; ".join(f"{text}: {rate.words()}" for text, rate, _ in shown))
 
 
 def _hours(report: Report) -> str:
@@ -206,7 +214,7 @@ def _hours(report: Report) -> str:
     for row in report.hours:
         count[row["hour"]] = count.get(row["hour"], 0) + row["judgements"]
     hours = sorted(count)[-18:]
-    figure, axes = _canvas(4.8, 1.9)
+    figure, axes = canvas(4.8, 1.9)
     axes.set_position((0.02, 0.14, 0.96, 0.64))
     bars = axes.bar(range(len(hours)), [count[h] for h in hours], color=BLUE, width=0.7)
     axes.bar_label(bars, [f"{count[h]:,}" for h in hours], padding=2, color=INK)
@@ -217,11 +225,11 @@ def _hours(report: Report) -> str:
     axes.set_title(
         "Judgements in each hour of labelling, UTC", loc="left", fontsize=10, color=INK, pad=18
     )
-    return _svg(figure, "Judgements by hour: " + ", ".join(f"{h} {count[h]}" for h in hours))
+    return svg(figure, "Judgements by hour: " + ", ".join(f"{h} {count[h]}" for h in hours))
 
 
 def _seconds(timed: Sequence[tuple[str, float]]) -> str:
-    figure, axes = _canvas(4.8, 0.5 + 0.34 * len(timed))
+    figure, axes = canvas(4.8, 0.5 + 0.34 * len(timed))
     axes.set_position((0.3, 0.03, 0.66, 0.97 - 0.3 / (0.5 + 0.34 * len(timed))))
     bars = axes.barh(
         [name[:22].replace("$", r"\$") for name, _ in timed],
@@ -236,10 +244,10 @@ def _seconds(timed: Sequence[tuple[str, float]]) -> str:
     axes.tick_params(length=0)
     axes.spines["bottom"].set_visible(False)
     axes.set_title("Seconds for a pair, median", loc="left", fontsize=10, color=INK)
-    return _svg(figure, "Median seconds: " + ", ".join(f"{n} {s:.1f}" for n, s in timed))
+    return svg(figure, "Median seconds: " + ", ".join(f"{n} {s:.1f}" for n, s in timed))
 
 
-def _canvas(width: float, height: float) -> tuple[Any, Any]:
+def canvas(width: float, height: float) -> tuple[Any, Any]:
     """Return a figure of its own, outside of pyplot's global state, and its axes (inches)."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -255,7 +263,8 @@ def _canvas(width: float, height: float) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _svg(figure: Any, description: str) -> str:
+def svg(figure: Any, description: str) -> str:
+    """Return the figure as SVG text whose title is the description."""
     from matplotlib import rc_context
 
     raw = io.StringIO()
