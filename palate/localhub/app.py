@@ -7,6 +7,7 @@ import re
 import secrets
 import shutil
 import traceback
+from email.utils import formatdate
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -160,6 +161,8 @@ class App:
         elif scope["type"] == "http":
             response = await self.hub.answer(Request(scope, receive))
             response.headers["X-Request-Id"] = secrets.token_hex(8)
+            # clients leave out log lines later than this: it may not lag, as uvicorn's own does
+            response.headers["Date"] = formatdate(usegmt=True)
             await response(scope, receive, send)
 
     async def _lifespan(self, receive, send) -> None:

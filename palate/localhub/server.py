@@ -67,6 +67,7 @@ def run(root: Path, *, host: str, port: int, lifeline: bool = False) -> None:
         port=port,
         log_level="warning",
         server_header=False,
+        date_header=False,  # `App` sets it
         timeout_graceful_shutdown=2,
     )
     _Server(config, hub, _welcome(root, host, port)).run()
