@@ -107,6 +107,61 @@ def import_(
     _show_status(result)
 
 
+def audit(
+    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")],
+    prompt: Annotated[str, tyro.conf.arg(metavar="COLUMN")] = "prompt",
+    a: Column = None,
+    b: Column = None,
+    choice: Column = None,
+    template: File = None,
+    model: Words = None,
+    max_length: int = 1024,
+    html: File = None,
+    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False,
+) -> None:
+    """Say what is wrong with preference data, before GPU time is spent on it.
+
+    Looks for leaking splits, cycles, contradictions, duplicates, biases of length, side and format,
+    and for what simple baselines make of it, which a tuned model has to beat. With --model also for
+    what its tokenizer and chat template do to the rows. `palate train` looks first, too.
+
+    Example: palate audit pairs.csv --prompt idea --a title_a --b title_b --choice b_won
+
+    Args:
+        source: a palate project, a Hub dataset, or a CSV, JSON lines, JSON or Parquet file.
+        prompt: the column that holds the prompt.
+        a: the column with the first text.
+        b: the column with the second text.
+        choice: the column that says which of the two was preferred.
+        template: a text file with {column} in it, which makes the prompt.
+        model: the model that is to be tuned, for lengths in tokens and the cost.
+        max_length: tokens of prompt and completion that a training would allow.
+        html: where to write the report as a page with pictures.
+        as_json: print all figures as JSON.
+    """
+    from palate.audit import findings, fit, measure, page, rows
+    from palate.importing import Columns
+
+    with console.status(f"Reading {source}"):
+        data = rows.read(source, Columns(prompt, a, b, choice), template)
+    with console.status(f"Looking at {data.total:,} rows"):
+        result = measure.measure(data)
+        if model:
+            from palate import models
+
+            known = models.peek(model)
+            result.fit = fit.fit(data.rows, known, max_length)
+        found = findings.findings(result)
+    if html:
+        html.write_text(page.render(result, found), "utf-8")
+    if as_json:
+        print(json.dumps(findings.to_json(result, found), indent=2, ensure_ascii=False))
+        return
+    console.print(page.table(result, found))
+    if html:
+        console.print(f"\nwritten: {html}")
+
+
 def export(project: Id) -> None:
     """Rebuild the preferences, which jobs train on, from the labels; renew the dataset card.
 
@@ -308,6 +363,7 @@ def _show_status(project) -> None:
 COMMANDS: dict[str, Callable] = {
     "init": init,
     "import": import_,
+    "audit": audit,
     "label": label,
     "export": export,
     "agreement": agreement,
@@ -334,6 +390,7 @@ HELP = """[bold]palate[/]: teach a language model your taste, and prove it blind
   [cyan]evaluate[/]       serve the blind comparison here
   [cyan]verdict[/]        count the votes and put the win rate on the card
 [bold]Beside it[/]
+  [cyan]audit[/]          what is wrong with preference data, before training on it
   [cyan]status[/]         where a project stands, and what comes next
   [cyan]card[/]           render the cards again
   [cyan]demo[/]           all of it on this machine, with a tiny model

@@ -36,6 +36,38 @@ class Loaded:
     tokenizer: Any
 
 
+@dataclass(frozen=True)
+class Peek:
+    """What of a model can be known without its weights: tokenizer, size, window."""
+
+    repo: str
+    revision: str
+    tokenizer: Any
+    parameters: int
+    window: int | None  # tokens
+
+
+def peek(name: str) -> Peek:
+    """Return what is known of `owner/name[@revision]` without a download of its weights."""
+    from huggingface_hub import HfApi
+
+    repo, _, revision = name.partition("@")
+    sha, files = hub.describe(repo, "model", revision or "main")
+    if "adapter_config.json" in files:
+        folder = hub.fetch(repo, "model", sha, ["adapter_config.json"])[0].parent
+        config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
+        return peek(f"{config['base_model_name_or_path']}@{config.get('revision') or 'main'}")
+    texts = [f for f in files if Path(f).suffix in _TEXT_FILES and "/" not in f]
+    if not any(f.endswith(".safetensors") for f in files) or "config.json" not in texts:
+        raise _no_weights(repo)
+    folder = hub.fetch(repo, "model", sha, texts)[0].parent
+    with hub.readable_errors(repo):
+        sizes = HfApi().get_safetensors_metadata(repo, revision=sha).parameter_count
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    window = config.get("max_position_embeddings")
+    return Peek(repo, sha, read_tokenizer(folder), sum(sizes.values()), window)
+
+
 def find(name: str) -> Source:
     """Download `owner/name[@revision]`: safetensors, configuration and tokenizer, nothing else.
 
@@ -45,10 +77,7 @@ def find(name: str) -> Source:
     sha, files = hub.describe(repo, "model", revision or "main")
     weights = [f for f in files if re.fullmatch(r"(adapter_)?model[^/]*\.safetensors", f)]
     if not weights:
-        raise UsageError(
-            f"{repo} holds no model.safetensors or adapter_model.safetensors, and palate loads"
-            " nothing else. Choose another model, or convert this one to safetensors."
-        )
+        raise _no_weights(repo)
     texts = [f for f in files if Path(f).suffix in _TEXT_FILES and "/" not in f]
     local = hub.fetch(repo, "model", sha, weights + texts)
     folder = local[0].parent
@@ -58,6 +87,13 @@ def find(name: str) -> Source:
         base = find(named)
         return Source(repo, sha, folder, base.parameters, base)
     return Source(repo, sha, folder, sum(map(_parameters, local[: len(weights)])))
+
+
+def _no_weights(repo: str) -> UsageError:
+    return UsageError(
+        f"{repo} holds no model.safetensors or adapter_model.safetensors, and palate loads"
+        " nothing else. Choose another model, or convert this one to safetensors."
+    )
 
 
 def _parameters(file: Path) -> int:
@@ -74,11 +110,10 @@ def load(source: Source, *, dtype: Any = None) -> Loaded:
     Raises UsageError for a tokenizer without a chat template.
     """
     import torch
-    from transformers import AutoTokenizer
 
     quiet()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    tokenizer: Any = AutoTokenizer.from_pretrained(source.folder, padding_side="left")
+    tokenizer = read_tokenizer(source.folder)
     if tokenizer.chat_template is None:
         raise UsageError(
             f"{source.repo} has no chat template, so palate cannot put prompts to it."
@@ -90,6 +125,12 @@ def load(source: Source, *, dtype: Any = None) -> Loaded:
     # what is saved from it later names the Hub's repo, not a folder of this machine
     model.name_or_path = model.config._name_or_path = source.repo
     return Loaded(source.repo, source.revision, model.to(device), tokenizer)
+
+
+def read_tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder, padding_side="left")
 
 
 def _weights(source: Source, dtype: Any) -> Any:

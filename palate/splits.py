@@ -36,7 +36,7 @@ def check_no_overlap(prompts: Iterable[Prompt]) -> None:
     """Raise if a prompt, by its normalised text, stands in two splits."""
     seen: dict[str, Prompt] = {}
     for p in prompts:
-        other = seen.setdefault(_normal(p.text), p)
+        other = seen.setdefault(normal(p.text), p)
         if other.split != p.split:
             raise PalateError(
                 f"The prompt {p.text[:80]!r} is in the splits {other.split} and {p.split}:"
@@ -46,15 +46,16 @@ def check_no_overlap(prompts: Iterable[Prompt]) -> None:
 
 def check_training(rows: Iterable[Preference], prompts: Iterable[Prompt]) -> None:
     """Raise if a row to train on has a prompt of `test` or `eval`."""
-    held_out = {_normal(p.text): p for p in prompts if p.split != "train"}
+    held_out = {normal(p.text): p for p in prompts if p.split != "train"}
     for row in rows:
         text = "\n\n".join(m["content"] for m in row.prompt)
-        if found := held_out.get(_normal(text)):
+        if found := held_out.get(normal(text)):
             raise PalateError(
                 f"The {found.split} prompt {text[:80]!r} occurs in the training data:"
                 " its results would mean nothing. Run `palate export` to rebuild the preferences."
             )
 
 
-def _normal(text: str) -> str:
+def normal(text: str) -> str:
+    """Return the text as the guard compares it: without case, and with single spaces."""
     return " ".join(text.casefold().split())

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,16 @@ _HUB_ID = re.compile(r"[\w.\-]+/[\w.\-]+(:[\w.\-]+)?")
 
 @dataclass(frozen=True)
 class Table:
-    """Rows as they stand in the source; `numbers` are those that an error names."""
+    """Rows as they stand in the source; `numbers` are those that an error names.
+
+    `splits` names each row's split where the source has several.
+    """
 
     source: str
     columns: tuple[str, ...]
     rows: list[dict[str, Any]]
     numbers: list[int]
+    splits: list[str] | None = None
 
     def need(self, *columns: str) -> None:
         """Raise BadInput unless the table has these columns."""
@@ -143,7 +147,9 @@ def _read_hub(source: str) -> Table:
                 f"There is no dataset {repo} on {hub.endpoint()}, nor a file of that name,"
                 " or your token may not see it."
             ) from None
-    return _table(source, [row for split in splits.values() for row in split])
+    table = _table(source, [row for split in splits.values() for row in split])
+    names = [name for name, split in splits.items() for _ in range(len(split))]
+    return replace(table, splits=names if len(splits) > 1 else None)
 
 
 def _table(source: str, rows: list[dict[str, Any]], numbers: list[int] | None = None) -> Table:

@@ -1,0 +1,1 @@
+"""What is wrong with a preference dataset, found before GPU time is spent on it."""

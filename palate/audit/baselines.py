@@ -1,0 +1,151 @@
+"""What a model has to beat: a lookup table, the length, a bag of words. Pure: no I/O.
+
+Every accuracy is that of held-out rows, pooled over folds; a tie of scores counts as half.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from palate.audit.rows import Row
+from palate.splits import normal
+
+FOLDS = 10
+SMALL = 3_000  # rows: fewer are cheap to fold again, which steadies the figure
+MOST = 10_000  # rows: more change an accuracy by less than its interval
+RESAMPLES = 1_000
+SHARES = (1 / 8, 1 / 4, 1 / 2, 1)
+WORD = r"(?u)\w+|[^\w\s]"
+
+Fit = Callable[[Sequence[Row]], Callable[[Sequence[Row]], Any]]
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """A held-out accuracy; the 95 % interval resamples whole prompts, not rows."""
+
+    rate: float
+    interval: tuple[float, float]
+    n: int
+
+    @property
+    def low(self) -> float:
+        return self.interval[0]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"rate": self.rate, "interval": list(self.interval), "n": self.n}
+
+    def words(self) -> str:
+        """Return "63.5 % (59.1–67.8)"."""
+        low, high = (100 * x for x in self.interval)
+        return f"{100 * self.rate:.1f} % ({low:.1f}–{high:.1f})"
+
+
+def sample(rows: Sequence[Row], seed: int = 0) -> list[Row]:
+    """Return the rows of so many random prompts that there are at most `MOST` of them."""
+    if len(rows) <= MOST:
+        return list(rows)
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(normal(row.prompt), []).append(row)
+    order = list(groups.values())
+    Random(seed).shuffle(order)
+    kept: list[Row] = []
+    for group in order:
+        if len(kept) + len(group) > MOST:
+            break
+        kept += group
+    return kept or list(rows[:MOST])
+
+
+def folds(rows: Sequence[Row], by_prompt: bool, seed: int) -> list[list[int]]:
+    """Return up to `FOLDS` folds of row indices; `by_prompt` keeps a prompt's rows together."""
+    groups: dict[Any, list[int]] = {}
+    for i, row in enumerate(rows):
+        groups.setdefault(normal(row.prompt) if by_prompt else i, []).append(i)
+    order = list(groups.values())
+    Random(seed).shuffle(order)
+    return [sum(order[k::FOLDS], []) for k in range(min(FOLDS, len(order)))]
+
+
+def held_out(rows: Sequence[Row], fit: Fit, *, by_prompt: bool, share: float = 1.0) -> Accuracy:
+    """Return the accuracy on each fold of what was fitted on `share` of the others' rows.
+
+    Few rows are shuffled and folded several times. Raises ValueError for less than two folds.
+    """
+    shuffles = 3 if len(rows) <= SMALL else 1
+    right = np.zeros(len(rows))
+    for seed in range(shuffles):
+        split = folds(rows, by_prompt, seed)
+        if len(split) < 2:
+            raise ValueError("expected rows of two prompts at least")
+        for k, fold in enumerate(split):
+            train = [i for j, other in enumerate(split) if j != k for i in other]
+            score = fit([rows[i] for i in train[: max(1, round(share * len(train)))]])
+            right[fold] += _right(score([rows[i] for i in fold])) / shuffles
+    return accuracy(rows, right)
+
+
+def tested(train: Sequence[Row], test: Sequence[Row], fit: Fit) -> Accuracy:
+    """Return the accuracy on `test` of what was fitted on `train`."""
+    return accuracy(test, _right(fit(train)(test)))
+
+
+def accuracy(rows: Sequence[Row], right: Any, seed: int = 0) -> Accuracy:
+    """Return the mean of `right`, shape (rows,), with its cluster bootstrap over prompts.
+
+    A. C. Cameron, J. B. Gelbach, D. L. Miller, "Bootstrap-Based Improvements for Inference with
+    Clustered Errors", Review of Economics and Statistics 90 (2008).
+    """
+    keys = {key: i for i, key in enumerate(dict.fromkeys(normal(r.prompt) for r in rows))}
+    cluster = np.array([keys[normal(r.prompt)] for r in rows])
+    hits, n = np.bincount(cluster, right), np.bincount(cluster)
+    drawn = np.random.default_rng(seed).integers(len(keys), size=(RESAMPLES, len(keys)))
+    rates = hits[drawn].sum(1) / n[drawn].sum(1)
+    low, high = np.quantile(rates, (0.025, 0.975))
+    return Accuracy(float(np.mean(right)), (float(low), float(high)), len(rows))
+
+
+def lookup(train: Sequence[Row]) -> Callable[[Sequence[Row]], Any]:
+    """Score a text by its wins less its losses in `train`: what a leak alone is worth."""
+    wins: Counter[str] = Counter()
+    for row in train:
+        wins[row.winner] += 1
+        wins[row.loser] -= 1
+    return lambda rows: np.array([wins[r.winner] - wins[r.loser] for r in rows])
+
+
+def longer(train: Sequence[Row]) -> Callable[[Sequence[Row]], Any]:
+    """Prefer the longer or the shorter text, whichever `train` does."""
+    def lengths(rows: Sequence[Row]) -> Any:
+        return np.array([len(r.winner) - len(r.loser) for r in rows])
+
+    sign = np.sign(np.sign(lengths(train)).sum())
+    return lambda rows: sign * lengths(rows)
+
+
+def bag_of_words(train: Sequence[Row]) -> Callable[[Sequence[Row]], Any]:
+    """Fit a Bradley-Terry model of words and word pairs: logistic regression on count differences."""
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    words = CountVectorizer(token_pattern=WORD, ngram_range=(1, 2))
+    words.fit([text for r in train for text in (r.winner, r.loser)])
+
+    def difference(rows: Sequence[Row]) -> Any:
+        better = words.transform([r.winner for r in rows])
+        return better - words.transform([r.loser for r in rows])
+
+    x = difference(train)
+    signs = np.resize((1, -1), x.shape[0])  # half of the rows with their sides exchanged
+    model = LogisticRegression(C=0.3, max_iter=1000, fit_intercept=False)
+    model.fit(x.multiply(signs[:, None]).tocsr(), signs > 0)
+    return lambda rows: model.decision_function(difference(rows))
+
+
+def _right(scores: Any) -> Any:
+    return (1 + np.sign(scores)) / 2

@@ -1,0 +1,175 @@
+"""What an audit finds in rows that were made to have it."""
+
+import csv
+import random
+import zlib
+
+import pytest
+from palate.audit import findings, measure, rows
+from palate.importing import Columns
+from palate.tables import Table
+
+COLUMNS = Columns("idea", "a", "b", "choice")
+WORDS = "quiet bread river clock winter garden letter music paper signal".split()
+
+
+def crc(text):
+    return zlib.crc32(text.encode())
+
+
+def table(*given, columns=("idea", "a", "b", "choice")):
+    made = [dict(zip(columns, values, strict=False)) for values in given]
+    return Table("pairs.csv", tuple(columns), made, list(range(1, len(made) + 1)))
+
+
+def audit(*given, learn=True, **kwargs):
+    return measure.measure(rows.of_table(table(*given, **kwargs), COLUMNS, None), learn)
+
+
+def ranked(prompts=40, texts=4, seed=0, better=lambda text: len(text)):
+    """Rows of all pairs of each prompt, the one with the higher `better` chosen."""
+    draw = random.Random(seed)
+    made = []
+    for i in range(prompts):
+        some = [" ".join(draw.choices(WORDS, k=draw.randint(3, 9))) + f" {i}-{k}" for k in range(texts)]
+        for x in range(texts):
+            for y in range(x):
+                a, b = draw.sample((some[x], some[y]), 2)
+                made.append((f"idea {i}", a, b, "a" if better(a) > better(b) else "b"))
+    return made
+
+
+def levels(result):
+    return {f.text: f.level for f in findings.findings(result)}
+
+
+def found(result, words):
+    return [f for f in findings.findings(result) if words in f.text]
+
+
+def test_rows_prompts_and_texts_are_counted():
+    result = audit(("i", "x", "y", "a"), ("i", "x", "z", "b"), ("j", "x", "y", "tie"))
+    assert (result.rows, result.prompts, result.texts) == (3, 2, 5)
+    assert result.candidates == {3: 1, 2: 1}
+    assert result.kinds == {"left": 1, "right": 1, "tie": 1}
+
+
+def test_what_cannot_be_read_is_counted_with_its_rows_and_nothing_is_raised():
+    result = audit(("i", "x", "y", "a"), ("i", "", "y", "a"), ("", "x", "y", "b"), ("i", "x", "y", "7"))
+    assert (result.rows, result.usable) == (4, 1)
+    assert result.problems == {
+        "have an empty text": [2],
+        "have an empty prompt": [3],
+        "have a choice that is neither of the two nor a tie": [4],
+    }
+    assert "row 2" in found(result, "empty text")[0].text
+
+
+def test_a_cycle_of_one_person_is_a_cyclic_triad_and_of_two_people_is_none():
+    circle = [("i", "x", "y", "a"), ("i", "y", "z", "a"), ("i", "x", "z", "b")]
+    assert (audit(*circle).cycles.hits, audit(*circle).cycles.n) == (1, 1)
+    columns = ("idea", "a", "b", "choice", "annotator")
+    people = [(*row, who) for row, who in zip(circle, ("p", "p", "q"), strict=True)]
+    assert audit(*people, columns=columns).cycles.n == 0
+    straight = [*circle[:2], ("i", "x", "z", "a")]
+    assert (audit(*straight).cycles.hits, audit(*straight).cycles.n) == (0, 1)
+
+
+def test_identical_duplicate_and_contradicting_rows():
+    result = audit(
+        ("i", "x", "x", "a"), ("i", "x", "y", "a"), ("i", "y", "x", "b"), ("I ", "x", "y", "b")
+    )
+    assert result.identical == [1]
+    assert result.duplicates == 1
+    assert result.contradictions == 1
+
+
+def test_only_identical_pairs_are_fatal():
+    result = audit(("i", "x", "x", "a"), ("j", "y", "y", "b"))
+    assert "fatal" in levels(result).values()
+
+
+def test_a_split_that_shares_prompts_is_fatal_and_shows_what_a_lookup_scores():
+    made = [(*row, "train" if i % 5 else "test") for i, row in enumerate(ranked())]
+    result = audit(*made, columns=("idea", "a", "b", "choice", "split"))
+    (leak,) = result.leaks
+    assert (leak.split, leak.rows, leak.prompts) == ("test", 48, 48)
+    assert leak.lookup.rate > 0.7
+    finding = found(result, "The split test leaks")[0]
+    assert finding.level == "fatal"
+    assert "48 of its 48 rows" in finding.text
+
+
+def test_a_split_by_prompt_leaks_nothing():
+    made = ranked()
+    split = {row[0]: "test" if i % 5 == 0 else "train" for i, row in enumerate(made)}
+    made = [(*row, split[row[0]]) for row in made]
+    assert audit(*made, columns=("idea", "a", "b", "choice", "split")).leaks == []
+
+
+def test_length_decides_and_the_baselines_find_it():
+    result = audit(*ranked())
+    assert result.longer.rate > 0.95
+    assert result.length_rule.rate > 0.95
+    assert found(result, "The longer text is preferred")[0].level == "warning"
+
+
+def test_a_lookup_table_gains_by_row_and_not_by_prompt():
+    result = audit(*ranked(better=crc))
+    assert result.lookup["by row"].low > 0.6
+    assert result.lookup["by prompt"].rate == pytest.approx(0.5, abs=0.02)
+    assert found(result, "A split by row would leak")[0].level == "warning"
+
+
+def test_a_word_that_decides_is_learned_and_more_labels_help():
+    made = ranked(better=lambda text: (3 * text.count("music") - text.count("clock"), crc(text)))
+    result = audit(*made)
+    assert result.baseline["by prompt"].low > 0.5
+    assert [p["labels"] for p in result.curve] == [27, 54, 108, 216]
+
+
+def test_all_choices_on_one_side_is_said():
+    made = [(p, a, b, "b") for p, a, b, _ in ranked(prompts=5)]
+    assert found(audit(*made), "same side")[0].level == "warning"
+
+
+def test_quotation_marks_that_speak_against_a_text():
+    made = [(f"i{k}", f'the "{k}" one', f"the {k} one", "b") for k in range(30)]
+    text = found(audit(*made), "quotation mark")[0].text
+    assert "against" in text
+    assert "0 of 30" in text
+
+
+def test_few_rows_have_no_baseline_and_say_so():
+    result = audit(("i", "x", "y", "a"))
+    assert result.baseline == {}
+    assert found(result, "Too few rows")
+
+
+def test_chosen_and_rejected_files_say_nothing_of_sides():
+    given = Table("p.jsonl", ("prompt", "chosen", "rejected"),
+                  [{"prompt": "i", "chosen": [{"role": "assistant", "content": "x"}],
+                    "rejected": [{"role": "assistant", "content": "y"}]}], [1])  # fmt: skip
+    data = rows.of_table(given, Columns(), None)
+    assert measure.measure(data).second is None
+    assert (data.rows[0].winner, data.rows[0].loser) == ("x", "y")
+
+
+def test_json_has_plain_numbers_under_the_names_that_scripts_ask_for():
+    result = audit(*ranked())
+    made = findings.to_json(result, findings.findings(result))
+    for name in (
+        "rows", "prompts", "cyclic_triads", "triads", "row_split_lookup_accuracy",
+        "prompt_split_lookup_accuracy", "row_split_baseline_accuracy", "baseline_accuracy",
+        "longer_chosen", "second_side_chosen",
+    ):  # fmt: skip
+        assert isinstance(made[name], (int, float)), name
+    assert {f["level"] for f in made["findings"]} <= {"fatal", "warning", "note"}
+
+
+def test_a_csv_with_ragged_or_missing_columns_is_refused_as_an_import_is(tmp_path):
+    file = tmp_path / "pairs.csv"
+    with file.open("w") as out:
+        csv.writer(out).writerows([("idea", "a", "b"), ("i", "x", "y")])
+    with pytest.raises(Exception, match="choice"):
+        rows.read(str(file), COLUMNS)
