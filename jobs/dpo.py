@@ -13,19 +13,21 @@
 # ///
 """Train a project's base model on its preferences with DPO, and push it with its card.
 
-The test split is looked at four times an epoch and the best checkpoint is kept. Interrupted, the
-same command continues. What is pushed: weights (or the adapter), tokenizer, run.json, card.
+The data are audited first. Every distinct prompt and completion of a batch is computed once. The
+test split is looked at four times an epoch and the best checkpoint is kept. Interrupted, the same
+command continues. What is pushed: weights (or the adapter), tokenizer, run.json, metrics, card.
 
     python jobs/dpo.py me/titles
+    python jobs/dpo.py me/titles --sweep beta=0.05,0.1,0.5
     uv run jobs/dpo.py me/titles --method lora
     hf jobs uv run --flavor a10g-small -s HF_TOKEN -e UV_NO_SOURCES=1 jobs/dpo.py me/titles
 
-The last needs a palate on the package index; the other two run in a checkout.
+The last needs a palate on the package index; the others run in a checkout.
 """
 
-import math
 import shlex
 import sys
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -36,11 +38,11 @@ from palate import hub, models
 from palate.errors import PalateError, UsageError
 from palate.launch import command, run_main
 from palate.project import Project
-from palate.training import data, publish, record
+from palate.training import check, data, publish, record
+from palate.training.sizes import Machine, Sizes, choose, halved
+from palate.training.sweep import Sweep
+from palate.training.taste import Strength
 from palate.training.workdir import Clock, WorkDir
-
-LOOKS = 4  # at the test split, per epoch
-LARGEST_FULL = 2e9  # parameters: beyond, LoRA
 
 
 @dataclass(frozen=True)
@@ -49,22 +51,46 @@ class Arguments:
     """The project, such as me/titles; me/titles@COMMIT trains on what stood then."""
     base_model: str | None = None
     """What to train, as owner/name[@revision]; the project's base model unless named."""
-    method: Literal["full", "lora"] | None = None
-    """All weights, or an adapter; by default all up to two billion parameters."""
+    method: Literal["full", "lora", "qlora"] | None = None
+    """All weights, an adapter, or an adapter on weights in four bits; what fits unless given."""
     learning_rate: float | None = None
-    """Peak of the learning rate: 1e-6 for full, 5e-6 for lora unless given."""
+    """Peak of the learning rate: 1e-6 for full, 5e-6 for an adapter unless given."""
     beta: float = 0.1
     """How firmly the model is held to the base: higher changes it less."""
     epochs: float = 3.0
     """Passes over the training rows; the best checkpoint may come from an earlier one."""
-    batch_size: int = 8
-    """Pairs in an optimizer step."""
-    accumulate: int = 1
-    """Parts that a batch is computed in: raise it when memory runs out."""
+    batch_size: int | None = None
+    """Pairs in an optimizer step; four prompts' worth unless given."""
+    accumulate: int | None = None
+    """Parts that a batch is computed in; when memory runs out it is doubled by itself."""
     max_length: int = 1024
     """Tokens of prompt and completion; longer rows are left out, counted and named."""
+    loss: Literal["sigmoid", "robust", "ipo", "hinge", "apo_zero", "sigmoid_norm"] = "sigmoid"
+    """TRL's loss. "robust" allows for labels that are wrong, at the rate that repeats show."""
+    flip_rate: float | None = None
+    """How often labels are wrong, for --loss robust; measured from repeats unless given."""
+    strength: Strength = "off"
+    """Let how much better an answer was count: as an offset of the margin, or as a weight."""
+    length_desensitized: bool = False
+    """Count what the longer answer has more only half, against learning mere length."""
+    sft_weight: float = 0.0
+    """Weight of the chosen texts' own likelihood beside the loss; 0.1 keeps a model writing."""
     no_implied: bool = False
     """Leave out preferences that nobody was asked about and other answers imply."""
+    sweep: str | None = None
+    """Train one after another and keep the best on test, such as beta=0.05,0.1,0.5."""
+    batches: Literal["tree", "rows", "trl"] = "tree"
+    """A row for each prompt, for each completion, or TRL's own batches of pairs."""
+    gradient_checkpointing: bool | None = None
+    """Compute activations twice to save memory; on a GPU from a billion parameters."""
+    checkpoint_to_hub: bool = False
+    """Keep the last checkpoint in the model's repo too, for a machine that may be lost."""
+    trackio: bool = False
+    """Log to Trackio as well as to metrics.jsonl."""
+    ignore_audit: bool = False
+    """Train although the audit found something fatal; the card will say so."""
+    reckless: bool = False
+    """Allow a learning rate that is known to ruin adapters."""
     seed: int = 0
     """Order of the rows, and the adapter's first weights."""
     output: str | None = None
@@ -73,96 +99,192 @@ class Arguments:
     """Make the model repo public when it is made here (it is private otherwise)."""
 
 
+# what decides nothing of the weights, so that a run goes on when it changes
+OUTSIDE = [
+    "project",
+    "output",
+    "public",
+    "sweep",
+    "accumulate",
+    "checkpoint_to_hub",
+    "trackio",
+    "ignore_audit",
+    "reckless",
+]
+
+
+@dataclass
+class Job:
+    """One training: its arguments with everything decided, its rows and where it lies."""
+
+    args: Arguments
+    sizes: Sizes
+    project: Project
+    rows: data.Rows
+    base: models.Source
+    audit: list[dict[str, str]]
+    work: WorkDir
+
+
 def main(args: Arguments) -> None:
     console = Console(highlight=False, soft_wrap=True)
+    try:
+        if args.sweep:
+            sweep = Sweep.read(args)
+            jobs = [prepare(console, each) for each in sweep.arguments(args)]
+            for job in jobs:
+                console.rule(f"{sweep.name} = {getattr(job.args, sweep.name):g}")
+                train(console, job)
+            best, table = sweep.best([(job.args, publish.read_run(job.work.model)) for job in jobs])
+            for line in table:
+                console.print(line)
+            job = jobs[best]
+            publish.save_run(job.work.model, publish.read_run(job.work.model) | sweep.record())
+            push(console, job)
+            for other in jobs:
+                with suppress(FileNotFoundError):
+                    other.work.remove()
+        else:
+            job = prepare(console, args)
+            train(console, job)
+            push(console, job)
+    except KeyboardInterrupt:
+        console.print(
+            "Stopped; checkpoints are kept. To continue, run the same command again:"
+            f" {shlex.join(['python', *sys.argv])}"
+        )
+        raise
+
+
+def prepare(console: Console, args: Arguments) -> Job:
+    """Read and audit the data, and decide what is left open: revisions, method, sizes, repo."""
     id, _, revision = args.project.partition("@")
     project = Project.load(id, revision or "main")
-    rows = data.read(project, implied=not args.no_implied)
+    rows = data.read(project, implied=not args.no_implied, guard=not args.ignore_audit)
+    found = check.audit(console, project, rows, ignore=args.ignore_audit)
     base = models.find(args.base_model or project.settings.base_model)
-    args = settle(args, project, base)
-    setup = {k: v for k, v in asdict(args).items() if k not in ("project", "output", "public")}
-    work = WorkDir(project.id, rows.key(), setup)
-    if work.finished():
-        console.print(f"Training is done; the model lies in {work.model}")
-    else:
-        try:
-            train(console, args, project, rows, base, work)
-        except KeyboardInterrupt:
-            console.print(
-                f"Stopped; checkpoints lie in {work.path}. To continue, run the same command"
-                f" again: {shlex.join(['python', *sys.argv])}"
-            )
-            raise
-    push(console, args, project, work)
-
-
-def settle(args: Arguments, project: Project, base: models.Source) -> Arguments:
-    """Return the arguments with everything decided: revisions, method, learning rate, repo."""
-    method = args.method or ("full" if base.parameters <= LARGEST_FULL else "lora")
-    if method == "lora" and base.base is not None:
+    sizes = choose(args, base.parameters, [r.prompt_id for r in rows.train], Machine.here())
+    if sizes.method != "full" and base.base is not None:
         raise UsageError(
             f"{base.repo} is an adapter itself, and an adapter on an adapter is not supported."
             " Use --method full, which merges it first."
         )
-    if args.batch_size % args.accumulate:
-        raise UsageError(
-            f"--batch-size {args.batch_size} cannot be computed in --accumulate {args.accumulate}"
-            " equal parts. Choose a divisor."
-        )
-    learning_rate = args.learning_rate or {"full": 1e-6, "lora": 5e-6}[method]
-    return replace(
+    decided = replace(
         args,
         project=f"{project.id}@{project.revision}",
         base_model=f"{base.repo}@{base.revision}",
-        method=method,
-        learning_rate=learning_rate,
+        method=sizes.method,
+        learning_rate=sizes.learning_rate,
+        batch_size=sizes.batch_size,
+        flip_rate=check.flip_rate(args, project),
         output=args.output or project.model_repo,
     )
+    setup = {k: v for k, v in asdict(decided).items() if k not in OUTSIDE}
+    work = WorkDir(project.id, rows.key(), setup)
+    return Job(decided, sizes, project, rows, base, found, work)
 
 
-def train(
-    console: Console,
-    args: Arguments,
-    project: Project,
-    rows: data.Rows,
-    base: models.Source,
-    work: WorkDir,
-) -> None:
+def train(console: Console, job: Job) -> None:
     """Train from the last checkpoint or from the start; leave model and record in `work.model`."""
-    from palate.training.callbacks import Bar, Guard
-    from palate.training.rewards import margins
+    import torch
 
+    if job.work.finished():
+        console.print(f"Training is done; the model lies in {job.work.model}")
+        return None
+    for reason in job.sizes.reasons:
+        console.print(f"  {reason}")
+    while True:
+        try:
+            return _train(console, job)
+        except torch.OutOfMemoryError:
+            smaller = halved(job.sizes)
+            if smaller is None:
+                raise PalateError(
+                    "Memory ran out on a single pair. Lower --max-length, or use --method lora or"
+                    " qlora."
+                ) from None
+            job.sizes = smaller
+            console.print(
+                f"  memory ran out: from here on a batch of {smaller.batch_size} is computed in"
+                f" {smaller.accumulate} parts",
+                style="yellow",
+            )
+        torch.cuda.empty_cache()
+
+
+def _train(console: Console, job: Job) -> None:
+    from palate.training import hubpoint
+    from palate.training.callbacks import Bar, Guard, Metrics
+    from palate.training.setup import make_trainer
+
+    args, work, base = job.args, job.work, job.base
+    assert args.output is not None
+    say = lambda text: console.print(f"  {text}", style="yellow")  # noqa: E731
+    callbacks: list[Any] = [Metrics(work.path / "metrics.jsonl")]
+    if args.checkpoint_to_hub:
+        if hubpoint.restore(args.output, work):
+            console.print(f"Took the last checkpoint from {args.output}")
+        callbacks.append(hubpoint.HubCheckpoint(args.output, work, args.public, say))
     clock = Clock(work)
-    loaded = models.load(base, dtype=weights_type(args))
-    rows = fit(console, rows, loaded.tokenizer, args.max_length)
+    guard = Guard(clock)
+    loaded = models.load(base, dtype=weights_type(job.sizes), four_bits=args.method == "qlora")
+    rows = fit(console, job.rows, loaded.tokenizer, args.max_length)
     console.print(
         f"{base.repo} at {base.revision[:7]}, {base.parameters:,} parameters, {args.method}:"
         f" {len(rows.train):,} rows to train on, {len(rows.test):,} to test with"
     )
-    guard = Guard(clock)
     with console.status("What the base model makes of every row"):
-        trainer = make_trainer(args, loaded, rows, work, guard)
+        trainer = make_trainer(args, job.sizes, loaded, rows, work, [guard, *callbacks[::-1]], say)
+    saving = check.saving(trainer)
+    console.print(f"  {saving['sentence']}")
     checkpoint = work.checkpoint()
     if checkpoint:
         console.print(f"Continuing after step {checkpoint.name.split('-')[1]}")
     with Bar(console) as bar:
         trainer.add_callback(bar)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    result = record.result(margins(trainer) if rows.test else [], kept_step(trainer, guard))
-    trainer.save_model(str(work.model))
-    loaded.tokenizer.save_pretrained(work.model)
-    (work.model / "training_args.bin").unlink()  # a pickle, which nobody should have to trust
-    run = record.facts("dpo", project, base, trainer, clock) | {
+    finish(console, job, trainer, loaded, rows, clock, guard, saving)
+
+
+def finish(
+    console: Console,
+    job: Job,
+    trainer: Any,
+    loaded: models.Loaded,
+    rows: data.Rows,
+    clock: Clock,
+    guard: Any,
+    saving: dict[str, Any],
+) -> None:
+    """Measure what came out, and write model and record; the record comes last."""
+    from palate.training.rewards import margins
+
+    args, model = job.args, job.work.model
+    result = record.result(margins(trainer) if rows.test else [], check.kept_step(trainer, guard))
+    result["baselines"] = check.to_beat(rows)
+    with console.status("What base and tuned model write on test prompts"):
+        samples = check.compared(job.base, trainer, loaded, job.project, args.seed)
+    trainer.save_model(str(model))
+    loaded.tokenizer.save_pretrained(model)
+    (model / "training_args.bin").unlink()  # a pickle, which nobody should have to trust
+    (model / "metrics.jsonl").write_bytes((job.work.path / "metrics.jsonl").read_bytes())
+    log = trainer.state.log_history
+    run = record.facts("dpo", job.project, job.base, trainer, clock) | {
         "model": args.output,
         "command": command("dpo", args),
         "arguments": asdict(args),
         "seed": args.seed,
         "method": args.method,
-        "data": data.facts(project, rows),
+        "why": list(job.sizes.reasons),
+        "data": data.facts(job.project, rows),
+        "audit": job.audit,
         "results": result,
-        "alarms": record.alarms(trainer.state.log_history, result, args.beta, guard.failed_at),
+        "samples": samples,
+        "positions": {k: v for k, v in saving.items() if k != "sentence"} | {"mode": trainer.mode},
+        "sweep": None,
+        "alarms": record.alarms(log, result, args.beta, guard.failed_at, samples),
     }
-    publish.save_run(work.model, run)
+    publish.save_run(model, run)
 
 
 def fit(console: Console, rows: data.Rows, tokenizer: Any, max_length: int) -> data.Rows:
@@ -175,103 +297,23 @@ def fit(console: Console, rows: data.Rows, tokenizer: Any, max_length: int) -> d
     return usable
 
 
-def weights_type(args: Arguments) -> Any:
-    """Return the type to train in: steps of 1e-6 would vanish when rounded to bfloat16."""
+def weights_type(sizes: Sizes) -> Any:
+    """Return the type of the weights: steps of 1e-6 would vanish when rounded to bfloat16."""
     import torch
 
-    frozen = args.method == "lora" and torch.cuda.is_available()
-    return torch.bfloat16 if frozen else torch.float32
+    return torch.bfloat16 if sizes.bf16 and sizes.method != "full" else torch.float32
 
 
-def make_trainer(
-    args: Arguments, loaded: models.Loaded, rows: data.Rows, work: WorkDir, guard: Any
-) -> Any:
-    import torch
-    from transformers import PrinterCallback
-    from trl import DPOConfig, DPOTrainer
-
-    cuda = torch.cuda.is_available()
-    steps = math.ceil(len(rows.train) / args.batch_size)
-    log_every = max(1, int(steps * args.epochs) // 100)
-    look_every = log_every * max(1, round(steps / LOOKS / log_every))
-    assert args.learning_rate is not None
-    config = DPOConfig(
-        output_dir=str(work.path),
-        learning_rate=args.learning_rate,
-        beta=args.beta,
-        num_train_epochs=args.epochs,
-        per_device_train_batch_size=args.batch_size // args.accumulate,
-        per_device_eval_batch_size=even(len(rows.test), 2 * args.batch_size // args.accumulate),
-        gradient_accumulation_steps=args.accumulate,
-        max_length=args.max_length,
-        warmup_steps=int(0.1 * steps * args.epochs),
-        seed=args.seed,
-        bf16=cuda and torch.cuda.is_bf16_supported(),
-        use_cpu=not cuda,
-        dataloader_pin_memory=cuda,
-        gradient_checkpointing=loaded.model.num_parameters() > 1e9,
-        # from the very weights that training starts from; TRL would load the repo's again
-        precompute_ref_log_probs=True,
-        eval_strategy="steps" if rows.test else "no",
-        eval_steps=look_every,
-        save_steps=look_every,
-        save_total_limit=2,
-        load_best_model_at_end=bool(rows.test),
-        metric_for_best_model="eval_loss" if rows.test else None,
-        greater_is_better=False if rows.test else None,
-        logging_steps=log_every,
-        logging_nan_inf_filter=False,
-        report_to="none",
-        disable_tqdm=True,
-    )
-    trainer = DPOTrainer(
-        model=loaded.model,
-        args=config,
-        train_dataset=data.dataset(rows.train),
-        eval_dataset=data.dataset(rows.test) if rows.test else None,
-        processing_class=loaded.tokenizer,
-        peft_config=adapter(args) if args.method == "lora" else None,
-        callbacks=[guard],
-    )
-    trainer.remove_callback(PrinterCallback)
-    return trainer
-
-
-def even(rows: int, largest: int) -> int:
-    """Return the batch size that leaves the last batch fullest: TRL averages over batches."""
-    return min(range(largest, largest // 2 - 1, -1), key=lambda size: -rows % size / size)
-
-
-def adapter(args: Arguments) -> Any:
-    from peft import LoraConfig
-
-    assert args.base_model is not None
-    return LoraConfig(
-        r=16,
-        lora_alpha=32,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-        revision=args.base_model.partition("@")[2],
-    )
-
-
-def kept_step(trainer: Any, guard: Any) -> int:
-    """Return the step that the weights are of; raise if there is no good one."""
-    if best := trainer.state.best_model_checkpoint:
-        return int(best.rpartition("-")[2])
-    if guard.failed_at is not None:
-        raise PalateError(
-            f"The loss was not a number at step {guard.failed_at}, and no good checkpoint came"
-            " before it. Nothing was pushed. Run again with a lower --learning-rate."
-        )
-    return trainer.state.global_step
-
-
-def push(console: Console, args: Arguments, project: Project, work: WorkDir) -> None:
+def push(console: Console, job: Job) -> None:
     """Push what lies in `work.model`, tidy up and say how it went."""
+    from palate.training import hubpoint
+
+    args, work = job.args, job.work
     assert args.output is not None
     try:
         sha, run = publish.push(work.model, args.output, public=args.public)
+        if args.checkpoint_to_hub:
+            hubpoint.forget(args.output)
     except (PalateError, OSError, RuntimeError) as error:  # RuntimeError: an upload that broke off
         raise PalateError(
             f"{error} The trained model lies in {work.model}. To push it, run the same command"
@@ -282,7 +324,7 @@ def push(console: Console, args: Arguments, project: Project, work: WorkDir) -> 
         console.print(f"  alarm: {alarm}", style="yellow")
     console.print(record.sentence(run))
     console.print(f"model: {hub.endpoint()}/{args.output} at {sha[:7]}")
-    console.print(f"Next: palate completions {project.id}")
+    console.print(f"Next: palate completions {job.project.id}")
 
 
 if __name__ == "__main__":

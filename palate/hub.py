@@ -88,10 +88,11 @@ def commit(
     *,
     delete: Sequence[str] = (),
     parent: str | None = None,
+    revision: str | None = None,
 ) -> str:
     """Commit files (text, bytes or a local path, by repo path) at once; return the commit's hash.
 
-    With `parent`, raise Conflict if the branch has moved past it.
+    To the branch `revision`, or to main. With `parent`, raise Conflict if it has moved past it.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
@@ -105,7 +106,12 @@ def commit(
         return (
             api()
             .create_commit(
-                repo, operations, commit_message=message, repo_type=kind, parent_commit=parent
+                repo,
+                operations,
+                commit_message=message,
+                repo_type=kind,
+                parent_commit=parent,
+                revision=revision,
             )
             .oid
         )
@@ -122,6 +128,22 @@ def tag(repo: str, kind: RepoType, name: str, revision: str) -> None:
         with suppress(RevisionNotFoundError):
             retry(lambda: api().delete_tag(repo, tag=name, repo_type=kind))
         retry(lambda: api().create_tag(repo, tag=name, revision=revision, repo_type=kind))
+
+
+def branches(repo: str, kind: RepoType) -> list[str]:
+    with readable_errors(repo):
+        return [b.name for b in retry(lambda: api().list_repo_refs(repo, repo_type=kind)).branches]
+
+
+def branch(repo: str, kind: RepoType, name: str) -> None:
+    """Make the branch unless it is there."""
+    with readable_errors(repo):
+        retry(lambda: api().create_branch(repo, branch=name, repo_type=kind, exist_ok=True))
+
+
+def delete_branch(repo: str, kind: RepoType, name: str) -> None:
+    with readable_errors(repo):
+        retry(lambda: api().delete_branch(repo, branch=name, repo_type=kind))
 
 
 def retry(call: Callable[[], T], tries: int = TRIES) -> T:

@@ -103,10 +103,11 @@ def _parameters(file: Path) -> int:
         return sum(math.prod(tensors.get_slice(k).get_shape()) for k in tensors.keys())  # noqa: SIM118
 
 
-def load(source: Source, *, dtype: Any = None) -> Loaded:
+def load(source: Source, *, dtype: Any = None, four_bits: bool = False) -> Loaded:
     """Load model and tokenizer, on the GPU if there is one; an adapter is merged into its base.
 
-    `dtype` is bfloat16 on CUDA and float32 on a CPU unless given. No code from the repo is run.
+    `four_bits` quantizes the weights, which needs bitsandbytes. `dtype` is bfloat16 on CUDA and
+    float32 on a CPU unless given. No code from the repo is run.
     Raises UsageError for a tokenizer without a chat template.
     """
     import torch
@@ -121,10 +122,31 @@ def load(source: Source, *, dtype: Any = None) -> Loaded:
         )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    model = _weights(source, dtype or (torch.bfloat16 if device == "cuda" else torch.float32))
+    dtype = dtype or (torch.bfloat16 if device == "cuda" else torch.float32)
+    model = _four_bits(source, dtype) if four_bits else _weights(source, dtype)
     # what is saved from it later names the Hub's repo, not a folder of this machine
     model.name_or_path = model.config._name_or_path = source.repo
-    return Loaded(source.repo, source.revision, model.to(device), tokenizer)
+    placed = model if four_bits else model.to(device)
+    return Loaded(source.repo, source.revision, placed, tokenizer)
+
+
+def _four_bits(source: Source, dtype: Any) -> Any:
+    """Return the model in NF4, its arithmetic in `dtype`: T. Dettmers et al., "QLoRA" (2023)."""
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    quantized = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+    return AutoModelForCausalLM.from_pretrained(
+        source.folder,
+        dtype=dtype,
+        use_safetensors=True,
+        quantization_config=quantized,
+        device_map={"": 0},
+    )
 
 
 def read_tokenizer(folder: Path) -> Any:

@@ -6,6 +6,7 @@ Every accuracy is that of held-out rows, pooled over folds; a tie of scores coun
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from random import Random
 from typing import Any
 
@@ -69,7 +70,7 @@ def folds(rows: Sequence[Row], by_prompt: bool, seed: int) -> list[list[int]]:
         groups.setdefault(normal(row.prompt) if by_prompt else i, []).append(i)
     order = list(groups.values())
     Random(seed).shuffle(order)
-    return [sum(order[k::FOLDS], []) for k in range(min(FOLDS, len(order)))]
+    return [list(chain(*order[k::FOLDS])) for k in range(min(FOLDS, len(order)))]
 
 
 def held_out(rows: Sequence[Row], fit: Fit, *, by_prompt: bool, share: float = 1.0) -> Accuracy:
@@ -121,6 +122,7 @@ def lookup(train: Sequence[Row]) -> Callable[[Sequence[Row]], Any]:
 
 def longer(train: Sequence[Row]) -> Callable[[Sequence[Row]], Any]:
     """Prefer the longer or the shorter text, whichever `train` does."""
+
     def lengths(rows: Sequence[Row]) -> Any:
         return np.array([len(r.winner) - len(r.loser) for r in rows])
 
@@ -129,7 +131,7 @@ def longer(train: Sequence[Row]) -> Callable[[Sequence[Row]], Any]:
 
 
 def bag_of_words(train: Sequence[Row]) -> Callable[[Sequence[Row]], Any]:
-    """Fit a Bradley-Terry model of words and word pairs: logistic regression on count differences."""
+    """Fit a Bradley-Terry model of words and word pairs: a logistic regression on differences."""
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.linear_model import LogisticRegression
 

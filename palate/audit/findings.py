@@ -88,7 +88,7 @@ def _splits(a: Audit) -> Iterator[Finding]:
         if leak.prompts:
             shared.append(f"{leak.prompts:,} of its {leak.rows:,} rows ask a prompt of train")
         if leak.texts:
-            shared.append(f"in {leak.texts:,} train holds both texts")
+            shared.append(f"train holds both texts of {leak.texts:,} of its {leak.rows:,} rows")
         scores = ""
         if leak.lookup and leak.lookup.low > 0.5:
             scores = f" A lookup table of train's wins alone scores {leak.lookup.words()} there."
@@ -145,9 +145,7 @@ def _biases(a: Audit) -> Iterator[Finding]:
                 "Is the choice column read the right way, or were the sides never exchanged?",
             )
         elif _sure(a.second):
-            yield Finding(
-                "warning", f"Sides matter: {words}.", "Show the sides in random order."
-            )
+            yield Finding("warning", f"Sides matter: {words}.", "Show the sides in random order.")
         else:
             yield Finding("note", f"No side bias: {words}.", "Nothing to do.")
     for name, rate in a.formats.items():
@@ -163,6 +161,8 @@ def _biases(a: Audit) -> Iterator[Finding]:
 
 def _worth(a: Audit) -> Iterator[Finding]:
     model = a.baseline.get("by prompt")
+    if not a.learned:
+        return
     if model is None:
         yield Finding(
             "note",

@@ -54,7 +54,8 @@ def fit(rows: Sequence[Row], model: Peek, max_length: int) -> Fit:
             for r in kept
             if not all(m["content"] in rendered[_key(r)] for m in prompts[_key(r)])
         ],
-        ends=bool(eos) and all(eos in w[len(rendered[k]) :] for w, (k, _) in zip(whole, texts, strict=True)),
+        ends=bool(eos)
+        and all(eos in w[len(rendered[k]) :] for w, (k, _) in zip(whole, texts, strict=True)),
         positions=_positions(pairs, before, completions),
     )
 

@@ -87,6 +87,7 @@ class Audit:
     curve: list[dict[str, Any]] = field(default_factory=list)
     doubling: float | None = None  # what twice the labels would bring, as a fraction
     sampled: int = 0  # rows that the baselines were made from
+    learned: bool = True  # whether baselines were asked for
     fit: Fit | None = None
 
 
@@ -121,6 +122,7 @@ def measure(data: Rows, learn: bool = True) -> Audit:
         formats=_formats(strict),
         words={"median": statistics.median(lengths), "longest": max(lengths)} if lengths else {},
     )
+    result.learned = learn
     if learn and len(strict) >= LEARNABLE:
         _learn(result, strict)
     return result

@@ -56,7 +56,7 @@ class Rows:
 
 
 def read(source: str, columns: Columns, template: Path | None = None) -> Rows:
-    """Read a palate project, a Hub dataset or a file. Raises UsageError where it is none of them."""
+    """Read a palate project, a Hub dataset or a file. Raises UsageError where it is none."""
     from palate.importing import read_template
 
     given = columns.a or columns.b or columns.choice or template
@@ -93,7 +93,7 @@ def of_project(project: Project) -> Rows:
         result.rows.append(
             Row(
                 number, prompt.text, left, right, choice, prompt.split, event.annotator,
-                prompt.messages,
+                prompt.prompt,
             )
         )  # fmt: skip
     return result
@@ -114,9 +114,7 @@ def of_table(table: tables.Table, columns: Columns, template: Template | None) -
         _, right = _text(right)
         messages = template(row) if template else row.get(columns.prompt or "", before)
         prompt = _plain(messages)
-        empty = [
-            name for name, text in (("prompt", prompt), ("text", left and right)) if not text
-        ]
+        empty = [name for name, text in (("prompt", prompt), ("text", left and right)) if not text]
         if empty:
             result.problem(f"have an empty {empty[0]}", number)
         elif choice is None:
@@ -153,4 +151,3 @@ def _plain(messages: Any) -> str:
     if isinstance(messages, list):
         return "\n\n".join(str(m.get("content") or "") for m in messages if isinstance(m, dict))
     return ""
-

@@ -1,6 +1,8 @@
 """What happens beside the training steps: a bar, a stop at NaN, the clock."""
 
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -43,6 +45,20 @@ class Bar(TrainerCallback):
             f" {metrics['eval_loss']:.4f}, reward accuracy"
             f" {100 * metrics['eval_rewards/accuracies']:.1f} %"
         )
+
+
+class Metrics(TrainerCallback):
+    """Writes every logged figure as a line of JSON, from the first step on, after a resume too."""
+
+    def __init__(self, file: Path):
+        self._file = file
+
+    def on_log(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.is_world_process_zero:
+            lines = "".join(json.dumps(entry) + "\n" for entry in state.log_history)
+            scratch = self._file.with_suffix(".tmp")
+            scratch.write_text(lines, "utf-8")
+            scratch.replace(self._file)
 
 
 class Guard(TrainerCallback):

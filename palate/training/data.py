@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from palate import hub, ledger
+from palate import agreement, hub, ledger
 from palate.errors import UsageError
 from palate.project import Project, read_jsonl
 from palate.schema import Preference, digest, to_json
 from palate.splits import check_no_overlap, check_training
+from palate.training import taste
 
 
 @dataclass(frozen=True)
@@ -27,21 +28,23 @@ class Rows:
         return digest(*(to_json(r) for r in self.train), "test", *(to_json(r) for r in self.test))
 
 
-def read(project: Project, *, implied: bool = True) -> Rows:
-    """Return the project's preferences; raises if there are none or if a split leaks.
+def read(project: Project, *, implied: bool = True, guard: bool = True) -> Rows:
+    """Return the project's preferences; raises if there are none or, with `guard`, a split leaks.
 
     What is only implied can be left out of training; of the test it always is, which measures
     agreement with what people said.
     """
     prompts = project.rows("prompts")
-    check_no_overlap(prompts)
+    if guard:
+        check_no_overlap(prompts)
     train, test = (_read(project, f"preferences/{s}.jsonl") for s in ("train", "test"))
     if not train:
         raise UsageError(
             f"{project.id} holds no preferences to train on. Collect some with:"
             f" palate label {project.id}, then: palate export {project.id}"
         )
-    check_training(train, prompts)
+    if guard:
+        check_training(train, prompts)
     said = [[r for r in rows if r.source == "human"] for rows in (train, test)]
     dropped = Counter({"only implied, in the test split": len(test) - len(said[1])})
     if not implied:
@@ -99,6 +102,7 @@ def facts(project: Project, rows: Rows) -> dict[str, Any]:
     """Return what the record says about the data: rows, prompts, people, what was left out."""
     prompts, labels = project.rows("prompts"), project.rows("labels")
     made = ledger.preferences(prompts, project.rows("candidates"), labels)
+    people = agreement.report(labels, project.rows("candidates"))
     return {
         "train": len(rows.train),
         "test": len(rows.test),
@@ -110,6 +114,12 @@ def facts(project: Project, rows: Rows) -> dict[str, Any]:
         "annotators": len({r.annotator for r in rows.train + rows.test if r.source == "human"}),
         "implied": sum(r.source == "implied" for r in rows.train),
         "labels": sum(e.kind == "label" for e in ledger.live(labels)),
+        "agreement": people.agreement.to_json(),
+        "alpha": people.alpha,
+        "self_consistency": people.self_consistency.to_json(),
+        "guidelines": project.guidelines,
+        "question": project.settings.question,
+        "taste": taste.sentence(rows.train),
         "left_out": dict(made.left_out),
         "dropped": dict(rows.dropped),
     }

@@ -12,12 +12,16 @@ def save_run(folder: Path, run: dict[str, Any]) -> None:
     (folder / "run.json").write_text(_text(run), "utf-8")
 
 
+def read_run(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "run.json").read_text("utf-8"))
+
+
 def push(folder: Path, repo: str, *, public: bool) -> tuple[str, dict[str, Any]]:
     """Push a finished model and tag it `round-N`; return the commit and the record.
 
     What an earlier round left in the repo goes, its verdict too: it is not about these weights.
     """
-    run = json.loads((folder / "run.json").read_text("utf-8")) | {"model": repo}
+    run: dict[str, Any] = {**read_run(folder), "model": repo}
     files: dict[str, Any] = {f.name: f for f in folder.iterdir() if f.is_file()}
     files |= {"run.json": _text(run), **cards.model_files(run, None)}
     hub.create(repo, "model", private=not public)

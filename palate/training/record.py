@@ -8,7 +8,7 @@ import os
 import platform
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -67,51 +67,95 @@ def _loss(margin: float) -> float:
 
 
 def alarms(
-    log: Sequence[dict], result: dict[str, Any], beta: float, failed_at: int | None = None
+    log: Sequence[dict],
+    result: dict[str, Any],
+    beta: float,
+    failed_at: int | None = None,
+    samples: dict[str, Any] | None = None,
 ) -> list[str]:
     """Return what in a run is worth a second look, in sentences; an empty list is good news.
 
-    Both rewards below zero is none: DPO moves the difference.
+    `samples` are those of `samples.compare`. Both rewards below zero is no alarm: DPO moves the
+    difference.
     """
+    found = list(_curve_alarms(log, result, beta))
+    if failed_at is not None:
+        found.insert(
+            0,
+            f"The loss was not a number at step {failed_at}; the model is that of step"
+            f" {result['best_step']}. Lower the learning rate.",
+        )
+    return found + (list(_sample_alarms(samples)) if samples else [])
+
+
+def _curve_alarms(log: Sequence[dict], result: dict[str, Any], beta: float) -> Iterator[str]:
     train = [e for e in log if "loss" in e]
     late = train[len(train) * 3 // 4 :]
-    found = []
-    if failed_at is not None:
-        found.append(
-            f"The loss was not a number at step {failed_at}; the model is that of step"
-            f" {result['best_step']}. Lower the learning rate."
-        )
     if len(train) >= 5 and all(abs(e["loss"] - UNTAUGHT) < 1e-3 for e in train):
-        found.append(
+        yield (
             "The loss stayed at 0.6931: the model learned nothing. Are chosen and rejected alike,"
             " or is the learning rate too low?"
         )
     accuracy, test = _mean(late, "rewards/accuracies"), result["test_reward_accuracy"]
     if test is not None and accuracy >= 0.95 and test <= 0.6:
-        found.append(
+        yield (
             f"Train reward accuracy is {100 * accuracy:.0f} % and test {100 * test:.0f} %: it"
             " learned these pairs rather than the taste. Fewer epochs, or more prompts."
         )
     if result["test_loss"] is not None and result["test_loss"] >= UNTAUGHT:
-        found.append(
-            f"The test loss is {result['test_loss']:.4f}, no better than the base model's 0.6931."
+        yield f"The test loss is {result['test_loss']:.4f}, no better than the base model's 0.6931."
+    beaten = [
+        (name, rule["rate"])
+        for name, rule in (result.get("baselines") or {}).items()
+        if test is not None and rule["rate"] > test
+    ]
+    for name, rate in beaten:
+        yield (
+            f"{name.capitalize()} alone is right on {100 * rate:.1f} % of the test pairs, the model"
+            f" on {100 * test:.1f} %: it has not learned the taste yet."
         )
-    if (drop := _drop(late, beta)) > 0.3:
-        found.append(
+    # on test rows if there are any, to which no margin was added
+    looks = [_test_entry(e) for e in log if "eval_loss" in e][-3:] or late
+    if looks and "logps/chosen" in looks[0] and (drop := _drop(looks, beta)) > 0.3:
+        yield (
             f"The log-probability of chosen texts fell by {100 * drop:.0f} %: the model unlearns"
             " to write. Lower the learning rate, or raise beta."
         )
-    return found
+
+
+def _test_entry(entry: dict) -> dict:
+    return {k.removeprefix("eval_"): v for k, v in entry.items()}
+
+
+def _sample_alarms(samples: dict[str, Any]) -> Iterator[str]:
+    length, cut = samples["length"], samples["unended"]
+    if samples["prompts"] < 4:
+        return
+    if length["base"] and not 0.67 <= length["tuned"] / length["base"] <= 1.5:
+        yield (
+            f"Completions are {length['tuned']:.0f} characters long on average, the base model's"
+            f" {length['base']:.0f}: the length shifted. Try --length-desensitized."
+        )
+    if cut["tuned"] > max(0.2, 2 * cut["base"]):
+        yield (
+            f"{100 * cut['tuned']:.0f} % of completions did not come to an end (base:"
+            f" {100 * cut['base']:.0f} %): does the chat template close answers with EOS?"
+        )
+    if samples["same_opening"] > 0.5:
+        yield (
+            f"{100 * samples['same_opening']:.0f} % of completions begin with the same three words:"
+            " the model has settled on one template. Lower the learning rate, or raise beta."
+        )
 
 
 def _mean(entries: Sequence[dict], key: str) -> float:
     return sum(e[key] for e in entries) / len(entries) if entries else math.nan
 
 
-def _drop(late: Sequence[dict], beta: float) -> float:
+def _drop(entries: Sequence[dict], beta: float) -> float:
     """Return by which fraction the chosen texts' log-probability sank below the reference's."""
-    change = _mean(late, "rewards/chosen") / beta
-    return -change / abs(_mean(late, "logps/chosen") - change)
+    change = _mean(entries, "rewards/chosen") / beta
+    return -change / abs(_mean(entries, "logps/chosen") - change)
 
 
 def sentence(run: dict[str, Any]) -> str:

@@ -4,12 +4,17 @@ Batches and the forward are ours; tokens, losses, metrics and the reference are 
 batch is computed both ways, and where they differ we do what TRL does.
 """
 
+import functools
+import hashlib
+import os
 import types
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch.utils.data import Sampler
 from trl import DPOTrainer
 from trl.trainer import utils as trl_utils
@@ -70,48 +75,87 @@ class TreeDPOTrainer(DPOTrainer):
 
     `mode` is `tree` (a row for each prompt), `rows` (a row for each prompt with one completion) or
     `trl`; a lower one is taken where the model does not allow the higher, and `say` is told why.
-    A column `weight` of the training rows multiplies each pair's loss.
+    A column `weight` of the training rows multiplies each pair's loss; a column `margin` is a
+    reward margin that the chosen one has to have, an offset of the reference's. Reference
+    log-probabilities that were computed beforehand are kept in the folder `references` under
+    their tokens and `origin`, which names the weights.
     """
 
-    def __init__(self, *args: Any, mode: Mode = "tree", say: Say = print, **kwargs: Any):
+    def __init__(
+        self,
+        *args: Any,
+        mode: Mode = "tree",
+        say: Say = print,
+        references: Path | None = None,
+        origin: str = "",
+        **kwargs: Any,
+    ):
         self.mode, self._say, self._checked, self._installed = mode, say, False, False
+        self._references, self._origin = references, origin
         super().__init__(*args, **kwargs)
         self._install()
 
     def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         """Tokenize as TRL does, then bring the pairs of a prompt together."""
-        made = super()._prepare_dataset(dataset, *args, **kwargs)
+        made: Any = super()._prepare_dataset(dataset, *args, **kwargs)
         first: dict[tuple[int, ...], int] = {}
         order = [first.setdefault(tuple(ids), len(first)) for ids in made["prompt_ids"]]
         return made.select(sorted(range(len(order)), key=order.__getitem__))
 
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
-        self._signature_columns = [*dict.fromkeys([*self._signature_columns, "weight"])]
+        if "weight" not in (columns := self._signature_columns or []):
+            self._signature_columns = [*columns, "weight"]
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        rows = self.train_dataset if train_dataset is None else train_dataset
+        rows: Any = self.train_dataset if train_dataset is None else train_dataset
         keys = [tuple(ids) for ids in rows["prompt_ids"]]
         return GroupSampler(keys, self.args.data_seed or self.args.seed)
 
     def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
         self._install()  # comes while DPOTrainer is still being made
-        return super()._precompute_ref_logps(dataset, name, batch_size)
+        file = self._reference_file(dataset)
+        columns = ("ref_chosen_logps", "ref_rejected_logps")
+        if file is not None and file.exists():
+            known = load_file(file)
+            made = dataset
+            for column in columns:
+                made = made.add_column(column, known[column].tolist())
+        else:
+            made = super()._precompute_ref_logps(dataset, name, batch_size)
+            if file is not None and self.accelerator.is_main_process:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                scratch = file.with_suffix(f".{os.getpid()}")
+                save_file({c: torch.tensor(made[c]) for c in columns}, scratch)
+                scratch.replace(file)
+        return _offset(made, self.beta) if "margin" in made.column_names else made
+
+    def _reference_file(self, dataset: Any) -> Path | None:
+        """Return where the log-probabilities of these very tokens under these weights lie."""
+        if self._references is None:
+            return None
+        args: Any = self.args
+        what = (self._origin, args.max_length, args.truncation_mode, self.ld_alpha)
+        tokens = hashlib.sha256(repr(what).encode())
+        for column in ("prompt_ids", "chosen_ids", "rejected_ids"):
+            tokens.update(repr(dataset[column][:]).encode())
+        return self._references / f"{tokens.hexdigest()[:32]}.safetensors"
 
     def _install(self) -> None:
         if self._installed:
             return
         self._installed = True
-        c = self.data_collator
+        c: Any = self.data_collator
         self.data_collator = WeightedCollator(
             c.pad_token_id, c.max_length, c.truncation_mode, c.pad_to_multiple_of
         )
-        model = self.model.get_base_model() if hasattr(self.model, "peft_config") else self.model
+        policy: Any = self.model
+        model = policy.get_base_model() if hasattr(policy, "peft_config") else policy
         self.mode, why = allowed(self.mode, model.config, self.aux_loss_enabled)
         if why:
             self._say(why)
         # TRL scores every position where no Triton kernel spares the others; rows have few to score
-        trl_utils._use_triton = lambda device: True
+        setattr(trl_utils, "_use_triton", lambda device: True)  # noqa: B010
         for each in (model, self.ref_model):
             if each is not None:
                 add_tree_forward(each)
@@ -178,6 +222,16 @@ class TreeDPOTrainer(DPOTrainer):
         return loss.item(), gradients
 
 
+def _offset(dataset: Any, beta: float) -> Any:
+    """Return the rows with the reference preferring the chosen one by its margin more."""
+    raised = [
+        logps + margin / beta
+        for logps, margin in zip(dataset["ref_chosen_logps"], dataset["margin"], strict=True)
+    ]
+    without = dataset.remove_columns(["ref_chosen_logps", "margin"])
+    return without.add_column("ref_chosen_logps", raised)
+
+
 def allowed(mode: Mode, config: Any, aux_loss: bool) -> tuple[Mode, str]:
     """Return the highest mode that a model's architecture is known to allow, and why no higher."""
     text = config.get_text_config()
@@ -204,12 +258,15 @@ def add_tree_forward(model: Any) -> None:
     fused = model.forward
     config = model.config.get_text_config()
 
+    @functools.wraps(type(model).forward)  # generate checks its arguments against this
     def forward(
         self: Any, *args: Any, weights: Any = None, labels: Any = None, **kwargs: Any
     ) -> Any:
         tree = {k: kwargs.pop(k) for k in TREE_KEYS if k in kwargs}
         if not tree:
-            out = fused(*args, **kwargs) if labels is None else fused(*args, labels=labels, **kwargs)
+            out = (
+                fused(*args, **kwargs) if labels is None else fused(*args, labels=labels, **kwargs)
+            )
             return out if weights is None else weigh(out, weights)
         segments = tree["tree_segments"]
         mask = (segments >= 0).long()

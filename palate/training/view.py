@@ -132,7 +132,7 @@ def tree_mask(segments: Any, dtype: Any = None) -> Any:
 
 
 def to_pairs(values: Any, labels: Any, inputs: dict[str, Any]) -> Any:
-    """Return what was computed on the rows, (rows, T), in the pair view, (2P, L - 1); 0 elsewhere."""
+    """Return what the rows gave, (rows, T), in the pair view, (2P, L - 1); 0 elsewhere."""
     import torch
 
     if values is None:
@@ -143,8 +143,12 @@ def to_pairs(values: Any, labels: Any, inputs: dict[str, Any]) -> Any:
     return empty.index_put((inputs["tree_to"],), flat).view(shape)
 
 
-def positions(pairs: Sequence[tuple[Sequence[int], Sequence[int], Sequence[int]]], size: int) -> int:
-    """Return the positions that tree batches of `size` pairs process in an epoch.
+def positions(
+    pairs: Sequence[tuple[Sequence[int], Sequence[int], Sequence[int]]],
+    size: int,
+    share_prompt: bool = True,
+) -> int:
+    """Return the positions that batches of `size` pairs process in an epoch, padding included.
 
     `pairs` are token ids of prompt, chosen and rejected, in the order of the batches.
     """
@@ -152,6 +156,6 @@ def positions(pairs: Sequence[tuple[Sequence[int], Sequence[int], Sequence[int]]
     for start in range(0, len(pairs), size):
         batch = pairs[start : start + size]
         sequences = [[*p, *c] for p, c, _ in batch] + [[*p, *r] for p, _, r in batch]
-        rows, _ = rows_of(sequences, [len(p) for p, _, _ in batch] * 2, share_prompt=True)
+        rows, _ = rows_of(sequences, [len(p) for p, _, _ in batch] * 2, share_prompt)
         total += len(rows) * max(len(row.ids) for row in rows)
     return total

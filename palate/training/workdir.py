@@ -2,7 +2,9 @@
 
 <cache>/training/<key>/checkpoint-N/   TRL's checkpoints
                        clock.json      when it began, how long it has run
+                       metrics.jsonl   every figure that was logged
                        model/          the finished model; run.json is written last
+<cache>/references/   what the base model makes of the rows, for every run on the same ones
 """
 
 import json

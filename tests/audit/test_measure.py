@@ -5,12 +5,13 @@ import random
 import zlib
 
 import pytest
+
 from palate.audit import findings, measure, rows
 from palate.importing import Columns
 from palate.tables import Table
 
 COLUMNS = Columns("idea", "a", "b", "choice")
-WORDS = "quiet bread river clock winter garden letter music paper signal".split()
+WORDS = ("quiet", "bread", "river", "clock", "winter", "garden", "letter", "music", "paper")
 
 
 def crc(text):
@@ -31,7 +32,9 @@ def ranked(prompts=40, texts=4, seed=0, better=lambda text: len(text)):
     draw = random.Random(seed)
     made = []
     for i in range(prompts):
-        some = [" ".join(draw.choices(WORDS, k=draw.randint(3, 9))) + f" {i}-{k}" for k in range(texts)]
+        some = [
+            " ".join(draw.choices(WORDS, k=draw.randint(3, 9))) + f" {i}-{k}" for k in range(texts)
+        ]
         for x in range(texts):
             for y in range(x):
                 a, b = draw.sample((some[x], some[y]), 2)
@@ -55,7 +58,9 @@ def test_rows_prompts_and_texts_are_counted():
 
 
 def test_what_cannot_be_read_is_counted_with_its_rows_and_nothing_is_raised():
-    result = audit(("i", "x", "y", "a"), ("i", "", "y", "a"), ("", "x", "y", "b"), ("i", "x", "y", "7"))
+    result = audit(
+        ("i", "x", "y", "a"), ("i", "", "y", "a"), ("", "x", "y", "b"), ("i", "x", "y", "7")
+    )
     assert (result.rows, result.usable) == (4, 1)
     assert result.problems == {
         "have an empty text": [2],

@@ -194,5 +194,5 @@ def test_a_held_out_prompt_in_the_training_rows_is_refused(labelled, jobs):
 
 
 def test_a_batch_that_cannot_be_parted_is_refused(labelled, jobs):
-    said = jobs("dpo", labelled.id, "--accumulate", "3", code=2)
+    said = jobs("dpo", labelled.id, "--accumulate", "5", code=2)
     assert "--batch-size 8 cannot be computed in --accumulate 3 equal parts" in said

@@ -1,12 +1,10 @@
-"""Tree batches against TRL's own: the same loss, gradients and curve; and when they are not used."""
+"""Tree batches against TRL's own: the same loss, gradients and curve; when they are not used."""
 
 import copy
 
 import pytest
 import torch
 from datasets import Dataset
-from palate.material import tiny
-from palate.training.tree import GroupSampler, TreeDPOTrainer, allowed
 from peft import LoraConfig
 from transformers import (
     GPTNeoXConfig,
@@ -20,12 +18,15 @@ from transformers import (
 )
 from trl import DPOConfig, DPOTrainer
 
+from palate.material import tiny
+from palate.training.tree import GroupSampler, TreeDPOTrainer, allowed
+
 # TRL and transformers rename options between the versions that we allow
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 LOSSES = (
-    "sigmoid hinge ipo exo_pair nca_pair robust bco_pair sppo_hard aot aot_unpaired apo_zero"
-    " apo_down discopop sft sigmoid_norm"
-).split()
+    *("sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard"),
+    *("aot", "aot_unpaired", "apo_zero", "apo_down", "discopop", "sft", "sigmoid_norm"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +200,11 @@ def test_prompts_stay_together_in_a_new_order_each_epoch():
     [
         (LlamaConfig(), "tree", ""),
         (GPTNeoXConfig(), "tree", ""),
-        (Qwen2Config(use_sliding_window=True, sliding_window=8, max_window_layers=0), "rows", "layer"),
+        (
+            Qwen2Config(use_sliding_window=True, sliding_window=8, max_window_layers=0),
+            "rows",
+            "layer",
+        ),
         (MistralConfig(sliding_window=8), "rows", "layer"),
         (MambaConfig(), "rows", "mamba"),
     ],
@@ -217,7 +222,9 @@ def test_routers_that_are_balanced_over_all_tokens_leave_trls_batches(tokenizer,
         output_router_logits=True, sliding_window=None,
     )  # fmt: skip
     said = []
-    made = trainer(TreeDPOTrainer, tokenizer, rows, tmp_path, model=model, extra={"say": said.append})
+    made = trainer(
+        TreeDPOTrainer, tokenizer, rows, tmp_path, model=model, extra={"say": said.append}
+    )
     assert made.mode == "trl"
     assert "router" in said[0]
     made.model.float()
@@ -231,9 +238,7 @@ def test_flash_attention_takes_no_mask():
     assert allowed("tree", config, aux_loss=False)[0] == "rows"
 
 
-def test_a_model_that_ignores_the_mask_is_found_out_on_the_first_batch(
-    tokenizer, rows, tmp_path
-):
+def test_a_model_that_ignores_the_mask_is_found_out_on_the_first_batch(tokenizer, rows, tmp_path):
     class Blind(Qwen2ForCausalLM):
         """A model whose attention is causal whatever mask it is given."""
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from palate.training.view import positions, rows_of, to_pairs, tree_inputs, tree_mask
 from trl.trainer.dpo_trainer import DataCollatorForPreference
+
+from palate.training.view import positions, rows_of, to_pairs, tree_inputs, tree_mask
 
 TOKENS = st.lists(st.integers(1, 9), min_size=1, max_size=5)
 PAIRS = st.lists(st.tuples(TOKENS, TOKENS, TOKENS), min_size=1, max_size=6)

@@ -1,0 +1,101 @@
+"""What a training looks at before it starts and when it is over, beside the steps themselves."""
+
+import random
+from typing import Any
+
+from rich.console import Console
+
+from palate import agreement, models
+from palate.audit import findings, measure
+from palate.audit import rows as audit_rows
+from palate.errors import PalateError
+from palate.project import Project
+from palate.splits import check_no_overlap, check_training
+from palate.training import data, samples, taste, view
+
+
+def audit(
+    console: Console, project: Project, rows: data.Rows, *, ignore: bool
+) -> list[dict[str, str]]:
+    """Audit the labels, print what is serious and return all of it; raise at what is fatal."""
+    figures = measure.measure(audit_rows.of_project(project), learn=False)
+    found = findings.findings(figures)
+    try:
+        check_no_overlap(project.rows("prompts"))
+        check_training(rows.train, project.rows("prompts"))
+    except PalateError as error:
+        found.insert(0, findings.Finding("fatal", str(error), "Correct it before training."))
+    for f in found:
+        if f.level != "note":
+            console.print(f"  {f.level}: {f.text} {f.advice}", style="yellow", markup=False)
+    fatal = [f for f in found if f.level == "fatal"]
+    if fatal and not ignore:
+        raise PalateError(
+            f"{fatal[0].text} {fatal[0].advice} All that was found: palate audit {project.id}."
+            " To train all the same: --ignore-audit"
+        )
+    return [f.to_json() for f in found]
+
+
+def flip_rate(args: Any, project: Project) -> float | None:
+    """Return how often labels are wrong, where the loss has to know it."""
+    if args.loss != "robust" or args.flip_rate is not None:
+        return args.flip_rate
+    report = agreement.report(project.rows("labels"), project.rows("candidates"))
+    return round(taste.flip_rate(report), 4)
+
+
+def saving(trainer: Any) -> dict[str, Any]:
+    """Return token positions of an epoch, with our batches and with TRL's, and a sentence."""
+    rows, size = trainer.train_dataset, trainer.args.per_device_train_batch_size
+    columns = (rows[name][:] for name in ("prompt_ids", "chosen_ids", "rejected_ids"))
+    pairs = list(zip(*columns, strict=True))
+    order = list(pairs)
+    random.Random(0).shuffle(order)
+    theirs = sum(_padded(order[i : i + size]) for i in range(0, len(order), size))
+    ours = theirs
+    if trainer.mode != "trl":
+        ours = view.positions(pairs, size, share_prompt=trainer.mode == "tree")
+    what = {"tree": "a row for each prompt", "rows": "a row for each completion"}.get(
+        trainer.mode, "TRL's own batches"
+    )
+    return {
+        "ours": ours,
+        "trl": theirs,
+        "sentence": f"An epoch is {ours:,} token positions, {theirs:,} as TRL batches them"
+        f" ({theirs / ours:.1f} times as many): {what}",
+    }
+
+
+def _padded(batch: list) -> int:
+    return 2 * len(batch) * max(len(p) + max(len(c), len(r)) for p, c, r in batch)
+
+
+def kept_step(trainer: Any, guard: Any) -> int:
+    """Return the step that the weights are of; raise if there is no good one."""
+    if best := trainer.state.best_model_checkpoint:
+        return int(best.rpartition("-")[2])
+    if guard.failed_at is not None:
+        raise PalateError(
+            f"The loss was not a number at step {guard.failed_at}, and no good checkpoint came"
+            " before it. Nothing was pushed. Run again with a lower --learning-rate."
+        )
+    return trainer.state.global_step
+
+
+def to_beat(rows: data.Rows) -> dict[str, Any]:
+    said = [r for r in rows.train if r.source == "human"]
+    return taste.to_beat(said or rows.train, rows.test)
+
+
+def compared(
+    base: models.Source, trainer: Any, loaded: models.Loaded, project: Project, seed: int
+) -> dict[str, Any]:
+    """Return what base and tuned model write on test prompts; eval prompts stay blind."""
+    prompts = project.rows("prompts")
+    held = [p.prompt for p in prompts if p.split == "test"] or [
+        p.prompt for p in prompts if p.split == "train"
+    ]
+    before = models.load(base, dtype=trainer.model.dtype)
+    tuned = models.Loaded(loaded.repo, loaded.revision, trainer.model, loaded.tokenizer)
+    return samples.compare(before, tuned, held, seed)

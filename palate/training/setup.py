@@ -1,0 +1,121 @@
+"""The trainer of a run: TRL's configuration, our batches, our callbacks."""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from palate.models import Loaded
+from palate.training import data, taste
+from palate.training.sizes import Sizes
+from palate.training.workdir import WorkDir, cache
+
+LOOKS = 4  # at the test split, per epoch
+PATIENCE = 8  # looks without a better test loss before a run ends: two epochs
+WARMUP = 0.1  # of the steps
+RANK = 16
+
+
+def make_trainer(
+    args: Any,
+    sizes: Sizes,
+    loaded: Loaded,
+    rows: data.Rows,
+    work: WorkDir,
+    callbacks: Sequence[Any],
+    say: Callable[[str], None],
+) -> Any:
+    """Return a TreeDPOTrainer whose reference is the very weights that it starts from."""
+    from transformers import EarlyStoppingCallback, PrinterCallback
+
+    from palate.training.tree import TreeDPOTrainer
+
+    train = data.dataset(rows.train)
+    for name, values in taste.columns(rows.train, args.strength).items():
+        train = train.add_column(name, values)
+    stop = [EarlyStoppingCallback(early_stopping_patience=PATIENCE)] if rows.test else []
+    trainer = TreeDPOTrainer(
+        model=loaded.model,
+        args=configuration(args, sizes, rows, work.path),
+        train_dataset=train,
+        eval_dataset=data.dataset(rows.test) if rows.test else None,
+        processing_class=loaded.tokenizer,
+        peft_config=None if sizes.method == "full" else adapter(loaded.revision),
+        callbacks=[*callbacks, *stop],
+        mode=args.batches,
+        say=say,
+        references=cache() / "references",
+        origin=f"{loaded.repo}@{loaded.revision} {sizes.method} {loaded.model.dtype}",
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def configuration(args: Any, sizes: Sizes, rows: data.Rows, folder: Path) -> Any:
+    import torch
+    from trl import DPOConfig
+
+    cuda = torch.cuda.is_available()
+    steps = math.ceil(len(rows.train) / sizes.batch_size)
+    log_every = max(1, int(steps * args.epochs) // 100)
+    look_every = log_every * max(1, round(steps / LOOKS / log_every))
+    part = sizes.batch_size // sizes.accumulate
+    return DPOConfig(
+        output_dir=str(folder),
+        learning_rate=sizes.learning_rate,
+        num_train_epochs=args.epochs,
+        per_device_train_batch_size=part,
+        per_device_eval_batch_size=even(len(rows.test), 2 * part),
+        gradient_accumulation_steps=sizes.accumulate,
+        gradient_checkpointing=sizes.gradient_checkpointing,
+        max_length=args.max_length,
+        warmup_steps=int(WARMUP * steps * args.epochs),
+        seed=args.seed,
+        bf16=sizes.bf16,
+        use_cpu=not cuda,
+        dataloader_pin_memory=cuda,
+        # from the very weights that training starts from; TRL would load the repo's again
+        precompute_ref_log_probs=True,
+        eval_strategy="steps" if rows.test else "no",
+        eval_steps=look_every,
+        save_steps=look_every,
+        save_total_limit=2,
+        load_best_model_at_end=bool(rows.test),
+        metric_for_best_model="eval_loss" if rows.test else None,
+        greater_is_better=False if rows.test else None,
+        restore_callback_states_from_checkpoint=True,  # early stopping counts on
+        logging_steps=log_every,
+        logging_nan_inf_filter=False,
+        report_to="trackio" if args.trackio else "none",
+        disable_tqdm=True,
+        **losses(args),
+    )
+
+
+def losses(args: Any) -> dict[str, Any]:
+    """Return TRL's options of the loss."""
+    anchored = args.sft_weight > 0
+    return {
+        "beta": args.beta,
+        "loss_type": [args.loss, "sft"] if anchored else [args.loss],
+        "loss_weights": [1.0, args.sft_weight] if anchored else None,
+        "label_smoothing": args.flip_rate or 0.0,
+        "ld_alpha": 0.5 if args.length_desensitized else None,
+    }
+
+
+def even(rows: int, largest: int) -> int:
+    """Return the batch size that leaves the last batch fullest: TRL averages over batches."""
+    return min(range(largest, largest // 2 - 1, -1), key=lambda size: -rows % size / size)
+
+
+def adapter(revision: str) -> Any:
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=RANK,
+        lora_alpha=2 * RANK,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+        revision=revision,
+    )
