@@ -9,7 +9,7 @@ checkpointing, reference beforehand). TRL scores completions alone, as it does o
 medians of rounds in which the variants take turns. `--quick` measures fewer; `--job` trains a whole
 epoch with each, from the texts to the last step.
 
-    python benchmarks/dpo_speed.py --data pairs.csv --shape 0.5B --method lora
+    python benchmarks/dpo_speed.py --data pairs.csv --shape 0.5B --lora
 
 On a GPU: Qwen2.5's shapes 0.5B and 7B with random weights in bfloat16.
 """

@@ -5,6 +5,7 @@ A fact that is missing is an error, never a blank.
 """
 
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,12 @@ from palate.stats import Verdict, wilson
 
 Files = dict[str, str | bytes]
 EXAMPLE_CHARACTERS = 300
+ADAPTERS = ("lora", "qlora")
+CELL = 200  # characters of a sampled answer that still fits into a table
+RULES = {
+    "bag of words": "a bag of words (logistic regression on one- and two-word phrases)",
+    "length": "a rule by length alone",
+}
 
 
 def push_model_card(project_id: str) -> str:
@@ -93,18 +100,50 @@ def model_files(run: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> Fi
     try:
         pictures = plots.training_curves(run["history"])
         head = _model_head(run, judged)
+        shown = _examples(run["samples"]["examples"])
     except KeyError as error:
         raise BadInput("run.json", "is missing", field=str(error.args[0])) from None
     if judged:
         pictures["win_rate"] = plots.win_rate(judged)
-    readme = _document(head, "model.md.j2", run=run, verdict=judged, pictures=set(pictures))
+    readme = _document(
+        head,
+        "model.md.j2",
+        run=run,
+        verdict=judged,
+        pictures=set(pictures),
+        adapter=run["method"] in ADAPTERS,
+        shown=shown,
+        baselines=RULES,
+    )
     return {"README.md": readme} | {f"plots/{k}.svg": v for k, v in pictures.items()}
+
+
+def _examples(examples: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """Return base and tuned answers as the card shows them: short ones as rows of a table.
+
+    What all prompts begin and end with is left out, as they are one template filled in.
+    """
+    prompts = [e["prompt"] for e in examples]
+    start = _common(prompts)
+    end = _common([p[start:][::-1] for p in prompts])
+    cut = len(examples) > 2 and start + end >= 40
+    if cut:
+        prompts = [p[start : len(p) - end].strip() for p in prompts]
+    table = all(len(e["base"]) <= CELL and len(e["tuned"]) <= CELL for e in examples)
+    rows = [{**e, "prompt": _shorten(p)} for e, p in zip(examples, prompts, strict=True)]
+    return {"table": table, "cut": cut, "examples": rows}
+
+
+def _common(texts: Sequence[str]) -> int:
+    """Return how many characters all texts begin with alike, up to the end of a word."""
+    alike = os.path.commonprefix(list(texts))
+    return max((m.end() for m in re.finditer(r"\W", alike)), default=0)
 
 
 def _model_head(run: Mapping[str, Any], verdict: Verdict | None) -> Any:
     from huggingface_hub import ModelCardData
 
-    adapter = run["method"] == "lora"
+    adapter = run["method"] in ADAPTERS
     results = _eval_results(run, verdict)
     return ModelCardData(
         base_model=run["base_model"],
@@ -112,7 +151,7 @@ def _model_head(run: Mapping[str, Any], verdict: Verdict | None) -> Any:
         datasets=[run["project"]],
         library_name="peft" if adapter else "transformers",
         pipeline_tag="text-generation",
-        tags=["palate", "dpo", "trl", "preference", *(["lora"] if adapter else [])],
+        tags=["palate", "dpo", "trl", "preference", *([run["method"]] if adapter else [])],
         **_license(run["license"]),
         **({"model_name": run["model"].split("/")[-1], "eval_results": results} if results else {}),
     )

@@ -16,12 +16,17 @@ from palate.stats import Verdict
 INK = "#737b87"
 FAINT = "#8b93a060"  # grid lines and bars behind the data
 BLUE, ORANGE = "#3a83e0", "#d1700f"  # told apart in every common colour blindness
+SPLITS, SIDES = ("train", "test"), ("chosen", "rejected")
 CURVES = {
-    # file: (title, train key, test key, what an untrained model has)
-    "loss": ("DPO loss", "loss", "test_loss", 0.6931),
-    "margin": ("Reward margin", "reward_margin", "test_reward_margin", 0.0),
-    "accuracy": ("Reward accuracy, %", "reward_accuracy", "test_reward_accuracy", 50.0),
-}
+    # file: (title, names of the two lines, their keys, what an untrained model has)
+    "loss": ("DPO loss", SPLITS, ("loss", "test_loss"), 0.6931),
+    "margin": ("Reward margin", SPLITS, ("reward_margin", "test_reward_margin"), 0.0),
+    "accuracy": (
+        "Reward accuracy, %", SPLITS, ("reward_accuracy", "test_reward_accuracy"), 50.0,
+    ),
+    "rewards": ("Rewards, train rows", SIDES, ("reward_chosen", "reward_rejected"), 0.0),
+    "logps": ("Log-probability, train rows", SIDES, ("logp_chosen", "logp_rejected"), None),
+}  # fmt: skip
 _STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
@@ -39,35 +44,37 @@ _FONTS = "system-ui, -apple-system, &quot;Segoe UI&quot;, &quot;DejaVu Sans&quot
 def training_curves(history: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Return the SVGs of those curves of `run.json`'s history that have a point.
 
-    Keys are `loss`, `margin` and `accuracy`. Null values are gaps; accuracies are fractions.
+    Keys are those of `CURVES`. Null values are gaps; accuracies are fractions.
     """
     pictures = {}
-    for name, (title, train, test, untrained) in CURVES.items():
+    for name, (title, labels, keys, untrained) in CURVES.items():
         scale = 100 if name == "accuracy" else 1
         lines = {
             label: [(h["step"], scale * h[key]) for h in history if h.get(key) is not None]
-            for label, key in (("train", train), ("test", test))
+            for label, key in zip(labels, keys, strict=True)
         }
         if any(lines.values()):
             pictures[name] = _curve(title, lines, untrained)
     return pictures
 
 
-def _curve(title: str, lines: dict[str, list[tuple[float, float]]], untrained: float) -> str:
+def _curve(
+    title: str, lines: dict[str, list[tuple[float, float]]], untrained: float | None
+) -> str:
     figure, axes = canvas(3.6, 2.6)
-    axes.set_position((0.17, 0.18, 0.71, 0.7))
-    axes.axhline(untrained, color=INK, linewidth=1, linestyle=(0, (2, 2)))
+    axes.set_position((0.17, 0.18, 0.71 if "test" in lines else 0.64, 0.7))
+    if untrained is not None:
+        axes.axhline(untrained, color=INK, linewidth=1, linestyle=(0, (2, 2)))
     ends = []
-    for label, points in lines.items():
+    for colour, (label, points) in zip((BLUE, ORANGE), lines.items(), strict=True):
         if points:
             steps, values = zip(*points, strict=True)
-            colour = BLUE if label == "train" else ORANGE
             # test points are few: markers show where the model was really evaluated
             marker = "o" if label == "test" or len(points) == 1 else None
             axes.plot(steps, values, color=colour, linewidth=1.8, marker=marker, markersize=4)
             ends.append((steps[-1], values[-1], label, colour))
     axes.set_title(title, loc="left", x=-0.2, fontweight="bold", fontsize=11)
-    axes.set_xlabel("optimizer step (dotted: untrained)")
+    axes.set_xlabel("optimizer step" + (" (dotted: untrained)" if untrained is not None else ""))
     steps = {step for points in lines.values() for step, _ in points}
     if len(steps) == 1:
         axes.set_xticks(list(steps))

@@ -51,6 +51,12 @@ RUN: dict[str, Any] = {
         "labels": 1140,
         "left_out": {"ties": 12, "on eval prompts, which stay blind": 98},
         "dropped": {"longer than max_length": 2},
+        "agreement": {"hits": 0, "n": 0, "rate": None, "interval": None},
+        "alpha": None,
+        "self_consistency": {"hits": 41, "n": 50, "rate": 0.82, "interval": [0.692, 0.902]},
+        "guidelines": "",
+        "question": "Which title would you click?",
+        "taste": "Of two texts that differ in it, the labels prefer the shorter text (60 %).",
     },
     "history": [
         {
@@ -72,7 +78,35 @@ RUN: dict[str, Any] = {
         "test_reward_margin": 0.281,
         "test_rows": 110,
         "best_step": 60,
+        "baselines": {
+            "bag of words": {"rate": 0.609, "interval": [0.51, 0.7], "n": 110},
+            "length": {"rate": 0.518, "interval": [0.42, 0.61], "n": 110},
+        },
     },
+    "samples": {
+        "prompts": 11,
+        "longest": 200,
+        "held_out": True,
+        "kl": 3.21,
+        "length": {"base": 61.0, "tuned": 48.4},
+        "unended": {"base": 0.0, "tuned": 0.0},
+        "same_opening": 0.1,
+        "examples": [
+            {
+                "prompt": f"Write one engaging title for this video idea: {idea}. No quotes.",
+                "base": f"All about {idea}",
+                "tuned": f"{idea.capitalize()}, explained",
+            }
+            for idea in ("tides", "sourdough", "chess")
+        ],
+    },
+    "positions": {"ours": 16392, "trl": 231024, "mode": "tree"},
+    "sweep": None,
+    "why": ["full fine-tune: 494,032,768 parameters fit 24 GB of CPU"],
+    "audit": [
+        {"level": "warning", "text": "60 of 990 triads run in a circle.", "advice": "Ask again."},
+        {"level": "note", "text": "Sides are even.", "advice": ""},
+    ],
     "alarms": [],
 }
 
@@ -81,7 +115,7 @@ def run(**changes: Any) -> dict[str, Any]:
     """Return RUN with `data`, `results` and top-level facts changed."""
     changed = copy.deepcopy(RUN)
     for name, value in changes.items():
-        changed[name] = changed[name] | value if name in ("data", "results") else value
+        changed[name] = changed[name] | value if name in ("data", "results", "samples") else value
     return changed
 
 
@@ -130,6 +164,46 @@ def test_a_model_card_states_every_result_with_its_doubt():
     assert "**Alarms:** none raised." in text
     assert RUN["command"] in text
     assert "rafailov2023direct" in text
+
+
+def test_a_model_card_says_what_was_known_before_and_what_changed():
+    text = readme(RUN)
+    assert "the labels prefer the shorter text (60 %)" in text
+    assert "length alone, for comparison | 51.8\u00a0% | 42.0–61.0\u00a0% | 110 pairs |" in text
+    assert "said the same on 82.0 % of 50 pairs" in text
+    assert "No pair was judged by two people" in text
+    assert "- **warning**: 60 of 990 triads run in a circle." in text
+    assert "Sides are even" not in text
+    assert "| tides | All about tides | Tides, explained |" in text
+    assert "KL divergence from the base model, nats an answer | 0 | 3.21 |" in text
+    assert "| 16,392, where batches of pairs would take 231,024 (14.1 times as many) |" in text
+    assert "and why: full fine-tune" in text
+    guided = readme(run(data={"guidelines": "# Be kind\n```\nor not"}))
+    assert "````\n# Be kind\n```\nor not\n````" in guided
+
+
+def test_long_answers_are_shown_whole_and_fenced():
+    long = {"prompt": "Tell a story", "base": "``` " * 80, "tuned": "Once\n\n# upon\n" * 30}
+    text = readme(run(samples={"examples": [long, long]}))
+    assert "**This model**\n\n```\nOnce\n\n# upon\n" in text
+    assert "````\n``` ```" in text
+    assert "Tell a story" in text
+
+
+def test_a_sweep_is_shown_with_what_it_flatters():
+    runs = [
+        {
+            "value": value,
+            "test_reward_accuracy": rate,
+            "test_reward_accuracy_interval": [rate - 0.1, rate + 0.1],
+            "test_loss": 0.65,
+            "best_step": 20,
+        }
+        for value, rate in ((0.05, 0.58), (0.5, 0.63))
+    ]
+    text = readme(run(sweep={"name": "beta", "runs": runs}))
+    assert "Of 2 trainings that differ in beta alone" in text
+    assert "| `0.5` | 63.0\u00a0% | 53.0–73.0\u00a0% | 0.6500 |" in text
 
 
 def test_a_model_cards_front_matter_reads_back():
@@ -192,9 +266,11 @@ def test_a_history_without_points_has_no_curves():
     assert "plots/" not in readme(run(history=[]))
 
 
-def test_an_adapter_is_loaded_onto_its_base():
-    text = readme(run(method="lora", trainable_parameters=4_399_104))
+@pytest.mark.parametrize("method", ["lora", "qlora"])
+def test_an_adapter_is_loaded_onto_its_base(method):
+    text = readme(run(method=method, trainable_parameters=4_399_104))
     data = ModelCard(text).data
+    assert method in data.tags
     assert (data.base_model_relation, data.library_name) == ("adapter", "peft")
     assert "PeftModel.from_pretrained(base, repo)" in text
     assert "4,399,104 of 494,032,768 parameters" in text
@@ -384,10 +460,17 @@ def test_labelled_text_cannot_change_a_dataset_card(text):
     nasty.encode()
 
 
+@pytest.mark.parametrize("shown", [1, 3])
 @pytest.mark.parametrize("text", NASTY)
-def test_what_a_run_says_cannot_change_a_model_card(text):
+def test_what_a_run_says_cannot_change_a_model_card(text, shown):
     def card(t: str) -> str:
-        facts = run(alarms=[t], command=t, data={"left_out": {t: 1}, "dropped": {t: 2}}, license=t)
+        found = {"level": "warning", "text": t, "advice": t}
+        told = {"left_out": {t: 1}, "dropped": {t: 2}, "question": t, "taste": t, "guidelines": t}
+        example = {"prompt": t, "base": t, "tuned": t}
+        facts = run(
+            alarms=[t], command=t, data=told, license=t, audit=[found], why=[t],
+            samples={"examples": [example] * shown},
+        )  # fmt: skip
         return readme(facts | {"arguments": {"note": t}, "versions": {t: t}})
 
     assert shape(body(card(text))) == shape(body(card("plain")))

@@ -93,9 +93,8 @@ def compared(
 ) -> dict[str, Any]:
     """Return what base and tuned model write on test prompts; eval prompts stay blind."""
     prompts = project.rows("prompts")
-    held = [p.prompt for p in prompts if p.split == "test"] or [
-        p.prompt for p in prompts if p.split == "train"
-    ]
+    held = [p.prompt for p in prompts if p.split == "test"]
+    asked = held or [p.prompt for p in prompts if p.split == "train"]
     before = models.load(base, dtype=trainer.model.dtype)
     tuned = models.Loaded(loaded.repo, loaded.revision, trainer.model, loaded.tokenizer)
-    return samples.compare(before, tuned, held, seed)
+    return samples.compare(before, tuned, asked, seed) | {"held_out": bool(held)}

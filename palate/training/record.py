@@ -27,6 +27,10 @@ _KEYS = {  # of TRL's log → of run.json
     "eval_loss": "test_loss",
     "eval_rewards/accuracies": "test_reward_accuracy",
     "eval_rewards/margins": "test_reward_margin",
+    "rewards/chosen": "reward_chosen",
+    "rewards/rejected": "reward_rejected",
+    "logps/chosen": "logp_chosen",
+    "logps/rejected": "logp_rejected",
 }
 
 

@@ -39,6 +39,7 @@ def compare(
     ]
     return {
         "prompts": len(asked),
+        "longest": longest,
         "kl": sum(drift) / len(drift),
         "length": {name: _mean([len(c.text) for c in cs]) for name, cs in texts.items()},
         "unended": {name: _mean([not c.ended for c in cs]) for name, cs in texts.items()},

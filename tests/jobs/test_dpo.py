@@ -48,7 +48,7 @@ def test_full_training_is_pushed_recorded_and_compared(labelled, base_model, job
     result, best = run["results"], run["results"]["best_step"]
     points = {p["step"]: p for p in run["history"]}
     looks = [p for p in run["history"] if p["test_loss"] is not None]
-    assert len(looks) == 9  # every second of 18 steps
+    assert len(looks) == 6  # every second of 12 steps
     assert best == min(looks, key=lambda p: p["test_loss"])["step"]
     # our sum over rows against TRL's mean over batches, which are of equal size here
     assert result["test_loss"] == pytest.approx(points[best]["test_loss"], abs=1e-4)
@@ -93,7 +93,7 @@ def compare(project, jobs, base_model, sha) -> None:
 def test_an_adapter_is_trained_pushed_and_used(labelled, base_model, jobs):
     from peft import AutoPeftModelForCausalLM
 
-    jobs("dpo", labelled.id, *FAST, "--method", "lora", "--public")
+    jobs("dpo", labelled.id, *FAST, "--method", "lora", "--reckless", "--public")
     repo = labelled.model_repo
     files = client.describe(repo, "model")[1]
     assert "adapter_model.safetensors" in files
@@ -195,4 +195,4 @@ def test_a_held_out_prompt_in_the_training_rows_is_refused(labelled, jobs):
 
 def test_a_batch_that_cannot_be_parted_is_refused(labelled, jobs):
     said = jobs("dpo", labelled.id, "--accumulate", "5", code=2)
-    assert "--batch-size 8 cannot be computed in --accumulate 3 equal parts" in said
+    assert "--batch-size 12 cannot be computed in --accumulate 5 equal parts" in said
