@@ -5,18 +5,19 @@ A fact that is missing is an error, never a blank.
 """
 
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
-from palate import hub, ledger, markdown, plots
+from palate import agreement, hub, ledger, markdown, plots
 from palate.errors import BadInput, UsageError
 from palate.paths import shipped
 from palate.project import Project
 from palate.schema import ROWS, SPLITS, Event, Prompt, features
 from palate.stats import Verdict, wilson
+from palate.training import taste
 
 Files = dict[str, str | bytes]
 EXAMPLE_CHARACTERS = 300
@@ -136,7 +137,8 @@ def _examples(examples: Sequence[Mapping[str, str]]) -> dict[str, Any]:
 
 def _common(texts: Sequence[str]) -> int:
     """Return how many characters all texts begin with alike, up to the end of a word."""
-    alike = os.path.commonprefix(list(texts))
+    ends = zip(min(texts, default=""), max(texts, default=""), strict=False)
+    alike = "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], ends))
     return max((m.end() for m in re.finditer(r"\W", alike)), default=0)
 
 
@@ -205,11 +207,11 @@ def dataset_files(project: Project) -> Files:
     events = project.rows("labels")
     standing = ledger.live(events)
     labels = [e for e in standing if e.kind == "label"]
-    left = sum(e.chosen == e.left for e in labels)
     strength = Counter(e.strength for e in labels if e.strength)
+    people = agreement.report(events, project.rows("candidates"))
     pictures = {}
-    if labels:
-        pictures["sides"] = plots.sides(left, len(labels) - left, wilson(left, len(labels)))
+    if people.left.n:
+        pictures["rates"] = plots.how_people_label(people)
     if strength:
         pictures["strengths"] = plots.strengths(strength)
     configs = [config for config in ROWS if project.paths(config)]
@@ -224,7 +226,8 @@ def dataset_files(project: Project) -> Files:
         standing=Counter(e.kind for e in standing),
         annotators=Counter(e.annotator for e in standing),
         strength=strength,
-        left=left,
+        report=people,
+        guidelines=project.guidelines,
         **_preference_facts(project, events),
         schema={config: {k: _type(v) for k, v in features(config).items()} for config in configs},
         pictures=set(pictures),
@@ -244,6 +247,7 @@ def _preference_facts(project: Project, events: Sequence[Event]) -> dict[str, An
         "implied": sum(row.source == "implied" for row in rows),
         "left_out": rebuilt.left_out,
         "stale": sum(map(len, rebuilt.rows.values())) - len(rows),
+        "taste": taste.sentence(rows) if rows else "",
         "example": _shorten(json.loads(ledger.to_json(rows[0]))) if rows else None,
     }
 

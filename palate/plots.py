@@ -58,9 +58,7 @@ def training_curves(history: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return pictures
 
 
-def _curve(
-    title: str, lines: dict[str, list[tuple[float, float]]], untrained: float | None
-) -> str:
+def _curve(title: str, lines: dict[str, list[tuple[float, float]]], untrained: float | None) -> str:
     figure, axes = canvas(3.6, 2.6)
     axes.set_position((0.17, 0.18, 0.71 if "test" in lines else 0.64, 0.7))
     if untrained is not None:
@@ -108,27 +106,10 @@ def _label_ends(axes: Any, ends: list[tuple[float, float, str, str]]) -> None:
 
 def win_rate(verdict: Verdict) -> str:
     """Return the SVG of a verdict: the rate as a number, its interval on 0–100 %."""
+    rate, (low, high) = verdict.win_rate, (100 * x for x in verdict.interval)
     counts = f"{verdict.wins} won · {verdict.losses} lost · {verdict.ties} tied"
-    return _share(
-        verdict.win_rate,
-        verdict.interval,
-        f"preferred over the base model, blind\n{_count(verdict.votes, 'vote')}: {counts}",
-        ("base preferred", "tuned preferred"),
-    )
-
-
-def sides(left: int, right: int, interval: tuple[float, float]) -> str:
-    """Return the SVG of how often the left of the two sides was chosen. Needs one choice."""
-    return _share(
-        left / (left + right),
-        interval,
-        f"of the choices fell on the left side\n{left} left · {right} right",
-        ("right chosen", "left chosen"),
-    )
-
-
-def _share(rate: float, interval: tuple[float, float], text: str, ends: tuple[str, str]) -> str:
-    low, high = (100 * x for x in interval)
+    text = f"preferred over the base model, blind\n{_count(verdict.votes, 'vote')}: {counts}"
+    ends = ("base preferred", "tuned preferred")
     colour = INK if low <= 50 <= high else BLUE if low > 50 else ORANGE
     figure, axes = canvas(7.2, 1.9)
     axes.set_position((0.02, 0.25, 0.96, 0.2))
@@ -169,14 +150,15 @@ def labelling(report: Report, names: Mapping[str, str]) -> dict[str, str]:
     """Return the SVGs of how people label: `rates`, `hours` and `seconds`, as far as they exist."""
     if not report.people:
         return {}
-    pictures = {"rates": _rates(report), "hours": _hours(report)}
+    pictures = {"rates": how_people_label(report), "hours": _hours(report)}
     timed = [(names.get(p.annotator, p.annotator), p.seconds) for p in report.people if p.seconds]
     if timed:
         pictures["seconds"] = _seconds(timed)
     return {name: svg for name, svg in pictures.items() if svg}
 
 
-def _rates(report: Report) -> str:
+def how_people_label(report: Report) -> str:
+    """Return the SVG of agreement, self-consistency and biases; empty if none was measured."""
     asked = [
         ("said the same when asked again", report.self_consistency, None),
         ("two people agreed on a pair", report.agreement, None),
