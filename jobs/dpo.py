@@ -132,6 +132,7 @@ def main(args: Arguments) -> None:
         if args.sweep:
             sweep = Sweep.read(args)
             jobs = [prepare(console, each) for each in sweep.arguments(args)]
+            sweep.check(len(jobs[0].rows.test))
             for job in jobs:
                 console.rule(f"{sweep.name} = {getattr(job.args, sweep.name):g}")
                 train(console, job)

@@ -140,8 +140,11 @@ def audit(
         as_json: print all figures as JSON.
     """
     from palate.audit import findings, fit, measure, page, rows
+    from palate.errors import UsageError
     from palate.importing import Columns
 
+    if html and not html.parent.is_dir():
+        raise UsageError(f"There is no folder {html.parent} to write {html.name} to.")
     with console.status(f"Reading {source}"):
         data = rows.read(source, Columns(prompt, a, b, choice), template)
     with console.status(f"Looking at {data.total:,} rows"):

@@ -75,6 +75,10 @@ def run_guarded(call: Callable[[], object], *, debug: bool = False) -> int:
     """
     try:
         call()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads us, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # what a shell says of SIGPIPE
     except (PalateError, OSError) as error:
         full = isinstance(error, OSError) and error.errno == errno.ENOSPC
         if debug or not (full or isinstance(error, PalateError)):

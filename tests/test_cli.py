@@ -1,5 +1,6 @@
 """The `palate` command as a person types it: a process, its output, its exit code."""
 
+import json
 import os
 import re
 import subprocess
@@ -176,3 +177,50 @@ def test_readme_names_every_command():
     readme = (Path(__file__).parents[1] / "README.md").read_text()
     for name in (*COMMANDS, *JOBS):
         assert f"`palate {name}`" in readme
+
+
+COLUMNS = ("--prompt", "idea", "--a", "a", "--b", "b", "--choice", "win")
+
+
+def test_an_audit_is_a_report_a_page_and_json(tmp_path):
+    (tmp_path / "pairs.csv").write_text(PAIRS)
+    file, html = str(tmp_path / "pairs.csv"), tmp_path / "audit.html"
+    run = palate("audit", file, *COLUMNS, "--html", str(html))
+    assert run.returncode == 0, run.stderr
+    assert "10 rows, 10 prompts" in run.stdout
+    assert "warning" in run.stdout
+    assert f"Audit of {file}" in html.read_text("utf-8")
+    run = palate("audit", file, *COLUMNS, "--json")
+    figures = json.loads(run.stdout)
+    wanted = {
+        "rows", "prompts", "cyclic_triads", "triads", "row_split_lookup_accuracy",
+        "prompt_split_lookup_accuracy", "row_split_baseline_accuracy", "baseline_accuracy",
+        "longer_chosen", "second_side_chosen", "findings",
+    }  # fmt: skip
+    assert wanted <= set(figures)
+    assert (figures["rows"], figures["second_side_chosen"]) == (10, 0.5)
+    assert {"level", "text", "advice"} == set(figures["findings"][0])
+
+
+def test_an_audit_that_cannot_be_written_or_read_says_so(tmp_path):
+    (tmp_path / "pairs.csv").write_text(PAIRS)
+    file = str(tmp_path / "pairs.csv")
+    run = palate("audit", file, *COLUMNS, "--html", str(tmp_path / "no" / "audit.html"))
+    assert run.returncode == 2
+    assert "There is no folder" in run.stderr
+    run = palate("audit", file, "--prompt", "topic")
+    assert run.returncode == 2
+    assert "Traceback" not in run.stderr
+    assert "idea" in run.stderr  # the columns that there are
+
+
+def test_a_reader_who_has_seen_enough_ends_it_quietly(tmp_path):
+    (tmp_path / "pairs.csv").write_text(PAIRS)
+    code = "from palate.cli import main; main()"
+    words = [sys.executable, "-c", code, "audit", str(tmp_path / "pairs.csv"), *COLUMNS, "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait() == 141
+        assert process.stderr is not None
+        assert process.stderr.read() == b""

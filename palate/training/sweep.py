@@ -33,6 +33,11 @@ class Sweep:
             )
         return cls(name, [int(n) if name in ("seed", "batch_size") else n for n in numbers])
 
+    def check(self, test_rows: int) -> None:
+        """Raise UsageError where nothing could be picked by, before anything is trained."""
+        if not test_rows:
+            raise UsageError("A sweep picks by the test split, and no test prompt has labels.")
+
     def arguments(self, args: Any) -> list[Any]:
         return [replace(args, **{self.name: value, "sweep": None}) for value in self.values]
 
@@ -42,8 +47,6 @@ class Sweep:
         By reward accuracy on the test split: losses at different beta are not comparable. Among
         equals the one with the lower test loss.
         """
-        if not runs[0][1]["results"]["test_rows"]:
-            raise UsageError("A sweep picks by the test split, and no test prompt has labels.")
         self.results = [
             {"value": getattr(args, self.name), **_figures(run["results"])} for args, run in runs
         ]
