@@ -3,10 +3,10 @@
     python benchmarks/label_cost.py --data pairs.csv [--seeds 5] [--json]
 
 Replays recorded labels of all pairs of each prompt through palate's own queue: `ranking` asks by
-binary insertion and implies the rest, `exhaustive` asks every pair of one prompt after the other,
-`random` asks pairs at random. Agreement is over all recorded pairs. Held-out accuracy is that of a
-bag-of-words preference model (logistic regression on the difference of word counts), five folds
-split by prompt, each strategy with as many questions as the ranking of the training prompts takes.
+merge insertion and implies the rest, `exhaustive` asks every pair of one prompt after the other,
+`random` asks pairs at random. Agreement is over all recorded pairs. Held-out accuracy is that of the
+bag-of-words preference model of `palate audit`, five folds split by prompt, each strategy with as
+many questions as the ranking of the training prompts takes.
 """
 
 import argparse
@@ -16,10 +16,13 @@ from random import Random
 
 from palate import importing, ledger, tables
 from palate.assignment import Queue
+from palate.audit import baselines
+from palate.audit.rows import Row
 from palate.importing import Columns, Imported
 from palate.ranking import Order
 from palate.schema import Event, Preference, Prompt, pairs_of
 from palate.strategies import STRATEGIES
+from palate.training import taste
 
 DATA = Path(__file__).parents[2] / "shared/data/youtube-titles/idea-title_pairs-preferences.csv"
 COLUMNS = Columns("idea", "title_a", "title_b", "title_b_preferred")
@@ -112,30 +115,16 @@ def labelled(
 
 
 def accuracy(rows: list[Preference], data: Imported, held: set[str]) -> float:
-    """Return the share of recorded labels on `held` prompts that the model gets right."""
-    from sklearn.feature_extraction.text import CountVectorizer
-    from sklearn.linear_model import LogisticRegression
-
-    words = CountVectorizer(lowercase=True, ngram_range=(1, 1), token_pattern=r"\S+")
+    """Return the share of recorded labels on `held` prompts that a bag of words gets right."""
     text = {c.id: c.text for c in data.candidates}
-    words.fit([t for r in rows for t in (r.chosen[0]["content"], r.rejected[0]["content"])])
-
-    def difference(pairs: list[tuple[str, str]]):
-        better, worse = zip(*pairs, strict=True)
-        return words.transform(better) - words.transform(worse)
-
-    pairs = [(r.chosen[0]["content"], r.rejected[0]["content"]) for r in rows]
-    flipped = [pair[:: (-1) ** i] for i, pair in enumerate(pairs)]
-    model = LogisticRegression(C=0.1, max_iter=1000, fit_intercept=False)
-    model.fit(difference(flipped), [i % 2 == 0 for i in range(len(pairs))])
     test = [
-        (text[better], text[worse])
+        Row(0, e.prompt_id, text[better], text[worse], "left")
         for e in data.events
         if e.prompt_id in held
         for better, worse, strictly in e.statements()
         if strictly
     ]
-    return float((model.decision_function(difference(test)) > 0).mean())
+    return baselines.tested(taste.as_rows(rows, "train"), test, baselines.bag_of_words).rate
 
 
 if __name__ == "__main__":

@@ -20,15 +20,18 @@ command continues. What is pushed: weights (or the adapter), tokenizer, run.json
     python jobs/dpo.py me/titles
     python jobs/dpo.py me/titles --sweep beta=0.05,0.1,0.5
     uv run jobs/dpo.py me/titles --method lora
+    accelerate launch --num_processes 4 jobs/dpo.py me/titles
     hf jobs uv run --flavor a10g-small -s HF_TOKEN -e UV_NO_SOURCES=1 jobs/dpo.py me/titles
 
 The last needs a palate on the package index; the others run in a checkout.
 """
 
+import os
 import shlex
 import sys
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from typing import Any, Literal
 
 import tyro
@@ -113,6 +116,9 @@ OUTSIDE = [
 ]
 
 
+FIRST = os.environ.get("RANK", "0") == "0"  # of several processes: the one that speaks and pushes
+
+
 @dataclass
 class Job:
     """One training: its arguments with everything decided, its rows and where it lies."""
@@ -127,7 +133,7 @@ class Job:
 
 
 def main(args: Arguments) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, quiet=not FIRST)
     try:
         if args.sweep:
             sweep = Sweep.read(args)
@@ -136,6 +142,8 @@ def main(args: Arguments) -> None:
             for job in jobs:
                 console.rule(f"{sweep.name} = {getattr(job.args, sweep.name):g}")
                 train(console, job)
+            if not FIRST:
+                return
             best, table = sweep.best([(job.args, publish.read_run(job.work.model)) for job in jobs])
             for line in table:
                 console.print(line)
@@ -148,7 +156,8 @@ def main(args: Arguments) -> None:
         else:
             job = prepare(console, args)
             train(console, job)
-            push(console, job)
+            if FIRST:
+                push(console, job)
     except KeyboardInterrupt:
         console.print(
             "Stopped; checkpoints are kept. To continue, run the same command again:"
@@ -159,6 +168,8 @@ def main(args: Arguments) -> None:
 
 def prepare(console: Console, args: Arguments) -> Job:
     """Read and audit the data, and decide what is left open: revisions, method, sizes, repo."""
+    if args.trackio and not find_spec("trackio"):
+        raise UsageError("--trackio needs the package trackio: pip install trackio")
     id, _, revision = args.project.partition("@")
     project = Project.load(id, revision or "main")
     rows = data.read(project, implied=not args.no_implied, guard=not args.ignore_audit)
@@ -188,6 +199,7 @@ def prepare(console: Console, args: Arguments) -> Job:
 def train(console: Console, job: Job) -> None:
     """Train from the last checkpoint or from the start; leave model and record in `work.model`."""
     import torch
+    from safetensors import SafetensorError
 
     if job.work.finished():
         console.print(f"Training is done; the model lies in {job.work.model}")
@@ -197,7 +209,15 @@ def train(console: Console, job: Job) -> None:
     while True:
         try:
             return _train(console, job)
-        except torch.OutOfMemoryError:
+        except (OSError, RuntimeError, SafetensorError) as error:
+            if check.disk_is_full(error):
+                raise PalateError(
+                    f"No space is left on the disk of {job.work.path} to save a checkpoint"
+                    f" ({error}). The one before it is kept. Free some space, and run the same"
+                    f" command again: {shlex.join(['python', *sys.argv])}"
+                ) from None
+            if not isinstance(error, torch.OutOfMemoryError):
+                raise
             smaller = halved(job.sizes)
             if smaller is None:
                 raise PalateError(
@@ -229,7 +249,8 @@ def _train(console: Console, job: Job) -> None:
     clock = Clock(work)
     guard = Guard(clock)
     loaded = models.load(base, dtype=weights_type(job.sizes), four_bits=args.method == "qlora")
-    rows = fit(console, job.rows, loaded.tokenizer, args.max_length)
+    window = getattr(loaded.model.config, "max_position_embeddings", args.max_length)
+    rows = fit(console, job.rows, loaded.tokenizer, min(args.max_length, window))
     console.print(
         f"{base.repo} at {base.revision[:7]}, {base.parameters:,} parameters, {args.method}:"
         f" {len(rows.train):,} rows to train on, {len(rows.test):,} to test with"
@@ -263,9 +284,11 @@ def finish(
     args, model = job.args, job.work.model
     result = record.result(margins(trainer) if rows.test else [], check.kept_step(trainer, guard))
     result["baselines"] = check.to_beat(rows)
+    trainer.save_model(str(model))
+    if not FIRST:
+        return
     with console.status("What base and tuned model write on test prompts"):
         samples = check.compared(job.base, trainer, loaded, job.project, args.seed)
-    trainer.save_model(str(model))
     loaded.tokenizer.save_pretrained(model)
     (model / "training_args.bin").unlink()  # a pickle, which nobody should have to trust
     (model / "metrics.jsonl").write_bytes((job.work.path / "metrics.jsonl").read_bytes())

@@ -108,7 +108,7 @@ def load(source: Source, *, dtype: Any = None, four_bits: bool = False) -> Loade
 
     `four_bits` quantizes the weights, which needs bitsandbytes. `dtype` is bfloat16 on CUDA and
     float32 on a CPU unless given. No code from the repo is run.
-    Raises UsageError for a tokenizer without a chat template.
+    Raises UsageError for a tokenizer without a chat template or an EOS token.
     """
     import torch
 
@@ -119,6 +119,11 @@ def load(source: Source, *, dtype: Any = None, four_bits: bool = False) -> Loade
         raise UsageError(
             f"{source.repo} has no chat template, so palate cannot put prompts to it."
             " Choose an instruction-tuned model, or add one to its tokenizer_config.json."
+        )
+    if tokenizer.eos_token is None:
+        raise UsageError(
+            f"{source.repo} has no EOS token, so its answers would never end."
+            " Name one as eos_token in its tokenizer_config.json, or choose another model."
         )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token

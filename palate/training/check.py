@@ -1,6 +1,10 @@
 """What a training looks at before it starts and when it is over, beside the steps themselves."""
 
+import errno
 import random
+import re
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -71,6 +75,15 @@ def _padded(batch: list) -> int:
     return 2 * len(batch) * max(len(p) + max(len(c), len(r)) for p, c, r in batch)
 
 
+def disk_is_full(error: Exception) -> bool:
+    """Tell whether that went wrong: safetensors and torch have words of their own for it."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOSPC
+    return bool(
+        re.search(r"os error 28|No space left|PytorchStreamWriter|file write failed", str(error))
+    )
+
+
 def kept_step(trainer: Any, guard: Any) -> int:
     """Return the step that the weights are of; raise if there is no good one."""
     if best := trainer.state.best_model_checkpoint:
@@ -95,6 +108,14 @@ def compared(
     prompts = project.rows("prompts")
     held = [p.prompt for p in prompts if p.split == "test"]
     asked = held or [p.prompt for p in prompts if p.split == "train"]
-    before = models.load(base, dtype=trainer.model.dtype)
     tuned = models.Loaded(loaded.repo, loaded.revision, trainer.model, loaded.tokenizer)
+
+    @contextmanager
+    def before() -> Generator[models.Loaded]:
+        if hasattr(trainer.model, "disable_adapter"):
+            with trainer.model.disable_adapter():
+                yield tuned
+        else:
+            yield models.load(base, dtype=trainer.model.dtype)
+
     return samples.compare(before, tuned, asked, seed) | {"held_out": bool(held)}

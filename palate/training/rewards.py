@@ -16,7 +16,8 @@ def margins(trainer: Any) -> list[float]:
         with torch.no_grad(), trainer.accelerator.autocast():
             chosen, rejected = _log_probabilities(trainer.model, batch).chunk(2)
         reference = batch["ref_chosen_logps"] - batch["ref_rejected_logps"]
-        result += (trainer.beta * (chosen - rejected - reference.to(chosen))).tolist()
+        each = trainer.beta * (chosen - rejected - reference.to(chosen))
+        result += trainer.accelerator.gather_for_metrics(each).tolist()
     return result
 
 

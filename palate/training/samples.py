@@ -1,6 +1,7 @@
 """Base and tuned model side by side on test prompts: completions, lengths, the divergence."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from palate.generation import Completion, Sampling, complete, end_tokens, seed_of
@@ -13,10 +14,15 @@ BATCH = 8
 
 
 def compare(
-    base: Loaded, tuned: Loaded, prompts: Sequence[list[Message]], seed: int, longest: int = 200
+    base: Callable[[], AbstractContextManager[Loaded]],
+    tuned: Loaded,
+    prompts: Sequence[list[Message]],
+    seed: int,
+    longest: int = 200,
 ) -> dict[str, Any]:
     """Return what both models make of up to `PROMPTS` prompts, with the same luck.
 
+    `base` gives the base model for a while: it may be the tuned one without its adapter.
     `kl` is the mean over tuned completions of log p_tuned - log p_base, in nats a completion: an
     unbiased estimate of the divergence from the base model (J. Schulman, "Approximating KL
     divergence", 2020, k1). Lengths are mean characters, `unended` the share that was cut off.
@@ -24,19 +30,26 @@ def compare(
     asked = list(prompts)[:PROMPTS]
     sampling = Sampling(temperature=1.0, max_new_tokens=longest)
     seeds = [seed_of(seed, str(i), 0) for i in range(len(asked))]
-    texts = {}
-    for name, loaded in (("base", base), ("tuned", tuned)):
-        texts[name] = [
+
+    def write(loaded: Loaded) -> list[Completion]:
+        return [
             completion
             for start in range(0, len(asked), BATCH)
             for completion in complete(
                 loaded, asked[start : start + BATCH], seeds[start : start + BATCH], sampling
             )
         ]
-    drift = [
-        _log_probability(tuned, prompt, c) - _log_probability(base, prompt, c)
-        for prompt, c in zip(asked, texts["tuned"], strict=True)
-    ]
+
+    def score(loaded: Loaded) -> list[float]:
+        pairs = zip(asked, texts["tuned"], strict=True)
+        return [_log_probability(loaded, prompt, c) for prompt, c in pairs]
+
+    texts = {"tuned": write(tuned)}
+    after = score(tuned)
+    with base() as loaded:
+        texts["base"] = write(loaded)
+        before = score(loaded)
+    drift = [x - y for x, y in zip(after, before, strict=True)]
     return {
         "prompts": len(asked),
         "longest": longest,

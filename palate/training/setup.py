@@ -59,7 +59,7 @@ def configuration(args: Any, sizes: Sizes, rows: data.Rows, folder: Path) -> Any
     steps = math.ceil(len(rows.train) / sizes.batch_size)
     log_every = max(1, int(steps * args.epochs) // 100)
     look_every = log_every * max(1, round(steps / LOOKS / log_every))
-    part = sizes.batch_size // sizes.accumulate
+    part = sizes.part
     return DPOConfig(
         output_dir=str(folder),
         learning_rate=sizes.learning_rate,

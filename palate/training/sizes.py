@@ -31,6 +31,7 @@ class Machine:
     cuda: bool
     bf16: bool
     quantizes: bool  # whether bitsandbytes is there
+    processes: int = 1  # that train together
 
     @classmethod
     def here(cls) -> "Machine":
@@ -39,12 +40,14 @@ class Machine:
 
         import torch
 
+        processes = int(os.environ.get("WORLD_SIZE", "1"))
         if torch.cuda.is_available():
             memory = torch.cuda.get_device_properties(0).total_memory
             name, bf16 = torch.cuda.get_device_name(), torch.cuda.is_bf16_supported()
-            return cls(name, memory, True, bf16, find_spec("bitsandbytes") is not None)
+            quantizes = find_spec("bitsandbytes") is not None
+            return cls(name, memory, True, bf16, quantizes, processes)
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        return cls("CPU", memory, False, False, False)
+        return cls("CPU", memory, False, False, False, processes)
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,12 @@ class Sizes:
     gradient_checkpointing: bool
     bf16: bool
     reasons: tuple[str, ...]
+    processes: int = 1
+
+    @property
+    def part(self) -> int:
+        """Pairs that one process computes at once."""
+        return self.batch_size // self.accumulate // self.processes
 
 
 def choose(args: Any, parameters: int, prompts: Sequence[str], machine: Machine) -> Sizes:
@@ -77,9 +86,12 @@ def choose(args: Any, parameters: int, prompts: Sequence[str], machine: Machine)
     batch, why = _batch(args.batch_size, prompts)
     reasons.append(why)
     accumulate = args.accumulate or 1
-    if batch % accumulate:
+    if not args.batch_size:
+        batch += -batch % machine.processes
+    if batch % (accumulate * machine.processes):
+        by = f" by {machine.processes} processes" if machine.processes > 1 else ""
         raise UsageError(
-            f"--batch-size {batch} cannot be computed in --accumulate {accumulate} equal parts."
+            f"--batch-size {batch} cannot be computed in --accumulate {accumulate} equal parts{by}."
             " Choose a divisor."
         )
     checkpointing = args.gradient_checkpointing
@@ -97,7 +109,9 @@ def choose(args: Any, parameters: int, prompts: Sequence[str], machine: Machine)
             (False, "lora"): "float32: the device has no bfloat16 worth using",
         }.get((bf16, method), "frozen weights in bfloat16, the adapter in float32")
     )
-    return Sizes(method, rate, batch, accumulate, checkpointing, bf16, tuple(reasons))
+    return Sizes(
+        method, rate, batch, accumulate, checkpointing, bf16, tuple(reasons), machine.processes
+    )
 
 
 def _method(asked: Method | None, parameters: int, machine: Machine) -> tuple[Method, str]:
@@ -140,9 +154,8 @@ def _batch(asked: int | None, prompts: Sequence[str]) -> tuple[int, str]:
 
 def halved(sizes: Sizes) -> Sizes | None:
     """Return the sizes with twice as many parts of a batch, None where a part is one pair."""
-    parts = sizes.accumulate
-    while parts < sizes.batch_size:
-        parts += 1
-        if sizes.batch_size % parts == 0 and parts >= 2 * sizes.accumulate:
+    whole = sizes.batch_size // sizes.processes
+    for parts in range(2 * sizes.accumulate, whole + 1):
+        if whole % parts == 0:
             return replace(sizes, accumulate=parts)
     return None

@@ -55,6 +55,17 @@ def test_a_batch_is_four_prompts_or_more(prompts, batch):
     assert choose(asked(), 10**6, prompts, LAPTOP).batch_size == batch
 
 
+def test_several_processes_share_a_batch():
+    several = Machine("NVIDIA A10G", 24 * GB, cuda=True, bf16=True, quantizes=True, processes=3)
+    sizes = choose(asked(), 10**6, TITLES, several)
+    assert (sizes.batch_size, sizes.part) == (42, 14)
+    smaller = halved(sizes)
+    assert smaller is not None
+    assert (smaller.accumulate, smaller.part) == (2, 7)
+    with pytest.raises(UsageError, match="by 3 processes"):
+        choose(asked(batch_size=40), 10**6, TITLES, several)
+
+
 def test_what_is_asked_for_is_taken():
     sizes = choose(
         asked(

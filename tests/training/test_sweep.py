@@ -41,7 +41,7 @@ def test_each_value_is_a_training_of_its_own():
     "words", ["beta", "beta=", "beta=0.1", "beta=0.1,0.1", "beta=a,b", "loss=1,2", "=1,2"]
 )
 def test_what_is_no_sweep_is_refused_with_an_example(words):
-    with pytest.raises(UsageError, match="such as beta=0.05,0.1,0.5"):
+    with pytest.raises(UsageError, match="such as beta="):
         Sweep.read(Arguments(words))
 
 

@@ -1,0 +1,73 @@
+"""How long an audit of many pairs takes, and how much memory.
+
+    python benchmarks/audit.py [--pairs 100000] [--json]
+
+Ten pairs to a prompt, of five made-up texts each; `palate audit FILE --json` as a process.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import combinations
+from pathlib import Path
+from random import Random
+
+from palate.material import tiny
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--pairs", type=int, default=100_000)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "pairs.jsonl"
+        write(file, arguments.pairs)
+        start = time.perf_counter()
+        code = "from palate.cli import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", code, "audit", str(file), "--json"],
+            check=True,
+            capture_output=True,
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        )
+        seconds = time.perf_counter() - start
+        size = file.stat().st_size
+    found = json.loads(done.stdout)
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10
+    figures = {
+        "pairs": found["rows"],
+        "prompts": found["prompts"],
+        "file_mb": round(size / 2**20, 1),
+        "seconds": round(seconds, 1),
+        "memory_mb": round(memory),
+        "baseline_accuracy": round(found["baseline_accuracy"], 3),
+    }
+    if arguments.json:
+        print(json.dumps(figures))
+    else:
+        print("\n".join(f"{name:<20}{value}" for name, value in figures.items()))
+
+
+def write(file: Path, pairs: int) -> None:
+    """Write rows of prompt, chosen and rejected; who chose likes short texts, and errs."""
+    draw = Random(0)
+    words = sorted({w for _, title in tiny.titles() for w in title.split()})
+    with file.open("w", encoding="utf-8") as out:
+        for prompt in range(pairs // 10):
+            texts = [" ".join(draw.choices(words, k=draw.randint(6, 40))) for _ in range(5)]
+            for pair in combinations(texts, 2):
+                better, worse = sorted(pair, key=lambda t: len(t) + draw.gauss(0, 60))
+                row = {"prompt": f"Idea {prompt}", "chosen": better, "rejected": worse}
+                out.write(json.dumps(row) + "\n")
+
+
+if __name__ == "__main__":
+    main()
