@@ -4,8 +4,8 @@
 
 Replays recorded labels of all pairs of each prompt through palate's own queue: `ranking` asks by
 merge insertion and implies the rest, `exhaustive` asks every pair of one prompt after the other,
-`random` asks pairs at random. Agreement is over all recorded pairs. Held-out accuracy is that of the
-bag-of-words preference model of `palate audit`, five folds split by prompt, each strategy with as
+`random` asks pairs at random. Agreement is over all recorded pairs. Accuracy is that of the
+bag-of-words preference model of `palate audit`, five folds by prompt, each strategy with as
 many questions as the ranking of the training prompts takes.
 """
 

@@ -202,6 +202,31 @@ def test_an_audit_is_a_report_a_page_and_json(tmp_path):
     assert {"level", "text", "advice"} == set(figures["findings"][0])
 
 
+def test_a_project_and_any_dataset_on_the_hub_can_be_audited(hub, repo_id, tmp_path):
+    from palate import hub as client
+
+    (tmp_path / "pairs.csv").write_text(PAIRS)
+    assert palate("import", repo_id, str(tmp_path / "pairs.csv"), *COLUMNS).returncode == 0
+    figures = json.loads(palate("audit", repo_id, "--json").stdout)
+    assert (figures["rows"], figures["prompts"]) == (10, 10)
+    assert set(figures["splits"]) == {"train", "test", "eval"}
+    other = f"{repo_id}-other"
+    client.create(other, "dataset")
+    chat = [
+        {
+            "chosen": [{"role": "user", "content": f"q{i}"}, {"role": "assistant", "content": "y"}],
+            "rejected": [{"role": "user", "content": f"q{i}"}, {"role": "assistant", "content": n}],
+        }
+        for i, n in enumerate(("no", "never", ""))
+    ]
+    lines = "".join(json.dumps(row) + "\n" for row in chat)
+    client.commit(other, "dataset", {"data/train.jsonl": lines}, "Pairs as others keep them")
+    figures = json.loads(palate("audit", other, "--json").stdout)
+    assert (figures["rows"], figures["usable_rows"], figures["prompts"]) == (3, 2, 2)
+    assert figures["problems"] == {"have an empty text": 1}
+    assert figures["second_side_chosen"] is None
+
+
 def test_an_audit_that_cannot_be_written_or_read_says_so(tmp_path):
     (tmp_path / "pairs.csv").write_text(PAIRS)
     file = str(tmp_path / "pairs.csv")
