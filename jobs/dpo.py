@@ -170,9 +170,14 @@ def prepare(console: Console, args: Arguments) -> Job:
     """Read and audit the data, and decide what is left open: revisions, method, sizes, repo."""
     if args.trackio and not find_spec("trackio"):
         raise UsageError("--trackio needs the package trackio: pip install trackio")
+    if args.sft_weight and args.strength == "weight":
+        raise UsageError(
+            "--strength weight cannot weigh the texts' own likelihood, which --sft-weight adds."
+            " Use --strength offset."
+        )
     id, _, revision = args.project.partition("@")
     project = Project.load(id, revision or "main")
-    rows = data.read(project, implied=not args.no_implied, guard=not args.ignore_audit)
+    rows = data.read(project, implied=not args.no_implied)
     found = check.audit(console, project, rows, ignore=args.ignore_audit)
     base = models.find(args.base_model or project.settings.base_model)
     sizes = choose(args, base.parameters, [r.prompt_id for r in rows.train], Machine.here())

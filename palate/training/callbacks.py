@@ -83,7 +83,8 @@ class Guard(TrainerCallback):
         self._check(state, control, kwargs["metrics"]["eval_loss"])
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.clock.save()
+        if state.is_world_process_zero:
+            self.clock.save()
 
     def _check(self, state: Any, control: Any, loss: float | None) -> None:
         if loss is not None and not math.isfinite(loss):

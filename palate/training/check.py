@@ -80,7 +80,7 @@ def disk_is_full(error: Exception) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOSPC
     return bool(
-        re.search(r"os error 28|No space left|PytorchStreamWriter|file write failed", str(error))
+        re.search(r"os error 28|No space left|PytorchStreamWriter|inline_container", str(error))
     )
 
 

@@ -10,7 +10,6 @@ from palate import agreement, hub, ledger
 from palate.errors import UsageError
 from palate.project import Project, read_jsonl
 from palate.schema import Preference, digest, to_json
-from palate.splits import check_no_overlap, check_training
 from palate.training import taste
 
 
@@ -28,23 +27,18 @@ class Rows:
         return digest(*(to_json(r) for r in self.train), "test", *(to_json(r) for r in self.test))
 
 
-def read(project: Project, *, implied: bool = True, guard: bool = True) -> Rows:
-    """Return the project's preferences; raises if there are none or, with `guard`, a split leaks.
+def read(project: Project, *, implied: bool = True) -> Rows:
+    """Return the project's preferences, whose split `check.audit` looks at. Raises without any.
 
     What is only implied can be left out of training; of the test it always is, which measures
     agreement with what people said.
     """
-    prompts = project.rows("prompts")
-    if guard:
-        check_no_overlap(prompts)
     train, test = (_read(project, f"preferences/{s}.jsonl") for s in ("train", "test"))
     if not train:
         raise UsageError(
             f"{project.id} holds no preferences to train on. Collect some with:"
             f" palate label {project.id}, then: palate export {project.id}"
         )
-    if guard:
-        check_training(train, prompts)
     said = [[r for r in rows if r.source == "human"] for rows in (train, test)]
     dropped = Counter({"only implied, in the test split": len(test) - len(said[1])})
     if not implied:

@@ -1,6 +1,7 @@
 """dpo.py against the local Hub, and completions.py with what it made."""
 
 import json
+import math
 import random
 import re
 import shutil
@@ -146,7 +147,9 @@ def test_a_run_killed_five_times_ends_as_if_it_had_not_been(labelled, jobs, tmp_
     assert not list((tmp_path / "cache" / "training").iterdir())
     two = record(labelled.model_repo)
     for key in ("loss", "test_loss", "reward_margin", "test_reward_accuracy", "logp_chosen"):
-        one_curve, two_curve = ([p[key] for p in run["history"]] for run in (one, two))
+        one_curve, two_curve = (
+            [math.inf if p[key] is None else p[key] for p in run["history"]] for run in (one, two)
+        )
         assert two_curve == pytest.approx(one_curve, rel=1e-4, abs=1e-5), (key, moments)
     assert one["results"]["best_step"] == two["results"]["best_step"]
     assert one["results"]["test_loss"] == pytest.approx(two["results"]["test_loss"], rel=1e-4)
@@ -262,12 +265,16 @@ def test_a_sweep_trains_from_one_reference_and_keeps_the_best_on_test(labelled, 
 def test_every_way_to_use_the_labels_trains(labelled, jobs):
     said = jobs("dpo", labelled.id, "--loss", "robust", code=2)
     assert "--loss robust has to know how often labels are wrong, and only 0 pairs" in said
-    flags = ("--loss", "robust", "--flip-rate", "0.1", "--strength", "weight", "--sft-weight")
-    jobs("dpo", labelled.id, *FAST, *flags, "0.1", "--length-desensitized", "--no-implied")
+    flags = ("--loss", "robust", "--flip-rate", "0.1", "--strength", "weight", "--no-implied")
+    said = jobs("dpo", labelled.id, *flags, "--sft-weight", "0.1", code=2)
+    assert "Use --strength offset" in said
+    jobs("dpo", labelled.id, *FAST, *flags, "--length-desensitized")
     run = record(labelled.model_repo)
     assert run["arguments"]["flip_rate"] == pytest.approx(0.1)
-    assert run["results"]["test_reward_accuracy"] > 0.7
-    jobs("dpo", labelled.id, *FAST, "--strength", "offset", "--batches", "trl")
+    assert run["results"]["test_reward_margin"] > 0
+    jobs("dpo", labelled.id, *FAST, "--strength", "offset", "--sft-weight", "0.1")
+    assert record(labelled.model_repo)["results"]["test_reward_accuracy"] > 0.7
+    jobs("dpo", labelled.id, "--epochs", "1", "--batches", "trl")
     assert record(labelled.model_repo)["positions"]["mode"] == "trl"
 
 
