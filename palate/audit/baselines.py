@@ -15,9 +15,9 @@ import numpy as np
 from palate.audit.rows import Row
 from palate.splits import normal
 
-FOLDS = 10
-SMALL = 3_000  # rows: fewer are cheap to fold again, which steadies the figure
-MOST = 10_000  # rows: more change an accuracy by less than its interval
+FOLDS, FEWER_FOLDS = 10, 5
+SMALL = 3_000  # rows: fewer are cheap to fold finely and again, which steadies the figure
+MOST = 8_000  # rows: more change an accuracy by less than its interval
 RESAMPLES = 1_000
 SHARES = (1 / 8, 1 / 4, 1 / 2, 1)
 WORD = r"(?u)\w+|[^\w\s]"
@@ -64,13 +64,18 @@ def sample(rows: Sequence[Row], seed: int = 0) -> list[Row]:
 
 
 def folds(rows: Sequence[Row], by_prompt: bool, seed: int) -> list[list[int]]:
-    """Return up to `FOLDS` folds of row indices; `by_prompt` keeps a prompt's rows together."""
+    """Return up to ten folds of row indices; `by_prompt` keeps a prompt's rows together."""
     groups: dict[Any, list[int]] = {}
     for i, row in enumerate(rows):
         groups.setdefault(normal(row.prompt) if by_prompt else i, []).append(i)
     order = list(groups.values())
     Random(seed).shuffle(order)
-    return [list(chain(*order[k::FOLDS])) for k in range(min(FOLDS, len(order)))]
+    n = min(fold_count(len(rows)), len(order))
+    return [list(chain(*order[k::n])) for k in range(n)]
+
+
+def fold_count(rows: int) -> int:
+    return FOLDS if rows <= SMALL else FEWER_FOLDS
 
 
 def held_out(rows: Sequence[Row], fit: Fit, *, by_prompt: bool, share: float = 1.0) -> Accuracy:

@@ -141,7 +141,7 @@ def _learn(result: Audit, strict: Sequence[Row]) -> None:
     result.length_rule = held_out(rows, baselines.longer, by_prompt=True)
     for share in baselines.SHARES:
         found = held_out(rows, words, by_prompt=True, share=share)
-        labels = round(share * len(rows) * (1 - 1 / min(prompts, baselines.FOLDS)))
+        labels = round(share * len(rows) * (1 - 1 / min(prompts, baselines.fold_count(len(rows)))))
         result.curve.append({"labels": labels, **found.to_json()})
         result.baseline["by prompt"] = found
     result.doubling = _slope([point["rate"] for point in result.curve])
