@@ -22,7 +22,6 @@ from palate.training import taste
 Files = dict[str, str | bytes]
 EXAMPLE_CHARACTERS = 300
 ADAPTERS = ("lora", "qlora")
-CELL = 200  # characters of a sampled answer that still fits into a table
 RULES = {
     "bag of words": "a bag of words (logistic regression on one- and two-word phrases)",
     "length": "a rule by length alone",
@@ -120,7 +119,7 @@ def model_files(run: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> Fi
 
 
 def _examples(examples: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    """Return base and tuned answers as the card shows them: short ones as rows of a table.
+    """Return base and tuned answers as the card's table shows them.
 
     What all prompts begin and end with is left out, as they are one template filled in.
     """
@@ -130,9 +129,8 @@ def _examples(examples: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     cut = len(examples) > 2 and start + end >= 40
     if cut:
         prompts = [p[start : len(p) - end].strip() for p in prompts]
-    table = all(len(e["base"]) <= CELL and len(e["tuned"]) <= CELL for e in examples)
-    rows = [{**e, "prompt": _shorten(p)} for e, p in zip(examples, prompts, strict=True)]
-    return {"table": table, "cut": cut, "examples": rows}
+    rows = [_shorten({**e, "prompt": p}) for e, p in zip(examples, prompts, strict=True)]
+    return {"cut": cut, "examples": rows}
 
 
 def _common(texts: Sequence[str]) -> int:

@@ -63,6 +63,12 @@ def fence(value: Any, language: str = "") -> Markdown:
     return Markdown(f"{ticks}{language}\n{text}\n{ticks}")
 
 
+def lines(value: Any) -> Markdown:
+    """Return a text for a table's cell, its lines kept; `…` for none."""
+    kept = [inline(line) for line in str(value).splitlines() if line.strip()]
+    return Markdown("<br>".join(kept) or "…")
+
+
 def percent(value: float) -> Markdown:
     return Markdown(f"{100 * value:.1f} %")
 
@@ -93,6 +99,7 @@ FILTERS: dict[str, Callable[..., Markdown]] = {
     "fence": fence,
     "interval": interval,
     "json": lambda value: Markdown(json.dumps(value, ensure_ascii=False, indent=2)),
+    "lines": lines,
     "markdown": Markdown,
     "percent": percent,
     "reasons": reasons,

@@ -24,8 +24,8 @@ CURVES = {
     "accuracy": (
         "Reward accuracy, %", SPLITS, ("reward_accuracy", "test_reward_accuracy"), 50.0,
     ),
-    "rewards": ("Rewards, train rows", SIDES, ("reward_chosen", "reward_rejected"), 0.0),
-    "logps": ("Log-probability, train rows", SIDES, ("logp_chosen", "logp_rejected"), None),
+    "rewards": ("Rewards on test", SIDES, ("test_reward_chosen", "test_reward_rejected"), 0.0),
+    "logps": ("Log-probability on test", SIDES, ("test_logp_chosen", "test_logp_rejected"), None),
 }  # fmt: skip
 _STYLE: Any = {
     "font.family": "DejaVu Sans",
@@ -60,7 +60,7 @@ def training_curves(history: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 def _curve(title: str, lines: dict[str, list[tuple[float, float]]], untrained: float | None) -> str:
     figure, axes = canvas(3.6, 2.6)
-    axes.set_position((0.17, 0.18, 0.71 if "test" in lines else 0.64, 0.7))
+    axes.set_position((0.18, 0.18, 0.68 if "test" in lines else 0.6, 0.7))
     if untrained is not None:
         axes.axhline(untrained, color=INK, linewidth=1, linestyle=(0, (2, 2)))
     ends = []
@@ -68,7 +68,7 @@ def _curve(title: str, lines: dict[str, list[tuple[float, float]]], untrained: f
         if points:
             steps, values = zip(*points, strict=True)
             # test points are few: markers show where the model was really evaluated
-            marker = "o" if label == "test" or len(points) == 1 else None
+            marker = "o" if label != "train" or len(points) == 1 else None
             axes.plot(steps, values, color=colour, linewidth=1.8, marker=marker, markersize=4)
             ends.append((steps[-1], values[-1], label, colour))
     axes.set_title(title, loc="left", x=-0.2, fontweight="bold", fontsize=11)
@@ -176,7 +176,8 @@ def rates(shown: Sequence[tuple[str, Any, float | None]]) -> str:
     One that is surely beside chance stands out where chance is one half.
     """
     figure, axes = canvas(4.8, 0.5 + 0.62 * len(shown))
-    axes.set_position((0.02, 0.3 / (0.5 + 0.62 * len(shown)), 0.96, 0.94))
+    foot = 0.3 / (0.5 + 0.62 * len(shown))
+    axes.set_position((0.02, foot, 0.96, 0.98 - foot))
     for y, (text, rate, at) in enumerate(shown):
         low, high = (100 * x for x in rate.interval or (0, 1))
         beside = at is not None and not low <= at <= high

@@ -26,6 +26,8 @@ def history(steps: int, evaluate_every: int = 10) -> list[dict]:
         } | NULLS
         if step % evaluate_every == 0:
             row |= {"test_loss": 0.66, "test_reward_accuracy": 0.6, "test_reward_margin": 0.2}
+            row |= {"test_reward_chosen": -0.1 * gain, "test_reward_rejected": -0.5 * gain}
+            row |= {"test_logp_chosen": -40 - gain, "test_logp_rejected": -40 - 5 * gain}
         rows.append(row)
     return rows
 
@@ -109,6 +111,9 @@ LOOKED = ("loss", "margin", "accuracy")
 def test_only_measured_lines_are_named():
     with_test = plots.training_curves(history(60))
     assert all(">train<" in with_test[n] and ">test<" in with_test[n] for n in LOOKED)
+    for name in ("rewards", "logps"):
+        assert ">chosen<" in with_test[name]
+        assert ">rejected<" in with_test[name]
     without = plots.training_curves(history(60, evaluate_every=100))
     assert all(">train<" in without[n] and ">test<" not in without[n] for n in LOOKED)
 

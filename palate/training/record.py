@@ -19,18 +19,19 @@ from palate.stats import wilson
 from palate.training.workdir import Clock
 
 UNTAUGHT = math.log(2)  # the loss of a model that is its own reference
+RULES = {"bag of words": "A bag of words", "length": "The length"}
 _PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "huggingface_hub")
-_KEYS = {  # of TRL's log → of run.json
+KEYS = {  # of TRL's log → of run.json
     "loss": "loss",
     "rewards/margins": "reward_margin",
     "rewards/accuracies": "reward_accuracy",
     "eval_loss": "test_loss",
     "eval_rewards/accuracies": "test_reward_accuracy",
     "eval_rewards/margins": "test_reward_margin",
-    "rewards/chosen": "reward_chosen",
-    "rewards/rejected": "reward_rejected",
-    "logps/chosen": "logp_chosen",
-    "logps/rejected": "logp_rejected",
+    "eval_rewards/chosen": "test_reward_chosen",
+    "eval_rewards/rejected": "test_reward_rejected",
+    "eval_logps/chosen": "test_logp_chosen",
+    "eval_logps/rejected": "test_logp_rejected",
 }
 
 
@@ -43,9 +44,9 @@ def curve(log: Sequence[dict]) -> list[dict[str, Any]]:
     for entry in log:
         if "loss" not in entry and "eval_loss" not in entry:
             continue  # Trainer's summary of the whole run
-        empty = {"step": entry["step"], "epoch": entry["epoch"], **dict.fromkeys(_KEYS.values())}
+        empty = {"step": entry["step"], "epoch": entry["epoch"], **dict.fromkeys(KEYS.values())}
         point = points.setdefault(entry["step"], empty)
-        point |= {_KEYS[k]: v for k, v in entry.items() if k in _KEYS and math.isfinite(v)}
+        point |= {KEYS[k]: v for k, v in entry.items() if k in KEYS and math.isfinite(v)}
         if point["reward_margin"] == 0:  # nothing is learnt yet, which TRL counts as all wrong
             point["reward_accuracy"] = None
     return [points[step] for step in sorted(points)]
@@ -115,7 +116,7 @@ def _curve_alarms(log: Sequence[dict], result: dict[str, Any], beta: float) -> I
     ]
     for name, rate in beaten:
         yield (
-            f"{name.capitalize()} alone is right on {100 * rate:.1f} % of the test pairs, the model"
+            f"{RULES[name]} alone is right on {100 * rate:.1f} % of the test pairs, the model"
             f" on {100 * test:.1f} %: it has not learned the taste yet."
         )
     # on test rows if there are any, to which no margin was added

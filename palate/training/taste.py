@@ -70,7 +70,7 @@ def sentence(rows: Sequence[Preference]) -> str:
     """Return in a sentence what the labels prefer, of what can be counted; empty if nothing."""
     figures = measure.measure(Rows("", as_rows(rows, "train"), len(rows), sided=False), learn=False)
     said = []
-    if figures.longer.p is not None and figures.longer.p < 0.01:
+    if figures.longer.p is not None and figures.longer.p < 0.05:
         more = (figures.longer.rate or 0) > 0.5
         share = figures.longer.rate if more else 1 - (figures.longer.rate or 0)
         said.append(f"the {'longer' if more else 'shorter'} text ({100 * (share or 0):.0f} %)")

@@ -146,7 +146,7 @@ def test_a_run_killed_five_times_ends_as_if_it_had_not_been(labelled, jobs, tmp_
     assert re.search(r"Continuing after step \d+", said) or moments[-1] < 3, said
     assert not list((tmp_path / "cache" / "training").iterdir())
     two = record(labelled.model_repo)
-    for key in ("loss", "test_loss", "reward_margin", "test_reward_accuracy", "logp_chosen"):
+    for key in ("loss", "test_loss", "reward_margin", "test_reward_accuracy", "test_logp_chosen"):
         one_curve, two_curve = (
             [math.inf if p[key] is None else p[key] for p in run["history"]] for run in (one, two)
         )
