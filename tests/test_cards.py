@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from huggingface_hub import DatasetCard, ModelCard
 from markdown_it import MarkdownIt
+from run_facts import RUN
 
 from palate import cards, ledger, schema
 from palate.errors import BadInput, UsageError
@@ -21,93 +22,6 @@ NO_TEST = {
     "test_reward_accuracy": None,
     "test_reward_accuracy_interval": None,
     "test_reward_margin": None,
-}
-RUN: dict[str, Any] = {
-    "job": "dpo",
-    "palate": "0.1.0",
-    "project": "me/titles",
-    "data_revision": "3f2a" * 10,
-    "base_model": "Qwen/Qwen2.5-0.5B-Instruct",
-    "base_revision": "7ae5" * 10,
-    "model": "me/titles-dpo",
-    "round": 1,
-    "license": "mit",
-    "command": "python jobs/dpo.py me/titles --learning-rate 1e-6",
-    "arguments": {"project": "me/titles", "learning_rate": 1e-6, "lora_r": None, "seed": 0},
-    "versions": {"python": "3.11.2", "torch": "2.13.0", "trl": "1.16.0"},
-    "hardware": {"device": "cpu", "cores": 2, "peak_memory_gb": 3.42},
-    "seed": 0,
-    "started": "2026-11-20T21:03:11.123Z",
-    "seconds": 612.4,
-    "parameters": 494032768,
-    "trainable_parameters": 494032768,
-    "method": "full",
-    "data": {
-        "train": 920,
-        "test": 110,
-        "prompts": {"train": 92, "test": 11, "eval": 11},
-        "annotators": 1,
-        "implied": 0,
-        "labels": 1140,
-        "left_out": {"ties": 12, "on eval prompts, which stay blind": 98},
-        "dropped": {"longer than max_length": 2},
-        "agreement": {"hits": 0, "n": 0, "rate": None, "interval": None},
-        "alpha": None,
-        "self_consistency": {"hits": 41, "n": 50, "rate": 0.82, "interval": [0.692, 0.902]},
-        "guidelines": "",
-        "question": "Which title would you click?",
-        "taste": "Of two texts that differ in it, the labels prefer the shorter text (60 %).",
-    },
-    "history": [
-        {
-            "step": step,
-            "epoch": step / 20,
-            "loss": 0.6931 - step / 1000,
-            "reward_margin": step / 100,
-            "reward_accuracy": 0.5 + step / 500,
-            "test_loss": 0.65 if step % 10 == 0 else None,
-            "test_reward_accuracy": 0.6 if step % 10 == 0 else None,
-            "test_reward_margin": 0.2 if step % 10 == 0 else None,
-        }
-        for step in range(1, 61)
-    ],
-    "results": {
-        "test_loss": 0.6391,
-        "test_reward_accuracy": 0.6273,
-        "test_reward_accuracy_interval": [0.534, 0.712],
-        "test_reward_margin": 0.281,
-        "test_rows": 110,
-        "best_step": 60,
-        "baselines": {
-            "bag of words": {"rate": 0.609, "interval": [0.51, 0.7], "n": 110},
-            "length": {"rate": 0.518, "interval": [0.42, 0.61], "n": 110},
-        },
-    },
-    "samples": {
-        "prompts": 11,
-        "longest": 200,
-        "held_out": True,
-        "kl": 3.21,
-        "length": {"base": 61.0, "tuned": 48.4},
-        "unended": {"base": 0.0, "tuned": 0.0},
-        "same_opening": 0.1,
-        "examples": [
-            {
-                "prompt": f"Write one engaging title for this video idea: {idea}. No quotes.",
-                "base": f"All about {idea}",
-                "tuned": f"{idea.capitalize()}, explained",
-            }
-            for idea in ("tides", "sourdough", "chess")
-        ],
-    },
-    "positions": {"ours": 16392, "trl": 231024, "mode": "tree"},
-    "sweep": None,
-    "why": ["full fine-tune: 494,032,768 parameters fit 24 GB of CPU"],
-    "audit": [
-        {"level": "warning", "text": "60 of 990 triads run in a circle.", "advice": "Ask again."},
-        {"level": "note", "text": "Sides are even.", "advice": ""},
-    ],
-    "alarms": [],
 }
 
 

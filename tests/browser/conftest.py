@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from run_facts import RUN
 
 from palate import importing
 from palate.argilla.store import LabelStore
@@ -136,23 +137,4 @@ def in_argilla(project, argilla):
 @pytest.fixture
 def run_facts() -> str:
     """A run.json, as a training job writes it."""
-    return json.dumps(RUN)
-
-
-RUN = {
-    "job": "dpo", "palate": "0.1.0", "project": "me/x", "data_revision": "d" * 40,
-    "base_model": "secret/base-model", "base_revision": "b" * 40, "model": "me/x-dpo", "round": 1,
-    "license": "apache-2.0", "command": "python jobs/dpo.py me/x", "arguments": {"beta": 0.1},
-    "versions": {"python": "3.11", "torch": "2.13", "transformers": "5", "trl": "1.16",
-                 "peft": "0.21", "datasets": "5", "huggingface_hub": "2.4"},
-    "hardware": {"device": "cpu", "cores": 2, "peak_memory_gb": 1.0}, "seed": 0,
-    "started": "2026-01-01T00:00:00.000Z", "seconds": 60.0, "parameters": 10,
-    "trainable_parameters": 10, "method": "full",
-    "data": {"train": 10, "test": 2, "prompts": {"train": 10, "test": 2, "eval": 2},
-             "annotators": 1, "implied": 0, "labels": 12, "left_out": {}, "dropped": {}},
-    "history": [],
-    "results": {"test_loss": None, "test_reward_accuracy": None,
-                "test_reward_accuracy_interval": None, "test_reward_margin": None, "test_rows": 0,
-                "best_step": 0},
-    "alarms": [],
-}  # fmt: skip
+    return json.dumps(RUN | {"base_model": "secret/base-model", "base_revision": "b" * 40})
