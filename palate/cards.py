@@ -16,8 +16,9 @@ from palate.errors import BadInput, UsageError
 from palate.paths import shipped
 from palate.project import Project
 from palate.schema import ROWS, SPLITS, Event, Prompt, features
-from palate.stats import Verdict, wilson
+from palate.stats import wilson
 from palate.training import taste
+from palate.verdict import Verdict
 
 Files = dict[str, str | bytes]
 EXAMPLE_CHARACTERS = 300

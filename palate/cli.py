@@ -330,9 +330,9 @@ def _plain_errors() -> Generator[None]:
 
 def _serve(kind, project: str, port: int) -> None:
     from palate import hub
+    from palate.contest import contest
     from palate.project import Project
     from palate.serving import Space
-    from palate.verdict import contest
 
     loaded = Project.load(project)
     if kind == "evaluate":

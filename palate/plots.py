@@ -11,7 +11,7 @@ from html import escape
 from typing import Any
 
 from palate.agreement import Report
-from palate.stats import Verdict
+from palate.verdict import Verdict
 
 INK = "#737b87"
 FAINT = "#8b93a060"  # grid lines and bars behind the data
@@ -127,6 +127,35 @@ def win_rate(verdict: Verdict) -> str:
     figure.text(0.03, 0.62, f"{100 * rate:.1f} %", fontsize=34, fontweight="bold", color=colour)
     figure.text(0.37, 0.62, f"{text}\n{bounds}", linespacing=1.5, color=INK)
     return svg(figure, f"{100 * rate:.1f} % {text}, {bounds}".replace("\n", "; "))
+
+
+def verdict(result: Verdict) -> dict[str, str]:
+    """Return the SVGs `win_rate` and, from the second vote on, `moves`."""
+    pictures = {"win_rate": win_rate(result)}
+    return pictures | ({"moves": moves(result)} if len(result.moves) > 1 else {})
+
+
+def moves(result: Verdict) -> str:
+    """Return the SVG of how the win rate moved with the votes, with the band that always holds."""
+    figure, axes = canvas(6.4, 2.8)
+    axes.set_position((0.09, 0.17, 0.88, 0.78))
+    n, rate, low, high = zip(*result.moves, strict=True)
+    colour = {"better": BLUE, "worse": ORANGE}.get(result.decision, INK)
+    percent = [[100 * x for x in values] for values in (rate, low, high)]
+    axes.fill_between(n, percent[1], percent[2], color=colour, alpha=0.18, linewidth=0)
+    axes.plot(n, percent[0], color=colour, linewidth=1.8)
+    axes.axhline(50, color=INK, linewidth=1.2)
+    axes.set(ylim=(0, 100), xlim=(min(n), max(n)))
+    axes.set_yticks((0, 25, 50, 75, 100), ("0 %", "25 %", "50 %", "75 %", "100 %"))
+    axes.set_xlabel("votes")
+    axes.grid(axis="y", color=FAINT, linewidth=0.6)
+    axes.set_axisbelow(True)
+    return svg(
+        figure,
+        f"The win rate after each vote, from {percent[0][0]:.0f} % at the first to"
+        f" {percent[0][-1]:.1f} % after {n[-1]:,} votes, with the band"
+        f" {percent[1][-1]:.0f}–{percent[2][-1]:.0f} %",
+    )
 
 
 def strengths(counts: Mapping[int, int]) -> str:

@@ -95,8 +95,9 @@ class Space:
 
     @property
     def owner_url(self) -> str:
-        """The owner's page of a label Space, with the key that opens it on this machine."""
-        return f"{self.url}/owner?key={owner_key(self._env['PALATE_SECRET'])}"
+        """The owner's page, or the verdict, with the key that opens it on this machine."""
+        path = "owner" if self.kind == "label" else "verdict"
+        return f"{self.url}/{path}?key={owner_key(self._env['PALATE_SECRET'])}"
 
     def start(self, wait: float = 120.0) -> "Space":
         """Start it and return once its page answers; raise PalateError if it dies before."""

@@ -2,11 +2,14 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 
 from palate.errors import PalateError
 from palate.schema import Preference, Prompt, Split
+
+NEAR = 0.9  # of the trigrams of two prompts: then they are the same question
+SPECIFIC = 12  # trigrams that a prompt has of its own before it can be near to another
 
 
 def assign(
@@ -54,6 +57,40 @@ def check_training(rows: Iterable[Preference], prompts: Iterable[Prompt]) -> Non
                 f"The {found.split} prompt {text[:80]!r} occurs in the training data:"
                 " its results would mean nothing. Run `palate export` to rebuild the preferences."
             )
+
+
+def check_evaluation(prompts: Iterable[Prompt], rows: Iterable[Preference]) -> None:
+    """Raise if an `eval` prompt was trained on, exactly or nearly.
+
+    Nearly: the characters' trigrams of two prompts, without the words that most prompts share, are
+    the same to nine tenths (Jaccard's index).
+    """
+    prompts = list(prompts)
+    check_no_overlap(prompts)
+    trained = {normal(p.text): p.text for p in prompts if p.split == "train"}
+    for row in rows:
+        text = "\n\n".join(m["content"] for m in row.prompt)
+        trained[normal(text)] = text
+    blind = {normal(p.text): p.text for p in prompts if p.split == "eval"}
+    words = Counter(word for text in {*trained, *blind} for word in set(text.split()))
+    common = {w for w, n in words.items() if n > max(2, len({*trained, *blind}) / 2)}
+    known = [(_trigrams(text, common), shown) for text, shown in trained.items()]
+    for text, shown in blind.items():
+        own = _trigrams(text, common)
+        for other, found in known:
+            if text == normal(found) or (
+                len(own) >= SPECIFIC and len(own & other) >= NEAR * len(own | other)
+            ):
+                raise PalateError(
+                    f"The eval prompt {shown[:80]!r} was trained on, or one much like it:"
+                    f" {found[:80]!r}. A verdict on it would mean nothing. Remove one of the two"
+                    " from the project's prompts, and train again."
+                )
+
+
+def _trigrams(text: str, common: Container[str]) -> set[str]:
+    rest = " ".join(w for w in text.split() if w not in common)
+    return {rest[i : i + 3] for i in range(len(rest) - 2)}
 
 
 def normal(text: str) -> str:

@@ -1,84 +1,256 @@
-"""The blind votes of an evaluation, counted for the exact revisions that were compared."""
+"""A verdict: the blind votes on two exact revisions, their doubt, and what to do next."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from palate import hub, ledger
-from palate.errors import PalateError, UsageError
+from palate.confounds import Duel, confounds
+from palate.errors import PalateError
 from palate.project import Project
-from palate.schema import Candidate, Pair, Prompt
-from palate.stats import Model, Verdict, verdict
+from palate.schema import Candidate, Event
+from palate.stats import ALPHA, clustered, evidence, sequence, votes_needed, votes_to_go, wilson
+
+Decision = Literal["better", "worse", "no difference", "open"]
+MARGIN = 0.1  # a win rate this near to one half is called no difference
+POINTS = 60  # of the picture of how the win rate moved
 
 
 @dataclass(frozen=True)
-class Contest:
-    """Base against tuned on the `eval` prompts: the pairs to ask, and the ties by identity."""
+class Model:
+    """A model at an exact commit."""
+
+    repo: str
+    revision: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A blind comparison of two exact revisions. Rates are fractions, ties count as half a win."""
 
     base: Model
     tuned: Model
-    pairs: list[Pair]
-    identical: int
+    votes: int  # wins + losses + ties
+    wins: int
+    losses: int
+    ties: int
+    skips: int
+    both_bad: int  # counted beside the votes: neither a win nor a tie
+    identical: int  # pairs of equal texts, which nobody was asked about
+    lost: int  # votes on texts that are no longer in the project
+    win_rate: float
+    interval: tuple[float, float]  # Wilson, 95 %, for a number of votes that was fixed before
+    sequence: tuple[float, float]  # 95 %, valid however often one looked
+    clustered: tuple[float, float] | None  # 95 %, over prompts and people; None for few prompts
+    win_rate_without_ties: float | None  # None when every vote is a tie
+    win_rate_with_identical: float  # each identical pair a tie
+    evidence: float  # e-value against "preferred equally often"; 20 decides
+    decision: Decision
+    more: int | None  # decisive votes that would decide, if they go on as so far; None: too many
+    margin: float
+    left_chosen: int  # of wins + losses: how often the left side won
+    annotators: int
+    prompts: int
+    people: list[dict[str, Any]]  # {votes, win_rate} of each voter, no names
+    strengths: dict[str, list[int]]  # "1" barely … "4" much better → [wins, losses]
+    again: dict[str, int]  # pairs asked again with the sides exchanged: {same, n}
+    confounds: dict[str, Any]  # see `palate.confounds`
+    moves: list[list[float]]  # [votes, win rate, low, high of the sequence], as the votes came
+    time: str  # of the last vote
+
+    def sentence(self) -> str:
+        """Return the result in one line."""
+        low, high = (100 * x for x in self.interval)
+        ties = f"{self.ties} tie{'s' * (self.ties != 1)}"
+        return (
+            f"tuned preferred {100 * self.win_rate:.1f} % (95 % interval {low:.1f}–{high:.1f},"
+            f" {self.votes} vote{'s' * (self.votes != 1)}, {ties})"
+        )
+
+    def meaning(self) -> str:
+        """Return what was found and how sure it is, in words for anybody."""
+        margin = f"{100 * self.margin:.0f} points"
+        if not self.wins + self.losses:
+            return "Every vote is a tie: nobody saw a difference."
+        if self.decision == "no difference":
+            return f"Decided: if one is preferred at all, then by less than {margin}. You can stop."
+        if self.decision != "open":
+            return (
+                f"Decided: people prefer the {'tuned' if self.decision == 'better' else 'base'}"
+                " model. Were both alike, votes this one-sided would come in less than 1 of"
+                f" {_round(self.evidence):,} evaluations, even with a look after every vote."
+                " You can stop."
+            )
+        if self.more is None:
+            return (
+                "Not decided, and the votes are so even that thousands more might not decide."
+                " Call it a draw, or train again."
+            )
+        return (
+            f"Not decided yet. If votes go on as so far, about {self.more:,} more"
+            f" vote{'s' * (self.more != 1)} will decide."
+        )
+
+    def cautions(self) -> list[str]:
+        """Return what keeps the figures from saying more than they seem to."""
+        found = []
+        if self.annotators == 1:
+            found.append("One person voted: this is their taste, nobody else's.")
+        if self.clustered and self.votes > self.prompts:
+            low, high = (100 * x for x in self.clustered)
+            found.append(
+                f"{self.votes} votes are on {self.prompts} prompts. What holds for other prompts"
+                f" is less sure: {low:.0f}–{high:.0f} %."
+            )
+        if self.clustered is None:
+            found.append(f"Only {self.prompts} prompts: other prompts may go the other way.")
+        if self.confounds["left"] is None and self.wins + self.losses:
+            found.append("One model always stood on the same side, so side may have decided.")
+        if self.lost:
+            found.append(f"{self.lost} votes are on texts that are gone, and do not count.")
+        return found
+
+    def to_json(self) -> dict:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict) -> "Verdict":
+        models = {k: Model(**data[k]) for k in ("base", "tuned")}
+        bounds = {k: data[k] and tuple(data[k]) for k in ("interval", "sequence", "clustered")}
+        values: dict[str, Any] = {**data, **models, **bounds}
+        return cls(**values)
 
 
-def contest(project: Project) -> Contest:
-    """Return what there is to compare; the newest completions of the project's model count.
+def verdict(
+    votes: Iterable[Event],
+    candidates: Sequence[Candidate],
+    base: Model,
+    tuned: Model,
+    *,
+    pairs: int = 0,
+    identical: int = 0,
+    margin: float = MARGIN,
+    characters: tuple[int, int] | None = None,
+) -> Verdict | None:
+    """Return the verdict of all events on these two revisions; None without a vote.
 
-    Raises UsageError where completions are missing.
+    Votes on other revisions do not count. `pairs` were asked about, `identical` not.
     """
-    return contest_of(
-        project.rows("prompts"), project.rows("candidates"), project.model_repo, project.id
+    events = list(votes)
+    text = {c.id: c.text for c in candidates}
+    side = {c.id: Model(c.model or "", c.revision or "") for c in candidates}
+    standing = ledger.live(events)
+    ours = [e for e in standing if {side.get(e.left), side.get(e.right)} == {base, tuned}]
+    asked = [e for e in ours if e.kind == "tie" or (e.kind == "label" and e.chosen)]
+    if not asked:
+        return None
+    results = [0.5 if e.kind == "tie" else float(side[e.chosen or ""] == tuned) for e in asked]
+    duels = [
+        Duel(e.prompt_id, text[other], text[ours_], side[e.left] == tuned, r)
+        for e, r in zip(asked, results, strict=True)
+        for ours_, other in [(e.left, e.right) if side[e.left] == tuned else (e.right, e.left)]
+    ]
+    n, wins, losses = len(asked), results.count(1), results.count(0)
+    ties, rate = n - wins - losses, sum(results) / n
+    e = evidence(wins, losses)
+    bounds = sequence(wins, losses, ties)
+    inside = 0.5 - margin < bounds[0] and bounds[1] < 0.5 + margin
+    decision: Decision = "no difference" if inside else "open"
+    if e >= 1 / ALPHA:
+        decision = "better" if wins > losses else "worse"
+    people = [x.annotator for x in asked]
+    alike = identical / (pairs + identical) if identical else 0.0
+    return Verdict(
+        base=base, tuned=tuned, votes=n, wins=wins, losses=losses, ties=ties,
+        skips=sum(x.kind == "skip" for x in ours),
+        both_bad=sum(x.kind == "both_bad" for x in ours),
+        identical=identical,
+        lost=sum(x.left not in side or x.right not in side for x in standing),
+        win_rate=rate,
+        interval=wilson(sum(results), n),
+        sequence=bounds,
+        clustered=clustered(results, [x.prompt_id for x in asked], people),
+        win_rate_without_ties=wins / (wins + losses) if wins + losses else None,
+        win_rate_with_identical=(1 - alike) * rate + alike / 2,
+        evidence=e,
+        decision=decision,
+        more=votes_to_go(wins, losses) if decision == "open" else 0,
+        margin=margin,
+        left_chosen=sum(x.chosen == x.left for x in asked if x.kind == "label"),
+        annotators=len(set(people)),
+        prompts=len({x.prompt_id for x in asked}),
+        people=_people(people, results),
+        strengths=_strengths(asked, results),
+        again=_again(ours, ledger.live(events, "repeat")),
+        confounds=confounds(duels, characters),
+        moves=_moves(results),
+        time=max(x.time for x in asked),
+    )  # fmt: skip
+
+
+def _people(people: Sequence[str], results: Sequence[float]) -> list[dict[str, Any]]:
+    by: dict[str, list[float]] = {}
+    for who, result in zip(people, results, strict=True):
+        by.setdefault(who, []).append(result)
+    each = [{"votes": len(r), "win_rate": sum(r) / len(r)} for r in by.values()]
+    return sorted(each, key=lambda p: (-p["votes"], p["win_rate"]))
+
+
+def _strengths(asked: Sequence[Event], results: Sequence[float]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for e, result in zip(asked, results, strict=True):
+        if e.strength and e.kind == "label":
+            found.setdefault(str(e.strength), [0, 0])[0 if result == 1 else 1] += 1
+    return dict(sorted(found.items()))
+
+
+def _again(first: Sequence[Event], repeats: Sequence[Event]) -> dict[str, int]:
+    said = {(e.annotator, e.pair_id): e for e in first}
+    both = [(said[k], e) for e in repeats if (k := (e.annotator, e.pair_id)) in said]
+    return {"same": sum((x.kind, x.chosen) == (y.kind, y.chosen) for x, y in both), "n": len(both)}
+
+
+def _moves(results: Sequence[float]) -> list[list[float]]:
+    points, n = [], len(results)
+    for k in sorted({max(1, round(n * i / POINTS)) for i in range(1, POINTS + 1)}):
+        some = results[:k]
+        wins, losses = some.count(1), some.count(0)
+        low, high = sequence(wins, losses, k - wins - losses)
+        points.append([k, round(sum(some) / k, 4), round(low, 4), round(high, 4)])
+    return points
+
+
+def _round(value: float) -> int:
+    """Return the number with its first two digits alone, at most a million."""
+    whole = int(min(value, 1e6))
+    return int(float(f"{whole:.1e}"))
+
+
+def plan() -> str:
+    """Return what a person wants to know before the first vote."""
+    few, many = votes_needed(0.75), votes_needed(0.6)
+    return (
+        f"About {few} votes show a model that is preferred 3 times in 4, and about {many} one that"
+        " is preferred 6 times in 10. You may look at any time."
     )
 
 
-def contest_of(
-    prompts: Sequence[Prompt], candidates: Sequence[Candidate], model_repo: str, project_id: str
-) -> Contest:
-    """Pair base and tuned completions prompt by prompt, the n-th with the n-th."""
-    blind = {p.id for p in prompts if p.split == "eval"}
-    ours = [c for c in candidates if c.prompt_id in blind and c.model]
-    tuned = next((_model(c) for c in reversed(ours) if c.model == model_repo), None)
-    if tuned is None:
-        raise UsageError(
-            f"There are no completions of {model_repo} on eval prompts yet."
-            f" Make them with: palate completions {project_id}"
-        )
-    others = [_model(c) for c in ours if c.model != model_repo]
-    if not others:
-        raise UsageError(
-            f"There are no completions of the base model on eval prompts yet."
-            f" Make them with: palate completions {project_id}"
-        )
-    base = others[-1]
-    by_prompt: dict[str, tuple[list[Candidate], list[Candidate]]] = {}
-    for c in ours:
-        if _model(c) in (base, tuned):
-            by_prompt.setdefault(c.prompt_id, ([], []))[_model(c) == tuned].append(c)
-    pairs: dict[str, Pair] = {}  # the same sample may come twice
-    identical = 0
-    for left, right in by_prompt.values():
-        for x, y in zip(left, right, strict=False):
-            if x.text.strip() == y.text.strip():
-                identical += 1
-            else:
-                pair = Pair.of(x, y)
-                pairs[pair.id] = pair
-    return Contest(base, tuned, list(pairs.values()), identical)
-
-
-def _model(c: Candidate) -> Model:
-    return Model(c.model or "", c.revision or "")
-
-
-def count(project: Project) -> Verdict:
+def count(
+    project: Project, margin: float = MARGIN, characters: tuple[int, int] | None = None
+) -> Verdict:
     """Return the verdict of all standing votes; raises PalateError without one."""
+    from palate.contest import contest
+
     c = contest(project)
-    votes = ledger.live(project.rows("evaluations"))
-    result = verdict(votes, project.rows("candidates"), c.base, c.tuned, c.identical)
+    result = verdict(
+        project.rows("evaluations"), project.rows("candidates"), c.base, c.tuned,
+        pairs=len(c.pairs), identical=c.identical, margin=margin, characters=characters,
+    )  # fmt: skip
     if result is None:
         raise PalateError(
             f"Nobody has voted on {c.tuned.repo} at {c.tuned.revision[:7]} yet."
-            f" Vote with: palate evaluate {project.id}"
+            f" Vote with: palate evaluate {project.id}. {plan()}"
         )
     return result
 

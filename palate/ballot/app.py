@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from palate.ballot import owner, signin
+from palate.ballot import owner, result, signin
 from palate.ballot.access import Person
 from palate.ballot.render import markdown
 from palate.ballot.service import Ballot
@@ -56,6 +56,10 @@ def create_app(ballot: Ballot, *, kind: str) -> Any:
     if kind == "label":
         app.get("/owner")(_owners(ballot, owner.page))
         app.get("/owner.json")(_owners(ballot, owner.figures))
+    else:
+        app.post("/api/stop")(_route(ballot, _stop))
+        app.get("/verdict")(_stopped(ballot, result.page))
+        app.get("/verdict.json")(_stopped(ballot, result.figures))
     app.mount("/ballot", StaticFiles(directory=HERE / "static"))
     if signin.required():
         key = signin.session_key()
@@ -128,6 +132,25 @@ def _events(ballot: Ballot, person: Person, body: dict) -> dict:
 
 def _figures(ballot: Ballot, person: Person, body: dict) -> dict:
     return ballot.figures(person)
+
+
+def _stop(ballot: Any, person: Person, body: dict) -> dict:
+    return {"link": f"/verdict?key={ballot.stop(person)}"}
+
+
+def _stopped(ballot: Any, answer: Callable[[Any, str], Any]) -> Callable:
+    """Return a route for those who have stopped voting, and for the owner's link."""
+    from fastapi import Request
+    from starlette.responses import HTMLResponse
+
+    def route(request: Request) -> Any:
+        key = request.query_params.get("key", "")
+        if ballot.opens(key):
+            return answer(ballot, f"?key={key}")
+        return HTMLResponse(result.closed(signin.required()), 403)
+
+    route.__annotations__["request"] = Request
+    return route
 
 
 def _route(ballot: Ballot, call: Callable[[Ballot, Person, dict], dict]) -> Callable:

@@ -25,7 +25,7 @@ def page(ballot: Any, link: str) -> Any:
     names = ballot.names()
     asked, total = ballot.progress()
     return HTMLResponse(
-        _template("owner.html").render(
+        template("owner.html").render(
             project=ballot.project_id,
             question=ballot.question,
             report=report,
@@ -43,14 +43,14 @@ def page(ballot: Any, link: str) -> Any:
 
 def closed(sign_in: bool) -> str:
     """Return the page that says how to get in."""
-    return _template("closed.html").render(sign_in=sign_in)
+    return template("closed.html").render(sign_in=sign_in)
 
 
 def _report(ballot: Any) -> agreement.Report:
     return agreement.report(ballot.events(), ballot.texts())
 
 
-def _template(name: str) -> Any:
+def template(name: str) -> Any:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     folder = FileSystemLoader(HERE / "templates")

@@ -1,8 +1,8 @@
 """What a ballot asks and what it does with the answers; knows nothing of HTTP.
 
-`LabelBallot` puts pairs of candidates to people and keeps the labels in Argilla until they are on
-the Hub. `EvaluateBallot` puts base against tuned, blind, and keeps the votes on the Hub alone; the
-browser holds them until they are there. Both can be killed at any moment: nothing that they handed
+`LabelBallot` (labelling.py) puts pairs of candidates to people and keeps the labels in Argilla
+until they are on the Hub. `EvaluateBallot` (voting.py) puts base against tuned, blind, and keeps
+the votes on the Hub alone; the browser holds them until they are there. Both can be killed at any moment: nothing that they handed
 out has to be remembered, because an assignment's id follows from the person, the pair and a key.
 """
 
@@ -27,8 +27,6 @@ from palate.project import Project
 from palate.ranking import Order
 from palate.schema import PURPOSES, Candidate, Event, Gold, Prompt
 from palate.serving import owner_key
-from palate.strategies import Random
-from palate.verdict import contest
 
 State = Literal["waiting", "saved", "published", "rejected"]
 
@@ -170,6 +168,14 @@ class Ballot:
         """Return all candidates that may be shown."""
         return list(self._texts.values())
 
+    def prompts(self) -> dict[str, Prompt]:
+        """Return all prompts by id."""
+        return self._prompts
+
+    def standing(self) -> list[Event]:
+        """Return the judgements that stand."""
+        return live(self.events())
+
     def names(self) -> dict[str, str]:
         """Return the annotators' names by pseudonym, as far as they are known here."""
         return {}
@@ -253,26 +259,6 @@ class Ballot:
         return read(
             raw, self._shown(annotator, question), ChainMap(beside, self._known), self.round
         )
-
-
-class EvaluateBallot(Ballot):
-    """Blind votes, base against tuned, on `eval` prompts; published straight to the Hub."""
-
-    def __init__(self, project: Project, key: str, pause: float = 30.0, memory: Path | None = None):
-        contested = contest(project)
-        self.identical = contested.identical
-        s = project.settings
-        queue = Queue(contested.pairs, Random(), seed=s.seed, wanted=None, repeats=s.repeats)
-        super().__init__(project, "evaluations", queue, key, pause, memory=memory)
-
-    def figures(self, person: Person) -> dict[str, Any]:
-        return super().figures(person) | {"implied": 0}  # votes are counted, never implied
-
-    def _keep(self, person: Person, events: list[Event]) -> dict[str, State]:
-        self._note(events)
-        self.publisher.add(events)
-        published = self.publisher.published
-        return {e.event_id: "published" if e.event_id in published else "waiting" for e in events}
 
 
 def _unsided(said: Event, like: Event) -> list[tuple[str, str, bool]]:

@@ -6,7 +6,7 @@ PALATE_PROJECT names the project, HF_TOKEN writes to it, PALATE_SECRET keys pseu
 import sys
 
 from palate.ballot.serve import Settings, serve
-from palate.ballot.service import EvaluateBallot
+from palate.ballot.voting import EvaluateBallot
 from palate.launch import run_guarded
 from palate.project import Project
 

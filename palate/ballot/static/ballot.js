@@ -20,6 +20,7 @@ export function start(element) {
   const root = element.querySelector('.ballot')
   const $ = (selector) => root.querySelector(selector)
   const dialog = $('.b-dialog')
+  const blind = root.dataset.kind === 'evaluate'
   const asked = new URLSearchParams(location.search)
   const hist = []
   const seen = new Set() // never show an assignment twice unless it was taken back
@@ -113,7 +114,7 @@ export function start(element) {
     if (later || !done || outbox.unsent().length) return // asked again when they have arrived
     try {
       const f = await post('/api/figures', {})
-      if (!current && turn === idleTurn) text.insertAdjacentHTML('beforeend', dialogs.figures(f))
+      if (!current && turn === idleTurn) text.insertAdjacentHTML('beforeend', dialogs.figures(f) + (blind ? dialogs.result.replace('Stop voting and see', 'See') : ''))
     } catch { /* the thanks stand without figures */ }
   }
 
@@ -176,7 +177,7 @@ export function start(element) {
     const state = unsent ? `${unsent} of them are on this device only, and are sent as soon as the server answers.`
       : waiting ? `All of it is saved; ${waiting} are on their way to the Hub. You may close this page.` : 'All of it is on the Hub. You may close this page.'
     const refusals = outbox.read('refused')
-    open(dialogs.session(f, state, refusals.length, me.owner, me.sign_in), {
+    open(dialogs.session(f, state, refusals.length, me.owner, me.sign_in, blind), {
       fill: (d) => refusals.forEach((r) => {
         const li = document.createElement('li')
         li.textContent = `${r.kind}${r.choice ? ` ${r.choice}` : ''}: ${r.reason}`
@@ -228,6 +229,12 @@ export function start(element) {
   const acts = {
     left: side('left'), right: side('right'), tie: say('tie'), bad: say('both_bad'), skip: say('skip'), undo, session,
     close: () => unlock(),
+    result: () => current ? open(dialogs.stop()) : acts.stop(),
+    stop: async () => {
+      outbox.flush()
+      if (outbox.unsent().length) { toast('Your last votes are being sent; try again in a moment.'); return }
+      try { location.href = (await post('/api/stop', {})).link } catch { toast('The server does not answer; try again in a moment.') }
+    },
     menu: () => open(dialogs.menu()),
     help: () => { if (dialog.open && !locked) dialog.close(); else open(dialogs.help(me.guidelines, false)) },
     theme: () => store('theme', document.body.classList.toggle('dark') ? 'dark' : 'light'),

@@ -1,0 +1,71 @@
+"""Who meets whom in an evaluation: base and tuned completions of `eval` prompts, pair by pair."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from palate.errors import PalateError, UsageError
+from palate.project import Project
+from palate.schema import Candidate, Pair, Prompt
+from palate.splits import check_evaluation
+from palate.verdict import Model
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Base against tuned on the `eval` prompts: the pairs to ask, and the ties by identity."""
+
+    base: Model
+    tuned: Model
+    pairs: list[Pair]
+    identical: int
+
+
+def contest(project: Project) -> Contest:
+    """Return what there is to compare; the newest completions of the project's model count.
+
+    Raises UsageError where completions are missing, PalateError where an `eval` prompt, or one much
+    like it, was trained on.
+    """
+    prompts = project.rows("prompts")
+    check_evaluation(prompts, project.rows("preferences"))
+    return contest_of(prompts, project.rows("candidates"), project.model_repo, project.id)
+
+
+def contest_of(
+    prompts: Sequence[Prompt], candidates: Sequence[Candidate], model_repo: str, project_id: str
+) -> Contest:
+    """Pair base and tuned completions prompt by prompt, the n-th with the n-th."""
+    blind = {p.id: p for p in prompts if p.split == "eval"}
+    if not blind:
+        raise UsageError(
+            f"{project_id} has no eval prompts, which nobody labelled. Add prompts with:"
+            f" palate init {project_id} --prompts FILE"
+        )
+    ours = [c for c in candidates if c.prompt_id in blind and c.model]
+    make = f"Make them with: palate completions {project_id}"
+    tuned = next((model_of(c) for c in reversed(ours) if c.model == model_repo), None)
+    if tuned is None:
+        raise UsageError(f"There are no completions of {model_repo} on eval prompts yet. {make}")
+    base = next((model_of(c) for c in reversed(ours) if model_of(c).repo != model_repo), None)
+    if base is None:
+        raise UsageError(f"There are no completions of the base model on eval prompts yet. {make}")
+    texts = {id: ([], []) for id in blind}
+    for c in ours:
+        if model_of(c) in (base, tuned):
+            texts[c.prompt_id][model_of(c) == tuned].append(c)
+    for id, (before, after) in texts.items():
+        if bool(before) != bool(after):
+            raise PalateError(
+                f"Only {(tuned if after else base).repo} has completions of the eval prompt"
+                f" {blind[id].text[:80]!r}. {make}"
+            )
+    met = [(x, y) for both in texts.values() for x, y in zip(*both, strict=False)]
+    alike = [x.text.strip() == y.text.strip() for x, y in met]
+    # by id, since the same sample may come twice
+    pairs = {p.id: p for (x, y), same in zip(met, alike, strict=True) if not same
+             for p in [Pair.of(x, y)]}  # fmt: skip
+    return Contest(base, tuned, list(pairs.values()), sum(alike))
+
+
+def model_of(c: Candidate) -> Model:
+    return Model(c.model or "", c.revision or "")
