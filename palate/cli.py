@@ -69,6 +69,7 @@ def import_(
     b: Column = None,
     choice: Column = None,
     template: File = None,
+    votes: bool = False,
 ) -> None:
     """Take labels that were made elsewhere into a project (which is made if it is not there).
 
@@ -86,12 +87,16 @@ def import_(
         b: the column with the second text.
         choice: the column that says which of the two was preferred.
         template: a text file with {column} in it, which makes the prompt.
+        votes: the rows are blind votes: --a is the base model's text, --b the tuned one's.
     """
     from palate import hub, importing, tables
     from palate.project import SETTINGS_FILE, Settings
 
     table = tables.read(source)
     columns = importing.Columns(prompt, a, b, choice)
+    if votes:
+        _import_votes(project, source, table, columns, template)
+        return
     new = importing.labels_of(table, columns, importing.read_template(template, table))
     there = hub.exists(project, "dataset")
     if not there or SETTINGS_FILE not in hub.describe(project, "dataset")[1]:
@@ -105,6 +110,21 @@ def import_(
     for reason, n in new.notes.items():
         console.print(f"  {n:,} {reason}")
     _show_status(result)
+
+
+def _import_votes(project: str, source: str, table, columns, template: Path | None) -> None:
+    from palate import hub, importing, votes
+    from palate.project import Project, Settings
+
+    there = hub.exists(project, "dataset")
+    base = (Project.load(project).settings if there else Settings()).base_model
+    read = importing.read_template(template, table)
+    new = votes.votes_of(table, columns, read, base, f"{project}-dpo")
+    votes.add(project, new, f"Import {len(new.events)} blind votes from {Path(source).name}")
+    console.print(
+        f"{Path(source).name}: {len(new.events):,} votes on {len(new.prompts):,} prompts."
+        f" Next: palate verdict {project}"
+    )
 
 
 def audit(
@@ -240,24 +260,39 @@ def evaluate(project: Id, port: int = 7861) -> None:
     _serve("evaluate", project, port)
 
 
-def verdict(project: Id, as_json: Annotated[bool, tyro.conf.arg(name="json")] = False) -> None:
+def verdict(
+    project: Id,
+    margin: float = 0.1,
+    characters: Annotated[tuple[int, int] | None, tyro.conf.arg(metavar="LOW HIGH")] = None,
+    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False,
+) -> None:
     """Count the blind votes, print the verdict and put it on the model's card.
+
+    You may look after every vote: the rule that says "decided" allows for it. Beside the win rate
+    stand what other prompts and people might say, and what besides quality may have decided.
 
     Args:
         project: the project, which is a dataset repo.
+        margin: a win rate this near to one half is called no difference.
+        characters: count how many answers of each model keep within these lengths.
         as_json: print all figures as JSON.
     """
+    from palate import hub
     from palate import verdict as votes
     from palate.project import Project
 
     loaded = Project.load(project)
-    result = votes.count(loaded)
-    url = votes.publish(loaded, result)
+    result = votes.count(loaded, margin, characters)
+    repo = loaded.model_repo
+    trained = hub.exists(repo, "model") and "run.json" in hub.describe(repo, "model")[1]
+    url = votes.publish(loaded, result) if trained else None
     if as_json:
         print(json.dumps(result.to_json(), indent=2, ensure_ascii=False))
-    else:
-        console.print(f"verdict: {result.sentence()}")
-        console.print(f"card: {url}")
+        return
+    console.print(f"verdict: {result.sentence()}")
+    for line in (result.meaning(), *result.cautions(), *votes.confounded(result)):
+        console.print(f"  {line}")
+    console.print(f"card: {url}" if url else f"no card: {repo} holds no model that palate trained")
 
 
 def card(project: Id) -> None:
@@ -333,6 +368,7 @@ def _serve(kind, project: str, port: int) -> None:
     from palate.contest import contest
     from palate.project import Project
     from palate.serving import Space
+    from palate.verdict import plan
 
     loaded = Project.load(project)
     if kind == "evaluate":
@@ -345,6 +381,9 @@ def _serve(kind, project: str, port: int) -> None:
             console.print(f"Open [bold cyan]{space.url}[/] to {kind}. Ctrl-C stops.")
             if kind == "label":
                 console.print(f"For you alone, how people label: [cyan]{space.owner_url}[/]")
+            else:
+                console.print(plan())
+                console.print(f"The verdict so far, if you do not vote: [cyan]{space.owner_url}[/]")
             assert space.process is not None
             space.process.wait()
     except KeyboardInterrupt:

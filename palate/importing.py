@@ -82,13 +82,17 @@ def prompts_of(table: Table, column: str | None = None, template: Template | Non
 
 
 def labels_of(
-    table: Table, columns: Columns, template: Template | None, annotator: str = "imported"
+    table: Table,
+    columns: Columns,
+    template: Template | None,
+    annotator: str = "imported",
+    models: Sequence[Any] = (None, None),
 ) -> Imported:
     """Return prompts, candidates and label events of a table of labelled pairs.
 
     Raises BadInput naming the row and field where a text is empty, both are the same, or the
     choice is neither of the two. Event ids depend on the content alone: the same file imported
-    twice adds nothing.
+    twice adds nothing. `models` wrote the first and the second text (repo and revision), if known.
     """
     preference_file = columns.check(table)
     result = Imported([], [], [])
@@ -98,7 +102,10 @@ def labels_of(
         read = _read_preference if preference_file else _read_choice
         messages, left, right, choice = read(table, row, number, columns, template)
         prompt = Prompt.of(messages)
-        a, b = (Candidate.of(prompt.id, text) for text in (left, right))
+        a, b = (
+            Candidate.of(prompt.id, text, model=m and m.repo, revision=m and m.revision)
+            for text, m in zip((left, right), models, strict=True)
+        )
         pair = Pair.of(a, b)
         chosen = {"left": a.id, "right": b.id}.get(choice)
         key = (pair.id, a.id, chosen)

@@ -105,15 +105,23 @@ def _label_ends(axes: Any, ends: list[tuple[float, float, str, str]]) -> None:
 
 
 def win_rate(verdict: Verdict) -> str:
-    """Return the SVG of a verdict: the rate as a number, its interval on 0–100 %."""
-    rate, (low, high) = verdict.win_rate, (100 * x for x in verdict.interval)
+    """Return the SVG of a verdict: the rate as a number, both its intervals on 0–100 %."""
+    rate = verdict.win_rate
+    (low, high), (least, most) = (
+        tuple(100 * x for x in bounds) for bounds in (verdict.interval, verdict.sequence)
+    )
+    colour = {"better": BLUE, "worse": ORANGE}.get(verdict.decision, INK)
     counts = f"{verdict.wins} won · {verdict.losses} lost · {verdict.ties} tied"
-    text = f"preferred over the base model, blind\n{_count(verdict.votes, 'vote')}: {counts}"
+    lines = [
+        f"preferred over the base model, blind; {_count(verdict.votes, 'vote')}: {counts}",
+        f"95 % interval {least:.1f}–{most:.1f} %, looked at after every vote (thin)",
+        f"95 % interval {low:.1f}–{high:.1f} %, had their number been fixed (thick)",
+    ]
     ends = ("base preferred", "tuned preferred")
-    colour = INK if low <= 50 <= high else BLUE if low > 50 else ORANGE
     figure, axes = canvas(7.2, 1.9)
     axes.set_position((0.02, 0.25, 0.96, 0.2))
     axes.plot((0, 100), (0, 0), color=FAINT, linewidth=7, solid_capstyle="round")
+    axes.plot((least, most), (0, 0), color=colour, linewidth=2)
     axes.plot((low, high), (0, 0), color=colour, linewidth=7, solid_capstyle="butt", alpha=0.6)
     axes.plot((50, 50), (-1, 1), color=INK, linewidth=1.4)
     axes.plot(100 * rate, 0, marker="o", markersize=12, color=colour)
@@ -123,10 +131,10 @@ def win_rate(verdict: Verdict) -> str:
         tick.set_horizontalalignment(side)
     axes.tick_params(length=0)
     axes.spines["bottom"].set_visible(False)
-    bounds = f"95 % interval {low:.1f}–{high:.1f} %"
     figure.text(0.03, 0.62, f"{100 * rate:.1f} %", fontsize=34, fontweight="bold", color=colour)
-    figure.text(0.37, 0.62, f"{text}\n{bounds}", linespacing=1.5, color=INK)
-    return svg(figure, f"{100 * rate:.1f} % {text}, {bounds}".replace("\n", "; "))
+    first, *rest = lines[0].split("; ") + lines[1:]
+    figure.text(0.35, 0.58, "\n".join([first, *rest]), linespacing=1.5, color=INK, fontsize=9)
+    return svg(figure, f"{100 * rate:.1f} % {'; '.join(lines)}")
 
 
 def verdict(result: Verdict) -> dict[str, str]:

@@ -189,6 +189,28 @@ def verdict(
     )  # fmt: skip
 
 
+def confounded(v: Verdict) -> list[str]:
+    """Return what besides quality may have decided, in sentences."""
+    c, found = v.confounds, []
+    if left := c["left"]:
+        found.append(f"The left side won {left['hits']} of {left['n']}, p = {left['p']:.2g}.")
+    longer, (base, tuned) = c["length"]["longer_won"], c["length"]["median"]
+    if longer["n"]:
+        found.append(
+            f"The longer answer won {longer['hits']} of {longer['n']}, p = {longer['p']:.2g};"
+            f" median characters: base {base:.0f}, tuned {tuned:.0f}."
+        )
+    for name, (b, t) in c["texts"].items():
+        found.append(f"Answers with {name}: base {b} of {c['of'][0]}, tuned {t} of {c['of'][1]}.")
+    if alike := c["controlled"]:
+        low, high = (100 * x for x in alike["interval"])
+        found.append(
+            f"Between answers alike in side, length and format, tuned would win"
+            f" {100 * alike['rate']:.1f} % ({low:.1f}–{high:.1f})."
+        )
+    return found
+
+
 def _people(people: Sequence[str], results: Sequence[float]) -> list[dict[str, Any]]:
     by: dict[str, list[float]] = {}
     for who, result in zip(people, results, strict=True):

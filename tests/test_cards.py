@@ -10,12 +10,13 @@ import pytest
 from huggingface_hub import DatasetCard, ModelCard
 from markdown_it import MarkdownIt
 from run_facts import RUN
+from verdicts import votes
 
 from palate import cards, ledger, schema
 from palate.errors import BadInput, UsageError
 from palate.project import SETTINGS_FILE, Project, Settings
 from palate.schema import Candidate, Event, Pair, Prompt
-from palate.stats import Model, Verdict, wilson
+from palate.verdict import Verdict
 
 NO_TEST = {
     "test_loss": None,
@@ -33,28 +34,6 @@ def run(**changes: Any) -> dict[str, Any]:
     return changed
 
 
-def votes(wins: int, losses: int, ties: int = 0, revision: str = "b" * 40) -> Verdict:
-    n = wins + losses + ties
-    return Verdict(
-        base=Model("Qwen/Qwen2.5-0.5B-Instruct", "7ae5" * 10),
-        tuned=Model("me/titles-dpo", revision),
-        votes=n,
-        wins=wins,
-        losses=losses,
-        ties=ties,
-        skips=2,
-        both_bad=1,
-        identical=1,
-        win_rate=(wins + ties / 2) / n,
-        interval=wilson(wins + ties / 2, n),
-        win_rate_without_ties=wins / (wins + losses) if wins + losses else None,
-        left_chosen=(wins + losses) // 2,
-        annotators=1,
-        prompts=28,
-        time="2026-11-20T21:00:00.000Z",
-    )
-
-
 def readme(facts: dict[str, Any], verdict: Verdict | None = None) -> str:
     # through JSON, as the Hub gives it back
     files = cards.model_files(facts, verdict and json.loads(json.dumps(verdict.to_json())))
@@ -70,7 +49,9 @@ def test_a_model_card_states_every_result_with_its_doubt():
     text = readme(RUN, votes(78, 30, 4))
     assert "**71.4 %** of 112 votes (95 % interval 62.5–79.0 %, 4 ties counted" in text
     assert "the left side won 54 of 108 decided votes" in text
-    assert "The interval lies above 50 %: the tuned model is preferred." in text
+    assert "**Decided: people prefer the tuned model." in text
+    assert "with a look after every vote allowed | | 54.7–84.8\u00a0%" in text
+    assert "112 votes are on 28 prompts." in text
     assert "**62.7\u00a0%** | 53.4–71.2\u00a0% | 110 pairs on 11 prompts" in text
     assert "Left out of the preferences: 98 on eval prompts, which stay blind; 12 ties." in text
     assert "| learning rate | `1e-06` |" in text
@@ -142,9 +123,10 @@ def test_the_same_facts_give_the_same_bytes():
 @pytest.mark.parametrize(
     ("wins", "losses", "says"),
     [
-        (78, 30, "the tuned model is preferred"),
-        (20, 18, "do **not** show which model is preferred"),
-        (5, 60, "the **base model** is preferred"),
+        (78, 30, "Decided: people prefer the tuned model."),
+        (24, 13, "Not decided yet. If votes go on as so far, about"),
+        (20, 20, "Not decided, and the votes are so even"),
+        (5, 60, "Decided: people prefer the base model."),
     ],
 )
 def test_the_verdict_is_put_into_words(wins, losses, says):

@@ -6,9 +6,9 @@ from xml.etree import ElementTree
 
 import matplotlib
 import pytest
+from verdicts import votes as verdict
 
 from palate import plots
-from palate.stats import Model, Verdict, wilson
 
 NULLS = {"test_loss": None, "test_reward_accuracy": None, "test_reward_margin": None}
 
@@ -32,28 +32,6 @@ def history(steps: int, evaluate_every: int = 10) -> list[dict]:
     return rows
 
 
-def verdict(wins: int, losses: int, ties: int = 0) -> Verdict:
-    n = wins + losses + ties
-    return Verdict(
-        base=Model("me/base", "a" * 40),
-        tuned=Model("me/titles-dpo", "b" * 40),
-        votes=n,
-        wins=wins,
-        losses=losses,
-        ties=ties,
-        skips=2,
-        both_bad=1,
-        identical=1,
-        win_rate=(wins + ties / 2) / n,
-        interval=wilson(wins + ties / 2, n),
-        win_rate_without_ties=wins / (wins + losses) if wins + losses else None,
-        left_chosen=(wins + losses) // 2,
-        annotators=1,
-        prompts=28,
-        time="2026-11-20T21:00:00.000Z",
-    )
-
-
 def pictures() -> dict[str, str]:
     return plots.training_curves(history(60)) | {
         "one point": plots.training_curves(history(1))["loss"],
@@ -62,6 +40,7 @@ def pictures() -> dict[str, str]:
         "lost": plots.win_rate(verdict(0, 40)),
         "all": plots.win_rate(verdict(40, 0)),
         "ties": plots.win_rate(verdict(0, 0, 5)),
+        "moves": plots.verdict(verdict(78, 30, 4))["moves"],
         "strengths": plots.strengths({1: 120, 4: 9}),
     }
 

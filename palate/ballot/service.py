@@ -2,8 +2,9 @@
 
 `LabelBallot` (labelling.py) puts pairs of candidates to people and keeps the labels in Argilla
 until they are on the Hub. `EvaluateBallot` (voting.py) puts base against tuned, blind, and keeps
-the votes on the Hub alone; the browser holds them until they are there. Both can be killed at any moment: nothing that they handed
-out has to be remembered, because an assignment's id follows from the person, the pair and a key.
+the votes on the Hub alone; the browser holds them until they are there. Both can be killed at any
+moment: nothing that they handed out has to be remembered, because an assignment's id follows from
+the person, the pair and a key.
 """
 
 import hashlib

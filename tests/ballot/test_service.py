@@ -14,7 +14,8 @@ from palate.argilla.store import LabelStore
 from palate.assignment import Queue
 from palate.ballot.access import Access, Person
 from palate.ballot.labelling import LabelBallot, take_edits
-from palate.ballot.service import Ballot, EvaluateBallot
+from palate.ballot.service import Ballot
+from palate.ballot.voting import EvaluateBallot
 from palate.importing import Imported
 from palate.project import Project, Settings
 from palate.schema import Candidate, Prompt

@@ -1,9 +1,9 @@
 import pytest
 
+from palate.contest import contest_of
 from palate.errors import UsageError
 from palate.schema import Candidate, Prompt
-from palate.stats import Model
-from palate.verdict import contest_of
+from palate.verdict import Model
 
 PROMPTS = [Prompt.of(f"p{i}", split) for i, split in enumerate(("eval", "eval", "train"))]
 TUNED = "me/x-dpo"

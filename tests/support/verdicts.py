@@ -1,0 +1,58 @@
+"""Verdicts for tests, counted from votes as palate counts them."""
+
+from palate.schema import Candidate, Event, Pair
+from palate.verdict import Model, Verdict, verdict
+
+BASE = Model("Qwen/Qwen2.5-0.5B-Instruct", "7ae5" * 10)
+TUNED = Model("me/titles-dpo", "b" * 40)
+
+
+def events(
+    outcomes: str,
+    base: Model = BASE,
+    tuned: Model = TUNED,
+    prompts: int = 28,
+    people: int = 1,
+    strength: int | None = None,
+) -> tuple[list[Event], list[Candidate]]:
+    """One vote a letter: w tuned wins, l loses, t tie, s skip, b both bad; capitals: tuned right.
+
+    Each vote is on a pair of its own; prompts and people take turns.
+    """
+    made, candidates = [], []
+    for i, letter in enumerate(outcomes):
+        prompt = f"q{i % prompts}"
+        one = Candidate.of(prompt, f"base {i}", model=base.repo, revision=base.revision)
+        two = Candidate.of(prompt, f"tuned {i}", model=tuned.repo, revision=tuned.revision)
+        candidates += [one, two]
+        left, right = (two, one) if letter.islower() else (one, two)
+        pair = Pair.of(one, two)
+        made.append(
+            Event(
+                event_id=f"event-{i:06}",
+                kind={"t": "tie", "s": "skip", "b": "both_bad"}.get(letter.lower(), "label"),
+                pair_id=pair.id,
+                prompt_id=prompt,
+                left=left.id,
+                right=right.id,
+                chosen={"w": two.id, "l": one.id}.get(letter.lower()),
+                strength=strength if letter.lower() in "wl" else None,
+                annotator=f"p-{i % people}",
+                milliseconds=500,
+                time=f"2026-11-{1 + i // 3600:02}T20:{i // 60 % 60:02}:{i % 60:02}.000Z",
+                round=1,
+                via="ballot",
+            )
+        )
+    return made, candidates
+
+
+def votes(wins: int, losses: int, ties: int = 0, revision: str = "b" * 40) -> Verdict:
+    """Return a verdict of so many votes, half of them with tuned on either side."""
+    letters = "".join("wW"[i % 2] for i in range(wins)) + "".join(
+        "lL"[i % 2] for i in range(losses)
+    )
+    tuned = Model(TUNED.repo, revision)
+    made = verdict(*events(letters + "t" * ties + "ssb", BASE, tuned), BASE, tuned, identical=1)
+    assert made is not None
+    return made
