@@ -43,10 +43,16 @@ def push_model_card(project_id: str) -> str:
                 f" Train with: palate train {project_id}"
             )
         run = _read_json(repo, sha, "run.json")
-        verdict = _read_json(repo, sha, "verdict.json") if "verdict.json" in have else None
-        if verdict and _read_json(repo, verdict["tuned"]["revision"], "run.json") != run:
-            verdict = None  # it judged an earlier round's weights
-        return model_files(run, verdict)
+        verdict, judge = (
+            _read_json(repo, sha, file) if file in have else None
+            for file in ("verdict.json", "judge.json")
+        )
+        # what was said of an earlier round's weights is not about these
+        if verdict and not _is_about(repo, verdict, run):
+            verdict = None
+        if judge and not _is_about(repo, judge, run):
+            judge = None
+        return model_files(run, verdict, judge)
 
     return _push(repo, "model", render)
 
@@ -54,6 +60,10 @@ def push_model_card(project_id: str) -> str:
 def push_dataset_card(project_id: str) -> str:
     """Render the project's dataset card from its rows; return the dataset's URL."""
     return _push(project_id, "dataset", lambda sha, _: dataset_files(Project.load(project_id, sha)))
+
+
+def _is_about(repo: str, said: Mapping[str, Any], run: Any) -> bool:
+    return _read_json(repo, said["tuned"]["revision"], "run.json") == run
 
 
 def _push(
@@ -92,8 +102,14 @@ def _read_json(repo: str, revision: str, path: str) -> Any:
         raise BadInput(f"{repo}/{path}", f"not JSON: {error}") from None
 
 
-def model_files(run: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> Files:
+def model_files(
+    run: Mapping[str, Any],
+    verdict: Mapping[str, Any] | None,
+    judge: Mapping[str, Any] | None = None,
+) -> Files:
     """Return README.md and plots/*.svg of a model, by repo path. Pure.
+
+    A `judge` is shown only where people voted on the same pairs.
 
     Raises BadInput naming the first fact that `run` lacks.
     """
@@ -105,12 +121,13 @@ def model_files(run: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> Fi
     except KeyError as error:
         raise BadInput("run.json", "is missing", field=str(error.args[0])) from None
     if judged:
-        pictures["win_rate"] = plots.win_rate(judged)
+        pictures |= plots.verdict(judged)
     readme = _document(
         head,
         "model.md.j2",
         run=run,
         verdict=judged,
+        judge=judge if judge and judge["agreement"]["n"] else None,
         pictures=set(pictures),
         adapter=run["method"] in ADAPTERS,
         shown=shown,

@@ -417,7 +417,12 @@ COMMANDS: dict[str, Callable] = {
     "hub serve": hub_serve,
     "argilla serve": argilla_serve,
 }
-JOBS = {"candidates": "candidates", "train": "dpo", "completions": "completions"}
+JOBS = {
+    "candidates": "candidates",
+    "train": "dpo",
+    "completions": "completions",
+    "judge": "judge",
+}
 HELP = """[bold]palate[/]: teach a language model your taste, and prove it blind.
 
 [bold]The loop[/]
@@ -432,6 +437,7 @@ HELP = """[bold]palate[/]: teach a language model your taste, and prove it blind
   [cyan]evaluate[/]       serve the blind comparison here
   [cyan]verdict[/]        count the votes and put the win rate on the card
 [bold]Beside it[/]
+  [cyan]judge[/]          let a language model vote, too, and see how far it agrees
   [cyan]audit[/]          what is wrong with preference data, before training on it
   [cyan]status[/]         where a project stands, and what comes next
   [cyan]card[/]           render the cards again

@@ -119,31 +119,30 @@ def clustered(
 ) -> tuple[float, float] | None:
     """Return the interval of a mean whose values come several to a prompt, or to a person.
 
-    Resamples whole prompts (and, independently, whole people where there are several: A. B. Owen,
-    "The pigeonhole bootstrap", Ann. Appl. Stat. 1, 2007) and studentizes each resample by its own
-    clustered error (A. C. Cameron, J. B. Gelbach, D. L. Miller, "Bootstrap-based improvements for
-    inference with clustered errors", Rev. Econ. Stat. 90, 2008). None with fewer than five prompts.
+    Its error is that of the means of resamples, which draw whole prompts and, where there are
+    several, independently whole people (A. B. Owen, "The pigeonhole bootstrap", Ann. Appl. Stat. 1,
+    2007); its quantile is Student's for that many prompts, on the scale of log odds, where few prompts
+    and rates near 0 or 1 cover best. None with fewer than five prompts.
     """
-    x = np.asarray(values, float)
-    group = _codes(prompts)
-    k = int(group.max()) + 1 if len(x) else 0
+    from scipy.stats import t
+
+    x, group = np.asarray(values, float), _codes(prompts)
+    k = len(set(prompts))
     if k < 5:
         return None
+    if x.min() == x.max():  # no variation to resample: each prompt says it once
+        return wilson(x[0] * k, k)
     random = np.random.default_rng(seed)
-    mean, error = _mean_error(x, group, k, np.ones((1, len(x))))
-    if error[0] == 0:
-        return float(mean[0]), float(mean[0])
-    weights = _counts(random, k)[:, group].astype(float)
+    weights = _counts(random, k)[:, group]
     if people is not None and len(set(people)) > 1:
-        who = _codes(people)
-        weights *= _counts(random, int(who.max()) + 1)[:, who]
+        weights = weights * _counts(random, len(set(people)))[:, _codes(people)]
     weights = weights[weights.sum(1) > 0]
-    means, errors = _mean_error(x, group, k, weights)
-    kept = errors > 0
-    t = (means[kept] - mean[0]) / errors[kept]
-    low, high = np.quantile(t, (ALPHA / 2, 1 - ALPHA / 2))
-    ends = mean[0] - high * error[0], mean[0] - low * error[0]
-    return max(0.0, float(ends[0])), min(1.0, float(ends[1]))
+    means = weights @ x / weights.sum(1)
+    mean = float(x.mean())
+    error = float(means.std()) * math.sqrt(k / (k - 1)) / (mean * (1 - mean))
+    middle, half = math.log(mean / (1 - mean)), float(t.ppf(1 - ALPHA / 2, k - 1)) * error
+    low, high = (1 / (1 + math.exp(-z)) for z in (middle - half, middle + half))
+    return low, high
 
 
 def _codes(names: Sequence[Hashable]) -> Any:
@@ -152,23 +151,8 @@ def _codes(names: Sequence[Hashable]) -> Any:
 
 
 def _counts(random: Any, k: int) -> Any:
+    """Return how often each of `k` is drawn, shape (RESAMPLES, k)."""
     return random.multinomial(k, np.full(k, 1 / k), size=RESAMPLES)
-
-
-def _mean_error(x: Any, group: Any, k: int, weights: Any) -> tuple[Any, Any]:
-    """Return weighted means and their clustered standard errors, a row of weights each."""
-    from scipy.sparse import csr_array
-
-    total = weights.sum(1)
-    mean = weights @ x / total
-    hit = csr_array((np.ones(len(x)), (np.arange(len(x)), group)), (len(x), k))
-    # a prompt drawn m times is m clusters: its residual enters as m times (residual of one)²
-    size = weights @ hit
-    residual = (weights * x) @ hit - size * mean[:, None]
-    per_prompt = np.bincount(group, minlength=k)
-    drawn = size / per_prompt
-    squared = np.divide(residual**2, drawn, out=np.zeros_like(residual), where=drawn > 0)
-    return mean, np.sqrt(k / (k - 1) * squared.sum(1)) / total
 
 
 def votes_needed(rate: float, power: float = 0.8, alpha: float = ALPHA) -> int:

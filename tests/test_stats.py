@@ -1,12 +1,15 @@
+"""Intervals and tests against published tables, other implementations and simulation."""
+
+import math
+
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from palate.schema import Candidate, Event, Pair
-from palate.stats import Model, Verdict, verdict, wilson
-
-BASE, TUNED = Model("me/base", "b" * 40), Model("me/tuned", "t" * 40)
+from palate import stats
+from palate.stats import wilson
 
 
 @given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -27,58 +30,133 @@ def test_wilson_refuses_what_is_no_proportion(case):
         wilson(*case)
 
 
-def votes(outcomes: str) -> tuple[list[Event], list[Candidate]]:
-    """One vote a letter: w tuned wins on the left, W on the right, l/L loses, t tie, s skip."""
-    events, candidates = [], []
-    for i, o in enumerate(outcomes):
-        base = Candidate.of(f"q{i}", f"base {i}", model=BASE.repo, revision=BASE.revision)
-        tuned = Candidate.of(f"q{i}", f"tuned {i}", model=TUNED.repo, revision=TUNED.revision)
-        candidates += [base, tuned]
-        left, right = (tuned, base) if o in "wlts" else (base, tuned)
-        chosen = {"w": tuned.id, "l": base.id}.get(o.lower())
-        kind = {"t": "tie", "s": "skip"}.get(o, "label")
-        pair = Pair.of(base, tuned)
-        events.append(
-            Event(
-                event_id=f"e{i}",
-                kind=kind,
-                pair_id=pair.id,
-                prompt_id=pair.prompt_id,
-                left=left.id,
-                right=right.id,
-                chosen=chosen,
-                strength=None,
-                annotator="ann",
-                milliseconds=500,
-                time=f"2026-01-01T00:00:{i:02}.000Z",
-                round=1,
-                via="ballot",
-            )
-        )
-    return events, candidates
+@pytest.mark.parametrize(("rate", "votes"), [(0.6, 194), (0.65, 85), (0.68, 58), (0.4, 194)])
+def test_votes_of_a_fixed_design_are_those_of_the_tables(rate, votes):
+    assert stats.votes_needed(rate) == votes
 
 
-def test_ties_are_half_a_win_and_skips_none():
-    v = verdict(*votes("wwWlts"), BASE, TUNED, identical=3)
-    assert v is not None
-    assert (v.votes, v.wins, v.losses, v.ties, v.skips, v.identical) == (5, 3, 1, 1, 1, 3)
-    assert v.win_rate == pytest.approx(3.5 / 5)
-    assert v.win_rate_without_ties == pytest.approx(3 / 4)
-    assert v.interval == pytest.approx(wilson(3.5, 5))
-    assert v.left_chosen == 2
-    assert v.sentence().startswith("tuned preferred 70.0 % (95 % interval ")
-    assert v.sentence().endswith("5 votes, 1 tie)")
-    assert Verdict.from_json(v.to_json()) == v
+def test_one_half_cannot_be_planned_for():
+    with pytest.raises(ValueError, match="other than one half"):
+        stats.votes_needed(0.5)
 
 
-def test_other_revisions_do_not_count():
-    events, candidates = votes("www")
-    assert verdict(events, candidates, BASE, Model(TUNED.repo, "0" * 40)) is None
+def exact_stopping(rate: float, most: int = 500) -> tuple[float, float | None]:
+    """Return the chance to stop within `most` votes, and the median, by the exact distribution."""
+    alive, stopped, median = np.zeros(most + 2), 0.0, None
+    alive[0] = 1.0
+    for n in range(1, most + 1):
+        after = alive * (1 - rate)
+        after[1:] += alive[:-1] * rate
+        for wins in range(n + 1):
+            if after[wins] and stats.evidence(wins, n - wins) >= 20:
+                stopped, after[wins] = stopped + after[wins], 0.0
+        alive = after
+        if median is None and stopped >= 0.5:
+            median = n
+    return stopped, median
 
 
-def test_all_ties_say_one_half():
-    v = verdict(*votes("tttt"), BASE, TUNED)
-    assert v is not None
-    assert v.win_rate == 0.5
-    assert v.win_rate_without_ties is None
-    assert v.interval[0] < 0.5 < v.interval[1]
+def test_looking_after_every_vote_rarely_calls_equal_models_different():
+    stopped, _ = exact_stopping(0.5, 300)
+    assert 0.02 < stopped < 0.05
+
+
+@pytest.mark.parametrize(("rate", "most"), [(0.68, 58), (0.75, 32), (0.85, 16)])
+def test_few_votes_decide_what_is_clear(rate, most):
+    stopped, median = exact_stopping(rate, 200)
+    assert stopped > 0.95
+    assert median is not None
+    assert median <= most
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_evidence_is_the_same_from_either_side_and_a_fair_bet(wins, losses):
+    e = stats.evidence(wins, losses)
+    assert e == pytest.approx(stats.evidence(losses, wins))
+    # under equal models the next vote leaves its expectation where it is
+    mean = (stats.evidence(wins + 1, losses) + stats.evidence(wins, losses + 1)) / 2
+    assert mean == pytest.approx(e)
+
+
+@given(st.integers(0, 80), st.integers(0, 80), st.integers(0, 40))
+@settings(max_examples=60)
+def test_the_sequence_holds_the_win_rate_and_mirrors(wins, losses, ties):
+    low, high = stats.sequence(wins, losses, ties)
+    n = wins + losses + ties
+    rate = (wins + ties / 2) / n if n else 0.5
+    assert 0 <= low <= rate <= high <= 1
+    assert stats.sequence(losses, wins, ties) == pytest.approx((1 - high, 1 - low), abs=1e-6)
+    for end in (low, high):
+        if 1e-6 < end < 1 - 1e-6:
+            assert stats.defended(min(max(end, low + 1e-7), high - 1e-7), wins, losses, ties)
+            outside = end - 1e-4 if end == low else end + 1e-4
+            assert not stats.defended(outside, wins, losses, ties)
+
+
+def test_the_defence_is_the_largest_likelihood_of_the_rate():
+    for wins, losses, ties in ((34, 16, 0), (10, 8, 20), (3, 0, 5), (0, 4, 1)):
+        for rate in (0.1, 0.35, 0.5, 0.62, 0.9):
+            shares = np.linspace(0, min(2 * rate, 2 - 2 * rate), 20_001)
+            wins_, losses_ = rate - shares / 2, 1 - rate - shares / 2
+            with np.errstate(divide="ignore", invalid="ignore"):
+                parts = [
+                    np.where(n == 0, 0, n * np.log(p))
+                    for n, p in ((wins, wins_), (losses, losses_), (ties, shares))
+                ]
+            best = np.nanmax(sum(parts))
+            assert stats._defence(rate, wins, losses, ties) == pytest.approx(best, abs=1e-3)
+
+
+def test_no_vote_rules_nothing_out():
+    assert stats.sequence(0, 0) == (0.0, 1.0)
+    assert stats.evidence(0, 0) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.75, 0.95])
+def test_the_sequence_holds_the_truth_at_every_vote(rate):
+    random, kept = np.random.default_rng(0), 0
+    truth = 0.8 * rate + 0.1
+    for _ in range(150):
+        votes = random.choice(3, size=150, p=(0.8 * rate, 0.8 * (1 - rate), 0.2))
+        counts = np.stack([(votes == i).cumsum() for i in range(3)], 1)
+        kept += all(stats.defended(truth, *map(int, row)) for row in counts)
+    assert kept / 150 >= 0.95
+
+
+@pytest.mark.parametrize("prompts", [20, 60])
+def test_the_interval_over_prompts_covers_as_it_says(prompts):
+    random, kept, runs = np.random.default_rng(1), 0, 600
+    names = np.repeat(np.arange(prompts), 5).tolist()
+    for seed in range(runs):
+        each = random.beta(1.3, 0.7, prompts)
+        won = (random.random((prompts, 5)) < each[:, None]).astype(float).ravel().tolist()
+        low, high = stats.clustered(won, names, seed=seed) or (0, 1)
+        kept += low <= 0.65 <= high
+    assert kept / runs == pytest.approx(0.95, abs=0.025)
+
+
+def test_people_who_differ_widen_the_interval():
+    prompts = [p for p in range(40) for _ in range(4)]
+    people = [who for _ in range(40) for who in range(4)]
+    values = [float(who < 2) for who in people]
+    alone = stats.clustered(values, prompts)
+    both = stats.clustered(values, prompts, people)
+    assert alone is not None
+    assert both is not None
+    assert both[1] - both[0] > 3 * (alone[1] - alone[0])
+
+
+def test_few_prompts_have_no_interval_and_unanimous_ones_keep_their_doubt():
+    assert stats.clustered([1, 0, 1, 1], [1, 2, 3, 4]) is None
+    assert stats.clustered([1.0] * 40, [i // 2 for i in range(40)]) == wilson(20, 20)
+
+
+def test_votes_to_go_lead_to_a_decision():
+    assert stats.votes_to_go(78, 30) == 0
+    assert stats.votes_to_go(50, 50) is None
+    more = stats.votes_to_go(34, 16)
+    assert more is not None
+    assert 10 < more < 40
+    wins = 34 + round(more * 35 / 52)
+    assert stats.evidence(wins, 50 + more - wins) >= 20
+    assert math.isfinite(stats.evidence(5000, 10))
