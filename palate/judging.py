@@ -110,10 +110,8 @@ def agreement(
               for e in judged]  # fmt: skip
     judge = [found[e.pair_id] for e in judged]
     same = sum(x == y for x, y in zip(people, judge, strict=True))
-    result: dict[str, Any] = Rate(same, len(judged)).to_json() | {
-        "kappa": None,
-        "kappa_interval": None,
-    }
+    none = {"kappa": None, "kappa_interval": None}
+    result: dict[str, Any] = Rate(same, len(judged)).to_json() | none
     if len(set(people) | set(judge)) < 2:
         return result
     result["kappa"] = float(cohen_kappa_score(people, judge))

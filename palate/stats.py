@@ -121,8 +121,8 @@ def clustered(
 
     Its error is that of the means of resamples, which draw whole prompts and, where there are
     several, independently whole people (A. B. Owen, "The pigeonhole bootstrap", Ann. Appl. Stat. 1,
-    2007); its quantile is Student's for that many prompts, on the scale of log odds, where few prompts
-    and rates near 0 or 1 cover best. None with fewer than five prompts.
+    2007); its quantile is Student's for that many prompts, on the scale of log odds, where few
+    prompts and rates near 0 or 1 cover best. None with fewer than five prompts.
     """
     from scipy.stats import t
 
