@@ -64,7 +64,7 @@ def measure(runs: int) -> dict[str, Any]:
         "coverage": min(cover.values()),
         "coverages": cover,
         "clustered": {
-            f"{prompts} prompts": clustered(prompts, max(runs // 5, 100))
+            f"{prompts} prompts": clustered(prompts, max(runs // 2, 100))
             for prompts in (20, 50, 100)
         },
         "designs": designs,

@@ -75,7 +75,7 @@ def main(args: Arguments) -> None:
     if not bouts:
         raise UsageError("Base and tuned model wrote the same everywhere: nothing to judge.")
     name, ask = remote(args) if args.endpoint or args.provider else local(args)
-    work = WorkDir("judge", project.id, name, contested.base, contested.tuned)
+    work = WorkDir("judge", project.id, name, vars(contested.base), vars(contested.tuned))
     file = work.path / "answers.json"
     answers = json.loads(file.read_text("utf-8")) if file.exists() else {}
     left = [b for b in bouts if b.pair_id not in answers]

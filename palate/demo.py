@@ -201,7 +201,9 @@ def _verdict_line() -> str:
     from palate import verdict as votes
     from palate.project import Project
 
-    return f"verdict: {votes.count(Project.load(PROJECT)).sentence()}"
+    result = votes.count(Project.load(PROJECT))
+    say("found", result.meaning())
+    return f"verdict: {result.sentence()}"
 
 
 def _serve(root: Path, servers: ExitStack, argilla, hub) -> None:
@@ -217,6 +219,7 @@ def _serve(root: Path, servers: ExitStack, argilla, hub) -> None:
     console.print()
     say("label", label.url)
     say("evaluate", evaluate.url)
+    say("verdict", evaluate.owner_url)
     say("hub", hub.login_url(f"/{Project.load(PROJECT).model_repo}"))
     say("argilla", f"{argilla.url} (user owner, password in {root / 'argilla' / 'owner.json'})")
 

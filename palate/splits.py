@@ -8,7 +8,7 @@ from dataclasses import replace
 from palate.errors import PalateError
 from palate.schema import Preference, Prompt, Split
 
-NEAR = 0.9  # of the trigrams of two prompts: then they are the same question
+NEAR = 0.85  # of the trigrams of two prompts: then they are the same question
 SPECIFIC = 12  # trigrams that a prompt has of its own before it can be near to another
 
 
@@ -63,7 +63,7 @@ def check_evaluation(prompts: Iterable[Prompt], rows: Iterable[Preference]) -> N
     """Raise if an `eval` prompt was trained on, exactly or nearly.
 
     Nearly: the characters' trigrams of two prompts, without the words that most prompts share, are
-    the same to nine tenths (Jaccard's index).
+    nearly the same (Jaccard's index).
     """
     prompts = list(prompts)
     check_no_overlap(prompts)

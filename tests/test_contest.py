@@ -1,7 +1,7 @@
 import pytest
 
 from palate.contest import contest_of
-from palate.errors import UsageError
+from palate.errors import PalateError, UsageError
 from palate.schema import Candidate, Prompt
 from palate.verdict import Model
 
@@ -49,3 +49,13 @@ def test_the_newest_revision_counts():
 def test_missing_completions_say_how_to_make_them(groups, says):
     with pytest.raises(UsageError, match=f"{says}.*palate completions me/x"):
         contest(*groups)
+
+
+def test_a_prompt_that_only_one_model_answered_is_named():
+    with pytest.raises(PalateError, match="Only me/x-dpo has completions of the eval prompt 'p1'"):
+        contest(completions("b", "1", ["a"]), completions(TUNED, "2", ["x", "y"]))
+
+
+def test_without_eval_prompts_there_is_nothing_to_compare_on():
+    with pytest.raises(UsageError, match="has no eval prompts"):
+        contest_of([p for p in PROMPTS if p.split == "train"], [], TUNED, "me/x")

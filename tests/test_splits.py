@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -56,3 +57,33 @@ def test_training_on_a_held_out_prompt_is_refused():
     splits.check_training([row], [Prompt.of("A prompt")])
     with pytest.raises(PalateError, match=r"The eval prompt .* occurs in the training data"):
         splits.check_training([row], [Prompt.of("A prompt", "eval")])
+
+
+def trained_on(*texts: str) -> list[Prompt]:
+    others = [f"Tell me about the {w} of Rome" for w in ("roads", "emperors", "baths", "markets")]
+    return [replace(Prompt.of(t), split="train") for t in (*others, *texts)]
+
+
+@pytest.mark.parametrize(
+    "blind",
+    [
+        "Explain how fine-tuning on human feedback works",
+        "explain  how FINE-TUNING on human feedback works",
+        "Explain how fine-tuning on human feedback works?",
+        "Explain how fine-tuning on human feedbacks works",
+    ],
+)
+def test_an_eval_prompt_that_was_nearly_trained_on_is_named(blind):
+    known = trained_on("Explain how fine-tuning on human feedback works.")
+    rows = [replace(Prompt.of(blind), split="eval")]
+    with pytest.raises(PalateError, match="was trained on, or one much like it: 'Explain how fine"):
+        splits.check_evaluation([*known, *rows], [])
+
+
+@pytest.mark.parametrize(
+    "blind",
+    ["Explain how pre-training on raw text works", "Tell me about the aqueducts of Rome", "Why?"],
+)
+def test_prompts_that_share_a_form_are_no_near_duplicates(blind):
+    known = trained_on("Explain how fine-tuning on human feedback works.")
+    splits.check_evaluation([*known, replace(Prompt.of(blind), split="eval")], [])

@@ -15,7 +15,6 @@ from palate.assignment import Queue
 from palate.ballot.access import Access, Person
 from palate.ballot.labelling import LabelBallot, take_edits
 from palate.ballot.service import Ballot
-from palate.ballot.voting import EvaluateBallot
 from palate.importing import Imported
 from palate.project import Project, Settings
 from palate.schema import Candidate, Prompt
@@ -262,24 +261,3 @@ def test_who_may_label_and_who_owns(annotators, name, roles, may, owns):
     assert (access.may_label(person), access.owns(person)) == (may, owns)
     typed = Person("local:me", "me")
     assert (access.may_label(typed), access.owns(typed)) == (True, False)
-
-
-def test_blind_pairs_name_no_model_and_count_identical_texts(project):
-    blind = [p for p in project.rows("prompts") if p.split == "eval"]
-    rows = [
-        Candidate.of(p.id, text, model=model, revision=sha)
-        for p in blind
-        for texts in (("same", "same"), ("plain", "fine"))
-        for text, model, sha in zip(
-            texts, ("me/base", project.model_repo), ("b" * 40, "t" * 40), strict=True
-        )
-    ]
-    calls.commit(project.id, "dataset", {"candidates/z.jsonl": ledger.jsonl(rows)}, "Add")
-    ballot = EvaluateBallot(Project.load(project.id), "key", pause=0.1)
-    page = ballot.next(ADA, 20, [])
-    assert ballot.identical == len(blind)
-    assert page["total"] == len(blind)
-    assert not any(w in str(page) for w in ("me/base", "-dpo", "b" * 40, "t" * 40))
-    assert ballot.submit(ADA, [said(page["items"][0])])[0].state == "waiting"
-    assert ballot.close()
-    assert len(Project.load(project.id).rows("evaluations")) == 1

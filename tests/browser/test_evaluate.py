@@ -51,9 +51,22 @@ def test_ten_blind_votes_and_the_verdict_on_the_card(
             v.press({"left": "1", "right": "0"}[fine if i < 8 else plain])
         v.published()
         assert (v.complaints, v.strangers) == ([], [])
-    assert any("items" in a for a in answers)
+        blind = list(answers)
+        v.page.click("[data-act=session]")
+        v.page.click(".b-dialog[open] [data-act=result]")
+        v.page.click(".b-dialog[open] [data-act=stop]")
+        v.page.wait_for_url("**/verdict?key=*")
+        said = v.page.inner_text("main")
+        assert "was preferred in 80 % of 10 votes" in said
+        assert "One person voted" in said
+        v.page.goto(f"{space.url}/?as=Ada")
+        v.page.wait_for_selector(".ballot[data-state=empty]")  # no more voting, the result again
+        v.page.click("[data-act=result]")
+        v.page.wait_for_url("**/verdict?key=*")
+        assert (v.complaints, v.strangers) == ([], [])
+    assert any("items" in a for a in blind)
     for secret in (BASE, "base-model", project.model_repo, "-dpo", revision, "b" * 40):
-        assert not [a for a in answers if secret in a], secret
+        assert not [a for a in blind if secret in a], secret
     loaded = Project.load(project.id)
     result = votes.count(loaded)
     assert (result.votes, result.wins, result.losses) == (10, 8, 2)

@@ -1,0 +1,152 @@
+"""judge.py against a server that speaks OpenAI's protocol, and with a model that runs here."""
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from verdicts import events
+
+from palate import hub as client
+from palate import ledger
+from palate.project import Project
+from palate.schema import Candidate, Pair
+from palate.verdict import Model
+
+
+class Server(ThreadingHTTPServer):
+    """Prefers the longer answer; `failing` makes it answer 500, `mute` makes it talk past."""
+
+    failing = mute = False
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[dict] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/v1"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        server: Server = self.server  # ty: ignore
+        server.asked.append(body)
+        text = body["messages"][0]["content"]
+        first, second = (
+            text.split(f"<answer-{x}>\n")[1].split(f"\n</answer-{x}>")[0] for x in "ab"
+        )
+        word = "A" if len(first) > len(second) else "B"
+        if server.mute:
+            word = "I like both"
+        reply = {
+            "id": "x",
+            "object": "chat.completion",
+            "created": 0,
+            "model": "judge",
+            "choices": [
+                {
+                    "index": 0,
+                    "finish_reason": "stop",
+                    "message": {"role": "assistant", "content": word},
+                }
+            ],
+            "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+        }
+        self.send_response(500 if server.failing and len(server.asked) > 20 else 200)
+        self.send_header("content-type", "application/json")
+        self.end_headers()
+        self.wfile.write(json.dumps(reply).encode())
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    threading.Thread(target=made.serve_forever, daemon=True).start()
+    yield made
+    made.shutdown()
+    made.server_close()
+
+
+@pytest.fixture
+def compared(project, base_model):
+    """Ten eval prompts with two pairs each: tuned is longer, and people agree three times in 4."""
+    base, tuned = Model(base_model, "b" * 40), Model(project.model_repo, "t" * 40)
+    blind = [p for p in project.rows("prompts") if p.split == "eval"]
+    made, rows = events("wWlL" * 5, base, tuned, prompts=10)
+    new = {}
+    for c in rows:
+        prompt = blind[int(c.prompt_id[1:])]
+        words = "tuned, and longer" if c.model == tuned.repo else "base"
+        text = f"{words} {c.text}"
+        new[c.id] = Candidate.of(prompt.id, text, model=c.model, revision=c.revision)
+    votes = []
+    for e in made:
+        left, right = new[e.left], new[e.right]
+        chosen = new[e.chosen].id if e.chosen else None
+        pair = Pair.of(left, right)
+        votes.append(
+            replace(e, left=left.id, right=right.id, chosen=chosen, pair_id=pair.id,
+                    prompt_id=pair.prompt_id)
+        )  # fmt: skip
+    files = {
+        "candidates/z.jsonl": ledger.jsonl(new.values()),
+        "evaluations/z.jsonl": ledger.jsonl(votes),
+    }
+    client.commit(project.id, "dataset", files, "Compare")
+    client.create(project.model_repo, "model")
+    return Project.load(project.id)
+
+
+def judge_of(repo: str) -> dict:
+    sha, _ = client.describe(repo, "model")
+    return json.loads(client.fetch(repo, "model", sha, ["judge.json"])[0].read_text("utf-8"))
+
+
+def test_a_judge_votes_in_both_orders_and_stands_beside_the_people(compared, jobs, server):
+    said = jobs("judge", compared.id, "--model", "judge", "--endpoint", server.url)
+    assert "judge: 20 of 20 pairs" not in said
+    assert "20 of 20 pairs to judge" in said
+    assert len(server.asked) == 40
+    assert all(a["model"] == "judge" and a["temperature"] == 0 for a in server.asked)
+    assert not any(compared.model_repo in json.dumps(a) for a in server.asked)
+    found = judge_of(compared.model_repo)
+    assert (found["wins"], found["losses"], found["inconsistent"]) == (20, 0, 0)
+    assert (found["agreement"]["hits"], found["agreement"]["n"]) == (10, 20)
+    assert found["agreement"]["kappa"] == pytest.approx(0)  # it always says the same
+    assert "it says the same as people on 50 % of 20 votes" in said
+
+
+def test_a_judge_that_breaks_off_continues(compared, jobs, server):
+    server.failing = True
+    said = jobs("judge", compared.id, "--model", "judge", "--endpoint", server.url, code=1)
+    assert "does not answer" in said
+    assert "run the same command again to continue" in said
+    assert "Traceback" not in said
+    server.failing, before = False, len(server.asked)
+    said = jobs("judge", compared.id, "--model", "judge", "--endpoint", server.url)
+    assert "12 of 20 pairs to judge" in said
+    assert len(server.asked) - before == 24
+
+
+def test_what_is_no_judge_is_not_counted(compared, jobs, server):
+    server.mute = True
+    said = jobs("judge", compared.id, "--model", "judge", "--endpoint", server.url, code=1)
+    assert "said neither A nor B nor tie in 40 of 40 answers" in said
+    assert "judge.json" not in client.describe(compared.model_repo, "model")[1]
+    both = ("--endpoint", server.url, "--provider", "auto")
+    assert "not both" in jobs("judge", compared.id, "--model", "judge", *both, code=2)
+
+
+@pytest.mark.slow
+def test_a_model_that_runs_here_is_asked_too(compared, base_model, jobs):
+    # it writes titles, whatever it is asked
+    said = jobs("judge", compared.id, "--model", base_model, "--pairs", "4", code=1)
+    assert "4 of 4 pairs to judge" in said
+    assert "so it is no judge. Choose a larger" in said
