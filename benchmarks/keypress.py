@@ -152,19 +152,24 @@ def palate(root: Path) -> Iterator[tuple[str, Callable]]:
                 with suppress(OSError), urllib.request.urlopen(f"{space.url}/healthz"):
                     break
                 time.sleep(0.5)
+            yield space.url, visitor(space.url)
 
-            def answer(who: int, step: int) -> None:
-                post = lambda path, body: _post(space.url + path, body, f"person {who}")  # noqa: E731
-                if step % 4 == 0:
-                    hands[who] = post("/api/next", {"n": 4, "have": []})["items"]
-                if hands[who]:
-                    item = hands[who].pop()
-                    event = {"event_id": f"event-{who}-{step}-{time.time_ns()}", "kind": "label"}
-                    event |= {"assignment_id": item["id"], "choice": "left", "strength": 3}
-                    post("/api/events", {"events": [event]})
 
-            hands: dict[int, list] = {}
-            yield space.url, answer
+def visitor(url: str) -> Callable[[int, int], None]:
+    """Return what another person at palate's page does in a step."""
+    hands: dict[int, list] = {}
+
+    def answer(who: int, step: int) -> None:
+        name = f"person {who}"
+        if step % 4 == 0:
+            hands[who] = _post(f"{url}/api/next", {"n": 4, "have": []}, name)["items"]
+        if hands[who]:
+            item = hands[who].pop()
+            event = {"event_id": f"event-{who}-{step}-{time.time_ns()}", "kind": "label"}
+            event |= {"assignment_id": item["id"], "choice": "left", "strength": 3}
+            _post(f"{url}/api/events", {"events": [event]}, name)
+
+    return answer
 
 
 @contextmanager

@@ -54,6 +54,7 @@ def serve(settings: Settings, make: Callable[[], Ballot], kind: str) -> None:
         threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
     ballot = make()
     app = create_app(ballot, kind=kind)
+    threading.Thread(target=ballot.warm_up, daemon=True).start()
     # uvicorn ends at either signal; a page's open connections do not hold it up
     uvicorn.run(
         app,

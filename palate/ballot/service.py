@@ -181,6 +181,9 @@ class Ballot:
         """Return the annotators' names by pseudonym, as far as they are known here."""
         return {}
 
+    def warm_up(self) -> None:
+        """Do once what would make the first visitor wait."""
+
     def close(self, timeout: float = 30.0) -> bool:
         """Publish what waits; return whether all of it reached the Hub."""
         return self.publisher.close(timeout)

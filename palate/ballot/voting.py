@@ -72,6 +72,13 @@ class EvaluateBallot(Ballot):
         given = key.encode("utf-8", "replace")
         return any(hmac.compare_digest(given, k.encode()) for k in keys)
 
+    def warm_up(self) -> None:
+        """Count the votes and load what draws them, so that the verdict opens at once."""
+        from palate import plots
+
+        if found := self.verdict():
+            plots.verdict(found)
+
     def verdict(self) -> Verdict | None:
         """Return the verdict of all votes that are here, on the Hub already or not."""
         events = self.events()

@@ -1,0 +1,122 @@
+"""The blind comparison with 5,000 votes: opening the verdict, and voting beside twenty others.
+
+    python benchmarks/verdict_page.py [--votes 5000] [--presses 60] [--json]
+
+A real evaluate Space in front of a local Hub, 100 eval prompts with twelve pairs each, five voters.
+The page is opened in Chromium with the owner's link: as soon as the Space answers, after another
+vote (all are counted anew), and once more; keypresses are measured as in keypress.py.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from keypress import FLAGS, OTHERS, crowd, politely, press, visitor
+
+PROMPTS, EACH = 100, 12
+BASE, TUNED = ("me/base", "b" * 40), ("me/votes-dpo", "c" * 40)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--votes", type=int, default=5000)
+    parser.add_argument("--presses", type=int, default=60)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        politely(serve(Path(folder), arguments.votes)) as space,
+    ):
+        figures = {"votes": arguments.votes} | open_page(space)
+        for others in (0, OTHERS):
+            with crowd(visitor(space.url), others):
+                times = press(space.url, arguments.presses, 0)
+            figures[f"p95_ms_beside_{others}"] = round(statistics.quantiles(times, n=100)[94], 1)
+    if arguments.json:
+        print(json.dumps(figures))
+    else:
+        print("\n".join(f"{name:<22}{value}" for name, value in figures.items()))
+
+
+@contextmanager
+def serve(root: Path, votes: int) -> Iterator:
+    """Serve an evaluate Space that holds so many votes."""
+    from palate.localhub import LocalHub
+
+    with LocalHub(root / "hub") as hub:
+        os.environ |= {
+            "HF_ENDPOINT": hub.endpoint, "HF_TOKEN": hub.token, "HF_HOME": str(root / "hf"),
+            "HF_HUB_DISABLE_XET": "1", "PALATE_DATA": str(root / "data"),
+        }  # fmt: skip
+        from palate import hub as calls
+        from palate import importing, ledger
+        from palate.project import Project, Settings
+        from palate.schema import Candidate, Event, Pair, Prompt
+        from palate.serving import Space
+
+        prompts = [Prompt.of(f"Explain number {i}.") for i in range(2 * PROMPTS)]
+        importing.start_project("me/votes", prompts, Settings(eval=0.5))
+        draw, texts, made = Random(0), [], []
+        blind = [p for p in Project.load("me/votes").rows("prompts") if p.split == "eval"]
+        for i in range(PROMPTS * EACH):
+            prompt = blind[i % len(blind)]
+            pair = [
+                Candidate.of(prompt.id, f"{name} {i} " + "words " * draw.randint(20, 80),
+                             model=model, revision=revision)
+                for name, (model, revision) in (("One", BASE), ("Two", TUNED))
+            ]  # fmt: skip
+            texts += pair
+        pairs = [texts[i : i + 2] for i in range(0, len(texts), 2)]
+        for n in range(votes):
+            base, tuned = pairs[n % len(pairs)]
+            left, right = draw.sample((base, tuned), 2)
+            chosen = tuned if draw.random() < 0.55 else base
+            made.append(
+                Event(
+                    event_id=f"vote-{n:06}", kind="label", pair_id=Pair.of(base, tuned).id,
+                    prompt_id=base.prompt_id, left=left.id, right=right.id, chosen=chosen.id,
+                    strength=draw.randint(1, 4), annotator=f"p-{n // len(pairs)}",
+                    milliseconds=900, round=1, via="ballot",
+                    time=f"2026-01-01T{n // 3600:02}:{n // 60 % 60:02}:{n % 60:02}.000Z",
+                )
+            )  # fmt: skip
+        files = {
+            "candidates/z.jsonl": ledger.jsonl(texts),
+            "evaluations/z.jsonl": ledger.jsonl(made),
+        }
+        calls.commit("me/votes", "dataset", files, "Votes")
+        with Space("evaluate", "me/votes", log=root / "log") as space:
+            yield space
+
+
+def open_page(space: Any) -> dict[str, float]:
+    """Return the seconds until the page has loaded."""
+    from playwright.sync_api import sync_playwright
+
+    found, vote = {}, visitor(space.url)
+    with sync_playwright() as p:
+        browser = p.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS.split())
+        for name in ("opened_at_start_s", "opened_after_a_vote_s", "opened_again_s"):
+            if name == "opened_after_a_vote_s":
+                vote(99, 0)
+            page = browser.new_page(viewport={"width": 1280, "height": 800})
+            start = time.perf_counter()
+            page.goto(space.owner_url, wait_until="load")
+            found[name] = round(time.perf_counter() - start, 2)
+            assert "votes for" in page.inner_text("body") or "votes:" in page.inner_text("body")
+        browser.close()
+    return found
+
+
+if __name__ == "__main__":
+    main()
