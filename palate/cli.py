@@ -280,17 +280,21 @@ def verdict(
     from palate import hub
     from palate import verdict as votes
     from palate.project import Project
+    from palate.ratings import ratings, table
 
     loaded = Project.load(project)
     result = votes.count(loaded, margin, characters)
+    rated = ratings(loaded.rows("evaluations"), loaded.rows("candidates"), result.base)
     repo = loaded.model_repo
     trained = hub.exists(repo, "model") and "run.json" in hub.describe(repo, "model")[1]
     url = votes.publish(loaded, result) if trained else None
     if as_json:
-        print(json.dumps(result.to_json(), indent=2, ensure_ascii=False))
+        figures = result.to_json() | {"ratings": [r.to_json() for r in rated]}
+        print(json.dumps(figures, indent=2, ensure_ascii=False))
         return
     console.print(f"verdict: {result.sentence()}")
-    for line in (result.meaning(), *result.cautions(), *votes.confounded(result)):
+    lines = (result.meaning(), *result.cautions(), *votes.confounded(result), *table(rated))
+    for line in lines:
         console.print(f"  {line}")
     console.print(f"card: {url}" if url else f"no card: {repo} holds no model that palate trained")
 

@@ -1,7 +1,8 @@
 """Who meets whom in an evaluation: base and tuned completions of `eval` prompts, pair by pair."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import combinations
 
 from palate.errors import PalateError, UsageError
 from palate.project import Project
@@ -26,9 +27,32 @@ def contest(project: Project) -> Contest:
     Raises UsageError where completions are missing, PalateError where an `eval` prompt, or one much
     like it, was trained on.
     """
-    prompts = project.rows("prompts")
+    prompts, candidates = project.rows("prompts"), project.rows("candidates")
     check_evaluation(prompts, project.rows("preferences"))
-    return contest_of(prompts, project.rows("candidates"), project.model_repo, project.id)
+    newest = contest_of(prompts, candidates, project.model_repo, project.id)
+    if project.settings.compare == "newest":
+        return newest
+    return replace(newest, pairs=[*newest.pairs, *_others(newest, prompts, candidates)])
+
+
+def _others(
+    newest: Contest, prompts: Sequence[Prompt], candidates: Sequence[Candidate]
+) -> list[Pair]:
+    """Return the pairs of every other two models, where both wrote something else."""
+    blind = {p.id for p in prompts if p.split == "eval"}
+    texts: dict[str, dict[Model, list[Candidate]]] = {}
+    for c in candidates:
+        if c.prompt_id in blind and c.model:
+            texts.setdefault(c.prompt_id, {}).setdefault(model_of(c), []).append(c)
+    found: dict[str, Pair] = {}
+    for by_model in texts.values():
+        for one, other in combinations(by_model, 2):
+            if {one, other} != {newest.base, newest.tuned}:
+                for x, y in zip(by_model[one], by_model[other], strict=False):
+                    if x.text.strip() != y.text.strip():
+                        pair = Pair.of(x, y)
+                        found[pair.id] = pair
+    return list(found.values())
 
 
 def contest_of(

@@ -34,6 +34,7 @@ class Settings:
     annotators_per_pair: int = 1
     strategy: str = "ranking"
     repeats: float = 0.05  # of what a person judged: asked again to see whether they agree
+    compare: str = "newest"  # or "all": every two models that wrote completions of eval prompts
 
     @classmethod
     def parse(cls, text: str, source: object = SETTINGS_FILE) -> "Settings":
@@ -68,6 +69,7 @@ class Settings:
         for name, fine, expected in (
             ("strategy", self.strategy in STRATEGIES, f"one of {', '.join(STRATEGIES)}"),
             ("annotators_per_pair", self.annotators_per_pair >= 1, "at least 1"),
+            ("compare", self.compare in ("newest", "all"), "newest or all"),
             ("repeats", 0 <= self.repeats < 1, "a fraction from 0 to 1"),
         ):
             if not fine:

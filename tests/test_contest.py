@@ -59,3 +59,25 @@ def test_a_prompt_that_only_one_model_answered_is_named():
 def test_without_eval_prompts_there_is_nothing_to_compare_on():
     with pytest.raises(UsageError, match="has no eval prompts"):
         contest_of([p for p in PROMPTS if p.split == "train"], [], TUNED, "me/x")
+
+
+def test_every_two_models_meet_if_the_project_says_so(hub, repo_id):
+    from palate import hub as calls
+    from palate import importing, ledger
+    from palate.contest import contest as contest_in
+    from palate.project import Project, Settings
+
+    importing.start_project(
+        repo_id, [Prompt.of(f"p{i}") for i in range(8)], Settings(compare="all", eval=0.25)
+    )
+    project = Project.load(repo_id)
+    rows = [
+        Candidate.of(p.id, f"{model} {revision}", model=model, revision=revision)
+        for p in project.rows("prompts")
+        if p.split == "eval"
+        for model, revision in (("b", "1"), (project.model_repo, "2"), (project.model_repo, "3"))
+    ]
+    calls.commit(repo_id, "dataset", {"candidates/z.jsonl": ledger.jsonl(rows)}, "Add")
+    c = contest_in(Project.load(repo_id))
+    assert (c.base, c.tuned) == (Model("b", "1"), Model(project.model_repo, "3"))
+    assert len(c.pairs) == 2 * 3

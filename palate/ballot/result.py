@@ -22,6 +22,7 @@ def page(ballot: Any, link: str) -> Any:
             project=ballot.project_id,
             question=ballot.question,
             v=v,
+            ratings=ballot.ratings,
             plan=plan(),
             pictures=plots.verdict(v) if v else {},
             examples=examples(ballot, v) if v else {},

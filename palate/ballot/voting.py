@@ -11,6 +11,7 @@ from palate.ballot.access import Person
 from palate.ballot.service import Ballot, Receipt, State
 from palate.contest import contest
 from palate.project import Project
+from palate.ratings import Rating, ratings
 from palate.schema import Event
 from palate.strategies import Random
 from palate.verdict import Verdict, verdict
@@ -31,6 +32,7 @@ class EvaluateBallot(Ballot):
         if self._stopped_file and self._stopped_file.exists():
             self._stopped = set(json.loads(self._stopped_file.read_text()))
         self._verdict: tuple[int, Verdict | None] = (-1, None)
+        self.ratings: list[Rating] = []  # of several models, counted with the verdict
 
     def next(
         self,
@@ -87,6 +89,7 @@ class EvaluateBallot(Ballot):
             found = verdict(
                 events, self.texts(), c.base, c.tuned, pairs=len(c.pairs), identical=c.identical
             )
+            self.ratings = ratings(events, self.texts(), c.base)
             self._verdict = (len(events), found)
         return self._verdict[1]
 
