@@ -278,10 +278,12 @@ def count(
 
 
 def publish(project: Project, result: Verdict) -> str:
-    """Write the verdict beside the weights, tag the judged revision, renew the card."""
+    """Write the verdict beside votes and weights, tag the judged revision, renew the card."""
     from palate import cards
 
     text = json.dumps(result.to_json(), indent=2, ensure_ascii=False) + "\n"
+    path = f"verdicts/{result.tuned.revision[:12]}.json"
+    hub.commit(project.id, "dataset", {path: text}, "Add the blind verdict")
     hub.commit(project.model_repo, "model", {"verdict.json": text}, "Add the blind verdict")
     hub.tag(project.model_repo, "model", "judged", result.tuned.revision)
     return cards.push_model_card(project.id)
