@@ -53,9 +53,9 @@ export const figures = (f) => {
 }
 
 export const stop = () => `<h2>Stop voting?</h2><p>The result shows which model wrote what, so your voting ends here. What you said so far counts.</p>
-  <div class="b-row"><button data-act="close">Go on voting</button><button class="b-main" data-act="stop">Stop and see the result</button></div>`
+  <div class="b-row"><button data-act="close">Go on voting</button><button class="b-main" data-act="stop">See the result</button></div>`
 
-export const result = '<p><button class="b-main b-result" data-act="result">Stop voting and see the result</button></p>'
+export const result = '<div class="b-row b-result"><button data-act="result">Stop voting and see the result</button></div>'
 
 export const session = (f, state, refusals, owner, leave, blind) => `<h2>Your session</h2>${f ? figures(f) : ''}<p class="b-state">${state}</p>
   ${refusals ? '<h3>Not accepted, and kept on this device</h3><ul class="b-refused"></ul>' : ''}
