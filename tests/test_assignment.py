@@ -9,7 +9,7 @@ from samples import PAIRS, event
 from palate.assignment import GAP, LEASE, Question, Queue
 from palate.ranking import Order
 from palate.schema import Candidate, Pair, Prompt, pairs_of
-from palate.strategies import Exhaustive, Random, Ranking
+from palate.strategies import Exhaustive, Informative, Random, Ranking
 
 MANY = [Prompt.of(f"Prompt {i}") for i in range(30)]
 CANDIDATES = [Candidate.of(p.id, f"text {n}") for p in MANY for n in range(5)]
@@ -191,3 +191,25 @@ def test_what_is_left_is_told():
     estimate, _ = ranked.left("p-1", "", 0)
     asked = len(answer(ranked, "p-1", lambda id: id))
     assert abs(estimate - asked) < 0.2 * asked
+
+
+def test_models_that_are_hardest_to_tell_apart_meet_first():
+    three = [Prompt.of(f"Prompt {i}") for i in range(12)]
+    pairs, matches = [], {}
+    for p in three:
+        texts = [Candidate.of(p.id, f"{p.text} by {m}") for m in "abc"]
+        for (m, x), (k, y) in combinations(zip("abc", texts, strict=True), 2):
+            pair = Pair.of(x, y)
+            pairs.append(pair)
+            matches[pair.id] = m + k
+    strategy = Informative(matches)
+    queue = Queue(pairs, strategy, wanted=None)
+    sure = [p for p in pairs if matches[p.id] == "ab"][:8]
+    even = [p for p in pairs if matches[p.id] == "ac"][:8]
+    for i, (x, y) in enumerate(zip(sure, even, strict=True)):
+        strategy.learn(x.id, True)
+        strategy.learn(y.id, i % 2 == 0)
+        queue.add([event(x, chosen=x.a), event(y, chosen=y.a)])
+    asked = [matches[q.pair.id] for q in queue.next("somebody else", 20, (), 0)]
+    assert asked[:12] == ["bc"] * 12  # nobody has voted on these yet
+    assert set(asked[12:16]) == {"ac"}  # then those whose votes were even
