@@ -70,7 +70,11 @@ def contest_of(
     tuned = next((model_of(c) for c in reversed(ours) if c.model == model_repo), None)
     if tuned is None:
         raise UsageError(f"There are no completions of {model_repo} on eval prompts yet. {make}")
-    base = next((model_of(c) for c in reversed(ours) if model_of(c).repo != model_repo), None)
+    others = [model_of(c) for c in ours if model_of(c) != tuned]
+    # the tuned model's own earlier rounds stand in only where no other model is
+    base = next(
+        (m for m in reversed(others) if m.repo != model_repo), others[0] if others else None
+    )
     if base is None:
         raise UsageError(f"There are no completions of the base model on eval prompts yet. {make}")
     texts = {id: ([], []) for id in blind}
@@ -88,6 +92,11 @@ def contest_of(
     # by id, since the same sample may come twice
     pairs = {p.id: p for (x, y), same in zip(met, alike, strict=True) if not same
              for p in [Pair.of(x, y)]}  # fmt: skip
+    if met and all(alike):
+        raise UsageError(
+            f"{base.repo} and {tuned.repo} wrote the same on all {len(met)} pairs: the training"
+            " changed nothing that shows. Train longer, or with a higher --learning-rate."
+        )
     return Contest(base, tuned, list(pairs.values()), sum(alike))
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from typing import Any, Literal
 
 from palate import hub, ledger
@@ -55,6 +56,7 @@ class Verdict:
     people: list[dict[str, Any]]  # {votes, win_rate} of each voter, no names
     strengths: dict[str, list[int]]  # "1" barely … "4" much better → [wins, losses]
     again: dict[str, int]  # pairs asked again with the sides exchanged: {same, n}
+    agreed: dict[str, int]  # two people on one pair: {same, n}
     confounds: dict[str, Any]  # see `palate.confounds`
     moves: list[list[float]]  # [votes, win rate, low, high of the sequence], as the votes came
     time: str  # of the last vote
@@ -183,6 +185,7 @@ def verdict(
         people=_people(people, results),
         strengths=_strengths(asked, results),
         again=_again(ours, ledger.live(events, "repeat")),
+        agreed=_agreed(asked, results),
         confounds=confounds(duels, characters),
         moves=_moves(results),
         time=max(x.time for x in asked),
@@ -231,6 +234,14 @@ def _again(first: Sequence[Event], repeats: Sequence[Event]) -> dict[str, int]:
     said = {(e.annotator, e.pair_id): e for e in first}
     both = [(said[k], e) for e in repeats if (k := (e.annotator, e.pair_id)) in said]
     return {"same": sum((x.kind, x.chosen) == (y.kind, y.chosen) for x, y in both), "n": len(both)}
+
+
+def _agreed(asked: Sequence[Event], results: Sequence[float]) -> dict[str, int]:
+    said: dict[str, list[float]] = {}
+    for e, result in zip(asked, results, strict=True):
+        said.setdefault(e.pair_id, []).append(result)
+    both = [x == y for some in said.values() for x, y in combinations(some, 2)]
+    return {"same": sum(both), "n": len(both)}
 
 
 def _moves(results: Sequence[float]) -> list[list[float]]:

@@ -56,6 +56,16 @@ def test_a_prompt_that_only_one_model_answered_is_named():
         contest(completions("b", "1", ["a"]), completions(TUNED, "2", ["x", "y"]))
 
 
+def test_models_that_wrote_the_same_everywhere_are_no_contest():
+    with pytest.raises(UsageError, match="wrote the same on all 2 pairs"):
+        contest(completions("b", "1", ["a", "b"]), completions(TUNED, "2", ["a", "b "]))
+
+
+def test_a_model_that_was_tuned_again_meets_what_it_was():
+    c = contest(completions(TUNED, "1", ["a", "b"]), completions(TUNED, "2", ["x", "y"]))
+    assert (c.base, c.tuned) == (Model(TUNED, "1"), Model(TUNED, "2"))
+
+
 def test_without_eval_prompts_there_is_nothing_to_compare_on():
     with pytest.raises(UsageError, match="has no eval prompts"):
         contest_of([p for p in PROMPTS if p.split == "train"], [], TUNED, "me/x")

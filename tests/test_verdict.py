@@ -100,6 +100,11 @@ def test_repeats_are_no_votes_but_tell_whether_people_agree_with_themselves():
     assert v is not None
     assert v.votes == 3
     assert v.again == {"same": 1, "n": 2}
+    bo = [replace(e, event_id=f"bo-{e.event_id}", annotator="bo") for e in made[:2]]
+    against = replace(made[2], event_id="bo-2", annotator="bo", chosen=made[2].left)
+    v = verdict([*made, *bo, against], candidates, BASE, TUNED)
+    assert v is not None
+    assert v.agreed == {"same": 2, "n": 3}
 
 
 def duels(n: int, quality: float, length: float) -> list[Duel]:
