@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -246,36 +246,48 @@ def start_project(
 
 
 def add(project_id: str, new: Imported, message: str) -> Project:
-    """Add what the project lacks in one commit, then rebuild the preferences; what is there stays.
+    """Add in one commit what the project lacks, then rebuild the preferences."""
+
+    def files(project: Project) -> dict[str, str]:
+        s, have = project.settings, project.rows("prompts")
+        prompts = splits.assign(new.prompts, have, test=s.test, eval=s.eval, seed=s.seed)
+        splits.check_no_overlap([*have, *prompts])
+        candidates = [replace(c, round=s.round) for c in new.candidates]
+        events = [replace(e, round=s.round) for e in new.events]
+        rows = {"prompts": prompts, "candidates": candidates, "labels": events}
+        return lacking(project, rows)
+
+    if commit_to(project_id, message, files):
+        ledger.export(project_id)
+    return Project.load(project_id)
+
+
+def lacking(project: Project, rows: Mapping[str, Sequence[Any]]) -> dict[str, str]:
+    """Return the files, by repo path, that add those rows of each config that are not there."""
+    files = {}
+    for config, some in rows.items():
+        key = "event_id" if config in ("labels", "evaluations") else "id"
+        have = {getattr(row, key) for row in project.rows(config)}
+        if fresh := [row for row in some if getattr(row, key) not in have]:
+            files[ledger.event_file(config)] = ledger.jsonl(fresh)
+    return files
+
+
+def commit_to(project_id: str, message: str, files: Callable[[Project], dict[str, str]]) -> bool:
+    """Commit `files` of the project as it stands; return whether there were any.
 
     Somebody else may write meanwhile: then everything is read again.
     """
     for _ in range(5):
         project = Project.load(project_id)
-        s, have = project.settings, project.rows("prompts")
-        prompts = splits.assign(new.prompts, have, test=s.test, eval=s.eval, seed=s.seed)
-        splits.check_no_overlap([*have, *prompts])
-        known = {c.id for c in project.rows("candidates")}
-        candidates = [replace(c, round=s.round) for c in new.candidates if c.id not in known]
-        known = {e.event_id for e in project.rows("labels")}
-        events = [replace(e, round=s.round) for e in new.events if e.event_id not in known]
-        files = {
-            path: ledger.jsonl(rows)
-            for path, rows in (
-                (ledger.event_file("prompts"), prompts),
-                (ledger.event_file("candidates"), candidates),
-                (ledger.event_file("labels"), events),
-            )
-            if rows
-        }
-        if not files:
-            return project
+        made = files(project)
+        if not made:
+            return False
         try:
-            hub.commit(project_id, "dataset", files, message, parent=project.revision)
+            hub.commit(project_id, "dataset", made, message, parent=project.revision)
         except hub.Conflict:
             continue
-        ledger.export(project_id)
-        return Project.load(project_id)
+        return True
     raise hub.Conflict(f"{project_id} keeps changing while we write to it; try again in a minute.")
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from palate import hub, importing, ledger
+from palate import hub, importing
 from palate.errors import BadInput, UsageError
 from palate.importing import Columns, Imported, Template
 from palate.project import SETTINGS_FILE, Project, Settings
@@ -42,8 +42,8 @@ def add(project_id: str, new: Imported, message: str) -> Project:
         SETTINGS_FILE not in hub.describe(project_id, "dataset")[1]
     ):
         importing.start_project(project_id, [], Settings())
-    for _ in range(5):
-        project = Project.load(project_id)
+
+    def files(project: Project) -> dict[str, str]:
         known = {normal(p.text): p for p in project.rows("prompts")}
         for p in new.prompts:
             other = known.get(normal(p.text))
@@ -53,21 +53,12 @@ def add(project_id: str, new: Imported, message: str) -> Project:
                     f"the prompt {p.text[:80]!r} is in the split {other.split}, so a vote on it"
                     " proves nothing; expected prompts that were never trained on",
                 )
-        files = {}
-        for config, rows, key in (
-            ("prompts", new.prompts, "id"),
-            ("candidates", new.candidates, "id"),
-            ("evaluations", new.events, "event_id"),
-        ):
-            have = {getattr(row, key) for row in project.rows(config)}
-            fresh = [row for row in rows if getattr(row, key) not in have]
-            if fresh:
-                files[ledger.event_file(config)] = ledger.jsonl(fresh)
-        if not files:
-            return project
-        try:
-            hub.commit(project_id, "dataset", files, message, parent=project.revision)
-        except hub.Conflict:
-            continue
-        return Project.load(project_id)
-    raise hub.Conflict(f"{project_id} keeps changing while we write to it; try again in a minute.")
+        rows = {
+            "prompts": new.prompts,
+            "candidates": new.candidates,
+            "evaluations": new.events,
+        }
+        return importing.lacking(project, rows)
+
+    importing.commit_to(project_id, message, files)
+    return Project.load(project_id)
