@@ -63,8 +63,12 @@ def run_main(main: Callable[[A], object], kind: type[A], description: str | None
     words = [w for w in sys.argv[1:] if w != "--debug"]
     debug = len(words) < len(sys.argv) - 1
     prog = f"python jobs/{Path(sys.argv[0]).name}"
+    flags = (tyro.conf.FlagCreatePairsOff,)
     return run_guarded(
-        lambda: main(tyro.cli(kind, args=words, description=description, prog=prog)), debug=debug
+        lambda: main(
+            tyro.cli(kind, args=words, description=description, prog=prog, config=flags)
+        ),
+        debug=debug,
     )
 
 
@@ -106,7 +110,7 @@ def command(script: str, arguments: Any) -> str:
     for f in rest:
         value = getattr(arguments, f.name)
         flag = "--" + f.name.replace("_", "-")
-        if value is True:
+        if value is True and f.default is False:
             words.append(flag)
         elif value != f.default:
             words += [flag, str(value)]

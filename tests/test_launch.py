@@ -16,6 +16,7 @@ class Arguments:
     learning_rate: float | None = None
     public: bool = False
     output: str = "me/x"
+    twice: bool | None = None
 
 
 def fail(error: BaseException):
@@ -58,9 +59,9 @@ def test_success_is_zero():
 
 def test_a_command_repeats_the_run():
     assert command("dpo", Arguments("me/a")) == "python jobs/dpo.py me/a"
-    made = Arguments("me/a", learning_rate=1e-5, public=True, output="me/a b")
+    made = Arguments("me/a", learning_rate=1e-5, public=True, output="me/a b", twice=True)
     assert command("dpo", made) == (
-        "python jobs/dpo.py me/a --learning-rate 1e-05 --public --output 'me/a b'"
+        "python jobs/dpo.py me/a --learning-rate 1e-05 --public --output 'me/a b' --twice True"
     )
 
 
