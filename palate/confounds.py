@@ -65,8 +65,9 @@ def controlled(decided: Sequence[Duel]) -> dict[str, Any] | None:
     The intercept of a logistic regression on their differences: T. Li, A. Angelopoulos, W.-L.
     Chiang, "Does style matter? Disentangling style and substance in Chatbot Arena" (2024). Its
     error takes votes on one prompt together: K.-Y. Liang, S. L. Zeger, "Longitudinal data analysis
-    using generalized linear models", Biometrika 73 (1986). None with too few votes or prompts, or
-    where all went to one model.
+    using generalized linear models", Biometrika 73 (1986). None with too few votes or prompts, where
+    all went to one model, or where one model's answers differ in something always in the same
+    direction: none are alike in it then. A side that never changed is left out.
     """
     from scipy.stats import t
     from sklearn.linear_model import LogisticRegression
@@ -76,10 +77,11 @@ def controlled(decided: Sequence[Duel]) -> dict[str, Any] | None:
     if len(decided) < ENOUGH or len(prompts) < 5 or won.min() == won.max():
         return None
     x = np.array([_difference(d) for d in decided])
-    spread = x.std(0)
-    x = x[:, spread > 0] / spread[spread > 0]
-    if not x.shape[1]:
+    sided = x[:, 0].std() > 0
+    x = x[:, x.any(0)] if sided else x[:, 1:][:, x[:, 1:].any(0)]
+    if not x.shape[1] or (x.min(0) > 0).any() or (x.max(0) < 0).any():
         return None
+    x = x / x.std(0)
     model = LogisticRegression(max_iter=500).fit(x, won)
     design = np.column_stack((np.ones(len(x)), x))
     p = model.predict_proba(x)[:, 1]
@@ -91,7 +93,8 @@ def controlled(decided: Sequence[Duel]) -> dict[str, Any] | None:
     error = math.sqrt((bread @ (scores.T @ scores) @ bread)[0, 0] * k / (k - 1))
     middle, half = float(model.intercept_[0]), float(t.ppf(0.975, k - 1)) * error
     low, rate, high = (1 / (1 + math.exp(-z)) for z in (middle - half, middle, middle + half))
-    return {"rate": rate, "interval": [low, high], "n": len(decided)}
+    alike = "side, length and format" if sided else "length and format"
+    return {"rate": rate, "interval": [low, high], "n": len(decided), "alike_in": alike}
 
 
 def _difference(d: Duel) -> list[float]:

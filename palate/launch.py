@@ -65,9 +65,7 @@ def run_main(main: Callable[[A], object], kind: type[A], description: str | None
     prog = f"python jobs/{Path(sys.argv[0]).name}"
     flags = (tyro.conf.FlagCreatePairsOff,)
     return run_guarded(
-        lambda: main(
-            tyro.cli(kind, args=words, description=description, prog=prog, config=flags)
-        ),
+        lambda: main(tyro.cli(kind, args=words, description=description, prog=prog, config=flags)),
         debug=debug,
     )
 

@@ -99,7 +99,7 @@ class Verdict:
         found = []
         if self.annotators == 1:
             found.append("One person voted: this is their taste, nobody else's.")
-        if self.clustered and self.votes > self.prompts:
+        if self.clustered and self.wider():
             low, high = (100 * x for x in self.clustered)
             found.append(
                 f"{self.votes} votes are on {self.prompts} prompts. What holds for other prompts"
@@ -112,6 +112,11 @@ class Verdict:
         if self.lost:
             found.append(f"{self.lost} votes are on texts that are gone, and do not count.")
         return found
+
+    def wider(self) -> bool:
+        """Tell whether the interval over prompts and people says more doubt than that of votes."""
+        low, high = self.clustered or self.interval
+        return high - low > self.interval[1] - self.interval[0]
 
     def to_json(self) -> dict:
         return asdict(self)
@@ -208,7 +213,7 @@ def confounded(v: Verdict) -> list[str]:
     if alike := c["controlled"]:
         low, high = (100 * x for x in alike["interval"])
         found.append(
-            f"Between answers alike in side, length and format, tuned would win"
+            f"Between answers alike in {alike['alike_in']}, tuned would win"
             f" {100 * alike['rate']:.1f} % ({low:.1f}–{high:.1f})."
         )
     return found

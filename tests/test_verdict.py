@@ -74,8 +74,8 @@ def test_what_limits_a_verdict_is_said():
     assert "One person voted: this is their taste, nobody else's." in one.cautions()
     few = counted("wWl" * 6, prompts=3, people=2)
     assert "Only 3 prompts: other prompts may go the other way." in few.cautions()
-    many = counted("wWlL" * 20, prompts=10, people=3)
-    assert any(c.startswith("80 votes are on 10 prompts.") for c in many.cautions())
+    split = counted("wWWwWwlLlL" * 8, prompts=10, people=3)  # each prompt always goes one way
+    assert any(c.startswith("80 votes are on 10 prompts.") for c in split.cautions())
     sided = counted("wl" * 10)
     assert "One model always stood on the same side" in sided.cautions()[-1]
     assert counted("wWl").confounds["left"] is not None
@@ -133,6 +133,14 @@ def test_a_model_that_is_only_longer_wins_nothing_between_texts_alike():
     better = controlled(duels(1500, quality=1, length=1.5))
     assert better is not None
     assert better["interval"][0] > 0.5
+
+
+def test_nothing_is_claimed_of_answers_that_are_never_alike():
+    longer = [replace(d, tuned=d.tuned + "and much more " * 9) for d in duels(200, 1, 0)]
+    assert controlled(longer) is None
+    sided = controlled([replace(d, tuned_left=True) for d in duels(200, 1, 0)])
+    assert sided is not None
+    assert sided["alike_in"] == "length and format"
 
 
 def test_features_are_counted_over_distinct_texts():

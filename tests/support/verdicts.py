@@ -53,6 +53,12 @@ def votes(wins: int, losses: int, ties: int = 0, revision: str = "b" * 40) -> Ve
         "lL"[i % 2] for i in range(losses)
     )
     tuned = Model(TUNED.repo, revision)
-    made = verdict(*events(letters + "t" * ties + "ssb", BASE, tuned), BASE, tuned, identical=1)
+    made = verdict(
+        *events(letters + "t" * ties + "ssb", BASE, tuned),
+        BASE,
+        tuned,
+        pairs=wins + losses + ties,
+        identical=1,
+    )
     assert made is not None
     return made
