@@ -65,9 +65,11 @@ def controlled(decided: Sequence[Duel]) -> dict[str, Any] | None:
     The intercept of a logistic regression on their differences: T. Li, A. Angelopoulos, W.-L.
     Chiang, "Does style matter? Disentangling style and substance in Chatbot Arena" (2024). Its
     error takes votes on one prompt together: K.-Y. Liang, S. L. Zeger, "Longitudinal data analysis
-    using generalized linear models", Biometrika 73 (1986). None with too few votes or prompts, where
-    all went to one model, or where one model's answers differ in something always in the same
-    direction: none are alike in it then. A side that never changed is left out.
+    using generalized linear models", Biometrika 73 (1986).
+
+    None with too few votes or prompts, where all went to one model, or where one model's answers
+    differ in something always in the same direction: none are alike in it then. A side that never
+    changed is left out.
     """
     from scipy.stats import t
     from sklearn.linear_model import LogisticRegression

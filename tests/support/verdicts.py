@@ -49,16 +49,8 @@ def events(
 
 def votes(wins: int, losses: int, ties: int = 0, revision: str = "b" * 40) -> Verdict:
     """Return a verdict of so many votes, half of them with tuned on either side."""
-    letters = "".join("wW"[i % 2] for i in range(wins)) + "".join(
-        "lL"[i % 2] for i in range(losses)
-    )
-    tuned = Model(TUNED.repo, revision)
-    made = verdict(
-        *events(letters + "t" * ties + "ssb", BASE, tuned),
-        BASE,
-        tuned,
-        pairs=wins + losses + ties,
-        identical=1,
-    )
+    letters = ("wW" * wins)[:wins] + ("lL" * losses)[:losses] + "t" * ties + "ssb"
+    tuned, asked = Model(TUNED.repo, revision), wins + losses + ties
+    made = verdict(*events(letters, BASE, tuned), BASE, tuned, pairs=asked, identical=1)
     assert made is not None
     return made
