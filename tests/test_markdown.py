@@ -16,7 +16,7 @@ def visible(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(anything)
 @example("</td><script>alert(1)</script>")
 @example("[y](javascript:alert) ![x](x.png) &lt; &#60;")
@@ -28,7 +28,7 @@ def test_text_shows_itself_wherever_it_stands(text):
     assert shown.split() == f"x {visible(text)} x".split()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(anything)
 @example("a | b")
 @example("`")
@@ -41,7 +41,7 @@ def test_a_cell_stays_a_cell(text):
     assert types[-1] == "table_close"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(anything)
 @example("````\n# out of the fence\n```")
 def test_nothing_leaves_a_code_block(text):

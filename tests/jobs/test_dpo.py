@@ -157,7 +157,7 @@ def test_a_run_killed_five_times_ends_as_if_it_had_not_been(labelled, jobs, tmp_
 
 @pytest.mark.slow
 def test_a_run_whose_machine_is_lost_goes_on_on_another(labelled, jobs, tmp_path):
-    flags = (*FAST, "--checkpoint-to-hub")
+    flags = ("--learning-rate", "1e-3", "--epochs", "4", "--checkpoint-to-hub")
     with jobs.start("dpo", labelled.id, *flags) as process:
         while "checkpoint" not in branches(labelled.model_repo) or not checkpoints(labelled):
             assert process.poll() is None, process.communicate()
@@ -168,7 +168,8 @@ def test_a_run_whose_machine_is_lost_goes_on_on_another(labelled, jobs, tmp_path
     assert f"Took the last checkpoint from {labelled.model_repo}" in said
     assert re.search(r"Continuing after step \d+", said)
     assert branches(labelled.model_repo) == ["main"]
-    assert [p["step"] for p in record(labelled.model_repo)["history"]] == list(range(1, 13))
+    steps = [p["step"] for p in record(labelled.model_repo)["history"]]
+    assert steps == list(range(1, len(steps) + 1))
 
 
 def branches(repo: str) -> list[str]:
@@ -344,12 +345,16 @@ def test_several_processes_train_as_one_does(labelled, jobs):
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     words = [*run, str(shipped("jobs") / "dpo.py"), labelled.id, *FAST]
     env = {**jobs.env, "OMP_NUM_THREADS": "1"}
+    if sys.platform == "linux":
+        env["GLOO_SOCKET_IFNAME"] = "lo"  # a machine without a network has no other
     done = subprocess.run(words, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("test reward accuracy") == 1
     one, two = record(whole), record(labelled.model_repo)
     assert one["results"]["test_rows"] == two["results"]["test_rows"]
-    assert two["results"]["test_loss"] == pytest.approx(one["results"]["test_loss"], rel=0.02)
+    for key in ("loss", "test_loss", "reward_margin"):
+        curves = [[p[key] for p in r["history"] if p[key] is not None] for r in (one, two)]
+        assert curves[1] == pytest.approx(curves[0], rel=1e-4, abs=1e-5), key
 
 
 @pytest.mark.parametrize(
