@@ -113,7 +113,13 @@ def model_files(
 
     Raises BadInput naming the first fact that `run` lacks.
     """
-    judged = Verdict.from_json(dict(verdict)) if verdict else None
+    try:
+        judged = Verdict.from_json(dict(verdict)) if verdict else None
+    except (KeyError, TypeError):
+        raise BadInput(
+            "verdict.json",
+            "written by another version of palate. Count the votes again: palate verdict",
+        ) from None
     try:
         pictures = plots.training_curves(run["history"])
         head = _model_head(run, judged)

@@ -184,6 +184,12 @@ def test_a_missing_fact_is_an_error_not_a_blank(fact):
         cards.model_files({k: v for k, v in RUN.items() if k != fact}, None)
 
 
+def test_a_verdict_of_another_version_says_what_to_do():
+    old = {k: v for k, v in votes(78, 30).to_json().items() if k != "sequence"}
+    with pytest.raises(BadInput, match="Count the votes again: palate verdict"):
+        cards.model_files(RUN, old)
+
+
 def test_a_licence_that_the_hub_does_not_know_is_named_as_other():
     data = ModelCard(readme(run(license="My Own Licence 1.0"))).data
     assert (data.license, data.license_name) == ("other", "my-own-licence-1.0")
