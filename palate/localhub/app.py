@@ -56,6 +56,8 @@ class Hub:
             raise OSError(
                 f"{root} is in use by another local Hub: stop it or choose --root"
             ) from None
+        for lock in (*root.glob("git/*/*.lock"), *root.glob("git/*/refs/**/*.lock")):
+            lock.unlink(missing_ok=True)  # of a Hub that was killed while it moved a branch
         self.accounts = Accounts(root / "users.json")
         self.signer = Signer(root / "key")
         self.db = Database(root / "hub.db")

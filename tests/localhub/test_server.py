@@ -128,6 +128,22 @@ def test_the_server_ends_with_the_process_that_started_it(tmp_path):
     assert readable, "the server outlived the process that started it"
 
 
+def test_a_branch_that_a_kill_left_locked_moves_again(tmp_path):
+    hub = LocalHub(tmp_path / "hub").start()
+    client(hub).create_repo("me/c")
+    hub.process.kill()
+    hub.process.wait()
+    hub.stop()
+    (git,) = (hub.root / "git").iterdir()
+    for name in ("refs/heads/main.lock", "packed-refs.lock", "HEAD.lock"):
+        (git / name).touch()
+    with LocalHub(tmp_path / "hub", port=hub.port) as again:
+        add = CommitOperationAdd("a.txt", b"a")
+        client(again).create_commit("me/c", [add], commit_message="After the kill")
+        assert "a.txt" in client(again).list_repo_files("me/c")
+    assert not list(git.rglob("*.lock"))
+
+
 @pytest.mark.slow
 def test_commits_survive_a_kill(tmp_path):
     """Eight writers, four kills: what was acknowledged is there, whole, and git finds no fault."""
