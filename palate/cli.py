@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
@@ -328,6 +328,54 @@ def demo(once: bool = False, labels: int = 400, root: Path = Path(".palate/demo"
     run(root, once=once, labels=labels)
 
 
+def deploy(
+    project: Id,
+    visibility: Annotated[
+        Literal["private", "protected", "public"] | None,
+        tyro.conf.arg(metavar="private|protected|public", help_behavior_hint=""),
+    ] = None,
+    hardware: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None,
+    sleep: Annotated[int | None, tyro.conf.arg(metavar="SECONDS", help_behavior_hint="")] = None,
+    cache: bool = False,
+    dry_run: bool = False,
+    pause: bool = False,
+    delete: bool = False,
+) -> None:
+    """Put the label and the evaluate Space of a project on the Hub, and wait until they run.
+
+    Shows what it would do, does it, and shows the log of a Space that fails. Run again, it changes
+    only what differs. The Spaces write the project with your token, or with PALATE_SPACE_TOKEN if
+    that is set: best a fine-grained one that may write this dataset and its model alone. Where
+    ARGILLA_API_URL and ARGILLA_API_KEY are set, labels go to that Argilla.
+
+    Example: palate deploy me/titles --visibility protected
+
+    Args:
+        project: the project, which is a dataset repo.
+        visibility: who may open the Spaces: private (you and your organisation, the default),
+            protected (anybody, the code stays yours) or public.
+        hardware: the Hub's name for a machine, such as cpu-upgrade; some cost money.
+        sleep: seconds without a visit after which a paid machine sleeps.
+        cache: keep downloaded packages in a bucket, so that a restart is quicker.
+        dry_run: show what would be done, and do nothing.
+        pause: pause the Spaces; deploy again to start them.
+        delete: delete the Spaces. Labels and models stay.
+    """
+    from palate import deploy as spaces
+    from palate.project import Project
+
+    loaded = Project.load(project)
+    if pause or delete:
+        done = spaces.delete(loaded) if delete else spaces.pause(loaded)
+        for name in done:
+            console.print(f"{'deleted' if delete else 'paused'}: {name}")
+        if not done:
+            console.print(f"{project} has no Spaces here.")
+        return
+    wishes = spaces.Wishes(visibility, hardware, sleep, cache)
+    spaces.deploy(loaded, wishes, console, dry_run=dry_run)
+
+
 def hub_serve(root: Folder = None, host: str = "127.0.0.1", port: int = 8123) -> None:
     """Serve a Hub on this machine that the usual clients work with, until Ctrl-C.
 
@@ -417,6 +465,7 @@ COMMANDS: dict[str, Callable] = {
     "verdict": verdict,
     "card": card,
     "status": status,
+    "deploy": deploy,
     "demo": demo,
     "hub serve": hub_serve,
     "argilla serve": argilla_serve,
@@ -445,6 +494,7 @@ HELP = """[bold]palate[/]: teach a language model your taste, and prove it blind
   [cyan]audit[/]          what is wrong with preference data, before training on it
   [cyan]status[/]         where a project stands, and what comes next
   [cyan]card[/]           render the cards again
+  [cyan]deploy[/]         put both Spaces on the Hub
   [cyan]demo[/]           all of it on this machine, with a tiny model
   [cyan]hub serve[/]      a Hub on this machine
   [cyan]argilla serve[/]  Argilla on this machine

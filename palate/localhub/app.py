@@ -30,6 +30,7 @@ from palate.localhub.accounts import RESERVED, Accounts, Signer, User
 from palate.localhub.calls import MAX_BODY, Call, router
 from palate.localhub.database import Database
 from palate.localhub.errors import HubError, disk_full
+from palate.localhub.hosting import Hosting
 from palate.localhub.jobs import Jobs
 from palate.localhub.lfs import LFS
 from palate.localhub.repos import Repo, Repos
@@ -64,6 +65,7 @@ class Hub:
         self.repos = Repos(self.db, root / "git")
         self.lfs = LFS(self.db, root)
         self.jobs = Jobs(self.db, root / "jobs")
+        self.hosting = Hosting(root, self.db, self.repos, self.lfs, f"http://{host}:{port}")
 
     def next_discussion(self, repo: Repo) -> int:
         sql = "SELECT ifnull(max(num), 0) + 1 AS num FROM discussion WHERE repo=?"
@@ -169,7 +171,9 @@ class App:
 
     async def _lifespan(self, receive, send) -> None:
         await receive()
+        await run_in_threadpool(self.hub.hosting.resume)
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        await run_in_threadpool(self.hub.hosting.close)
         await run_in_threadpool(self.hub.jobs.close)
         await send({"type": "lifespan.shutdown.complete"})

@@ -95,6 +95,8 @@ def commit(call: Call) -> dict:
             pull = open_discussion(call, repo, title, text, base=base, status="open")
         if number := re.fullmatch(r"refs/pr/(\d+)", ref):
             add_commit_event(call, repo, int(number[1]), proposal.summary, str(oid))
+    if repo.kind == "space" and ref == "refs/heads/main" and repo.settings.get("stage") != "PAUSED":
+        call.hub.hosting.deploy(repo)
     web = f"{call.base}{repo.path}"
     answer = {"success": True, "commitOid": str(oid), "commitUrl": f"{web}/commit/{oid}"}
     if pull:
