@@ -312,7 +312,12 @@ def card(project: Id) -> None:
         console.print(f"no model yet: palate train {project}")
 
 
-def demo(once: bool = False, labels: int = 400, root: Path = Path(".palate/demo")) -> None:
+def demo(
+    once: bool = False,
+    hosted: bool = False,
+    labels: int = 400,
+    root: Path = Path(".palate/demo"),
+) -> None:
     """Run the whole loop on this machine, with a tiny model and a simulated annotator.
 
     Starts a local Hub and Argilla, labels, trains, evaluates blind, and shows the links. Run again,
@@ -320,12 +325,14 @@ def demo(once: bool = False, labels: int = 400, root: Path = Path(".palate/demo"
 
     Args:
         once: stop everything after the verdict instead of serving until Ctrl-C.
+        hosted: as on the Hub: Spaces that the local Hub builds and runs, jobs through its API, and
+            two people who sign in, each in a Chromium of their own.
         labels: how many pairs the annotator labels.
         root: where the demo keeps its Hub, its Argilla and its models.
     """
     from palate.demo import run
 
-    run(root, once=once, labels=labels)
+    run(root, once=once, labels=labels, as_hosted=hosted)
 
 
 def deploy(

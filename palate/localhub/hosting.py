@@ -34,6 +34,7 @@ from palate.localhub.repos import Repo, Repos
 
 START = 600.0  # seconds in which an app has to answer; the real Hub waits half an hour
 GRACE = 20.0  # seconds between asking an app to end and ending it
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 ALIVE = ("BUILDING", "APP_STARTING", "RUNNING", "RUNNING_BUILDING", "RUNNING_APP_STARTING")
 
 
@@ -180,12 +181,10 @@ class Hosting:
         """
         file = app / "requirements.txt"
         wanted = file.read_text("utf-8", "replace") if file.exists() else ""
-        gradio = f"gradio[oauth]{'==' if card.get('sdk_version') else ''}"
-        gradio += str(card.get("sdk_version") or "")
-        python = f"{sys.version_info.major}.{sys.version_info.minor}"
-        if str(card.get("python_version", python)) != python:
-            log.say(f"python_version {card['python_version']} is wanted; this Hub has {python}")
-        name = hashlib.sha256(f"{python}\n{gradio}\n{wanted}".encode()).hexdigest()[:16]
+        gradio = "gradio[oauth]" + (f"=={v}" if (v := card.get("sdk_version")) else "")
+        if str(card.get("python_version", PYTHON)) != PYTHON:
+            log.say(f"python_version {card['python_version']} is wanted; this Hub has {PYTHON}")
+        name = environment_name(gradio, wanted)
         folder = self._folder / "environments" / name
         done = folder / "complete"
         with self._environments[name]:
@@ -299,6 +298,12 @@ class Hosting:
 
     def _note(self, repo: Repo, stage: str, message: str | None = None, **more: object) -> None:
         self._repos.configure(repo, stage=stage, error=message, **more)
+
+
+def environment_name(gradio: str, requirements: str) -> str:
+    """Return the name of the folder that keeps the environment with these packages."""
+    content = f"{PYTHON}\n{gradio}\n{requirements}"
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def _alive(process: subprocess.Popen | None) -> bool:

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -78,13 +79,12 @@ def signal_group(process: subprocess.Popen, number: int) -> None:
 def kill_left_over(pid: int | None, mark: str) -> None:
     """End what a killed Hub left running, if `mark` (NAME=value) is in that process's environment.
 
-    The number alone could be another process's by now.
+    The number alone could be another process's by now. Returns when it is gone.
     """
-    try:
-        if mark.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+    with suppress(OSError):  # gone, or a system without /proc
+        while mark.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
             os.killpg(pid or 0, signal.SIGKILL)
-    except OSError:  # gone, or a system without /proc
-        pass
+            time.sleep(0.01)
 
 
 async def events(

@@ -43,6 +43,7 @@ def runtime(settings: dict) -> dict:
         "storage": None,
         "replicas": {"current": int(running), "requested": 1},
         "sha": settings.get("sha"),
+        "pid": settings.get("pid") if running else None,  # the real Hub has none to tell
     }
     if settings.get("error"):
         found["errorMessage"] = settings["error"]
