@@ -189,7 +189,7 @@ def test_a_killed_hub_starts_its_spaces_again_at_their_addresses(tmp_path):
     assert stage(api, "me/mine") == "RUNNING"
     host, before = api.space_info("me/mine").host, visit(api, "me/mine")
     hub.process.kill()
-    hub.process.wait()
+    hub.stop()
     with LocalHub(tmp_path / "hub", port=hub.port) as again:
         assert stage(api, "me/mine") == "RUNNING"
         after = visit(api, "me/mine")
