@@ -1,7 +1,7 @@
 """Who meets whom in an evaluation: base and tuned completions of `eval` prompts, pair by pair."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 from palate.errors import PalateError, UsageError
@@ -19,6 +19,7 @@ class Contest:
     tuned: Model
     pairs: list[Pair]
     identical: int
+    others: list[Pair] = field(default_factory=list)  # of any other two models: `compare = "all"`
 
 
 def contest(project: Project) -> Contest:
@@ -32,7 +33,7 @@ def contest(project: Project) -> Contest:
     newest = contest_of(prompts, candidates, project.model_repo, project.id)
     if project.settings.compare == "newest":
         return newest
-    return replace(newest, pairs=[*newest.pairs, *_others(newest, prompts, candidates)])
+    return replace(newest, others=_others(newest, prompts, candidates))
 
 
 def _others(

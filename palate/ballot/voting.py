@@ -25,11 +25,10 @@ class EvaluateBallot(Ballot):
         self.model_repo = project.model_repo
         s = project.settings
         side = {c.id: model_of(c) for c in project.rows("candidates")}
-        self._first = {p.id: min((p.a, p.b), key=lambda id: str(side[id])) for p in contested.pairs}
-        self._strategy = Informative(
-            {p.id: frozenset((side[p.a], side[p.b])) for p in contested.pairs}
-        )
-        queue = Queue(contested.pairs, self._strategy, seed=s.seed, wanted=None, repeats=s.repeats)
+        pairs = [*contested.pairs, *contested.others]
+        self._first = {p.id: min((p.a, p.b), key=lambda id: str(side[id])) for p in pairs}
+        self._strategy = Informative({p.id: frozenset((side[p.a], side[p.b])) for p in pairs})
+        queue = Queue(pairs, self._strategy, seed=s.seed, wanted=None, repeats=s.repeats)
         super().__init__(project, "evaluations", queue, key, pause, memory=memory)
         # who has seen the result, for a restart; a lost disk only lets them vote again
         self._stopped_file = memory.with_suffix(".stopped") if memory else None

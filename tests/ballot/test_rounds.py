@@ -1,0 +1,49 @@
+"""All rounds of a model in one evaluation: the verdict stays that of base and tuned alone."""
+
+import uuid
+
+import pytest
+from rounds import rounds
+
+from palate.ballot.access import Person
+from palate.ballot.voting import EvaluateBallot
+from palate.project import Project
+from palate.verdict import Model, count
+
+ADA = Person("local:ada", "Ada")
+
+
+@pytest.fixture
+def met(hub, repo_id) -> tuple[Project, list[Model]]:
+    return rounds(repo_id)
+
+
+@pytest.fixture
+def ballot(met, tmp_path):
+    ballot = EvaluateBallot(met[0], "key", pause=0.1, memory=tmp_path / "hands.json")
+    yield ballot
+    ballot.close()
+
+
+def vote(ballot: EvaluateBallot) -> None:
+    """Have Ada choose the earlier of two rounds in every pair."""
+    events = [
+        {
+            "event_id": str(uuid.uuid4()), "assignment_id": item["id"], "kind": "label",
+            "choice": "left" if item["left"] < item["right"] else "right",
+            "strength": 3, "milliseconds": 900,
+        }
+        for item in ballot.next(ADA, 20, [])["items"]
+    ]  # fmt: skip
+    assert len(events) == 9
+    ballot.submit(ADA, events)
+
+
+def test_pairs_of_other_rounds_do_not_dilute_the_identical_ones(ballot, met):
+    vote(ballot)
+    v = ballot.verdict()
+    assert (v.votes, v.losses, v.identical) == (3, 3, 3)
+    assert v.win_rate_with_identical == pytest.approx(0.25)  # three votes, three ties
+    assert ballot.close()
+    counted = count(Project.load(met[0].id))
+    assert counted.win_rate_with_identical == pytest.approx(0.25)
