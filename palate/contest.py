@@ -8,7 +8,7 @@ from palate.errors import PalateError, UsageError
 from palate.project import Project
 from palate.schema import Candidate, Pair, Prompt
 from palate.splits import check_evaluation
-from palate.verdict import Model
+from palate.verdict import Model, model_of
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,3 @@ def contest_of(
             " changed nothing that shows. Train longer, or with a higher --learning-rate."
         )
     return Contest(base, tuned, list(pairs.values()), sum(alike))
-
-
-def model_of(c: Candidate) -> Model:
-    return Model(c.model or "", c.revision or "")

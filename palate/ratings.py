@@ -9,7 +9,7 @@ import numpy as np
 
 from palate.ledger import live
 from palate.schema import Candidate, Event
-from palate.verdict import Model
+from palate.verdict import Model, model_of
 
 RESAMPLES = 200
 SCALE = 400 / math.log(10)  # of chess ratings: 400 points are odds of ten to one
@@ -35,7 +35,7 @@ def ratings(events: Iterable[Event], candidates: Sequence[Candidate], first: Mod
     incomplete block designs", Biometrika 39, 1952) by logistic regression, a tie as half a win of
     either; intervals resample prompts. Empty with fewer than three models.
     """
-    model = {c.id: Model(c.model, c.revision or "") for c in candidates if c.model}
+    model = {c.id: model_of(c) for c in candidates if c.model}
     games = [
         (model[e.left], model[e.right], 0.5 if e.kind == "tie" else float(e.chosen == e.left),
          e.prompt_id)

@@ -26,6 +26,10 @@ class Model:
     revision: str
 
 
+def model_of(c: Candidate) -> Model:
+    return Model(c.model or "", c.revision or "")
+
+
 @dataclass(frozen=True)
 class Verdict:
     """A blind comparison of two exact revisions. Rates are fractions, ties count as half a win."""
@@ -146,7 +150,7 @@ def verdict(
     """
     events = list(votes)
     text = {c.id: c.text for c in candidates}
-    side = {c.id: Model(c.model or "", c.revision or "") for c in candidates}
+    side = {c.id: model_of(c) for c in candidates}
     standing = ledger.live(events)
     ours = [e for e in standing if {side.get(e.left), side.get(e.right)} == {base, tuned}]
     asked = [e for e in ours if e.kind == "tie" or (e.kind == "label" and e.chosen)]

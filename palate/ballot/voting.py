@@ -9,12 +9,12 @@ from typing import Any
 from palate.assignment import Queue
 from palate.ballot.access import Person
 from palate.ballot.service import Ballot, Receipt, State
-from palate.contest import contest, model_of
+from palate.contest import contest
 from palate.project import Project
 from palate.ratings import Rating, ratings
 from palate.schema import Event
 from palate.strategies import Informative
-from palate.verdict import Verdict, verdict
+from palate.verdict import Verdict, model_of, verdict
 
 
 class EvaluateBallot(Ballot):

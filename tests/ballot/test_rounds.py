@@ -6,6 +6,7 @@ import pytest
 from rounds import rounds
 
 from palate.ballot.access import Person
+from palate.ballot.result import examples
 from palate.ballot.voting import EvaluateBallot
 from palate.project import Project
 from palate.verdict import Model, count
@@ -47,3 +48,11 @@ def test_pairs_of_other_rounds_do_not_dilute_the_identical_ones(ballot, met):
     assert ballot.close()
     counted = count(Project.load(met[0].id))
     assert counted.win_rate_with_identical == pytest.approx(0.25)
+
+
+def test_examples_are_base_against_tuned_and_each_under_its_name(ballot):
+    vote(ballot)
+    found = examples(ballot, ballot.verdict())
+    assert found["tuned"] == []
+    assert len(found["base"]) == 3
+    assert all("round 1" in x["base"] and "round 3" in x["tuned"] for x in found["base"])
