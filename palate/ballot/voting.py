@@ -26,9 +26,8 @@ class EvaluateBallot(Ballot):
         s = project.settings
         side = {c.id: model_of(c) for c in project.rows("candidates")}
         pairs = [*contested.pairs, *contested.others]
-        self._first = {p.id: min((p.a, p.b), key=lambda id: str(side[id])) for p in pairs}
-        self._strategy = Informative({p.id: frozenset((side[p.a], side[p.b])) for p in pairs})
-        queue = Queue(pairs, self._strategy, seed=s.seed, wanted=None, repeats=s.repeats)
+        strategy = Informative(pairs, side)
+        queue = Queue(pairs, strategy, seed=s.seed, wanted=None, repeats=s.repeats)
         super().__init__(project, "evaluations", queue, key, pause, memory=memory)
         # who has seen the result, for a restart; a lost disk only lets them vote again
         self._stopped_file = memory.with_suffix(".stopped") if memory else None
@@ -77,13 +76,6 @@ class EvaluateBallot(Ballot):
         keys = [self.owner_key(), *(self._mac("verdict", who)[:32] for who in self._stopped)]
         given = key.encode("utf-8", "replace")
         return any(hmac.compare_digest(given, k.encode()) for k in keys)
-
-    def _note(self, events: Iterable[Event]) -> None:
-        events = [e for e in events if e.event_id not in self._known]
-        super()._note(events)
-        for e in events:
-            if e.kind == "label" and e.pair_id in self._first:
-                self._strategy.learn(e.pair_id, e.chosen == self._first[e.pair_id])
 
     def warm_up(self) -> None:
         """Count the votes and load what draws them, so that the verdict opens at once."""
