@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from palate import hub, plots
+from palate import hub, plots, ratings
 from palate.ballot.owner import template
 from palate.ballot.render import markdown
 from palate.schema import Event
@@ -37,7 +37,8 @@ def figures(ballot: Any, link: str) -> Any:
     from starlette.responses import Response
 
     v = ballot.verdict()
-    text = json.dumps(v.to_json() if v else None, indent=2, ensure_ascii=False)
+    found = ratings.figures(v, ballot.ratings) if v else None
+    text = json.dumps(found, indent=2, ensure_ascii=False)
     return Response(text, media_type="application/json")
 
 

@@ -1,12 +1,14 @@
 """All rounds of a model in one evaluation: the verdict stays that of base and tuned alone."""
 
+import json
 import uuid
 
 import pytest
 from rounds import rounds
 
+from palate import cli
 from palate.ballot.access import Person
-from palate.ballot.result import examples
+from palate.ballot.result import examples, figures
 from palate.ballot.voting import EvaluateBallot
 from palate.project import Project
 from palate.verdict import Model, count
@@ -56,3 +58,12 @@ def test_examples_are_base_against_tuned_and_each_under_its_name(ballot):
     assert found["tuned"] == []
     assert len(found["base"]) == 3
     assert all("round 1" in x["base"] and "round 3" in x["tuned"] for x in found["base"])
+
+
+def test_the_space_sends_what_the_command_prints(ballot, met, capsys):
+    vote(ballot)
+    sent = json.loads(figures(ballot, "").body)
+    assert [r["model"]["revision"][0] for r in sent["ratings"]] == ["1", "2", "3"]
+    assert ballot.close()
+    cli.verdict(met[0].id, as_json=True)
+    assert json.loads(capsys.readouterr().out) == sent
