@@ -9,6 +9,7 @@ from typing import Any, Literal
 from palate import hub, ledger
 from palate.confounds import Duel, confounds
 from palate.errors import PalateError
+from palate.markdown import count as counted
 from palate.project import Project
 from palate.schema import Candidate, Event
 from palate.stats import ALPHA, clustered, evidence, sequence, votes_needed, votes_to_go, wilson
@@ -68,10 +69,9 @@ class Verdict:
     def sentence(self) -> str:
         """Return the result in one line."""
         low, high = (100 * x for x in self.interval)
-        ties = f"{self.ties} tie{'s' * (self.ties != 1)}"
         return (
             f"tuned preferred {100 * self.win_rate:.1f} % (95 % interval {low:.1f}–{high:.1f},"
-            f" {self.votes} vote{'s' * (self.votes != 1)}, {ties})"
+            f" {counted(self.votes, 'vote')}, {counted(self.ties, 'tie')})"
         )
 
     def meaning(self) -> str:
@@ -94,8 +94,8 @@ class Verdict:
                 " Call it a draw, or train again."
             )
         return (
-            f"Not decided yet. If votes go on as so far, about {self.more:,} more"
-            f" vote{'s' * (self.more != 1)} will decide."
+            "Not decided yet. If votes go on as so far, about"
+            f" {counted(self.more, 'more vote')} will decide."
         )
 
     def cautions(self) -> list[str]:
@@ -110,11 +110,15 @@ class Verdict:
                 f" is less sure: {low:.0f}–{high:.0f} %."
             )
         if self.clustered is None:
-            found.append(f"Only {self.prompts} prompts: other prompts may go the other way.")
+            found.append(
+                f"Only {counted(self.prompts, 'prompt')}: other prompts may go the other way."
+            )
         if self.confounds["left"] is None and self.wins + self.losses:
             found.append("One model always stood on the same side, so side may have decided.")
         if self.lost:
-            found.append(f"{self.lost} votes are on texts that are gone, and do not count.")
+            are, do = ("is", "does") if self.lost == 1 else ("are", "do")
+            votes = counted(self.lost, "vote")
+            found.append(f"{votes} {are} on texts that are gone, and {do} not count.")
         return found
 
     def wider(self) -> bool:

@@ -41,7 +41,11 @@ def test_other_revisions_do_not_count_and_votes_on_lost_texts_are_said():
     v = verdict(made, candidates[:4], BASE, TUNED)
     assert v is not None
     assert (v.votes, v.lost) == (2, 1)
-    assert "1 votes are on texts that are gone, and do not count." in v.cautions()
+    assert "1 vote is on texts that are gone, and does not count." in v.cautions()
+    v = verdict(made, candidates[:2], BASE, TUNED)
+    assert v is not None
+    assert "2 votes are on texts that are gone, and do not count." in v.cautions()
+    assert "Only 1 prompt: other prompts may go the other way." in v.cautions()
 
 
 @pytest.mark.parametrize(
