@@ -98,12 +98,14 @@ class Ballot:
         asked; `later` counts pairs that others hold at this moment.
         """
         annotator = self.pseudonym(person)
+        over = self.over(annotator)
+        n, have = (0, ()) if over else (n, have)
         held = {q.id for id in have if (q := self._question(annotator, id))}
         now = time.time()
         with self._lock:
             questions = self._queue.next(annotator, n, held, now, device)
             done = self._queue.done(annotator)
-            left, later = self._queue.left(annotator, device, now)
+            left, later = (0, 0) if over else self._queue.left(annotator, device, now)
             if self._memory:
                 scratch = self._memory.with_suffix(".new")
                 scratch.write_text(json.dumps(self._queue.held(now)))
@@ -180,6 +182,10 @@ class Ballot:
     def names(self) -> dict[str, str]:
         """Return the annotators' names by pseudonym, as far as they are known here."""
         return {}
+
+    def over(self, annotator: str) -> bool:
+        """Tell whether the person gets no more pairs."""
+        return False
 
     def warm_up(self) -> None:
         """Do once what would make the first visitor wait."""

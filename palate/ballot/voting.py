@@ -2,7 +2,7 @@
 
 import hmac
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,22 +37,13 @@ class EvaluateBallot(Ballot):
         self._verdict: tuple[int, Verdict | None] = (-1, None)
         self.ratings: list[Rating] = []  # of several models, counted with the verdict
 
-    def next(
-        self,
-        person: Person,
-        n: int,
-        have: Iterable[str],
-        device: str = "",
-        waiting: Iterable[str] = (),
-    ) -> dict[str, Any]:
-        """Return pairs as any ballot does; none to those who have seen the result."""
-        stopped = self.pseudonym(person) in self._stopped
-        result = super().next(person, 0 if stopped else n, () if stopped else have, device, waiting)
-        return result | {"total": result["done"], "later": 0} if stopped else result
+    def over(self, annotator: str) -> bool:
+        """Tell whether the person has seen the result, and votes no more."""
+        return annotator in self._stopped
 
     def submit(self, person: Person, events: Sequence[Any]) -> list[Receipt]:
         """Take votes, but of those who have seen the result only what came before."""
-        if self.pseudonym(person) not in self._stopped:
+        if not self.over(self.pseudonym(person)):
             return super().submit(person, events)
         known = [e for e in events if isinstance(e, dict) and e.get("event_id") in self._known]
         late = [str(e.get("event_id"))[:100] for e in events
