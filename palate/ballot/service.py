@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from palate import paths
 from palate.assignment import Question, Queue
 from palate.ballot.access import Access, Person
 from palate.ballot.reading import Rejected, Shown, event_id_of, read
@@ -107,9 +108,7 @@ class Ballot:
             done = self._queue.done(annotator)
             left, later = (0, 0) if over else self._queue.left(annotator, device, now)
             if self._memory:
-                scratch = self._memory.with_suffix(".new")
-                scratch.write_text(json.dumps(self._queue.held(now)))
-                scratch.replace(self._memory)
+                paths.replace(self._memory, json.dumps(self._queue.held(now)))
         return {
             "items": [self._item(annotator, q) for q in questions],
             "done": done,

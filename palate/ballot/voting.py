@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from palate import paths
 from palate.assignment import Queue
 from palate.ballot.access import Person
 from palate.ballot.service import Ballot, Receipt, State
@@ -57,9 +58,7 @@ class EvaluateBallot(Ballot):
         with self._lock:
             self._stopped.add(annotator)
             if self._stopped_file:
-                scratch = self._stopped_file.with_suffix(".new")
-                scratch.write_text(json.dumps(sorted(self._stopped)))
-                scratch.replace(self._stopped_file)
+                paths.replace(self._stopped_file, json.dumps(sorted(self._stopped)))
         return self._mac("verdict", annotator)[:32]
 
     def opens(self, key: str) -> bool:
