@@ -12,7 +12,7 @@ from palate.errors import PalateError
 from palate.markdown import count as counted
 from palate.project import Project
 from palate.schema import Candidate, Event
-from palate.stats import ALPHA, clustered, evidence, sequence, votes_needed, votes_to_go, wilson
+from palate.stats import DECIDES, clustered, evidence, sequence, votes_needed, votes_to_go, wilson
 
 Decision = Literal["better", "worse", "no difference", "open"]
 MARGIN = 0.1  # a win rate this near to one half is called no difference
@@ -47,11 +47,11 @@ class Verdict:
     lost: int  # votes on texts that are no longer in the project
     win_rate: float
     interval: tuple[float, float]  # Wilson, 95 %, for a number of votes that was fixed before
-    sequence: tuple[float, float]  # 95 %, valid however often one looked
+    sequence: tuple[float, float]  # 95 %, however often one looked; leaves out ½ once decided
     clustered: tuple[float, float] | None  # 95 %, over prompts and people; None for few prompts
     win_rate_without_ties: float | None  # None when every vote is a tie
     win_rate_with_identical: float  # each identical pair a tie
-    evidence: float  # e-value against "preferred equally often"; 20 decides
+    evidence: float  # e-value against "preferred equally often"; see `stats.DECIDES`
     decision: Decision
     more: int | None  # decisive votes that would decide, if they go on as so far; None: too many
     margin: float
@@ -172,7 +172,7 @@ def verdict(
     bounds = sequence(wins, losses, ties)
     inside = 0.5 - margin < bounds[0] and bounds[1] < 0.5 + margin
     decision: Decision = "no difference" if inside else "open"
-    if e >= 1 / ALPHA:
+    if e >= DECIDES:
         decision = "better" if wins > losses else "worse"
     people = [x.annotator for x in asked]
     alike = identical / (pairs + identical) if identical else 0.0

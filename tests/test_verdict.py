@@ -65,6 +65,14 @@ def test_the_decision_is_put_into_words(outcomes, decision, says):
     assert says in v.meaning()
 
 
+@pytest.mark.parametrize(("wins", "losses", "ties"), [(57, 27, 10), (14, 2, 2), (5, 22, 8)])
+def test_what_is_decided_keeps_off_one_half(wins, losses, ties):
+    v = votes(wins, losses, ties)
+    assert v.decision in ("better", "worse")
+    assert not v.sequence[0] <= 0.5 <= v.sequence[1]
+    assert not v.moves[-1][2] <= 0.5 <= v.moves[-1][3]
+
+
 def test_all_ties_say_one_half_and_decide_nothing():
     v = counted("tttt")
     assert v.win_rate == 0.5
