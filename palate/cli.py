@@ -280,7 +280,7 @@ def verdict(
     from palate import hub
     from palate import verdict as votes
     from palate.project import Project
-    from palate.ratings import ratings, table
+    from palate.ratings import figures, ratings, table
 
     loaded = Project.load(project)
     result = votes.count(loaded, margin, characters)
@@ -289,8 +289,7 @@ def verdict(
     trained = hub.exists(repo, "model") and "run.json" in hub.describe(repo, "model")[1]
     url = votes.publish(loaded, result) if trained else None
     if as_json:
-        figures = result.to_json() | {"ratings": [r.to_json() for r in rated]}
-        print(json.dumps(figures, indent=2, ensure_ascii=False))
+        print(json.dumps(figures(result, rated), indent=2, ensure_ascii=False))
         return
     console.print(f"verdict: {result.sentence()}")
     lines = (result.meaning(), *result.cautions(), *votes.confounded(result), *table(rated))
