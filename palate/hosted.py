@@ -158,9 +158,9 @@ def _person(
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS.split())
         page = browser.new_context(viewport={"width": 1100, "height": 760}).new_page()
-        page.set_default_timeout(PATIENCE)
         page.goto(url)
         _sign_in(page, token)
+        page.set_default_timeout(PATIENCE)
         while answered < number:
             page.wait_for_selector(".ballot[data-aid], .ballot[data-state=empty]")
             if page.get_attribute(".ballot", "data-state") == "empty":

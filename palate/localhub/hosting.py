@@ -249,7 +249,10 @@ class Hosting:
             return self._repos.configure(repo, **changes)
 
     def _variables(self, repo: Repo, card: dict, settings: dict, disk: Path) -> dict[str, str]:
-        """Return the environment that a Space gets, but for its secrets."""
+        """Return the environment that a Space gets, but for its secrets.
+
+        And but for SPACE_HOST, which Gradio takes for a name behind TLS.
+        """
         port = str(settings["port"])
         found = inherited() | {
             "HOME": str(disk),
@@ -261,7 +264,6 @@ class Hosting:
             "SPACE_AUTHOR_NAME": repo.ns,
             "SPACE_REPO_NAME": repo.name,
             "SPACE_TITLE": str(card.get("title") or repo.name),
-            "SPACE_HOST": f"127.0.0.1:{port}",
             "CPU_CORES": "2",
             "MEMORY": "16Gi",
             "ACCELERATOR": "none",

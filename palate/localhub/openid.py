@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import json
 import secrets
+import threading
 import time
 from pathlib import Path
 from urllib.parse import unquote_plus, urlencode
@@ -24,6 +25,7 @@ CODE = 60.0  # seconds
 CONSENT = 600.0
 SESSION = 8 * 3600.0
 SCOPES = ("openid", "profile", "email", "read-repos", "write-repos")
+_making = threading.Lock()  # of the key, when the first two people sign in at once
 ASKED = ("client_id", "redirect_uri", "scope", "state", "nonce", "code_challenge")
 
 
@@ -196,9 +198,10 @@ def _key(call: Call):
     from joserfc.jwk import RSAKey
 
     file = call.hub.root / "openid.json"
-    if not file.exists():
-        made = RSAKey.generate_key(2048, {"use": "sig", "alg": "RS256"}, auto_kid=True)
-        create_private(file, json.dumps(made.as_dict(private=True)))
+    with _making:
+        if not file.exists():
+            made = RSAKey.generate_key(2048, {"use": "sig", "alg": "RS256"}, auto_kid=True)
+            create_private(file, json.dumps(made.as_dict(private=True)))
     return RSAKey.import_key(json.loads(file.read_text()))
 
 
