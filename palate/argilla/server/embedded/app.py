@@ -1,4 +1,7 @@
-"""The unmodified argilla-server, with our search engine and job queue put in before it starts."""
+"""The unmodified argilla-server, with our search engine and job queue put in before it starts.
+
+SQLite is for one process; with PostgreSQL and Redis there are as many as wanted.
+"""
 
 import asyncio
 import os
@@ -7,42 +10,26 @@ import time
 
 os.environ.setdefault("ARGILLA_SEARCH_ENGINE", "embedded")
 os.environ.setdefault("ARGILLA_DATABASE_SQLITE_TIMEOUT", "30")
+SHARED = "ARGILLA_DATABASE_URL" in os.environ
 
 from embedded import jobs
 
-jobs.install()  # before argilla_server binds its queues
-
-from sqlalchemy import event, text
-from sqlalchemy.engine import Engine
-from sqlalchemy.ext.asyncio import create_async_engine
-
-PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "cache_size=-16000", "temp_store=MEMORY")
-POOL = 64  # the default pool of 15 is smaller than a busy class of annotators
-
-
-@event.listens_for(Engine, "connect")
-def _set_pragmas(connection, _):
-    cursor = connection.cursor()
-    for pragma in PRAGMAS:
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
+if not SHARED:
+    jobs.install()  # before argilla_server binds its queues
 
 import argilla_server
 import bcrypt
-from argilla_server import database
-from argilla_server.settings import settings
-from embedded import engine
+from argilla_server import _app, database
+from embedded import engine  # noqa: F401  (registers itself)
+from embedded.pools import PLACES, WORKERS, pool
+from embedded.preparing import prepare
 
-database.async_engine = create_async_engine(
-    settings.database_url,
-    pool_size=8,
-    max_overflow=POOL - 8,
-    pool_timeout=60,
-    **settings.database_engine_args,
-)
+database.async_engine = pool(PLACES)
 database.AsyncSessionLocal.configure(bind=database.async_engine)
 
+# Redis was asked before the start; while it is away, a worker that takes the place of another
+# saves labels all the same.
+_app.configure_redis = lambda: None
 
 # Every password here is drawn at random and long. Slow hashes would add nothing but a third of a
 # second for each new annotator, in which the server answers nobody.
@@ -64,34 +51,6 @@ class SerialWrites:
         return await self.app(scope, receive, send)
 
 
-def _migrate():
-    from alembic import command
-    from alembic.config import Config
-
-    command.upgrade(Config(database.ALEMBIC_CONFIG_FILE), "head")
-
-
-async def _prepare():
-    from argilla_server.contexts import accounts
-    from argilla_server.models import User, UserRole
-
-    async with database.async_engine.begin() as connection:
-        for statement in engine.FTS_DDL + engine.FTS_BACKFILL:
-            await connection.execute(text(statement.replace(":", "\\:")))
-    name = os.environ["OWNER_USERNAME"]
-    async with database.AsyncSessionLocal() as db:
-        if await accounts.get_user_by_username(db, name) is None:
-            await User.create(
-                db,
-                first_name="Owner",
-                username=name,
-                role=UserRole.owner,
-                api_key=os.environ["OWNER_API_KEY"],
-                password_hash=accounts.hash_password(os.environ["OWNER_PASSWORD"]),
-            )
-    await database.async_engine.dispose()
-
-
 def _end_with(parent: int):
     """Stop when the process that started us is gone, however it went."""
     while os.getppid() == parent:
@@ -102,9 +61,14 @@ def _end_with(parent: int):
 def main(host: str, port: int) -> None:
     import uvicorn
 
-    if parent := os.environ.get("EMBEDDED_PARENT"):
-        threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
-    _migrate()
-    asyncio.run(_prepare())
+    parent = int(os.environ.get("EMBEDDED_PARENT", "0"))
+    prepare()
+    if SHARED:
+        from embedded import crew
+
+        crew.run(argilla_server.app, host, port, WORKERS, parent)
+        return
+    if parent:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     app = SerialWrites(argilla_server.app)
     uvicorn.run(app, host=host, port=port, access_log=False, log_level="info")
