@@ -104,12 +104,17 @@ class Redis:
 
     def start(self) -> "Redis":
         self.process = subprocess.Popen(
-            [program("redis-server"), "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            [program("redis-server"), "-"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
             cwd=tempfile.gettempdir(),
-        )  # fmt: skip
-        assert self.process.stdin and self.process.stdout
+        )
+        assert self.process.stdin
+        assert self.process.stdout
         with self.process.stdin as settings:
-            settings.write(f'port {self.port}\nbind 127.0.0.1\nrequirepass "{PASSWORD}"\nsave ""\n')
+            settings.write(f"port {self.port}\nbind 127.0.0.1\n")
+            settings.write(f'requirepass "{PASSWORD}"\nsave ""\n')
         for line in self.process.stdout:
             if "Ready to accept connections" in line:
                 return self

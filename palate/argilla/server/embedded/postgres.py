@@ -31,7 +31,7 @@ PREPARE = [
     # a record whose text cannot be indexed as a whole is saved all the same, and found by its start
     f"""
 CREATE OR REPLACE FUNCTION embedded_words(body json) RETURNS tsvector
-LANGUAGE plpgsql IMMUTABLE AS $$
+LANGUAGE plpgsql IMMUTABLE COST 1000 AS $$
 DECLARE said text;
 BEGIN
   SELECT string_agg(t #>> '{{}}', ' ') INTO said FROM jsonb_path_query(
