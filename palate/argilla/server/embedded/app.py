@@ -20,12 +20,17 @@ if not SHARED:
 import argilla_server
 import bcrypt
 from argilla_server import _app, database
-from embedded import engine  # noqa: F401  (registers itself)
-from embedded.pools import PLACES, WORKERS, pool
+from embedded import (
+    engine,  # noqa: F401  (registers itself)
+    quicker,
+)
+from embedded.pools import AT_ONCE, PLACES, WORKERS, pool
 from embedded.preparing import prepare
 
 database.async_engine = pool(PLACES)
 database.AsyncSessionLocal.configure(bind=database.async_engine)
+
+quicker.install()
 
 # Redis was asked before the start; while it is away, a worker that takes the place of another
 # saves labels all the same.
@@ -37,16 +42,20 @@ _gensalt = bcrypt.gensalt
 bcrypt.gensalt = lambda rounds=4, prefix=b"2b": _gensalt(rounds, prefix)
 
 
-class SerialWrites:
-    """SQLite has one writer: they queue fairly here instead of polling for its lock."""
+class InTurn:
+    """So many writes at once and no more; who came first is first.
 
-    def __init__(self, app):
-        self.app, self.lock = app, asyncio.Lock()
+    SQLite has one writer: they queue fairly here instead of polling for its lock. With PostgreSQL
+    those that wait would only slow down those that are being answered.
+    """
+
+    def __init__(self, app, at_once: int):
+        self.app, self.turn = app, asyncio.Semaphore(at_once)
 
     async def __call__(self, scope, receive, send):
         writes = scope["type"] == "http" and scope["method"] != "GET"
         if writes and not scope["path"].endswith("/search"):
-            async with self.lock:
+            async with self.turn:
                 return await self.app(scope, receive, send)
         return await self.app(scope, receive, send)
 
@@ -63,12 +72,12 @@ def main(host: str, port: int) -> None:
 
     parent = int(os.environ.get("EMBEDDED_PARENT", "0"))
     prepare()
+    app = InTurn(argilla_server.app, AT_ONCE)
     if SHARED:
         from embedded import crew
 
-        crew.run(argilla_server.app, host, port, WORKERS, parent)
+        crew.run(app, host, port, WORKERS, parent)
         return
     if parent:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    app = SerialWrites(argilla_server.app)
     uvicorn.run(app, host=host, port=port, access_log=False, log_level="info")
