@@ -67,9 +67,13 @@ def serve(root: Path, *arguments: str, **env: str) -> subprocess.CompletedProces
     command = [sys.executable, "-c", "from palate.cli import main; main()", "argilla", "serve"]
     keep = {k: v for k, v in os.environ.items() if not k.startswith("ARGILLA_")}
     return subprocess.run(
-        [*command, "--root", str(root), "--port", "0", *arguments], env=keep | env | {"COLUMNS": "1000"},
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        [*command, "--root", str(root), "--port", "0", *arguments],
+        env=keep | env | {"COLUMNS": "1000"},  # so that a line stays one
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
 
 @TOGETHER
