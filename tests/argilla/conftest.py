@@ -7,7 +7,8 @@ from palate.argilla.server import EmbeddedArgilla
 from palate.argilla.server.services import Services
 from palate.argilla.store import LabelStore
 
-TOGETHER = pytest.mark.xdist_group("services")  # PostgreSQL and Redis start once
+# PostgreSQL and Redis start once, and take their time
+TOGETHER = [pytest.mark.xdist_group("services"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,13 @@ from samples import PAIRS, ROWS, event
 from palate.argilla.server import EmbeddedArgilla, owner_of
 from palate.argilla.server.services import Services, check_workers
 
-TOGETHER = pytest.mark.xdist_group("services")  # PostgreSQL and Redis start once
 NOWHERE = "postgresql://palate:s3cret@127.0.0.1:9/palate"
 REDIS = "redis://:s3cret@127.0.0.1:9/0"
+
+
+def together(test):
+    """PostgreSQL and Redis start once, and take their time."""
+    return pytest.mark.slow(pytest.mark.xdist_group("services")(test))
 
 
 def test_both_or_neither():
@@ -76,8 +80,8 @@ def serve(root: Path, *arguments: str, **env: str) -> subprocess.CompletedProces
     )
 
 
-@TOGETHER
-def test_what_does_not_answer_or_refuses_is_named_in_one_line(tmp_path, postgres, redis):
+@together
+def test_what_does_not_answer_or_refuses_is_named_in_one_line(crew, postgres, redis):
     port = free_port()
     wrong = postgres.url.replace("palate:", "palate:x")
     cases = [
@@ -89,7 +93,7 @@ def test_what_does_not_answer_or_refuses_is_named_in_one_line(tmp_path, postgres
     ]
     for database, redis_url, expected in cases:
         env = {"ARGILLA_DATABASE_URL": database, "ARGILLA_REDIS_URL": redis_url}
-        run = serve(tmp_path, "--workers", "2", **env)
+        run = serve(crew.root, "--workers", "2", **env)
         assert run.returncode == 2, run.stderr
         assert expected in run.stderr
         assert "Correct ARGILLA_" in run.stderr or "correct ARGILLA_" in run.stderr
@@ -98,7 +102,7 @@ def test_what_does_not_answer_or_refuses_is_named_in_one_line(tmp_path, postgres
         assert "s3cret" not in run.stderr
 
 
-@TOGETHER
+@together
 def test_a_database_of_another_encoding_is_refused(tmp_path, redis):
     with Postgres(encoding="SQL_ASCII") as old:
         server = EmbeddedArgilla(tmp_path, services=Services(old.url, redis.url), workers=2)
@@ -106,7 +110,7 @@ def test_a_database_of_another_encoding_is_refused(tmp_path, redis):
             server.start()
 
 
-@TOGETHER
+@together
 def test_servers_that_start_at_once_make_one_owner(tmp_path, redis):
     owner_of(tmp_path)
     with Postgres() as empty:
@@ -145,7 +149,7 @@ def processes(server: EmbeddedArgilla) -> list[int]:
     return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-@TOGETHER
+@together
 def test_passwords_are_in_no_command_line_and_no_log(crew):
     shown = (crew.root / "argilla.log").read_text()
     for pid in [crew.process.pid, *processes(crew)]:
@@ -155,7 +159,7 @@ def test_passwords_are_in_no_command_line_and_no_log(crew):
     assert crew.services.database_url.split("@")[0].split(":")[-1] not in shown
 
 
-@TOGETHER
+@together
 def test_jobs_are_worked_off_in_a_process_of_their_own(crew, connect):
     store = connect(crew.url, crew.api_key)
     store.open("me/jobs", question="?")
@@ -173,7 +177,7 @@ def test_jobs_are_worked_off_in_a_process_of_their_own(crew, connect):
         time.sleep(0.1)
 
 
-@TOGETHER
+@together
 def test_all_end_with_the_one_that_started_them(tmp_path, services):
     owner_of(tmp_path)
     with Postgres() as empty:
