@@ -397,19 +397,25 @@ def hub_serve(root: Folder = None, host: str = "127.0.0.1", port: int = 8123) ->
         serve(root or data_folder("hub"), host=host, port=port)
 
 
-def argilla_serve(root: Folder = None, host: str = "127.0.0.1", port: int = 6900) -> None:
+def argilla_serve(
+    root: Folder = None, host: str = "127.0.0.1", port: int = 6900, workers: int = 1
+) -> None:
     """Serve Argilla on this machine, in an environment of its own, until Ctrl-C.
+
+    It keeps its data in SQLite, or where ARGILLA_DATABASE_URL (PostgreSQL) and ARGILLA_REDIS_URL
+    say.
 
     Args:
         root: where its database and the owner's key are kept.
         host: the address to listen on; anything but loopback opens it to the network.
         port: the port to listen on.
+        workers: how many processes serve; more than one needs PostgreSQL and Redis.
     """
     from palate.argilla.server import serve
     from palate.serving import data_folder
 
     with _plain_errors():
-        serve(root or data_folder("argilla"), host=host, port=port)
+        serve(root or data_folder("argilla"), host=host, port=port, workers=workers)
 
 
 @contextmanager

@@ -1,11 +1,9 @@
 """The embedded server: its start, its keys, its search, its end."""
 
-import json
 import os
 import signal
 import socket
 import stat
-import urllib.request
 
 import pytest
 from samples import PAIRS, ROWS, event
@@ -48,69 +46,3 @@ def test_a_taken_port_is_named(tmp_path):
         port = s.getsockname()[1]
         with pytest.raises(OSError, match=f"Port {port} is taken.*--port"):
             EmbeddedArgilla(tmp_path, port=port).start()
-
-
-class Dataset:
-    """A dataset in the running server, asked through Argilla's own search."""
-
-    def __init__(self, argilla, connect):
-        self.argilla = argilla
-        store = connect(argilla.url, argilla.api_key)
-        store.open("me/searched", question="?")
-        store.add_pairs(ROWS)
-        said = [event(PAIRS[0]), event(PAIRS[1], "tie"), event(PAIRS[2], "skip")]
-        store.save(store.annotator("p-1", "Ada"), said)
-        self.id = store._dataset.id
-        self.store = store
-
-    def call(self, path: str, body: dict | None = None) -> dict:
-        request = urllib.request.Request(
-            f"{self.argilla.url}/api/v1/{path}",
-            json.dumps(body).encode() if body is not None else None,
-            {"X-Argilla-API-Key": self.argilla.api_key, "content-type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            return json.load(answer)
-
-    def search(self, body: dict, query: str = "") -> list[str]:
-        answer = self.call(f"datasets/{self.id}/records/search?{query}", body)
-        return [i["record"]["external_id"] for i in answer["items"]]
-
-
-@pytest.fixture(scope="module")
-def dataset(argilla, connect) -> Dataset:
-    return Dataset(argilla, connect)
-
-
-def ids_with(text: str) -> set[str]:
-    return {pair.id for pair, _, x, y in ROWS if text in (x.text, y.text)}
-
-
-def test_text_search(dataset):
-    assert set(dataset.search({"query": {"text": {"q": '"text 1"'}}})) == ids_with("text 1")
-    either = {"query": {"text": {"q": '"text 1" | "text 2"'}}}
-    assert set(dataset.search(either)) == ids_with("text 1") | ids_with("text 2")
-    assert dataset.search({"query": {"text": {"q": "nowhere"}}}) == []
-    strange = {"query": {"text": {"q": "\"' OR ; DROP * ("}}}
-    assert dataset.search(strange) == []
-
-
-def test_filters_and_order(dataset):
-    completed = {
-        "type": "terms",
-        "scope": {"entity": "record", "property": "status"},
-        "values": ["completed"],
-    }
-    submitted = {"filters": {"and": [completed]}}
-    assert set(dataset.search(submitted)) == {PAIRS[0].id, PAIRS[1].id}
-    order = {"sort": [{"scope": {"entity": "record", "property": "inserted_at"}, "order": "asc"}]}
-    assert dataset.search(order) == list(reversed(dataset.search(_descending(order))))
-
-
-def _descending(order: dict) -> dict:
-    return {"sort": [{**order["sort"][0], "order": "desc"}]}
-
-
-def test_progress(dataset):
-    progress = dataset.call(f"datasets/{dataset.id}/progress")
-    assert (progress["total"], progress["completed"]) == (len(ROWS), 2)

@@ -18,8 +18,8 @@ def project() -> str:
 
 
 @pytest.fixture
-def store(argilla, project, connect) -> LabelStore:
-    store = connect(argilla.url, argilla.api_key)
+def store(server, project, connect) -> LabelStore:
+    store = connect(server.url, server.api_key)
     store.open(project, question="Which is better?")
     store.add_pairs(ROWS)
     return store
@@ -31,9 +31,9 @@ def response_of(store: LabelStore, pair: Pair) -> dict:
     return response
 
 
-def test_pairs_are_added_once(store, argilla, project, connect):
+def test_pairs_are_added_once(store, server, project, connect):
     assert store.add_pairs(ROWS) == 0
-    again = connect(argilla.url, argilla.api_key)
+    again = connect(server.url, server.api_key)
     again.open(project, question="Which is better?")
     assert again.add_pairs(ROWS) == 0
     assert len(list(again._pages(""))) == len(ROWS)
@@ -68,10 +68,10 @@ def test_an_event_counts_once_however_often_it_comes(store):
     assert list(store.events()) == [said]
 
 
-def test_a_restart_forgets_nothing(store, argilla, project, connect):
+def test_a_restart_forgets_nothing(store, server, project, connect):
     said = [event(PAIRS[0]), event(PAIRS[0], "tie")]
     store.save(store.annotator("p-1", "Ada"), said[:1])
-    later = connect(argilla.url, argilla.api_key)
+    later = connect(server.url, server.api_key)
     later.open(project, question="Which is better?")
     later.save(later.annotator("p-1", "Ada"), said[1:])
     assert list(later.events()) == said
@@ -96,22 +96,22 @@ def test_more_events_than_argilla_takes_at_once(store):
     assert len(list(store.events())) == 120
 
 
-def test_wrong_addresses_and_keys_say_what_to_do(argilla, connect):
+def test_wrong_addresses_and_keys_say_what_to_do(server, connect):
     nobody = connect("http://127.0.0.1:9", "key")
     assert not nobody.ready()
     with pytest.raises(Unreachable, match="palate argilla serve"):
         nobody.open("me/x", question="?")
-    stranger = connect(argilla.url, "wrong")
+    stranger = connect(server.url, "wrong")
     assert not stranger.ready()
     with pytest.raises(Unreachable, match="does not accept the key"):
         stranger.open("me/x", question="?")
 
 
-def test_keys_stay_inside(store, argilla, caplog):
+def test_keys_stay_inside(store, server, caplog):
     with caplog.at_level(logging.DEBUG):
         ann = store.annotator("p-1", "Ada")
         store.save(ann, [event(PAIRS[0])])
     shown = f"{store!r} {ann!r} {caplog.text}"
-    assert argilla.api_key not in shown
+    assert server.api_key not in shown
     users = store._get(store._owner(), "/api/v1/users")["items"]
     assert all(u["api_key"] not in shown for u in users)

@@ -1,7 +1,8 @@
-"""The embedded Argilla: the real argilla-server in an environment of its own, on SQLite.
+"""The embedded Argilla: the real argilla-server in an environment of its own.
 
-Its packages cannot live beside Gradio's, so a venv with pinned versions is made once and cached.
-What runs in there lies in `embedded/`. The server is reached over HTTP like any other Argilla.
+It is one process on SQLite, or several on PostgreSQL and Redis (`services.py`). Its packages cannot
+live beside Gradio's, so a venv with pinned versions is made once and cached. What runs in there
+lies in `embedded/`. The server is reached over HTTP like any other Argilla.
 """
 
 import fcntl
@@ -20,6 +21,8 @@ import venv
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
+
+from palate.argilla.server.services import Services, check_workers
 
 HERE = Path(__file__).resolve().parent
 REQUIREMENTS = HERE / "requirements.txt"
@@ -89,7 +92,7 @@ def owner_of(root: Path) -> dict[str, str]:
     return json.loads(file.read_text())
 
 
-def _environment(root: Path) -> dict[str, str]:
+def _environment(root: Path, services: Services | None, workers: int) -> dict[str, str]:
     owner = owner_of(root)
     kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE")
     return {
@@ -103,7 +106,19 @@ def _environment(root: Path) -> dict[str, str]:
         "OWNER_USERNAME": owner["username"],
         "OWNER_PASSWORD": owner["password"],
         "OWNER_API_KEY": owner["api_key"],
+        "EMBEDDED_WORKERS": str(workers),
+        **(services.environment() if services else {}),
     }
+
+
+def _prepared(root: Path, services: Services | None, workers: int) -> tuple[Path, dict[str, str]]:
+    """Return the Python that runs the server, and its environment; raises where it cannot run."""
+    check_workers(workers, services)
+    python = ensure_environment()
+    environment = _environment(root.resolve(), services, workers)
+    if services:
+        services.check(python, environment)
+    return python, environment
 
 
 def _command(python: Path, host: str, port: int) -> list[str]:
@@ -124,16 +139,25 @@ def _check_port(host: str, port: int) -> int:
 
 
 class EmbeddedArgilla:
-    """An Argilla server as a child process; its data lie in `root` and survive it."""
+    """An Argilla server as a child process; its data lie in `root`, or in PostgreSQL."""
 
-    def __init__(self, root: Path, *, port: int = 0, host: str = "127.0.0.1"):
+    def __init__(
+        self,
+        root: Path,
+        *,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        services: Services | None = None,
+        workers: int = 1,
+    ):
         self.root, self.host, self._port = Path(root), host, port
+        self.services, self.workers = services, workers
         self.url, self.api_key = "", ""
         self.process: subprocess.Popen
 
     def start(self) -> "EmbeddedArgilla":
         """Start it and return once it answers; raises OSError with the log's end if it dies."""
-        python = ensure_environment()
+        python, environment = _prepared(self.root, self.services, self.workers)
         port = _check_port(self.host, self._port)
         self._port = port  # a restart comes back at the same address
         self.url, self.api_key = f"http://{self.host}:{port}", owner_of(self.root)["api_key"]
@@ -141,7 +165,7 @@ class EmbeddedArgilla:
         with log.open("ab") as out:
             self.process = subprocess.Popen(
                 _command(python, self.host, port),
-                env=_environment(self.root.resolve()) | {"EMBEDDED_PARENT": str(os.getpid())},
+                env=environment | {"EMBEDDED_PARENT": str(os.getpid())},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -180,12 +204,14 @@ class EmbeddedArgilla:
         return True
 
 
-def serve(root: Path, *, host: str = "127.0.0.1", port: int = 6900) -> None:
-    """Run the server in the foreground until Ctrl-C; says where the owner's key lies."""
-    python = ensure_environment()
-    port = _check_port(host, port)
+def serve(root: Path, *, host: str = "127.0.0.1", port: int = 6900, workers: int = 1) -> None:
+    """Run the server in the foreground until Ctrl-C; says where the owner's key lies.
+
+    PostgreSQL and Redis are taken from the environment, where passwords stay out of sight.
+    """
     root = Path(root).resolve()
-    environment = _environment(root)
+    python, environment = _prepared(root, Services.of(os.environ), workers)
+    port = _check_port(host, port)
     print(
         f"Argilla at http://{host}:{port}, user {OWNER}; password and key lie in {root}/owner.json"
     )

@@ -1,0 +1,288 @@
+"""Argilla on PostgreSQL and Redis with several workers against embedded Argilla on SQLite.
+
+    python benchmarks/workers.py [--people 64] [--workers 4] [--seconds 20] [--rounds 3]
+    python benchmarks/workers.py --faults [--people 16] [--labels 400] [--json]
+
+People save labels by the client that a label Space uses, each the next as soon as the last is
+acknowledged; what is not acknowledged is sent again, as the page does. Both servers run all the
+time and are measured in turns, so that what else the machine does hits both. PostgreSQL and Redis
+are started for this, as they come. Memory is the sum of PSS of all processes of a side.
+
+Faults, while labels arrive: `worker` kills a server process three times, `jobs` the one for
+background jobs, `redis` stops Redis for a while, `postgres` crashes PostgreSQL and starts it again.
+"""
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1] / "tests/support"))
+
+from own_services import Postgres, Redis
+
+from palate import ledger
+from palate.argilla.server import EmbeddedArgilla
+from palate.argilla.server.services import Services
+from palate.argilla.store import LabelStore
+from palate.errors import PalateError
+from palate.schema import Candidate, Event, Pair, Prompt, pairs_of
+
+PROMPT = Prompt.of("Which of the two says it better?")
+TEXTS = [
+    Candidate.of(PROMPT.id, f"Answer {i}. " + "It depends on the case. " * 40) for i in range(50)
+]
+PAIRS = pairs_of(TEXTS)
+WARMUP = 5.0  # seconds
+
+
+@dataclass
+class Side:
+    """One of the two servers, and the processes that belong to it."""
+
+    name: str
+    argilla: EmbeddedArgilla
+    others: Callable[[], list[int]] = list
+    times: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    megabytes: float = 0.0
+    errors: int = 0
+    lost: int = 0
+
+    def processes(self) -> list[int]:
+        roots = [self.argilla.process.pid, *self.others()]
+        return [pid for root in roots for pid in family(root)]
+
+
+class People:
+    """They save labels until told otherwise, each as fast as they are acknowledged."""
+
+    def __init__(self, argilla: EmbeddedArgilla, number: int):
+        self.store = LabelStore(argilla.url, argilla.api_key)
+        self.store.open("me/workers", question="?")
+        by_id = {c.id: c for c in TEXTS}
+        self.store.add_pairs([(p, PROMPT, by_id[p.a], by_id[p.b]) for p in PAIRS])
+        self.who = [self.store.annotator(f"p-{i}") for i in range(number)]
+        self.next = [17 * i for i in range(number)]
+        self.acknowledged: list[tuple[str, float, float]] = []  # event, when, how long it took
+        self.errors = 0
+        self.done = threading.Event()
+        self.threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        self.done.clear()
+        numbers = range(len(self.who))
+        self.threads = [
+            threading.Thread(target=self._label, args=(n,), daemon=True) for n in numbers
+        ]
+        for thread in self.threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Let everybody finish; what was begun is sent until it is acknowledged."""
+        self.done.set()
+        for thread in self.threads:
+            thread.join(60)
+
+    def reach(self, number: int, patience: float = 120.0) -> None:
+        """Wait until so many labels are acknowledged in all."""
+        deadline = time.monotonic() + patience
+        while len(self.acknowledged) < number:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{len(self.acknowledged)} of {number} labels were acknowledged")
+            time.sleep(0.02)
+
+    def lost(self, argilla: EmbeddedArgilla) -> int:
+        """Return how many acknowledged labels somebody else does not find there."""
+        reader = LabelStore(argilla.url, argilla.api_key)
+        reader.open("me/workers", question="?")
+        there = {e.event_id for e in reader.events()}
+        reader.close()
+        return sum(id not in there for id, _, _ in self.acknowledged)
+
+    def _label(self, n: int) -> None:
+        while not self.done.is_set():
+            said = label(PAIRS[self.next[n] % len(PAIRS)], f"p-{n}")
+            self.next[n] += 1
+            start = time.monotonic()
+            while True:
+                try:
+                    self.store.save(self.who[n], [said])
+                    break
+                except PalateError:
+                    self.errors += 1
+                    time.sleep(0.2)
+            now = time.monotonic()
+            self.acknowledged.append((said.event_id, now, now - start))
+
+
+def label(pair: Pair, who: str) -> Event:
+    return Event(
+        event_id=uuid.uuid4().hex, kind="label", pair_id=pair.id, prompt_id=pair.prompt_id,
+        left=pair.a, right=pair.b, chosen=pair.a, strength=3, annotator=who, milliseconds=900,
+        time=ledger.now(), round=1, via="ballot",
+    )  # fmt: skip
+
+
+def family(pid: int) -> list[int]:
+    """Return the process and all that descend from it."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(p for child in children for p in family(int(child)))]
+
+
+def pss(pids: list[int]) -> float:
+    """Return the memory of the processes in MB, shared pages counted once."""
+    total = 0
+    for pid in pids:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        total += int(rollup.partition("\nPss:")[2].split()[0])
+    return total / 1024
+
+
+def measure(side: Side, people: People, seconds: float) -> None:
+    """One turn: labels that were acknowledged in `seconds`, after a warm-up."""
+    people.start()
+    time.sleep(WARMUP)
+    begin = time.monotonic()
+    time.sleep(seconds / 2)
+    side.megabytes = max(side.megabytes, pss(side.processes()))
+    time.sleep(seconds / 2)
+    end = time.monotonic()
+    people.stop()
+    side.times += [took for _, when, took in people.acknowledged if begin <= when < end]
+    side.seconds += end - begin
+
+
+def kill_one(side: Side) -> None:
+    """Kill a process that serves; on SQLite that is the only one, and somebody starts it again."""
+    pids = family(side.argilla.process.pid)
+    os.kill(pids[1] if len(pids) > 1 else pids[0], signal.SIGKILL)
+    if len(pids) == 1:
+        side.argilla.process.wait()
+        side.argilla.start()
+
+
+def with_kills(side: Side, people: People, times: int = 3) -> None:
+    people.start()
+    for _ in range(times):
+        people.reach(len(people.acknowledged) + len(people.who))
+        kill_one(side)
+    people.reach(len(people.acknowledged) + len(people.who))
+    people.stop()
+    side.errors, side.lost = people.errors, people.lost(side.argilla)
+
+
+def compare(arguments: argparse.Namespace) -> list[dict]:
+    with ExitStack() as stack:
+        root = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
+        postgres, redis = stack.enter_context(Postgres()), stack.enter_context(Redis())
+        sqlite = stack.enter_context(EmbeddedArgilla(root / "sqlite"))
+        services = Services(postgres.url, redis.url)
+        crew = EmbeddedArgilla(root / "crew", services=services, workers=arguments.workers)
+        stack.enter_context(crew)
+        sides = [
+            Side("embedded, SQLite", sqlite),
+            Side(
+                f"PostgreSQL and Redis, {arguments.workers} workers",
+                crew,
+                lambda: [postgres.pid, redis.process.pid],
+            ),
+        ]
+        people = [People(side.argilla, arguments.people) for side in sides]
+        for _ in range(arguments.rounds):
+            for side, some in zip(sides, people, strict=True):
+                measure(side, some, arguments.seconds)
+        for side, some in zip(sides, people, strict=True):
+            with_kills(side, some)
+            some.store.close()
+        return [figures(side) for side in sides]
+
+
+def figures(side: Side) -> dict:
+    cuts = statistics.quantiles(side.times, n=100)
+    return {
+        "server": side.name,
+        "labels a second": round(len(side.times) / side.seconds, 1),
+        "p50 ms": round(1000 * cuts[49]),
+        "p99 ms": round(1000 * cuts[98]),
+        "memory MB": round(side.megabytes),
+        "not at once": side.errors,
+        "lost": side.lost,
+    }
+
+
+def faults(arguments: argparse.Namespace) -> list[dict]:
+    """Hit one thing after the other while labels arrive; what follows has to come by itself."""
+    with ExitStack() as stack:
+        root = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
+        postgres, redis = stack.enter_context(Postgres()), stack.enter_context(Redis())
+        services = Services(postgres.url, redis.url)
+        crew = EmbeddedArgilla(root / "crew", services=services, workers=arguments.workers)
+        side = Side("", stack.enter_context(crew))
+        people = People(crew, arguments.people)
+        stack.callback(people.store.close)
+        part = arguments.labels // 4
+        hits: dict[str, list[Callable[[], object]]] = {
+            "worker": [lambda: kill_one(side)] * 3,
+            "jobs": [lambda: os.kill(family(crew.process.pid)[-1], signal.SIGKILL)],
+            "redis": [redis.stop, redis.start],
+            "postgres": [
+                lambda: postgres.stop("immediate"),
+                lambda: (time.sleep(2), postgres.start()),
+            ],
+        }
+        results = []
+        for name, actions in hits.items():
+            before, errors = len(people.acknowledged), people.errors
+            people.start()
+            try:
+                for action in actions:
+                    # without PostgreSQL nothing is acknowledged, and nobody may wait for it
+                    if name != "postgres" or action is actions[0]:
+                        people.reach(len(people.acknowledged) + part // len(actions))
+                    action()
+                people.reach(len(people.acknowledged) + part)
+            finally:
+                people.stop()
+            labels = len(people.acknowledged) - before
+            seen = {"fault": name, "labels": labels, "not at once": people.errors - errors}
+            results.append(seen | {"lost": people.lost(crew)})
+        return results
+
+
+def table(rows: list[dict]) -> str:
+    lines = [list(rows[0]), ["---"] * len(rows[0])]
+    lines += [[str(v) for v in row.values()] for row in rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--people", type=int, default=64)
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--seconds", type=float, default=20.0, help="of a turn")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each server")
+    parser.add_argument("--faults", action="store_true", help="faults instead of speed")
+    parser.add_argument("--labels", type=int, default=400, help="for each fault")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the servers end with this
+    rows = faults(arguments) if arguments.faults else compare(arguments)
+    print(json.dumps(rows) if arguments.json else table(rows))
+    sys.exit(any(row["lost"] for row in rows))
+
+
+if __name__ == "__main__":
+    main()
