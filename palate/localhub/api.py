@@ -10,6 +10,7 @@ from palate.localhub import metadata
 from palate.localhub.calls import KINDS, Body, Call, router
 from palate.localhub.errors import HubError
 from palate.localhub.git import (
+    check_text,
     commit_at,
     find_commit,
     find_ref,
@@ -32,7 +33,7 @@ REPO = "/api/{kind}/{ns}/{name}"
 @router.route("GET", "/api/whoami-v2")
 def whoami(call: Call) -> dict:
     user = call.need_user()
-    token = {"displayName": "local", "role": "write", "createdAt": now()}
+    token = {"displayName": "local", "role": user.role, "createdAt": now()}
     orgs = [
         {"type": "org", "id": f"o-{o}", "name": o, "fullname": o, "roleInOrg": "admin"}
         for o in user.orgs
@@ -85,8 +86,10 @@ def _private(body: Body, default: bool) -> bool:
 def delete(call: Call) -> Response:
     user, body = call.need_user(), call.json
     ns = body.text("organization", None) or user.name
-    repo = call.hub.repos.find(_kind(body), ns, body.text("name"), user, write=True)
-    call.hub.lfs.forget(call.hub.repos.delete(repo))
+    kind, name = _kind(body), body.text("name")
+    repo = call.hub.repos.find(kind, ns, name, user, write=True, damaged=True)
+    call.hub.repos.delete(repo)
+    call.hub.lfs.sweep()
     return Response("OK")
 
 
@@ -119,7 +122,7 @@ def duplicate(call: Call) -> dict:
     return {"url": f"{call.base}{repo.path}"}
 
 
-@router.route("POST", "/api/validate-yaml")
+@router.route("POST", "/api/validate-yaml", reads=True)
 def validate_yaml(call: Call) -> dict:
     text = call.json.text("content")
     if problem := metadata.problem(text):
@@ -220,7 +223,7 @@ def _sibling(blob: pygit2.Blob, path: str, details: bool) -> dict:
 
 @router.route("GET", REPO + "/auth-check", REPO + "/auth-check/write")
 def auth_check(call: Call) -> Response:
-    repo = call.repo(write=call.request.url.path.endswith("/write"))
+    repo = call.repo(write=call.path.endswith("/write"))
     check_gate(call, repo)
     return Response("OK")
 
@@ -240,7 +243,7 @@ def tree(call: Call) -> Response:
     return call.page([_entry(e, p, last) for e, p in found], 50)
 
 
-@router.route("POST", REPO + "/paths-info/{rev}")
+@router.route("POST", REPO + "/paths-info/{rev}", reads=True)
 def paths_info(call: Call) -> list[dict]:
     git = call.repo().git()
     commit = commit_at(git, call.params["rev"])
@@ -305,10 +308,9 @@ def branch(call: Call) -> dict:
             if name == "main":
                 raise HubError(403, "Cannot delete the branch main")
             _existing(git, ref).delete()
-            return {}
+            call.hub.lfs.prune(repo, git)
+            return _swept(call)
         _check_free(git, ref)
-        if name.startswith("refs/"):
-            raise HubError(400, f"Invalid reference for a branch: {name}")
         git.references.create(ref, commit_at(git, call.json.text("startingPoint", "main")).id)
     return {}
 
@@ -320,7 +322,7 @@ def add_tag(call: Call) -> dict:
     with call.hub.repos.lock(repo) as git:
         commit = commit_at(git, call.params["rev"])
         _check_free(git, ref)
-        if message := body.text("message", ""):
+        if message := check_text(body.text("message", "")):
             who = pygit2.Signature(user.name, f"{user.name}@users.noreply.local")
             git.create_tag(
                 body.text("tag"), commit.id, pygit2.enums.ObjectType.COMMIT, who, message
@@ -332,8 +334,16 @@ def add_tag(call: Call) -> dict:
 
 @router.route("DELETE", REPO + "/tag/{tag}")
 def delete_tag(call: Call) -> dict:
-    with call.hub.repos.lock(call.repo(write=True)) as git:
+    repo = call.repo(write=True)
+    with call.hub.repos.lock(repo) as git:
         _existing(git, f"refs/tags/{call.params['tag']}").delete()
+        call.hub.lfs.prune(repo, git)
+    return _swept(call)
+
+
+def _swept(call: Call) -> dict:
+    """The answer to a request after which large files may have become superfluous."""
+    call.hub.lfs.sweep()
     return {}
 
 
@@ -345,21 +355,32 @@ def _existing(git: pygit2.Repository, ref: str) -> pygit2.Reference:
 
 
 def _check_free(git: pygit2.Repository, ref: str) -> None:
-    if not pygit2.reference_is_valid_name(ref):
+    name = ref.split("/", 2)[2]
+    # one that starts with refs/ would be mistaken for another ref
+    bad = (
+        "\0" in ref
+        or name.startswith("refs/")
+        or any(len(p.encode()) > 200 for p in name.split("/"))
+    )
+    if bad or len(name) > 500 or not pygit2.reference_is_valid_name(ref):
         raise HubError(400, f"Invalid name for a branch or tag: {ref[:200]}")
     if find_ref(git, ref):
         raise HubError(409, f"Reference {ref} already exists")
+    for other in git.references:  # git keeps refs as files: one cannot be a folder too
+        if other.startswith(f"{ref}/") or ref.startswith(f"{other}/"):
+            raise HubError(409, f"Reference {other} exists, so {ref} cannot")
 
 
 @router.route("POST", REPO + "/super-squash/{rev}")
 def super_squash(call: Call) -> dict:
     repo, user, rev = call.repo(write=True), call.need_user(), call.params["rev"]
-    ref = rev if rev.startswith("refs/") else f"refs/heads/{rev}"
+    ref = f"refs/heads/{rev.removeprefix('refs/heads/')}"
     message = call.json.text("message", "Squash the history")
     with call.hub.repos.lock(repo) as git:
         head = _existing(git, ref).peel(pygit2.Commit)
         write_commit(git, ref, user.name, message, head.tree.id, [])
-    return {}
+        call.hub.lfs.prune(repo, git)
+    return _swept(call)
 
 
 @router.route("PUT", REPO + "/settings")
