@@ -174,6 +174,8 @@ class Call:
     def repo(self, write: bool = False) -> "Repo":
         """The repo that the address names, if the caller may read (or write) it."""
         p = self.params
+        if write:
+            self.need_write_token()
         return self.hub.repos.find(KINDS[p["kind"]], p["ns"], p["name"], self.user, write)
 
     def page(self, items: list, size: int = 1000, key: str = "cursor") -> JSONResponse:
