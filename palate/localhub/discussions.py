@@ -176,7 +176,7 @@ def _merge(call: Call, repo: Repo, git: pygit2.Repository, doc: dict) -> dict:
     if str(head.id) == doc["baseSha"]:
         raise HubError(400, "This pull request has no changes")
     oid = main.id
-    if not git.descendant_of(main.id, head.id):  # or else a killed Hub had merged it already
+    if git.merge_base(main.id, head.id) != head.id:  # or else a killed Hub had merged it already
         index = git.merge_commits(main, head)
         if index.conflicts:
             raise HubError(409, "Merge conflict: commit to the pull request what should be there")

@@ -175,8 +175,9 @@ class LFS:
         """Drop the links of `repo` that none of its refs needs; hold the repo's lock."""
         rows = self._db.all("SELECT oid FROM lfs_link WHERE repo=?", repo.id)
         linked = {row["oid"] for row in rows}
+        superfluous = linked - referenced(git, linked)
         with self._db.transaction():
-            for oid in linked - referenced(git, linked):
+            for oid in superfluous:
                 self._db.run("DELETE FROM lfs_link WHERE repo=? AND oid=?", repo.id, oid)
 
     def sweep(self) -> None:

@@ -52,14 +52,20 @@ class Closed:
 
     def state(self) -> list:
         """What a stranger might have changed."""
-        found: list = [repo.id for kind in KINDS for repo in getattr(self.api, f"list_{kind}")(author="me")]
+        found: list = [
+            repo.id for kind in KINDS for repo in getattr(self.api, f"list_{kind}")(author="me")
+        ]
         for kind in KINDS.values():
             repo = {"repo_id": "me/secret", "repo_type": kind}
             refs = self.api.list_repo_refs(**repo, include_pull_requests=True)
             details = self.api.get_discussion_details(discussion_num=1, **repo)
             info = self.api.repo_info(**repo)
             found += [refs, details.title, len(details.events), details.status, info.private]
-        return [*found, self.api.get_space_variables("me/secret"), len([*self.api.list_jobs(namespace="me")])]
+        return [
+            *found,
+            self.api.get_space_variables("me/secret"),
+            len([*self.api.list_jobs(namespace="me")]),
+        ]
 
 
 @pytest.fixture(scope="module")
