@@ -11,6 +11,7 @@ from email.utils import formatdate
 from pathlib import Path
 from urllib.parse import unquote
 
+import h11
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -160,7 +161,14 @@ class App:
             response.headers["X-Request-Id"] = secrets.token_hex(8)
             # clients leave out log lines later than this: it may not lag, as uvicorn's own does
             response.headers["Date"] = formatdate(usegmt=True)
-            await response(scope, receive, send)
+            try:
+                await response(scope, receive, send)
+            except h11.LocalProtocolError as e:
+                if "state=" not in str(e):
+                    raise
+                # uvicorn has refused what came behind this request already, and is hanging up
+                while (await receive())["type"] != "http.disconnect":
+                    pass
 
     async def _lifespan(self, receive, send) -> None:
         await receive()
