@@ -25,6 +25,7 @@ from palate.localhub import (  # noqa: F401 - importing a module adds its routes
     lfs,
     openid,
     pages,
+    refs,
     spaces,
 )
 from palate.localhub.accounts import RESERVED, Accounts, Signer, User

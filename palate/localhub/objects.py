@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import pygit2
+from starlette.concurrency import run_in_threadpool
 
 from palate.localhub.accounts import User
 from palate.localhub.database import Database
@@ -58,19 +59,14 @@ class LFS:
         uploaded it, or to own a repo with it. Anything else is answered as if it did not exist.
         """
         with self._lock:
-            if not (self.path(oid).exists() and self._allowed(repo, user, oid)):
-                message = f"{path} points to a large file that was not uploaded: upload it first"
-                raise HubError(400, message)
+            self._check(repo, user, oid, path)
             return self.path(oid).stat().st_size
 
     def link(self, repo: Repo, user: User, files: dict[str, str]) -> None:
         """Make objects, by path, part of `repo`: before a ref needs them, under the repo's lock."""
-        for path, oid in files.items():
-            self.size(repo, user, oid, path)
         with self._lock, self._db.transaction():
             for path, oid in files.items():
-                if not self.path(oid).exists():  # swept since
-                    raise HubError(400, f"{path} was not uploaded: upload it first")
+                self._check(repo, user, oid, path)
                 self._db.run("INSERT OR IGNORE INTO lfs_link VALUES(?,?)", repo.id, oid)
 
     def keep_promises(self, repo: Repo, user: User, oids: Iterable[str]) -> None:
@@ -87,6 +83,11 @@ class LFS:
             if known:
                 self._promise(oid, user.name, repo.id)
             return known
+
+    def _check(self, repo: Repo, user: User, oid: str, path: str) -> None:
+        if not (self.path(oid).exists() and self._allowed(repo, user, oid)):
+            message = f"{path} points to a large file that was not uploaded: upload it first"
+            raise HubError(400, message)
 
     def _allowed(self, repo: Repo, user: User, oid: str) -> bool:
         if self.linked(repo.id, oid):
@@ -113,7 +114,7 @@ class LFS:
                     digest.update(chunk)
                     f.write(chunk)
                 f.flush()
-                os.fsync(f.fileno())
+                await run_in_threadpool(os.fsync, f.fileno())  # others are served meanwhile
         except BaseException as e:
             file.unlink(missing_ok=True)
             if isinstance(e, OSError | HubError):

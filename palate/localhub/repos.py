@@ -188,13 +188,14 @@ class Repos:
 
     def delete(self, repo: Repo) -> None:
         """Delete a repo, and its links to LFS objects."""
-        marker = mark(repo.folder)
-        with self._alone(repo), self._db.transaction():
-            for table in ("lfs_link", "lfs_promise", "discussion", "moved"):
-                self._db.run(f"DELETE FROM {table} WHERE repo=?", repo.id)
-            self._db.run("DELETE FROM repo WHERE id=?", repo.id)
-        shutil.rmtree(repo.folder, ignore_errors=True)
-        marker.unlink(missing_ok=True)
+        with self._alone(repo):
+            marker = mark(repo.folder)
+            with self._db.transaction():
+                for table in ("lfs_link", "lfs_promise", "discussion", "moved"):
+                    self._db.run(f"DELETE FROM {table} WHERE repo=?", repo.id)
+                self._db.run("DELETE FROM repo WHERE id=?", repo.id)
+            shutil.rmtree(repo.folder, ignore_errors=True)
+            marker.unlink()
 
     def move(self, repo: Repo, user: User, to: str) -> None:
         """Give `repo` another name; the old one leads to it until it is taken again."""
