@@ -305,17 +305,20 @@ def templates(name: str, tickets: dict[str, str]) -> list[tuple[str, object]]:
 
 
 class Fuzzer:
-    """Makes requests from a seed; about half of each is what a client would send."""
+    """Makes requests from a seed; the address of every other one is what a client would send."""
 
-    def __init__(self, seed: int, hub, routes: list[tuple[str, list[str]]]):
+    def __init__(self, seed: int, hub, routes: list[tuple[str, list[str]]], job: str):
         from palate.localhub.accounts import Signer
 
-        self.random, self.hub, self.routes = random.Random(seed), hub, routes
+        self.random, self.hub, self.job, self.calm = random.Random(seed), hub, job, True
+        much = {"commit", "batch", "preupload", "super-squash", "branch", "discussions"}
+        self.routes = [r for r in routes for _ in range(3 if much & set(r[1]) else 1)]
         claims = {"oid": OID, "size": 8, "user": "me", "upload": "f" * 24, "repo": 1}
         signer = Signer(hub.root / "key")
         self.tickets = {p: signer.sign(p, 3600, **claims) for p in ("lfs-put", "lfs-get")}
         for purpose in ("consent", "code"):
-            self.tickets[purpose] = signer.sign(purpose, 3600, user="me", asked={})
+            asked = {"client_id": "x", "redirect_uri": "/", "code_challenge": "", "state": ""}
+            self.tickets[purpose] = signer.sign(purpose, 3600, user="me", asked=asked)
 
     def some(self, chance: float) -> bool:
         return self.random.random() < chance
@@ -323,8 +326,9 @@ class Fuzzer:
     def request(self) -> tuple[bytes, bool]:
         """The bytes to send, and whether the server can know where they end."""
         method, pattern = self.random.choice(self.routes)
+        self.calm = self.some(0.5)
         path = "/" + "/".join(filter(None, map(self._segment, pattern)))
-        if self.some(0.1):
+        if not self.calm and self.some(0.2):
             method = self.random.choice(
                 ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]
             )
@@ -349,18 +353,18 @@ class Fuzzer:
         return raw, whole and "Transfer-Encoding" not in str(headers)
 
     def _segment(self, part: str) -> str:
-        if not part.startswith("{") or self.some(0.05):
-            return part if self.some(0.97) else self.random.choice(HOSTILE)
-        if self.some(0.12):
+        if not self.calm and self.some(0.2 if part.startswith("{") else 0.05):
             return self.random.choice(HOSTILE)
+        if not part.startswith("{"):
+            return part
         known = {
-            "kind": ["models", "datasets", "spaces"], "ns": ["me", "me", "me", "you", "my-org"],
-            "name": ["fuzz", "fuzz", "fuzz-2", "open"], "git": ["fuzz.git"],
+            "kind": ["models", "datasets", "spaces"], "ns": ["me", "me", "me", "me", "you"],
+            "name": ["fuzz", "fuzz", "fuzz", "open"], "git": ["fuzz.git"],
             "rev": ["main", "main", "v1", "refs%2Fpr%2F2"], "branch": ["main", "b", "main%2Fx"],
             "path...": ["a.txt", "w.bin", "README.md", "d/c.txt", "rows.jsonl", "d"],
             "tag": ["v1", "v2"], "num": ["1", "2"], "oid": [OID], "number": ["1", "2"],
             "action": ["comment", "title", "status", "merge"], "which": ["build", "run"],
-            "id": ["x"], "file": ["hub.css"],
+            "id": [self.job], "file": ["hub.css"],
         }  # fmt: skip
         return self.random.choice(known.get(part.strip("{}"), ["x"]))
 
@@ -458,7 +462,7 @@ def fuzz(root: Path, given: argparse.Namespace) -> dict:
     routes = [(route.method, route.pattern) for route in router.routes]
     began, before = time.monotonic(), _around(root)
     with LocalHub(root / "hub") as hub:
-        fuzzer = Fuzzer(given.seed, hub, routes)
+        fuzzer = Fuzzer(given.seed, hub, routes, _start_job(hub))
         counts, errors = Counter(), []
         for n in range(given.requests):
             if n % 100 == 0:
@@ -515,6 +519,13 @@ def _furnish(hub) -> None:
                 api.create_tag(**where, tag="v1")
             except HfHubHTTPError as e:
                 raise AssertionError(f"{where}: {e}") from e
+
+
+def _start_job(hub) -> str:
+    from huggingface_hub import HfApi
+
+    api = HfApi(endpoint=hub.endpoint, token=hub.token)
+    return api.run_job(image="x", command=["true"]).id
 
 
 def exchange(port: int, request: bytes, whole: bool) -> int:
