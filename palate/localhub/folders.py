@@ -37,21 +37,25 @@ def unsure(folder: Path) -> Generator[None]:
         marker.unlink(missing_ok=True)
 
 
-def settle(db: Database, root: Path) -> set[int]:
-    """Finish what was cut short; return the ids of the repos whose folders cannot be read."""
+def settle(db: Database, root: Path) -> tuple[set[str], set[int]]:
+    """Finish what was cut short.
+
+    Return the folders that belong to no repo, and the ids of the repos that cannot be read.
+    """
     repos = {row["folder"]: row for row in db.all("SELECT * FROM repo")}
     for marker in root.glob(f"*{MARKER}"):
         name = marker.name.removesuffix(MARKER)
         if name not in repos:
             shutil.rmtree(root / name, ignore_errors=True)
         marker.unlink()
-    for strange in {f.name for f in root.iterdir() if f.is_dir()} - repos.keys():
-        print(f"warning: {root / strange} belongs to no repo of hub.db; it is left as it is")
+    strange = {f.name for f in root.iterdir() if f.is_dir()} - repos.keys()
+    for name in strange:
+        print(f"warning: {root / name} belongs to no repo of hub.db; it is left as it is")
     damaged = {row["id"]: row for name, row in repos.items() if not _readable(root / name)}
     for row in damaged.values():
         name = f"{row['kind']} {row['ns']}/{row['name']}"
         print(f"warning: {name} cannot be read: restore {root / row['folder']} or delete the repo")
-    return set(damaged)
+    return strange, set(damaged)
 
 
 def _readable(folder: Path) -> bool:

@@ -30,6 +30,7 @@ class LFS:
     def __init__(self, db: Database, root: Path):
         self._db, self._objects, self._incoming = db, root / "lfs", root / "incoming"
         self._lock, self._joining = threading.Lock(), threading.Lock()
+        self.links_known = True
         self._objects.mkdir(exist_ok=True)
         shutil.rmtree(self._incoming, ignore_errors=True)  # uploads that a stop cut short
         self._incoming.mkdir()
@@ -184,9 +185,12 @@ class LFS:
     def sweep(self) -> None:
         """Delete the objects that nobody links and nobody is about to commit.
 
-        Each is looked at and deleted by itself under the lock that links and promises are made
-        under, so it may be cut off anywhere, and run beside uploads and commits.
+        Nothing is deleted while the database may not know of all links. Each object is looked at
+        and deleted by itself, under the lock under which links and promises are made: it may be
+        cut off anywhere, and run beside uploads and commits.
         """
+        if not self.links_known:
+            return
         self._db.run("DELETE FROM lfs_promise WHERE at < ?", time.time() - DAY)
         known = "SELECT 1 FROM lfs_link WHERE oid=?1 UNION SELECT 1 FROM lfs_promise WHERE oid=?1"
         for file in self._objects.glob("*/*/*"):

@@ -70,7 +70,7 @@ class Repos:
         self._db, self._folder = db, folder
         self._locks: dict[int, threading.RLock] = {}
         folder.mkdir(exist_ok=True)
-        self._damaged = settle(db, folder)
+        self.strange, self._damaged = settle(db, folder)
 
     def _repo(self, row: sqlite3.Row) -> Repo:
         fields = dict(row) | {"folder": self._folder / row["folder"]}

@@ -70,13 +70,23 @@ def test_what_was_being_made_or_deleted_is_gone_or_whole(killed):
 
 def test_a_lost_database_costs_no_repo_its_files(killed):
     root = killed.root
-    folders = {f.name for f in (root / "git").iterdir()}
+    folders, large = {f.name for f in (root / "git").iterdir()}, set(root.glob("lfs/*/*/*"))
     for file in root.glob("hub.db*"):
         file.rename(root.parent / file.name)
     with killed as hub:
         assert list(client(hub).list_models()) == []
+        client(hub).create_repo("me/c")
+        client(hub).delete_repo("me/c")
+        assert set(root.glob("lfs/*/*/*")) == large
         assert {f.name for f in (root / "git").iterdir()} == folders
         assert all(f"{name} belongs to no repo" in log(hub) for name in folders)
+    for file in root.glob("hub.db*"):
+        file.unlink()
+    for file in root.parent.glob("hub.db*"):
+        file.rename(root / file.name)
+    with killed as hub:
+        copy = client(hub).hf_hub_download("me/a", "w.bin", local_dir=root.parent)
+        assert Path(copy).read_bytes() == b"\0a"
 
 
 def test_a_repo_without_its_files_does_not_take_others_along(killed):
