@@ -150,29 +150,26 @@ class Crowd:
             thread.join(600)
 
     def _work(self, writer: int) -> None:
-        from huggingface_hub import CommitOperationAdd
-
         for n in range(self.count):
             repo = (*self.repos, f"me/own-{writer}")[n % 3]
             path = f"{writer}/{n}"
-            files = [CommitOperationAdd(f"{path}.txt", path.encode())]
-            files.append(CommitOperationAdd(f"{path}.bin", f"\0{path}".encode()))
-            oid = self._commit(repo, files, path)
+            oid = self._commit(repo, path)
             with self._more:
                 self.acknowledged.append((repo, path, oid))
                 self._more.notify_all()
 
-    def _commit(self, repo: str, files: list, message: str) -> str:
+    def _commit(self, repo: str, path: str) -> str:
+        from huggingface_hub import CommitOperationAdd
         from huggingface_hub.errors import HfHubHTTPError
         from huggingface_hub.utils import httpx
 
         while True:
+            files = [CommitOperationAdd(f"{path}.txt", path.encode())]
+            files.append(CommitOperationAdd(f"{path}.bin", f"\0{path}".encode()))
             try:
-                return self.api.create_commit(repo, files, commit_message=message).oid
+                return self.api.create_commit(repo, files, commit_message=path).oid
             except (HfHubHTTPError, httpx.HTTPError, RuntimeError, OSError):
                 self.tried_again += 1
-                for file in files:  # the Hub that had the upload is gone, and may not know of it
-                    file._is_uploaded = file._is_committed = False
                 time.sleep(0.05)
 
 
