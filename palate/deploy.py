@@ -22,7 +22,14 @@ from palate.serving import Kind, secret_of
 
 Visibility = Literal["private", "protected", "public"]
 KINDS: tuple[Kind, ...] = ("label", "evaluate")
-ELSEWHERE = ("localhub", "material", "demo.py", "hosted.py", "deploy.py", "_shipped")  # no Space needs these
+ELSEWHERE = (
+    "localhub",
+    "material",
+    "demo.py",
+    "hosted.py",
+    "deploy.py",
+    "_shipped",
+)  # no Space needs these
 BROKEN = ("BUILD_ERROR", "RUNTIME_ERROR", "CONFIG_ERROR", "NO_APP_FILE")
 MADE = "palate/__init__.py"  # a Space that holds it was made by palate
 CACHE = "/data"  # where the bucket for downloaded packages is mounted

@@ -8,8 +8,10 @@ import os
 import re
 import secrets
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from palate.localhub.errors import HubError
 
@@ -27,6 +29,8 @@ class User:
     name: str
     token: str
     orgs: tuple[str, ...] = ()
+    read_token: str | None = None
+    role: Literal["write", "read"] = "write"  # of the token with which they came
 
     def owns(self, namespace: str) -> bool:
         return namespace.lower() in (self.name.lower(), *(org.lower() for org in self.orgs))
@@ -37,16 +41,23 @@ def owns(user: User | None, namespace: str) -> bool:
 
 
 def create_private(file: Path, content: str) -> None:
-    """Write `file`, which must not exist yet, readable by its owner alone."""
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
+    """Write `file`, readable by its owner alone, all of it or nothing; not if there is one."""
+    scratch = file.with_name(f"{file.name}.{secrets.token_hex(4)}.new")
+    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
         f.write(content)
+        f.flush()
+        os.fsync(f.fileno())
+    with suppress(FileExistsError):  # another process was first
+        os.link(scratch, file)
+    scratch.unlink()
 
 
 def read_users(file: Path) -> dict[str, User]:
     """The users by name, in the order of the file, which is made with two if there is none.
 
     Raises `ValueError`, saying what is wrong and where, if the file is not of the form
-    `{"me": {"token": "hf_…", "orgs": ["my-org"]}, …}`.
+    `{"me": {"token": "hf_…", "orgs": ["my-org"]}, …}`; a "read_token" may look at all that is
+    theirs, and change nothing.
     """
     if not file.exists():
         new = {"me": ["my-org"], "you": []}
@@ -58,21 +69,24 @@ def read_users(file: Path) -> dict[str, User]:
     except (ValueError, AttributeError) as e:
         form = '{"me": {"token": "hf_…", "orgs": ["my-org"]}}'
         raise ValueError(f"{file}: {e}. Expected {form}; mend it or delete it.") from None
-    if not users or len({u.token for u in users.values()}) < len(users):
+    tokens = [t for user in users.values() for t in (user.token, user.read_token) if t]
+    if not users or len(set(tokens)) < len(tokens):
         raise ValueError(f"{file}: expected at least one user, each with a token of their own.")
     return users
 
 
 def _user(name: str, spec: dict) -> User:
-    token, orgs = spec.get("token"), spec.get("orgs", [])
+    token, reading, orgs = spec.get("token"), spec.get("read_token"), spec.get("orgs", [])
     if not isinstance(token, str) or len(token) < 8:
         raise ValueError(f"user {name!r} has no token of at least eight characters")
+    if reading is not None and not (isinstance(reading, str) and len(reading) >= 8):
+        raise ValueError(f"the read_token of user {name!r} has fewer than eight characters")
     if not isinstance(orgs, list) or not all(isinstance(org, str) for org in orgs):
         raise ValueError(f"the orgs of user {name!r} are not a list of names")
     for word in (name, *orgs):
         if not NAME.fullmatch(word) or word.lower() in RESERVED:
             raise ValueError(f"{word!r} cannot be the name of a user or organisation")
-    return User(name, token, tuple(orgs))
+    return User(name, token, tuple(orgs), reading)
 
 
 class Accounts:
@@ -97,6 +111,8 @@ class Accounts:
         for user in self.users().values():
             if hmac.compare_digest(user.token.encode(), token.encode()):
                 return user
+            if user.read_token and hmac.compare_digest(user.read_token.encode(), token.encode()):
+                return replace(user, role="read")
         return None
 
 

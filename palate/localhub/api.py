@@ -1,7 +1,6 @@
 """The JSON of repos: information, listings, trees, history, branches, tags and settings."""
 
 import re
-from collections.abc import Callable
 
 import pygit2
 from starlette.responses import Response
@@ -12,7 +11,6 @@ from palate.localhub.errors import HubError
 from palate.localhub.git import (
     commit_at,
     find_commit,
-    find_ref,
     iso,
     last_commits,
     lookup,
@@ -20,7 +18,6 @@ from palate.localhub.git import (
     pointer,
     read_text,
     walk,
-    write_commit,
 )
 from palate.localhub.lfs import check_gate
 from palate.localhub.repos import Repo, split_id
@@ -32,7 +29,7 @@ REPO = "/api/{kind}/{ns}/{name}"
 @router.route("GET", "/api/whoami-v2")
 def whoami(call: Call) -> dict:
     user = call.need_user()
-    token = {"displayName": "local", "role": "write", "createdAt": now()}
+    token = {"displayName": "local", "role": user.role, "createdAt": now()}
     orgs = [
         {"type": "org", "id": f"o-{o}", "name": o, "fullname": o, "roleInOrg": "admin"}
         for o in user.orgs
@@ -86,8 +83,10 @@ def _private(body: Body, default: bool) -> bool:
 def delete(call: Call) -> Response:
     user, body = call.need_user(), call.json
     ns = body.text("organization", None) or user.name
-    repo = call.hub.repos.find(_kind(body), ns, body.text("name"), user, write=True)
-    call.hub.lfs.forget(call.hub.repos.delete(repo))
+    kind, name = _kind(body), body.text("name")
+    repo = call.hub.repos.find(kind, ns, name, user, write=True, damaged=True)
+    call.hub.repos.delete(repo)
+    call.hub.lfs.sweep()
     if repo.kind == "space":
         call.hub.hosting.forget(repo)
     return Response("OK")
@@ -122,7 +121,7 @@ def duplicate(call: Call) -> dict:
     return {"url": f"{call.base}{repo.path}"}
 
 
-@router.route("POST", "/api/validate-yaml")
+@router.route("POST", "/api/validate-yaml", reads=True)
 def validate_yaml(call: Call) -> dict:
     text = call.json.text("content")
     if problem := metadata.problem(text):
@@ -232,7 +231,7 @@ def _sibling(blob: pygit2.Blob, path: str, details: bool) -> dict:
 
 @router.route("GET", REPO + "/auth-check", REPO + "/auth-check/write")
 def auth_check(call: Call) -> Response:
-    repo = call.repo(write=call.request.url.path.endswith("/write"))
+    repo = call.repo(write=call.path.endswith("/write"))
     check_gate(call, repo)
     return Response("OK")
 
@@ -252,7 +251,7 @@ def tree(call: Call) -> Response:
     return call.page([_entry(e, p, last) for e, p in found], 50)
 
 
-@router.route("POST", REPO + "/paths-info/{rev}")
+@router.route("POST", REPO + "/paths-info/{rev}", reads=True)
 def paths_info(call: Call) -> list[dict]:
     git = call.repo().git()
     commit = commit_at(git, call.params["rev"])
@@ -277,23 +276,6 @@ def _entry(entry: pygit2.Object, path: str, last: dict | None = None) -> dict:
     return found
 
 
-@router.route("GET", REPO + "/refs")
-def refs(call: Call) -> dict:
-    git = call.repo().git()
-
-    def of(prefix: str, name: Callable[[str], str]) -> list[dict]:
-        full = sorted(ref for ref in git.references if ref.startswith(prefix))
-        commits = [(ref, git.references[ref].peel(pygit2.Commit).id) for ref in full]
-        return [{"name": name(ref), "ref": ref, "targetCommit": str(oid)} for ref, oid in commits]
-
-    found = {
-        "branches": of("refs/heads/", lambda ref: ref.removeprefix("refs/heads/")),
-        "tags": of("refs/tags/", lambda ref: ref.removeprefix("refs/tags/")),
-        "converts": [],
-    }
-    return found | ({"pullRequests": of("refs/pr/", str)} if call.flag("include_prs") else {})
-
-
 @router.route("GET", REPO + "/commits/{rev}")
 def commits(call: Call) -> Response:
     git = call.repo().git()
@@ -306,72 +288,6 @@ def commits(call: Call) -> Response:
         who, date = [{"user": commit.author.name}], iso(commit.commit_time)
         found.append({**head, "authors": who, "date": date, **formatted})
     return call.page(found, 50, "p")
-
-
-@router.route("POST DELETE", REPO + "/branch/{branch}")
-def branch(call: Call) -> dict:
-    repo, name = call.repo(write=True), call.params["branch"]
-    ref = f"refs/heads/{name}"
-    with call.hub.repos.lock(repo) as git:
-        if call.method == "DELETE":
-            if name == "main":
-                raise HubError(403, "Cannot delete the branch main")
-            _existing(git, ref).delete()
-            return {}
-        _check_free(git, ref)
-        if name.startswith("refs/"):
-            raise HubError(400, f"Invalid reference for a branch: {name}")
-        git.references.create(ref, commit_at(git, call.json.text("startingPoint", "main")).id)
-    return {}
-
-
-@router.route("POST", REPO + "/tag/{rev}")
-def add_tag(call: Call) -> dict:
-    repo, user, body = call.repo(write=True), call.need_user(), call.json
-    ref = f"refs/tags/{body.text('tag')}"
-    with call.hub.repos.lock(repo) as git:
-        commit = commit_at(git, call.params["rev"])
-        _check_free(git, ref)
-        if message := body.text("message", ""):
-            who = pygit2.Signature(user.name, f"{user.name}@users.noreply.local")
-            git.create_tag(
-                body.text("tag"), commit.id, pygit2.enums.ObjectType.COMMIT, who, message
-            )
-        else:
-            git.references.create(ref, commit.id)
-    return {}
-
-
-@router.route("DELETE", REPO + "/tag/{tag}")
-def delete_tag(call: Call) -> dict:
-    with call.hub.repos.lock(call.repo(write=True)) as git:
-        _existing(git, f"refs/tags/{call.params['tag']}").delete()
-    return {}
-
-
-def _existing(git: pygit2.Repository, ref: str) -> pygit2.Reference:
-    found = find_ref(git, ref)
-    if found is None:
-        raise HubError(404, f"Invalid rev id: {ref}", "RevisionNotFound")
-    return found
-
-
-def _check_free(git: pygit2.Repository, ref: str) -> None:
-    if not pygit2.reference_is_valid_name(ref):
-        raise HubError(400, f"Invalid name for a branch or tag: {ref[:200]}")
-    if find_ref(git, ref):
-        raise HubError(409, f"Reference {ref} already exists")
-
-
-@router.route("POST", REPO + "/super-squash/{rev}")
-def super_squash(call: Call) -> dict:
-    repo, user, rev = call.repo(write=True), call.need_user(), call.params["rev"]
-    ref = rev if rev.startswith("refs/") else f"refs/heads/{rev}"
-    message = call.json.text("message", "Squash the history")
-    with call.hub.repos.lock(repo) as git:
-        head = _existing(git, ref).peel(pygit2.Commit)
-        write_commit(git, ref, user.name, message, head.tree.id, [])
-    return {}
 
 
 @router.route("PUT", REPO + "/settings")

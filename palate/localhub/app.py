@@ -11,8 +11,9 @@ from email.utils import formatdate
 from pathlib import Path
 from urllib.parse import unquote
 
+import h11
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from palate.localhub import (  # noqa: F401 - importing a module adds its routes
@@ -24,15 +25,17 @@ from palate.localhub import (  # noqa: F401 - importing a module adds its routes
     lfs,
     openid,
     pages,
+    refs,
     spaces,
 )
 from palate.localhub.accounts import RESERVED, Accounts, Signer, User
-from palate.localhub.calls import MAX_BODY, Call, router
+from palate.localhub.calls import Call, router
 from palate.localhub.database import Database
 from palate.localhub.errors import HubError, disk_full
 from palate.localhub.hosting import Hosting
 from palate.localhub.jobs import Jobs
-from palate.localhub.lfs import LFS
+from palate.localhub.objects import LFS
+from palate.localhub.recovery import finish, unlock
 from palate.localhub.repos import Repo, Repos
 
 RESERVE = 1_000_000  # bytes that stay free for the database
@@ -57,13 +60,13 @@ class Hub:
             raise OSError(
                 f"{root} is in use by another local Hub: stop it or choose --root"
             ) from None
-        for lock in (*root.glob("git/*/*.lock"), *root.glob("git/*/refs/**/*.lock")):
-            lock.unlink(missing_ok=True)  # of a Hub that was killed while it moved a branch
+        unlock(root)
         self.accounts = Accounts(root / "users.json")
         self.signer = Signer(root / "key")
         self.db = Database(root / "hub.db")
         self.repos = Repos(self.db, root / "git")
         self.lfs = LFS(self.db, root)
+        finish(self.db, self.repos, self.lfs)
         self.jobs = Jobs(self.db, root / "jobs")
         self.hosting = Hosting(root, self.db, self.repos, self.lfs, f"http://{host}:{port}")
 
@@ -110,30 +113,34 @@ class Hub:
 
     async def answer(self, request: Request) -> Response:
         """Find the handler of a request and turn what it returns or raises into a response."""
+        raw = request.scope["raw_path"].decode("latin-1")
+        segments = [unquote(s) for s in raw.strip("/").split("/")]
+        path = "/" + "/".join(segments)
+        if segments[0] not in RESERVED and segments != [""]:
+            segments.insert(0, "models")
         try:
-            raw = request.scope["raw_path"].decode("latin-1")
-            segments = [unquote(s) for s in raw.strip("/").split("/")]
-            if segments[0] not in RESERVED and segments != [""]:
-                segments.insert(0, "models")
             base = self.base(request)
-            handler, params = router.find(request.method, segments)
-            call = Call(self, request, params, base)
-            if inspect.iscoroutinefunction(handler):
-                result = await handler(call)
+            route, params = router.find(request.method, segments)
+            call = Call(self, request, path, params, base)
+            if not route.reads:
+                call.need_write_token()
+            if inspect.iscoroutinefunction(route.handler):
+                result = await route.handler(call)
             else:
-                call.body = await _body(request)
-                result = await run_in_threadpool(handler, call)
+                call.body = await call.receive()
+                result = await run_in_threadpool(route.handler, call)
             return result if isinstance(result, Response) else JSONResponse(result)
         except HubError as e:
-            return self._refuse(request, e)
+            return self._refuse(request, path, e)
+        except ClientDisconnect:  # nobody listens to an answer
+            return Response(status_code=400)
         except Exception as e:
             if disk_full(e):
-                return self._refuse(request, HubError(507, FULL))
+                return self._refuse(request, path, HubError(507, FULL))
             traceback.print_exc()
-            return self._refuse(request, HubError(500, "Internal error: see the Hub's log"))
+            return self._refuse(request, path, HubError(500, "Internal error: see the Hub's log"))
 
-    def _refuse(self, request: Request, error: HubError) -> Response:
-        path = request.url.path
+    def _refuse(self, request: Request, path: str, error: HubError) -> Response:
         if "text/html" in request.headers.get("accept", "") and not path.startswith("/api/"):
             return pages.refuse(path, self.session_user(request.cookies), error)
         text = re.sub(r"[^ -~]", "?", error.message)[:500].strip()
@@ -141,16 +148,6 @@ class Hub:
         if error.status == 401 and path.endswith(("/info/refs", "/git-upload-pack", "/batch")):
             headers["WWW-Authenticate"] = 'Basic realm="a user name and a token"'  # git asks then
         return JSONResponse({"error": error.message, **error.body}, error.status, headers)
-
-
-async def _body(request: Request) -> bytes:
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > MAX_BODY:
-            raise HubError(413, f"A request may have {MAX_BODY} bytes: send large files by LFS")
-        chunks.append(chunk)
-    return b"".join(chunks)
 
 
 class App:
@@ -167,7 +164,14 @@ class App:
             response.headers["X-Request-Id"] = secrets.token_hex(8)
             # clients leave out log lines later than this: it may not lag, as uvicorn's own does
             response.headers["Date"] = formatdate(usegmt=True)
-            await response(scope, receive, send)
+            try:
+                await response(scope, receive, send)
+            except h11.LocalProtocolError as e:
+                if "state=" not in str(e):
+                    raise
+                # uvicorn has refused what came behind this request already, and is hanging up
+                while (await receive())["type"] != "http.disconnect":
+                    pass
 
     async def _lifespan(self, receive, send) -> None:
         await receive()

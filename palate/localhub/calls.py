@@ -4,6 +4,7 @@ import base64
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qs, urlencode
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}
 MAX_BODY = 512 * 1024 * 1024  # bytes; larger files go through LFS, which streams
+MAX_FOREIGN = 1024 * 1024  # bytes of somebody who has not said who they are
 
 
 class Body:
@@ -52,7 +54,10 @@ class Body:
         return self._field(key, str, default)
 
     def integer(self, key: str, default: object = ...) -> int:
-        return self._field(key, int, default)
+        value = self._field(key, int, default)
+        if value is not None and abs(value) >= 2**63:
+            raise HubError(400, f'"{key}" is too large a number')
+        return value
 
     def flag(self, key: str) -> bool:
         return self._field(key, bool, False)
@@ -81,17 +86,20 @@ def _no_constant(name: str) -> None:
 class Call:
     """A request on its way through a handler.
 
-    `params` are the parts that the route's pattern names; `base` is the Hub's address as the
-    client wrote it; `body` is empty for handlers that stream.
+    `path` is the address as the router understood it, `params` are the parts that the route's
+    pattern names; `base` is the Hub's address as the client wrote it; `body` is empty for handlers
+    that stream.
     """
 
-    def __init__(self, hub: "Hub", request: Request, params: dict[str, str], base: str):
+    def __init__(self, hub: "Hub", request: Request, path: str, params: dict[str, str], base: str):
         self.hub, self.request, self.params, self.base = hub, request, params, base
+        self.path = path
         self.method, self.headers = request.method, request.headers
         self.query = parse_qs(request.scope["query_string"].decode("latin-1"), True)
         self.body = b""
         self.access = ""  # the token that the request carries
         self.user = self._authenticate()
+        self.number("tail", 0)  # a stream that has begun could not refuse it any more
 
     def _authenticate(self) -> User | None:
         scheme, _, token = self.headers.get("authorization", "").partition(" ")
@@ -102,7 +110,7 @@ class Call:
                 token = "?"
         token = token.strip()
         self.access = token
-        if self.request.url.path.startswith("/oauth/"):  # apps have credentials of their own there
+        if self.path.startswith("/oauth/"):  # apps have credentials of their own there
             token = ""
         if token:
             user = self.hub.accounts.with_token(token)
@@ -110,9 +118,28 @@ class Call:
                 raise HubError(401, "Invalid credentials in Authorization header")
             return user
         # a browser's cookie opens what is looked at, never what is changed
-        if self.method in ("GET", "HEAD") and not self.request.url.path.startswith("/api/"):
+        if self.method in ("GET", "HEAD") and not self.path.startswith("/api/"):
             return self.hub.session_user(self.request.cookies)
         return None
+
+    def need_write_token(self) -> None:
+        if self.user and self.user.role != "write":
+            message = "This token is for reading: use one that may write, from the Hub's users.json"
+            raise HubError(403, message)
+
+    async def receive(self) -> bytes:
+        """The whole body; `HubError` 413 before more of it is kept than this caller may send."""
+        limit = MAX_BODY if self.user else MAX_FOREIGN
+        hint = f"A request may have {limit} bytes: send large files by LFS, with a token"
+        if int(self.headers.get("content-length", 0)) > limit:
+            raise HubError(413, hint)
+        chunks, size = [], 0
+        async for chunk in self.request.stream():
+            size += len(chunk)
+            if size > limit:
+                raise HubError(413, hint)
+            chunks.append(chunk)
+        return b"".join(chunks)
 
     @property
     def json(self) -> Body:
@@ -148,6 +175,8 @@ class Call:
     def repo(self, write: bool = False) -> "Repo":
         """The repo that the address names, if the caller may read (or write) it."""
         p = self.params
+        if write:
+            self.need_write_token()
         return self.hub.repos.find(KINDS[p["kind"]], p["ns"], p["name"], self.user, write)
 
     def page(self, items: list, size: int = 1000, key: str = "cursor") -> JSONResponse:
@@ -166,6 +195,16 @@ class Call:
 Handler = Callable[[Call], object]
 
 
+@dataclass(frozen=True)
+class Route:
+    """`reads`: it changes nothing, so a token for reading may ask for it."""
+
+    method: str
+    pattern: list[str]
+    handler: Handler
+    reads: bool
+
+
 class Router:
     """Finds a handler by method and by the segments of the path.
 
@@ -175,24 +214,27 @@ class Router:
     """
 
     def __init__(self) -> None:
-        self._routes: list[tuple[str, list[str], Handler]] = []
+        self.routes: list[Route] = []
 
-    def route(self, methods: str, *patterns: str) -> Callable[[Handler], Handler]:
+    def route(
+        self, methods: str, *patterns: str, reads: bool = False
+    ) -> Callable[[Handler], Handler]:
         def register(handler: Handler) -> Handler:
             for method in methods.split():
                 for pattern in patterns:
-                    self._routes.append((method, pattern.strip("/").split("/"), handler))
+                    parts = pattern.strip("/").split("/")
+                    self.routes.append(Route(method, parts, handler, reads or method == "GET"))
             return handler
 
         return register
 
-    def find(self, method: str, segments: list[str]) -> tuple[Handler, dict[str, str]]:
+    def find(self, method: str, segments: list[str]) -> tuple[Route, dict[str, str]]:
         method = "GET" if method == "HEAD" else method
         others = False
-        for route_method, pattern, handler in self._routes:
-            params = _match(pattern, segments)
-            if params is not None and route_method == method:
-                return handler, params
+        for route in self.routes:
+            params = _match(route.pattern, segments)
+            if params is not None and route.method == method:
+                return route, params
             others |= params is not None
         raise HubError(405 if others else 404, "Method not allowed" if others else "Not found")
 

@@ -14,17 +14,20 @@ from palate.localhub.git import (
     Change,
     Pointer,
     check_path,
+    check_text,
     commit_at,
-    edit_tree,
+    edited,
     find_commit,
     find_ref,
     ignored,
     lfs_patterns,
     lookup,
     matches,
+    parse_pointer,
     pointer,
     read_text,
     write_commit,
+    write_tree,
 )
 from palate.localhub.repos import Repo
 
@@ -43,6 +46,11 @@ class Proposal:
     @property
     def message(self) -> str:
         return f"{self.summary}\n\n{self.description}" if self.description else self.summary
+
+    @property
+    def large(self) -> dict[str, str]:
+        """The LFS objects among the changes, by path."""
+        return {change.path: change.large for change in self.changes if change.large}
 
 
 @router.route("POST", "/api/{kind}/{ns}/{name}/preupload/{rev}")
@@ -72,10 +80,10 @@ def commit(call: Call) -> dict:
     """Apply a commit to a branch or a pull request, or open a pull request with it."""
     user, create_pr = call.need_user(), call.flag("create_pr")
     repo = call.repo(write=not create_pr)
-    git = repo.git()
     call.hub.need_space(len(call.body))
-    proposal = _proposal(call, repo, git)
-    with call.hub.repos.lock(repo):
+    proposal = _proposal(call, repo)
+    _check_card(proposal)
+    with call.hub.repos.lock(repo) as git:
         ref, base = _target(git, call.params["rev"], create_pr)
         if proposal.parent and proposal.parent != str(base.id):
             named = find_commit(git, proposal.parent) if create_pr else None
@@ -83,9 +91,9 @@ def commit(call: Call) -> dict:
                 message = "The branch was updated since you opened this page."
                 raise HubError(412, f"{message} Please refresh and try again.")
             base = named
-        tree = edit_tree(git, base.tree, proposal.changes)
-        _check_card(git, proposal)
-        pull = None
+        index = edited(base.tree, proposal.changes)  # the last that may be refused
+        call.hub.lfs.link(repo, user, proposal.large)
+        tree, pull = write_tree(git, index, proposal.changes), None
         if create_pr:
             number = call.hub.next_discussion(repo)
             ref = f"refs/pr/{number}"
@@ -95,6 +103,7 @@ def commit(call: Call) -> dict:
             pull = open_discussion(call, repo, title, text, base=base, status="open")
         if number := re.fullmatch(r"refs/pr/(\d+)", ref):
             add_commit_event(call, repo, int(number[1]), proposal.summary, str(oid))
+        call.hub.lfs.keep_promises(repo, user, proposal.large.values())
     if repo.kind == "space" and ref == "refs/heads/main" and repo.settings.get("stage") != "PAUSED":
         call.hub.hosting.deploy(repo)
     web = f"{call.base}{repo.path}"
@@ -115,23 +124,23 @@ def _target(git: pygit2.Repository, rev: str, create_pr: bool) -> tuple[str, pyg
     raise HubError(400, f"Cannot commit to {rev}: it is a tag or a commit, not a branch")
 
 
-def _proposal(call: Call, repo: Repo, git: pygit2.Repository) -> Proposal:
+def _proposal(call: Call, repo: Repo) -> Proposal:
     proposal = Proposal()
     for raw in filter(bytes.strip, call.body.split(b"\n")):
         line = Body.parse(raw)
         key, value = line.text("key"), Body(line.value.get("value"))
         if key == "header":
-            proposal.summary = value.text("summary")
-            proposal.description = value.text("description", "")
+            proposal.summary = check_text(value.text("summary"))
+            proposal.description = check_text(value.text("description", ""))
             proposal.parent = value.text("parentCommit", None)
         else:
-            proposal.changes.append(_change(call, repo, git, key, value))
+            proposal.changes.append(_change(call, repo, key, value))
     if not proposal.summary.strip():
         raise HubError(400, "A commit needs a summary: send a header line first")
     return proposal
 
 
-def _change(call: Call, repo: Repo, git: pygit2.Repository, key: str, value: Body) -> Change:
+def _change(call: Call, repo: Repo, key: str, value: Body) -> Change:
     path = value.text("path")
     if key == "deletedFolder":
         path = path.strip("/")
@@ -140,30 +149,33 @@ def _change(call: Call, repo: Repo, git: pygit2.Repository, key: str, value: Bod
     if key == "deletedFile":
         return Change("delete", path)
     if key == "file":
-        content = value.text("content")
+        text = value.text("content")
         base64_ = value.text("encoding", "utf-8") == "base64"
-        return Change(
-            "add", path, git.create_blob(_decode(content) if base64_ else content.encode())
-        )
+        content = _decode(text) if base64_ else text.encode()
+        link = parse_pointer(content)  # it counts as one however it was sent
+        return _large(call, repo, path, link.oid) if link else Change("add", path, content)
     if key == "lfsFile":
         oid = value.text("oid")
         if not re.fullmatch(r"[0-9a-f]{64}", oid):
             raise HubError(400, f"{path}: the oid has to be a sha256 of 64 hexadecimal digits")
-        size = call.hub.lfs.link(repo, call.need_user(), oid, path)
-        return Change("add", path, git.create_blob(Pointer(oid, size).text()))
+        return _large(call, repo, path, oid)
     raise HubError(400, f"Unknown operation {key[:40]!r} in a commit")
+
+
+def _large(call: Call, repo: Repo, path: str, oid: str) -> Change:
+    size = call.hub.lfs.size(repo, call.need_user(), oid, path)
+    return Change("add", path, Pointer(oid, size).text(), oid)
 
 
 def _decode(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
-    except ValueError:
+    except ValueError:  # not ASCII either
         raise HubError(400, "Content that is not valid base64") from None
 
 
-def _check_card(git: pygit2.Repository, proposal: Proposal) -> None:
+def _check_card(proposal: Proposal) -> None:
     for change in proposal.changes:
-        if change.path == "README.md" and change.blob:
-            text = git[change.blob].peel(pygit2.Blob).data.decode("utf-8", "replace")
-            if problem := metadata.problem(text):
-                raise HubError(400, f"Invalid metadata in README.md: {problem}")
+        card = change.path == "README.md" and change.content.decode("utf-8", "replace")
+        if card and (problem := metadata.problem(card)):
+            raise HubError(400, f"Invalid metadata in README.md: {problem}")

@@ -14,7 +14,10 @@ CREATE TABLE IF NOT EXISTS repo(
 CREATE TABLE IF NOT EXISTS moved(
   kind TEXT, ns TEXT COLLATE NOCASE, name TEXT COLLATE NOCASE, repo INT, UNIQUE(kind, ns, name));
 CREATE TABLE IF NOT EXISTS lfs_link(repo INT, oid TEXT, UNIQUE(repo, oid));
-CREATE TABLE IF NOT EXISTS lfs_upload(user TEXT, oid TEXT, UNIQUE(user, oid));
+CREATE TABLE IF NOT EXISTS lfs_promise(
+  oid TEXT, user TEXT, repo INT, at REAL, UNIQUE(oid, user, repo));
+CREATE INDEX IF NOT EXISTS lfs_link_oid ON lfs_link(oid);
+DROP TABLE IF EXISTS lfs_upload; -- of an earlier version
 CREATE TABLE IF NOT EXISTS discussion(repo INT, num INT, doc TEXT, UNIQUE(repo, num));
 CREATE TABLE IF NOT EXISTS job(id TEXT PRIMARY KEY, ns TEXT, pid INT, doc TEXT);
 CREATE TABLE IF NOT EXISTS used_ticket(nonce TEXT PRIMARY KEY, expires REAL);

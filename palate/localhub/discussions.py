@@ -1,6 +1,7 @@
 """Discussions and pull requests; a pull request's commits are at refs/pr/N."""
 
 import json
+import re
 import secrets
 
 import pygit2
@@ -8,7 +9,8 @@ import pygit2
 from palate.localhub.accounts import owns
 from palate.localhub.calls import Call, router
 from palate.localhub.errors import HubError
-from palate.localhub.git import commit_at, now, write_commit
+from palate.localhub.git import check_text, commit_at, now, write_commit
+from palate.localhub.lfs import check_gate
 from palate.localhub.repos import Repo
 
 HERE = "/api/{kind}/{ns}/{name}/discussions"
@@ -62,7 +64,8 @@ def add_commit_event(call: Call, repo: Repo, number: int, subject: str, oid: str
 
 def read(call: Call, repo: Repo, number: str) -> dict:
     sql = "SELECT doc FROM discussion WHERE repo=? AND num=?"
-    row = call.hub.db.one(sql, repo.id, int(number)) if number.isdecimal() else None
+    possible = re.fullmatch(r"[0-9]{1,9}", number)
+    row = call.hub.db.one(sql, repo.id, int(number)) if possible else None
     if row is None:
         raise HubError(404, f"Discussion {number[:20]} not found")
     return json.loads(row["doc"])
@@ -103,6 +106,7 @@ def create(call: Call) -> dict:
     repo, body = call.repo(), call.json
     call.need_user()
     title, text, pull = body.text("title"), body.text("description"), body.flag("pullRequest")
+    check_text(title)  # it becomes the message of a merge
     with call.hub.repos.lock(repo) as git:
         base = commit_at(git, "main") if pull else None
         if base is not None:
@@ -119,6 +123,7 @@ def details(call: Call) -> dict:
     repo = call.repo()
     doc = read(call, repo, call.params["num"])
     if doc["isPullRequest"] and call.flag("diff"):
+        check_gate(call, repo)  # a diff shows what is in files
         git = repo.git()
         head = commit_at(git, f"refs/pr/{doc['num']}")
         base = commit_at(git, doc["baseSha"])
@@ -138,8 +143,9 @@ def act(call: Call) -> dict:
         if action == "comment":
             event = _comment(call, body.text("comment"))
         elif action == "title":
-            event = _event(call, "title-change", **{"from": doc["title"], "to": body.text("title")})
-            doc["title"] = body.text("title")
+            title = check_text(body.text("title"))
+            event = _event(call, "title-change", **{"from": doc["title"], "to": title})
+            doc["title"] = title
         elif action == "status":
             doc["status"] = _status(body.text("status"))
             event = _event(call, "status-change", status=doc["status"])
@@ -169,11 +175,13 @@ def _merge(call: Call, repo: Repo, git: pygit2.Repository, doc: dict) -> dict:
     main, head = commit_at(git, "main"), commit_at(git, f"refs/pr/{doc['num']}")
     if str(head.id) == doc["baseSha"]:
         raise HubError(400, "This pull request has no changes")
-    index = git.merge_commits(main, head)
-    if index.conflicts:
-        raise HubError(409, "Merge conflict: commit to the pull request what should be there")
-    message, parents = f"{doc['title']} (#{doc['num']})", [main.id, head.id]
-    tree = index.write_tree(git)
-    oid = write_commit(git, "refs/heads/main", user.name, message, tree, parents)
+    oid = main.id
+    if git.merge_base(main.id, head.id) != head.id:  # or else a killed Hub had merged it already
+        index = git.merge_commits(main, head)
+        if index.conflicts:
+            raise HubError(409, "Merge conflict: commit to the pull request what should be there")
+        message, parents = f"{doc['title']} (#{doc['num']})", [main.id, head.id]
+        tree = index.write_tree(git)
+        oid = write_commit(git, "refs/heads/main", user.name, message, tree, parents)
     doc["status"], doc["changes"]["mergeCommitId"] = "merged", str(oid)
     return _event(call, "status-change", status="merged")

@@ -63,9 +63,10 @@ def resolve(call: Call) -> Response:
     link, kind = pointer(blob), media_type(path, blob)
     if link is None:
         return _part(call, blob.data, kind, headers | {"ETag": f'"{blob.id}"'})
+    file = call.hub.lfs.content(repo, link.oid)
     headers |= {"ETag": f'"{link.oid}"', "X-Linked-Etag": f'"{link.oid}"'}
     headers["X-Linked-Size"] = str(link.size)
-    return FileResponse(call.hub.lfs.path(link.oid), headers=headers, media_type=kind)
+    return FileResponse(file, headers=headers, media_type=kind)
 
 
 def _part(call: Call, data: bytes, kind: str, headers: dict[str, str]) -> Response:
@@ -84,7 +85,7 @@ def _part(call: Call, data: bytes, kind: str, headers: dict[str, str]) -> Respon
 
 
 @router.route("GET", "/{kind}/{ns}/{name}/info/refs")
-@router.route("POST", "/{kind}/{ns}/{name}/git-upload-pack")
+@router.route("POST", "/{kind}/{ns}/{name}/git-upload-pack", reads=True)
 def clone(call: Call) -> Response:
     """`git clone` and `git fetch`; pushes go through the commit API."""
     call.params["name"] = call.params["name"].removesuffix(".git")
@@ -114,5 +115,7 @@ def clone(call: Call) -> Response:
     head, _, body = done.stdout.partition(b"\r\n\r\n")
     lines = [line.split(": ", 1) for line in head.decode("latin-1").split("\r\n") if ": " in line]
     headers = dict(lines)
-    status = int(headers.pop("Status", "200").split()[0])
+    status = int(headers.pop("Status", "200").split()[0]) if lines else 500
+    if status >= 500:  # a repo that can be opened can be served: git did not understand the client
+        raise HubError(400, "git could not read this request")
     return Response(body, status, headers)

@@ -27,11 +27,15 @@ GITATTRIBUTES = "".join(f"{p} filter=lfs diff=lfs merge=lfs -text\n" for p in LF
 
 @dataclass(frozen=True)
 class Change:
-    """One step of a commit; `blob` is what an `add` puts at `path`."""
+    """One step of a commit; `content` is what an `add` puts at `path`.
+
+    `large` is the LFS object to which that points, if it is a pointer.
+    """
 
     do: Literal["add", "delete", "delete folder"]
     path: str
-    blob: pygit2.Oid | None = None
+    content: bytes = b""
+    large: str | None = None
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,44 @@ class Pointer:
 
 
 def pointer(blob: pygit2.Blob) -> Pointer | None:
-    found = POINTER.match(blob.data) if blob.size < 400 else None
+    return parse_pointer(blob.data) if blob.size < 400 else None
+
+
+def parse_pointer(content: bytes) -> Pointer | None:
+    found = POINTER.match(content) if len(content) < 400 else None
     return Pointer(found[1].decode(), int(found[2])) if found else None
+
+
+def referenced(git: pygit2.Repository, wanted: set[str]) -> set[str]:
+    """Those of some LFS objects to which a commit that a branch, tag or pull request has points.
+
+    It looks at newest commits first, at each folder and file once, and no further than it must.
+    """
+    found: set[str] = set()
+    seen: set[pygit2.Oid] = set()
+    heads = [git.references[ref].peel(pygit2.Commit).id for ref in git.references]
+    if not heads or not wanted:
+        return found
+    walker = git.walk(heads[0], pygit2.enums.SortMode.TIME)
+    for head in heads[1:]:
+        walker.push(head)
+    for commit in walker:
+        _pointed(commit.tree, seen, found)
+        if found >= wanted:
+            break
+    return found & wanted
+
+
+def _pointed(tree: pygit2.Tree, seen: set[pygit2.Oid], found: set[str]) -> None:
+    """Add to `found` the objects to which `tree` points, but for what is in `seen`."""
+    for entry in tree:
+        if entry.id in seen:
+            continue
+        seen.add(entry.id)
+        if isinstance(entry, pygit2.Tree):
+            _pointed(entry, seen, found)
+        elif isinstance(entry, pygit2.Blob) and (link := pointer(entry)):
+            found.add(link.oid)
 
 
 def now() -> str:
@@ -90,6 +130,8 @@ def commit_at(git: pygit2.Repository, revision: str) -> pygit2.Commit:
 def lookup(tree: pygit2.Tree, path: str) -> pygit2.Blob | pygit2.Tree | None:
     """What lies at `path`; the tree itself for ''."""
     here: pygit2.Object = tree
+    if "\0" in path:
+        return None
     for part in path.split("/") if path else []:
         if not isinstance(here, pygit2.Tree) or not part or part not in here:
             return None
@@ -118,27 +160,36 @@ def read_text(tree: pygit2.Tree, path: str) -> str | None:
 def check_path(path: str) -> str:
     parts = path.split("/")
     bad = any(p in ("", ".", "..") or p.lower() == ".git" or len(p) > 255 for p in parts)
+    bad = bad or len(parts) > 100  # folders are walked recursively
     if bad or re.search(r"[\x00-\x1f\x7f\\]", path) or len(path) > 2000:
         raise HubError(422, f"Invalid path {path[:200]!r}: expected folder/file, without '..'")
     return path
 
 
-def edit_tree(
-    git: pygit2.Repository, tree: pygit2.Tree | None, changes: Iterable[Change]
-) -> pygit2.Oid:
-    """Write the tree that `changes`, in their order, make of `tree`."""
+def edited(tree: pygit2.Tree | None, changes: Iterable[Change]) -> pygit2.Index:
+    """What `changes`, in their order, make of `tree`; writes nothing."""
     index = pygit2.Index()
     if tree is not None:
         index.read_tree(tree)
     for change in changes:
-        if change.do == "add":
-            try:
-                blob = change.blob or git.create_blob(b"")
-                index.add(pygit2.IndexEntry(change.path, blob, pygit2.enums.FileMode.BLOB))
-            except (ValueError, pygit2.GitError):
-                raise HubError(422, f"Invalid path {change.path!r}") from None
-        else:
+        if change.do != "add":
             _remove(index, change)
+            continue
+        try:
+            blob = pygit2.hash(change.content)
+            index.add(pygit2.IndexEntry(change.path, blob, pygit2.enums.FileMode.BLOB))
+        except (ValueError, pygit2.GitError):
+            raise HubError(422, f"Invalid path {change.path!r}") from None
+    return index
+
+
+def write_tree(
+    git: pygit2.Repository, index: pygit2.Index, changes: Iterable[Change]
+) -> pygit2.Oid:
+    """Write the tree that `edited` made, and the files that the changes add to it."""
+    for change in changes:
+        if change.do == "add":
+            git.create_blob(change.content)
     return index.write_tree(git)
 
 
@@ -152,6 +203,13 @@ def _remove(index: pygit2.Index, change: Change) -> None:
         raise HubError(404, f'Nothing with the name "{change.path}" exists', "EntryNotFound")
     for path in inside:
         index.remove(path)
+
+
+def check_text(message: str) -> str:
+    """A commit's or a tag's message; git ends it at a NUL character."""
+    if "\0" in message:
+        raise HubError(400, "A message cannot have NUL characters in it")
+    return message
 
 
 def signature(name: str) -> pygit2.Signature:
@@ -168,6 +226,7 @@ def write_commit(
 ) -> pygit2.Oid:
     """Write a commit, then make `ref` point at it: readers see all of it or nothing."""
     who = signature(author)
+    check_text(message)
     oid = git.create_commit(None, who, who, message, tree, parents)
     git.references.create(ref, oid, force=True)
     return oid

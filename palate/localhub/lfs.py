@@ -1,130 +1,20 @@
-"""Large files: stored once by their sha256, readable through the repos that link them."""
+"""Git LFS's protocol: signed addresses from which large files come and to which they go."""
 
-import hashlib
-import os
 import re
 import secrets
-import shutil
-import threading
-from collections.abc import AsyncIterator, Iterable
-from pathlib import Path
 
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from palate.localhub.accounts import User
 from palate.localhub.calls import Body, Call, router
-from palate.localhub.database import Database
 from palate.localhub.errors import HubError
+from palate.localhub.objects import DAY, PART
 from palate.localhub.repos import Repo
 
-PART = 32 * 1024 * 1024  # bytes; larger uploads come in parts of this size
-DAY = 24 * 3600
+MAX_FILE = 1 << 40  # bytes
 
 
-class LFS:
-    def __init__(self, db: Database, root: Path):
-        self._db, self._objects, self._incoming = db, root / "lfs", root / "incoming"
-        self._lock = threading.Lock()
-        self._objects.mkdir(exist_ok=True)
-        shutil.rmtree(self._incoming, ignore_errors=True)  # uploads that a stop cut short
-        self._incoming.mkdir()
-
-    def path(self, oid: str) -> Path:
-        return self._objects / oid[:2] / oid[2:4] / oid
-
-    def part(self, upload: str, number: int) -> Path:
-        return self._incoming / f"{upload}.{number}"
-
-    def link(self, repo: Repo, user: User, oid: str, path: str) -> int:
-        """Make an object part of `repo`; return its size in bytes.
-
-        Knowing a hash is no right to its content: the repo has to link it already, or `user` to
-        have uploaded it. Anything else is answered as if the object did not exist.
-        """
-        with self._lock:
-            if not (self.path(oid).exists() and self.allowed(repo, user, oid)):
-                message = f"{path} points to a large file that was not uploaded: upload it first"
-                raise HubError(400, message)
-            self._db.run("INSERT OR IGNORE INTO lfs_link VALUES(?,?)", repo.id, oid)
-            return self.path(oid).stat().st_size
-
-    def allowed(self, repo: Repo, user: User, oid: str) -> bool:
-        return self.linked(repo, oid) or bool(
-            self._db.one("SELECT 1 FROM lfs_upload WHERE user=? AND oid=?", user.name, oid)
-        )
-
-    def linked(self, repo: Repo, oid: str) -> bool:
-        return bool(self._db.one("SELECT 1 FROM lfs_link WHERE repo=? AND oid=?", repo.id, oid))
-
-    def forget(self, oids: Iterable[str]) -> None:
-        """Delete those objects that no repo links any more."""
-        for oid in oids:
-            with self._lock:
-                if not self._db.one("SELECT 1 FROM lfs_link WHERE oid=?", oid):
-                    self._db.run("DELETE FROM lfs_upload WHERE oid=?", oid)
-                    self.path(oid).unlink(missing_ok=True)
-
-    async def receive(self, stream: AsyncIterator[bytes], limit: int) -> tuple[Path, str]:
-        """Write an upload of at most `limit` bytes to disk; return the file and its sha256."""
-        file = self._incoming / secrets.token_hex(12)
-        digest, size = hashlib.sha256(), 0
-        try:
-            with file.open("wb") as f:
-                async for chunk in stream:
-                    size += len(chunk)
-                    if size > limit:
-                        raise HubError(413, f"More bytes than the announced {limit}")
-                    digest.update(chunk)
-                    f.write(chunk)
-                f.flush()
-                os.fsync(f.fileno())
-        except BaseException as e:
-            file.unlink(missing_ok=True)
-            if isinstance(e, OSError | HubError):
-                async for _ in stream:  # a client listens for the answer once it has sent all
-                    pass
-            raise
-        return file, digest.hexdigest()
-
-    def join(self, upload: str, count: int) -> tuple[Path, str]:
-        """Put the parts of an upload together; return the file and its sha256."""
-        file, digest = self._incoming / secrets.token_hex(12), hashlib.sha256()
-        parts = [self.part(upload, n) for n in range(1, count + 1)]
-        missing = [n for n, part in enumerate(parts, 1) if not part.exists()]
-        if missing:
-            raise HubError(400, f"Parts {missing[:10]} of this upload did not arrive: send them")
-        try:
-            with file.open("wb") as f:
-                for part in parts:
-                    with part.open("rb") as p:
-                        while chunk := p.read(1 << 20):
-                            digest.update(chunk)
-                            f.write(chunk)
-                f.flush()
-                os.fsync(f.fileno())
-        except BaseException:
-            file.unlink(missing_ok=True)
-            raise
-        for part in parts:
-            part.unlink()
-        return file, digest.hexdigest()
-
-    def keep(self, file: Path, digest: str, claims: dict) -> None:
-        """Make a complete upload an object, if it is what was announced."""
-        if digest != claims["oid"] or file.stat().st_size != claims["size"]:
-            file.unlink()
-            raise HubError(400, f"The content's sha256 is {digest}, not {claims['oid']}")
-        target = self.path(digest)
-        with self._lock:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            file.replace(target)
-            folder = os.open(target.parent, os.O_RDONLY)
-            os.fsync(folder)  # the name reaches the disk too
-            os.close(folder)
-            self._db.run("INSERT OR IGNORE INTO lfs_upload VALUES(?,?)", claims["user"], digest)
-
-
-@router.route("POST", "/{kind}/{ns}/{git}/info/lfs/objects/batch")
+@router.route("POST", "/{kind}/{ns}/{git}/info/lfs/objects/batch", reads=True)
 def batch(call: Call) -> JSONResponse:
     """Where to upload or download each of some objects: addresses that hold for a day."""
     if not call.params["git"].endswith(".git"):
@@ -134,6 +24,7 @@ def batch(call: Call) -> JSONResponse:
     upload = body.text("operation") == "upload"
     if upload:
         call.need_user()
+        call.need_write_token()
     answer = _upload if upload else _download
     objects = [answer(call, repo, _object(o), body) for o in body.objects("objects")]
     answered = {"transfer": "basic", "objects": objects}
@@ -142,15 +33,16 @@ def batch(call: Call) -> JSONResponse:
 
 def _object(spec: Body) -> tuple[str, int]:
     oid, size = spec.text("oid"), spec.integer("size")
-    if not re.fullmatch(r"[0-9a-f]{64}", oid) or size < 0:
-        raise HubError(422, "An object has an oid of 64 hexadecimal digits and a size")
+    if not re.fullmatch(r"[0-9a-f]{64}", oid) or not 0 <= size <= MAX_FILE:
+        message = "An object has an oid of 64 hexadecimal digits and a size of at most a terabyte"
+        raise HubError(422, message)
     return oid, size
 
 
 def _download(call: Call, repo: Repo, spec: tuple[str, int], body: Body) -> dict:
     oid, size = spec
     check_gate(call, repo)
-    if not call.hub.lfs.linked(repo, oid):
+    if not call.hub.lfs.linked(repo.id, oid):
         return {"oid": oid, "size": size, "error": {"code": 404, "message": "Not in this repo"}}
     ticket = call.hub.signer.sign("lfs-get", DAY, oid=oid, repo=repo.id)
     href = f"{call.base}/_lfs/{oid}?ticket={ticket}"
@@ -160,11 +52,12 @@ def _download(call: Call, repo: Repo, spec: tuple[str, int], body: Body) -> dict
 def _upload(call: Call, repo: Repo, spec: tuple[str, int], body: Body) -> dict:
     oid, size = spec
     answer: dict = {"oid": oid, "size": size, "authenticated": True}
-    user, lfs = call.need_user(), call.hub.lfs
-    if lfs.path(oid).exists() and lfs.allowed(repo, user, oid):
+    user = call.need_user()
+    if call.hub.lfs.offer(repo, user, oid):
         return answer
     call.hub.need_space(size)
-    claims = {"oid": oid, "size": size, "user": user.name, "upload": secrets.token_hex(12)}
+    claims: dict = {"oid": oid, "size": size, "user": user.name, "repo": repo.id}
+    claims["upload"] = secrets.token_hex(12)
     ticket = call.hub.signer.sign("lfs-put", DAY, **claims)
     address = f"{call.base}/_lfs/{oid}"
     action: dict = {"href": f"{address}?ticket={ticket}"}
@@ -195,7 +88,7 @@ def _ticket(call: Call, purpose: str) -> dict:
 def download(call: Call) -> Response:
     claims = _ticket(call, "lfs-get")
     file = call.hub.lfs.path(claims["oid"])
-    if not file.exists():
+    if not (call.hub.lfs.linked(claims["repo"], claims["oid"]) and file.exists()):
         raise HubError(404, "This file was deleted")
     headers = {"Content-Security-Policy": "sandbox", "X-Content-Type-Options": "nosniff"}
     return FileResponse(file, headers=headers, media_type="application/octet-stream")
@@ -205,7 +98,7 @@ def download(call: Call) -> Response:
 async def upload(call: Call) -> Response:
     claims, lfs = _ticket(call, "lfs-put"), call.hub.lfs
     file, digest = await lfs.receive(call.request.stream(), claims["size"])
-    lfs.keep(file, digest, claims)
+    await run_in_threadpool(lfs.keep, file, digest, claims)
     return Response(headers={"ETag": f'"{digest}"'})
 
 
@@ -213,18 +106,18 @@ async def upload(call: Call) -> Response:
 async def upload_part(call: Call) -> Response:
     claims, lfs = _ticket(call, "lfs-put"), call.hub.lfs
     number = call.params["number"]
-    if not re.fullmatch(r"[1-9]\d{0,6}", number) or (int(number) - 1) * PART >= claims["size"]:
+    before = (int(number) - 1) * PART if re.fullmatch(r"[1-9][0-9]{0,6}", number) else MAX_FILE
+    if before >= claims["size"]:
         raise HubError(400, f"There is no part {number[:20]} of this upload")
-    file, digest = await lfs.receive(call.request.stream(), PART)
+    limit = min(PART, claims["size"] - before)
+    file, digest = await lfs.receive(call.request.stream(), limit)
     file.replace(lfs.part(claims["upload"], int(number)))
     return Response(headers={"ETag": f'"{digest}"'})
 
 
 @router.route("POST", "/_lfs/{oid}/complete")
 def complete(call: Call) -> dict:
-    claims = _ticket(call, "lfs-put")
-    file, digest = call.hub.lfs.join(claims["upload"], -(-claims["size"] // PART))
-    call.hub.lfs.keep(file, digest, claims)
+    call.hub.lfs.join(_ticket(call, "lfs-put"))
     return {}
 
 

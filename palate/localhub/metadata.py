@@ -51,7 +51,15 @@ def front_matter(text: str) -> dict | None:
     try:
         value = yaml.load(found[1], _Loader)  # derived from SafeLoader
         json.dumps(value, default=str)
-    except (yaml.YAMLError, RecursionError, ValueError, TypeError) as e:
+    # PyYAML's constructors trip over values such as `!!bool x` and `!!int ''`
+    except (
+        yaml.YAMLError,
+        RecursionError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+    ) as e:
         raise ValueError(f"YAML: {str(e)[:300]}") from None
     if value is not None and not isinstance(value, dict):
         raise ValueError("the metadata has to be a mapping of names to values")

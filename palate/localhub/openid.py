@@ -39,7 +39,7 @@ def register(root: Path, name: str, redirect_uris: list[str], seconds: float) ->
         apps[id] = {
             "name": name, "secret": secret, "redirect_uris": redirect_uris, "seconds": seconds
         }  # fmt: skip
-        scratch = file.with_suffix(f".{secrets.token_hex(4)}")
+        scratch = file.with_name(f"apps.{secrets.token_hex(4)}.new")
         create_private(scratch, json.dumps(apps, indent=2))
         scratch.replace(file)
     return id, secret

@@ -272,6 +272,7 @@ def history(call: Call) -> Response:
 def change(call: Call) -> Response:
     """What one commit changed."""
     repo, rev = call.repo(), call.params["rev"]
+    check_gate(call, repo)
     commit = commit_at(repo.git(), rev)
     if commit.parents:
         diff = commit.parents[0].tree.diff_to_tree(commit.tree)

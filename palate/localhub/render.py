@@ -23,6 +23,12 @@ def card(text: str, files: str, pages: str) -> str:
     """
 
     def attribute(tag: str, name: str, value: str) -> str | None:
+        try:
+            return own(tag, name, value)
+        except ValueError:  # no address at all; nh3 would keep what this function raises about
+            return None
+
+    def own(tag: str, name: str, value: str) -> str | None:
         if (tag, name) == ("img", "src"):
             return _relative(value, files)  # an image from elsewhere would tell who reads
         if (tag, name) == ("a", "href") and not urlsplit(value).scheme and value[:1] not in "/#":

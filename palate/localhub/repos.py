@@ -6,7 +6,6 @@ import secrets
 import shutil
 import sqlite3
 import threading
-from collections import defaultdict
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -18,7 +17,8 @@ import pygit2
 from palate.localhub.accounts import User, owns
 from palate.localhub.database import Database
 from palate.localhub.errors import HubError
-from palate.localhub.git import GITATTRIBUTES, Change, edit_tree, now, write_commit
+from palate.localhub.folders import mark, settle, unsure
+from palate.localhub.git import GITATTRIBUTES, Change, edited, now, write_commit, write_tree
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}", re.ASCII)
 
@@ -68,19 +68,28 @@ def split_id(repo_id: str) -> tuple[str, str]:
 class Repos:
     def __init__(self, db: Database, folder: Path):
         self._db, self._folder = db, folder
-        self._locks: dict[int, threading.RLock] = defaultdict(threading.RLock)
+        self._locks: dict[int, threading.RLock] = {}
         folder.mkdir(exist_ok=True)
-        kept = {row["folder"] for row in db.all("SELECT folder FROM repo")}
-        for left_over in {f.name for f in folder.iterdir()} - kept:
-            shutil.rmtree(folder / left_over)  # of a creation or deletion that was cut short
+        self.strange, self._damaged = settle(db, folder)
 
     def _repo(self, row: sqlite3.Row) -> Repo:
         fields = dict(row) | {"folder": self._folder / row["folder"]}
         fields |= {"private": bool(row["private"]), "settings": json.loads(row["settings"])}
         return Repo(**fields)
 
-    def find(self, kind: str, ns: str, name: str, user: User | None, write: bool = False) -> Repo:
-        """The repo of that name, or that once had it; as absent if `user` may not read it."""
+    def find(
+        self,
+        kind: str,
+        ns: str,
+        name: str,
+        user: User | None,
+        write: bool = False,
+        damaged: bool = False,
+    ) -> Repo:
+        """The repo of that name, or that once had it; as absent if `user` may not read it.
+
+        One whose files are gone is found only if `damaged` says so, to delete it.
+        """
         key = (kind, ns, name)
         row = self._db.one("SELECT * FROM repo WHERE kind=? AND ns=? AND name=?", *key)
         row = row or self._db.one(
@@ -98,6 +107,9 @@ class Repos:
         if write and not owns(user, repo.ns):
             message = f"You don't have the rights to write to {repo.full_name}: it is not yours"
             raise HubError(403, message)
+        if repo.id in self._damaged and not damaged:
+            message = f"The files of {repo.full_name} are gone from this Hub's disk: see its log"
+            raise HubError(404, message, "RepoNotFound")
         return repo
 
     def by_id(self, id: int) -> Repo:
@@ -107,20 +119,31 @@ class Repos:
             raise HubError(404, "Repository not found", "RepoNotFound")
         return self._repo(row)
 
+    def whole(self) -> list[Repo]:
+        """All repos whose files are there."""
+        rows = self._db.all("SELECT * FROM repo")
+        return [self._repo(row) for row in rows if row["id"] not in self._damaged]
+
     def listing(self, user: User | None, kind: str | None = None) -> list[Repo]:
         """What `user` may see, newest first."""
         rows = self._db.all(
             "SELECT * FROM repo WHERE kind = ifnull(?, kind) ORDER BY id DESC", kind
         )
-        return [self._repo(r) for r in rows if not r["private"] or owns(user, r["ns"])]
+        mine = [r for r in rows if not r["private"] or owns(user, r["ns"])]
+        return [self._repo(r) for r in mine if r["id"] not in self._damaged]
 
     @contextmanager
     def lock(self, repo: Repo) -> Generator[pygit2.Repository]:
         """The only writer to `repo` for as long as the block lasts."""
-        with self._locks[repo.id]:
+        with self._alone(repo):
+            yield repo.git()
+
+    @contextmanager
+    def _alone(self, repo: Repo) -> Generator[None]:
+        with self._locks.setdefault(repo.id, threading.RLock()):
             if not self._db.one("SELECT 1 FROM repo WHERE id=?", repo.id):
                 raise HubError(404, "Repository not found", "RepoNotFound")
-            yield repo.git()
+            yield
 
     def create(
         self,
@@ -145,7 +168,7 @@ class Repos:
         folder = self._folder / secrets.token_hex(12)
         values = (kind, ns, name, folder.name, int(private), now(), sdk, json.dumps(settings or {}))
         try:
-            with self.lock(copy_of) if copy_of else nullcontext():
+            with unsure(folder), self.lock(copy_of) if copy_of else nullcontext():
                 if copy_of:
                     _copy(copy_of.folder, folder)
                 else:
@@ -153,11 +176,7 @@ class Repos:
                 # the row comes last: a repo that can be found is whole
                 return self._insert(values, copy_of)
         except sqlite3.IntegrityError:
-            shutil.rmtree(folder)
             raise HubError(409, f"You already created this {kind} repo: {ns}/{name}") from None
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
 
     def _insert(self, values: tuple, copy_of: Repo | None) -> Repo:
         with self._db.transaction():
@@ -174,15 +193,16 @@ class Repos:
         assert row is not None
         return self._repo(row)
 
-    def delete(self, repo: Repo) -> list[str]:
-        """Delete a repo; return the LFS objects that it linked."""
-        with self.lock(repo), self._db.transaction():
-            linked = self._db.all("SELECT oid FROM lfs_link WHERE repo=?", repo.id)
-            for table in ("lfs_link", "discussion", "moved"):
-                self._db.run(f"DELETE FROM {table} WHERE repo=?", repo.id)
-            self._db.run("DELETE FROM repo WHERE id=?", repo.id)
-        shutil.rmtree(repo.folder, ignore_errors=True)
-        return [row["oid"] for row in linked]
+    def delete(self, repo: Repo) -> None:
+        """Delete a repo, and its links to LFS objects."""
+        with self._alone(repo):
+            marker = mark(repo.folder)
+            with self._db.transaction():
+                for table in ("lfs_link", "lfs_promise", "discussion", "moved"):
+                    self._db.run(f"DELETE FROM {table} WHERE repo=?", repo.id)
+                self._db.run("DELETE FROM repo WHERE id=?", repo.id)
+            shutil.rmtree(repo.folder, ignore_errors=True)
+            marker.unlink()
 
     def move(self, repo: Repo, user: User, to: str) -> None:
         """Give `repo` another name; the old one leads to it until it is taken again."""
@@ -224,8 +244,8 @@ def _first_commit(folder: Path, user: User, kind: str, name: str, sdk: str | Non
         files["README.md"] = (
             f"---\ntitle: {name}\nsdk: {sdk}\napp_file: app.py\npinned: false\n---\n"
         )
-    changes = [Change("add", path, git.create_blob(text.encode())) for path, text in files.items()]
-    tree = edit_tree(git, None, changes)
+    changes = [Change("add", path, text.encode()) for path, text in files.items()]
+    tree = write_tree(git, edited(None, changes), changes)
     write_commit(git, "refs/heads/main", user.name, "initial commit", tree, [])
 
 

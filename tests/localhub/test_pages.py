@@ -242,6 +242,14 @@ def test_cards_made_to_hang_or_break_do_neither(text):
     assert isinstance(render.card(text, "/f", "/p"), str)
 
 
+@pytest.mark.parametrize("address", ["//[", "http://[x", "//u℀@example.org/p.png"])
+def test_what_is_no_address_is_left_out(address, recwarn):
+    """Browsers load the last of these, though Python's parser says that it is none."""
+    html = render.card(f'<img src="{address}"> <a href="{address}">x</a>', "/f", "/p")
+    assert address not in html
+    assert "<img" in html
+
+
 def test_cells_show_what_is_in_them():
     assert render.rows("x.jsonl", '{"a": 1}\n\n{"b": [true, null]}\n') == (
         ["a", "b"],

@@ -59,6 +59,8 @@ def test_users_are_made_once_and_can_be_added(tmp_path):
         '{"a/b": {"token": "hf_12345678"}}',
         '{"me": {"token": "hf_12345678", "orgs": "x"}}',
         '{"me": {"token": "hf_12345678"}, "you": {"token": "hf_12345678"}}',
+        '{"me": {"token": "hf_12345678", "read_token": "short"}}',
+        '{"me": {"token": "hf_12345678", "read_token": "hf_12345678"}}',
     ],
 )
 def test_a_wrong_users_file_is_named(tmp_path, content):

@@ -1,0 +1,112 @@
+"""Branches, tags and the squashing of history."""
+
+from collections.abc import Callable
+
+import pygit2
+
+from palate.localhub.calls import Call, router
+from palate.localhub.errors import HubError
+from palate.localhub.git import check_text, commit_at, find_ref, write_commit
+
+REPO = "/api/{kind}/{ns}/{name}"
+
+
+@router.route("GET", REPO + "/refs")
+def refs(call: Call) -> dict:
+    git = call.repo().git()
+
+    def of(prefix: str, name: Callable[[str], str]) -> list[dict]:
+        full = sorted(ref for ref in git.references if ref.startswith(prefix))
+        commits = [(ref, git.references[ref].peel(pygit2.Commit).id) for ref in full]
+        return [{"name": name(ref), "ref": ref, "targetCommit": str(oid)} for ref, oid in commits]
+
+    found = {
+        "branches": of("refs/heads/", lambda ref: ref.removeprefix("refs/heads/")),
+        "tags": of("refs/tags/", lambda ref: ref.removeprefix("refs/tags/")),
+        "converts": [],
+    }
+    return found | ({"pullRequests": of("refs/pr/", str)} if call.flag("include_prs") else {})
+
+
+@router.route("POST DELETE", REPO + "/branch/{branch}")
+def branch(call: Call) -> dict:
+    repo, name = call.repo(write=True), call.params["branch"]
+    ref = f"refs/heads/{name}"
+    with call.hub.repos.lock(repo) as git:
+        if call.method == "DELETE":
+            if name == "main":
+                raise HubError(403, "Cannot delete the branch main")
+            _existing(git, ref).delete()
+            call.hub.lfs.prune(repo, git)
+            return _swept(call)
+        _check_free(git, ref)
+        git.references.create(ref, commit_at(git, call.json.text("startingPoint", "main")).id)
+    return {}
+
+
+@router.route("POST", REPO + "/tag/{rev}")
+def add_tag(call: Call) -> dict:
+    repo, user, body = call.repo(write=True), call.need_user(), call.json
+    ref = f"refs/tags/{body.text('tag')}"
+    with call.hub.repos.lock(repo) as git:
+        commit = commit_at(git, call.params["rev"])
+        _check_free(git, ref)
+        if message := check_text(body.text("message", "")):
+            who = pygit2.Signature(user.name, f"{user.name}@users.noreply.local")
+            git.create_tag(
+                body.text("tag"), commit.id, pygit2.enums.ObjectType.COMMIT, who, message
+            )
+        else:
+            git.references.create(ref, commit.id)
+    return {}
+
+
+@router.route("DELETE", REPO + "/tag/{tag}")
+def delete_tag(call: Call) -> dict:
+    repo = call.repo(write=True)
+    with call.hub.repos.lock(repo) as git:
+        _existing(git, f"refs/tags/{call.params['tag']}").delete()
+        call.hub.lfs.prune(repo, git)
+    return _swept(call)
+
+
+def _swept(call: Call) -> dict:
+    """The answer to a request after which large files may have become superfluous."""
+    call.hub.lfs.sweep()
+    return {}
+
+
+def _existing(git: pygit2.Repository, ref: str) -> pygit2.Reference:
+    found = find_ref(git, ref)
+    if found is None:
+        raise HubError(404, f"Invalid rev id: {ref}", "RevisionNotFound")
+    return found
+
+
+def _check_free(git: pygit2.Repository, ref: str) -> None:
+    name = ref.split("/", 2)[2]
+    # one that starts with refs/ would be mistaken for another ref
+    bad = (
+        "\0" in ref
+        or name.startswith("refs/")
+        or any(len(p.encode()) > 200 for p in name.split("/"))
+    )
+    if bad or len(name) > 500 or not pygit2.reference_is_valid_name(ref):
+        raise HubError(400, f"Invalid name for a branch or tag: {ref[:200]}")
+    if find_ref(git, ref):
+        raise HubError(409, f"Reference {ref} already exists")
+    for other in git.references:  # git keeps refs as files: one cannot be a folder too
+        if other.startswith(f"{ref}/") or ref.startswith(f"{other}/"):
+            raise HubError(409, f"Reference {other} exists, so {ref} cannot")
+
+
+@router.route("POST", REPO + "/super-squash/{rev}")
+def super_squash(call: Call) -> dict:
+    repo, user, rev = call.repo(write=True), call.need_user(), call.params["rev"]
+    ref = f"refs/heads/{rev.removeprefix('refs/heads/')}"
+    message = call.json.text("message", "Squash the history")
+    with call.hub.repos.lock(repo) as git:
+        head = _existing(git, ref).peel(pygit2.Commit)
+        write_commit(git, ref, user.name, message, head.tree.id, [])
+        call.hub.lfs.prune(repo, git)
+    return _swept(call)
