@@ -4,8 +4,8 @@
 
 Every simulated evaluation is looked at after each vote, up to 500. Voters see sides at random, one
 in ten votes is a tie, and who is unsure takes the left side more often than the right. Compared are
-palate's rule (the e-value reaches 20), Wilson's interval looked at after every vote from the tenth
-on, a fixed number of votes (80 % power at 68 %), and a group-sequential design of five looks
+palate's rule (the e-value reaches 20.2), Wilson's interval looked at after every vote from the
+tenth on, a fixed number of votes (80 % power at 68 %), and a group-sequential design of five looks
 (P. C. O'Brien, T. R. Fleming, Biometrics 35, 1979) of the same power. Coverage is the share of
 evaluations in which the interval that palate shows held the truth after every one of 500 votes, the
 lowest of several truths; `clustered` that of the interval over prompts, five votes on each.
@@ -97,7 +97,7 @@ def anytime(wins: Any, losses: Any) -> Any:
 
     a = stats.PRIOR
     log = betaln(wins + a, losses + a) - betaln(a, a) + (wins + losses) * np.log(2)
-    return _first(log >= -np.log(stats.ALPHA), wins, losses)
+    return _first(log >= np.log(stats.DECIDES), wins, losses)
 
 
 def peeking(wins: Any, losses: Any) -> Any:
@@ -161,7 +161,8 @@ def coverage(rate: float, runs: int) -> float:
 def _inside(truth: float) -> Callable[[int, int, int], bool]:
     @cache
     def inside(wins: int, losses: int, ties: int) -> bool:
-        return stats.defended(truth, wins, losses, ties)
+        low, high = stats.sequence(wins, losses, ties)
+        return low <= truth <= high
 
     return inside
 

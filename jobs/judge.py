@@ -43,6 +43,7 @@ from palate.launch import run_main
 from palate.project import Project
 from palate.schema import Message
 from palate.training.workdir import WorkDir
+from palate.verdict import model_of
 
 MOST_UNREADABLE = 0.2  # of the answers: beyond, the model does not do what it is asked
 SAVE_EVERY = 8  # pairs
@@ -96,11 +97,11 @@ def main(args: Arguments) -> None:
 
 def bouts_of(project: Project, contested: Contest) -> list[Bout]:
     prompts = {p.id: p.text for p in project.rows("prompts")}
-    side = {c.id: c for c in project.rows("candidates")}
+    candidates = {c.id: c for c in project.rows("candidates")}
     found = []
     for pair in contested.pairs:
         base, tuned = sorted(
-            (side[pair.a], side[pair.b]), key=lambda c: c.model == contested.tuned.repo
+            (candidates[pair.a], candidates[pair.b]), key=lambda c: model_of(c) == contested.tuned
         )
         text = prompts[pair.prompt_id]
         found.append(Bout(pair.id, pair.prompt_id, text, base.text, tuned.text))
@@ -174,7 +175,7 @@ def finish(
     answers: dict[str, list[Answer | None]],
 ) -> None:
     """Count, compare with the people, and put it beside the weights and onto the card."""
-    tuned = {c.id for c in project.rows("candidates") if c.model == contested.tuned.repo}
+    tuned = {c.id for c in project.rows("candidates") if model_of(c) == contested.tuned}
     ours = {b.pair_id: answers[b.pair_id] for b in bouts}
     votes = ledger.live(project.rows("evaluations"))
     found = judging.summary(ours, bouts, votes, tuned)

@@ -12,6 +12,7 @@ from itertools import combinations, pairwise
 from typing import Any
 
 from palate.ledger import live
+from palate.markdown import count
 from palate.schema import Candidate, Event
 from palate.stats import wilson
 
@@ -214,10 +215,10 @@ def _per_hour(judged: Sequence[Event]) -> float | None:
 
 
 def _hours(judged: Sequence[Event]) -> list[dict[str, Any]]:
-    count = Counter((e.time[:13] + ":00Z", e.annotator) for e in judged)
+    judgements = Counter((e.time[:13] + ":00Z", e.annotator) for e in judged)
     return [
         {"hour": hour, "annotator": who, "judgements": n}
-        for (hour, who), n in sorted(count.items())
+        for (hour, who), n in sorted(judgements.items())
     ]
 
 
@@ -297,8 +298,7 @@ def _sentences(r: Report, names: dict[str, str]):
         yield "Nobody has labelled a pair yet."
         return
     people = "one person" if len(r.people) == 1 else f"{len(r.people)} people"
-    judged = f"{r.judgements:,} judgement{'s' * (r.judgements != 1)}"
-    yield f"{judged} on {r.pairs:,} pair{'s' * (r.pairs != 1)} by {people}."
+    yield f"{count(r.judgements, 'judgement')} on {count(r.pairs, 'pair')} by {people}."
     if r.self_consistency.n:
         text = f"Asked again, people said the same on {r.self_consistency.words()}."
         low = (r.self_consistency.interval or (1, 1))[1] < 0.8

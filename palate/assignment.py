@@ -172,6 +172,7 @@ class Queue:
         said = self._events[prompt_id]
         if group := self._groups.get(prompt_id):
             group.update(live(said))
+            self._strategy.learn(group)
             self._open.pop(prompt_id, None)
         stands = {
             (e.annotator, f"{purpose}:{e.pair_id}"): e

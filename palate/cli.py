@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
@@ -280,7 +280,7 @@ def verdict(
     from palate import hub
     from palate import verdict as votes
     from palate.project import Project
-    from palate.ratings import ratings, table
+    from palate.ratings import figures, ratings, table
 
     loaded = Project.load(project)
     result = votes.count(loaded, margin, characters)
@@ -289,8 +289,7 @@ def verdict(
     trained = hub.exists(repo, "model") and "run.json" in hub.describe(repo, "model")[1]
     url = votes.publish(loaded, result) if trained else None
     if as_json:
-        figures = result.to_json() | {"ratings": [r.to_json() for r in rated]}
-        print(json.dumps(figures, indent=2, ensure_ascii=False))
+        print(json.dumps(figures(result, rated), indent=2, ensure_ascii=False))
         return
     console.print(f"verdict: {result.sentence()}")
     lines = (result.meaning(), *result.cautions(), *votes.confounded(result), *table(rated))
@@ -312,7 +311,12 @@ def card(project: Id) -> None:
         console.print(f"no model yet: palate train {project}")
 
 
-def demo(once: bool = False, labels: int = 400, root: Path = Path(".palate/demo")) -> None:
+def demo(
+    once: bool = False,
+    hosted: bool = False,
+    labels: int = 400,
+    root: Path = Path(".palate/demo"),
+) -> None:
     """Run the whole loop on this machine, with a tiny model and a simulated annotator.
 
     Starts a local Hub and Argilla, labels, trains, evaluates blind, and shows the links. Run again,
@@ -320,12 +324,62 @@ def demo(once: bool = False, labels: int = 400, root: Path = Path(".palate/demo"
 
     Args:
         once: stop everything after the verdict instead of serving until Ctrl-C.
+        hosted: as on the Hub: Spaces that the local Hub builds and runs, jobs through its API, and
+            two people who sign in, each in a Chromium of their own.
         labels: how many pairs the annotator labels.
         root: where the demo keeps its Hub, its Argilla and its models.
     """
     from palate.demo import run
 
-    run(root, once=once, labels=labels)
+    run(root, once=once, labels=labels, as_hosted=hosted)
+
+
+def deploy(
+    project: Id,
+    visibility: Annotated[
+        Literal["private", "protected", "public"] | None,
+        tyro.conf.arg(metavar="private|protected|public", help_behavior_hint=""),
+    ] = None,
+    hardware: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None,
+    sleep: Annotated[int | None, tyro.conf.arg(metavar="SECONDS", help_behavior_hint="")] = None,
+    cache: bool = False,
+    dry_run: bool = False,
+    pause: bool = False,
+    delete: bool = False,
+) -> None:
+    """Put the label and the evaluate Space of a project on the Hub, and wait until they run.
+
+    Shows what it would do, does it, and shows the log of a Space that fails. Run again, it changes
+    only what differs. The Spaces write the project with your token, or with PALATE_SPACE_TOKEN if
+    that is set: best a fine-grained one that may write this dataset and its model alone. Where
+    ARGILLA_API_URL and ARGILLA_API_KEY are set, labels go to that Argilla.
+
+    Example: palate deploy me/titles --visibility protected
+
+    Args:
+        project: the project, which is a dataset repo.
+        visibility: who may open the Spaces: private (you and your organisation, the default),
+            protected (anybody, the code stays yours) or public.
+        hardware: the Hub's name for a machine, such as cpu-upgrade; some cost money.
+        sleep: seconds without a visit after which a paid machine sleeps.
+        cache: keep downloaded packages in a bucket, so that a restart is quicker.
+        dry_run: show what would be done, and do nothing.
+        pause: pause the Spaces; deploy again to start them.
+        delete: delete the Spaces. Labels and models stay.
+    """
+    from palate import deploy as spaces
+    from palate.project import Project
+
+    loaded = Project.load(project)
+    if pause or delete:
+        done = spaces.delete(loaded) if delete else spaces.pause(loaded)
+        for name in done:
+            console.print(f"{'deleted' if delete else 'paused'}: {name}")
+        if not done:
+            console.print(f"{project} has no Spaces here.")
+        return
+    wishes = spaces.Wishes(visibility, hardware, sleep, cache)
+    spaces.deploy(loaded, wishes, console, dry_run=dry_run)
 
 
 def hub_serve(root: Folder = None, host: str = "127.0.0.1", port: int = 8123) -> None:
@@ -417,6 +471,7 @@ COMMANDS: dict[str, Callable] = {
     "verdict": verdict,
     "card": card,
     "status": status,
+    "deploy": deploy,
     "demo": demo,
     "hub serve": hub_serve,
     "argilla serve": argilla_serve,
@@ -445,6 +500,7 @@ HELP = """[bold]palate[/]: teach a language model your taste, and prove it blind
   [cyan]audit[/]          what is wrong with preference data, before training on it
   [cyan]status[/]         where a project stands, and what comes next
   [cyan]card[/]           render the cards again
+  [cyan]deploy[/]         put both Spaces on the Hub
   [cyan]demo[/]           all of it on this machine, with a tiny model
   [cyan]hub serve[/]      a Hub on this machine
   [cyan]argilla serve[/]  Argilla on this machine

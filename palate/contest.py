@@ -1,14 +1,14 @@
 """Who meets whom in an evaluation: base and tuned completions of `eval` prompts, pair by pair."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 from palate.errors import PalateError, UsageError
 from palate.project import Project
 from palate.schema import Candidate, Pair, Prompt
 from palate.splits import check_evaluation
-from palate.verdict import Model
+from palate.verdict import Model, model_of
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Contest:
     tuned: Model
     pairs: list[Pair]
     identical: int
+    others: list[Pair] = field(default_factory=list)  # of any other two models: `compare = "all"`
 
 
 def contest(project: Project) -> Contest:
@@ -32,7 +33,7 @@ def contest(project: Project) -> Contest:
     newest = contest_of(prompts, candidates, project.model_repo, project.id)
     if project.settings.compare == "newest":
         return newest
-    return replace(newest, pairs=[*newest.pairs, *_others(newest, prompts, candidates)])
+    return replace(newest, others=_others(newest, prompts, candidates))
 
 
 def _others(
@@ -98,7 +99,3 @@ def contest_of(
             " changed nothing that shows. Train longer, or with a higher --learning-rate."
         )
     return Contest(base, tuned, list(pairs.values()), sum(alike))
-
-
-def model_of(c: Candidate) -> Model:
-    return Model(c.model or "", c.revision or "")

@@ -29,21 +29,33 @@ SHORT = ["--max-new-tokens", "48"]  # a title ends long before
 console = Console(highlight=False, soft_wrap=True)
 
 
-def run(root: Path, *, once: bool, labels: int) -> None:
-    """Run the loop under `root`; afterwards serve it until Ctrl-C, unless `once`."""
+def run(root: Path, *, once: bool, labels: int, as_hosted: bool) -> None:
+    """Run the loop under `root`; afterwards serve it until Ctrl-C, unless `once`.
+
+    `as_hosted`: in Spaces that the local Hub runs, with jobs through its API and two browsers.
+    """
     started = time.monotonic()
     root = root.resolve()
     root.mkdir(parents=True, exist_ok=True)
     with ExitStack() as servers, one_at_a_time(root):
-        argilla, hub = _start_servers(root, servers)
-        loop(root, labels, {"ARGILLA_API_URL": argilla.url, "ARGILLA_API_KEY": argilla.api_key})
+        hub = _start_hub(root, servers)
+        if as_hosted:
+            from palate import hosted
+
+            hosted.loop(root, hub, labels)
+        else:
+            argilla = _start_argilla(root, servers)
+            loop(root, labels, {"ARGILLA_API_URL": argilla.url, "ARGILLA_API_KEY": argilla.api_key})
         minutes, seconds = divmod(round(time.monotonic() - started), 60)
         say("clock", f"{minutes} min {seconds} s, everything under {root}")
         line = _verdict_line()
         if once:
             console.print(line)
             return
-        _serve(root, servers, argilla, hub)
+        if as_hosted:
+            say("hub", hub.login_url(f"/{PROJECT}-dpo"))
+        else:
+            _serve(root, servers, argilla, hub)
         console.print(line)
         console.print("Ctrl-C stops all of it.")
         with contextlib.suppress(KeyboardInterrupt):
@@ -59,8 +71,8 @@ def loop(root: Path, labels: int, argilla: dict[str, str]) -> None:
     from palate.project import Project
 
     taste = Taste(seed=0)
-    _make_writer(root)
-    project = _make_project()
+    make_writer(root)
+    project = make_project()
     say("prompts", f"{len(project.rows('prompts'))} topics, split into {_sizes(project)}")
     _job("candidates", PROJECT, "--per-prompt", str(PER_TOPIC), *SHORT)
     say("taste", f"the annotator {taste.describe()}. The model is never told so.")
@@ -86,9 +98,8 @@ def say(what: str, text: str) -> None:
     console.print(f"[bold cyan]{what:>12}[/]  {text}")
 
 
-def _start_servers(root: Path, servers: ExitStack):
-    """Start Hub and Argilla, each where it stood last time, and point the clients at them."""
-    from palate.argilla.server import EmbeddedArgilla
+def _start_hub(root: Path, servers: ExitStack):
+    """Start the Hub where it stood last time, and point the clients at it."""
     from palate.localhub import LocalHub
 
     hub = servers.enter_context(LocalHub(root / "hub", port=_port(8123)))
@@ -102,9 +113,15 @@ def _start_servers(root: Path, servers: ExitStack):
         "PALATE_PUBLISH_SECONDS": "1",
     }
     say("hub", f"a Hub of your own at {hub.endpoint}")
+    return hub
+
+
+def _start_argilla(root: Path, servers: ExitStack):
+    from palate.argilla.server import EmbeddedArgilla
+
     argilla = servers.enter_context(EmbeddedArgilla(root / "argilla", port=_port(6900)))
     say("argilla", f"Argilla at {argilla.url}")
-    return argilla, hub
+    return argilla
 
 
 def _port(preferred: int) -> int:
@@ -117,7 +134,7 @@ def _port(preferred: int) -> int:
     return preferred
 
 
-def _make_writer(root: Path) -> None:
+def make_writer(root: Path) -> None:
     """Train the tiny base model on the shipped titles and push it, unless it is there."""
     from palate import hub
     from palate.launch import child_environment
@@ -140,7 +157,7 @@ def _make_writer(root: Path) -> None:
     hub.commit(WRITER, "model", files, "A tiny writer of titles")
 
 
-def _make_project():
+def make_project():
     from palate import hub, importing
     from palate.material.tiny import prompt_for, topics
     from palate.project import SETTINGS_FILE, Project, Settings
@@ -184,13 +201,13 @@ def _vote(kind, limit: int | None, taste, root: Path, env: dict[str, str]) -> No
     log = root / f"{kind}.log"
     with Space(kind, PROJECT, env=env, log=log) as space:
         what = "labels" if kind == "label" else "votes blind"
-        with _bar(f"the annotator {what}") as advance:
+        with bar(f"the annotator {what}") as advance:
             done = answering.answer(space.url, "Ada", taste, limit, advance)
     say("labels" if kind == "label" else "votes", f"{done} by Ada, each of them on the Hub")
 
 
 @contextlib.contextmanager
-def _bar(text: str) -> Generator[Callable[[int, int], None]]:
+def bar(text: str) -> Generator[Callable[[int, int], None]]:
     columns = (TextColumn("{task.description:>12}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
         task = progress.add_task(text)

@@ -67,16 +67,12 @@ def fetch(repo: str, kind: RepoType, revision: str, paths: Sequence[str]) -> lis
     return local
 
 
-def create(repo: str, kind: RepoType, *, private: bool = True, sdk: str | None = None) -> bool:
+def create(repo: str, kind: RepoType, *, private: bool = True) -> bool:
     """Make the repo unless it is there; return whether it was made. Private unless told not to."""
     if exists(repo, kind):
         return False
     with readable_errors(repo):
-        retry(
-            lambda: api().create_repo(
-                repo, repo_type=kind, private=private, space_sdk=sdk, exist_ok=True
-            )
-        )
+        retry(lambda: api().create_repo(repo, repo_type=kind, private=private, exist_ok=True))
     return True
 
 
@@ -230,6 +226,10 @@ def _not_found(repo: str, where: str, status: int) -> PalateError:
 
 def _http_error(repo: str, where: str, error) -> PalateError:
     status, text = error.response.status_code, error.server_message or _first_line(error)
+    if status == 402:
+        return PalateError(
+            f"{where} asks for payment for {repo} ({text}). See {where}/settings/billing"
+        )
     if status == 412:
         return Conflict(f"{repo} was changed by somebody else meanwhile: {text}")
     if status == 401:

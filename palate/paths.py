@@ -1,4 +1,7 @@
-"""Where the Spaces, jobs and card templates lie: beside `palate/`, or inside an installed wheel."""
+"""Where the Spaces, jobs and card templates lie: beside `palate/`, or inside an installed wheel.
+
+And how a file is replaced, so that a kill leaves the old text or the new one, never half of it.
+"""
 
 from pathlib import Path
 from typing import Literal
@@ -18,3 +21,10 @@ def shipped(kind: Literal["spaces", "jobs", "cards"]) -> Path:
         f"This palate lies in {HERE} without its {kind}/ folder."
         " Install it again: pip install --force-reinstall palate"
     )
+
+
+def replace(file: Path, text: str) -> None:
+    """Write the file whole or not at all; one writer at a time."""
+    scratch = file.with_name(f"{file.name}.new")
+    scratch.write_text(text, "utf-8")
+    scratch.replace(file)

@@ -11,6 +11,7 @@ from html import escape
 from typing import Any
 
 from palate.agreement import Report
+from palate.markdown import count
 from palate.verdict import Verdict
 
 INK = "#737b87"
@@ -113,7 +114,7 @@ def win_rate(verdict: Verdict) -> str:
     colour = {"better": BLUE, "worse": ORANGE}.get(verdict.decision, INK)
     counts = f"{verdict.wins} won · {verdict.losses} lost · {verdict.ties} tied"
     lines = [
-        f"preferred over the base model, blind; {_count(verdict.votes, 'vote')}: {counts}",
+        f"preferred over the base model, blind; {count(verdict.votes, 'vote')}: {counts}",
         f"95 % interval {least:.1f}–{most:.1f} %, looked at after every vote (thin)",
         f"95 % interval {low:.1f}–{high:.1f} %, had their number been fixed (thick)",
     ]
@@ -237,14 +238,14 @@ def rates(shown: Sequence[tuple[str, Any, float | None]]) -> str:
 
 
 def _hours(report: Report) -> str:
-    count: dict[str, int] = {}
+    by_hour: dict[str, int] = {}
     for row in report.hours:
-        count[row["hour"]] = count.get(row["hour"], 0) + row["judgements"]
-    hours = sorted(count)[-18:]
+        by_hour[row["hour"]] = by_hour.get(row["hour"], 0) + row["judgements"]
+    hours = sorted(by_hour)[-18:]
     figure, axes = canvas(4.8, 1.9)
     axes.set_position((0.02, 0.14, 0.96, 0.64))
-    bars = axes.bar(range(len(hours)), [count[h] for h in hours], color=BLUE, width=0.7)
-    axes.bar_label(bars, [f"{count[h]:,}" for h in hours], padding=2, color=INK)
+    bars = axes.bar(range(len(hours)), [by_hour[h] for h in hours], color=BLUE, width=0.7)
+    axes.bar_label(bars, [f"{by_hour[h]:,}" for h in hours], padding=2, color=INK)
     step = -(-len(hours) // 6)
     axes.set_xticks(range(0, len(hours), step), [f"{h[8:10]}. {h[11:13]} h" for h in hours[::step]])
     axes.set(xlim=(-0.7, max(6, len(hours)) - 0.3), yticks=())
@@ -252,7 +253,7 @@ def _hours(report: Report) -> str:
     axes.set_title(
         "Judgements in each hour of labelling, UTC", loc="left", fontsize=10, color=INK, pad=18
     )
-    return svg(figure, "Judgements by hour: " + ", ".join(f"{h} {count[h]}" for h in hours))
+    return svg(figure, "Judgements by hour: " + ", ".join(f"{h} {by_hour[h]}" for h in hours))
 
 
 def _seconds(timed: Sequence[tuple[str, float]]) -> str:
@@ -305,7 +306,3 @@ def svg(figure: Any, description: str) -> str:
     text = raw.getvalue().replace("'DejaVu Sans'", _FONTS)
     title = f"<title>{escape(description)}</title>"
     return re.sub(r"(<svg [^>]*)>", rf'\1 role="img">\n {title}', text, count=1)
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'s' * (n != 1)}"

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from palate.ledger import live
+from palate.markdown import count
 from palate.schema import Candidate, Event
-from palate.verdict import Model
+from palate.verdict import Model, Verdict, model_of
 
 RESAMPLES = 200
 SCALE = 400 / math.log(10)  # of chess ratings: 400 points are odds of ten to one
@@ -35,7 +36,7 @@ def ratings(events: Iterable[Event], candidates: Sequence[Candidate], first: Mod
     incomplete block designs", Biometrika 39, 1952) by logistic regression, a tie as half a win of
     either; intervals resample prompts. Empty with fewer than three models.
     """
-    model = {c.id: Model(c.model, c.revision or "") for c in candidates if c.model}
+    model = {c.id: model_of(c) for c in candidates if c.model}
     games = [
         (model[e.left], model[e.right], 0.5 if e.kind == "tie" else float(e.chosen == e.left),
          e.prompt_id)
@@ -67,6 +68,11 @@ def ratings(events: Iterable[Event], candidates: Sequence[Candidate], first: Mod
     return sorted(made, key=lambda r: -r.points)
 
 
+def figures(result: Verdict, rated: Sequence[Rating]) -> dict[str, Any]:
+    """Return a verdict's figures for JSON, with the ratings beside them."""
+    return result.to_json() | {"ratings": [r.to_json() for r in rated]}
+
+
 def _resampled(x: Any, result: Any, groups: list[list[int]]) -> Any:
     if len(groups) < 5:
         return None
@@ -84,9 +90,7 @@ def _fit(x: Any, result: Any) -> Any:
     rows, won = np.vstack((x, x)), np.repeat((1, 0), len(x))
     weight = np.concatenate((result, 1 - result))
     kept = weight > 0
-    if (
-        len(set(won[kept])) < 2
-    ):  # one side won every vote: say each of them from the other side, too
+    if len(set(won[kept])) < 2:  # one side won all: say each vote from the other side, too
         rows, won, weight = np.vstack((rows, -rows)), np.append(won, 1 - won), np.tile(weight, 2)
         kept = weight > 0
     model = LogisticRegression(C=10.0, fit_intercept=False, max_iter=500)
@@ -100,5 +104,5 @@ def table(found: Sequence[Rating]) -> list[str]:
     for place, r in enumerate(found, 1):
         bounds = "" if r.interval is None else f" ({r.interval[0]:+.0f} to {r.interval[1]:+.0f})"
         name = f"{r.model.repo} at {r.model.revision[:7]}"
-        lines.append(f"{place}. {name}: {r.points:+.0f} points{bounds}, {r.votes:,} votes")
+        lines.append(f"{place}. {name}: {r.points:+.0f} points{bounds}, {count(r.votes, 'vote')}")
     return lines

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 ALPHA = 0.05
+DECIDES = 1 / (0.99 * ALPHA)  # e-value, 20.2: of the 5 % of doubt, ties' share takes a hundredth
 PRIOR = 1.5  # of wins and of losses: quick to decide where the truth is 60 to 85 %
-TIE_PRIOR = 0.25  # of ties: small, as there may be none
+TIE_PRIOR = (0.25, 3.0)  # of ties and other votes: few ties, or none
 RESAMPLES = 2_000
 
 
@@ -39,76 +40,57 @@ def evidence(wins: int, losses: int) -> float:
     The likelihood under a Beta(3/2, 3/2) mixture over that under one half. Where the models are
     equal it reaches 1 / α at any time with a probability of at most α, however often one looks
     (J. Ville, "Étude critique de la notion de collectif", 1939; H. Robbins, "Statistical methods
-    related to the law of the iterated logarithm", Ann. Math. Stat. 41, 1970).
+    related to the law of the iterated logarithm", Ann. Math. Stat. 41, 1970). At `DECIDES` and
+    beyond, `sequence` leaves out one half.
     """
-    from scipy.special import betaln
-
-    log = betaln(wins + PRIOR, losses + PRIOR) - betaln(PRIOR, PRIOR)
+    log = _mixture(wins, losses, PRIOR, PRIOR)
     return float(np.exp(min(log + (wins + losses) * math.log(2), 700.0)))
 
 
-def sequence(wins: int, losses: int, ties: int = 0, alpha: float = ALPHA) -> tuple[float, float]:
-    """Return the interval of the win rate that holds at every number of votes at once.
+def sequence(wins: int, losses: int, ties: int = 0) -> tuple[float, float]:
+    """Return the 95 % interval of the win rate that holds at every number of votes at once.
 
-    Its points are the rates that no likelihood with that win rate can defend against a Dirichlet
-    mixture over wins, losses and ties: S. R. Howard, A. Ramdas, J. McAuliffe, J. Sekhon,
-    "Time-uniform, nonparametric, nonasymptotic confidence sequences", Ann. Stat. 49 (2021).
+    The win rate is 1/2 + (1 - s) (p - 1/2) for a share s of ties and a share p of wins among the
+    others. Its ends are those of the confidence sequences of both, so that ties cost nothing in
+    telling better from worse: S. R. Howard, A. Ramdas, J. McAuliffe, J. Sekhon, "Time-uniform,
+    nonparametric, nonasymptotic confidence sequences", Ann. Stat. 49 (2021).
+    """
+    won = always(wins, losses, PRIOR, PRIOR, 1 / DECIDES)
+    tied = always(ties, wins + losses, *TIE_PRIOR, ALPHA - 1 / DECIDES)
+    rates = [0.5 + (1 - s) * (p - 0.5) for s in tied for p in won]
+    return min(rates), max(rates)
+
+
+def always(hits: int, misses: int, a: float, b: float, alpha: float) -> tuple[float, float]:
+    """Return the interval of a proportion that holds at every number of trials at once.
+
+    Its points are the proportions whose likelihood is more than α times that of a Beta mixture.
     """
     from scipy.optimize import brentq
 
-    n = wins + losses + ties
-    if n == 0:
+    if hits + misses == 0:
         return 0.0, 1.0
-    best = (wins + ties / 2) / n
-    limit = _mixture(wins, losses, ties) + math.log(alpha)
+    limit = _mixture(hits, misses, a, b) + math.log(alpha)
 
-    def inside(rate: float) -> float:
-        return _defence(rate, wins, losses, ties) - limit
+    def inside(p: float) -> float:
+        return _log(hits, p) + _log(misses, 1 - p) - limit
 
     tiny = 1e-9
-    low = 0.0 if inside(tiny) > 0 else float(brentq(inside, tiny, max(best, 2 * tiny)))
-    high = 1.0 if inside(1 - tiny) > 0 else float(brentq(inside, min(best, 1 - 2 * tiny), 1 - tiny))
+    best = min(max(hits / (hits + misses), 2 * tiny), 1 - 2 * tiny)
+    low = 0.0 if inside(tiny) > 0 else float(brentq(inside, tiny, best))
+    high = 1.0 if inside(1 - tiny) > 0 else float(brentq(inside, best, 1 - tiny))
     return low, high
 
 
-def defended(rate: float, wins: int, losses: int, ties: int, alpha: float = ALPHA) -> bool:
-    """Tell whether `sequence` holds the rate."""
-    limit = _mixture(wins, losses, ties) + math.log(alpha)
-    return _defence(rate, wins, losses, ties) > limit
+def _mixture(hits: int, misses: int, a: float, b: float) -> float:
+    """Return the log-likelihood of the trials under a Beta mixture."""
+    from scipy.special import betaln
 
-
-def _mixture(wins: int, losses: int, ties: int) -> float:
-    """Return the log-likelihood of the votes under the Dirichlet mixture."""
-    from scipy.special import gammaln
-
-    counts = np.array((wins, losses, ties))
-    prior = np.array((PRIOR, PRIOR, TIE_PRIOR))
-    after = gammaln(counts + prior).sum() - gammaln((counts + prior).sum())
-    return float(after - gammaln(prior).sum() + gammaln(prior.sum()))
-
-
-def _defence(rate: float, wins: int, losses: int, ties: int) -> float:
-    """Return the largest log-likelihood of the votes where the win rate is `rate`.
-
-    With a share s of ties, wins are rate - s/2 and losses 1 - rate - s/2. The derivative in s is
-    zero at a root of a quadratic.
-    """
-    n = wins + losses + ties
-    a, b = 2 * rate, 2 * (1 - rate)  # s lies between 0 and the smaller
-    share = 0.0
-    if ties:
-        # ties (a-s)(b-s) = s (wins (b-s) + losses (a-s))
-        linear = -(ties * (a + b) + wins * b + losses * a)
-        root = math.sqrt(max(linear * linear - 4 * n * ties * a * b, 0.0))
-        share = (-linear - root) / (2 * n)
-    share = min(max(share, 0.0), min(a, b))
-    return _log(wins, (a - share) / 2) + _log(losses, (b - share) / 2) + _log(ties, share)
+    return float(betaln(hits + a, misses + b) - betaln(a, b))
 
 
 def _log(count: int, p: float) -> float:
-    if count == 0:
-        return 0.0
-    return count * math.log(p) if p > 0 else -math.inf
+    return count * math.log(p) if count else 0.0
 
 
 def clustered(
@@ -170,17 +152,17 @@ def votes_needed(rate: float, power: float = 0.8, alpha: float = ALPHA) -> int:
     return round(root * root)
 
 
-def votes_to_go(wins: int, losses: int, most: int = 2_000, alpha: float = ALPHA) -> int | None:
+def votes_to_go(wins: int, losses: int, most: int = 2_000) -> int | None:
     """Return how many decisive votes more would decide, if they fall as those so far have.
 
     0 where they decide already, None where even `most` would not.
     """
-    if evidence(wins, losses) >= 1 / alpha:
+    if evidence(wins, losses) >= DECIDES:
         return 0
     n = wins + losses
     rate = (wins + 1) / (n + 2)  # a little towards the middle: few votes overstate
     for more in range(1, most + 1):
         w = wins + rate * more
-        if evidence(round(w), round(n + more - w)) >= 1 / alpha:
+        if evidence(round(w), round(n + more - w)) >= DECIDES:
             return more
     return None

@@ -6,7 +6,7 @@ what is open; `assignment.Queue` decides who gets it.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Protocol
@@ -14,6 +14,7 @@ from typing import Protocol
 from palate.ranking import Order
 from palate.schema import Event, Pair, digest
 
+Match = frozenset[Hashable]  # two models
 Chance = Callable[[str], float]  # a number in [0, 1) for an id, always the same for a person
 
 
@@ -62,8 +63,11 @@ class Strategy(Protocol):
         """Return a sort key: the pair with the smallest is asked first."""
         ...
 
+    def learn(self, group: Group) -> None:
+        """Take note of a prompt whose standing judgements have changed."""
 
-class Random:
+
+class Random(Strategy):
     """Every pair, in an order that has nothing to do with the prompts."""
 
     def open(self, group: Group, mine: Collection[str]) -> tuple[list[Pair], int]:
@@ -78,25 +82,32 @@ class Informative(Random):
     """Every pair, those of two models first on which one more vote teaches most.
 
     That is where it shrinks the error of their win rate most: W.-L. Chiang et al., "Chatbot Arena"
-    (2024), section 5.2. `matches` names the two models of a pair, in a fixed order.
+    (2024), section 5.2. `model` names each candidate's model.
     """
 
-    def __init__(self, matches: Mapping[str, Hashable]):
-        self._matches = matches
-        self._votes: Counter[Hashable] = Counter()
-        self._wins: Counter[Hashable] = Counter()
+    def __init__(self, pairs: Iterable[Pair], model: Mapping[str, Hashable]):
+        self._model = model
+        self._match = {p.id: frozenset((model[p.a], model[p.b])) for p in pairs}
+        self._wins: Counter[tuple[Match, Hashable]] = Counter()  # of a model in a match
+        self._known: dict[str, Counter[tuple[Match, Hashable]]] = {}  # prompt → its share of them
 
-    def learn(self, pair_id: str, won: bool) -> None:
-        """Take note of a vote, and whether the first of the match won it."""
-        self._votes[self._matches[pair_id]] += 1
-        self._wins[self._matches[pair_id]] += won
+    def learn(self, group: Group) -> None:
+        wins = Counter(
+            (self._match[e.pair_id], self._model[e.chosen])
+            for e in group.standing
+            if e.kind == "label" and e.chosen and e.pair_id in self._match
+        )
+        self._wins.subtract(self._known.get(group.prompt_id, {}))
+        self._wins.update(wins)
+        self._known[group.prompt_id] = wins
 
     def rank(self, group: Group, pair: Pair, chance: Chance) -> tuple[float, ...]:
-        return -self._gain(self._matches[pair.id]), chance(pair.id)
+        return -self._gain(self._match[pair.id]), chance(pair.id)
 
-    def _gain(self, match: Hashable) -> float:
-        n = self._votes[match] + 1
-        p = (self._wins[match] + 1) / (n + 1)
+    def _gain(self, match: Match) -> float:
+        won, lost = (self._wins[match, model] for model in match)
+        n = won + lost + 1
+        p = (won + 1) / (n + 1)
         return math.sqrt(p * (1 - p)) * (1 / math.sqrt(n) - 1 / math.sqrt(n + 1))
 
 
@@ -107,7 +118,7 @@ class Exhaustive(Random):
         return chance(group.prompt_id), chance(pair.id)
 
 
-class Ranking:
+class Ranking(Strategy):
     """Asks what is least foreseeable and nothing that the answers imply, as merge insertion does.
 
     L. R. Ford and S. M. Johnson, "A Tournament Problem", Amer. Math. Monthly 66 (1959): 6.93

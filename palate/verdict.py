@@ -9,9 +9,10 @@ from typing import Any, Literal
 from palate import hub, ledger
 from palate.confounds import Duel, confounds
 from palate.errors import PalateError
+from palate.markdown import count as counted
 from palate.project import Project
 from palate.schema import Candidate, Event
-from palate.stats import ALPHA, clustered, evidence, sequence, votes_needed, votes_to_go, wilson
+from palate.stats import DECIDES, clustered, evidence, sequence, votes_needed, votes_to_go, wilson
 
 Decision = Literal["better", "worse", "no difference", "open"]
 MARGIN = 0.1  # a win rate this near to one half is called no difference
@@ -24,6 +25,10 @@ class Model:
 
     repo: str
     revision: str
+
+
+def model_of(c: Candidate) -> Model:
+    return Model(c.model or "", c.revision or "")
 
 
 @dataclass(frozen=True)
@@ -42,11 +47,11 @@ class Verdict:
     lost: int  # votes on texts that are no longer in the project
     win_rate: float
     interval: tuple[float, float]  # Wilson, 95 %, for a number of votes that was fixed before
-    sequence: tuple[float, float]  # 95 %, valid however often one looked
+    sequence: tuple[float, float]  # 95 %, however often one looked; leaves out ½ once decided
     clustered: tuple[float, float] | None  # 95 %, over prompts and people; None for few prompts
     win_rate_without_ties: float | None  # None when every vote is a tie
     win_rate_with_identical: float  # each identical pair a tie
-    evidence: float  # e-value against "preferred equally often"; 20 decides
+    evidence: float  # e-value against "preferred equally often"; see `stats.DECIDES`
     decision: Decision
     more: int | None  # decisive votes that would decide, if they go on as so far; None: too many
     margin: float
@@ -64,10 +69,9 @@ class Verdict:
     def sentence(self) -> str:
         """Return the result in one line."""
         low, high = (100 * x for x in self.interval)
-        ties = f"{self.ties} tie{'s' * (self.ties != 1)}"
         return (
             f"tuned preferred {100 * self.win_rate:.1f} % (95 % interval {low:.1f}–{high:.1f},"
-            f" {self.votes} vote{'s' * (self.votes != 1)}, {ties})"
+            f" {counted(self.votes, 'vote')}, {counted(self.ties, 'tie')})"
         )
 
     def meaning(self) -> str:
@@ -90,8 +94,8 @@ class Verdict:
                 " Call it a draw, or train again."
             )
         return (
-            f"Not decided yet. If votes go on as so far, about {self.more:,} more"
-            f" vote{'s' * (self.more != 1)} will decide."
+            "Not decided yet. If votes go on as so far, about"
+            f" {counted(self.more, 'more vote')} will decide."
         )
 
     def cautions(self) -> list[str]:
@@ -106,11 +110,15 @@ class Verdict:
                 f" is less sure: {low:.0f}–{high:.0f} %."
             )
         if self.clustered is None:
-            found.append(f"Only {self.prompts} prompts: other prompts may go the other way.")
+            found.append(
+                f"Only {counted(self.prompts, 'prompt')}: other prompts may go the other way."
+            )
         if self.confounds["left"] is None and self.wins + self.losses:
             found.append("One model always stood on the same side, so side may have decided.")
         if self.lost:
-            found.append(f"{self.lost} votes are on texts that are gone, and do not count.")
+            are, do = ("is", "does") if self.lost == 1 else ("are", "do")
+            votes = counted(self.lost, "vote")
+            found.append(f"{votes} {are} on texts that are gone, and {do} not count.")
         return found
 
     def wider(self) -> bool:
@@ -146,7 +154,7 @@ def verdict(
     """
     events = list(votes)
     text = {c.id: c.text for c in candidates}
-    side = {c.id: Model(c.model or "", c.revision or "") for c in candidates}
+    side = {c.id: model_of(c) for c in candidates}
     standing = ledger.live(events)
     ours = [e for e in standing if {side.get(e.left), side.get(e.right)} == {base, tuned}]
     asked = [e for e in ours if e.kind == "tie" or (e.kind == "label" and e.chosen)]
@@ -164,7 +172,7 @@ def verdict(
     bounds = sequence(wins, losses, ties)
     inside = 0.5 - margin < bounds[0] and bounds[1] < 0.5 + margin
     decision: Decision = "no difference" if inside else "open"
-    if e >= 1 / ALPHA:
+    if e >= DECIDES:
         decision = "better" if wins > losses else "worse"
     people = [x.annotator for x in asked]
     alike = identical / (pairs + identical) if identical else 0.0

@@ -1,6 +1,7 @@
 """Blind votes that were made elsewhere, such as in a spreadsheet, into a project's evaluation."""
 
 from dataclasses import replace
+from typing import Any
 
 from palate import hub, importing
 from palate.errors import BadInput, UsageError
@@ -25,7 +26,10 @@ def votes_of(
         raise UsageError("Votes need --a (the base model's text), --b (the tuned one's), --choice.")
     if template is None and columns.prompt not in table.columns:
         numbers = dict(zip(map(id, table.rows), table.numbers, strict=True))
-        template = lambda row: f"Comparison {numbers[id(row)]}"  # noqa: E731
+
+        def template(row: dict[str, Any]) -> str:
+            return f"Comparison {numbers[id(row)]}"
+
         columns = replace(columns, prompt=None)
     models = Model(base, REVISION), Model(tuned, REVISION)
     new = importing.labels_of(table, columns, template, models=models)

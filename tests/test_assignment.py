@@ -193,23 +193,46 @@ def test_what_is_left_is_told():
     assert abs(estimate - asked) < 0.2 * asked
 
 
+def three_models() -> tuple[Queue, dict[str, list[Pair]], dict[str, str]]:
+    """Return a queue on which models a, b and c meet, the pairs by match, and who wrote what."""
+    texts = [Candidate.of(p.id, m, model=m) for p in MANY[:12] for m in "abc"]
+    model = {c.id: c.text for c in texts}
+    pairs = pairs_of(texts)
+    by_match: dict[str, list[Pair]] = {}
+    for p in pairs:
+        by_match.setdefault("".join(sorted((model[p.a], model[p.b]))), []).append(p)
+    return Queue(pairs, Informative(pairs, model), wanted=None), by_match, model
+
+
+def asked_of(queue: Queue, n: int, model: dict[str, str]) -> list[str]:
+    pairs = [q.pair for q in queue.next("somebody else", n, (), 0)]
+    return ["".join(sorted((model[p.a], model[p.b]))) for p in pairs]
+
+
+def vote(pair: Pair, winner: str, model: dict[str, str], **changes):
+    return event(pair, chosen=next(id for id in (pair.a, pair.b) if model[id] == winner), **changes)
+
+
 def test_models_that_are_hardest_to_tell_apart_meet_first():
-    three = [Prompt.of(f"Prompt {i}") for i in range(12)]
-    pairs, matches = [], {}
-    for p in three:
-        texts = [Candidate.of(p.id, f"{p.text} by {m}") for m in "abc"]
-        for (m, x), (k, y) in combinations(zip("abc", texts, strict=True), 2):
-            pair = Pair.of(x, y)
-            pairs.append(pair)
-            matches[pair.id] = m + k
-    strategy = Informative(matches)
-    queue = Queue(pairs, strategy, wanted=None)
-    sure = [p for p in pairs if matches[p.id] == "ab"][:8]
-    even = [p for p in pairs if matches[p.id] == "ac"][:8]
-    for i, (x, y) in enumerate(zip(sure, even, strict=True)):
-        strategy.learn(x.id, True)
-        strategy.learn(y.id, i % 2 == 0)
-        queue.add([event(x, chosen=x.a), event(y, chosen=y.a)])
-    asked = [matches[q.pair.id] for q in queue.next("somebody else", 20, (), 0)]
+    queue, pairs, model = three_models()
+    for i in range(8):
+        queue.add([vote(pairs["ab"][i], "a", model), vote(pairs["ac"][i], "ac"[i % 2], model)])
+    asked = asked_of(queue, 20, model)
     assert asked[:12] == ["bc"] * 12  # nobody has voted on these yet
     assert set(asked[12:16]) == {"ac"}  # then those whose votes were even
+
+
+def test_only_votes_that_stand_teach_who_is_hard_to_tell_apart():
+    queue, pairs, model = three_models()
+    one = {m: some[0] for m, some in pairs.items()}
+    for winner in "abab":
+        queue.add([vote(one["ab"], winner, model)])  # of these only the last stands
+    for _ in range(3):
+        queue.add([vote(one["ab"], "a", model, purpose="repeat")])
+    queue.add([vote(one["ac"], "a", model), vote(pairs["ac"][1], "c", model)])
+    taken_back = [vote(p, "b", model) for p in pairs["bc"][:3]]
+    queue.add(taken_back)
+    queue.add(event(PAIRS[0], "undo", prompt_id=e.prompt_id, target=e.event_id) for e in taken_back)
+    asked = asked_of(queue, 36, model)
+    # bc has no vote that stands, ab has one, ac two
+    assert [m for i, m in enumerate(asked) if m not in asked[:i]] == ["bc", "ab", "ac"]

@@ -90,4 +90,4 @@ def test_every_two_models_meet_if_the_project_says_so(hub, repo_id):
     calls.commit(repo_id, "dataset", {"candidates/z.jsonl": ledger.jsonl(rows)}, "Add")
     c = contest_in(Project.load(repo_id))
     assert (c.base, c.tuned) == (Model("b", "1"), Model(project.model_repo, "3"))
-    assert len(c.pairs) == 2 * 3
+    assert (len(c.pairs), len(c.others)) == (2, 2 * 2)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import beta
 from scipy.stats import binomtest
 
 from palate import stats
@@ -48,7 +49,7 @@ def exact_stopping(rate: float, most: int = 500) -> tuple[float, float | None]:
         after = alive * (1 - rate)
         after[1:] += alive[:-1] * rate
         for wins in range(n + 1):
-            if after[wins] and stats.evidence(wins, n - wins) >= 20:
+            if after[wins] and stats.evidence(wins, n - wins) >= stats.DECIDES:
                 stopped, after[wins] = stopped + after[wins], 0.0
         alive = after
         if median is None and stopped >= 0.5:
@@ -86,25 +87,23 @@ def test_the_sequence_holds_the_win_rate_and_mirrors(wins, losses, ties):
     rate = (wins + ties / 2) / n if n else 0.5
     assert 0 <= low <= rate <= high <= 1
     assert stats.sequence(losses, wins, ties) == pytest.approx((1 - high, 1 - low), abs=1e-6)
-    for end in (low, high):
-        if 1e-6 < end < 1 - 1e-6:
-            assert stats.defended(min(max(end, low + 1e-7), high - 1e-7), wins, losses, ties)
-            outside = end - 1e-4 if end == low else end + 1e-4
-            assert not stats.defended(outside, wins, losses, ties)
 
 
-def test_the_defence_is_the_largest_likelihood_of_the_rate():
-    for wins, losses, ties in ((34, 16, 0), (10, 8, 20), (3, 0, 5), (0, 4, 1)):
-        for rate in (0.1, 0.35, 0.5, 0.62, 0.9):
-            shares = np.linspace(0, min(2 * rate, 2 - 2 * rate), 20_001)
-            wins_, losses_ = rate - shares / 2, 1 - rate - shares / 2
-            with np.errstate(divide="ignore", invalid="ignore"):
-                parts = [
-                    np.where(n == 0, 0, n * np.log(p))
-                    for n, p in ((wins, wins_), (losses, losses_), (ties, shares))
-                ]
-            best = np.nanmax(sum(parts))
-            assert stats._defence(rate, wins, losses, ties) == pytest.approx(best, abs=1e-3)
+@given(st.integers(0, 150), st.integers(0, 150), st.integers(0, 80))
+@settings(max_examples=200)
+def test_the_sequence_leaves_out_one_half_exactly_where_the_votes_decide(wins, losses, ties):
+    low, high = stats.sequence(wins, losses, ties)
+    assert (not low <= 0.5 <= high) == (stats.evidence(wins, losses) >= stats.DECIDES)
+
+
+@given(st.integers(0, 80), st.integers(1, 80), st.sampled_from([0.05, 0.001]))
+def test_an_always_valid_interval_ends_where_the_mixture_beats_the_likelihood(hits, misses, alpha):
+    low, high = stats.always(hits, misses, 1.5, 1.5, alpha)
+    for p in (low, high):
+        if 0 < p < 1:
+            mixture = beta(hits + 1.5, misses + 1.5) / beta(1.5, 1.5)
+            assert p**hits * (1 - p) ** misses / mixture == pytest.approx(alpha, rel=1e-4)
+    assert low <= hits / (hits + misses) <= high
 
 
 def test_no_vote_rules_nothing_out():
@@ -119,7 +118,8 @@ def test_the_sequence_holds_the_truth_at_every_vote(rate):
     for _ in range(150):
         votes = random.choice(3, size=150, p=(0.8 * rate, 0.8 * (1 - rate), 0.2))
         counts = np.stack([(votes == i).cumsum() for i in range(3)], 1)
-        kept += all(stats.defended(truth, *map(int, row)) for row in counts)
+        bands = (stats.sequence(*map(int, row)) for row in counts)
+        kept += all(low <= truth <= high for low, high in bands)
     assert kept / 150 >= 0.95
 
 
@@ -158,5 +158,5 @@ def test_votes_to_go_lead_to_a_decision():
     assert more is not None
     assert 10 < more < 40
     wins = 34 + round(more * 35 / 52)
-    assert stats.evidence(wins, 50 + more - wins) >= 20
+    assert stats.evidence(wins, 50 + more - wins) >= stats.DECIDES
     assert math.isfinite(stats.evidence(5000, 10))

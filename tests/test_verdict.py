@@ -41,7 +41,11 @@ def test_other_revisions_do_not_count_and_votes_on_lost_texts_are_said():
     v = verdict(made, candidates[:4], BASE, TUNED)
     assert v is not None
     assert (v.votes, v.lost) == (2, 1)
-    assert "1 votes are on texts that are gone, and do not count." in v.cautions()
+    assert "1 vote is on texts that are gone, and does not count." in v.cautions()
+    v = verdict(made, candidates[:2], BASE, TUNED)
+    assert v is not None
+    assert "2 votes are on texts that are gone, and do not count." in v.cautions()
+    assert "Only 1 prompt: other prompts may go the other way." in v.cautions()
 
 
 @pytest.mark.parametrize(
@@ -59,6 +63,14 @@ def test_the_decision_is_put_into_words(outcomes, decision, says):
     v = counted(outcomes)
     assert v.decision == decision
     assert says in v.meaning()
+
+
+@pytest.mark.parametrize(("wins", "losses", "ties"), [(57, 27, 10), (14, 2, 2), (5, 22, 8)])
+def test_what_is_decided_keeps_off_one_half(wins, losses, ties):
+    v = votes(wins, losses, ties)
+    assert v.decision in ("better", "worse")
+    assert not v.sequence[0] <= 0.5 <= v.sequence[1]
+    assert not v.moves[-1][2] <= 0.5 <= v.moves[-1][3]
 
 
 def test_all_ties_say_one_half_and_decide_nothing():

@@ -62,6 +62,10 @@ class LabelStore:
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
 
+    def headers(self) -> dict[str, str]:
+        """Return what opens Argilla to a request; it must not leave this machine."""
+        return {"X-Argilla-Api-Key": self._key}
+
     def __repr__(self) -> str:
         return f"LabelStore({self.url!r})"
 

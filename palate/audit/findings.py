@@ -7,6 +7,7 @@ from typing import Any, Literal
 from palate.agreement import Rate
 from palate.audit.fit import cost
 from palate.audit.measure import Audit
+from palate.markdown import count
 
 Level = Literal["fatal", "warning", "note"]
 SURE = 0.01  # a two-sided p below which a bias is no chance
@@ -40,14 +41,14 @@ def _rows(a: Audit) -> Iterator[Finding]:
     for what, numbers in a.problems.items():
         yield Finding(
             "warning",
-            f"{_n(len(numbers), 'row')} {what}: {_some(numbers)}.",
+            f"{count(len(numbers), 'row')} {what}: {_some(numbers)}.",
             "They are left out. Correct them at the source, or remove them.",
         )
     if a.identical:
         level: Level = "fatal" if len(a.identical) >= strict > 0 else "warning"
         yield Finding(
             level,
-            f"{_n(len(a.identical), 'row')} with the same text on both sides:"
+            f"{count(len(a.identical), 'row')} with the same text on both sides:"
             f" {_some(a.identical)}.",
             "Nothing can be learned from them; remove them.",
         )
@@ -56,20 +57,20 @@ def _rows(a: Audit) -> Iterator[Finding]:
     elif strict < FEW:
         yield Finding(
             "warning",
-            f"Only {_n(strict, 'row')} prefer one text.",
+            f"Only {count(strict, 'row')} prefer one text.",
             f"A few hundred teach a taste; below {FEW} a model mostly learns chance.",
         )
     if a.duplicates:
         yield Finding(
             "note",
-            f"{_n(a.duplicates, 'row')} say again what an earlier row says.",
+            f"{count(a.duplicates, 'row')} say again what an earlier row says.",
             "They weigh more than others; keep one of each.",
         )
     if a.contradictions:
         share = a.contradictions / max(strict, 1)
         yield Finding(
             "warning" if share > 0.05 else "note",
-            f"{_n(a.contradictions, 'pair')} were decided both ways.",
+            f"{count(a.contradictions, 'pair')} were decided both ways.",
             "Where people differ, train on one of them or on the majority; --loss robust allows"
             " for noise.",
         )
@@ -77,7 +78,7 @@ def _rows(a: Audit) -> Iterator[Finding]:
     if ties:
         yield Finding(
             "note",
-            f"{_n(ties, 'row')} of {a.usable:,} are ties or find both bad.",
+            f"{count(ties, 'row')} of {a.usable:,} are ties or find both bad.",
             "DPO does not learn from them; they are left out and counted.",
         )
 
@@ -202,14 +203,14 @@ def _tokens(a: Audit) -> Iterator[Finding]:
         level: Level = "fatal" if len(f.overlong) >= f.sampled else "warning"
         yield Finding(
             level,
-            f"{_n(len(f.overlong), 'row')} are longer than {f.max_length:,} tokens:"
+            f"{count(len(f.overlong), 'row')} are longer than {f.max_length:,} tokens:"
             f" {_some(f.overlong)}.",
             "They are left out of training. Raise --max-length, or shorten them.",
         )
     if f.changed_prompts:
         yield Finding(
             "warning",
-            f"The chat template of {f.model} changes {_n(len(f.changed_prompts), 'prompt')}:"
+            f"The chat template of {f.model} changes {count(len(f.changed_prompts), 'prompt')}:"
             f" {_some(f.changed_prompts)}.",
             "What the model is asked is not what people saw. Look at the template.",
         )
@@ -237,10 +238,6 @@ def _minutes(minutes: float) -> str:
 
 def _sure(rate: Rate) -> bool:
     return rate.p is not None and rate.p < SURE
-
-
-def _n(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'s' * (n != 1)}"
 
 
 def _some(numbers: list[int]) -> str:

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from palate.ballot import owner, result, signin
+from palate.ballot import argilla_pages, owner, result, signin
 from palate.ballot.access import Person
 from palate.ballot.render import markdown
 from palate.ballot.service import Ballot
@@ -56,6 +56,11 @@ def create_app(ballot: Ballot, *, kind: str) -> Any:
     if kind == "label":
         app.get("/owner")(_owners(ballot, owner.page))
         app.get("/owner.json")(_owners(ballot, owner.figures))
+        if signin.required():
+            app.get("/owner/argilla")(_owners(ballot, argilla_pages.open_page))
+            methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+            path = f"{argilla_pages.BASE}/{{path:path}}"
+            app.api_route(path, methods=methods)(argilla_pages.proxy(ballot))
     else:
         app.post("/api/stop")(_route(ballot, _stop))
         app.get("/verdict")(_stopped(ballot, result.page))

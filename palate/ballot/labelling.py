@@ -57,6 +57,10 @@ class LabelBallot(Ballot):
         except PalateError:
             return {}
 
+    def store(self) -> LabelStore | None:
+        """Return Argilla's client, or None before Argilla is up to date."""
+        return self._store if self._ready.is_set() else None
+
     def look(self) -> int:
         """Take over what was changed in Argilla's own UI; return how many edits those were."""
         with self._lock:

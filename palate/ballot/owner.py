@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from palate import agreement, plots
+from palate.ballot import argilla_pages
 
 HERE = Path(__file__).parent
 
@@ -36,6 +37,7 @@ def page(ballot: Any, link: str) -> Any:
             asked=asked,
             total=total,
             json=f"/owner.json{link}",
+            argilla=argilla_pages.link(ballot),
             waiting=len(ballot.publisher.waiting()),
         )
     )

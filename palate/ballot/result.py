@@ -3,11 +3,11 @@
 import json
 from typing import Any
 
-from palate import hub, plots
+from palate import hub, plots, ratings
 from palate.ballot.owner import template
 from palate.ballot.render import markdown
 from palate.schema import Event
-from palate.verdict import Verdict, plan
+from palate.verdict import Verdict, model_of, plan
 
 SHOWN = 3  # examples of either kind
 
@@ -37,7 +37,8 @@ def figures(ballot: Any, link: str) -> Any:
     from starlette.responses import Response
 
     v = ballot.verdict()
-    text = json.dumps(v.to_json() if v else None, indent=2, ensure_ascii=False)
+    found = ratings.figures(v, ballot.ratings) if v else None
+    text = json.dumps(found, indent=2, ensure_ascii=False)
     return Response(text, media_type="application/json")
 
 
@@ -48,19 +49,20 @@ def closed(sign_in: bool) -> str:
 
 def examples(ballot: Any, v: Verdict) -> dict[str, list[dict[str, str]]]:
     """Return the clearest votes for tuned and for base, as harmless HTML with the models named."""
-    side = {c.id: c for c in ballot.texts()}
+    side = {c.id: model_of(c) for c in ballot.texts()}
+    text = {c.id: c.text for c in ballot.texts()}
     prompts = ballot.prompts()
     found: dict[str, list[dict[str, str]]] = {"tuned": [], "base": []}
     votes = [e for e in ballot.standing() if e.kind == "label" and e.chosen in side]
     for e in sorted(votes, key=_clearness):
         other = e.right if e.chosen == e.left else e.left
-        if e.prompt_id not in prompts or other not in side:
+        if e.prompt_id not in prompts or {side[e.chosen], side.get(other)} != {v.base, v.tuned}:
             continue
-        who = "tuned" if side[e.chosen].model == v.tuned.repo else "base"
+        who = "tuned" if side[e.chosen] == v.tuned else "base"
         shown = {
             "prompt": markdown(prompts[e.prompt_id].text),
-            who: markdown(side[e.chosen].text),
-            "base" if who == "tuned" else "tuned": markdown(side[other].text),
+            who: markdown(text[e.chosen]),
+            "base" if who == "tuned" else "tuned": markdown(text[other]),
         }
         if len(found[who]) < SHOWN and shown["prompt"] not in [x["prompt"] for x in found[who]]:
             found[who].append(shown)

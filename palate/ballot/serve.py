@@ -7,10 +7,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from palate.ballot.app import create_app
 from palate.ballot.service import Ballot
-from palate.errors import UsageError
+from palate.errors import PalateError, UsageError
+
+LOOK = 5.0  # seconds between looks whether what was missing is there
 
 
 @dataclass(frozen=True)
@@ -21,16 +24,15 @@ class Settings:
     secret: str  # PALATE_SECRET: the key of pseudonyms and ballots
     pause: float  # PALATE_PUBLISH_SECONDS between commits
     memory: Path | None  # PALATE_HOME/….json: who has which pair in hand
-    port: int  # PORT
-    host: str  # loopback, but for a Space on the Hub
 
     @classmethod
     def read(cls, kind: str) -> "Settings":
         """Return the settings, or raise UsageError naming the variable that is missing."""
-        for name in ("PALATE_PROJECT", "PALATE_SECRET"):
+        needed = [("variable", "PALATE_PROJECT"), ("secret", "PALATE_SECRET")]
+        for what, name in [*needed, *([("secret", "HF_TOKEN")] if _hosted() else [])]:
             if not os.environ.get(name):
                 raise UsageError(
-                    f"The variable {name} is not set. Set it in the Space's settings;"
+                    f"The {what} {name} is not set. Set it in the Space's settings;"
                     " on this machine `palate label` and `palate evaluate` do."
                 )
         home = os.environ.get("PALATE_HOME")
@@ -41,30 +43,93 @@ class Settings:
             project=os.environ["PALATE_PROJECT"],
             secret=os.environ["PALATE_SECRET"],
             pause=float(os.environ.get("PALATE_PUBLISH_SECONDS", "30")),
-            port=int(os.environ.get("PORT", "7860")),
-            host="0.0.0.0" if os.environ.get("SYSTEM") == "spaces" else "127.0.0.1",
         )
 
 
-def serve(settings: Settings, make: Callable[[], Ballot], kind: str) -> None:
-    """Serve the ballot until SIGTERM or Ctrl-C; then publish what waits."""
-    import uvicorn
+def serve(kind: str, make: Callable[[Settings], Ballot]) -> None:
+    """Serve the ballot until SIGTERM or Ctrl-C; then publish what waits.
 
+    On the Hub a Space that lacks something says so on its page, and goes on once it is there.
+    """
     if parent := os.environ.get("PALATE_PARENT"):
         threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
-    ballot = make()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn ends at either and then raises it anew, which must not end what comes after
+        signal.signal(number, lambda *_: None)
+    ballot = _first(lambda: make(Settings.read(kind)))
+    if ballot is None:
+        return
     app = create_app(ballot, kind=kind)
     threading.Thread(target=ballot.warm_up, daemon=True).start()
-    # uvicorn ends at either signal; a page's open connections do not hold it up
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_level="warning",
-        timeout_graceful_shutdown=3,
-    )
+    _server(app).run()
     if not ballot.close():
         print(f"{len(ballot.publisher.waiting())} events are not on the Hub yet:", ballot.problem())
+
+
+def _first(make: Callable[[], Ballot]) -> Ballot | None:
+    """Return the ballot; on the Hub serve a page with what is missing until there is one."""
+    try:
+        return make()
+    except PalateError as error:
+        if not _hosted():
+            raise
+        missing = error
+    found: list[Ballot] = []
+
+    def look() -> None:
+        nonlocal missing
+        while not server.should_exit:
+            time.sleep(LOOK)
+            try:
+                found.append(make())
+                server.should_exit = True
+            except PalateError as error:
+                missing = error
+
+    print(f"palate: {missing}", flush=True)
+    server = _server(_waiting_page(lambda: missing))
+    threading.Thread(target=look, daemon=True).start()
+    server.run()
+    return found[0] if found else None
+
+
+def _waiting_page(missing: Callable[[], PalateError]) -> Any:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import HTMLResponse, JSONResponse, Response
+    from starlette.routing import Mount, Route
+    from starlette.staticfiles import StaticFiles
+
+    from palate.ballot.owner import template
+
+    def answer(request: Request) -> Response:
+        problem = str(missing())
+        if request.url.path == "/":
+            return HTMLResponse(template("missing.html").render(problem=problem))
+        return JSONResponse({"ready": False, "problem": problem}, 503)
+
+    static = StaticFiles(directory=Path(__file__).parent / "static")
+    return Starlette(routes=[Mount("/ballot", static), Route("/{path:path}", answer)])
+
+
+def _server(app: Any) -> Any:
+    import uvicorn
+
+    port = os.environ.get("PORT") or os.environ.get("GRADIO_SERVER_PORT") or "7860"
+    # loopback, but for a Space on the Hub
+    host = os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if _hosted() else "127.0.0.1")
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=int(port),
+        log_level="warning",
+        timeout_graceful_shutdown=3,  # a page's open connections do not hold it up
+    )
+    return uvicorn.Server(config)
+
+
+def _hosted() -> bool:
+    return os.environ.get("SYSTEM") == "spaces"
 
 
 def _end_with(parent: int) -> None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from palate import paths
 from palate.assignment import Question, Queue
 from palate.ballot.access import Access, Person
 from palate.ballot.reading import Rejected, Shown, event_id_of, read
@@ -98,16 +99,16 @@ class Ballot:
         asked; `later` counts pairs that others hold at this moment.
         """
         annotator = self.pseudonym(person)
+        over = self.over(annotator)
+        n, have = (0, ()) if over else (n, have)
         held = {q.id for id in have if (q := self._question(annotator, id))}
         now = time.time()
         with self._lock:
             questions = self._queue.next(annotator, n, held, now, device)
             done = self._queue.done(annotator)
-            left, later = self._queue.left(annotator, device, now)
+            left, later = (0, 0) if over else self._queue.left(annotator, device, now)
             if self._memory:
-                scratch = self._memory.with_suffix(".new")
-                scratch.write_text(json.dumps(self._queue.held(now)))
-                scratch.replace(self._memory)
+                paths.replace(self._memory, json.dumps(self._queue.held(now)))
         return {
             "items": [self._item(annotator, q) for q in questions],
             "done": done,
@@ -180,6 +181,10 @@ class Ballot:
     def names(self) -> dict[str, str]:
         """Return the annotators' names by pseudonym, as far as they are known here."""
         return {}
+
+    def over(self, annotator: str) -> bool:
+        """Tell whether the person gets no more pairs."""
+        return False
 
     def warm_up(self) -> None:
         """Do once what would make the first visitor wait."""

@@ -2,19 +2,20 @@
 
 import hmac
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from palate import paths
 from palate.assignment import Queue
 from palate.ballot.access import Person
 from palate.ballot.service import Ballot, Receipt, State
-from palate.contest import contest, model_of
+from palate.contest import contest
 from palate.project import Project
 from palate.ratings import Rating, ratings
 from palate.schema import Event
 from palate.strategies import Informative
-from palate.verdict import Verdict, verdict
+from palate.verdict import Verdict, model_of, verdict
 
 
 class EvaluateBallot(Ballot):
@@ -25,11 +26,9 @@ class EvaluateBallot(Ballot):
         self.model_repo = project.model_repo
         s = project.settings
         side = {c.id: model_of(c) for c in project.rows("candidates")}
-        self._first = {p.id: min((p.a, p.b), key=lambda id: str(side[id])) for p in contested.pairs}
-        self._strategy = Informative(
-            {p.id: frozenset((side[p.a], side[p.b])) for p in contested.pairs}
-        )
-        queue = Queue(contested.pairs, self._strategy, seed=s.seed, wanted=None, repeats=s.repeats)
+        pairs = [*contested.pairs, *contested.others]
+        strategy = Informative(pairs, side)
+        queue = Queue(pairs, strategy, seed=s.seed, wanted=None, repeats=s.repeats)
         super().__init__(project, "evaluations", queue, key, pause, memory=memory)
         # who has seen the result, for a restart; a lost disk only lets them vote again
         self._stopped_file = memory.with_suffix(".stopped") if memory else None
@@ -39,22 +38,13 @@ class EvaluateBallot(Ballot):
         self._verdict: tuple[int, Verdict | None] = (-1, None)
         self.ratings: list[Rating] = []  # of several models, counted with the verdict
 
-    def next(
-        self,
-        person: Person,
-        n: int,
-        have: Iterable[str],
-        device: str = "",
-        waiting: Iterable[str] = (),
-    ) -> dict[str, Any]:
-        """Return pairs as any ballot does; none to those who have seen the result."""
-        stopped = self.pseudonym(person) in self._stopped
-        result = super().next(person, 0 if stopped else n, () if stopped else have, device, waiting)
-        return result | {"total": result["done"], "later": 0} if stopped else result
+    def over(self, annotator: str) -> bool:
+        """Tell whether the person has seen the result, and votes no more."""
+        return annotator in self._stopped
 
     def submit(self, person: Person, events: Sequence[Any]) -> list[Receipt]:
         """Take votes, but of those who have seen the result only what came before."""
-        if self.pseudonym(person) not in self._stopped:
+        if not self.over(self.pseudonym(person)):
             return super().submit(person, events)
         known = [e for e in events if isinstance(e, dict) and e.get("event_id") in self._known]
         late = [str(e.get("event_id"))[:100] for e in events
@@ -68,9 +58,7 @@ class EvaluateBallot(Ballot):
         with self._lock:
             self._stopped.add(annotator)
             if self._stopped_file:
-                scratch = self._stopped_file.with_suffix(".new")
-                scratch.write_text(json.dumps(sorted(self._stopped)))
-                scratch.replace(self._stopped_file)
+                paths.replace(self._stopped_file, json.dumps(sorted(self._stopped)))
         return self._mac("verdict", annotator)[:32]
 
     def opens(self, key: str) -> bool:
@@ -78,13 +66,6 @@ class EvaluateBallot(Ballot):
         keys = [self.owner_key(), *(self._mac("verdict", who)[:32] for who in self._stopped)]
         given = key.encode("utf-8", "replace")
         return any(hmac.compare_digest(given, k.encode()) for k in keys)
-
-    def _note(self, events: Iterable[Event]) -> None:
-        events = [e for e in events if e.event_id not in self._known]
-        super()._note(events)
-        for e in events:
-            if e.kind == "label" and e.pair_id in self._first:
-                self._strategy.learn(e.pair_id, e.chosen == self._first[e.pair_id])
 
     def warm_up(self) -> None:
         """Count the votes and load what draws them, so that the verdict opens at once."""

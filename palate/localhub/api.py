@@ -52,6 +52,7 @@ def create(call: Call) -> dict:
     ):
         raise HubError(400, '"sdk" is required for a Space: gradio, docker, static or streamlit')
     settings = settings_from(body) if kind == "space" else {}
+    settings["visibility"] = body.text("visibility", None)
     sdk, private = body.text("sdk", None), _private(body, False)
     try:
         repo = call.hub.repos.create(
@@ -86,6 +87,8 @@ def delete(call: Call) -> Response:
     repo = call.hub.repos.find(kind, ns, name, user, write=True, damaged=True)
     call.hub.repos.delete(repo)
     call.hub.lfs.sweep()
+    if repo.kind == "space":
+        call.hub.hosting.forget(repo)
     return Response("OK")
 
 
@@ -183,7 +186,7 @@ def info(
         "author": repo.ns,
         "sha": str(head.id) if head else None,
         "private": repo.private,
-        "visibility": "private" if repo.private else "public",
+        "visibility": _visibility(repo),
         "disabled": False,
         "gated": False if repo.gated == "false" else repo.gated,
         "createdAt": repo.created,
@@ -198,13 +201,22 @@ def info(
         if index := (card or {}).get("model-index"):
             found["model-index"] = index
     if repo.kind == "space":
-        host = f"{call.base}{repo.path}"
+        port = repo.settings.get("port")
+        host = f"http://127.0.0.1:{port}" if port else f"{call.base}{repo.path}"
         found |= {"sdk": repo.sdk, "runtime": runtime(repo.settings), "host": host}
+        found["subdomain"] = f"{repo.ns}-{repo.name}".lower()
     if full:
         files = walk(head.tree) if head else []
         names = [_sibling(e, p, blobs) for e, p in files if isinstance(e, pygit2.Blob)]
         found |= {"cardData": card, "siblings": names}
     return found
+
+
+def _visibility(repo: Repo) -> str:
+    """A protected Space is a private repo whose app is for everybody."""
+    if repo.private:
+        return "protected" if repo.settings.get("visibility") == "protected" else "private"
+    return "public"
 
 
 def _sibling(blob: pygit2.Blob, path: str, details: bool) -> dict:
@@ -287,4 +299,6 @@ def settings(call: Call) -> dict:
         if not re.fullmatch("auto|manual|false", gated):
             raise HubError(400, '"gated" has to be "auto", "manual" or false')
     call.hub.repos.update(repo, private=int(private), gated=gated)
+    if "visibility" in body.value:
+        call.hub.repos.configure(repo, visibility=body.text("visibility"))
     return {"private": private, "gated": gated}

@@ -32,6 +32,7 @@ from palate.localhub.accounts import RESERVED, Accounts, Signer, User
 from palate.localhub.calls import Call, router
 from palate.localhub.database import Database
 from palate.localhub.errors import HubError, disk_full
+from palate.localhub.hosting import Hosting
 from palate.localhub.jobs import Jobs
 from palate.localhub.objects import LFS
 from palate.localhub.recovery import finish, unlock
@@ -67,6 +68,7 @@ class Hub:
         self.lfs = LFS(self.db, root)
         finish(self.db, self.repos, self.lfs)
         self.jobs = Jobs(self.db, root / "jobs")
+        self.hosting = Hosting(root, self.db, self.repos, self.lfs, f"http://{host}:{port}")
 
     def next_discussion(self, repo: Repo) -> int:
         sql = "SELECT ifnull(max(num), 0) + 1 AS num FROM discussion WHERE repo=?"
@@ -173,7 +175,9 @@ class App:
 
     async def _lifespan(self, receive, send) -> None:
         await receive()
+        await run_in_threadpool(self.hub.hosting.resume)
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        await run_in_threadpool(self.hub.hosting.close)
         await run_in_threadpool(self.hub.jobs.close)
         await send({"type": "lifespan.shutdown.complete"})

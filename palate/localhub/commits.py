@@ -104,6 +104,8 @@ def commit(call: Call) -> dict:
         if number := re.fullmatch(r"refs/pr/(\d+)", ref):
             add_commit_event(call, repo, int(number[1]), proposal.summary, str(oid))
         call.hub.lfs.keep_promises(repo, user, proposal.large.values())
+    if repo.kind == "space" and ref == "refs/heads/main" and repo.settings.get("stage") != "PAUSED":
+        call.hub.hosting.deploy(repo)
     web = f"{call.base}{repo.path}"
     answer = {"success": True, "commitOid": str(oid), "commitUrl": f"{web}/commit/{oid}"}
     if pull:

@@ -4,6 +4,7 @@ Apps are registered in `apps.json`; codes and access tokens are signed texts, so
 """
 
 import base64
+import fcntl
 import hashlib
 import hmac
 import json
@@ -29,14 +30,16 @@ ASKED = ("client_id", "redirect_uri", "scope", "state", "nonce", "code_challenge
 def register(root: Path, name: str, redirect_uris: list[str], seconds: float) -> tuple[str, str]:
     """Add an app to `apps.json`; return its id and its secret. Sessions last `seconds`."""
     file = root / "apps.json"
-    apps = json.loads(file.read_text()) if file.exists() else {}
     id, secret = secrets.token_hex(16), secrets.token_urlsafe(32)
-    apps[id] = {
-        "name": name, "secret": secret, "redirect_uris": redirect_uris, "seconds": seconds
-    }  # fmt: skip
-    scratch = file.with_name(f"apps.{secrets.token_hex(4)}.new")
-    create_private(scratch, json.dumps(apps, indent=2))
-    scratch.replace(file)
+    with (root / "apps.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        apps = json.loads(file.read_text()) if file.exists() else {}
+        apps[id] = {
+            "name": name, "secret": secret, "redirect_uris": redirect_uris, "seconds": seconds
+        }  # fmt: skip
+        scratch = file.with_name(f"apps.{secrets.token_hex(4)}.new")
+        create_private(scratch, json.dumps(apps, indent=2))
+        scratch.replace(file)
     return id, secret
 
 

@@ -117,6 +117,13 @@ class Repos:
         rows = self._db.all("SELECT * FROM repo")
         return [self._repo(row) for row in rows if row["id"] not in self._damaged]
 
+    def by_id(self, id: int) -> Repo:
+        """The repo as it is now, whoever asks; `HubError` 404 if it was deleted."""
+        row = self._db.one("SELECT * FROM repo WHERE id=?", id)
+        if row is None:
+            raise HubError(404, "Repository not found", "RepoNotFound")
+        return self._repo(row)
+
     def listing(self, user: User | None, kind: str | None = None) -> list[Repo]:
         """What `user` may see, newest first."""
         rows = self._db.all(

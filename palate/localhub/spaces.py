@@ -1,12 +1,12 @@
-"""What a Space is set to; starting Spaces is not done here, so `stage` is what was asked for."""
+"""The addresses of Spaces: what they are set to, their state and their logs."""
 
-import json
-
-from starlette.responses import Response
+from starlette.responses import StreamingResponse
 
 from palate.localhub.calls import Body, Call, router
 from palate.localhub.errors import HubError
 from palate.localhub.git import now
+from palate.localhub.hosting import ALIVE
+from palate.localhub.processes import events
 from palate.localhub.repos import Repo
 
 HERE = "/api/spaces/{ns}/{name}"
@@ -35,14 +35,21 @@ def _setting(body: Body) -> tuple[str, dict]:
 def runtime(settings: dict) -> dict:
     """The state that clients call SpaceRuntime."""
     stage, wanted = settings.get("stage", "NO_APP_FILE"), settings.get("hardware", "cpu-basic")
-    current = wanted if stage == "RUNNING" else None
-    return {
+    port, running = settings.get("port"), stage.startswith("RUNNING")
+    found = {
         "stage": stage,
-        "hardware": {"current": current, "requested": wanted},
+        "hardware": {"current": wanted if running else None, "requested": wanted},
         "gcTimeout": settings.get("sleep", 172800),
         "storage": None,
-        "replicas": {"requested": 1},
+        "replicas": {"current": int(running), "requested": 1},
+        "sha": settings.get("sha"),
+        "pid": settings.get("pid") if running else None,  # the real Hub has none to tell
     }
+    if settings.get("error"):
+        found["errorMessage"] = settings["error"]
+    if port:
+        found["domains"] = [{"domain": f"127.0.0.1:{port}", "stage": "READY"}]
+    return found
 
 
 @router.route("GET POST DELETE", HERE + "/secrets", HERE + "/variables")
@@ -58,7 +65,9 @@ def settings(call: Call) -> dict:
         elif call.method == "DELETE":
             found.pop(call.json.text("key"), None)
         if call.method != "GET":
-            call.hub.repos.configure(repo, **{which: found})
+            settings = call.hub.repos.configure(repo, **{which: found})
+            if settings.get("stage") in ALIVE:
+                call.hub.hosting.deploy(repo)  # a Space sees its settings when it starts
     if which == "secrets":
         found = {k: {n: v for n, v in s.items() if n != "value"} for k, s in found.items()}
     return found
@@ -77,23 +86,33 @@ def get_runtime(call: Call) -> dict:
 
 @router.route("POST", *(f"{HERE}/{do}" for do in ("hardware", "sleeptime", "pause", "restart")))
 def act(call: Call) -> dict:
-    repo, body = _space(call), call.json
+    repo, body, changes = _space(call), call.json, {}
     match call.request.url.path.rsplit("/", 1)[-1]:
         case "hardware":
-            changes: dict = {"hardware": body.text("flavor")}
+            changes = {"hardware": body.text("flavor")}
             if "sleepTimeSeconds" in body.value:
                 changes["sleep"] = body.integer("sleepTimeSeconds")
         case "sleeptime":
             changes = {"sleep": body.integer("seconds")}
         case "pause":
-            changes = {"stage": "PAUSED"}
+            call.hub.hosting.stop(repo, "PAUSED")
         case _:
-            changes = {"stage": "RUNNING"}
+            call.hub.hosting.deploy(repo)
     return runtime(call.hub.repos.configure(repo, **changes))
 
 
-@router.route("GET", HERE + "/logs/{which}")
-def logs(call: Call) -> Response:
+@router.route("PUT", HERE + "/volumes")
+def volumes(call: Call) -> dict:
     _space(call)
-    line = {"data": "The local Hub keeps this Space but does not run it.", "timestamp": now()}
-    return Response(f"data: {json.dumps(line)}\n\n", media_type="text/event-stream")
+    raise HubError(400, "This Hub mounts no volumes: a Space starts with an empty disk here")
+
+
+@router.route("GET", HERE + "/logs/{which}")
+def logs(call: Call) -> StreamingResponse:
+    """Server-sent events, one for each line, for as long as the Space is built or runs."""
+    repo, which = _space(call), call.params["which"]
+    if which not in ("build", "run"):
+        raise HubError(404, "There are the logs build and run")
+    hosting = call.hub.hosting
+    lines = events(hosting.log(repo, which), lambda: call.hub.stopping or hosting.ended(repo))
+    return StreamingResponse(lines, media_type="text/event-stream")

@@ -53,25 +53,32 @@ def _read(project: Project, path: str) -> list[Preference]:
     return list(read_jsonl("preferences", file, f"{project.id}/{path}"))
 
 
-def usable(rows: Rows, tokenizer: Any, max_length: int) -> Rows:
+def usable(rows: Rows, tokenizer: Any, max_length: int, window: int | None = None) -> Rows:
     """Return the rows that fit into `max_length` tokens and have two different texts.
 
-    TRL would cut the others' ends off, or drop them, without a word.
+    TRL would cut the others' ends off, or drop them, without a word. `window` is what the model
+    itself can read, where that is known.
     """
+    most = max_length if window is None else min(max_length, window)
+    too_much, advice = f"longer than {most} tokens", "Raise --max-length."
+    if most < max_length:
+        too_much += " (the model's window)"
+        advice = "Choose a --base-model with a longer one."
     dropped, too_long = Counter(rows.dropped), list(rows.too_long)
     kept: dict[str, list[Preference]] = {"train": [], "test": []}
     for split, given in (("train", rows.train), ("test", rows.test)):
         for row in given:
             if row.chosen == row.rejected:
                 dropped["chosen and rejected are the same text"] += 1
-            elif (n := _longest(row, tokenizer)) > max_length:
-                dropped[f"longer than {max_length} tokens"] += 1
+            elif (n := _longest(row, tokenizer)) > most:
+                dropped[too_much] += 1
                 too_long.append(f"{row.prompt[-1]['content'][:60]!r} ({n} tokens)")
             else:
                 kept[split].append(row)
     if not kept["train"]:
         reasons = ", ".join(f"{n} {reason}" for reason, n in dropped.items())
-        raise UsageError(f"No row is left to train on: {reasons}. Raise --max-length?")
+        advice = f" {advice}" if too_long else ""
+        raise UsageError(f"No row is left to train on: {reasons}.{advice}")
     return Rows(kept["train"], kept["test"], dropped, too_long)
 
 

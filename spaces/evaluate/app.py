@@ -11,15 +11,10 @@ from palate.launch import run_guarded
 from palate.project import Project
 
 
-def main() -> None:
-    settings = Settings.read("evaluate")
+def make(settings: Settings) -> EvaluateBallot:
     project = Project.load(settings.project)
-    serve(
-        settings,
-        lambda: EvaluateBallot(project, settings.secret, settings.pause, settings.memory),
-        kind="evaluate",
-    )
+    return EvaluateBallot(project, settings.secret, settings.pause, settings.memory)
 
 
 if __name__ == "__main__":
-    sys.exit(run_guarded(main))
+    sys.exit(run_guarded(lambda: serve("evaluate", make)))

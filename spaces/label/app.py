@@ -26,15 +26,10 @@ def connect() -> LabelStore:
     return LabelStore(server.url, server.api_key)
 
 
-def main() -> None:
-    settings = Settings.read("label")
+def make(settings: Settings) -> LabelBallot:
     project = Project.load(settings.project)
-    serve(
-        settings,
-        lambda: LabelBallot(project, connect, settings.secret, settings.pause, settings.memory),
-        kind="label",
-    )
+    return LabelBallot(project, connect, settings.secret, settings.pause, settings.memory)
 
 
 if __name__ == "__main__":
-    sys.exit(run_guarded(main))
+    sys.exit(run_guarded(lambda: serve("label", make)))

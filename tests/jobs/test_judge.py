@@ -7,19 +7,26 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from rounds import rounds
+from samples import event
 from verdicts import events
 
 from palate import hub as client
 from palate import ledger
+from palate.contest import contest
 from palate.project import Project
 from palate.schema import Candidate, Pair
-from palate.verdict import Model
+from palate.verdict import Model, model_of
 
 
 class Server(ThreadingHTTPServer):
-    """Prefers the longer answer; `failing` makes it answer 500, `mute` makes it talk past."""
+    """Prefers the longer answer, or the one with `favourite` in it.
+
+    `failing` makes it answer 500, `mute` makes it talk past.
+    """
 
     failing = mute = False
+    favourite = ""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -39,7 +46,8 @@ class Handler(BaseHTTPRequestHandler):
         first, second = (
             text.split(f"<answer-{x}>\n")[1].split(f"\n</answer-{x}>")[0] for x in "ab"
         )
-        word = "A" if len(first) > len(second) else "B"
+        likes = server.favourite
+        word = "A" if (likes in first, len(first)) > (likes in second, len(second)) else "B"
         if server.mute:
             word = "I like both"
         reply = {
@@ -142,6 +150,25 @@ def test_what_is_no_judge_is_not_counted(compared, jobs, server):
     assert "judge.json" not in client.describe(compared.model_repo, "model")[1]
     both = ("--endpoint", server.url, "--provider", "auto")
     assert "not both" in jobs("judge", compared.id, "--model", "judge", *both, code=2)
+
+
+def test_of_several_rounds_only_base_and_tuned_are_judged(hub, repo_id, jobs, server):
+    project, (base, _, tuned) = rounds(repo_id)
+    text = {c.id: c for c in project.rows("candidates")}
+    pairs = contest(project).pairs
+    votes = [
+        event(p, chosen=next(id for id in (p.a, p.b) if model_of(text[id]) == tuned)) for p in pairs
+    ]
+    client.commit(repo_id, "dataset", {"evaluations/z.jsonl": ledger.jsonl(votes)}, "Vote")
+    client.create(project.model_repo, "model")
+    server.favourite = "round 3"
+    said = jobs("judge", repo_id, "--model", "judge", "--endpoint", server.url)
+    assert "3 of 3 pairs to judge" in said
+    assert not any("round 2" in json.dumps(a) for a in server.asked)
+    found = judge_of(project.model_repo)
+    assert (found["wins"], found["losses"], found["inconsistent"]) == (3, 0, 0)
+    assert (found["agreement"]["hits"], found["agreement"]["n"]) == (3, 3)
+    assert (found["base"], found["tuned"]) == (vars(base), vars(tuned))
 
 
 @pytest.mark.slow

@@ -342,7 +342,7 @@ def test_spaces(api, stranger, repo_id):
     assert status_of(stranger.get_space_variables, repo_id) == 403
     assert api.request_space_hardware(repo_id, "t4-small").requested_hardware == "t4-small"
     api.restart_space(repo_id)
-    assert api.get_space_runtime(repo_id).stage == "RUNNING"
+    assert api.wait_for_space(repo_id, timeout=30, poll_interval=0.1).stage == "NO_APP_FILE"
     assert api.pause_space(repo_id).stage == "PAUSED"
     api.delete_space_secret(repo_id, "HF_TOKEN")
     assert api.get_space_secrets(repo_id) == {}

@@ -36,5 +36,5 @@ def test_a_missing_setting_is_named(name, missing):
         timeout=60,
     )
     assert run.returncode == 2
-    assert f"The variable {missing} is not set" in run.stderr
+    assert f"{missing} is not set" in run.stderr
     assert "Traceback" not in run.stderr

@@ -38,8 +38,20 @@ def test_a_row_of_exactly_the_length_stays():
 
 
 def test_no_row_left_is_an_error_that_says_why():
-    with pytest.raises(UsageError, match=r"1 longer than 3 tokens.*--max-length"):
-        usable(Rows([row()], []), Words(), max_length=3)
+    with pytest.raises(UsageError, match=r"1 longer than 3 tokens\. Raise --max-length\.$"):
+        usable(Rows([row()], []), Words(), max_length=3, window=4)
+
+
+def test_the_limit_that_is_the_models_own_is_said_to_be():
+    said = r"1 longer than 3 tokens \(the model's window\)\. Choose a --base-model with a longer"
+    with pytest.raises(UsageError, match=said):
+        usable(Rows([row()], []), Words(), max_length=4, window=3)
+
+
+def test_rows_that_are_left_out_for_another_reason_need_no_more_length():
+    same = row(chosen="Same", rejected="Same")
+    with pytest.raises(UsageError, match=r"1 chosen and rejected are the same text\.$"):
+        usable(Rows([same], []), Words(), max_length=20)
 
 
 def test_the_key_follows_the_rows():

@@ -1,0 +1,75 @@
+"""Argilla's own pages behind the Space's sign-in, for owners.
+
+Requests go on with the Space's key, which stays here: no key and no password reaches a browser.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from palate.argilla.store import LabelStore
+from palate.ballot import signin
+
+BASE = "/argilla"
+SENT = ("accept", "accept-language", "content-type", "if-none-match", "range")
+KEPT = ("cache-control", "content-range", "content-type", "etag", "last-modified")
+LARGEST = 16 * 1024 * 1024  # bytes of a request
+
+
+def link(ballot: Any) -> str | None:
+    """Return where an owner finds Argilla's own pages, or None before there is one."""
+    if url := os.environ.get("ARGILLA_API_URL"):
+        return url
+    if signin.required():
+        return "/owner/argilla"
+    store = ballot.store()
+    return store.url if store else None
+
+
+def open_page(ballot: Any, link: str) -> Any:
+    """Return the page that lets Argilla's interface know that somebody is signed in."""
+    from starlette.responses import HTMLResponse
+
+    from palate.ballot.owner import template
+
+    return HTMLResponse(template("argilla.html").render(base=BASE))
+
+
+def proxy(ballot: Any) -> Callable:
+    """Return a route that hands requests of owners on to Argilla, as the Space's own."""
+    import httpx
+    from fastapi import Request
+    from starlette.concurrency import run_in_threadpool
+    from starlette.responses import PlainTextResponse, Response
+
+    client = httpx.AsyncClient(timeout=60)
+
+    async def route(request: Request) -> Response:
+        person = await run_in_threadpool(signin.person_of, request)
+        if person is None or not await run_in_threadpool(ballot.access.owns, person):
+            return PlainTextResponse("Argilla's pages are for owners: sign in as one of them.", 403)
+        site = request.headers.get("sec-fetch-site", "same-origin")
+        if request.method != "GET" and site not in ("same-origin", "none"):
+            return PlainTextResponse("Cross-site requests are refused.", 403)
+        store: LabelStore | None = ballot.store()
+        if store is None:
+            return PlainTextResponse("Argilla is starting; try again in a minute.", 503)
+        content = b""
+        async for chunk in request.stream():
+            content += chunk
+            if len(content) > LARGEST:
+                return PlainTextResponse(f"Expected at most {LARGEST} bytes.", 413)
+        headers = {k: v for k, v in request.headers.items() if k in SENT}
+        path = request.scope["path"].removeprefix(BASE) or "/"
+        url = httpx.URL(store.url).copy_with(path=path, query=request.url.query.encode())
+        try:
+            answer = await client.request(
+                request.method, url, content=content, headers=headers | store.headers()
+            )
+        except httpx.HTTPError:
+            return PlainTextResponse("Argilla does not answer; try again in a minute.", 503)
+        kept = {k: v for k, v in answer.headers.items() if k in KEPT}
+        return Response(answer.content, answer.status_code, kept)
+
+    route.__annotations__["request"] = Request
+    return route

@@ -1,0 +1,340 @@
+"""Spaces that run here: each app a process of its own, in a fresh folder and a clean environment.
+
+Unlike on the Hub, an app has a port of this machine, which is not closed to those who may not see
+a private Space, and it never falls asleep.
+"""
+
+import hashlib
+import itertools
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import defaultdict
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from signal import SIGKILL, SIGTERM
+
+import pygit2
+
+from palate.localhub import metadata
+from palate.localhub.database import Database
+from palate.localhub.errors import HubError
+from palate.localhub.git import find_commit, pointer, read_text, walk
+from palate.localhub.objects import LFS
+from palate.localhub.openid import register
+from palate.localhub.processes import Log, inherited, kill_left_over, signal_group, spawn
+from palate.localhub.repos import Repo, Repos
+
+START = 600.0  # seconds in which an app has to answer; the real Hub waits half an hour
+GRACE = 20.0  # seconds between asking an app to end and ending it
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+ALIVE = ("BUILDING", "APP_STARTING", "RUNNING", "RUNNING_BUILDING", "RUNNING_APP_STARTING")
+
+
+class Failed(Exception):
+    """A Space cannot go on: the stage that it is in then, and why."""
+
+    def __init__(self, stage: str, message: str):
+        super().__init__(message)
+        self.stage = stage
+
+
+@dataclass
+class _Space:
+    """What runs for a Space now; each deployment has a number, and only the newest goes on."""
+
+    number: int = 0
+    process: subprocess.Popen | None = None
+    disk: Path | None = None
+    installers: set[subprocess.Popen] = field(default_factory=set)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+
+class Hosting:
+    """The Spaces of one Hub; `address` is where it answers."""
+
+    def __init__(self, root: Path, db: Database, repos: Repos, lfs: LFS, address: str):
+        self._root, self._db, self._repos, self._lfs = root, db, repos, lfs
+        self._folder, self._address = root / "spaces", address
+        self._spaces: dict[int, _Space] = defaultdict(_Space)
+        self._environments: dict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._numbers = itertools.count(1)
+        self._closing = False
+        self._folder.mkdir(exist_ok=True)
+
+    def resume(self) -> None:
+        """Start what ran when the Hub was stopped, after ending what a killed one left over."""
+        for row in self._db.all("SELECT id, settings FROM repo WHERE kind='space'"):
+            settings = json.loads(row["settings"])
+            kill_left_over(settings.get("pid"), f"SPACE_REPO={row['id']}")
+            shutil.rmtree(self._folder / str(row["id"]) / "disk", ignore_errors=True)
+            if settings.get("stage") in ALIVE:
+                self.deploy(self._repos.by_id(row["id"]))
+
+    def log(self, repo: Repo, which: str) -> Path:
+        return self._folder / str(repo.id) / f"{which}.jsonl"
+
+    def deploy(self, repo: Repo) -> None:
+        """Build and start the Space as it is on main now; what runs goes on until it is built."""
+        space = self._spaces[repo.id]
+        space.number = number = next(self._numbers)
+        self._note(repo, "RUNNING_BUILDING" if _alive(space.process) else "BUILDING")
+        threading.Thread(target=self._deploy, args=(repo, space, number), daemon=True).start()
+
+    def stop(self, repo: Repo, stage: str) -> None:
+        """End the app, and a build that is going on; its disk goes with it."""
+        space = self._spaces[repo.id]
+        space.number = next(self._numbers)
+        with space.lock:
+            self._end(space, builds=True)
+            self._note(repo, stage)
+
+    def forget(self, repo: Repo) -> None:
+        """End the app of a repo that is deleted."""
+        space = self._spaces.pop(repo.id, _Space())
+        space.number = next(self._numbers)
+        with space.lock:
+            self._end(space, builds=True)
+        shutil.rmtree(self._folder / str(repo.id), ignore_errors=True)
+
+    def ended(self, repo: Repo) -> bool:
+        """Tell whether nothing is being built or running, so that its log is complete."""
+        settings = self._repos.by_id(repo.id).settings
+        return self._closing or settings.get("stage") not in ALIVE
+
+    def close(self) -> None:
+        """End all apps, because the Hub stops; their stages stay, so that they start with it."""
+        self._closing = True
+        spaces = list(self._spaces.values())
+        for space in spaces:
+            if space.process:
+                signal_group(space.process, SIGTERM)
+        for space in spaces:
+            self._end(space, builds=True)
+
+    def _deploy(self, repo: Repo, space: _Space, number: int) -> None:
+        folder = self._folder / str(repo.id)
+        folder.mkdir(exist_ok=True)
+        self.log(repo, "build").unlink(missing_ok=True)
+        try:
+            settings = self._register(repo, self._repos.by_id(repo.id).settings)
+            hidden = {k: s["value"] for k, s in settings.get("secrets", {}).items()}
+            with Log(self.log(repo, "build")) as log:
+                sha, card, app, disk = self._checkout(repo, number, log)
+                python = self._environment(card, disk / "app", space, log)
+            with space.lock:
+                if space.number != number:
+                    return
+                self._end(space)
+                self.log(repo, "run").unlink(missing_ok=True)
+                space.disk = disk
+                environment = self._variables(repo, card, settings, disk) | hidden
+                space.process = spawn([str(python), app], disk / "app", environment)
+                self._note(repo, "APP_STARTING", pid=space.process.pid, sha=sha)
+            with Log(self.log(repo, "run"), hidden.values()) as log:
+                self._watch(repo, space, number, settings["port"], log)
+        except Failed as error:
+            with space.lock:
+                if space.number == number and not self._closing:
+                    self._note(repo, error.stage, str(error))
+        except OSError as error:  # such as a full disk
+            self._note(repo, "BUILD_ERROR", str(error))
+        except HubError:  # the repo was deleted meanwhile
+            pass
+
+    def _checkout(self, repo: Repo, number: int, log: Log) -> tuple[str, dict, str, Path]:
+        """Write the files of main to a new disk; return commit, card's data, app and disk."""
+        head = find_commit(repo.git(), "main")
+        if head is None:
+            raise Failed("NO_APP_FILE", "There are no files yet")
+        card = metadata.card_data(read_text(head.tree, "README.md")) or {}
+        app = str(card.get("app_file") or "app.py")
+        if card.get("sdk") != "gradio":
+            found = card.get("sdk")
+            raise Failed("CONFIG_ERROR", f"This Hub runs Spaces with sdk: gradio, not {found!r}")
+        disk = self._folder / str(repo.id) / "disk" / str(number)
+        shutil.rmtree(disk, ignore_errors=True)
+        for entry, path in walk(head.tree):
+            if isinstance(entry, pygit2.Blob):
+                file, link = disk / "app" / path, pointer(entry)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                if link:
+                    shutil.copyfile(self._lfs.content(repo, link.oid), file)
+                else:
+                    file.write_bytes(entry.data)
+        if not (disk / "app" / app).is_file():
+            raise Failed("NO_APP_FILE", f"There is no {app}, which the front matter names")
+        log.say(f"Checked out {head.id} of {repo.full_name}")
+        return str(head.id), card, app, disk
+
+    def _environment(self, card: dict, app: Path, space: _Space, log: Log) -> Path:
+        """Return the Python of an environment with Gradio and the Space's requirements.
+
+        Environments are kept by what is in them, as the layers of an image are.
+        """
+        file = app / "requirements.txt"
+        wanted = file.read_text("utf-8", "replace") if file.exists() else ""
+        gradio = "gradio[oauth]" + (f"=={v}" if (v := card.get("sdk_version")) else "")
+        if str(card.get("python_version", PYTHON)) != PYTHON:
+            log.say(f"python_version {card['python_version']} is wanted; this Hub has {PYTHON}")
+        name = environment_name(gradio, wanted)
+        folder = self._folder / "environments" / name
+        done = folder / "complete"
+        with self._environments[name]:
+            if done.exists():
+                log.say("The environment is built already")
+                return folder / "bin" / "python"
+            shutil.rmtree(folder, ignore_errors=True)
+            pip = [str(folder / "bin" / "pip"), "install", "--disable-pip-version-check"]
+            self._build([sys.executable, "-m", "venv", str(folder)], app, space, log)
+            wishes = ["-r", str(file)] if wanted.strip() else []
+            self._build([*pip, gradio, *wishes], app, space, log)
+            done.touch()  # written last, so its existence means that the install completed
+        return folder / "bin" / "python"
+
+    def _build(self, words: list[str], folder: Path, space: _Space, log: Log) -> None:
+        log.say(f"--> {Path(words[0]).name} {' '.join(words[1:])}")
+        if self._closing:
+            raise Failed("BUILDING", "The Hub stops")
+        environment = inherited() | {"PIP_CACHE_DIR": str(self._folder / "pip")}
+        process = spawn(words, folder, environment)
+        space.installers.add(process)
+        log.take(process)
+        code = process.wait()
+        space.installers.discard(process)
+        if code:
+            raise Failed("BUILD_ERROR", f"Job failed with exit code: {code}")
+
+    def _watch(self, repo: Repo, space: _Space, number: int, port: int, log: Log) -> None:
+        """Note when the app answers, and how it ends."""
+        process = space.process
+        assert process is not None
+        reader = threading.Thread(target=log.take, args=[process], daemon=True)
+        reader.start()
+        deadline = time.monotonic() + START
+        while process.poll() is None and not _answers(port):
+            if time.monotonic() > deadline:
+                signal_group(process, SIGKILL)
+                raise Failed("RUNTIME_ERROR", f"It did not answer within {START:.0f} s")
+            time.sleep(0.1)
+        with space.lock:
+            if space.number == number and process.poll() is None:
+                self._note(repo, "RUNNING", pid=process.pid)
+        code = process.wait()
+        signal_group(process, SIGKILL)  # what it left behind ends with it
+        reader.join()
+        raise Failed("RUNTIME_ERROR", f"Exit code: {code}")
+
+    def _register(self, repo: Repo, settings: dict) -> dict:
+        """Give the Space a port and, if its card asks for sign-in, an app; both stay."""
+        head = find_commit(repo.git(), "main")
+        card = (metadata.card_data(read_text(head.tree, "README.md")) if head else None) or {}
+        port = settings.get("port")
+        with self._spaces[repo.id].lock:
+            own = _alive(self._spaces[repo.id].process)
+            if port is None or not (own or _free(port)):
+                port, settings = _free_port(), {k: v for k, v in settings.items() if k != "oauth"}
+            changes: dict = {"port": port}
+            if card.get("hf_oauth") and "oauth" not in settings:
+                seconds = 60.0 * _number(card.get("hf_oauth_expiration_minutes"), 480)
+                back = [f"http://127.0.0.1:{port}/login/callback"]
+                changes["oauth"] = register(self._root, repo.full_name, back, seconds)
+            return self._repos.configure(repo, **changes)
+
+    def _variables(self, repo: Repo, card: dict, settings: dict, disk: Path) -> dict[str, str]:
+        """Return the environment that a Space gets, but for its secrets."""
+        port = str(settings["port"])
+        found = inherited() | {
+            "HOME": str(disk),
+            "TMPDIR": str(disk),
+            "PIP_CACHE_DIR": str(self._folder / "pip"),
+            "SYSTEM": "spaces",
+            "SPACE_ID": repo.full_name,
+            "SPACE_REPO": str(repo.id),
+            "SPACE_AUTHOR_NAME": repo.ns,
+            "SPACE_REPO_NAME": repo.name,
+            "SPACE_TITLE": str(card.get("title") or repo.name),
+            "SPACE_HOST": f"127.0.0.1:{port}",
+            "CPU_CORES": "2",
+            "MEMORY": "16Gi",
+            "ACCELERATOR": "none",
+            "GRADIO_SERVER_NAME": "127.0.0.1",  # 0.0.0.0 in a container
+            "GRADIO_SERVER_PORT": port,
+            "GRADIO_ANALYTICS_ENABLED": "False",
+            "PYTHONUNBUFFERED": "1",
+            "HF_ENDPOINT": self._address,
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+        }
+        if "oauth" in settings:
+            id, secret = settings["oauth"]
+            found |= {"OAUTH_CLIENT_ID": id, "OAUTH_CLIENT_SECRET": secret}
+            scopes = card.get("hf_oauth_scopes") or []
+            found["OAUTH_SCOPES"] = " ".join(["openid", "profile", *map(str, scopes)])
+            found["OPENID_PROVIDER_URL"] = self._address
+        return found | {k: s["value"] for k, s in settings.get("variables", {}).items()}
+
+    def _end(self, space: _Space, builds: bool = False) -> None:
+        """End the app, politely at first, and remove its disk; end its `builds`, too, if asked."""
+        for installer in list(space.installers) if builds else ():
+            signal_group(installer, SIGKILL)
+        if space.process:
+            signal_group(space.process, SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                space.process.wait(GRACE)
+            signal_group(space.process, SIGKILL)
+            space.process.wait()
+            space.process = None
+        if space.disk:
+            shutil.rmtree(space.disk, ignore_errors=True)
+            space.disk = None
+
+    def _note(self, repo: Repo, stage: str, message: str | None = None, **more: object) -> None:
+        self._repos.configure(repo, stage=stage, error=message, **more)
+
+
+def environment_name(gradio: str, requirements: str) -> str:
+    """Return the name of the folder that keeps the environment with these packages."""
+    content = f"{PYTHON}\n{gradio}\n{requirements}"
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _alive(process: subprocess.Popen | None) -> bool:
+    return process is not None and process.poll() is None
+
+
+def _number(value: object, default: float) -> float:
+    return float(value) if isinstance(value, int | float) else default
+
+
+def _answers(port: int) -> bool:
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).close()
+    except urllib.error.HTTPError as error:
+        error.close()
+    except OSError:
+        return False
+    return True
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]

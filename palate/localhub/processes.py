@@ -1,0 +1,112 @@
+"""What Spaces and jobs have in common: child processes that inherit little, and their logs."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from palate.localhub.git import now
+
+POLL = 0.1  # seconds between two looks at a log that is followed
+KEEP_ALIVE = 15.0  # seconds of silence after which a comment is sent
+# what a child inherits of the server's environment: enough to find programs and packages
+INHERITED = re.compile(
+    r"PATH|HOME|USER|LANG|LC_\w+|TZ|TMPDIR|LD_LIBRARY_PATH|CUDA_\w+|NVIDIA_\w+|OMP_NUM_THREADS"
+    r"|(?:https?|no|all)_proxy|SSL_CERT_\w+|REQUESTS_CA_BUNDLE|UV_\w+|PIP_\w+",
+    re.IGNORECASE,
+)
+PRIVATE = re.compile(r"TOKEN|SECRET|PASSWORD|_KEY", re.IGNORECASE)
+
+
+def inherited() -> dict[str, str]:
+    """Return what a child may know of the server's environment: nothing that looks secret."""
+    return {k: v for k, v in os.environ.items() if INHERITED.fullmatch(k) and not PRIVATE.search(k)}
+
+
+class Log:
+    """One JSON line `{"data": …, "timestamp": …}` for each line written; secrets are masked."""
+
+    def __init__(self, file: Path, secrets: Iterable[str] = ()):
+        self._masked = [value for value in secrets if len(value) > 3]
+        self._out = file.open("a")
+
+    def say(self, line: str) -> None:
+        for value in self._masked:
+            line = line.replace(value, "***")
+        self._out.write(json.dumps({"data": line, "timestamp": now()}) + "\n")
+        self._out.flush()
+
+    def take(self, process: subprocess.Popen) -> None:
+        """Write down what the process says, until it has closed its output."""
+        assert process.stdout is not None
+        with process.stdout:
+            for line in process.stdout:
+                self.say(line.rstrip("\n"))
+
+    def __enter__(self) -> "Log":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._out.close()
+
+
+def spawn(words: list[str], folder: Path, environment: dict[str, str]) -> subprocess.Popen:
+    """Start a process in a session of its own, so that all it starts can end with it."""
+    return subprocess.Popen(
+        words,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+
+
+def signal_group(process: subprocess.Popen, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)  # its own session: the group bears the process's number
+
+
+def kill_left_over(pid: int | None, mark: str) -> None:
+    """End what a killed Hub left running, if `mark` (NAME=value) is in that process's environment.
+
+    The number alone could be another process's by now. Returns when it is gone.
+    """
+    with suppress(OSError):  # gone, or a system without /proc
+        while mark.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+            os.killpg(pid or 0, signal.SIGKILL)
+            time.sleep(0.01)
+
+
+async def events(
+    file: Path, ended: Callable[[], bool], *, follow: bool = True, tail: int = 0
+) -> AsyncIterator[str]:
+    """Yield a log's lines as server-sent events, until `ended`; the last `tail` lines if given."""
+    position, silent = 0, 0.0
+    while True:
+        last = ended() or not follow
+        lines = []
+        if file.exists():
+            with file.open("rb") as f:
+                f.seek(position)
+                lines = f.read().split(b"\n")
+            position += sum(len(line) + 1 for line in lines[:-1])  # the last may be unfinished
+        for line in lines[:-1][-tail:]:
+            yield f"data: {line.decode()}\n\n"
+        silent = 0.0 if len(lines) > 1 else silent + POLL
+        tail = 0 if len(lines) > 1 else tail
+        if last:
+            return
+        if silent >= KEEP_ALIVE:
+            silent = 0.0
+            yield ": keep-alive\n\n"
+        await asyncio.sleep(POLL)

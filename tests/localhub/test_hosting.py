@@ -1,0 +1,199 @@
+"""Spaces that are pushed run here: built, started, restarted, stopped, with logs and settings."""
+
+import json
+import os
+import signal
+import sys
+import urllib.request
+from collections.abc import Callable
+
+import pytest
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError
+
+from palate.localhub import LocalHub
+from palate.localhub.hosting import environment_name
+
+# tells all about itself, and leaves a file behind if asked
+APP = """
+import http.server, json, os, pathlib
+
+print("secret:", os.environ.get("WORD"))
+
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        home = pathlib.Path(os.environ["HOME"])
+        found = {"env": dict(os.environ), "home": sorted(p.name for p in home.iterdir())}
+        found |= {"said": SAID, "files": sorted(os.listdir(".")), "pid": os.getpid()}
+        (home / self.path[1:]).touch()  # nothing new for /
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(found).encode())
+
+    def log_message(self, *args): pass
+
+address = (os.environ["GRADIO_SERVER_NAME"], int(os.environ["GRADIO_SERVER_PORT"]))
+http.server.ThreadingHTTPServer(address, Page).serve_forever()
+"""
+CARD = "---\ntitle: Mine\nsdk: gradio\nsdk_version: 6.31.0\napp_file: app.py\nhf_oauth: true\n---\n"
+
+
+@pytest.fixture
+def api(hub) -> HfApi:
+    return HfApi(endpoint=hub.endpoint, token=hub.token)
+
+
+def lay_environment(hub: LocalHub) -> None:
+    """Let a Space without requirements have a bare Python, as if Gradio had been installed."""
+    name = environment_name("gradio[oauth]==6.31.0", "")
+    folder = hub.root / "spaces" / "environments" / name
+    (folder / "bin").mkdir(parents=True, exist_ok=True)
+    python = folder / "bin" / "python"
+    python.unlink(missing_ok=True)
+    python.symlink_to(sys._base_executable)
+    (folder / "complete").touch()
+
+
+def push(api: HfApi, space: str, said: str = "one", card: str = CARD, **more: str) -> None:
+    files = {"README.md": card, "app.py": f"SAID = {said!r}\n{APP}", **more}
+    from huggingface_hub import CommitOperationAdd
+
+    operations = [CommitOperationAdd(path, text.encode()) for path, text in files.items()]
+    api.create_commit(space, operations, commit_message="Push", repo_type="space")
+
+
+def stage(api: HfApi, space: str) -> str:
+    return api.wait_for_space(space, timeout=60, poll_interval=0.05).stage
+
+
+def visit(api: HfApi, space: str, path: str = "") -> dict:
+    with urllib.request.urlopen(f"{api.space_info(space).host}/{path}", timeout=10) as answer:
+        return json.loads(answer.read())
+
+
+@pytest.fixture
+def space(hub, api, repo_id) -> str:
+    """A running Space of `me`, private, with a secret."""
+    lay_environment(hub)
+    secrets = [{"key": "WORD", "value": "open-sesame"}]
+    api.create_repo(
+        repo_id, repo_type="space", space_sdk="gradio", private=True, space_secrets=secrets
+    )
+    push(api, repo_id)
+    assert stage(api, repo_id) == "RUNNING"
+    yield repo_id
+    if api.repo_exists(repo_id, repo_type="space"):
+        api.delete_repo(repo_id, repo_type="space")
+
+
+def gone(call: Callable[[], object]) -> bool:
+    try:
+        call()
+    except OSError:
+        return True
+    return False
+
+
+def test_a_pushed_space_gets_what_spaces_get(hub, api, space):
+    found = visit(api, space)
+    env = found["env"]
+    assert (env["SYSTEM"], env["SPACE_ID"], env["WORD"]) == ("spaces", space, "open-sesame")
+    assert env["OPENID_PROVIDER_URL"] == env["HF_ENDPOINT"] == hub.endpoint
+    assert env["OAUTH_SCOPES"] == "openid profile"
+    assert len(env["OAUTH_CLIENT_SECRET"]) > 20
+    assert "HF_TOKEN" not in env
+    assert found["home"] == ["app"]
+    assert found["files"] == [".gitattributes", "README.md", "app.py"]
+    runtime = api.get_space_runtime(space)
+    assert runtime.raw["sha"] == api.space_info(space).sha
+    assert runtime.raw["domains"][0]["domain"] in api.space_info(space).host
+
+
+def test_it_restarts_when_it_changes_at_the_same_address(api, space):
+    before, host = visit(api, space), api.space_info(space).host
+    push(api, space, said="two")
+    assert stage(api, space) == "RUNNING"
+    after = visit(api, space)
+    assert (before["said"], after["said"], api.space_info(space).host) == ("one", "two", host)
+    api.add_space_variable(space, "COLOUR", "green")
+    assert stage(api, space) == "RUNNING"
+    last = visit(api, space)
+    assert last["env"]["COLOUR"] == "green"
+    assert last["env"]["OAUTH_CLIENT_ID"] == before["env"]["OAUTH_CLIENT_ID"]
+    assert len({before["pid"], after["pid"], last["pid"]}) == 3
+
+
+def test_a_killed_space_says_so_and_starts_again_with_an_empty_disk(api, space):
+    visit(api, space, "left-behind")
+    found = visit(api, space)
+    assert found["home"] == ["app", "left-behind"]
+    os.kill(found["pid"], signal.SIGKILL)
+    while (runtime := api.get_space_runtime(space)).stage == "RUNNING":
+        pass
+    assert (runtime.stage, runtime.raw["errorMessage"]) == ("RUNTIME_ERROR", "Exit code: -9")
+    api.restart_space(space)
+    assert stage(api, space) == "RUNNING"
+    assert visit(api, space)["home"] == ["app"]
+
+
+def test_paused_and_deleted_it_is_gone(hub, api, space):
+    host = api.space_info(space).host
+    assert api.pause_space(space).stage == "PAUSED"
+    assert gone(lambda: urllib.request.urlopen(host, timeout=5))
+    push(api, space, said="while paused")
+    assert api.get_space_runtime(space).stage == "PAUSED"
+    api.restart_space(space)
+    assert stage(api, space) == "RUNNING"
+    assert visit(api, space)["said"] == "while paused"
+    api.delete_repo(space, repo_type="space")
+    assert gone(lambda: urllib.request.urlopen(host, timeout=5))
+
+
+def test_logs_mask_secrets_and_are_not_for_strangers(hub, api, space):
+    api.pause_space(space)  # a log that may grow is followed
+    assert list(api.fetch_space_logs(space)) == ["secret: ***"]
+    assert "Checked out" in next(iter(api.fetch_space_logs(space, build=True)))
+    stranger = HfApi(endpoint=hub.endpoint, token=hub.tokens["you"])
+    with pytest.raises(HfHubHTTPError):
+        stranger.get_space_runtime(space)
+    with pytest.raises(HfHubHTTPError):
+        list(stranger.fetch_space_logs(space))
+
+
+@pytest.mark.parametrize(
+    ("card", "more", "expected"),
+    [
+        (CARD.replace("gradio\n", "docker\n", 1), {}, "CONFIG_ERROR"),
+        (CARD.replace("app_file: app.py", "app_file: other.py"), {}, "NO_APP_FILE"),
+        (CARD, {"requirements.txt": "not a requirement !\n"}, "BUILD_ERROR"),
+        (CARD, {"app.py": "raise SystemExit(3)\n"}, "RUNTIME_ERROR"),
+    ],
+)
+def test_what_cannot_run_says_why(hub, api, repo_id, card, more, expected):
+    lay_environment(hub)
+    api.create_repo(repo_id, repo_type="space", space_sdk="gradio", private=True)
+    push(api, repo_id, card=card, **more)
+    assert stage(api, repo_id) == expected
+    assert api.get_space_runtime(repo_id).raw["errorMessage"]
+    if expected == "BUILD_ERROR":
+        assert "Invalid requirement" in " ".join(api.fetch_space_logs(repo_id, build=True))
+
+
+@pytest.mark.slow
+def test_a_killed_hub_starts_its_spaces_again_at_their_addresses(tmp_path):
+    hub = LocalHub(tmp_path / "hub").start()
+    lay_environment(hub)
+    api = HfApi(endpoint=hub.endpoint, token=hub.token)
+    api.create_repo("me/mine", repo_type="space", space_sdk="gradio")
+    push(api, "me/mine")
+    assert stage(api, "me/mine") == "RUNNING"
+    host, before = api.space_info("me/mine").host, visit(api, "me/mine")
+    hub.process.kill()
+    hub.stop()
+    with LocalHub(tmp_path / "hub", port=hub.port) as again:
+        assert stage(api, "me/mine") == "RUNNING"
+        after = visit(api, "me/mine")
+        assert (api.space_info("me/mine").host, after["said"]) == (host, "one")
+        assert after["pid"] != before["pid"]
+        assert again.process.poll() is None
+    assert gone(lambda: urllib.request.urlopen(host, timeout=5))

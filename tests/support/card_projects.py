@@ -1,0 +1,119 @@
+"""Projects in memory for cards, text that tries to break a card, and how a card is built."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from huggingface_hub import DatasetCard
+from markdown_it import MarkdownIt
+
+from palate import ledger
+from palate.project import SETTINGS_FILE, Project, Settings
+from palate.schema import Candidate, Event, Pair, Prompt
+
+NASTY = [
+    "</td></table><script>alert(1)</script>",
+    "a | b | c",
+    "````\n# out of the fence\n```",
+    "---\nlicense: mit\n---",
+    "![x](http://example.com/x.png) [y](javascript:alert)",
+    "line\n\n# heading\n- item\n> quote\u2028next\r\nlast",
+    "*a* _b_ **c** `d` $e$ &lt; &#60; \\",
+    "{{ run.seed }} {% raw %}",
+    "\ud800 lone, \u202e turned",
+    "    indented",
+]
+PARSER = MarkdownIt("commonmark", {"html": True}).enable("table")
+
+
+def text_of(files: Mapping[str, str | bytes]) -> str:
+    """Return the card among its files, which has no gaps and shows every picture."""
+    text = files["README.md"]
+    assert isinstance(text, str)
+    assert "[More Information Needed]" not in text
+    for path in files:
+        assert path == "README.md" or f"]({path})" in text, f"{path} is not shown"
+    return text
+
+
+def body(card: str) -> str:
+    return DatasetCard(card, ignore_metadata_errors=True).text
+
+
+def shape(text: str) -> list[str]:
+    """Return the document's structure: its block and inline tokens but for plain text's."""
+    flat = [t for block in PARSER.parse(text) for t in (block, *(block.children or []))]
+    plain = ("text", "code_inline")
+    return [t.type for t in flat if t.type not in plain and t.content != "<br>"]
+
+
+@dataclass(frozen=True)
+class InMemory(Project):
+    """A project whose rows lie in memory; whatever else it does, Project does it."""
+
+    memory: dict[str, list] = field(default_factory=dict, hash=False)
+
+    def rows(self, config: str) -> list[Any]:
+        return self.memory.get(config, [])
+
+
+def event(prompt: Prompt, a: Candidate, b: Candidate, n: int, **changes: Any) -> Event:
+    return replace(
+        Event(
+            event_id=f"e{n}",
+            kind="label",
+            pair_id=Pair.of(a, b).id,
+            prompt_id=prompt.id,
+            left=a.id,
+            right=b.id,
+            chosen=a.id,
+            strength=None,
+            annotator="ann",
+            milliseconds=900,
+            time=f"2026-11-20T21:00:{n:02}.000Z",
+            round=1,
+            via="ballot",
+        ),
+        **changes,
+    )
+
+
+def project(
+    text: str = "Title", annotator: str = "ann", *, strength: int | None = None, prompts: int = 6
+) -> InMemory:
+    """Return a project with a pair of candidates for each prompt, and one label on each."""
+    splits = ("train", "train", "test", "eval", "train", "train")
+    ps = [Prompt.of(f"{text} {i}", splits[i % 6]) for i in range(prompts)]
+    sampling = {"temperature": 0.7, "top_p": 1.0, "max_new_tokens": 32, "seed": 0}
+    cs = [
+        (
+            Candidate.of(p.id, f"{text} a", model="me/base", revision="c" * 40, sampling=sampling),
+            Candidate.of(p.id, f"{text} b"),
+        )
+        for p in ps
+    ]
+    events = [
+        event(p, a, b, n, annotator=annotator, strength=strength)
+        for n, (p, (a, b)) in enumerate(zip(ps, cs, strict=True))
+    ]
+    flat = [c for pair in cs for c in pair]
+    preferences = ledger.preferences(ps, flat, events)
+    memory = {
+        "prompts": ps,
+        "candidates": flat,
+        "labels": events,
+        "preferences": preferences.rows["train"] + preferences.rows["test"],
+        "evaluations": events[3:4],
+    }
+    return project_of(memory, list(ledger.preference_files(preferences)))
+
+
+def project_of(memory: dict[str, list], extra: list[str]) -> InMemory:
+    files = [f"{c}/0001.jsonl" for c, rows in memory.items() if rows and c != "preferences"]
+    return InMemory(
+        "me/titles",
+        "d" * 40,
+        Settings(license="cc-by-4.0"),
+        (SETTINGS_FILE, *files, *extra),
+        memory,
+    )
