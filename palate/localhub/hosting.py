@@ -27,7 +27,7 @@ from palate.localhub import metadata
 from palate.localhub.database import Database
 from palate.localhub.errors import HubError
 from palate.localhub.git import find_commit, pointer, read_text, walk
-from palate.localhub.lfs import LFS
+from palate.localhub.objects import LFS
 from palate.localhub.openid import register
 from palate.localhub.processes import Log, inherited, kill_left_over, signal_group, spawn
 from palate.localhub.repos import Repo, Repos
@@ -166,7 +166,7 @@ class Hosting:
                 file, link = disk / "app" / path, pointer(entry)
                 file.parent.mkdir(parents=True, exist_ok=True)
                 if link:
-                    shutil.copyfile(self._lfs.path(link.oid), file)
+                    shutil.copyfile(self._lfs.content(repo, link.oid), file)
                 else:
                     file.write_bytes(entry.data)
         if not (disk / "app" / app).is_file():
