@@ -27,6 +27,7 @@ class User:
     name: str
     token: str
     orgs: tuple[str, ...] = ()
+    credit: bool = True  # without it, jobs are answered with 402, as by a Hub that has to be paid
 
     def owns(self, namespace: str) -> bool:
         return namespace.lower() in (self.name.lower(), *(org.lower() for org in self.orgs))
@@ -46,7 +47,8 @@ def read_users(file: Path) -> dict[str, User]:
     """The users by name, in the order of the file, which is made with two if there is none.
 
     Raises `ValueError`, saying what is wrong and where, if the file is not of the form
-    `{"me": {"token": "hf_…", "orgs": ["my-org"]}, …}`.
+    `{"me": {"token": "hf_…", "orgs": ["my-org"]}, …}`. With `"credit": false` a user's jobs are
+    refused with 402.
     """
     if not file.exists():
         new = {"me": ["my-org"], "you": []}
@@ -72,7 +74,7 @@ def _user(name: str, spec: dict) -> User:
     for word in (name, *orgs):
         if not NAME.fullmatch(word) or word.lower() in RESERVED:
             raise ValueError(f"{word!r} cannot be the name of a user or organisation")
-    return User(name, token, tuple(orgs))
+    return User(name, token, tuple(orgs), spec.get("credit", True) is not False)
 
 
 class Accounts:
