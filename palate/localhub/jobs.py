@@ -221,7 +221,9 @@ class Jobs:
         self.cancel(job, "ERROR", f"Job timed out after {doc['timeoutSeconds']} seconds")
 
     def _doc(self, job: str) -> str:
-        return self._db.one("SELECT doc FROM job WHERE id=?", job)["doc"]
+        row = self._db.one("SELECT doc FROM job WHERE id=?", job)
+        assert row is not None
+        return row["doc"]
 
     def _stage(self, job: str) -> str:
         return json.loads(self._doc(job))["status"]["stage"]
@@ -249,14 +251,14 @@ def _read(process: subprocess.Popen, say: Callable[[str], None]) -> None:
 def _timed(doc: dict) -> dict:
     """Add how long a job waited and ran, in seconds, up to now if it has not ended."""
 
-    def since(start: str | None, end: str | None) -> int | None:
+    def since(start: str, end: str | None) -> int:
         last = datetime.fromisoformat(end) if end else datetime.now(UTC)
-        return start and max(0, round((last - datetime.fromisoformat(start)).total_seconds()))
+        return max(0, round((last - datetime.fromisoformat(start)).total_seconds()))
 
     created, started, finished = doc["createdAt"], doc["startedAt"], doc["finishedAt"]
     durations = {
         "schedulingSecs": since(created, started) if started else None,
-        "runningSecs": since(started, finished),
+        "runningSecs": since(started, finished) if started else None,
         "totalSecs": since(created, finished),
     }
     return doc | {"durations": durations}
