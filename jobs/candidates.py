@@ -28,11 +28,12 @@ from dataclasses import dataclass
 
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from palate import models
 from palate.generation import Sampling, Saver, generate
 from palate.launch import run_main
+from palate.progress import Progress
 from palate.project import Project
 from palate.schema import Candidate, pairs_of
 

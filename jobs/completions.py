@@ -29,12 +29,13 @@ from dataclasses import asdict, dataclass
 
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from palate import hub, models
 from palate.errors import PalateError, UsageError
 from palate.generation import Sampling, Saver, complete, seed_of
 from palate.launch import run_main
+from palate.progress import Progress
 from palate.project import Project
 from palate.schema import Candidate, Prompt
 from palate.splits import check_training

@@ -240,13 +240,13 @@ def train(console: Console, job: Job) -> None:
 
 def _train(console: Console, job: Job) -> None:
     from palate.training import hubpoint
-    from palate.training.callbacks import Bar, Guard, Metrics
+    from palate.training.callbacks import Bar, Ending, Guard, Metrics
     from palate.training.setup import make_trainer
 
     args, work, base = job.args, job.work, job.base
     assert args.output is not None
     say = lambda text: console.print(f"  {text}", style="yellow")  # noqa: E731
-    callbacks: list[Any] = [Metrics(work.path / "metrics.jsonl")]
+    callbacks: list[Any] = [Metrics(work.path / "metrics.jsonl"), Ending()]
     if args.checkpoint_to_hub:
         if hubpoint.restore(args.output, work):
             console.print(f"Took the last checkpoint from {args.output}")

@@ -77,7 +77,7 @@ class Load:
 
     `operations` are those of training; `reads` how often all weights are read one time after the
     other to write text, and `operations_a_read` what is computed meanwhile; `moved` the bytes from
-    and to the Hub; `gpu_memory` and `cpu_memory` what has to fit.
+    and to the Hub, `saved` those of checkpoints; `gpu_memory` and `cpu_memory` what has to fit.
     """
 
     what: str
@@ -88,6 +88,7 @@ class Load:
     operations_a_read: float = 0.0
     weights: float = 0.0  # bytes on a GPU
     moved: float = 0.0
+    saved: float = 0.0
 
     def fits(self, flavor: Flavor) -> bool:
         return (self.gpu_memory if flavor.gpu else self.cpu_memory) <= flavor.memory
@@ -99,6 +100,15 @@ class Load:
         step = max(STEP, weights / (USED * read), self.operations_a_read / (USED * operations))
         work = self.operations / (USED * operations) + (self.reads * step if self.reads else 0)
         return SETUP + work + self.moved / TRANSFER
+
+    def keep(self, flavor: Flavor) -> float | None:
+        """Return the seconds of sending all checkpoints to the Hub, None if training is quicker.
+
+        Full checkpoints of a model are large and a training may be short: then starting again
+        costs less than keeping them.
+        """
+        seconds = self.saved / TRANSFER
+        return seconds if seconds <= self.operations / (USED * flavor.speed[0]) else None
 
     def dollars(self, flavor: Flavor) -> float:
         return self.seconds(flavor) / 3600 * flavor.price
@@ -113,13 +123,14 @@ def training(args: Any, parameters: int, pairs: Iterable[Sequence[str]]) -> Load
     tokens = sum(_tokens(text[-1]) for text in distinct)
     memory = parameters * BYTES[method] / ROOM
     runs = len(args.sweep.partition("=")[2].split(",")) if args.sweep else 1
-    saved = parameters * 12 if method == "full" else parameters * 0.12
+    full = method == "full"
     return Load(
         f"{method} training on about {tokens * args.epochs * runs:,.0f} tokens",
         gpu_memory=memory,
-        cpu_memory=memory * (1 if method == "full" else 2),
+        cpu_memory=memory * (1 if full else 2),
         operations=runs * parameters * tokens * (6 * args.epochs + 2),
-        moved=4 * parameters + runs * saved * (SAVES * args.epochs + 1),
+        moved=parameters * (6 if full else 2),
+        saved=parameters * (12 if full else 0.12) * runs * SAVES * args.epochs,
     )
 
 
@@ -172,8 +183,8 @@ def timeout(seconds: float) -> int:
 
 
 def money(dollars: float) -> str:
-    """Return "$0.12"; what is less than a cent is called so."""
-    return f"${dollars:.2f}" if dollars >= 0.01 or not dollars else "less than $0.01"
+    """Return "$0.12"; less than a cent is "<$0.01"."""
+    return f"${dollars:.2f}" if dollars >= 0.01 or not dollars else "<$0.01"
 
 
 def duration(seconds: float) -> str:

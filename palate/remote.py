@@ -9,6 +9,8 @@ repo will do; the token is one of the job's secrets, and stands in no command an
 """
 
 import hashlib
+import json
+import os
 import re
 import sys
 from collections.abc import Generator, Sequence
@@ -46,20 +48,31 @@ class Plan:
     flavor: Flavor
 
     @property
+    def keeps(self) -> bool:
+        """Whether a training's checkpoints go to the Hub: they are asked for, or worth it."""
+        asked = getattr(self.arguments, "checkpoint_to_hub", False)
+        return self.job == "dpo" and (asked or self.load.keep(self.flavor) is not None)
+
+    @property
     def seconds(self) -> float:
-        return self.load.seconds(self.flavor)
+        saving = self.load.saved / forecast.TRANSFER if self.keeps else 0
+        return self.load.seconds(self.flavor) + saving
 
     def sentences(self) -> list[str]:
         """Return what a person should know before it spends money."""
-        price, limit = self.flavor.price, forecast.timeout(self.seconds)
-        most = f", {forecast.money(limit / 3600 * price)} at most" if price else ""
+        limit = forecast.timeout(self.seconds)
+        cost, most = (forecast.money(s / 3600 * self.flavor.price) for s in (self.seconds, limit))
         lines = [
             f"{self.command} {self.project.id} on HF Jobs: {self.load.what}",
             f"  machine: {self.flavor.name} ({self.flavor.describe()})",
-            f"  about {forecast.duration(self.seconds)} and"
-            f" {forecast.money(self.load.dollars(self.flavor))}, within a factor of two or so;"
-            f" stopped after {forecast.duration(limit)}{most}",
+            f"  about {forecast.duration(self.seconds)} and {cost}, within a factor of two or so;"
+            f" an attempt is stopped after {forecast.duration(limit)} ({most})",
         ]
+        if self.job == "dpo" and not self.keeps:
+            lines.append(
+                "  a lost run starts over: that is quicker than keeping checkpoints of this size"
+                " (--checkpoint-to-hub keeps them)"
+            )
         if not self.load.fits(self.flavor):
             needed = self.load.gpu_memory if self.flavor.gpu else self.load.cpu_memory
             lines.append(
@@ -113,8 +126,6 @@ def _texts(row: Any) -> tuple[list[dict], ...]:
 
 def parameters(name: str) -> int:
     """Return how many parameters `owner/name[@revision]` has, from its safetensors' headers."""
-    import json
-
     repo, _, revision = name.partition("@")
     sha, files = hub.describe(repo, "model", revision or "main")
     if "adapter_config.json" in files:
@@ -178,8 +189,6 @@ def portable(script: str) -> str:
 
 def start(plan: Plan) -> Any:
     """Ship the code and start the job; return huggingface_hub's `JobInfo`."""
-    import os
-
     from huggingface_hub import get_token
 
     token = get_token()
@@ -194,7 +203,7 @@ def start(plan: Plan) -> Any:
     if getattr(plan.arguments, "method", None) == "qlora":
         words += ["--with", "bitsandbytes"]
     words += [script, *plan.argv]
-    if plan.job == "dpo" and not plan.arguments.checkpoint_to_hub:
+    if plan.keeps and not plan.arguments.checkpoint_to_hub:
         words.append("--checkpoint-to-hub")
     quiet = {"UV_NO_PROGRESS": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "PYTHONUNBUFFERED": "1"}
     with job_errors(plan.project.id):

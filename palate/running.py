@@ -138,5 +138,5 @@ def _result(job: Any, name: str, project: str) -> str:
                 file = hub.fetch(repo, "model", commit.commit_id, ["run.json"])[0]
                 reached = json.loads(file.read_text("utf-8"))["results"]["test_reward_accuracy"]
                 known = "" if reached is None else f", accuracy {100 * reached:.1f} %"
-                return f"{known}, {repo}@{commit.commit_id[:7]}"
+                return f"{known}, model {commit.commit_id[:7]}"
     return ""
