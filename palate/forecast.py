@@ -21,6 +21,7 @@ STEP = 0.03  # seconds that a step of writing takes however small the model is
 SETUP = 150.0  # seconds to start a machine and to install what a job needs
 TRANSFER = 1e8  # bytes a second from and to the Hub
 SAVES = 4  # checkpoints an epoch
+CHEAP = 60.0  # seconds that checkpoints may take whatever else is so
 WAIT = 1.0  # dollars that an hour of waiting counts as when machines are compared
 MARGIN, LEAST = 2.5, 1800.0  # of the timeout: times the prediction, and seconds at least
 # operations and bytes a second at most; a T4 has no bfloat16, so it computes in float32
@@ -101,14 +102,14 @@ class Load:
         work = self.operations / (USED * operations) + (self.reads * step if self.reads else 0)
         return SETUP + work + self.moved / TRANSFER
 
-    def keep(self, flavor: Flavor) -> float | None:
-        """Return the seconds of sending all checkpoints to the Hub, None if training is quicker.
+    def keep(self, flavor: Flavor) -> bool:
+        """Tell whether checkpoints are worth sending to the Hub.
 
         Full checkpoints of a model are large and a training may be short: then starting again
         costs less than keeping them.
         """
-        seconds = self.saved / TRANSFER
-        return seconds if seconds <= self.operations / (USED * flavor.speed[0]) else None
+        work = self.operations / (USED * flavor.speed[0])
+        return self.saved / TRANSFER <= max(CHEAP, work)
 
     def dollars(self, flavor: Flavor) -> float:
         return self.seconds(flavor) / 3600 * flavor.price

@@ -51,7 +51,7 @@ class Plan:
     def keeps(self) -> bool:
         """Whether a training's checkpoints go to the Hub: they are asked for, or worth it."""
         asked = getattr(self.arguments, "checkpoint_to_hub", False)
-        return self.job == "dpo" and (asked or self.load.keep(self.flavor) is not None)
+        return self.job == "dpo" and (asked or self.load.keep(self.flavor))
 
     @property
     def seconds(self) -> float:
