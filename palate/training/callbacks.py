@@ -103,7 +103,7 @@ class Ending(TrainerCallback):
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.asked = self.saved = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if args.world_size == 1:
@@ -114,11 +114,14 @@ class Ending(TrainerCallback):
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if self.asked:
+        if self.saved:
             raise KeyboardInterrupt
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         control.should_save |= self.asked
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.saved = self.asked
 
     def _note(self, *_: object) -> None:
         self.asked = True
