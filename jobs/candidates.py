@@ -17,9 +17,7 @@ prompts that have their completions are passed over.
 
     python jobs/candidates.py me/titles --per-prompt 4
     uv run jobs/candidates.py me/titles --per-prompt 4
-    hf jobs uv run --flavor t4-small -s HF_TOKEN -e UV_NO_SOURCES=1 jobs/candidates.py me/titles
-
-The last needs a palate on the package index; the other two run in a checkout.
+    palate candidates me/titles --on hf
 """
 
 import sys

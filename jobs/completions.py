@@ -17,9 +17,7 @@ is the very revision that the tuned model was trained from. Run it again and it 
 
     python jobs/completions.py me/titles
     uv run jobs/completions.py me/titles
-    hf jobs uv run --flavor t4-small -s HF_TOKEN -e UV_NO_SOURCES=1 jobs/completions.py me/titles
-
-The last needs a palate on the package index; the other two run in a checkout.
+    palate completions me/titles --on hf
 """
 
 import json

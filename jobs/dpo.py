@@ -21,9 +21,7 @@ command continues. What is pushed: weights (or the adapter), tokenizer, run.json
     python jobs/dpo.py me/titles --sweep beta=0.05,0.1,0.5
     uv run jobs/dpo.py me/titles --method lora
     accelerate launch --num_processes 4 jobs/dpo.py me/titles
-    hf jobs uv run --flavor a10g-small -s HF_TOKEN -e UV_NO_SOURCES=1 jobs/dpo.py me/titles
-
-The last needs a palate on the package index; the others run in a checkout.
+    palate train me/titles --on hf
 """
 
 import os

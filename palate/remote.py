@@ -16,6 +16,7 @@ import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -90,16 +91,30 @@ def plan(command: str, job: str, argv: Sequence[str], flavor: str | None) -> Pla
     with job_errors(project.id):
         flavors = [Flavor.of(info) for info in hub.retry(hub.api().list_jobs_hardware)]
     chosen = forecast.choose(flavors, load, flavor)
+    if job == "dpo":
+        check_training(arguments, project, chosen)
     return Plan(command, job, tuple(argv), arguments, project, load, chosen)
+
+
+def check_training(arguments: Any, project: Project, flavor: Flavor) -> None:
+    """Raise here and now what the training would raise after its machine was paid for."""
+    from palate.training import check, data, sizes
+
+    rows = data.read(project, implied=not arguments.no_implied)
+    check.audit(Console(quiet=True), project, rows, ignore=arguments.ignore_audit)
+    cuda = flavor.gpu is not None
+    machine = sizes.Machine(flavor.name, flavor.memory, cuda, cuda and flavor.gpu != "T4", cuda)
+    size = parameters(arguments.base_model or project.settings.base_model)
+    sizes.choose(arguments, size, [r.prompt_id for r in rows.train], machine)
 
 
 def load_of(job: str, arguments: Any, project: Project) -> Load:
     """Return what a job asks of a machine; the Hub is asked for the model's size alone."""
     if job == "dpo":
-        rows = project.rows("preferences")
-        if not rows:
-            raise UsageError(f"{project.id} has no preferences yet: palate label {project.id}")
-        pairs = [["\n".join(m["content"] for m in t) for t in _texts(row)] for row in rows]
+        from palate.training import data
+
+        rows = data.read(project, implied=not arguments.no_implied)
+        pairs = [["\n".join(m["content"] for m in t) for t in _texts(row)] for row in rows.train]
         size = parameters(arguments.base_model or project.settings.base_model)
         return forecast.training(arguments, size, pairs)
     if job == "judge":
@@ -124,6 +139,7 @@ def _texts(row: Any) -> tuple[list[dict], ...]:
     return row.prompt, row.chosen, row.rejected
 
 
+@cache
 def parameters(name: str) -> int:
     """Return how many parameters `owner/name[@revision]` has, from its safetensors' headers."""
     repo, _, revision = name.partition("@")
@@ -200,8 +216,11 @@ def start(plan: Plan) -> Any:
     package, script = ship(plan.project.id, plan.job)
     # not run_uv_job: an argument that happens to name a file here would be uploaded
     words = ["uv", "run", "--with", package]
-    if getattr(plan.arguments, "method", None) == "qlora":
-        words += ["--with", "bitsandbytes"]
+    wanted = {
+        "bitsandbytes": getattr(plan.arguments, "method", None) == "qlora",
+        "trackio": getattr(plan.arguments, "trackio", False),
+    }
+    words += [word for name, yes in wanted.items() if yes for word in ("--with", name)]
     words += [script, *plan.argv]
     if plan.keeps and not plan.arguments.checkpoint_to_hub:
         words.append("--checkpoint-to-hub")

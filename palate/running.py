@@ -53,6 +53,8 @@ def follow(console: Console, project: str, job: Any) -> None:
     Ctrl-C leaves it running, says how to come back and is raised again.
     """
     back = f"palate jobs {project} --follow {job.id[:SHORT]}"
+    if job.status.stage == "SCHEDULING":
+        console.print("waiting for a machine")
     console.print(f"Ctrl-C leaves it running; come back with: {back}", markup=False)
     try:
         with Relay(console) as relay, job_errors(project):
@@ -72,9 +74,10 @@ def follow(console: Console, project: str, job: Any) -> None:
         console.print(f"done: {_spent(ended, prices(project))}")
         return
     why = f" ({ended.status.message})" if ended.status.message else ""
+    how = {"ERROR": f"failed{why}; it had {(ended.retry or 0) + 1} attempts"}
     raise PalateError(
-        f"The job {WORDS[ended.status.stage]}{why}, after {(ended.retry or 0) + 1} attempts at"
-        " most. The same command starts it again, and it goes on from what it had saved."
+        f"The job {how.get(ended.status.stage, f'was {WORDS[ended.status.stage]}')}."
+        " The same command starts it again, and it goes on from what it had saved."
     )
 
 

@@ -137,7 +137,7 @@ def test_ctrl_c_detaches_and_a_job_that_was_ended_goes_on_with_the_same_command(
     assert f"palate jobs {labelled.id} --follow {job.id[:8]}" in said
     assert running.named(labelled.id, job.id).status.stage == "CANCELED"
     said = palate("jobs", labelled.id, "--follow", job.id[:8], code=1)
-    assert "The job cancelled" in said
+    assert "The job was cancelled. The same command starts it again" in said
 
     said = palate("train", labelled.id, *flags, *HF)
     assert "Took the last checkpoint from" in said
@@ -170,6 +170,9 @@ def test_a_flavour_that_is_not_there_and_flags_that_the_job_does_not_know(labell
     said = palate("train", labelled.id, "--flavor", "a100-huge", *HF, code=2)
     assert "no flavor 'a100-huge'; expected one of cpu-basic, " in said
     assert "h200" in said
+    fast = ("--method", "lora", "--learning-rate", "1e-3")
+    said = palate("train", labelled.id, *fast, *HF, code=2)
+    assert "--reckless" in said
     said = palate("train", labelled.id, "--epoch", "2", *HF, code=2)
     assert "--epochs" in said
     assert "belong to --on hf" in palate("train", labelled.id, "--yes", code=2)
