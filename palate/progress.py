@@ -67,6 +67,6 @@ class Relay:
             return
         name, done, total, now = found.groups()
         if name not in self._tasks:
-            self._tasks[name] = self._bar.add_task(name, now="")
+            self._tasks[name] = self._bar.add_task(name, total=int(total), now="")
         task = self._tasks[name]
         self._bar.update(task, completed=int(done), total=int(total), now=now or "")

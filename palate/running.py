@@ -61,6 +61,7 @@ def follow(console: Console, project: str, job: Any) -> None:
             logs = hub.api().fetch_job_logs(job_id=job.id, namespace=job.owner.name, follow=True)
             for line in logs:
                 relay.show(line)
+            ended = hub.api().wait_for_job(job.id, namespace=job.owner.name)
     except KeyboardInterrupt:
         console.print(
             f"The job goes on. To see it again: {back}; to end it:"
@@ -68,13 +69,12 @@ def follow(console: Console, project: str, job: Any) -> None:
             markup=False,
         )
         raise
-    with job_errors(project):
-        ended = hub.api().wait_for_job(job.id, namespace=job.owner.name)
     if ended.status.stage == "COMPLETED":
         console.print(f"done: {_spent(ended, prices(project))}")
         return
     why = f" ({ended.status.message})" if ended.status.message else ""
-    how = {"ERROR": f"failed{why}; it had {(ended.retry or 0) + 1} attempts"}
+    attempts = f"{ended.retry + 1} attempts" if ended.retry else "1 attempt"
+    how = {"ERROR": f"failed{why}; it had {attempts}"}
     raise PalateError(
         f"The job {how.get(ended.status.stage, f'was {WORDS[ended.status.stage]}')}."
         " The same command starts it again, and it goes on from what it had saved."
@@ -101,8 +101,8 @@ def prices(project: str) -> dict[str, float]:
 def table(project: str, jobs: Sequence[Any]) -> Table:
     """Return what ran, when, where, how long, at what cost and with which result."""
     hourly = prices(project)
-    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for title in ("id", "job", "started (UTC)", "on", "took, cost", "result"):
+    shown = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for title in ("id", "job", "started UTC", "on", "took, cost", "result"):
         shown.add_column(title, overflow="fold", no_wrap=title != "result")
     for job in jobs:
         created = job.created_at.strftime("%m-%d %H:%M") if job.created_at else ""
@@ -124,7 +124,7 @@ def _spent(job: Any, hourly: dict[str, float]) -> str:
 def _result(job: Any, name: str, project: str) -> str:
     """Return what a training reached, from the record that was pushed while it ran."""
     if job.status.stage == "ERROR" and job.status.message:
-        return f": {job.status.message}"
+        return f": {job.status.message.removeprefix('Job failed with ')}"
     if name != "train" or job.status.stage != "COMPLETED" or not job.finished_at:
         return ""
     words = job.command

@@ -242,3 +242,30 @@ def test_every_job_can_be_reckoned(labelled):
     assert loads["candidates"].what == "writing 120 texts of at most 256 tokens"
     assert loads["completions"].what == "writing 40 texts of at most 256 tokens"
     assert loads["dpo"].what.startswith("lora training on about ")
+
+
+def test_the_table_holds_the_projects_own_jobs_and_fits_a_narrow_terminal(repo_id, palate):
+    near = f"{repo_id}.x"
+    assert remote.label(near) == remote.label(f"{repo_id}-x")
+
+    def run(project: str, name: str, flavor: str, code: str):
+        job = client.api().run_job(
+            image="any",
+            command=[sys.executable, "-c", code, project],
+            flavor=flavor,
+            labels={remote.LABEL: remote.label(project), "palate-job": name},
+        )
+        list(client.api().fetch_job_logs(job_id=job.id, follow=True))
+        return job
+
+    failed = run(near, "completions", "rtx-pro-6000x8", "raise SystemExit(3)")
+    done = run(near, "judge", "cpu-basic", "pass")
+    run(f"{repo_id}-x", "judge", "cpu-basic", "pass")
+    table = palate("jobs", near)
+    first, second = table.splitlines()[1:3]
+    assert re.fullmatch(rf"{done.id[:8]} judge +.* cpu-basic +\d+ s, .* done *", first)
+    assert re.match(rf"{failed.id[:8]} completions .* rtx-pro-6000x8 ", second)
+    assert "failed: exit code: 3" in table
+    assert max(map(len, table.splitlines())) <= 80
+    said = palate("jobs", near, "--follow", failed.id[:8], code=1)
+    assert "The job failed (Job failed with exit code: 3); it had 1 attempt." in said
