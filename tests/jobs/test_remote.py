@@ -96,8 +96,6 @@ def test_a_training_runs_from_what_was_put_into_the_project(labelled, palate, hu
     assert hub.token not in json.dumps([job.command, job.environment, job.labels])
     shipped = [f for f in files if f.startswith("jobs/")]
     assert sorted(f.rpartition("/")[2] for f in shipped) == ["dpo.py", wheel.NAME]
-    remote.ship(labelled.id, "dpo")
-    assert client.describe(labelled.id, "dataset")[0] == sha
 
     table = palate("jobs", labelled.id)
     assert max(map(len, table.splitlines())) <= 80
@@ -146,6 +144,23 @@ def test_ctrl_c_detaches_and_a_job_that_was_ended_goes_on_with_the_same_command(
     listed = palate("jobs", labelled.id)
     assert "cancelled" in listed
     assert "done" in listed
+
+
+def test_the_same_code_is_put_into_the_project_once(project):
+    first = remote.ship(project.id, "dpo")
+    sha, files = client.describe(project.id, "dataset")
+    assert all(f"/datasets/{project.id}/resolve/{sha}/jobs/" in address for address in first)
+    assert remote.ship(project.id, "dpo") == first
+    _, file = remote.ship(project.id, "judge")
+    after, more = client.describe(project.id, "dataset")
+    assert sha != after
+    assert file.endswith("/judge.py")
+    assert sorted({*more} - {*files}) == [file.partition(f"/resolve/{after}/")[2]]
+    # what was written by a launcher with other versions is replaced, the commits before stay
+    client.commit(project.id, "dataset", {first[1].partition(f"{sha}/")[2]: "# other"}, "Other")
+    again = remote.ship(project.id, "dpo")
+    assert again[1].rpartition("/jobs/")[2] == first[1].rpartition("/jobs/")[2]
+    assert again != first
 
 
 def test_nobody_to_ask_means_nothing_is_started(labelled, palate):
