@@ -160,7 +160,11 @@ def agree(plan: Plan, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise UsageError("This costs money and there is nobody to ask: add --yes to start it.")
-    if input("Start it? [y/N] ").strip().lower() not in ("y", "yes"):
+    try:
+        answer = input("Start it? [y/N] ")
+    except EOFError:
+        answer = ""
+    if answer.strip().lower() not in ("y", "yes"):
         raise PalateError("Nothing was started.")
 
 

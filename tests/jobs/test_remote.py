@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from palate import hub as client
-from palate import remote, running, wheel
+from palate import forecast, remote, running, wheel
 
 FAST = ("--learning-rate", "1e-3", "--epochs", "2")
 HF = ("--on", "hf", "--yes")
@@ -99,7 +99,7 @@ def test_a_training_runs_from_what_was_put_into_the_project(labelled, palate, hu
 
     table = palate("jobs", labelled.id)
     assert max(map(len, table.splitlines())) <= 80
-    assert re.search(rf"{job.id[:8]} +train +.*cpu-basic +\d+ s, <\$0.01 +done, accuracy", table)
+    assert re.search(rf"{job.id[:8]} +train +.*cpu-basic .+, <\$0.01 +done, accuracy", table)
     assert "has ended already: done" in palate("jobs", labelled.id, "--cancel", job.id[:8])
     assert "training 12/12" in palate("jobs", labelled.id, "--follow", job.id[:8])
 
@@ -171,9 +171,10 @@ def test_nobody_to_ask_means_nothing_is_started(labelled, palate):
     assert "Nothing ran on HF Jobs yet" in palate("jobs", labelled.id)
 
 
-def test_a_person_is_asked(labelled, palate):
+@pytest.mark.parametrize("answer", [b"n\n", b"\x04"], ids=["no", "Ctrl-D"])
+def test_a_person_is_asked(labelled, palate, answer):
     ours, theirs = pty.openpty()
-    os.write(ours, b"n\n")
+    os.write(ours, answer)
     said = palate("train", labelled.id, "--on", "hf", code=1, stdin=theirs)
     assert "Start it? [y/N]" in said
     assert "Nothing was started" in said
@@ -191,6 +192,7 @@ def test_a_flavour_that_is_not_there_and_flags_that_the_job_does_not_know(labell
     said = palate("train", labelled.id, "--epoch", "2", *HF, code=2)
     assert "--epochs" in said
     assert "belong to --on hf" in palate("train", labelled.id, "--yes", code=2)
+    assert "expected one argument" in palate("train", labelled.id, "--on", code=2)
     assert "expected local, hf or slurm" in palate("train", labelled.id, "--on=cloud", code=2)
     assert running.jobs_of(labelled.id) == []
 
@@ -243,7 +245,7 @@ def test_a_shipped_file_needs_no_palate_from_an_index(job):
     assert text.partition('"""')[2] == before.partition('"""')[2]
 
 
-def test_every_job_can_be_reckoned(labelled):
+def test_every_job_can_be_reckoned(labelled, base_model):
     from palate.launch import arguments_of
 
     loads = {
@@ -252,8 +254,13 @@ def test_every_job_can_be_reckoned(labelled):
             "candidates": [],
             "completions": ["--per-prompt", "2"],
             "dpo": ["--method", "lora", "--reckless"],
+            "judge": ["--model", base_model, "--pairs", "5"],
         }.items()
     }
+    elsewhere = ["--model", "a-model", "--pairs", "5", "--provider", "auto"]
+    asking = remote.load_of("judge", arguments_of("judge", [labelled.id, *elsewhere]), labelled)
+    assert asking == forecast.asking()
+    assert loads["judge"].what == "writing 10 texts of at most 6 tokens"
     assert loads["candidates"].what == "writing 120 texts of at most 256 tokens"
     assert loads["completions"].what == "writing 40 texts of at most 256 tokens"
     assert loads["dpo"].what.startswith("lora training on about ")
@@ -278,7 +285,7 @@ def test_the_table_holds_the_projects_own_jobs_and_fits_a_narrow_terminal(repo_i
     run(f"{repo_id}-x", "judge", "cpu-basic", "pass")
     table = palate("jobs", near)
     first, second = table.splitlines()[1:3]
-    assert re.fullmatch(rf"{done.id[:8]} judge +.* cpu-basic +\d+ s, .* done *", first)
+    assert re.fullmatch(rf"{done.id[:8]} judge +.* cpu-basic .+ done *", first)
     assert re.match(rf"{failed.id[:8]} completions .* rtx-pro-6000x8 ", second)
     assert "failed: exit code: 3" in table
     assert max(map(len, table.splitlines())) <= 80
