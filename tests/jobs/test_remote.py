@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from palate import hub as client
 from palate import forecast, remote, running, wheel
+from palate import hub as client
 
 FAST = ("--learning-rate", "1e-3", "--epochs", "2")
 HF = ("--on", "hf", "--yes")
