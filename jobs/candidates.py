@@ -17,9 +17,7 @@ prompts that have their completions are passed over.
 
     python jobs/candidates.py me/titles --per-prompt 4
     uv run jobs/candidates.py me/titles --per-prompt 4
-    hf jobs uv run --flavor t4-small -s HF_TOKEN -e UV_NO_SOURCES=1 jobs/candidates.py me/titles
-
-The last needs a palate on the package index; the other two run in a checkout.
+    palate candidates me/titles --on hf
 """
 
 import sys
@@ -28,11 +26,12 @@ from dataclasses import dataclass
 
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from palate import models
 from palate.generation import Sampling, Saver, generate
 from palate.launch import run_main
+from palate.progress import Progress
 from palate.project import Project
 from palate.schema import Candidate, pairs_of
 

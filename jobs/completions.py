@@ -17,9 +17,7 @@ is the very revision that the tuned model was trained from. Run it again and it 
 
     python jobs/completions.py me/titles
     uv run jobs/completions.py me/titles
-    hf jobs uv run --flavor t4-small -s HF_TOKEN -e UV_NO_SOURCES=1 jobs/completions.py me/titles
-
-The last needs a palate on the package index; the other two run in a checkout.
+    palate completions me/titles --on hf
 """
 
 import json
@@ -29,12 +27,13 @@ from dataclasses import asdict, dataclass
 
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from palate import hub, models
 from palate.errors import PalateError, UsageError
 from palate.generation import Sampling, Saver, complete, seed_of
 from palate.launch import run_main
+from palate.progress import Progress
 from palate.project import Project
 from palate.schema import Candidate, Prompt
 from palate.splits import check_training

@@ -21,9 +21,7 @@ command continues. What is pushed: weights (or the adapter), tokenizer, run.json
     python jobs/dpo.py me/titles --sweep beta=0.05,0.1,0.5
     uv run jobs/dpo.py me/titles --method lora
     accelerate launch --num_processes 4 jobs/dpo.py me/titles
-    hf jobs uv run --flavor a10g-small -s HF_TOKEN -e UV_NO_SOURCES=1 jobs/dpo.py me/titles
-
-The last needs a palate on the package index; the others run in a checkout.
+    palate train me/titles --on hf
 """
 
 import os
@@ -240,13 +238,13 @@ def train(console: Console, job: Job) -> None:
 
 def _train(console: Console, job: Job) -> None:
     from palate.training import hubpoint
-    from palate.training.callbacks import Bar, Guard, Metrics
+    from palate.training.callbacks import Bar, Ending, Guard, Metrics
     from palate.training.setup import make_trainer
 
     args, work, base = job.args, job.work, job.base
     assert args.output is not None
     say = lambda text: console.print(f"  {text}", style="yellow")  # noqa: E731
-    callbacks: list[Any] = [Metrics(work.path / "metrics.jsonl")]
+    callbacks: list[Any] = [Metrics(work.path / "metrics.jsonl"), Ending()]
     if args.checkpoint_to_hub:
         if hubpoint.restore(args.output, work):
             console.print(f"Took the last checkpoint from {args.output}")

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from palate import cards, hub, judging, ledger, models
 from palate.contest import Contest, contest
@@ -40,6 +40,7 @@ from palate.errors import PalateError, UsageError
 from palate.generation import Sampling, complete
 from palate.judging import Answer, Bout
 from palate.launch import run_main
+from palate.progress import Progress
 from palate.project import Project
 from palate.schema import Message
 from palate.training.workdir import WorkDir

@@ -1,5 +1,6 @@
 """The `palate` command: parses, calls, prints. Heavy imports wait until a command needs them."""
 
+import argparse
 import difflib
 import json
 import sys
@@ -311,6 +312,30 @@ def card(project: Id) -> None:
         console.print(f"no model yet: palate train {project}")
 
 
+def jobs(project: Id, follow: Words = None, cancel: Words = None) -> None:
+    """Show what ran on HF Jobs for a project: when, where, how long, at what cost, how it ended.
+
+    Example: palate train me/titles --on hf, then Ctrl-C, then palate jobs me/titles --follow ID
+
+    Args:
+        project: the project, which is a dataset repo.
+        follow: show what the job with this id writes, until it ends or Ctrl-C.
+        cancel: end the job with this id.
+    """
+    from palate import running
+    from palate.project import check_id
+
+    check_id(project)
+    if follow:
+        running.follow(console, project, running.named(project, follow))
+    elif cancel:
+        console.print(running.cancel(project, cancel))
+    elif found := running.jobs_of(project):
+        console.print(running.table(project, found))
+    else:
+        console.print(f"Nothing ran on HF Jobs yet: palate train {project} --on hf")
+
+
 def demo(
     once: bool = False,
     hosted: bool = False,
@@ -476,6 +501,7 @@ COMMANDS: dict[str, Callable] = {
     "evaluate": evaluate,
     "verdict": verdict,
     "card": card,
+    "jobs": jobs,
     "status": status,
     "deploy": deploy,
     "demo": demo,
@@ -488,6 +514,14 @@ JOBS = {
     "completions": "completions",
     "judge": "judge",
 }
+ANYWHERE = """[bold]Where it runs[/]
+  [cyan]--on local[/]   here, as it does unless you say otherwise
+  [cyan]--on hf[/]      on HF Jobs: machine, time and price are shown first, the log is followed.
+                [cyan]--flavor NAME[/] takes another machine, [cyan]--yes[/] does not ask.
+                palate jobs OWNER/NAME shows what ran
+  [cyan]--on slurm[/]   on a cluster: writes a batch script and submits it with sbatch
+
+  palate {name} me/titles --on hf --flavor a10g-small"""
 HELP = """[bold]palate[/]: teach a language model your taste, and prove it blind.
 
 [bold]The loop[/]
@@ -504,6 +538,7 @@ HELP = """[bold]palate[/]: teach a language model your taste, and prove it blind
 [bold]Beside it[/]
   [cyan]judge[/]          let a language model vote, too, and see how far it agrees
   [cyan]audit[/]          what is wrong with preference data, before training on it
+  [cyan]jobs[/]           what ran on HF Jobs, when, at what cost, with which result
   [cyan]status[/]         where a project stands, and what comes next
   [cyan]card[/]           render the cards again
   [cyan]deploy[/]         put both Spaces on the Hub
@@ -547,9 +582,39 @@ def _dispatch(args: list[str], debug: bool) -> None:
 
 
 def _run_job(name: str, args: list[str], debug: bool) -> None:
-    asks = not args or args[0].startswith("-") or "--help" in args or "-h" in args
-    if name == "train" and not asks:
-        export(args[0])  # what was labelled since the last export is trained on, too
-    code = run_job(JOBS[name], [*args, *(["--debug"] * debug)])
-    if code:
+    where, words = _where(args)
+    asks = not words or words[0].startswith("-") or "--help" in words or "-h" in words
+    if asks:
+        code = run_job(JOBS[name], words)
+        if not code:
+            console.print(ANYWHERE.format(name=name))
         sys.exit(code)
+    if name == "train":
+        export(words[0])  # what was labelled since the last export is trained on, too
+    if where.on == "hf":
+        from palate import remote
+
+        remote.run(console, name, JOBS[name], words, where.flavor, where.yes)
+    elif where.on == "slurm":
+        from palate import slurm
+
+        slurm.run(console, name, JOBS[name], words)
+    elif code := run_job(JOBS[name], [*words, *(["--debug"] * debug)]):
+        sys.exit(code)
+
+
+def _where(args: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Return where a job is to run, and the words that are the job's own."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--on", default="local")
+    parser.add_argument("--flavor")
+    parser.add_argument("--yes", action="store_true")
+    try:
+        where, words = parser.parse_known_args(args)
+    except argparse.ArgumentError as error:
+        raise UsageError(f"{error}.") from None
+    if where.on not in ("local", "hf", "slurm"):
+        raise UsageError(f"--on {where.on}: expected local, hf or slurm.")
+    if where.on != "hf" and (where.flavor or where.yes):
+        raise UsageError("--flavor and --yes belong to --on hf.")
+    return where, words

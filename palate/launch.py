@@ -1,9 +1,11 @@
-"""Where a job runs: here, as a child process. And how commands end: in one line, not a traceback.
+"""A job here, as a child process. And how commands end: in one line, not a traceback.
 
-`run_main` is the last line of every job, `run_guarded` what the command line puts its calls in.
+Elsewhere jobs run through `remote` (HF Jobs) and `slurm`. `run_main` is the last line of every job,
+`run_guarded` what the command line puts its calls in.
 """
 
 import errno
+import importlib.util
 import os
 import shlex
 import signal
@@ -19,12 +21,36 @@ from palate.paths import shipped
 
 A = TypeVar("A")
 # glibc hands tensors' memory back after every step unless told otherwise, and reads this at start
-_MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
 
 
 def child_environment() -> dict[str, str]:
     """Return our environment with what a process that trains on a CPU needs to be quick."""
-    return _MALLOC | os.environ
+    return MALLOC | os.environ
+
+
+def job_file(name: str) -> Path:
+    """Return where `jobs/<name>.py` lies, or raise UsageError naming those there are."""
+    folder = shipped("jobs")
+    script = folder / f"{name}.py"
+    if not script.exists():
+        names = ", ".join(sorted(p.stem for p in folder.glob("*.py")))
+        raise UsageError(f"There is no job {name!r}; expected one of {names}.")
+    return script
+
+
+def arguments_of(name: str, argv: Sequence[str]) -> Any:
+    """Return what the job would make of its command line; a wrong one ends as it would there."""
+    import tyro
+
+    spec = importlib.util.spec_from_file_location(f"_palate_job_{name}", job_file(name))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where tyro looks for the fields' comments
+    spec.loader.exec_module(module)
+    flags = (tyro.conf.FlagCreatePairsOff,)
+    return tyro.cli(module.Arguments, args=list(argv), prog=f"jobs/{name}.py", config=flags)
 
 
 def run_job(name: str, argv: Sequence[str]) -> int:
@@ -32,11 +58,7 @@ def run_job(name: str, argv: Sequence[str]) -> int:
 
     A Ctrl-C or SIGTERM that reaches us reaches the job once, and we wait for how it ends.
     """
-    folder = shipped("jobs")
-    script = folder / f"{name}.py"
-    if not script.exists():
-        names = ", ".join(sorted(p.stem for p in folder.glob("*.py")))
-        raise UsageError(f"There is no job {name!r}; expected one of {names}.")
+    script = job_file(name)
     child = subprocess.Popen(
         [sys.executable, str(script), *argv],
         env=child_environment(),

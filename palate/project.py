@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from palate import hub
+from palate import __version__, hub
 from palate.errors import BadInput, UsageError
 from palate.schema import Gold, from_json
 
@@ -47,7 +47,11 @@ class Settings:
         for name, value in values.items():
             if name not in known:
                 expected = ", ".join(known)
-                raise BadInput(source, f"unknown setting; expected one of {expected}", field=name)
+                problem = (
+                    f"unknown setting; expected one of {expected}. This is palate {__version__};"
+                    " if a newer one wrote it, install that"
+                )
+                raise BadInput(source, problem, field=name)
             want = known[name]
             if name == "annotators" and isinstance(value, list):
                 if not value or not all(isinstance(who, str) for who in value):

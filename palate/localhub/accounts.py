@@ -31,6 +31,7 @@ class User:
     orgs: tuple[str, ...] = ()
     read_token: str | None = None
     role: Literal["write", "read"] = "write"  # of the token with which they came
+    credit: bool = True  # without it, jobs are answered with 402, as by a Hub that has to be paid
 
     def owns(self, namespace: str) -> bool:
         return namespace.lower() in (self.name.lower(), *(org.lower() for org in self.orgs))
@@ -57,7 +58,7 @@ def read_users(file: Path) -> dict[str, User]:
 
     Raises `ValueError`, saying what is wrong and where, if the file is not of the form
     `{"me": {"token": "hf_…", "orgs": ["my-org"]}, …}`; a "read_token" may look at all that is
-    theirs, and change nothing.
+    theirs, and change nothing; with `"credit": false` jobs are refused with 402.
     """
     if not file.exists():
         new = {"me": ["my-org"], "you": []}
@@ -86,7 +87,8 @@ def _user(name: str, spec: dict) -> User:
     for word in (name, *orgs):
         if not NAME.fullmatch(word) or word.lower() in RESERVED:
             raise ValueError(f"{word!r} cannot be the name of a user or organisation")
-    return User(name, token, tuple(orgs), reading)
+    credit = spec.get("credit", True) is not False
+    return User(name, token, tuple(orgs), reading, credit=credit)
 
 
 class Accounts:

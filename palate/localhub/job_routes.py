@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator
 from urllib.parse import unquote, urlsplit
 
 import pygit2
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from palate.localhub.calls import KINDS, Call, router
 from palate.localhub.errors import HubError
 from palate.localhub.files import content
 from palate.localhub.git import commit_at, lookup
+from palate.localhub.hardware import listing as hardware_listing
 from palate.localhub.jobs import ENDED
 from palate.localhub.lfs import check_gate
 
@@ -24,6 +25,11 @@ def _namespace(call: Call) -> str:
     if not user.owns(ns):
         raise HubError(403, f"You don't have the rights to the jobs of {ns!r}")
     return ns
+
+
+@router.route("GET", "/api/jobs/hardware")
+def hardware(call: Call) -> Response:
+    return JSONResponse(hardware_listing())
 
 
 @router.route("POST", HERE)
@@ -73,7 +79,14 @@ def _content(call: Call, parts: list[str]) -> bytes:
 
 @router.route("GET", HERE)
 def listing(call: Call) -> Response:
-    return call.page(call.hub.jobs.all_of(_namespace(call)))
+    stages, labels = call.many("stage"), [word.partition("=") for word in call.many("label")]
+    found = [
+        job
+        for job in call.hub.jobs.all_of(_namespace(call))
+        if (not stages or job["status"]["stage"] in stages)
+        and all((job["labels"] or {}).get(key) == value for key, _, value in labels)
+    ]
+    return call.page(found)
 
 
 @router.route("GET", HERE + "/{id}")

@@ -4,12 +4,14 @@ import json
 import os
 import re
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from palate.localhub.accounts import User
@@ -17,10 +19,12 @@ from palate.localhub.calls import Body
 from palate.localhub.database import Database
 from palate.localhub.errors import HubError
 from palate.localhub.git import now
+from palate.localhub.hardware import FLAVORS
 
 ENDED = ("COMPLETED", "ERROR", "CANCELED")
 GRACE = 5.0  # seconds between asking a job to end and ending it
 TIMEOUT = 1800  # seconds; the real Hub's default
+MOST_ATTEMPTS = 10
 # what a job inherits of the server's environment: enough to find programs and packages
 INHERITED = re.compile(
     r"PATH|HOME|USER|LANG|LC_\w+|TZ|TMPDIR|LD_LIBRARY_PATH|CUDA_\w+|NVIDIA_\w+|OMP_NUM_THREADS"
@@ -52,13 +56,13 @@ class Jobs:
 
     def all_of(self, ns: str) -> list[dict]:
         rows = self._db.all("SELECT doc FROM job WHERE ns=? ORDER BY rowid DESC", ns)
-        return [json.loads(row["doc"]) for row in rows]
+        return [_timed(json.loads(row["doc"])) for row in rows]
 
     def get(self, ns: str, job: str) -> dict:
         row = self._db.one("SELECT doc FROM job WHERE ns=? AND id=?", ns, job)
         if row is None:
             raise HubError(404, f"Job {job[:40]} not found")
-        return json.loads(row["doc"])
+        return _timed(json.loads(row["doc"]))
 
     def create(self, user: User, ns: str, spec: Body) -> tuple[dict, dict[str, str]]:
         """Note a job down, in its own folder; return it and its secrets."""
@@ -73,6 +77,15 @@ class Jobs:
             raise HubError(400, "A job needs a command, of texts without NUL characters")
         if not 0 < timeout < 10**8:
             raise HubError(400, '"timeoutSeconds" has to be positive')
+        flavor, attempts = spec.text("flavor", "cpu-basic"), spec.integer("attempts", 1)
+        if flavor not in FLAVORS:
+            raise HubError(
+                400, f"There is no flavor {flavor[:40]!r}; expected {', '.join(FLAVORS)}"
+            )
+        if not 0 < attempts <= MOST_ATTEMPTS:
+            raise HubError(400, f'"attempts" has to be from 1 to {MOST_ATTEMPTS}')
+        if not user.credit:
+            raise HubError(402, "Your credit balance is insufficient to start this job")
         doc = {
             "id": job,
             "createdAt": now(),
@@ -84,12 +97,13 @@ class Jobs:
             "arguments": spec.texts("arguments", []),
             "environment": environment,
             "secrets": dict.fromkeys(hidden),
-            "flavor": spec.text("flavor", "cpu-basic"),
+            "flavor": flavor,
             "labels": spec.mapping("labels") or None,
             "status": {"stage": "SCHEDULING", "message": None},
             "owner": {"id": f"u-{ns}", "name": ns, "type": "user"},
             "initiator": {"type": "user", "id": f"u-{user.name}", "name": user.name},
             "timeoutSeconds": timeout,
+            "retry": attempts - 1,
         }
         self.folder(job).mkdir()
         self._db.run("INSERT INTO job VALUES(?,?,NULL,?)", job, ns, json.dumps(doc))
@@ -102,6 +116,7 @@ class Jobs:
             **{k: v for k, v in os.environ.items() if _may_inherit(k)},
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
             "HF_HOME": str(folder.parent.parent / "cache"),  # not where the person's token lies
+            **_uv_settings(),
             "PYTHONUNBUFFERED": "1",
             "ACCELERATOR": "none",
             **doc["environment"],
@@ -123,46 +138,66 @@ class Jobs:
                 log.write(json.dumps({"data": line, "timestamp": now()}) + "\n")
                 log.flush()
 
+            timer = threading.Timer(doc["timeoutSeconds"], self._time_out, [job, doc])
+            timer.daemon = True
+            timer.start()
             try:
-                process = self._spawn(job, words, env)
+                for attempt in range(doc["retry"] + 1):
+                    say(f"===== Job started at {now()} =====")
+                    code = self._attempt(job, attempt, words, env, say)
+                    if not code or self._stage(job) in ENDED:
+                        break
             except OSError as e:
                 missing = isinstance(e, FileNotFoundError)
                 hint = f"{words[0]} is not installed on this machine, or not on the Hub's PATH"
                 say(f"Cannot start this job: {hint if missing else e}")
                 self._end(job, "ERROR", f"Cannot start: {hint if missing else e}")
                 return
+            finally:
+                timer.cancel()
+        message = f"Job failed with exit code: {code}" if code else None
+        self._end(job, "ERROR" if code else "COMPLETED", message)
+
+    def _attempt(
+        self, job: str, number: int, words: list[str], env: dict[str, str], say: Callable
+    ) -> int:
+        """Run once, on an empty disk as in a new container, and return the exit code."""
+        disk = self.folder(job) / f"disk-{number}"
+        disk.mkdir()
+        try:
+            process = self._spawn(job, words, {**env, "XDG_CACHE_HOME": str(disk)}, disk)
             if process is None:  # cancelled before it began
-                return
-            timer = threading.Timer(doc["timeoutSeconds"], self._time_out, [job, doc])
-            timer.daemon = True
-            timer.start()
+                return 0
             reader = threading.Thread(target=_read, args=[process, say])
             reader.start()
             code = process.wait()
             _signal_group(process, signal.SIGKILL)  # what the job left behind ends with it
             reader.join()
-            timer.cancel()
-        self._processes.pop(job, None)
-        message = f"Job failed with exit code: {code}" if code else None
-        self._end(job, "ERROR" if code else "COMPLETED", message)
+            self._processes.pop(job, None)
+            return code
+        finally:
+            shutil.rmtree(disk, ignore_errors=True)
 
-    def _spawn(self, job: str, words: list[str], env: dict[str, str]) -> subprocess.Popen | None:
+    def _spawn(
+        self, job: str, words: list[str], env: dict[str, str], disk: Path
+    ) -> subprocess.Popen | None:
         with self._lock:
             if self._stage(job) in ENDED:
                 return None
             process = subprocess.Popen(
                 words,
-                cwd=self.folder(job),
+                cwd=disk,
                 env=env,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
                 start_new_session=True,
             )
             self._processes[job] = process
-            self._change(job, startedAt=now(), status={"stage": "RUNNING", "message": None})
+            first = json.loads(self._doc(job))["startedAt"]
+            self._change(
+                job, startedAt=first or now(), status={"stage": "RUNNING", "message": None}
+            )
             self._db.run("UPDATE job SET pid=? WHERE id=?", process.pid, job)
             return process
 
@@ -185,9 +220,13 @@ class Jobs:
     def _time_out(self, job: str, doc: dict) -> None:
         self.cancel(job, "ERROR", f"Job timed out after {doc['timeoutSeconds']} seconds")
 
-    def _stage(self, job: str) -> str:
+    def _doc(self, job: str) -> str:
         row = self._db.one("SELECT doc FROM job WHERE id=?", job)
-        return json.loads(row["doc"])["status"]["stage"] if row else "ERROR"
+        assert row is not None
+        return row["doc"]
+
+    def _stage(self, job: str) -> str:
+        return json.loads(self._doc(job))["status"]["stage"]
 
     def _end(self, job: str, stage: str, message: str | None) -> None:
         """Note how a job ended, unless that is known already."""
@@ -198,17 +237,39 @@ class Jobs:
 
     def _change(self, job: str, **fields: object) -> None:
         with self._db.transaction():
-            row = self._db.one("SELECT doc FROM job WHERE id=?", job)
-            if row:
-                doc = json.loads(row["doc"]) | fields
-                self._db.run("UPDATE job SET doc=? WHERE id=?", json.dumps(doc), job)
+            doc = json.loads(self._doc(job)) | fields
+            self._db.run("UPDATE job SET doc=? WHERE id=?", json.dumps(doc), job)
 
 
 def _read(process: subprocess.Popen, say: Callable[[str], None]) -> None:
     assert process.stdout is not None
     with process.stdout:
-        for line in process.stdout:
-            say(line.rstrip("\n"))
+        for line in process.stdout:  # of bytes: as text, a carriage return would end a line, too
+            say(line.decode(errors="replace").rstrip("\n"))
+
+
+def _timed(doc: dict) -> dict:
+    """Add how long a job waited and ran, in seconds, up to now if it has not ended."""
+
+    def since(start: str, end: str | None) -> int:
+        last = datetime.fromisoformat(end) if end else datetime.now(UTC)
+        return max(0, round((last - datetime.fromisoformat(start)).total_seconds()))
+
+    created, started, finished = doc["createdAt"], doc["startedAt"], doc["finishedAt"]
+    durations = {
+        "schedulingSecs": since(created, started) if started else None,
+        "runningSecs": since(started, finished) if started else None,
+        "totalSecs": since(created, finished),
+    }
+    return doc | {"durations": durations}
+
+
+def _uv_settings() -> dict[str, str]:
+    """What uv would find where it and pip look by default, although a job's folders are its own."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    found = {"UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR") or f"{cache}/uv"}
+    links = os.environ.get("UV_FIND_LINKS") or os.environ.get("PIP_FIND_LINKS")
+    return found | ({"UV_FIND_LINKS": links} if links else {})
 
 
 def _may_inherit(name: str) -> bool:

@@ -1,14 +1,16 @@
-"""What happens beside the training steps: a bar, a stop at NaN, the clock."""
+"""What happens beside the training steps: a bar, a stop at NaN or when asked to end, the clock."""
 
 import json
 import math
+import signal
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from transformers import TrainerCallback
 
+from palate.progress import Progress
 from palate.training.workdir import Clock
 
 
@@ -91,3 +93,35 @@ class Guard(TrainerCallback):
             self.failed_at = state.global_step
             control.should_training_stop = True
             control.should_evaluate = control.should_save = False
+
+
+class Ending(TrainerCallback):
+    """Saves a checkpoint when the process is asked to end (SIGTERM), then stops as Ctrl-C does.
+
+    Schedulers ask before they take a machine away. Of several processes each might hear it at
+    another step and wait for the others for ever, so that those end at once, as without this.
+    """
+
+    def __init__(self) -> None:
+        self.asked = self.saved = False
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if args.world_size == 1:
+            signal.signal(signal.SIGTERM, self._note)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if args.world_size == 1:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self.saved:
+            raise KeyboardInterrupt
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        control.should_save |= self.asked
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.saved = self.asked
+
+    def _note(self, *_: object) -> None:
+        self.asked = True

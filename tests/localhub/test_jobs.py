@@ -1,12 +1,13 @@
 """Jobs run here, as the client sends them, and end when they are told to."""
 
+import json
 import os
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, JobHardware
 from huggingface_hub.errors import HfHubHTTPError
 
 from palate.localhub import LocalHub
@@ -169,3 +170,66 @@ def test_a_stopped_or_killed_hub_ends_its_jobs(tmp_path):
 def api_jobs(root: Path):
     with LocalHub(root / "hub") as hub:
         return list(HfApi(endpoint=hub.endpoint, token=hub.token).list_jobs())
+
+
+def test_the_machines_and_their_prices_are_listed(api):
+    found = {h.name: h for h in api.list_jobs_hardware()}
+    assert set(found) == {flavor.value for flavor in JobHardware}
+    small = found["a10g-small"]
+    assert (small.accelerator.model, small.accelerator.vram) == ("A10G", "24 GB")
+    assert small.unit_label == "minute"
+    assert small.unit_cost_usd * 60 == pytest.approx(1.0, abs=1e-3)
+    assert found["cpu-basic"].accelerator is None
+    with pytest.raises(HfHubHTTPError, match="no flavor 'a100-huge'; expected cpu-basic") as e:
+        run(api, "pass", flavor="a100-huge")
+    assert e.value.response.status_code == 400
+
+
+def test_jobs_are_found_by_label_and_stage(api):
+    one = run(api, "pass", labels={"palate-project": "a", "x": "1"})
+    other = run(api, "raise SystemExit(1)", labels={"palate-project": "b"})
+    for job in (one, other):
+        follow(api, job)
+    assert [j.id for j in api.list_jobs(labels={"palate-project": "a"})] == [one.id]
+    assert [j.id for j in api.list_jobs(labels={"palate-project": "a", "x": "2"})] == []
+    failed = {j.id for j in api.list_jobs(status="ERROR")}
+    assert other.id in failed
+    assert one.id not in failed
+    durations = api.inspect_job(job_id=one.id).durations
+    assert durations.total_secs >= durations.running_secs >= 0
+
+
+def test_a_failed_job_gets_its_attempts_each_on_an_empty_disk(api, tmp_path):
+    code = (
+        "import os, pathlib, sys; print(os.listdir()); pathlib.Path('left').touch();"
+        "tries = pathlib.Path(sys.argv[1]); n = len(tries.read_text()) if tries.exists() else 0;"
+        "tries.write_text('x' * (n + 1)); sys.exit(n < 2)"
+    )
+    job = run(api, code, str(tmp_path / "tries"), attempts=3)
+    assert follow(api, job) == ["[]"] * 3
+    assert state(api, job) == ("COMPLETED", None)
+    assert api.inspect_job(job_id=job.id).retry == 2
+    job = run(api, "import os; os.kill(os.getpid(), 9)", attempts=2)
+    follow(api, job)
+    assert state(api, job) == ("ERROR", "Job failed with exit code: -9")
+    with pytest.raises(HfHubHTTPError, match="attempts"):
+        run(api, "pass", attempts=11)
+
+
+def test_a_line_that_is_written_over_stays_one_line(api):
+    job = run(api, r"print('10 %\r20 %\r30 %')")
+    assert follow(api, job) == ["10 %\r20 %\r30 %"]
+
+
+def test_a_user_without_credit_is_asked_to_pay(hub, api):
+    file = hub.root / "users.json"
+    before = file.read_text()
+    users = json.loads(before)
+    users["me"]["credit"] = False
+    file.write_text(json.dumps(users))
+    try:
+        with pytest.raises(HfHubHTTPError, match="credit balance is insufficient") as e:
+            run(api, "pass")
+    finally:
+        file.write_text(before)
+    assert e.value.response.status_code == 402

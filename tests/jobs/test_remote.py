@@ -1,0 +1,293 @@
+"""Jobs on HF Jobs, through the local Hub, which runs them with uv as the real one does."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from palate import forecast, remote, running, wheel
+from palate import hub as client
+
+FAST = ("--learning-rate", "1e-3", "--epochs", "2")
+HF = ("--on", "hf", "--yes")
+
+
+class Palate:
+    """The command line as a person types it, in processes of its own."""
+
+    def start(self, *args: str, stdin: int = subprocess.DEVNULL, **env: str) -> subprocess.Popen:
+        code = (  # a shell in the background ignores SIGINT, and so would what it starts
+            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+            "from palate.cli import main; main()"
+        )
+        return subprocess.Popen(
+            [sys.executable, "-uc", code, *args],
+            env={**os.environ, "COLUMNS": "80", **env},
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def __call__(self, *args: str, code: int = 0, stdin: int = subprocess.DEVNULL, **env) -> str:
+        with self.start(*args, stdin=stdin, **env) as process:
+            said, _ = process.communicate()
+        assert process.returncode == code, said
+        assert "Traceback" not in said
+        return said
+
+
+@pytest.fixture
+def palate(hub) -> Palate:
+    return Palate()
+
+
+def lines_until(process: subprocess.Popen, pattern: str) -> list[str]:
+    """Read what a process says up to a line with `pattern`; fails if that does not come."""
+    said = []
+    assert process.stdout is not None
+    for line in process.stdout:
+        said.append(line)
+        if re.search(pattern, line):
+            return said
+    raise AssertionError("".join(said))
+
+
+def processes_of(job: str) -> Iterator[int]:
+    """Yield the processes of a job, which bear its id in their environment."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if f"JOB_ID={job}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                yield int(folder.name)
+
+
+def kill(job: str) -> None:
+    for pid in processes_of(job):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def record(repo: str) -> dict:
+    sha, _ = client.describe(repo, "model")
+    return json.loads(client.fetch(repo, "model", sha, ["run.json"])[0].read_text("utf-8"))
+
+
+@pytest.mark.slow
+def test_a_training_runs_from_what_was_put_into_the_project(labelled, palate, hub):
+    said = palate("train", labelled.id, *FAST, *HF)
+    assert "machine: cpu-basic (no GPU, 16 GB, $0.01 an hour)" in said
+    assert "about 3 min and <$0.01" in said
+    assert "training 12/12 (loss" in said
+    assert "done: " in said
+    assert record(labelled.model_repo)["results"]["best_step"] == 12
+
+    (job,) = running.jobs_of(labelled.id)
+    assert job.command[:3] == ["uv", "run", "--with"]
+    sha, files = client.describe(labelled.id, "dataset")
+    assert all(f"/resolve/{sha}/jobs/" in word for word in job.command[3:5])
+    assert hub.token not in json.dumps([job.command, job.environment, job.labels])
+    shipped = [f for f in files if f.startswith("jobs/")]
+    assert sorted(f.rpartition("/")[2] for f in shipped) == ["dpo.py", wheel.NAME]
+
+    table = palate("jobs", labelled.id)
+    assert max(map(len, table.splitlines())) <= 80
+    assert re.search(rf"{job.id[:8]} +train +.*cpu-basic .+, <\$0.01 +done, accuracy", table)
+    assert "has ended already: done" in palate("jobs", labelled.id, "--cancel", job.id[:8])
+    assert "training 12/12" in palate("jobs", labelled.id, "--follow", job.id[:8])
+
+
+@pytest.mark.slow
+def test_a_job_killed_twice_ends_as_if_it_had_not_been(labelled, palate, jobs):
+    flags, whole = (*FAST[:2], "--epochs", "4"), f"{labelled.model_repo}-whole"
+    jobs("dpo", labelled.id, *flags, "--output", whole)
+    with palate.start("train", labelled.id, *flags, *HF) as process:
+        for step in ("4", "12"):
+            lines_until(process, rf"step +{step}/")
+            kill(running.jobs_of(labelled.id)[0].id)
+        rest = "".join(process.stdout)
+    assert process.returncode == 0, rest
+    assert "Took the last checkpoint from" in rest
+    one, other = record(whole)["results"], record(labelled.model_repo)["results"]
+    assert other["best_step"] == one["best_step"]
+    assert other["test_loss"] == pytest.approx(one["test_loss"], abs=1e-4)
+    assert "checkpoint" not in client.branches(labelled.model_repo, "model")
+
+
+@pytest.mark.slow
+def test_ctrl_c_detaches_and_a_job_that_was_ended_goes_on_with_the_same_command(labelled, palate):
+    flags = (*FAST[:2], "--epochs", "4")
+    with palate.start("train", labelled.id, *flags, *HF) as process:
+        lines_until(process, r"step +4/")
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate()
+    (job,) = running.jobs_of(labelled.id)
+    assert job.status.stage == "RUNNING"
+    assert "is cancelled" in running.cancel(labelled.id, job.id[:6])
+    assert process.returncode == 130
+    assert f"palate jobs {labelled.id} --follow {job.id[:8]}" in said
+    assert running.named(labelled.id, job.id).status.stage == "CANCELED"
+    said = palate("jobs", labelled.id, "--follow", job.id[:8], code=1)
+    assert "The job was cancelled. The same command starts it again" in said
+
+    said = palate("train", labelled.id, *flags, *HF)
+    assert "Took the last checkpoint from" in said
+    assert re.search(r"Continuing after step \d", said)
+    assert record(labelled.model_repo)["history"][-1]["step"] == 24
+    listed = palate("jobs", labelled.id)
+    assert "cancelled" in listed
+    assert "done" in listed
+
+
+def test_the_same_code_is_put_into_the_project_once(project):
+    first = remote.ship(project.id, "dpo")
+    sha, files = client.describe(project.id, "dataset")
+    assert all(f"/datasets/{project.id}/resolve/{sha}/jobs/" in address for address in first)
+    assert remote.ship(project.id, "dpo") == first
+    _, file = remote.ship(project.id, "judge")
+    after, more = client.describe(project.id, "dataset")
+    assert sha != after
+    assert file.endswith("/judge.py")
+    assert sorted({*more} - {*files}) == [file.partition(f"/resolve/{after}/")[2]]
+    # what was written by a launcher with other versions is replaced, the commits before stay
+    client.commit(project.id, "dataset", {first[1].partition(f"{sha}/")[2]: "# other"}, "Other")
+    again = remote.ship(project.id, "dpo")
+    assert again[1].rpartition("/jobs/")[2] == first[1].rpartition("/jobs/")[2]
+    assert again != first
+
+
+def test_nobody_to_ask_means_nothing_is_started(labelled, palate):
+    said = palate("train", labelled.id, "--on", "hf", code=2)
+    assert "add --yes to start it" in said
+    assert running.jobs_of(labelled.id) == []
+    assert not [f for f in client.describe(labelled.id, "dataset")[1] if f.startswith("jobs/")]
+    assert "Nothing ran on HF Jobs yet" in palate("jobs", labelled.id)
+
+
+@pytest.mark.parametrize("answer", [b"n\n", b"\x04"], ids=["no", "Ctrl-D"])
+def test_a_person_is_asked(labelled, palate, answer):
+    ours, theirs = pty.openpty()
+    os.write(ours, answer)
+    said = palate("train", labelled.id, "--on", "hf", code=1, stdin=theirs)
+    assert "Start it? [y/N]" in said
+    assert "Nothing was started" in said
+    for handle in (ours, theirs):
+        os.close(handle)
+
+
+def test_a_flavour_that_is_not_there_and_flags_that_the_job_does_not_know(labelled, palate):
+    said = palate("train", labelled.id, "--flavor", "a100-huge", *HF, code=2)
+    assert "no flavor 'a100-huge'; expected one of cpu-basic, " in said
+    assert "h200" in said
+    fast = ("--method", "lora", "--learning-rate", "1e-3")
+    said = palate("train", labelled.id, *fast, *HF, code=2)
+    assert "--reckless" in said
+    said = palate("train", labelled.id, "--epoch", "2", *HF, code=2)
+    assert "--epochs" in said
+    assert "belong to --on hf" in palate("train", labelled.id, "--yes", code=2)
+    assert "expected one argument" in palate("train", labelled.id, "--on", code=2)
+    assert "expected local, hf or slurm" in palate("train", labelled.id, "--on=cloud", code=2)
+    assert running.jobs_of(labelled.id) == []
+
+
+def test_help_says_where_a_job_can_run(palate):
+    for name in ("train", "candidates", "completions", "judge"):
+        said = palate(name, "--help")
+        assert "--on hf" in said
+        assert "--flavor" in said
+
+
+def test_payment_required_is_one_plain_line(labelled, palate, hub):
+    file = hub.root / "users.json"
+    before = file.read_text()
+    users = json.loads(before)
+    users["me"]["credit"] = False
+    file.write_text(json.dumps(users))
+    try:
+        said = palate("train", labelled.id, *HF, code=1)
+    finally:
+        file.write_text(before)
+    last = said.splitlines()[-1]
+    assert last.startswith("palate: HF Jobs has to be paid in advance, and me's credit does not do")
+    assert "/settings/billing" in last
+    assert running.jobs_of(labelled.id) == []
+
+
+def test_without_the_right_to_write_or_to_run_jobs(labelled, palate, hub):
+    base = labelled.settings.base_model
+    for repo, kind in ((labelled.id, "dataset"), (base, "model")):
+        client.api().update_repo_settings(repo, repo_type=kind, private=False)
+    said = palate("candidates", labelled.id, *HF, code=1, HF_TOKEN=hub.tokens["you"])
+    client.api().update_repo_settings(base, repo_type="model", private=True)
+    assert f"The token may not write to {labelled.id}" in said
+    said = palate("jobs", labelled.id, code=1, HF_TOKEN=hub.tokens["you"])
+    assert "The token may not use the jobs of me" in said
+    assert "has no job 'abc'" in palate("jobs", labelled.id, "--follow", "abc", code=2)
+
+
+@pytest.mark.parametrize("job", ["candidates", "completions", "dpo", "judge"])
+def test_a_shipped_file_needs_no_palate_from_an_index(job):
+    from palate.launch import job_file
+
+    before = job_file(job).read_text("utf-8")
+    text = remote.portable(before)
+    head = text.partition('"""')[0]
+    assert '"palate' not in head
+    assert "tool.uv" not in head
+    assert re.search(r'(?m)^#   "torch==\d+\.\d+\.\d+",$', head)
+    assert text.partition('"""')[2] == before.partition('"""')[2]
+
+
+def test_every_job_can_be_reckoned(labelled, base_model):
+    from palate.launch import arguments_of
+
+    loads = {
+        job: remote.load_of(job, arguments_of(job, [labelled.id, *words]), labelled)
+        for job, words in {
+            "candidates": [],
+            "completions": ["--per-prompt", "2"],
+            "dpo": ["--method", "lora", "--reckless"],
+            "judge": ["--model", base_model, "--pairs", "5"],
+        }.items()
+    }
+    elsewhere = ["--model", "a-model", "--pairs", "5", "--provider", "auto"]
+    asking = remote.load_of("judge", arguments_of("judge", [labelled.id, *elsewhere]), labelled)
+    assert asking == forecast.asking()
+    assert loads["judge"].what == "writing 10 texts of at most 6 tokens"
+    assert loads["candidates"].what == "writing 120 texts of at most 256 tokens"
+    assert loads["completions"].what == "writing 40 texts of at most 256 tokens"
+    assert loads["dpo"].what.startswith("lora training on about ")
+
+
+def test_the_table_holds_the_projects_own_jobs_and_fits_a_narrow_terminal(repo_id, palate):
+    near = f"{repo_id}.x"
+    assert remote.label(near) == remote.label(f"{repo_id}-x")
+
+    def run(project: str, name: str, flavor: str, code: str):
+        job = client.api().run_job(
+            image="any",
+            command=[sys.executable, "-c", code, project],
+            flavor=flavor,
+            labels={remote.LABEL: remote.label(project), "palate-job": name},
+        )
+        list(client.api().fetch_job_logs(job_id=job.id, follow=True))
+        return job
+
+    failed = run(near, "completions", "rtx-pro-6000x8", "raise SystemExit(3)")
+    done = run(near, "judge", "cpu-basic", "pass")
+    run(f"{repo_id}-x", "judge", "cpu-basic", "pass")
+    table = palate("jobs", near)
+    first, second = table.splitlines()[1:3]
+    assert re.fullmatch(rf"{done.id[:8]} judge +.* cpu-basic .+ done *", first)
+    assert re.match(rf"{failed.id[:8]} completions .* rtx-pro-6000x8 ", second)
+    assert "failed: exit code: 3" in table
+    assert max(map(len, table.splitlines())) <= 80
+    said = palate("jobs", near, "--follow", failed.id[:8], code=1)
+    assert "The job failed (Job failed with exit code: 3); it had 1 attempt." in said

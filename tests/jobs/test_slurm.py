@@ -1,0 +1,106 @@
+"""The batch script, submitted to programs that run it as Slurm would."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from palate import hub as client
+
+FLAGS = ("--learning-rate", "1e-3", "--epochs", "4")
+SBATCH = """#!/bin/bash
+# Takes the script as Slurm does: a copy, run with bash, its output in the file that it names.
+cp "$1" job.sh
+grep -q '^#SBATCH --time=' job.sh || { echo "no time limit" >&2; exit 1; }
+[ -z "${SBATCH_REFUSES:-}" ] || { echo "error: invalid partition" >&2; exit 1; }
+echo "Submitted batch job 4711"
+"""
+SCONTROL = """#!/bin/bash
+# Slurm would start the script again, later.
+echo "$@" >> requeued
+"""
+
+
+@pytest.fixture
+def cluster(tmp_path) -> dict[str, str]:
+    """An environment with `sbatch` and `scontrol`: programs that do no more than they say."""
+    for name, text in (("sbatch", SBATCH), ("scontrol", SCONTROL)):
+        file = tmp_path / "bin" / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+        file.chmod(0o755)
+    return {
+        **os.environ,
+        "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+        "PALATE_CACHE": str(tmp_path / "cache"),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def submit(project: str, folder: Path, env: dict, *flags: str) -> subprocess.CompletedProcess:
+    code = "from palate.cli import main; main()"
+    words = [sys.executable, "-c", code, "train", project, *FLAGS, "--on", "slurm", *flags]
+    return subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True)
+
+
+def start(folder: Path, env: dict) -> subprocess.Popen:
+    """As a node runs what was submitted."""
+    return subprocess.Popen(
+        ["bash", "job.sh"],
+        cwd=folder,
+        env={**env, "SLURM_JOB_ID": "4711"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_a_job_whose_time_is_over_gets_in_line_again_and_goes_on(labelled, cluster, tmp_path, hub):
+    done = submit(labelled.id, tmp_path, cluster)
+    assert done.returncode == 0, done.stderr
+    assert "Submitted batch job 4711" in done.stdout
+    script = (tmp_path / "job.sh").read_text()
+    assert f"# palate train {labelled.id} --learning-rate 1e-3 --epochs 4" in script
+    for line in ("--time=00:33:00", "--gres=gpu:1", "--requeue", "--signal=B:USR1@180"):
+        assert f"#SBATCH {line}\n" in script
+    assert hub.token not in script
+    assert "hf_" not in script
+
+    with start(tmp_path, cluster) as node:
+        for line in node.stdout:
+            if re.search(r"training 5/", line):
+                node.send_signal(signal.SIGUSR1)
+                break
+        rest = node.stdout.read()
+    assert node.returncode == 0
+    assert "Stopped; checkpoints are kept" in rest
+    assert (tmp_path / "requeued").read_text() == "requeue 4711\n"
+    checkpoints = [f.name for f in (tmp_path / "cache").glob("training/*/checkpoint-*")]
+    newest = max(int(name.partition("-")[2]) for name in checkpoints)
+    assert newest >= 5
+
+    with start(tmp_path, cluster) as node:
+        said = node.stdout.read()
+    assert node.returncode == 0
+    assert f"Continuing after step {newest}" in said
+    sha, _ = client.describe(labelled.model_repo, "model")
+    file = client.fetch(labelled.model_repo, "model", sha, ["run.json"])[0]
+    assert json.loads(file.read_text("utf-8"))["history"][-1]["step"] == 24
+
+
+def test_a_script_that_nobody_takes(labelled, cluster, tmp_path):
+    done = submit(labelled.id, tmp_path, {**cluster, "SBATCH_REFUSES": "1"})
+    assert done.returncode == 1
+    assert "invalid partition. Change the script, or set SBATCH_PARTITION" in done.stderr
+    bare = {**cluster, "PATH": "/usr/bin:/bin"}
+    done = submit(labelled.id, tmp_path, bare)
+    assert done.returncode == 1
+    assert "There is no sbatch on this machine, so nothing was submitted" in done.stderr
+    file = re.search(r"batch script: (\S+)", done.stdout)[1]
+    subprocess.run(["bash", "-n", str(tmp_path / file)], check=True)
