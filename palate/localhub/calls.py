@@ -99,7 +99,6 @@ class Call:
         self.body = b""
         self.access = ""  # the token that the request carries
         self.user = self._authenticate()
-        self.number("tail", 0)  # a stream that has begun could not refuse it any more
 
     def _authenticate(self) -> User | None:
         scheme, _, token = self.headers.get("authorization", "").partition(" ")

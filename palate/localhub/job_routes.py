@@ -1,7 +1,5 @@
 """The addresses of jobs: start, look at, follow and cancel."""
 
-import asyncio
-from collections.abc import AsyncIterator
 from urllib.parse import unquote, urlsplit
 
 import pygit2
@@ -14,10 +12,9 @@ from palate.localhub.git import commit_at, lookup
 from palate.localhub.hardware import listing as hardware_listing
 from palate.localhub.jobs import ENDED
 from palate.localhub.lfs import check_gate
+from palate.localhub.processes import events
 
 HERE = "/api/jobs/{ns}"
-POLL = 0.1  # seconds between two looks at a log that is followed
-KEEP_ALIVE = 15.0  # seconds of silence after which a comment is sent
 
 
 def _namespace(call: Call) -> str:
@@ -106,27 +103,9 @@ def logs(call: Call) -> StreamingResponse:
     """Server-sent events, one for each line, until the job has ended."""
     ns, job = _namespace(call), call.params["id"]
     call.hub.jobs.get(ns, job)
-    return StreamingResponse(_events(call, ns, job), media_type="text/event-stream")
 
+    def ended() -> bool:
+        return call.hub.stopping or call.hub.jobs.get(ns, job)["status"]["stage"] in ENDED
 
-async def _events(call: Call, ns: str, job: str) -> AsyncIterator[str]:
-    file, position, silent = call.hub.jobs.log(job), 0, 0.0
-    tail = call.number("tail", 0)
-    while not call.hub.stopping:
-        ended = call.hub.jobs.get(ns, job)["status"]["stage"] in ENDED
-        lines = []
-        if file.exists():
-            with file.open("rb") as f:
-                f.seek(position)
-                lines = f.read().split(b"\n")
-            position += sum(len(line) + 1 for line in lines[:-1])  # the last may be unfinished
-        for line in lines[:-1][-tail:]:
-            yield f"data: {line.decode()}\n\n"
-        silent = 0.0 if len(lines) > 1 else silent + POLL
-        tail = 0 if len(lines) > 1 else tail
-        if ended:
-            return
-        if silent >= KEEP_ALIVE:
-            silent = 0.0
-            yield ": keep-alive\n\n"
-        await asyncio.sleep(POLL)
+    lines = events(call.hub.jobs.log(job), ended, tail=call.number("tail", 0))
+    return StreamingResponse(lines, media_type="text/event-stream")

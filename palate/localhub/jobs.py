@@ -9,8 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,18 +18,12 @@ from palate.localhub.database import Database
 from palate.localhub.errors import HubError
 from palate.localhub.git import now
 from palate.localhub.hardware import FLAVORS
+from palate.localhub.processes import Log, inherited, kill_left_over, signal_group, spawn
 
 ENDED = ("COMPLETED", "ERROR", "CANCELED")
 GRACE = 5.0  # seconds between asking a job to end and ending it
 TIMEOUT = 1800  # seconds; the real Hub's default
 MOST_ATTEMPTS = 10
-# what a job inherits of the server's environment: enough to find programs and packages
-INHERITED = re.compile(
-    r"PATH|HOME|USER|LANG|LC_\w+|TZ|TMPDIR|LD_LIBRARY_PATH|CUDA_\w+|NVIDIA_\w+|OMP_NUM_THREADS"
-    r"|(?:https?|no|all)_proxy|SSL_CERT_\w+|REQUESTS_CA_BUNDLE|UV_\w+|PIP_\w+",
-    re.IGNORECASE,
-)
-PRIVATE = re.compile(r"TOKEN|SECRET|PASSWORD|_KEY", re.IGNORECASE)
 
 
 class Jobs:
@@ -44,7 +36,7 @@ class Jobs:
         folder.mkdir(exist_ok=True)
         for row in db.all("SELECT id, pid, doc FROM job"):
             if json.loads(row["doc"])["status"]["stage"] not in ENDED:
-                _kill_left_over(row["pid"], row["id"])
+                kill_left_over(row["pid"], f"JOB_ID={row['id']}")
                 self._end(row["id"], "ERROR", "The Hub was stopped while this job ran")
 
     def folder(self, job: str) -> Path:
@@ -113,7 +105,7 @@ class Jobs:
         """Run `words` in the background with the job's environment and secrets."""
         folder = self.folder(doc["id"])
         environment = {
-            **{k: v for k, v in os.environ.items() if _may_inherit(k)},
+            **inherited(),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
             "HF_HOME": str(folder.parent.parent / "cache"),  # not where the person's token lies
             **_uv_settings(),
@@ -125,32 +117,25 @@ class Jobs:
             "HF_HUB_DISABLE_XET": "1",
             "JOB_ID": doc["id"],
         }
-        arguments = (doc, words, environment, [v for v in hidden.values() if len(v) > 3])
+        arguments = (doc, words, environment, list(hidden.values()))
         threading.Thread(target=self._run, args=arguments, daemon=True).start()
 
     def _run(self, doc: dict, words: list[str], env: dict[str, str], masked: list[str]) -> None:
         job = doc["id"]
-        with self.log(job).open("a") as log:
-
-            def say(line: str) -> None:
-                for value in masked:
-                    line = line.replace(value, "***")
-                log.write(json.dumps({"data": line, "timestamp": now()}) + "\n")
-                log.flush()
-
+        with Log(self.log(job), masked) as log:
             timer = threading.Timer(doc["timeoutSeconds"], self._time_out, [job, doc])
             timer.daemon = True
             timer.start()
             try:
                 for attempt in range(doc["retry"] + 1):
-                    say(f"===== Job started at {now()} =====")
-                    code = self._attempt(job, attempt, words, env, say)
+                    log.say(f"===== Job started at {now()} =====")
+                    code = self._attempt(job, attempt, words, env, log)
                     if not code or self._stage(job) in ENDED:
                         break
             except OSError as e:
                 missing = isinstance(e, FileNotFoundError)
                 hint = f"{words[0]} is not installed on this machine, or not on the Hub's PATH"
-                say(f"Cannot start this job: {hint if missing else e}")
+                log.say(f"Cannot start this job: {hint if missing else e}")
                 self._end(job, "ERROR", f"Cannot start: {hint if missing else e}")
                 return
             finally:
@@ -159,7 +144,7 @@ class Jobs:
         self._end(job, "ERROR" if code else "COMPLETED", message)
 
     def _attempt(
-        self, job: str, number: int, words: list[str], env: dict[str, str], say: Callable
+        self, job: str, number: int, words: list[str], env: dict[str, str], log: Log
     ) -> int:
         """Run once, on an empty disk as in a new container, and return the exit code."""
         disk = self.folder(job) / f"disk-{number}"
@@ -168,10 +153,10 @@ class Jobs:
             process = self._spawn(job, words, {**env, "XDG_CACHE_HOME": str(disk)}, disk)
             if process is None:  # cancelled before it began
                 return 0
-            reader = threading.Thread(target=_read, args=[process, say])
+            reader = threading.Thread(target=log.take, args=[process])
             reader.start()
             code = process.wait()
-            _signal_group(process, signal.SIGKILL)  # what the job left behind ends with it
+            signal_group(process, signal.SIGKILL)  # what the job left behind ends with it
             reader.join()
             self._processes.pop(job, None)
             return code
@@ -184,15 +169,7 @@ class Jobs:
         with self._lock:
             if self._stage(job) in ENDED:
                 return None
-            process = subprocess.Popen(
-                words,
-                cwd=disk,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            process = spawn(words, disk, env)
             self._processes[job] = process
             first = json.loads(self._doc(job))["startedAt"]
             self._change(
@@ -206,8 +183,8 @@ class Jobs:
         self._end(job, stage, message)
         process = self._processes.get(job)
         if process:
-            _signal_group(process, signal.SIGTERM)
-            timer = threading.Timer(GRACE, _signal_group, [process, signal.SIGKILL])
+            signal_group(process, signal.SIGTERM)
+            timer = threading.Timer(GRACE, signal_group, [process, signal.SIGKILL])
             timer.daemon = True
             timer.start()
 
@@ -215,7 +192,7 @@ class Jobs:
         """End all jobs, because the Hub stops."""
         for job, process in list(self._processes.items()):
             self._end(job, "ERROR", "The Hub was stopped while this job ran")
-            _signal_group(process, signal.SIGKILL)
+            signal_group(process, signal.SIGKILL)
 
     def _time_out(self, job: str, doc: dict) -> None:
         self.cancel(job, "ERROR", f"Job timed out after {doc['timeoutSeconds']} seconds")
@@ -241,13 +218,6 @@ class Jobs:
             self._db.run("UPDATE job SET doc=? WHERE id=?", json.dumps(doc), job)
 
 
-def _read(process: subprocess.Popen, say: Callable[[str], None]) -> None:
-    assert process.stdout is not None
-    with process.stdout:
-        for line in process.stdout:  # of bytes: as text, a carriage return would end a line, too
-            say(line.decode(errors="replace").rstrip("\n"))
-
-
 def _timed(doc: dict) -> dict:
     """Add how long a job waited and ran, in seconds, up to now if it has not ended."""
 
@@ -270,22 +240,3 @@ def _uv_settings() -> dict[str, str]:
     found = {"UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR") or f"{cache}/uv"}
     links = os.environ.get("UV_FIND_LINKS") or os.environ.get("PIP_FIND_LINKS")
     return found | ({"UV_FIND_LINKS": links} if links else {})
-
-
-def _may_inherit(name: str) -> bool:
-    return bool(INHERITED.fullmatch(name)) and not PRIVATE.search(name)
-
-
-def _signal_group(process: subprocess.Popen, number: int) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, number)  # its own session: the group bears the process's number
-
-
-def _kill_left_over(pid: int | None, job: str) -> None:
-    """End what a killed Hub left running, if the process with that number is still that job."""
-    try:
-        environment = Path(f"/proc/{pid}/environ").read_bytes()
-        if f"JOB_ID={job}".encode() in environment.split(b"\0"):
-            os.killpg(pid or 0, signal.SIGKILL)
-    except OSError:  # gone, or a system without /proc
-        pass

@@ -46,8 +46,8 @@ class Log:
         """Write down what the process says, until it has closed its output."""
         assert process.stdout is not None
         with process.stdout:
-            for line in process.stdout:
-                self.say(line.rstrip("\n"))
+            for line in process.stdout:  # of bytes: as text, a carriage return would end one, too
+                self.say(line.decode(errors="replace").rstrip("\n"))
 
     def __enter__(self) -> "Log":
         return self
@@ -65,8 +65,6 @@ def spawn(words: list[str], folder: Path, environment: dict[str, str]) -> subpro
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
         start_new_session=True,
     )
 
@@ -87,13 +85,11 @@ def kill_left_over(pid: int | None, mark: str) -> None:
             time.sleep(0.01)
 
 
-async def events(
-    file: Path, ended: Callable[[], bool], *, follow: bool = True, tail: int = 0
-) -> AsyncIterator[str]:
+async def events(file: Path, ended: Callable[[], bool], tail: int = 0) -> AsyncIterator[str]:
     """Yield a log's lines as server-sent events, until `ended`; the last `tail` lines if given."""
     position, silent = 0, 0.0
     while True:
-        last = ended() or not follow
+        last = ended()
         lines = []
         if file.exists():
             with file.open("rb") as f:
