@@ -163,6 +163,8 @@ def _plan_settings(made: Plan, project: Project, wishes: Wishes) -> None:
 def _settings(project: Project, kind: Kind) -> tuple[dict[str, str], dict[str, str]]:
     """Return the variables and the secrets that a Space needs."""
     variables = {"PALATE_PROJECT": project.id}
+    if hub.is_local():
+        variables["PALATE_PUBLISH_SECONDS"] = "2"  # the real Hub limits commits by the hour
     secrets = {"HF_TOKEN": _token(), "PALATE_SECRET": secret_of(project.id)}
     url, key = os.environ.get("ARGILLA_API_URL"), os.environ.get("ARGILLA_API_KEY")
     if kind == "label" and url and key:

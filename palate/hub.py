@@ -37,6 +37,11 @@ def endpoint() -> str:
     return api().endpoint
 
 
+def is_local() -> bool:
+    """Tell whether the Hub is one on this machine."""
+    return "127.0.0.1" in endpoint() or "localhost" in endpoint()
+
+
 def describe(repo: str, kind: RepoType, revision: str = "main") -> tuple[str, list[str]]:
     """Return the commit that `revision` names and the paths of its files."""
     with readable_errors(repo):

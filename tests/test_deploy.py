@@ -73,7 +73,10 @@ def test_what_would_be_done_is_said_and_secrets_are_not(project, capsys):
     assert code == 0
     first, second = out.strip().splitlines()
     assert first.startswith(f"would create private Space {project.id}-label: write ")
-    assert "variable PALATE_PROJECT; set secrets HF_TOKEN, PALATE_SECRET" in first
+    assert (
+        "variables PALATE_PROJECT, PALATE_PUBLISH_SECONDS; set secrets HF_TOKEN, PALATE_SECRET"
+        in first
+    )
     assert second.endswith("hardware t4-small; sleep after 600 s")
     assert "a secret" not in out
     assert "hf_" not in out
