@@ -25,7 +25,7 @@ from palate.demo import (
     make_writer,
     say,
 )
-from palate.errors import PalateError, UsageError
+from palate.errors import UsageError
 
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-background-networking"
@@ -54,7 +54,7 @@ def loop(root: Path, hub: Any, labels: int) -> None:
         say("deploy", made.sentence())
         spaces.apply(made, console.print)
     make_writer(root)  # while the Spaces are built
-    _job("candidates", "--per-prompt", str(PER_TOPIC), *SHORT)
+    _job("candidates", "candidates", "--per-prompt", str(PER_TOPIC), *SHORT)
     with ThreadPoolExecutor(1) as pool:
         interruption = None
         missing = labels - len(project.rows("labels"))
@@ -68,8 +68,8 @@ def loop(root: Path, hub: Any, labels: int) -> None:
     made = ledger.export(PROJECT)[1].rows
     say("preferences", f"{len(made['train'])} to train on, {len(made['test'])} to test with")
     if not _trained(project):
-        _job("train", "--method", "full", *TRAIN)
-    _job("completions", *SHORT)
+        _job("train", "dpo", "--method", "full", *TRAIN)
+    _job("completions", "completions", *SHORT)
     if not Project.load(PROJECT).rows("evaluations"):
         url = _running(spaces.space_of(PROJECT, "evaluate"))
         _people(chromium, hub, url, "votes", 2 * VOTES, threading.Event())
@@ -95,19 +95,12 @@ def _running(space: str) -> str:
     return url
 
 
-def _job(command: str, *args: str) -> None:
-    """Run a job through the Jobs API, as a person would."""
-    from palate.cli import main
+def _job(command: str, job: str, *args: str) -> None:
+    """Run a job through the Jobs API: what `palate COMMAND … --on hf` does."""
+    from palate import remote
 
-    words = [command, PROJECT, *args, "--on", "hf"]
-    say("job", f"palate {' '.join(words)}")
-    try:
-        main(words)
-    except SystemExit as end:
-        if end.code:
-            raise PalateError(
-                f"The job ended with code {end.code}; its log stands above."
-            ) from None
+    say("job", f"palate {command} {PROJECT} {' '.join(args)} --on hf")
+    remote.run(console, command, job, [PROJECT, *args], flavor=None, yes=True)
 
 
 def _interrupt(space: str, halfway: threading.Event) -> None:
