@@ -36,7 +36,7 @@ chromium:
 	    echo "The browser tests need Chromium at $(CHROMIUM): sudo apt-get install chromium"; exit 1; \
 	  fi; }
 
-demo: $(VENV)/installed
+demo: $(VENV)/installed $(if $(findstring --hosted,$(ARGS)),chromium)
 	@$(BIN)/palate demo $(ARGS)
 
 test: $(VENV)/installed chromium
