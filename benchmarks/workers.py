@@ -8,8 +8,8 @@ acknowledged; what is not acknowledged is sent again, as the page does. Both ser
 time and are measured in turns, so that what else the machine does hits both. PostgreSQL and Redis
 are started for this, as they come. Memory is the sum of PSS of all processes of a side.
 
-Faults, while labels arrive: `worker` kills a server process three times, `jobs` the one for
-background jobs, `redis` stops Redis for a while, `postgres` crashes PostgreSQL and starts it again.
+Faults, while labels arrive: `jobs` kills the process for background jobs, `worker` one that serves,
+three times, `redis` stops Redis for a while, `postgres` crashes PostgreSQL and starts it again.
 """
 
 import argparse
@@ -232,9 +232,10 @@ def faults(arguments: argparse.Namespace) -> list[dict]:
         people = People(crew, arguments.people)
         stack.callback(people.store.close)
         part = arguments.labels // 4
+        # the one for jobs is started last, and a successor after all others
         hits: dict[str, list[Callable[[], object]]] = {
-            "worker": [lambda: kill_one(side)] * 3,
             "jobs": [lambda: os.kill(family(crew.process.pid)[-1], signal.SIGKILL)],
+            "worker": [lambda: kill_one(side)] * 3,
             "redis": [redis.stop, redis.start],
             "postgres": [
                 lambda: postgres.stop("immediate"),

@@ -160,21 +160,32 @@ def test_passwords_are_in_no_command_line_and_no_log(crew):
 
 
 @together
-def test_jobs_are_worked_off_in_a_process_of_their_own(crew, connect):
+def test_jobs_are_worked_off_in_a_process_of_their_own(crew, redis, connect):
     store = connect(crew.url, crew.api_key)
     store.open("me/jobs", question="?")
     store.add_pairs(ROWS)
     for who in ("p-1", "p-2"):
         store.save(store.annotator(who), [event(PAIRS[0], annotator=who)])
     store.save(store.annotator("p-1"), [event(PAIRS[1])])
-    id = store._dataset.id
-    assert call(crew, f"datasets/{id}/progress")["completed"] == 2
-    wanted = {"distribution": {"strategy": "overlap", "min_submitted": 2}}
-    call(crew, f"datasets/{id}", wanted, "PATCH")
-    deadline = time.monotonic() + 60
-    while call(crew, f"datasets/{id}/progress")["completed"] != 1:
+    assert completed(crew, store) == 2
+    want(2, crew, store)
+    redis.stop()
+    redis.start()
+    want(1, crew, store)
+
+
+def want(people: int, crew: EmbeddedArgilla, store) -> None:
+    """Ask for so many per record, and wait until a job has counted all of them anew."""
+    wanted = {"distribution": {"strategy": "overlap", "min_submitted": people}}
+    call(crew, f"datasets/{store._dataset.id}", wanted, "PATCH")
+    deadline = time.monotonic() + 90
+    while completed(crew, store) != {1: 2, 2: 1}[people]:
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def completed(crew: EmbeddedArgilla, store) -> int:
+    return call(crew, f"datasets/{store._dataset.id}/progress")["completed"]
 
 
 @together

@@ -11,7 +11,7 @@ WORKERS = int(os.environ.get("EMBEDDED_WORKERS", "1"))
 # SQLite: the default pool of 15 is smaller than a busy class of annotators.
 # PostgreSQL: each connection is a process there, and learns Argilla's types and statements anew.
 PLACES = 64 if settings.database_is_sqlite else 8
-AT_ONCE = 1 if settings.database_is_sqlite else 4  # writes in one process; SQLite has one writer
+AT_ONCE = 1 if settings.database_is_sqlite else 4
 READS = 4 if settings.database_is_sqlite else 2
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "cache_size=-16000", "temp_store=MEMORY")
 
