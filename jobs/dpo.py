@@ -20,13 +20,14 @@ command continues. What is pushed: weights (or the adapter), tokenizer, run.json
     python jobs/dpo.py me/titles
     python jobs/dpo.py me/titles --sweep beta=0.05,0.1,0.5
     uv run jobs/dpo.py me/titles --method lora
-    accelerate launch --num_processes 4 jobs/dpo.py me/titles
+    python jobs/dpo.py me/titles --processes 4
+    python jobs/dpo.py me/titles --processes 8 --method full --accelerate fsdp2
     hf jobs uv run --flavor a10g-small -s HF_TOKEN -e UV_NO_SOURCES=1 jobs/dpo.py me/titles
 
-The last needs a palate on the package index; the others run in a checkout.
+The last needs a palate on the package index; the others run in a checkout. On several machines
+start it with torchrun or `accelerate launch` yourself, and leave --processes out.
 """
 
-import os
 import shlex
 import sys
 from contextlib import suppress
@@ -40,6 +41,7 @@ from rich.console import Console
 from palate import hub, models
 from palate.errors import PalateError, UsageError
 from palate.launch import command, run_main
+from palate.processes import WHOLE, first, one_voice, together
 from palate.project import Project
 from palate.training import check, data, publish, record
 from palate.training.sizes import Machine, Sizes, choose, halved
@@ -94,6 +96,11 @@ class Arguments:
     """Train although the audit found something fatal; the card will say so."""
     reckless: bool = False
     """Allow a learning rate that is known to ruin adapters."""
+    processes: int = 1
+    """Processes that train together on this machine: one for each GPU."""
+    accelerate: str = WHOLE
+    """How they share the work: ddp, each with the whole model; fsdp2 or zero3, each with a part of
+    it; or a file of accelerate's configuration."""
     seed: int = 0
     """Order of the rows, and the adapter's first weights."""
     output: str | None = None
@@ -109,14 +116,12 @@ OUTSIDE = [
     "public",
     "sweep",
     "accumulate",
+    "processes",
     "checkpoint_to_hub",
     "trackio",
     "ignore_audit",
     "reckless",
 ]
-
-
-FIRST = os.environ.get("RANK", "0") == "0"  # of several processes: the one that speaks and pushes
 
 
 @dataclass
@@ -133,7 +138,13 @@ class Job:
 
 
 def main(args: Arguments) -> None:
-    console = Console(highlight=False, soft_wrap=True, quiet=not FIRST)
+    together(args.processes, args.accelerate)
+    with one_voice():
+        run(args)
+
+
+def run(args: Arguments) -> None:
+    console = Console(highlight=False, soft_wrap=True, quiet=not first())
     try:
         if args.sweep:
             sweep = Sweep.read(args)
@@ -142,7 +153,7 @@ def main(args: Arguments) -> None:
             for job in jobs:
                 console.rule(f"{sweep.name} = {getattr(job.args, sweep.name):g}")
                 train(console, job)
-            if not FIRST:
+            if not first():
                 return
             best, table = sweep.best([(job.args, publish.read_run(job.work.model)) for job in jobs])
             for line in table:
@@ -156,7 +167,7 @@ def main(args: Arguments) -> None:
         else:
             job = prepare(console, args)
             train(console, job)
-            if FIRST:
+            if first():
                 push(console, job)
     except KeyboardInterrupt:
         console.print(
@@ -229,6 +240,11 @@ def train(console: Console, job: Job) -> None:
                     "Memory ran out on a single pair. Lower --max-length, or use --method lora or"
                     " qlora."
                 ) from None
+            if smaller.processes > 1:  # the others wait for this one where it cannot come again
+                raise PalateError(
+                    "Memory ran out in one of the processes. Run the same command again with"
+                    f" --accumulate {smaller.accumulate}: it continues from the last checkpoint."
+                ) from None
             job.sizes = smaller
             console.print(
                 f"  memory ran out: from here on a batch of {smaller.batch_size} is computed in"
@@ -290,7 +306,7 @@ def finish(
     result = record.result(margins(trainer) if rows.test else [], check.kept_step(trainer, guard))
     result["baselines"] = check.to_beat(rows)
     trainer.save_model(str(model))
-    if not FIRST:
+    if not first():
         return
     with console.status("What base and tuned model write on test prompts"):
         samples = check.compared(job.base, trainer, loaded, job.project, args.seed)

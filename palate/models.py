@@ -137,6 +137,7 @@ def load(source: Source, *, dtype: Any = None, four_bits: bool = False) -> Loade
 
 def _four_bits(source: Source, dtype: Any) -> Any:
     """Return the model in NF4, its arithmetic in `dtype`: T. Dettmers et al., "QLoRA" (2023)."""
+    import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     quantized = BitsAndBytesConfig(
@@ -150,7 +151,7 @@ def _four_bits(source: Source, dtype: Any) -> Any:
         dtype=dtype,
         use_safetensors=True,
         quantization_config=quantized,
-        device_map={"": 0},
+        device_map={"": torch.cuda.current_device()},  # of several processes each has its own
     )
 
 

@@ -65,7 +65,7 @@ def configuration(args: Any, sizes: Sizes, rows: data.Rows, folder: Path) -> Any
         learning_rate=sizes.learning_rate,
         num_train_epochs=args.epochs,
         per_device_train_batch_size=part,
-        per_device_eval_batch_size=even(len(rows.test), 2 * part),
+        per_device_eval_batch_size=even(len(rows.test), 2 * part, sizes.processes),
         gradient_accumulation_steps=sizes.accumulate,
         gradient_checkpointing=sizes.gradient_checkpointing,
         max_length=args.max_length,
@@ -104,9 +104,10 @@ def losses(args: Any) -> dict[str, Any]:
     }
 
 
-def even(rows: int, largest: int) -> int:
-    """Return the batch size that leaves the last batch fullest: TRL averages over batches."""
-    return min(range(largest, largest // 2 - 1, -1), key=lambda size: -rows % size / size)
+def even(rows: int, largest: int, processes: int = 1) -> int:
+    """Return the batch size that leaves the last batches fullest: TRL averages over batches."""
+    sizes = range(largest, max(1, largest // 2) - 1, -1)
+    return min(sizes, key=lambda size: -rows % (size * processes) / (size * processes))
 
 
 def adapter(revision: str) -> Any:

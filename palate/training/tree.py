@@ -10,6 +10,7 @@ import os
 import types
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,16 @@ class GroupSampler(Sampler[int]):
     """Pairs of one prompt come together; the order of prompts is new in every epoch.
 
     The same seed and epoch give the same order, so that a resumed run goes on where it stopped.
+    The last of an epoch's batches is filled up with the epoch's first pairs: a step is of `batch`
+    pairs then, however many processes compute it.
     """
 
-    def __init__(self, keys: Sequence[Any], seed: int):
+    def __init__(self, keys: Sequence[Any], seed: int, batch: int = 1):
         groups: dict[Any, list[int]] = {}
         for i, key in enumerate(keys):
             groups.setdefault(key, []).append(i)
         self._groups, self._seed, self._epoch = list(groups.values()), seed, 0
-        self._rows = len(keys)
+        self._rows = len(keys) + -len(keys) % batch
 
     def set_epoch(self, epoch: int) -> None:
         self._epoch = epoch
@@ -56,8 +59,9 @@ class GroupSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         random = torch.Generator().manual_seed(1_000_003 * self._seed + self._epoch)
-        for i in torch.randperm(len(self._groups), generator=random).tolist():
-            yield from self._groups[i]
+        order = torch.randperm(len(self._groups), generator=random).tolist()
+        pairs = [i for group in order for i in self._groups[group]]
+        yield from islice(cycle(pairs), self._rows)
 
 
 class WeightedCollator(DataCollatorForPreference):
@@ -110,7 +114,10 @@ class TreeDPOTrainer(DPOTrainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         rows: Any = self.train_dataset if train_dataset is None else train_dataset
         keys = [tuple(ids) for ids in rows["prompt_ids"]]
-        return GroupSampler(keys, self.args.data_seed or self.args.seed)
+        args: Any = self.args
+        parts = args.gradient_accumulation_steps * self.accelerator.num_processes
+        batch = args.per_device_train_batch_size * parts
+        return GroupSampler(keys, args.data_seed or args.seed, batch)
 
     def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
         self._install()  # comes while DPOTrainer is still being made
