@@ -309,7 +309,7 @@ def finish(
     if not first():
         return
     with console.status("What base and tuned model write on test prompts"):
-        samples = check.compared(job.base, trainer, loaded, job.project, args.seed)
+        samples = check.compared(job.base, trainer, loaded, job)
     loaded.tokenizer.save_pretrained(model)
     (model / "training_args.bin").unlink()  # a pickle, which nobody should have to trust
     (model / "metrics.jsonl").write_bytes((job.work.path / "metrics.jsonl").read_bytes())

@@ -182,6 +182,7 @@ def quiet() -> None:
     os.environ["TQDM_DISABLE"] = "1"
     # of use to those who write libraries; what matters here fails in the tests
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|trl|peft")
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     datasets.disable_progress_bars()

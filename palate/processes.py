@@ -107,6 +107,7 @@ def _watch(processes: int, file: Path) -> int:
 
     logging.disable(logging.ERROR)  # torch's own lines on what we say in one
     os.environ[_OURS] = str(processes)
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # notes of DDP to programmers
     if sys.platform == "linux":
         # all are on this machine, which may have no network
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")

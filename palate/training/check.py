@@ -5,6 +5,7 @@ import random
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
@@ -101,21 +102,27 @@ def to_beat(rows: data.Rows) -> dict[str, Any]:
     return taste.to_beat(said or rows.train, rows.test)
 
 
-def compared(
-    base: models.Source, trainer: Any, loaded: models.Loaded, project: Project, seed: int
-) -> dict[str, Any]:
-    """Return what base and tuned model write on test prompts; eval prompts stay blind."""
-    prompts = project.rows("prompts")
+def compared(base: models.Source, trainer: Any, loaded: models.Loaded, job: Any) -> dict[str, Any]:
+    """Return what base and tuned model write on test prompts; eval prompts stay blind.
+
+    `job` has project, arguments and the folder of the saved model.
+    """
+    prompts = job.project.rows("prompts")
     held = [p.prompt for p in prompts if p.split == "test"]
     asked = held or [p.prompt for p in prompts if p.split == "train"]
-    tuned = models.Loaded(loaded.repo, loaded.revision, trainer.model, loaded.tokenizer)
+    adapter = hasattr(trainer.model, "disable_adapter")
+    model, parted = trainer.model, trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+    if parted:  # the other processes, which hold the rest of it, are done
+        saved = replace(base, folder=job.work.model, base=base if adapter else base.base)
+        model = models.load(saved, dtype=loaded.model.dtype).model
+    tuned = replace(loaded, model=model)
 
     @contextmanager
     def before() -> Generator[models.Loaded]:
-        if hasattr(trainer.model, "disable_adapter"):
+        if adapter and not parted:
             with trainer.model.disable_adapter():
                 yield tuned
         else:
-            yield models.load(base, dtype=trainer.model.dtype)
+            yield models.load(base, dtype=loaded.model.dtype)
 
-    return samples.compare(before, tuned, asked, seed) | {"held_out": bool(held)}
+    return samples.compare(before, tuned, asked, job.args.seed) | {"held_out": bool(held)}

@@ -1,6 +1,8 @@
 """The trainer of a run: TRL's configuration, our batches, our callbacks."""
 
+import copy
 import math
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,7 @@ def make_trainer(
     stop = [EarlyStoppingCallback(early_stopping_patience=PATIENCE)] if rows.test else []
     trainer = TreeDPOTrainer(
         model=loaded.model,
+        ref_model=reference(loaded, sizes),
         args=configuration(args, sizes, rows, work.path),
         train_dataset=train,
         eval_dataset=data.dataset(rows.test) if rows.test else None,
@@ -49,6 +52,15 @@ def make_trainer(
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def reference(loaded: Loaded, sizes: Sizes) -> Any:
+    """Return a copy of the weights where TRL would load the repo's newest: under FSDP, all trained.
+
+    Elsewhere None: the model itself is asked before it is trained, or without its adapter.
+    """
+    parted = os.environ.get("ACCELERATE_USE_FSDP", "false") == "true"
+    return copy.deepcopy(loaded.model) if parted and sizes.method == "full" else None
 
 
 def configuration(args: Any, sizes: Sizes, rows: data.Rows, folder: Path) -> Any:
