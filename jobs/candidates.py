@@ -13,13 +13,15 @@
 """Write several completions of each prompt with a model; they make the pairs that people label.
 
 The prompts that are kept for the blind evaluation are left out. Run it again and it continues:
-prompts that have their completions are passed over.
+prompts that have their completions are passed over. Several jobs can share a run, each its shard:
+together they write what one job without --shard writes, and each continues by itself.
 
     python jobs/candidates.py me/titles --per-prompt 4
+    python jobs/candidates.py me/titles --shard 3/16 --engine vllm
     uv run jobs/candidates.py me/titles --per-prompt 4
     hf jobs uv run --flavor t4-small -s HF_TOKEN -e UV_NO_SOURCES=1 jobs/candidates.py me/titles
 
-The last needs a palate on the package index; the other two run in a checkout.
+The last needs a palate on the package index; the others run in a checkout.
 """
 
 import sys
@@ -32,9 +34,10 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from palate import models
+from palate.engines import Engine, find
 from palate.generation import Sampling, Saver, generate, groups_of
 from palate.launch import run_main
+from palate.models import Loaded
 from palate.project import Project
 from palate.schema import Candidate, Prompt, pairs_of
 from palate.shards import Shard, Share, join
@@ -58,6 +61,11 @@ class Arguments:
     """Completions written at once: lower it when memory runs out."""
     seed: int = 0
     """Other seeds write other completions."""
+    engine: str = "transformers"
+    """What computes: transformers, vllm where it is installed, or the address of a server that
+    speaks OpenAI's protocol, such as http://127.0.0.1:8000/v1, with its key in SERVER_API_KEY."""
+    tensor_parallel: int = 1
+    """GPUs that --engine vllm spreads the model over; to use more, start a shard on each."""
     shard: str | None = None
     """Only this part of a run that several jobs share: any of 1/16 to 16/16, each resumable."""
 
@@ -67,13 +75,14 @@ def main(args: Arguments) -> None:
     shard = Shard.parse(args.shard) if args.shard else None
     project = Project.load(args.project)
     sampling = Sampling(args.temperature, args.top_p, args.max_new_tokens)
-    source = models.find(args.model or project.settings.base_model)
+    engine = find(args.engine, args.model or project.settings.base_model, args.tensor_parallel)
+    source = engine.named
 
     def divide(at: Project) -> list[list[Prompt]]:
         prompts = [p for p in at.rows("prompts") if p.split != "eval"]
         return groups_of(prompts, args.per_prompt, args.batch_size)
 
-    share = join(project.id, shard, settings(args, source, project), divide) if shard else None
+    share = join(project.id, shard, settings(args, engine, project), divide) if shard else None
     share = share or Share(project)
     groups, existing = divide(share.start), written(share.start, source)
     ours = [p for i, group in enumerate(groups) if share.takes(i) for p in group]
@@ -91,7 +100,7 @@ def main(args: Arguments) -> None:
     )
     dropped: Counter = Counter()
     if todo:
-        loaded = models.load(source)
+        loaded, write = engine.load()
         made = generate(
             loaded,
             list(todo.values()),
@@ -102,6 +111,7 @@ def main(args: Arguments) -> None:
             round=share.start.settings.round,
             existing=existing,
             dropped=dropped,
+            write=write,
         )
         save(console, share, zip(todo, made, strict=True), total)
     for reason, n in sorted(dropped.items()):
@@ -109,17 +119,18 @@ def main(args: Arguments) -> None:
     report(console, Project.load(project.id))
 
 
-def settings(args: Arguments, source: models.Source, project: Project) -> dict[str, Any]:
+def settings(args: Arguments, engine: Engine, project: Project) -> dict[str, Any]:
     """Return what decides the texts of a run that several jobs share."""
     named = ("per_prompt", "temperature", "top_p", "max_new_tokens", "batch_size", "seed")
     return {
-        "model": f"{source.repo}@{source.revision}",
+        "engine": engine.kind,
+        "model": f"{engine.named.repo}@{engine.named.revision}",
         "round": project.settings.round,
         **{name: getattr(args, name) for name in named},
     }
 
 
-def written(project: Project, source: models.Source) -> dict[str, list[Candidate]]:
+def written(project: Project, source: Loaded) -> dict[str, list[Candidate]]:
     """Return what this very model wrote in this round already, by prompt."""
     mine = (source.repo, source.revision, project.settings.round)
     result: dict[str, list[Candidate]] = defaultdict(list)
