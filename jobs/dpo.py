@@ -41,10 +41,10 @@ from rich.console import Console
 from palate import hub, models
 from palate.errors import PalateError, UsageError
 from palate.launch import command, run_main
-from palate.processes import WHOLE, first, one_voice, together
+from palate.processes import WHOLE, first, first_here, one_voice, together
 from palate.project import Project
 from palate.training import check, data, publish, record
-from palate.training.sizes import Machine, Sizes, choose, halved
+from palate.training.sizes import Machine, Sizes, choose
 from palate.training.sweep import Sweep
 from palate.training.taste import Strength
 from palate.training.workdir import Clock, WorkDir
@@ -110,18 +110,8 @@ class Arguments:
 
 
 # what decides nothing of the weights, so that a run goes on when it changes
-OUTSIDE = [
-    "project",
-    "output",
-    "public",
-    "sweep",
-    "accumulate",
-    "processes",
-    "checkpoint_to_hub",
-    "trackio",
-    "ignore_audit",
-    "reckless",
-]
+OUTSIDE = {"project", "output", "public", "sweep", "accumulate", "processes"}
+OUTSIDE |= {"checkpoint_to_hub", "trackio", "ignore_audit", "reckless"}
 
 
 @dataclass
@@ -225,53 +215,40 @@ def train(console: Console, job: Job) -> None:
     while True:
         try:
             return _train(console, job)
-        except (OSError, RuntimeError, SafetensorError) as error:
-            if check.disk_is_full(error):
-                raise PalateError(
-                    f"No space is left on the disk of {job.work.path} to save a checkpoint"
-                    f" ({error}). The one before it is kept. Free some space, and run the same"
-                    f" command again: {shlex.join(['python', *sys.argv])}"
-                ) from None
-            if not isinstance(error, torch.OutOfMemoryError):
-                raise
-            smaller = halved(job.sizes)
-            if smaller is None:
-                raise PalateError(
-                    "Memory ran out on a single pair. Lower --max-length, or use --method lora or"
-                    " qlora."
-                ) from None
-            if smaller.processes > 1:  # the others wait for this one where it cannot come again
-                raise PalateError(
-                    "Memory ran out in one of the processes. Run the same command again with"
-                    f" --accumulate {smaller.accumulate}: it continues from the last checkpoint."
-                ) from None
-            job.sizes = smaller
+        except torch.OutOfMemoryError:
+            job.sizes = check.smaller(job.sizes)
             console.print(
-                f"  memory ran out: from here on a batch of {smaller.batch_size} is computed in"
-                f" {smaller.accumulate} parts",
+                f"  memory ran out: from here on a batch of {job.sizes.batch_size} is computed in"
+                f" {job.sizes.accumulate} parts",
                 style="yellow",
             )
+        except (OSError, RuntimeError, SafetensorError) as error:
+            if full := check.full_disk(error, job.work.path):
+                raise full from None
+            raise
         torch.cuda.empty_cache()
 
 
 def _train(console: Console, job: Job) -> None:
     from palate.training import hubpoint
     from palate.training.callbacks import Bar, Guard, Metrics
-    from palate.training.setup import make_trainer
+    from palate.training.setup import make_trainer, weights_type
 
     args, work, base = job.args, job.work, job.base
     assert args.output is not None
     say = lambda text: console.print(f"  {text}", style="yellow")  # noqa: E731
     callbacks: list[Any] = [Metrics(work.path / "metrics.jsonl")]
-    if args.checkpoint_to_hub:
-        if hubpoint.restore(args.output, work):
+    with first_here():
+        if args.checkpoint_to_hub and hubpoint.restore(args.output, work):
             console.print(f"Took the last checkpoint from {args.output}")
+        checkpoint = work.checkpoint()
+    if args.checkpoint_to_hub:
         callbacks.append(hubpoint.HubCheckpoint(args.output, work, args.public, say))
     clock = Clock(work)
     guard = Guard(clock)
     loaded = models.load(base, dtype=weights_type(job.sizes), four_bits=args.method == "qlora")
     window = getattr(loaded.model.config, "max_position_embeddings", args.max_length)
-    rows = fit(console, job.rows, loaded.tokenizer, min(args.max_length, window))
+    rows = check.fit(console, job.rows, loaded.tokenizer, min(args.max_length, window))
     console.print(
         f"{base.repo} at {base.revision[:7]}, {base.parameters:,} parameters, {args.method}:"
         f" {len(rows.train):,} rows to train on, {len(rows.test):,} to test with"
@@ -280,7 +257,6 @@ def _train(console: Console, job: Job) -> None:
         trainer = make_trainer(args, job.sizes, loaded, rows, work, [guard, *callbacks[::-1]], say)
     saving = check.saving(trainer)
     console.print(f"  {saving['sentence']}")
-    checkpoint = work.checkpoint()
     if checkpoint:
         console.print(f"Continuing after step {checkpoint.name.split('-')[1]}")
     with Bar(console) as bar:
@@ -330,23 +306,6 @@ def finish(
         "alarms": record.alarms(log, result, args.beta, guard.failed_at, samples),
     }
     publish.save_run(model, run)
-
-
-def fit(console: Console, rows: data.Rows, tokenizer: Any, max_length: int) -> data.Rows:
-    """Return the rows that can be trained on, and say which cannot."""
-    usable = data.usable(rows, tokenizer, max_length)
-    for reason, n in usable.dropped.items():
-        console.print(f"  left out: {n:,} rows, {reason}")
-    for name in usable.too_long[:10]:
-        console.print(f"    {name}", markup=False)
-    return usable
-
-
-def weights_type(sizes: Sizes) -> Any:
-    """Return the type of the weights: steps of 1e-6 would vanish when rounded to bfloat16."""
-    import torch
-
-    return torch.bfloat16 if sizes.bf16 and sizes.method != "full" else torch.float32
 
 
 def push(console: Console, job: Job) -> None:

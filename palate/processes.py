@@ -8,6 +8,7 @@ How they share the work says a file of accelerate's configuration; ours lie in j
 import json
 import logging
 import os
+import signal
 import sys
 import time
 import traceback
@@ -127,9 +128,17 @@ def _watch(processes: int, file: Path) -> int:
 def _tell(failures: dict[int, Any]) -> int:
     """Say what went wrong first, and return that process's exit code: the others only followed."""
 
-    def order(rank: int) -> tuple[bool, float]:
+    def order(rank: int) -> tuple[int, float]:
         failure = failures[rank]
-        return failure.exitcode >= 0, failure.error_file_data.get("time", 0.0)
+        said, when = failure.error_file_data, failure.error_file_data.get("time", 0.0)
+        if failure.exitcode == -signal.SIGTERM:  # how the others are stopped
+            return 4, when
+        if failure.exitcode < 0:
+            return 1, when
+        if not said.get("message"):
+            return 3, when
+        # what broke because another process had gone comes later than what broke first
+        return (2 if said["traceback"] else 0), when
 
     rank = min(failures, key=order)
     failure = failures[rank]
@@ -147,6 +156,16 @@ def _tell(failures: dict[int, Any]) -> int:
             said["message"]
         )
     return failure.exitcode
+
+
+@contextmanager
+def first_here() -> Generator[None]:
+    """Let one process of this machine do what follows before the others do it."""
+    import torch
+    from accelerate import PartialState
+
+    with PartialState(cpu=not torch.cuda.is_available()).local_main_process_first():
+        yield
 
 
 @contextmanager

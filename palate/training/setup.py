@@ -54,6 +54,13 @@ def make_trainer(
     return trainer
 
 
+def weights_type(sizes: Sizes) -> Any:
+    """Return the type of the weights: steps of 1e-6 would vanish when rounded to bfloat16."""
+    import torch
+
+    return torch.bfloat16 if sizes.bf16 and sizes.method != "full" else torch.float32
+
+
 def reference(loaded: Loaded, sizes: Sizes) -> Any:
     """Return a copy of the weights where TRL would load the repo's newest: under FSDP, all trained.
 
