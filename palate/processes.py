@@ -175,7 +175,8 @@ def one_voice() -> Generator[None]:
         yield
     except Exception as error:
         file = os.environ.get("TORCHELASTIC_ERROR_FILE")
-        if _OURS not in os.environ or not file or "--debug" in sys.argv:
+        asked = "--debug" in sys.argv or isinstance(error, BrokenPipeError)
+        if _OURS not in os.environ or not file or asked:
             raise
         ours = isinstance(error, PalateError)
         said = {
