@@ -20,11 +20,13 @@ command continues. What is pushed: weights (or the adapter), tokenizer, run.json
     python jobs/dpo.py me/titles
     python jobs/dpo.py me/titles --sweep beta=0.05,0.1,0.5
     uv run jobs/dpo.py me/titles --method lora
-    accelerate launch --num_processes 4 jobs/dpo.py me/titles
+    python jobs/dpo.py me/titles --processes 4
+    python jobs/dpo.py me/titles --processes 8 --method full --accelerate fsdp2
     palate train me/titles --on hf
+
+On several machines start it with torchrun or `accelerate launch`, and leave --processes out.
 """
 
-import os
 import shlex
 import sys
 from contextlib import suppress
@@ -38,9 +40,10 @@ from rich.console import Console
 from palate import hub, models
 from palate.errors import PalateError, UsageError
 from palate.launch import command, run_main
+from palate.processes import WHOLE, first, first_here, one_voice, together
 from palate.project import Project
 from palate.training import check, data, publish, record
-from palate.training.sizes import Machine, Sizes, choose, halved
+from palate.training.sizes import Machine, Sizes, choose
 from palate.training.sweep import Sweep
 from palate.training.taste import Strength
 from palate.training.workdir import Clock, WorkDir
@@ -92,6 +95,11 @@ class Arguments:
     """Train although the audit found something fatal; the card will say so."""
     reckless: bool = False
     """Allow a learning rate that is known to ruin adapters."""
+    processes: int = 1
+    """Processes that train together on this machine: one for each GPU."""
+    accelerate: str = WHOLE
+    """How they share the work: ddp, each with the whole model; fsdp2 or zero3, each with a part of
+    it; or a file of accelerate's configuration."""
     seed: int = 0
     """Order of the rows, and the adapter's first weights."""
     output: str | None = None
@@ -101,20 +109,8 @@ class Arguments:
 
 
 # what decides nothing of the weights, so that a run goes on when it changes
-OUTSIDE = [
-    "project",
-    "output",
-    "public",
-    "sweep",
-    "accumulate",
-    "checkpoint_to_hub",
-    "trackio",
-    "ignore_audit",
-    "reckless",
-]
-
-
-FIRST = os.environ.get("RANK", "0") == "0"  # of several processes: the one that speaks and pushes
+OUTSIDE = {"project", "output", "public", "sweep", "accumulate", "processes"}
+OUTSIDE |= {"checkpoint_to_hub", "trackio", "ignore_audit", "reckless"}
 
 
 @dataclass
@@ -131,16 +127,26 @@ class Job:
 
 
 def main(args: Arguments) -> None:
-    console = Console(highlight=False, soft_wrap=True, quiet=not FIRST)
+    together(args.processes, args.accelerate)
+    with one_voice():
+        run(args)
+
+
+def run(args: Arguments) -> None:
+    console = Console(highlight=False, soft_wrap=True, quiet=not first())
     try:
         if args.sweep:
             sweep = Sweep.read(args)
-            jobs = [prepare(console, each) for each in sweep.arguments(args)]
+            quiet = Console(quiet=True)  # what the audit finds is the same for each value
+            jobs = [
+                prepare(quiet if n else console, each)
+                for n, each in enumerate(sweep.arguments(args))
+            ]
             sweep.check(len(jobs[0].rows.test))
             for job in jobs:
                 console.rule(f"{sweep.name} = {getattr(job.args, sweep.name):g}")
                 train(console, job)
-            if not FIRST:
+            if not first():
                 return
             best, table = sweep.best([(job.args, publish.read_run(job.work.model)) for job in jobs])
             for line in table:
@@ -154,7 +160,7 @@ def main(args: Arguments) -> None:
         else:
             job = prepare(console, args)
             train(console, job)
-            if FIRST:
+            if first():
                 push(console, job)
     except KeyboardInterrupt:
         console.print(
@@ -212,48 +218,43 @@ def train(console: Console, job: Job) -> None:
     while True:
         try:
             return _train(console, job)
-        except (OSError, RuntimeError, SafetensorError) as error:
-            if check.disk_is_full(error):
-                raise PalateError(
-                    f"No space is left on the disk of {job.work.path} to save a checkpoint"
-                    f" ({error}). The one before it is kept. Free some space, and run the same"
-                    f" command again: {shlex.join(['python', *sys.argv])}"
-                ) from None
-            if not isinstance(error, torch.OutOfMemoryError):
-                raise
-            smaller = halved(job.sizes)
-            if smaller is None:
-                raise PalateError(
-                    "Memory ran out on a single pair. Lower --max-length, or use --method lora or"
-                    " qlora."
-                ) from None
-            job.sizes = smaller
+        except torch.OutOfMemoryError:
+            job.sizes = check.smaller(job.sizes)
             console.print(
-                f"  memory ran out: from here on a batch of {smaller.batch_size} is computed in"
-                f" {smaller.accumulate} parts",
+                f"  memory ran out: from here on a batch of {job.sizes.batch_size} is computed in"
+                f" {job.sizes.accumulate} parts",
                 style="yellow",
             )
+        except (OSError, RuntimeError, SafetensorError) as error:
+            if full := check.full_disk(error, job.work.path):
+                raise full from None
+            raise
         torch.cuda.empty_cache()
 
 
 def _train(console: Console, job: Job) -> None:
     from palate.training import hubpoint
     from palate.training.callbacks import Bar, Ending, Guard, Metrics
-    from palate.training.setup import make_trainer
+    from palate.training.setup import make_trainer, weights_type
 
     args, work, base = job.args, job.work, job.base
     assert args.output is not None
-    say = lambda text: console.print(f"  {text}", style="yellow")  # noqa: E731
+
+    def say(text: str) -> None:
+        console.print(f"  {text}", style="yellow")
+
     callbacks: list[Any] = [Metrics(work.path / "metrics.jsonl"), Ending()]
-    if args.checkpoint_to_hub:
-        if hubpoint.restore(args.output, work):
+    with first_here():
+        if args.checkpoint_to_hub and hubpoint.restore(args.output, work):
             console.print(f"Took the last checkpoint from {args.output}")
+        checkpoint = work.checkpoint()
+    if args.checkpoint_to_hub:
         callbacks.append(hubpoint.HubCheckpoint(args.output, work, args.public, say))
     clock = Clock(work)
     guard = Guard(clock)
     loaded = models.load(base, dtype=weights_type(job.sizes), four_bits=args.method == "qlora")
     window = getattr(loaded.model.config, "max_position_embeddings", args.max_length)
-    rows = fit(console, job.rows, loaded.tokenizer, min(args.max_length, window))
+    rows = check.fit(console, job.rows, loaded.tokenizer, args.max_length, window)
     console.print(
         f"{base.repo} at {base.revision[:7]}, {base.parameters:,} parameters, {args.method}:"
         f" {len(rows.train):,} rows to train on, {len(rows.test):,} to test with"
@@ -262,7 +263,6 @@ def _train(console: Console, job: Job) -> None:
         trainer = make_trainer(args, job.sizes, loaded, rows, work, [guard, *callbacks[::-1]], say)
     saving = check.saving(trainer)
     console.print(f"  {saving['sentence']}")
-    checkpoint = work.checkpoint()
     if checkpoint:
         console.print(f"Continuing after step {checkpoint.name.split('-')[1]}")
     with Bar(console) as bar:
@@ -288,10 +288,10 @@ def finish(
     result = record.result(margins(trainer) if rows.test else [], check.kept_step(trainer, guard))
     result["baselines"] = check.to_beat(rows)
     trainer.save_model(str(model))
-    if not FIRST:
+    if not first():
         return
     with console.status("What base and tuned model write on test prompts"):
-        samples = check.compared(job.base, trainer, loaded, job.project, args.seed)
+        samples = check.compared(job.base, trainer, loaded, job)
     loaded.tokenizer.save_pretrained(model)
     (model / "training_args.bin").unlink()  # a pickle, which nobody should have to trust
     (model / "metrics.jsonl").write_bytes((job.work.path / "metrics.jsonl").read_bytes())
@@ -312,23 +312,6 @@ def finish(
         "alarms": record.alarms(log, result, args.beta, guard.failed_at, samples),
     }
     publish.save_run(model, run)
-
-
-def fit(console: Console, rows: data.Rows, tokenizer: Any, max_length: int) -> data.Rows:
-    """Return the rows that can be trained on, and say which cannot."""
-    usable = data.usable(rows, tokenizer, max_length)
-    for reason, n in usable.dropped.items():
-        console.print(f"  left out: {n:,} rows, {reason}")
-    for name in usable.too_long[:10]:
-        console.print(f"    {name}", markup=False)
-    return usable
-
-
-def weights_type(sizes: Sizes) -> Any:
-    """Return the type of the weights: steps of 1e-6 would vanish when rounded to bfloat16."""
-    import torch
-
-    return torch.bfloat16 if sizes.bf16 and sizes.method != "full" else torch.float32
 
 
 def push(console: Console, job: Job) -> None:

@@ -7,15 +7,16 @@ not stopped, and two models can be given the same luck.
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from palate import hub, ledger
+from palate import __version__, hub, ledger
 from palate.errors import UsageError
 from palate.models import Loaded
 from palate.schema import Candidate, Message, Prompt, digest
 
+Write = Callable[[Loaded, Sequence[list[Message]], Sequence[int], "Sampling"], list["Completion"]]
 TRIES = 4  # how many times a prompt is asked again for completions that were filtered out
 
 
@@ -128,9 +129,21 @@ def seed_of(seed: int, prompt_id: str, index: int) -> int:
     return int(digest(seed, prompt_id, index), 16) >> 32
 
 
+def groups_of(prompts: Sequence[Prompt], n: int, batch_size: int) -> list[list[Prompt]]:
+    """Return the prompts in groups whose `n` completions each make a batch.
+
+    They depend on all prompts of a run alone, not on what is done already or on who does it: in
+    low precision a text may depend on its batch.
+    """
+    size = max(1, batch_size // n)
+    # alike lengths in a batch leave little padding
+    order = sorted(prompts, key=lambda p: (len(p.text), p.id))
+    return [order[start:][:size] for start in range(0, len(order), size)]
+
+
 def generate(
     loaded: Loaded,
-    prompts: Sequence[Prompt],
+    groups: Sequence[Sequence[Prompt]],
     n: int,
     sampling: Sampling,
     *,
@@ -139,33 +152,33 @@ def generate(
     round: int = 1,
     existing: Mapping[str, Sequence[Candidate]] | None = None,
     dropped: Counter | None = None,
+    write: Write | None = None,
 ) -> Iterator[dict[str, list[Candidate]]]:
-    """Yield new candidates by prompt id, some prompts at a time, until each has `n` different ones.
+    """Yield each group's new candidates by prompt id, until each has `n` different ones.
 
     Empty, repeated and overlong completions are counted in `dropped` and asked for again, at most
-    `TRIES` times. `existing` (by prompt id) is what this model wrote before, which counts.
+    `TRIES` times. `existing` (by prompt id) is what this model wrote before, which counts. `write`
+    computes a batch as `complete` does.
     """
     dropped = Counter() if dropped is None else dropped
     existing = existing or {}
-    todo = sorted((p for p in prompts if len(existing.get(p.id, ())) < n), key=_length)
-    size = max(1, batch_size // n)
-    for start in range(0, len(todo), size):
-        group = [_Asked(p, existing.get(p.id, ()), n, seed) for p in todo[start:][:size]]
+    for prompts in groups:
+        group = [_Asked(p, existing.get(p.id, ()), n, seed) for p in prompts]
+        group = [a for a in group if len(a.have) < n]
         for _ in range(TRIES):
             asks = [(a, i) for a in group for i in a.take()]
             for at in range(0, len(asks), batch_size):
-                for a, s, text in _ask(loaded, asks[at:][:batch_size], sampling, seed):
-                    if problem := a.add(
-                        _candidate(loaded, a.prompt, text, sampling, s, round), text
-                    ):
+                some = asks[at:][:batch_size]
+                seeds = [seed_of(seed, a.prompt.id, i) for a, i in some]
+                messages = [a.prompt.prompt for a, _ in some]
+                texts = (write or complete)(loaded, messages, seeds, sampling)
+                for (a, _), s, text in zip(some, seeds, texts, strict=True):
+                    candidate = _candidate(loaded, a.prompt, text, sampling, s, round)
+                    if problem := a.add(candidate, text):
                         dropped[problem] += 1
         if short := sum(len(a.have) < n for a in group):
             dropped[f"prompts left with fewer than {n}"] += short
         yield {a.prompt.id: a.new for a in group}
-
-
-def _length(prompt: Prompt) -> tuple[int, str]:
-    return len(prompt.text), prompt.id  # alike lengths in a batch leave little padding
 
 
 def _normal(text: str) -> str:
@@ -207,14 +220,6 @@ class _Asked:
         return None
 
 
-def _ask(
-    loaded: Loaded, asks: Sequence[tuple[_Asked, int]], sampling: Sampling, seed: int
-) -> Iterator[tuple[_Asked, int, Completion]]:
-    seeds = [seed_of(seed, a.prompt.id, i) for a, i in asks]
-    texts = complete(loaded, [a.prompt.prompt for a, _ in asks], seeds, sampling)
-    yield from zip((a for a, _ in asks), seeds, texts, strict=True)
-
-
 def _candidate(
     loaded: Loaded,
     prompt: Prompt,
@@ -244,23 +249,30 @@ class Saver:
         self.saved = 0
         self._interval = float(os.environ.get("PALATE_PUBLISH_SECONDS", "60"))
         self._waiting: list[Candidate] = []
+        self._beside: dict[str, str] = {}
         self._file = ledger.event_file("candidates")
         self._last = time.monotonic()
 
-    def add(self, candidates: Sequence[Candidate]) -> None:
+    def add(self, candidates: Sequence[Candidate], beside: Mapping[str, str] | None = None) -> None:
+        """Queue candidates, and files (path → text) that come with the same commit as they do."""
         self._waiting += candidates
+        self._beside |= beside or {}
         if time.monotonic() - self._last >= self._interval:
             self.flush()
 
     def flush(self) -> None:
+        files = dict(self._beside)
         if self._waiting:
             # an interrupted commit may have arrived: sent again, the same file changes nothing
-            text = ledger.jsonl(self._waiting)
-            message = f"Add {len(self._waiting)} candidates of {self._waiting[0].model}"
-            hub.commit(self.project_id, "dataset", {self._file: text}, message)
+            files[self._file] = ledger.jsonl(self._waiting)
+        if files:
+            of = f" of {self._waiting[0].model}" if self._waiting else ""
+            message = f"Add {len(self._waiting)} candidates{of}, palate {__version__}"
+            hub.commit(self.project_id, "dataset", files, message)
             self.saved += len(self._waiting)
             # named by time, so that the newest completions come last
             self._waiting, self._file = [], ledger.event_file("candidates")
+            self._beside = {}
         self._last = time.monotonic()
 
     def __enter__(self) -> "Saver":

@@ -93,7 +93,8 @@ def commit(
 ) -> str:
     """Commit files (text, bytes or a local path, by repo path) at once; return the commit's hash.
 
-    To the branch `revision`, or to main. With `parent`, raise Conflict if it has moved past it.
+    To the branch `revision`, or to main. With `parent`, raise Conflict if it has moved past it;
+    without, it is sent again on top of what came in between.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
@@ -118,7 +119,7 @@ def commit(
         )
 
     with readable_errors(repo), _quiet():
-        return retry(send)
+        return retry(send, also=() if parent else (409, 412))
 
 
 def tag(repo: str, kind: RepoType, name: str, revision: str) -> None:
@@ -147,10 +148,11 @@ def delete_branch(repo: str, kind: RepoType, name: str) -> None:
         retry(lambda: api().delete_branch(repo, branch=name, repo_type=kind))
 
 
-def retry(call: Callable[[], T], tries: int = TRIES) -> T:
+def retry(call: Callable[[], T], tries: int = TRIES, also: Sequence[int] = ()) -> T:
     """Call until it succeeds: a Hub that is busy, restarting or rate-limiting gets a new chance.
 
-    Waits 0.5, 1, 2 … s with jitter, or what `Retry-After` says; other errors pass at once.
+    Waits 0.5, 1, 2 … s with jitter, or what `Retry-After` says; other errors than those and the
+    status codes `also` pass at once.
     """
     from huggingface_hub.errors import HfHubHTTPError
     from huggingface_hub.utils import httpx
@@ -160,7 +162,8 @@ def retry(call: Callable[[], T], tries: int = TRIES) -> T:
             return call()
         except HfHubHTTPError as error:
             status = error.response.status_code
-            if attempt == tries - 1 or not (status == 429 or status >= 500) or status == 507:
+            passing = status == 429 or (status >= 500 and status != 507) or status in also
+            if attempt == tries - 1 or not passing:
                 raise
             wait = float(error.response.headers.get("Retry-After") or 0)
         except httpx.TransportError:

@@ -137,6 +137,7 @@ def load(source: Source, *, dtype: Any = None, four_bits: bool = False) -> Loade
 
 def _four_bits(source: Source, dtype: Any) -> Any:
     """Return the model in NF4, its arithmetic in `dtype`: T. Dettmers et al., "QLoRA" (2023)."""
+    import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     quantized = BitsAndBytesConfig(
@@ -150,7 +151,7 @@ def _four_bits(source: Source, dtype: Any) -> Any:
         dtype=dtype,
         use_safetensors=True,
         quantization_config=quantized,
-        device_map={"": 0},
+        device_map={"": torch.cuda.current_device()},  # of several processes each has its own
     )
 
 
@@ -181,6 +182,7 @@ def quiet() -> None:
     os.environ["TQDM_DISABLE"] = "1"
     # of use to those who write libraries; what matters here fails in the tests
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|trl|peft")
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     datasets.disable_progress_bars()

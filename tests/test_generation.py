@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from palate.errors import UsageError
-from palate.generation import Sampling, _sampler, complete, generate, seed_of
+from palate.generation import Sampling, _sampler, complete, generate, groups_of, seed_of
 from palate.models import Loaded
 from palate.schema import Prompt
 
@@ -40,7 +40,8 @@ def loaded(tmp_path_factory) -> Loaded:
 def run(loaded, prompts=PROMPTS, n=3, **options):
     dropped = Counter()
     made = {}
-    for some in generate(loaded, prompts, n, SAMPLING, dropped=dropped, **options):
+    groups = groups_of(prompts, n, options.get("batch_size", 32))
+    for some in generate(loaded, groups, n, SAMPLING, dropped=dropped, **options):
         made |= some
     return made, dropped
 
@@ -104,7 +105,7 @@ def test_more_are_added_to_what_is_there(loaded):
 def test_what_is_left_out_is_counted(loaded):
     dropped = Counter()
     short = Sampling(max_new_tokens=1)
-    made = list(generate(loaded, PROMPTS[:2], 2, short, dropped=dropped))
+    made = list(generate(loaded, [PROMPTS[:2]], 2, short, dropped=dropped))
     assert sum(len(v) for some in made for v in some.values()) == 0
     assert dropped["overlong"] == 2 * 2 * 4  # prompts × candidates × tries
     assert dropped["prompts left with fewer than 2"] == 2

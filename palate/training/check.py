@@ -3,8 +3,12 @@
 import errno
 import random
 import re
+import shlex
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -16,6 +20,7 @@ from palate.errors import PalateError
 from palate.project import Project
 from palate.splits import check_no_overlap, check_training
 from palate.training import data, samples, taste, view
+from palate.training.sizes import Sizes, halved
 
 
 def audit(
@@ -75,13 +80,53 @@ def _padded(batch: list) -> int:
     return 2 * len(batch) * max(len(p) + max(len(c), len(r)) for p, c, r in batch)
 
 
-def disk_is_full(error: Exception) -> bool:
-    """Tell whether that went wrong: safetensors and torch have words of their own for it."""
+def full_disk(error: Exception, folder: Path) -> PalateError | None:
+    """Return what to say where a disk that is full was the cause, else None.
+
+    Safetensors and torch have words of their own for it.
+    """
     if isinstance(error, OSError):
-        return error.errno == errno.ENOSPC
-    return bool(
-        re.search(r"os error 28|No space left|PytorchStreamWriter|inline_container", str(error))
+        full = error.errno == errno.ENOSPC
+    else:
+        words = r"os error 28|No space left|PytorchStreamWriter|inline_container"
+        full = bool(re.search(words, str(error)))
+    if not full:
+        return None
+    return PalateError(
+        f"No space is left on the disk of {folder} to save a checkpoint ({error}). The one before"
+        " it is kept. Free some space, and run the same command again:"
+        f" {shlex.join(['python', *sys.argv])}"
     )
+
+
+def smaller(sizes: Sizes) -> Sizes:
+    """Return the sizes to go on with where memory ran out; raise where nothing can be smaller.
+
+    Of several processes one cannot go back alone: the others wait for it where it ran out.
+    """
+    made = halved(sizes)
+    if made is None:
+        raise PalateError(
+            "Memory ran out on a single pair. Lower --max-length, or use --method lora or qlora."
+        )
+    if made.processes > 1:
+        raise PalateError(
+            "Memory ran out in one of the processes. Run the same command again with"
+            f" --accumulate {made.accumulate}: it continues from the last checkpoint."
+        )
+    return made
+
+
+def fit(
+    console: Console, rows: data.Rows, tokenizer: Any, max_length: int, window: int
+) -> data.Rows:
+    """Return the rows that can be trained on, and say which cannot."""
+    usable = data.usable(rows, tokenizer, max_length, window)
+    for reason, n in usable.dropped.items():
+        console.print(f"  left out: {n:,} rows, {reason}")
+    for name in usable.too_long[:10]:
+        console.print(f"    {name}", markup=False)
+    return usable
 
 
 def kept_step(trainer: Any, guard: Any) -> int:
@@ -101,21 +146,27 @@ def to_beat(rows: data.Rows) -> dict[str, Any]:
     return taste.to_beat(said or rows.train, rows.test)
 
 
-def compared(
-    base: models.Source, trainer: Any, loaded: models.Loaded, project: Project, seed: int
-) -> dict[str, Any]:
-    """Return what base and tuned model write on test prompts; eval prompts stay blind."""
-    prompts = project.rows("prompts")
+def compared(base: models.Source, trainer: Any, loaded: models.Loaded, job: Any) -> dict[str, Any]:
+    """Return what base and tuned model write on test prompts; eval prompts stay blind.
+
+    `job` has project, arguments and the folder of the saved model.
+    """
+    prompts = job.project.rows("prompts")
     held = [p.prompt for p in prompts if p.split == "test"]
     asked = held or [p.prompt for p in prompts if p.split == "train"]
-    tuned = models.Loaded(loaded.repo, loaded.revision, trainer.model, loaded.tokenizer)
+    adapter = hasattr(trainer.model, "disable_adapter")
+    model, parted = trainer.model, trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+    if parted:  # the other processes, which hold the rest of it, are done
+        saved = replace(base, folder=job.work.model, base=base if adapter else base.base)
+        model = models.load(saved, dtype=loaded.model.dtype).model
+    tuned = replace(loaded, model=model)
 
     @contextmanager
     def before() -> Generator[models.Loaded]:
-        if hasattr(trainer.model, "disable_adapter"):
+        if adapter and not parted:
             with trainer.model.disable_adapter():
                 yield tuned
         else:
-            yield models.load(base, dtype=trainer.model.dtype)
+            yield models.load(base, dtype=loaded.model.dtype)
 
-    return samples.compare(before, tuned, asked, seed) | {"held_out": bool(held)}
+    return samples.compare(before, tuned, asked, job.args.seed) | {"held_out": bool(held)}

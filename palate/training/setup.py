@@ -1,6 +1,8 @@
 """The trainer of a run: TRL's configuration, our batches, our callbacks."""
 
+import copy
 import math
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,7 @@ def make_trainer(
     stop = [EarlyStoppingCallback(early_stopping_patience=PATIENCE)] if rows.test else []
     trainer = TreeDPOTrainer(
         model=loaded.model,
+        ref_model=reference(loaded, sizes),
         args=configuration(args, sizes, rows, work.path),
         train_dataset=train,
         eval_dataset=data.dataset(rows.test) if rows.test else None,
@@ -49,6 +52,22 @@ def make_trainer(
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def weights_type(sizes: Sizes) -> Any:
+    """Return the type of the weights: steps of 1e-6 would vanish when rounded to bfloat16."""
+    import torch
+
+    return torch.bfloat16 if sizes.bf16 and sizes.method != "full" else torch.float32
+
+
+def reference(loaded: Loaded, sizes: Sizes) -> Any:
+    """Return a copy of the weights where TRL would load the repo's newest: under FSDP, all trained.
+
+    Elsewhere None: the model itself is asked before it is trained, or without its adapter.
+    """
+    parted = os.environ.get("ACCELERATE_USE_FSDP", "false") == "true"
+    return copy.deepcopy(loaded.model) if parted and sizes.method == "full" else None
 
 
 def configuration(args: Any, sizes: Sizes, rows: data.Rows, folder: Path) -> Any:
@@ -65,7 +84,7 @@ def configuration(args: Any, sizes: Sizes, rows: data.Rows, folder: Path) -> Any
         learning_rate=sizes.learning_rate,
         num_train_epochs=args.epochs,
         per_device_train_batch_size=part,
-        per_device_eval_batch_size=even(len(rows.test), 2 * part),
+        per_device_eval_batch_size=even(len(rows.test), 2 * part, sizes.processes),
         gradient_accumulation_steps=sizes.accumulate,
         gradient_checkpointing=sizes.gradient_checkpointing,
         max_length=args.max_length,
@@ -104,9 +123,10 @@ def losses(args: Any) -> dict[str, Any]:
     }
 
 
-def even(rows: int, largest: int) -> int:
-    """Return the batch size that leaves the last batch fullest: TRL averages over batches."""
-    return min(range(largest, largest // 2 - 1, -1), key=lambda size: -rows % size / size)
+def even(rows: int, largest: int, processes: int = 1) -> int:
+    """Return the batch size that leaves the last batches fullest: TRL averages over batches."""
+    sizes = range(largest, max(1, largest // 2) - 1, -1)
+    return min(sizes, key=lambda size: -rows % (size * processes) / (size * processes))
 
 
 def adapter(revision: str) -> Any:

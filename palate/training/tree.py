@@ -5,24 +5,24 @@ batch is computed both ways, and where they differ we do what TRL does.
 """
 
 import functools
-import hashlib
-import os
 import types
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
-from torch.utils.data import Sampler
+from torch.distributed.tensor import DTensor
 from trl import DPOTrainer
 from trl.trainer import utils as trl_utils
-from trl.trainer.dpo_trainer import DataCollatorForPreference
 
+from palate.training.batches import GroupSampler, WeightedCollator
+from palate.training.references import with_references
 from palate.training.view import TREE_KEYS, Mode, to_pairs, tree_inputs, tree_mask
 
 Say = Callable[[str], None]
+Probe = tuple[float, list[torch.Tensor]]  # loss and gradients
 FIELDS = ("log_probs", "entropy", "log_sum_sq_probs", "mean_logits", "is_top1")
 SMALL = 100_000_000  # parameters: up to here all gradients of the first batch are compared
 SAMPLED = 24  # tensors, whose gradients are compared in a larger model
@@ -33,41 +33,6 @@ TOLERANCE = {
     torch.float16: (0.02, 0.1),
     torch.bfloat16: (0.05, 0.15),
 }
-
-
-class GroupSampler(Sampler[int]):
-    """Pairs of one prompt come together; the order of prompts is new in every epoch.
-
-    The same seed and epoch give the same order, so that a resumed run goes on where it stopped.
-    """
-
-    def __init__(self, keys: Sequence[Any], seed: int):
-        groups: dict[Any, list[int]] = {}
-        for i, key in enumerate(keys):
-            groups.setdefault(key, []).append(i)
-        self._groups, self._seed, self._epoch = list(groups.values()), seed, 0
-        self._rows = len(keys)
-
-    def set_epoch(self, epoch: int) -> None:
-        self._epoch = epoch
-
-    def __len__(self) -> int:
-        return self._rows
-
-    def __iter__(self) -> Iterator[int]:
-        random = torch.Generator().manual_seed(1_000_003 * self._seed + self._epoch)
-        for i in torch.randperm(len(self._groups), generator=random).tolist():
-            yield from self._groups[i]
-
-
-class WeightedCollator(DataCollatorForPreference):
-    """TRL's collator, which also carries what weight each pair has."""
-
-    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        batch = super().torch_call(examples)
-        if "weight" in examples[0]:
-            batch["weights"] = torch.tensor([e["weight"] for e in examples])
-        return batch
 
 
 class TreeDPOTrainer(DPOTrainer):
@@ -93,6 +58,8 @@ class TreeDPOTrainer(DPOTrainer):
         self.mode, self._say, self._checked, self._installed = mode, say, False, False
         self._references, self._origin = references, origin
         super().__init__(*args, **kwargs)
+        if self.precompute_ref_logps:
+            self.ref_model = None  # it has been asked
         self._install()
 
     def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
@@ -110,36 +77,14 @@ class TreeDPOTrainer(DPOTrainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         rows: Any = self.train_dataset if train_dataset is None else train_dataset
         keys = [tuple(ids) for ids in rows["prompt_ids"]]
-        return GroupSampler(keys, self.args.data_seed or self.args.seed)
+        args: Any = self.args
+        parts = args.gradient_accumulation_steps * self.accelerator.num_processes
+        batch = args.per_device_train_batch_size * parts
+        return GroupSampler(keys, args.data_seed or args.seed, batch)
 
     def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
         self._install()  # comes while DPOTrainer is still being made
-        file = self._reference_file(dataset)
-        columns = ("ref_chosen_logps", "ref_rejected_logps")
-        if file is not None and file.exists():
-            known = load_file(file)
-            made = dataset
-            for column in columns:
-                made = made.add_column(column, known[column].tolist())
-        else:
-            made = super()._precompute_ref_logps(dataset, name, batch_size)
-            if file is not None and self.accelerator.is_main_process:
-                file.parent.mkdir(parents=True, exist_ok=True)
-                scratch = file.with_suffix(f".{os.getpid()}")
-                save_file({c: torch.tensor(made[c]) for c in columns}, scratch)
-                scratch.replace(file)
-        return _offset(made, self.beta) if "margin" in made.column_names else made
-
-    def _reference_file(self, dataset: Any) -> Path | None:
-        """Return where the log-probabilities of these very tokens under these weights lie."""
-        if self._references is None:
-            return None
-        args: Any = self.args
-        what = (self._origin, args.max_length, args.truncation_mode, self.ld_alpha)
-        tokens = hashlib.sha256(repr(what).encode())
-        for column in ("prompt_ids", "chosen_ids", "rejected_ids"):
-            tokens.update(repr(dataset[column][:]).encode())
-        return self._references / f"{tokens.hexdigest()[:32]}.safetensors"
+        return with_references(self, dataset, batch_size, self._references, self._origin)
 
     def _install(self) -> None:
         if self._installed:
@@ -159,6 +104,14 @@ class TreeDPOTrainer(DPOTrainer):
         for each in (model, self.ref_model):
             if each is not None:
                 add_tree_forward(each)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        policy: Any = self.model
+        if state_dict is not None and getattr(policy.config, "tie_word_embeddings", False):
+            # gathered from several processes, a shared weight would be saved under both names
+            for name in policy._tied_weights_keys or ():
+                state_dict.pop(name, None)
+        super()._save(output_dir, state_dict)
 
     def compute_ref_log_probs(self, model: Any, inputs: Any) -> Any:
         inputs = {k: v for k, v in inputs.items() if k != "weights"}
@@ -189,11 +142,11 @@ class TreeDPOTrainer(DPOTrainer):
         if self.mode == "trl":
             return
         wanted, self.mode = self.mode, "trl"
-        loss, gradients = self._probe(model, inputs)
+        theirs = self._probe(model, inputs)
         for mode in ("tree", "rows"):
             if mode == "rows" or wanted == "tree":
                 self.mode = mode
-                difference = _differences((loss, gradients), self._probe(model, inputs))
+                difference = self._differences(theirs, self._probe(model, inputs))
                 kind = _forward_type(self)
                 if all(d <= t for d, t in zip(difference, TOLERANCE[kind], strict=True)):
                     return
@@ -203,33 +156,31 @@ class TreeDPOTrainer(DPOTrainer):
                 )
         self.mode = "trl"
 
-    def _probe(self, model: Any, inputs: dict[str, Any]) -> tuple[float, list[torch.Tensor]]:
+    def _probe(self, model: Any, inputs: dict[str, Any]) -> Probe:
         """Return loss and gradients of a batch, and leave the trainer as it was."""
         metrics, tokens = self._metrics, self._total_train_tokens
         self._metrics = {"train": defaultdict(list), "eval": defaultdict(list)}
         model.train()
-        with self.accelerator.no_sync(model), self.compute_loss_context_manager():
+        # FSDP 2 would keep what it has not reduced, and add it to the first step's gradients
+        apart = nullcontext() if self.accelerator.is_fsdp2 else self.accelerator.no_sync(model)
+        alone = self.is_deepspeed_enabled  # which keeps gradients to itself
+        with apart, torch.set_grad_enabled(not alone), self.compute_loss_context_manager():
             loss = self.compute_loss(model, dict(inputs))
-            if self.is_deepspeed_enabled:  # keeps gradients to itself
-                gradients = []
-            else:
+            if not alone:
                 loss.backward()
-                gradients = [
-                    w.grad.detach().double().cpu() for w in _some(model) if w.grad is not None
-                ]
+        gradients = [_own(w.grad) for w in _some(model) if w.grad is not None]
         model.zero_grad(set_to_none=True)
         self._metrics, self._total_train_tokens = metrics, tokens
         return loss.item(), gradients
 
-
-def _offset(dataset: Any, beta: float) -> Any:
-    """Return the rows with the reference preferring the chosen one by its margin more."""
-    raised = [
-        logps + margin / beta
-        for logps, margin in zip(dataset["ref_chosen_logps"], dataset["margin"], strict=True)
-    ]
-    without = dataset.remove_columns(["ref_chosen_logps", "margin"])
-    return without.add_column("ref_chosen_logps", raised)
+    def _differences(self, one: Probe, other: Probe) -> tuple[float, float]:
+        """Return by how much loss and gradients differ, over all processes: they decide alike."""
+        squared = sum((a - b).square().sum() for a, b in zip(one[1], other[1], strict=True))
+        norm = sum(a.square().sum() for a in one[1])
+        here = torch.tensor([[abs(one[0] - other[0]), float(squared), float(norm)]])
+        each = self.accelerator.gather(here.to(self.accelerator.device))
+        loss, norm = float(each[:, 0].max()), float(each[:, 2].sum())
+        return loss, (float(each[:, 1].sum()) / norm) ** 0.5 if norm > 0 else 0.0
 
 
 def allowed(mode: Mode, config: Any, aux_loss: bool) -> tuple[Mode, str]:
@@ -298,13 +249,10 @@ def weigh(out: Any, weights: torch.Tensor) -> Any:
     return out
 
 
-def _differences(
-    one: tuple[float, list[torch.Tensor]], other: tuple[float, list[torch.Tensor]]
-) -> tuple[float, float]:
-    squared = sum((a - b).square().sum() for a, b in zip(one[1], other[1], strict=True))
-    norm = sum(a.square().sum() for a in one[1])
-    gradients = float((squared / norm) ** 0.5) if one[1] and norm > 0 else 0.0
-    return abs(one[0] - other[0]), gradients
+def _own(gradient: Any) -> torch.Tensor:
+    """Return the gradient, or the part of it that this process holds."""
+    local = gradient.to_local() if isinstance(gradient, DTensor) else gradient
+    return local.detach().double().cpu()
 
 
 def _some(model: Any) -> list[Any]:

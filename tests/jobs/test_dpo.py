@@ -12,18 +12,12 @@ import time
 from pathlib import Path
 
 import pytest
+from dpo_runs import FAST, record
 
 from palate import hub as client
 from palate.paths import shipped
 from palate.project import Project
 from palate.stats import wilson
-
-FAST = ("--learning-rate", "1e-3", "--epochs", "2")
-
-
-def record(repo: str, revision: str = "main") -> dict:
-    sha, _ = client.describe(repo, "model", revision)
-    return json.loads(client.fetch(repo, "model", sha, ["run.json"])[0].read_text("utf-8"))
 
 
 @pytest.mark.slow
@@ -336,25 +330,6 @@ def test_no_space_left_while_saving_loses_nothing(labelled, jobs, tmp_path):
     assert "Free some space, and run the same command again: python" in done.stderr
     assert "Traceback" not in done.stderr
     assert not client.exists(labelled.model_repo, "model")
-
-
-@pytest.mark.slow
-def test_several_processes_train_as_one_does(labelled, jobs):
-    whole = f"{labelled.model_repo}-whole"
-    jobs("dpo", labelled.id, *FAST, "--output", whole)
-    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    words = [*run, str(shipped("jobs") / "dpo.py"), labelled.id, *FAST]
-    env = {**jobs.env, "OMP_NUM_THREADS": "1"}
-    if sys.platform == "linux":
-        env["GLOO_SOCKET_IFNAME"] = "lo"  # a machine without a network has no other
-    done = subprocess.run(words, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("test reward accuracy") == 1
-    one, two = record(whole), record(labelled.model_repo)
-    assert one["results"]["test_rows"] == two["results"]["test_rows"]
-    for key in ("loss", "test_loss", "reward_margin"):
-        curves = [[p[key] for p in r["history"] if p[key] is not None] for r in (one, two)]
-        assert curves[1] == pytest.approx(curves[0], rel=1e-4, abs=1e-5), key
 
 
 @pytest.mark.parametrize(

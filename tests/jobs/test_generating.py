@@ -1,13 +1,20 @@
 """candidates.py and completions.py against the local Hub."""
 
+import json
+import random
 import signal
+import subprocess
+import sys
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from palate import hub as client
+from palate import importing
+from palate.paths import shipped
 from palate.project import Project
-from palate.schema import pairs_of
+from palate.schema import Prompt, pairs_of
 
 SHORT = ("--max-new-tokens", "24", "--temperature", "1.0")
 
@@ -85,4 +92,70 @@ def test_completions_need_a_model(project, jobs):
     assert said == (
         f"palate: There is no model {project.id}-dpo yet."
         f" Train it with: palate train {project.id}\n"
+    )
+
+
+def texts(project_id: str) -> list[tuple]:
+    rows = Project.load(project_id).rows("candidates")
+    return sorted((c.id, c.prompt_id, c.text, str(c.sampling), c.round) for c in rows)
+
+
+def done(project_id: str, shard: int) -> list[int] | None:
+    """Return the groups that a shard of 16 has committed, None before it has begun."""
+    project = Project.load(project_id)
+    paths = [p for p in project.files if p.endswith(f"/{shard}-of-16.json")]
+    files = client.fetch(project_id, "dataset", project.revision, paths) if paths else []
+    return json.loads(files[0].read_text("utf-8"))["done"] if files else None
+
+
+# one process for what are sixteen jobs, since most of a job's time is loading PyTorch
+ALL_SHARDS = """
+import runpy, sys
+words = sys.argv[1:]
+for n in range(1, 17):
+    sys.argv = ["jobs/candidates.py", *words, "--shard", f"{{n}}/16"]
+    try:
+        runpy.run_path({file!r}, run_name="__main__")
+    except SystemExit as end:
+        assert not end.code
+"""
+
+
+@pytest.mark.slow
+def test_sixteen_shards_of_which_five_are_killed_write_what_one_job_writes(
+    project, tiny, base_model, jobs
+):
+    jobs.env["PALATE_PUBLISH_SECONDS"] = "0"
+    settings = replace(project.settings, base_model=base_model)
+    prompts = [Prompt.of(tiny.prompt(i)) for i in range(40)]
+    whole = importing.start_project(f"{project.id}-whole", prompts, settings)
+    flags = ("--per-prompt", "4", "--batch-size", "4", *SHORT)  # a prompt is a group
+    jobs("candidates", whole.id, *flags)
+
+    killed = random.Random().sample(range(1, 15), 5)  # these have two groups each
+    for n in killed:
+        with jobs.start("candidates", project.id, "--shard", f"{n}/16", *flags) as process:
+            while not done(project.id, n):
+                assert process.poll() is None, process.communicate()
+            process.kill()
+        assert process.returncode == -signal.SIGKILL
+    kept = {n: done(project.id, n) for n in killed}
+    code = ALL_SHARDS.format(file=str(shipped("jobs") / "candidates.py"))
+    said = subprocess.run(
+        [sys.executable, "-c", code, project.id, *flags],
+        env=jobs.env, capture_output=True, text=True, check=True,
+    ).stdout.split("shard ")[1:]  # fmt: skip
+    assert texts(project.id) == texts(whole.id), kept
+    assert len({row[0] for row in texts(project.id)}) == len(texts(project.id))
+    for n, groups in kept.items():
+        assert groups
+        left = 2 - len(groups)
+        assert f"{left} of 2 prompts need completions" in said[n - 1]
+
+
+@pytest.mark.parametrize("wrong", ["0/16", "17/16", "x"])
+def test_what_is_no_shard_is_wrong_usage(wrong, jobs):
+    said = jobs("candidates", "me/titles", "--shard", wrong, code=2)
+    assert said == (
+        f"palate: There is no shard '{wrong}'; expected one such as 3/16, from 1/16 to 16/16.\n"
     )

@@ -1,12 +1,11 @@
 """judge.py against a server that speaks OpenAI's protocol, and with a model that runs here."""
 
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from openai_server import OpenAIServer
 from rounds import rounds
 from samples import event
 from verdicts import events
@@ -19,67 +18,26 @@ from palate.schema import Candidate, Pair
 from palate.verdict import Model, model_of
 
 
-class Server(ThreadingHTTPServer):
-    """Prefers the longer answer, or the one with `favourite` in it.
+class Server(OpenAIServer):
+    """Prefers the longer answer, or the one with `favourite` in it; `mute` makes it talk past."""
 
-    `failing` makes it answer 500, `mute` makes it talk past.
-    """
-
-    failing = mute = False
+    mute = False
     favourite = ""
 
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.asked: list[dict] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/v1"
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        server: Server = self.server  # ty: ignore
-        server.asked.append(body)
+    def answer(self, body):
         text = body["messages"][0]["content"]
         first, second = (
             text.split(f"<answer-{x}>\n")[1].split(f"\n</answer-{x}>")[0] for x in "ab"
         )
-        likes = server.favourite
+        likes = self.favourite
         word = "A" if (likes in first, len(first)) > (likes in second, len(second)) else "B"
-        if server.mute:
-            word = "I like both"
-        reply = {
-            "id": "x",
-            "object": "chat.completion",
-            "created": 0,
-            "model": "judge",
-            "choices": [
-                {
-                    "index": 0,
-                    "finish_reason": "stop",
-                    "message": {"role": "assistant", "content": word},
-                }
-            ],
-            "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
-        }
-        self.send_response(500 if server.failing and len(server.asked) > 20 else 200)
-        self.send_header("content-type", "application/json")
-        self.end_headers()
-        self.wfile.write(json.dumps(reply).encode())
-
-    def log_message(self, *args):
-        pass
+        return ("I like both" if self.mute else word), "stop"
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    made = Server()
-    threading.Thread(target=made.serve_forever, daemon=True).start()
-    yield made
-    made.shutdown()
-    made.server_close()
+    with Server() as made:
+        yield made
 
 
 @pytest.fixture
@@ -132,12 +90,12 @@ def test_a_judge_votes_in_both_orders_and_stands_beside_the_people(compared, job
 
 
 def test_a_judge_that_breaks_off_continues(compared, jobs, server):
-    server.failing = True
+    server.fails_from = 20
     said = jobs("judge", compared.id, "--model", "judge", "--endpoint", server.url, code=1)
     assert "does not answer" in said
     assert "run the same command again to continue" in said
     assert "Traceback" not in said
-    server.failing, before = False, len(server.asked)
+    server.fails_from, before = float("inf"), len(server.asked)
     said = jobs("judge", compared.id, "--model", "judge", "--endpoint", server.url)
     assert "12 of 20 pairs to judge" in said
     assert len(server.asked) - before == 24

@@ -19,7 +19,8 @@ from transformers import (
 from trl import DPOConfig, DPOTrainer
 
 from palate.material import tiny
-from palate.training.tree import GroupSampler, TreeDPOTrainer, allowed
+from palate.training.batches import GroupSampler
+from palate.training.tree import TreeDPOTrainer, allowed
 
 # TRL and transformers rename options between the versions that we allow
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -182,6 +183,15 @@ def test_a_column_of_weights_reaches_the_loss(tokenizer, rows, tmp_path):
     double.train()
     one, two = ([e["loss"] for e in t.state.log_history if "loss" in e] for t in (plain, double))
     assert two == pytest.approx([2 * x for x in one], rel=1e-4)
+
+
+def test_the_last_batch_of_an_epoch_is_full():
+    keys = ["a", "a", "b", "b", "b", "c", "c"]
+    for batch, rows in ((1, 7), (2, 8), (7, 7), (10, 10), (16, 16)):
+        order = list(GroupSampler(keys, seed=1, batch=batch))
+        assert len(order) == len(GroupSampler(keys, seed=1, batch=batch)) == rows
+        assert sorted(order[:7]) == list(range(7))
+        assert all(order[i] == order[i - 7] for i in range(7, rows))
 
 
 def test_prompts_stay_together_in_a_new_order_each_epoch():

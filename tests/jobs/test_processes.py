@@ -1,0 +1,208 @@
+"""dpo.py in several processes on this machine's CPU, which talk by gloo."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from dpo_runs import FAST, record
+
+from palate import hub as client
+from palate.paths import shipped
+
+SCRIPT = """
+import os, runpy, signal, sys, torch
+from accelerate.state import PartialState
+from accelerate.utils import DistributedType
+from palate import processes
+from palate.training.tree import TreeDPOTrainer
+
+def together(*args, real=processes.together):
+    sys.argv[0] = __file__  # the processes run this file, too
+    real(*args)
+processes.together = together
+{change}
+runpy.run_path({job!r}, run_name="__main__")
+"""
+FAILING = """
+def training_step(self, *args, real=TreeDPOTrainer.training_step, **kwargs):
+    if os.environ["RANK"] == "1" and self.state.global_step == 3:
+        {failure}
+    return real(self, *args, **kwargs)
+if "--accumulate" not in sys.argv:
+    TreeDPOTrainer.training_step = training_step
+"""
+# accelerate shards on accelerators alone; PyTorch shards on a CPU, too
+CPU_AS_GPU = """
+def init(self, *args, real=PartialState.__init__, **kwargs):
+    real(self, *args, **kwargs)
+    if self.distributed_type == DistributedType.MULTI_CPU:
+        self.distributed_type, self.device = DistributedType.MULTI_GPU, torch.device("cpu")
+PartialState.__init__ = init
+processes._check_devices = lambda *args: None
+"""
+
+
+@pytest.fixture
+def changed(tmp_path, jobs):
+    """Return a function that runs dpo.py after a change to what it imports."""
+
+    def run(change: str, *argv: str) -> subprocess.CompletedProcess:
+        file: Path = tmp_path / "job.py"
+        file.write_text(SCRIPT.format(change=change, job=str(shipped("jobs") / "dpo.py")))
+        words = [sys.executable, str(file), *argv]
+        return subprocess.run(words, env=jobs.env, capture_output=True, text=True)
+
+    return run
+
+
+def same_curves(one: dict, other: dict) -> None:
+    assert one["results"]["test_rows"] == other["results"]["test_rows"]
+    for key in ("loss", "test_loss"):
+        curves = [[p[key] for p in r["history"] if p[key] is not None] for r in (one, other)]
+        assert len(curves[0]) >= 3
+        assert curves[1] == pytest.approx(curves[0], rel=1e-5, abs=0), key
+    assert one["results"]["test_loss"] == pytest.approx(other["results"]["test_loss"], rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("flags", "one"),
+    [
+        ((), ()),
+        # 72 rows are no multiple of 10, and prompts fall into both parts of a batch: the same parts
+        (("--batch-size", "10", "--method", "lora", "--reckless"), ("--accumulate", "2")),
+    ],
+)
+def test_two_processes_have_the_losses_of_one(flags, one, labelled, jobs):
+    said = jobs("dpo", labelled.id, *FAST, *flags, "--processes", "2")
+    assert said.count("test reward accuracy") == 1
+    assert "Warning" not in said
+    whole = f"{labelled.model_repo}-whole"
+    jobs("dpo", labelled.id, *FAST, *flags, *one, "--output", whole)
+    run = record(labelled.model_repo)
+    assert run["positions"]["mode"] == "tree"
+    assert "--processes 2" in run["command"]
+    same_curves(record(whole), run)
+
+
+@pytest.mark.slow
+def test_a_model_in_parts_is_trained_and_saved_as_a_whole_one(labelled, jobs, changed):
+    done = changed(CPU_AS_GPU, labelled.id, *FAST, "--processes", "2", "--accelerate", "fsdp2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    whole = f"{labelled.model_repo}-whole"
+    jobs("dpo", labelled.id, *FAST, "--output", whole)
+    one, two = record(whole), record(labelled.model_repo)
+    assert two["positions"]["mode"] == "tree"
+    same_curves(one, two)
+    assert two["samples"]["examples"] == one["samples"]["examples"]
+    sizes = [
+        sum(client.api().get_safetensors_metadata(repo).parameter_count.values())
+        for repo in (whole, labelled.model_repo)
+    ]
+    assert sizes[0] == sizes[1]
+
+
+@pytest.mark.slow
+def test_when_memory_runs_out_in_one_process_all_end(labelled, jobs, changed):
+    change = FAILING.format(failure="raise torch.OutOfMemoryError('CUDA out of memory')")
+    done = changed(change, labelled.id, *FAST, "--processes", "2")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "palate: Memory ran out in one of the processes. Run the same command again with"
+        " --accumulate 2: it continues from the last checkpoint.\n"
+    )
+    done = changed(change, labelled.id, *FAST, "--processes", "2", "--accumulate", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Continuing after step 2" in done.stdout
+
+
+@pytest.mark.slow
+def test_when_one_process_is_killed_all_end(labelled, jobs, changed):
+    change = FAILING.format(failure="os.kill(os.getpid(), signal.SIGKILL)")
+    done = changed(change, labelled.id, *FAST, "--processes", "2")
+    assert done.returncode == 1
+    assert done.stderr.startswith("palate: Process 1 was ended by SIGKILL, and the others were")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_ctrl_c_reaches_all_processes(labelled, jobs):
+    with jobs.start("dpo", labelled.id, "--epochs", "50", "--processes", "2") as process:
+        for line in process.stdout:
+            if "test loss" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+    assert process.returncode == 130, err
+    assert out.count("To continue, run the same command again: python ") == 1
+    assert "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_an_error_of_all_processes_is_said_once(project, jobs):
+    said = jobs("dpo", project.id, "--processes", "2", code=2)
+    assert said.startswith(f"palate: {project.id} holds no preferences to train on.")
+    assert said.count("palate: ") == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (("--processes", "0"), "--processes 0 is none; expected 1 or more."),
+        (("--accelerate", "fsdp2"), "Name how many with --processes."),
+        (("--accelerate", "zero2"), "expected one of ddp, fsdp2, zero3, or a file"),
+        (("--processes", "2", "--accelerate", "fsdp2"), "this machine has none"),
+        (("--processes", "2", "--accelerate", "zero3"), "needs the package deepspeed: pip install"),
+    ],
+)
+def test_what_cannot_be_shared_is_wrong_usage(flags, says, jobs):
+    said = jobs("dpo", "me/titles", *flags, code=2)
+    assert says in said
+    assert len(said.splitlines()) == 1
+
+
+def test_more_processes_than_gpus_are_wrong_usage(monkeypatch):
+    import torch
+
+    from palate import processes
+    from palate.errors import UsageError
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UsageError, match="--processes 3 are more than this machine's GPUs, which"):
+        processes._check_devices(3, processes.find("ddp"))
+
+
+def test_a_file_that_is_no_configuration_is_wrong_usage(tmp_path, jobs):
+    file = tmp_path / "mine.yaml"
+    file.write_text("shards: 3\n")
+    said = jobs("dpo", "me/titles", "--processes", "2", "--accelerate", str(file), code=2)
+    assert said.startswith(f"palate: {file} is no configuration of accelerate: ")
+
+
+@pytest.mark.parametrize("name", ["ddp", "fsdp2", "zero3"])
+def test_configurations_are_accelerates_and_reach_its_launcher(name, monkeypatch):
+    """What `accelerate launch` makes of them; ZeRO-3 itself needs GPUs and deepspeed."""
+    from accelerate.commands import launch
+
+    file = shipped("jobs") / "accelerate" / f"{name}.yaml"
+    words = ["--config_file", str(file), "--num_processes", "4", "--num_machines", "1"]
+    parsed = launch.launch_command_parser().parse_args([*words, "jobs/dpo.py", "me/titles"])
+    args, _, _ = launch._validate_launch_command(parsed)
+    assert args.num_processes == 4
+    assert (args.use_fsdp, args.use_deepspeed) == (name == "fsdp2", name == "zero3")
+    written = yaml.safe_load(file.read_text("utf-8"))
+    for part in ("fsdp_config", "deepspeed_config"):
+        for key, value in written.get(part, {}).items():
+            assert getattr(args, key) == value, f"accelerate knows no {key}"
+            assert key in launch.launch_command_parser().parse_args(["x"]).__dict__
+    if name == "zero3":
+        assert args.zero_stage == 3
+    if name == "fsdp2":
+        assert args.fsdp_version == 2
+        monkeypatch.setattr(os, "environ", {})
+        env = launch.prepare_multi_gpu_env(args)
+        assert (env["FSDP_VERSION"], env["FSDP_STATE_DICT_TYPE"]) == ("2", "FULL_STATE_DICT")

@@ -1,0 +1,66 @@
+"""A server that speaks as much of OpenAI's protocol as palate asks for."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+class OpenAIServer(ThreadingHTTPServer):
+    """Override `answer`. `asked` keeps the requests; from number `fails_from` on it answers 500."""
+
+    fails_from: float = float("inf")
+    request_queue_size = 128  # connections that wait at once
+
+    def __init__(self, *models: str):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.models, self.asked = models, []
+        self.keys: set[str | None] = set()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/v1"
+
+    def answer(self, body: dict[str, Any]) -> tuple[str, str]:
+        """Return the text and the finish reason."""
+        raise NotImplementedError
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: OpenAIServer
+
+    def do_GET(self):
+        self._send(200, {"object": "list", "data": [{"id": m} for m in self.server.models]})
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.asked.append(body)
+        self.server.keys.add(self.headers["authorization"])
+        text, reason = self.server.answer(body)
+        message = {"role": "assistant", "content": text}
+        reply = {
+            "id": "x",
+            "object": "chat.completion",
+            "created": 0,
+            "model": body["model"],
+            "choices": [{"index": 0, "finish_reason": reason, "message": message}],
+            "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+        }
+        self._send(500 if len(self.server.asked) > self.server.fails_from else 200, reply)
+
+    def _send(self, status: int, reply: dict) -> None:
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.end_headers()
+        self.wfile.write(json.dumps(reply).encode())
+
+    def log_message(self, *args):
+        pass
