@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 from palate.argilla.store import LabelStore
+from palate.ballot import signin
+from palate.ballot.argilla_pages import BASE
 from palate.ballot.labelling import LabelBallot
 from palate.ballot.serve import Settings, serve
 from palate.launch import run_guarded
@@ -22,7 +24,8 @@ def connect() -> LabelStore:
     from palate.argilla.server import EmbeddedArgilla
 
     home = Path(os.environ.get("PALATE_HOME", ".palate"))
-    server = EmbeddedArgilla(home / "argilla").start()
+    base = BASE if signin.required() else "/"  # on the Hub owners see its pages through the Space
+    server = EmbeddedArgilla(home / "argilla", base_url=base).start()
     return LabelStore(server.url, server.api_key)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Page
+from signing import sign_in
 
 from palate import hub as calls
 from palate.project import Project, Settings
@@ -41,18 +42,6 @@ def hosted(project, hub, argilla, tmp_path, monkeypatch) -> Iterator[Callable[..
 def settings(project: Project, **changes) -> None:
     text = Settings(repeats=0.0, **changes).dump()
     calls.commit(project.id, "dataset", {"palate.toml": text}, "Say who may label")
-
-
-def sign_in(hub, page: Page, user: str) -> None:
-    """Go through the Hub's own pages: the token of the user, then Allow."""
-    page.wait_for_selector(".b-dialog[open] a.b-main")
-    page.click(".b-dialog[open] a.b-main")
-    page.wait_for_selector("input[name=token], #allow")
-    if page.locator("input[name=token]").count():
-        page.fill("input[name=token]", hub.tokens[user])
-        page.click("form.login button")
-    page.click("#allow")
-    page.wait_for_selector(".ballot")
 
 
 def press(page: Page, key: str = "1") -> None:

@@ -149,9 +149,11 @@ class EmbeddedArgilla:
         host: str = "127.0.0.1",
         services: Services | None = None,
         workers: int = 1,
+        base_url: str = "/",
     ):
+        """`base_url` is the path at which a proxy shows Argilla's pages."""
         self.root, self.host, self._port = Path(root), host, port
-        self.services, self.workers = services, workers
+        self.services, self.workers, self.base_url = services, workers, base_url
         self.url, self.api_key = "", ""
         self.process: subprocess.Popen
 
@@ -165,7 +167,8 @@ class EmbeddedArgilla:
         with log.open("ab") as out:
             self.process = subprocess.Popen(
                 _command(python, self.host, port),
-                env=environment | {"EMBEDDED_PARENT": str(os.getpid())},
+                env=environment
+                | {"EMBEDDED_PARENT": str(os.getpid()), "ARGILLA_BASE_URL": self.base_url},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,

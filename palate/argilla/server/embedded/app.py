@@ -20,6 +20,7 @@ if not SHARED:
 import argilla_server
 import bcrypt
 from argilla_server import _app, database
+from argilla_server.settings import settings
 from embedded import (
     engine,  # noqa: F401  (registers itself)
     quicker,
@@ -60,6 +61,14 @@ class InTurn:
         return await self.app(scope, receive, send)
 
 
+def _unmounted(app):
+    """Return the app under its base URL: whoever proxies it takes that off the path.
+
+    Mounted, Argilla's own start would not be run.
+    """
+    return app.routes[0].app if settings.base_url != "/" else app
+
+
 def _end_with(parent: int):
     """Stop when the process that started us is gone, however it went."""
     while os.getppid() == parent:
@@ -72,7 +81,7 @@ def main(host: str, port: int) -> None:
 
     parent = int(os.environ.get("EMBEDDED_PARENT", "0"))
     prepare()
-    app = InTurn(argilla_server.app, AT_ONCE)
+    app = InTurn(_unmounted(argilla_server.app), AT_ONCE)
     if SHARED:
         from embedded import crew
 
