@@ -11,7 +11,7 @@ ARGS ?=
 CHROMIUM ?= /usr/bin/chromium
 WORKERS ?= 2
 
-.PHONY: demo test lint bench clean chromium
+.PHONY: demo test lint bench clean chromium services
 .DEFAULT_GOAL := help
 
 help:
@@ -27,19 +27,27 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	  -e '.[train,spaces,hub,dev]'
 	@touch $@
 
-chromium:
-	@test -x $(CHROMIUM) || { \
+# $(call apt,WHAT FOR,PACKAGES,TEST): installs with apt what the tests need and the machine lacks
+define apt
+	@{ $(3); } >/dev/null 2>&1 || { \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    echo "Installing Chromium for the browser tests"; \
-	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
+	    echo "Installing $(2) for $(1)"; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(2) >/dev/null; \
 	  else \
-	    echo "The browser tests need Chromium at $(CHROMIUM): sudo apt-get install chromium"; exit 1; \
+	    echo "$(1) need $(2): sudo apt-get install $(2)"; exit 1; \
 	  fi; }
+endef
+
+chromium:
+	$(call apt,browsers,chromium,test -x $(CHROMIUM))
+
+services:
+	$(call apt,tests of several Argilla workers,postgresql redis-server,command -v redis-server && ls /usr/lib/postgresql/*/bin/initdb)
 
 demo: $(VENV)/installed $(if $(findstring --hosted,$(ARGS)),chromium)
 	@$(BIN)/palate demo $(ARGS)
 
-test: $(VENV)/installed chromium
+test: $(VENV)/installed chromium services
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 lint: $(VENV)/installed
@@ -47,7 +55,7 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ty check palate
 
-bench: $(VENV)/installed chromium
+bench: $(VENV)/installed chromium services
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit 1; done
 
 clean:

@@ -115,7 +115,7 @@ def plan(project: Project, kind: Kind, wishes: Wishes) -> Plan:
     """
     space = space_of(project.id, kind)
     made = Plan(space, kind, there=hub.exists(space, "space"))
-    wanted, have = files(kind), _files_of(space) if made.there else {}
+    wanted, have = files(kind), hub.hashes(space, "space") if made.there else {}
     if MADE not in have and set(have) - {".gitattributes", "README.md"}:
         raise UsageError(
             f"There is a Space {space} that palate did not make. Rename or delete it first:"
@@ -305,14 +305,6 @@ def _each(project: Project, act: Callable[[str], Any]) -> list[str]:
         with hub.readable_errors(space):
             act(space)
     return found
-
-
-def _files_of(space: str) -> dict[str, str]:
-    """Return the hashes of the Space's files by path."""
-    with hub.readable_errors(space):
-        api = hub.api()
-        tree = hub.retry(lambda: list(api.list_repo_tree(space, repo_type="space", recursive=True)))
-    return {e.path: e.lfs.sha256 if e.lfs else e.blob_id for e in tree if hasattr(e, "blob_id")}
 
 
 def _hashes(value: Path | str) -> tuple[str, str]:

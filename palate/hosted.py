@@ -34,6 +34,11 @@ FLAGS = (
 PATIENCE = 600_000.0  # milliseconds; a Space that starts with an empty disk installs Argilla first
 UNSEEN = 270.0  # milliseconds in which the page ignores keys, since nobody has read the pair yet
 KEYS = {"left": "4321", "right": "7890"}  # by strength
+# a pair, or the end of all pairs; before the first one there may be none yet
+SOMETHING = """answered => {
+  const shown = document.querySelector('.ballot')?.dataset
+  return shown?.aid || answered && shown?.state === 'empty'
+}"""
 VOTES = 60  # of each person
 
 
@@ -155,8 +160,8 @@ def _person(
         _sign_in(page, token)
         page.set_default_timeout(PATIENCE)
         while answered < number:
-            page.wait_for_selector(".ballot[data-aid], .ballot[data-state=empty]")
-            if page.get_attribute(".ballot", "data-state") == "empty":
+            page.wait_for_function(SOMETHING, arg=answered)
+            if page.get_attribute(".ballot", "data-state") == "empty" and answered:
                 break
             page.wait_for_timeout(UNSEEN)
             before = page.get_attribute(".ballot", "data-aid")
@@ -164,9 +169,7 @@ def _person(
             choice, strength = taste.judge(*sides)
             page.keyboard.press("ArrowDown" if choice == "tie" else KEYS[choice][strength - 1])
             page.wait_for_function(
-                "b => { const d = document.querySelector('.ballot').dataset;"
-                " return d.aid !== b && (d.aid || d.state === 'empty') }",
-                arg=before,
+                "b => document.querySelector('.ballot')?.dataset.aid !== b", arg=before
             )
             answered += 1
             progress(answered)

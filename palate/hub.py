@@ -49,6 +49,14 @@ def describe(repo: str, kind: RepoType, revision: str = "main") -> tuple[str, li
         return info.sha, sorted(s.rfilename for s in info.siblings)
 
 
+def hashes(repo: str, kind: RepoType, revision: str = "main") -> dict[str, str]:
+    """Return the hash of every file by its path: git's, or sha256 of what LFS holds."""
+    at: dict = {"repo_type": kind, "revision": revision, "recursive": True}
+    with readable_errors(repo):
+        tree = retry(lambda: list(api().list_repo_tree(repo, **at)))
+    return {e.path: e.lfs.sha256 if e.lfs else e.blob_id for e in tree if hasattr(e, "blob_id")}
+
+
 def exists(repo: str, kind: RepoType) -> bool:
     """Tell whether the repo is there and the token may see it."""
     with readable_errors(repo):

@@ -173,10 +173,10 @@ def jsonl(rows: Iterable[object]) -> str:
     return "".join(to_json(row) + "\n" for row in rows)
 
 
-def event_file(config: str) -> str:
+def event_file(config: str, prefix: str = "") -> str:
     """Return a new file's path: by time, so that names sort, and never the same twice."""
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S-%f")
-    return f"{config}/{stamp}-{secrets.token_hex(4)}.jsonl"
+    return f"{config}/{prefix}{stamp}-{secrets.token_hex(4)}.jsonl"
 
 
 class Publisher:
@@ -245,7 +245,7 @@ class Publisher:
             message = f"Add {len(batch)} event{'s' * (len(batch) != 1)}"
             files = {event_file(self.config): jsonl(batch)}
             if written := [c for e in batch if (c := e.written())]:
-                files[event_file("candidates")] = jsonl(written)
+                files[event_file("candidates", "written-")] = jsonl(written)
             hub.commit(self.repo, "dataset", files, message)
         except (PalateError, OSError) as error:
             self.problem = str(error)

@@ -5,7 +5,7 @@ import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +138,21 @@ class Project:
         return _rows(self, config)
 
 
-@cache  # a revision never changes; Spaces and jobs read the same rows several times
+def asked(id: str, revision: str = "main") -> dict[str, str]:
+    """Return the files that decide what people are asked, with their hashes.
+
+    Answers that people themselves wrote are not among them: they are asked about in the next round.
+    """
+    kinds = ("candidates/", "prompts/", SETTINGS_FILE, GUIDELINES_FILE, GOLD_FILE)
+    found = hub.hashes(id, "dataset", revision)
+    return {
+        path: sha
+        for path, sha in found.items()
+        if path.startswith(kinds) and not path.startswith("candidates/written-")
+    }
+
+
+@lru_cache(64)  # a revision never changes; Spaces and jobs read the same rows several times
 def _rows(project: Project, config: str) -> list[Any]:
     paths = project.paths(config)
     local = hub.fetch(project.id, "dataset", project.revision, paths) if paths else []

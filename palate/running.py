@@ -29,11 +29,9 @@ WORDS = {
 def jobs_of(project: str) -> list[Any]:
     """Return the project's jobs, newest first."""
     owner = project.partition("/")[0]
+    wanted = {"labels": {LABEL: label(project)}, "namespace": owner}
     with job_errors(project):
-        call = lambda: list(  # noqa: E731
-            hub.api().list_jobs(labels={LABEL: label(project)}, namespace=owner)
-        )
-        found = hub.retry(call)
+        found = hub.retry(lambda: list(hub.api().list_jobs(**wanted)))
     # two names can have one label
     return [j for j in found if any(w.partition("@")[0] == project for w in j.command or ())]
 

@@ -1,5 +1,6 @@
 """Deploying the Spaces to the local Hub: planned, made, run, renewed, paused, deleted."""
 
+import json
 import stat
 import sys
 import urllib.request
@@ -172,3 +173,26 @@ def test_without_a_token_it_says_what_to_do(project, monkeypatch):
     monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
     with pytest.raises(UsageError, match="hf auth login"):
         plan(project, "label", Wishes())
+
+
+@pytest.fixture
+def without_credit(hub) -> None:
+    """User `me` has not paid."""
+    file = hub.root / "users.json"
+    before = file.read_text()
+    users = json.loads(before)
+    users["me"]["credit"] = False
+    file.write_text(json.dumps(users))
+    yield
+    file.write_text(before)
+
+
+@pytest.mark.parametrize(
+    ("hardware", "said"),
+    [("t4-small", "asks for payment"), ("abacus", "There is no flavor 'abacus'; expected cpu-")],
+)
+def test_hardware_that_is_not_to_be_had(without_credit, project, hardware, said):
+    made = plan(project, "evaluate", Wishes(hardware=hardware))
+    made.files = {}
+    with pytest.raises(PalateError, match=said):
+        deploy.apply(made)

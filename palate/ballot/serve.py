@@ -6,14 +6,16 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from palate.ballot.app import create_app
 from palate.ballot.service import Ballot
 from palate.errors import PalateError, UsageError
+from palate.project import asked
 
-LOOK = 5.0  # seconds between looks whether what was missing is there
+LOOK = 2.0  # seconds at least between looks for what was missing or has changed
 
 
 @dataclass(frozen=True)
@@ -49,21 +51,42 @@ class Settings:
 def serve(kind: str, make: Callable[[Settings], Ballot]) -> None:
     """Serve the ballot until SIGTERM or Ctrl-C; then publish what waits.
 
-    On the Hub a Space that lacks something says so on its page, and goes on once it is there.
+    When candidates, prompts or settings have changed, it starts anew with them. On the Hub a Space
+    that lacks something says so on its page, and goes on once it is there.
     """
     if parent := os.environ.get("PALATE_PARENT"):
         threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn ends at either and then raises it anew, which must not end what comes after
         signal.signal(number, lambda *_: None)
-    ballot = _first(lambda: make(Settings.read(kind)))
-    if ballot is None:
-        return
-    app = create_app(ballot, kind=kind)
-    threading.Thread(target=ballot.warm_up, daemon=True).start()
-    _server(app).run()
-    if not ballot.close():
-        print(f"{len(ballot.publisher.waiting())} events are not on the Hub yet:", ballot.problem())
+    changed = True
+    while changed:
+        ballot = _first(lambda: make(Settings.read(kind)))
+        if ballot is None:
+            return
+        server = _server(create_app(ballot, kind=kind))
+        news = threading.Event()
+        for work in (ballot.warm_up, partial(_end_with_news, ballot, server, news)):
+            threading.Thread(target=work, daemon=True).start()
+        server.run()
+        changed = news.is_set()
+        if not ballot.close():
+            waiting, why = len(ballot.publisher.waiting()), ballot.problem()
+            print(f"{waiting} events are not on the Hub yet:", why, flush=True)
+
+
+def _end_with_news(ballot: Ballot, server: Any, news: threading.Event) -> None:
+    """Stop the server when there is something else to ask, so that it starts anew with that."""
+    known = None
+    while not server.should_exit:
+        try:
+            known = known or asked(ballot.project_id, ballot.revision)
+            if asked(ballot.project_id) != known:
+                news.set()
+                server.should_exit = True
+        except PalateError:  # the Hub is away for a while
+            pass
+        time.sleep(max(LOOK, ballot.publisher.interval))
 
 
 def _first(make: Callable[[], Ballot]) -> Ballot | None:

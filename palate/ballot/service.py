@@ -55,7 +55,7 @@ class Ballot:
         gold: Sequence[Gold] = (),
         memory: Path | None = None,
     ):
-        self.project_id = project.id
+        self.project_id, self.revision = project.id, project.revision
         self.question = project.settings.question
         self.guidelines = project.guidelines
         self.access = Access.of(project)

@@ -5,6 +5,7 @@ from starlette.responses import StreamingResponse
 from palate.localhub.calls import Body, Call, router
 from palate.localhub.errors import HubError
 from palate.localhub.git import now
+from palate.localhub.hardware import FLAVORS
 from palate.localhub.hosting import ALIVE
 from palate.localhub.processes import events
 from palate.localhub.repos import Repo
@@ -89,7 +90,7 @@ def act(call: Call) -> dict:
     repo, body, changes = _space(call), call.json, {}
     match call.request.url.path.rsplit("/", 1)[-1]:
         case "hardware":
-            changes = {"hardware": body.text("flavor")}
+            changes = {"hardware": _hardware(call, body.text("flavor"))}
             if "sleepTimeSeconds" in body.value:
                 changes["sleep"] = body.integer("sleepTimeSeconds")
         case "sleeptime":
@@ -99,6 +100,14 @@ def act(call: Call) -> dict:
         case _:
             call.hub.hosting.deploy(repo)
     return runtime(call.hub.repos.configure(repo, **changes))
+
+
+def _hardware(call: Call, flavor: str) -> str:
+    if flavor not in FLAVORS:
+        raise HubError(400, f"There is no flavor {flavor[:40]!r}; expected {', '.join(FLAVORS)}")
+    if flavor != "cpu-basic" and not call.need_user().credit:
+        raise HubError(402, "A payment method is needed for this hardware")
+    return flavor
 
 
 @router.route("PUT", HERE + "/volumes")

@@ -6,6 +6,7 @@ ARGILLA_API_URL and ARGILLA_API_KEY name an Argilla; without them one starts bes
 
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
 from palate.argilla.store import LabelStore
@@ -17,21 +18,25 @@ from palate.launch import run_guarded
 from palate.project import Project
 
 
-def connect() -> LabelStore:
+@cache  # one Argilla, however often the page starts anew
+def argilla() -> tuple[str, str]:
+    """Return the address and the key of Argilla, which may take a minute."""
     url, key = os.environ.get("ARGILLA_API_URL"), os.environ.get("ARGILLA_API_KEY")
     if url and key:
-        return LabelStore(url, key)
+        return url, key
     from palate.argilla.server import EmbeddedArgilla
 
     home = Path(os.environ.get("PALATE_HOME", ".palate"))
     base = BASE if signin.required() else "/"  # on the Hub owners see its pages through the Space
     server = EmbeddedArgilla(home / "argilla", base_url=base).start()
-    return LabelStore(server.url, server.api_key)
+    return server.url, server.api_key
 
 
 def make(settings: Settings) -> LabelBallot:
     project = Project.load(settings.project)
-    return LabelBallot(project, connect, settings.secret, settings.pause, settings.memory)
+    return LabelBallot(
+        project, lambda: LabelStore(*argilla()), settings.secret, settings.pause, settings.memory
+    )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ const AHEAD = 8
 const LOW = 4
 const ARM_MS = 250 // a second click of a double click lands within it
 const DEEP = 500
-const LOOK_MS = 5000 // between looks for pairs that others hold
+const LOOK_MS = 5000 // between looks for pairs that others hold, or that are not there yet
 const SITTING_MS = 25 * 60 * 1000 // after which a break is suggested
 const PAUSE_MS = 5 * 60 * 1000 // without a judgement: that was a break
 
@@ -76,7 +76,7 @@ export function start(element) {
       queue.push(...r.items.filter((a) => !seen.has(a.id) && !queue.some((q) => q.id === a.id)))
       if (!current && queue.length) show(queue.shift()); else progress()
       if (!current) idle()
-      if (!current && (later || done < total)) again = LOOK_MS
+      if (!current && (later || done < total || !total)) again = LOOK_MS
     } catch { again = 700 + 600 * Math.random() } finally { fetching = false }
     if (again) setTimeout(refill, again)
   }

@@ -1,0 +1,37 @@
+"""The loop as on the Hub: Spaces that the local Hub builds, jobs through its API, two browsers."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "ARGILLA_"))}
+ARGUMENTS = ["demo", "--hosted", "--once", "--labels", "160", "--root"]
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.timeout(2400)
+def test_two_people_label_and_vote_in_deployed_spaces(tmp_path):
+    run = subprocess.run(
+        [sys.executable, "-c", "from palate.cli import main; main()", *ARGUMENTS, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT | {"OMP_NUM_THREADS": "2"},
+    )
+    said = run.stdout
+    assert run.returncode == 0, said[-4000:] + run.stderr[-4000:]
+    assert "me/titles-label; it starts again with an empty disk" in said
+    assert re.search(r"labels  80 by me and 80 by you, signed in", said)
+    assert said.count("machine: cpu-") == 3  # candidates, training, completions
+    assert re.search(r"votes  \d+ by me and \d+ by you, signed in", said)
+    assert re.search(r"card  http://\S+/me/titles-dpo", said)
+    last = said.splitlines()[-1]
+    votes = int(re.fullmatch(r"verdict: .*?\(.*?(\d+) votes.*\)", last)[1])
+    assert votes > 80
+    users = json.loads((tmp_path / "hub" / "users.json").read_text())
+    for user in users.values():
+        assert user["token"] not in said + run.stderr
