@@ -142,18 +142,18 @@ def make_writer(root: Path) -> None:
     if hub.exists(WRITER, "model") and "model.safetensors" in hub.describe(WRITER, "model")[1]:
         return
     folder = root / "writer"
-    say("base model", "a tiny Qwen2 learns to write titles, for about a minute")
-    command = [sys.executable, "-m", "palate.material", str(folder)]
-    subprocess.run(command, check=True, env=child_environment())
+    if not (folder / "README.md").exists():  # it is written last
+        say("base model", "a tiny Qwen2 learns to write titles, for about a minute")
+        command = [sys.executable, "-m", "palate.material", str(folder)]
+        subprocess.run(command, check=True, env=child_environment())
     hub.create(WRITER, "model")
-    files = {f.name: f for f in sorted(folder.iterdir()) if f.is_file()}
-    files["README.md"] = folder / "README.md"
     (folder / "README.md").write_text(
         "---\nlicense: apache-2.0\nlibrary_name: transformers\npipeline_tag: text-generation\n---\n"
         "# A tiny writer of titles\n\nA Qwen2 architecture with random beginnings, trained for a"
         " minute on 1,500 titles that ship with palate. The demo's base model; good for nothing"
         " else.\n"
     )
+    files = {f.name: f for f in sorted(folder.iterdir()) if f.is_file()}
     hub.commit(WRITER, "model", files, "A tiny writer of titles")
 
 

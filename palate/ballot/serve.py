@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -59,16 +60,16 @@ def serve(kind: str, make: Callable[[Settings], Ballot]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn ends at either and then raises it anew, which must not end what comes after
         signal.signal(number, lambda *_: None)
-    changed = True
+    listening, changed = _listen(), True
     while changed:
-        ballot = _first(lambda: make(Settings.read(kind)))
+        ballot = _first(lambda: make(Settings.read(kind)), listening)
         if ballot is None:
             return
         server = _server(create_app(ballot, kind=kind))
         news = threading.Event()
         for work in (ballot.warm_up, partial(_end_with_news, ballot, server, news)):
             threading.Thread(target=work, daemon=True).start()
-        server.run()
+        server.run([listening.dup()])
         changed = news.is_set()
         if not ballot.close():
             waiting, why = len(ballot.publisher.waiting()), ballot.problem()
@@ -89,7 +90,7 @@ def _end_with_news(ballot: Ballot, server: Any, news: threading.Event) -> None:
         time.sleep(max(LOOK, ballot.publisher.interval))
 
 
-def _first(make: Callable[[], Ballot]) -> Ballot | None:
+def _first(make: Callable[[], Ballot], listening: socket.socket) -> Ballot | None:
     """Return the ballot; on the Hub serve a page with what is missing until there is one."""
     try:
         return make()
@@ -112,7 +113,7 @@ def _first(make: Callable[[], Ballot]) -> Ballot | None:
     print(f"palate: {missing}", flush=True)
     server = _server(_waiting_page(lambda: missing))
     threading.Thread(target=look, daemon=True).start()
-    server.run()
+    server.run([listening.dup()])
     return found[0] if found else None
 
 
@@ -135,20 +136,22 @@ def _waiting_page(missing: Callable[[], PalateError]) -> Any:
     return Starlette(routes=[Mount("/ballot", static), Route("/{path:path}", answer)])
 
 
+def _listen() -> socket.socket:
+    """Return the socket that visitors reach; between two servers they wait there."""
+    port = int(os.environ.get("PORT") or os.environ.get("GRADIO_SERVER_PORT") or "7860")
+    # loopback, but for a Space on the Hub
+    host = os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if _hosted() else "127.0.0.1")
+    try:
+        return socket.create_server((host, port), backlog=1024)
+    except OSError as error:
+        raise UsageError(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
+
+
 def _server(app: Any) -> Any:
     import uvicorn
 
-    port = os.environ.get("PORT") or os.environ.get("GRADIO_SERVER_PORT") or "7860"
-    # loopback, but for a Space on the Hub
-    host = os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if _hosted() else "127.0.0.1")
-    config = uvicorn.Config(
-        app,
-        host=host,
-        port=int(port),
-        log_level="warning",
-        timeout_graceful_shutdown=3,  # a page's open connections do not hold it up
-    )
-    return uvicorn.Server(config)
+    # a page's open connections do not hold the end up
+    return uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3))
 
 
 def _hosted() -> bool:

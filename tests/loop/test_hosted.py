@@ -13,11 +13,18 @@ ARGUMENTS = ["demo", "--hosted", "--once", "--labels", "160", "--root"]
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("loop")
 @pytest.mark.browser
 @pytest.mark.timeout(2400)
-def test_two_people_label_and_vote_in_deployed_spaces(tmp_path):
+def test_two_people_label_and_vote_in_deployed_spaces(tmp_path, with_writer):
     run = subprocess.run(
-        [sys.executable, "-c", "from palate.cli import main; main()", *ARGUMENTS, str(tmp_path)],
+        [
+            sys.executable,
+            "-c",
+            "from palate.cli import main; main()",
+            *ARGUMENTS,
+            str(with_writer(tmp_path)),
+        ],
         capture_output=True,
         text=True,
         env=ENVIRONMENT | {"OMP_NUM_THREADS": "2"},

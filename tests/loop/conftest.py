@@ -1,0 +1,26 @@
+"""The demo's base model, trained once for all tests of the loop."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from palate.launch import child_environment
+
+
+@pytest.fixture(scope="session")
+def with_writer(tmp_path_factory) -> Callable[[Path], Path]:
+    """Puts the trained writer where a demo in that folder would have left it."""
+    trained = tmp_path_factory.mktemp("loop") / "writer"
+    command = [sys.executable, "-m", "palate.material", str(trained)]
+    subprocess.run(command, check=True, env=child_environment() | {"OMP_NUM_THREADS": "2"})
+    (trained / "README.md").touch()  # what says that it is whole
+
+    def put(root: Path) -> Path:
+        shutil.copytree(trained, root / "writer")
+        return root
+
+    return put
