@@ -3,7 +3,7 @@
 import json
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
@@ -138,16 +138,15 @@ class Project:
         return _rows(self, config)
 
 
-def asked(id: str, revision: str = "main") -> dict[str, str]:
-    """Return the files that decide what people are asked, with their hashes.
+def asked(files: Mapping[str, str]) -> dict[str, str]:
+    """Return those of a project's files, by path and hash, that decide what people are asked.
 
     Answers that people themselves wrote are not among them: they are asked about in the next round.
     """
     kinds = ("candidates/", "prompts/", SETTINGS_FILE, GUIDELINES_FILE, GOLD_FILE)
-    found = hub.hashes(id, "dataset", revision)
     return {
         path: sha
-        for path, sha in found.items()
+        for path, sha in files.items()
         if path.startswith(kinds) and not path.startswith("candidates/written-")
     }
 

@@ -8,7 +8,7 @@ so that nothing of the ledger is lost if the process dies before publishing.
 import json
 import threading
 import uuid
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -188,6 +188,17 @@ class LabelStore:
             self._events.setdefault((id, response.pair_id), said)
         self._loaded = True
         return found
+
+    def learn(self, events: Iterable[Event]) -> None:
+        """Note events that another process has saved: a response is written as a whole."""
+        for event in events:
+            id = str(uuid.uuid5(NAMESPACE, event.annotator))
+            with self._lock:
+                lock = self._locks.setdefault(id, threading.Lock())
+            with lock:
+                said = self._events.get((id, event.pair_id), [])
+                if all(event.event_id != e.event_id for e in said):
+                    self._events[id, event.pair_id] = [*said, event]
 
     def close(self) -> None:
         """Close the connections; the store opens new ones if it is used again."""

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 
@@ -116,6 +116,13 @@ class LabelBallot(Ballot):
                 self.look()
             except PalateError as error:
                 self._why = str(error)
+
+    def hear(self, files: Iterable[str]) -> list[Event]:
+        """Take in what is new on the Hub, so that what this Space saves in Argilla keeps it."""
+        fresh = super().hear(files)
+        if self._ready.is_set():
+            self._store.learn(fresh)
+        return fresh
 
     def _reconcile(self) -> None:
         """Bring Argilla and the ledger to the same: either may have lost what the other holds."""

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from palate import hub
 from palate.ballot.app import create_app
 from palate.ballot.service import Ballot
 from palate.errors import PalateError, UsageError
@@ -67,7 +68,7 @@ def serve(kind: str, make: Callable[[Settings], Ballot]) -> None:
             return
         server = _server(create_app(ballot, kind=kind))
         news = threading.Event()
-        for work in (ballot.warm_up, partial(_end_with_news, ballot, server, news)):
+        for work in (ballot.warm_up, partial(_look, ballot, server, news)):
             threading.Thread(target=work, daemon=True).start()
         server.run([listening.dup()])
         changed = news.is_set()
@@ -76,13 +77,19 @@ def serve(kind: str, make: Callable[[Settings], Ballot]) -> None:
             print(f"{waiting} events are not on the Hub yet:", why, flush=True)
 
 
-def _end_with_news(ballot: Ballot, server: Any, news: threading.Event) -> None:
-    """Stop the server when there is something else to ask, so that it starts anew with that."""
+def _look(ballot: Ballot, server: Any, news: threading.Event) -> None:
+    """Take in what was said by another way, such as another Space of the project.
+
+    Stop the server when there is something else to ask, so that it starts anew with that.
+    """
     known = None
     while not server.should_exit:
         try:
-            known = known or asked(ballot.project_id, ballot.revision)
-            if asked(ballot.project_id) != known:
+            if known is None:
+                known = asked(hub.hashes(ballot.project_id, "dataset", ballot.revision))
+            files = hub.hashes(ballot.project_id, "dataset")
+            ballot.hear(files)
+            if asked(files) != known:
                 news.set()
                 server.should_exit = True
         except PalateError:  # the Hub is away for a while

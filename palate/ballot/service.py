@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from palate import paths
+from palate import hub, paths
 from palate.assignment import Question, Queue
 from palate.ballot.access import Access, Person
 from palate.ballot.reading import Rejected, Shown, event_id_of, read
 from palate.ballot.render import markdown
 from palate.ledger import Publisher, live
-from palate.project import Project
+from palate.project import Project, read_jsonl
 from palate.ranking import Order
 from palate.schema import PURPOSES, Candidate, Event, Gold, Prompt
 from palate.serving import owner_key
@@ -75,6 +75,7 @@ class Ballot:
             queue.hold(json.loads(memory.read_text()))
         self._known: dict[str, Event] = {}
         self._lock = threading.RLock()
+        self._heard = set(project.paths(config))  # files of events that are known here
         published = project.rows(config)
         self._note(published)
         ids = {e.event_id for e in published}
@@ -211,6 +212,25 @@ class Ballot:
             fresh = [e for e in events if e.event_id not in self._known]
             self._known |= {e.event_id: e for e in fresh}
             self._queue.add(fresh)
+
+    def hear(self, files: Iterable[str]) -> list[Event]:
+        """Take in the events of those of the project's files that are new; return them."""
+        config = self.publisher.config
+        new = sorted(p for p in files if p.startswith(f"{config}/") and p not in self._heard)
+        if not new:
+            return []
+        local = hub.fetch(self.project_id, "dataset", "main", new)
+        events = [
+            event
+            for path, file in zip(new, local, strict=True)
+            for event in read_jsonl(config, file, f"{self.project_id}/{path}")
+        ]
+        with self._lock:
+            fresh = [e for e in events if e.event_id not in self._known]
+            self._note(fresh)
+        self.publisher.published.update(e.event_id for e in events)
+        self._heard.update(new)
+        return fresh
 
     def _mac(self, *parts: str) -> str:
         return hmac.new(self._key, "\x1f".join(parts).encode(), hashlib.sha256).hexdigest()

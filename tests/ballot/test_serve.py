@@ -2,10 +2,12 @@
 
 import time
 import uuid
+from contextlib import closing
 
 import pytest
 
 from palate import answering, importing
+from palate.argilla.store import LabelStore
 from palate.importing import Imported
 from palate.material.annotator import Taste
 from palate.project import Project, Settings
@@ -60,6 +62,35 @@ def test_candidates_that_come_later_are_asked(project, serve):
     assert len(Project.load(project.id).rows("labels")) == goal
 
 
+def test_two_spaces_of_a_project_hear_of_each_other(project, serve, argilla):
+    add_candidates(project)
+    with serve("label") as one, serve("label") as two:
+        event = say(one)
+        goal = answering.answer(one.url, "Ada", Taste(seed=0), None, lambda done, all: None)
+        deadline = time.monotonic() + 60
+        while (state := post(two, "/api/next", {"n": 8}))["done"] < goal:
+            assert time.monotonic() < deadline, "labels of the other Space were not noticed"
+        assert state["items"] == []
+        undo = event | {"event_id": str(uuid.uuid4()), "kind": "undo", "target": event["event_id"]}
+        assert post(two, "/api/events", {"events": [undo]})["results"][0]["state"] == "saved"
+    assert len(Project.load(project.id).rows("labels")) == goal + 1
+    with closing(LabelStore(argilla.url, argilla.api_key)) as store:
+        store.open(project.id, question="")
+        assert {event["event_id"], undo["event_id"]} < {e.event_id for e in store.events()}
+
+
+def say(space: Space) -> dict:
+    """Label a pair; return the event when Argilla has it."""
+    (item,) = post(space, "/api/next", {"n": 1})["items"]
+    event = {
+        "event_id": str(uuid.uuid4()), "assignment_id": item["id"], "kind": "label",
+        "choice": "left", "strength": 3, "milliseconds": 900,
+    }  # fmt: skip
+    while post(space, "/api/events", {"events": [event]})["results"][0]["state"] == "waiting":
+        pass  # Argilla is being filled
+    return event
+
+
 def total(space: Space) -> int:
     """Return how many pairs there are; none while the Space starts anew."""
     from huggingface_hub.utils import httpx
@@ -73,13 +104,7 @@ def total(space: Space) -> int:
 def test_what_waits_is_published_when_it_is_told_to_end(project, serve):
     add_candidates(project)
     with serve("label", PALATE_PUBLISH_SECONDS="600") as space:
-        (item,) = post(space, "/api/next", {"n": 1})["items"]
-        event = {
-            "event_id": str(uuid.uuid4()), "assignment_id": item["id"], "kind": "label",
-            "choice": "left", "strength": 3, "milliseconds": 900,
-        }  # fmt: skip
-        while post(space, "/api/events", {"events": [event]})["results"][0]["state"] != "saved":
-            pass  # Argilla is being filled
+        event = say(space)
         assert Project.load(project.id).rows("labels") == []
     (label,) = Project.load(project.id).rows("labels")
     assert label.event_id == event["event_id"]
