@@ -73,3 +73,8 @@ def titles() -> Path:
     if not file.exists():
         pytest.skip(f"shared/{name} does not lie beside this checkout")
     return file
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest: the loops, which one worker does while the other does the rest."""
+    items.sort(key=lambda item: "loop" not in item.path.parts)

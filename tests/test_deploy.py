@@ -11,7 +11,7 @@ from palate import deploy, hub, importing
 from palate.cli import main
 from palate.deploy import Wishes, plan, space_of
 from palate.errors import PalateError, UsageError
-from palate.localhub.hosting import environment_name
+from palate.localhub.environments import environment_name
 from palate.project import Project, Settings
 from palate.schema import Prompt
 

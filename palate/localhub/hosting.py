@@ -4,13 +4,11 @@ Unlike on the Hub, an app has a port of this machine, which is not closed to tho
 a private Space, and it never falls asleep.
 """
 
-import hashlib
 import itertools
 import json
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -25,6 +23,7 @@ import pygit2
 
 from palate.localhub import metadata
 from palate.localhub.database import Database
+from palate.localhub.environments import Environments, Failed
 from palate.localhub.errors import HubError
 from palate.localhub.git import find_commit, pointer, read_text, walk
 from palate.localhub.objects import LFS
@@ -34,16 +33,7 @@ from palate.localhub.repos import Repo, Repos
 
 START = 600.0  # seconds in which an app has to answer; the real Hub waits half an hour
 GRACE = 20.0  # seconds between asking an app to end and ending it
-PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 ALIVE = ("BUILDING", "APP_STARTING", "RUNNING", "RUNNING_BUILDING", "RUNNING_APP_STARTING")
-
-
-class Failed(Exception):
-    """A Space cannot go on: the stage that it is in then, and why."""
-
-    def __init__(self, stage: str, message: str):
-        super().__init__(message)
-        self.stage = stage
 
 
 @dataclass
@@ -64,7 +54,7 @@ class Hosting:
         self._root, self._db, self._repos, self._lfs = root, db, repos, lfs
         self._folder, self._address = root / "spaces", address
         self._spaces: dict[int, _Space] = defaultdict(_Space)
-        self._environments: dict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._environments = Environments(self._folder / "environments")
         self._numbers = itertools.count(1)
         self._closing = False
         self._folder.mkdir(exist_ok=True)
@@ -128,7 +118,7 @@ class Hosting:
             hidden = {k: s["value"] for k, s in settings.get("secrets", {}).items()}
             with Log(self.log(repo, "build")) as log:
                 sha, card, app, disk = self._checkout(repo, number, log)
-                python = self._environment(card, disk / "app", space, log)
+                python = self._environments.python(card, disk / "app", space.installers, log)
             with space.lock:
                 if space.number != number:
                     return
@@ -173,44 +163,6 @@ class Hosting:
             raise Failed("NO_APP_FILE", f"There is no {app}, which the front matter names")
         log.say(f"Checked out {head.id} of {repo.full_name}")
         return str(head.id), card, app, disk
-
-    def _environment(self, card: dict, app: Path, space: _Space, log: Log) -> Path:
-        """Return the Python of an environment with Gradio and the Space's requirements.
-
-        Environments are kept by what is in them, as the layers of an image are.
-        """
-        file = app / "requirements.txt"
-        wanted = file.read_text("utf-8", "replace") if file.exists() else ""
-        gradio = "gradio[oauth]" + (f"=={v}" if (v := card.get("sdk_version")) else "")
-        if str(card.get("python_version", PYTHON)) != PYTHON:
-            log.say(f"python_version {card['python_version']} is wanted; this Hub has {PYTHON}")
-        name = environment_name(gradio, wanted)
-        folder = self._folder / "environments" / name
-        done = folder / "complete"
-        with self._environments[name]:
-            if done.exists():
-                log.say("The environment is built already")
-                return folder / "bin" / "python"
-            shutil.rmtree(folder, ignore_errors=True)
-            pip = [str(folder / "bin" / "pip"), "install", "--disable-pip-version-check"]
-            self._build([sys.executable, "-m", "venv", str(folder)], app, space, log)
-            wishes = ["-r", str(file)] if wanted.strip() else []
-            self._build([*pip, gradio, *wishes], app, space, log)
-            done.touch()  # written last, so its existence means that the install completed
-        return folder / "bin" / "python"
-
-    def _build(self, words: list[str], folder: Path, space: _Space, log: Log) -> None:
-        log.say(f"--> {Path(words[0]).name} {' '.join(words[1:])}")
-        if self._closing:
-            raise Failed("BUILDING", "The Hub stops")
-        environment = inherited() | {"PIP_CACHE_DIR": str(self._folder / "pip")}
-        process = spawn(words, folder, environment)
-        space.installers.add(process)
-        log.take(process)
-        code = process.wait()
-        space.installers.discard(process)
-        if code:
-            raise Failed("BUILD_ERROR", f"Job failed with exit code: {code}")
 
     def _watch(self, repo: Repo, space: _Space, number: int, port: int, log: Log) -> None:
         """Note when the app answers, and how it ends."""
@@ -257,7 +209,7 @@ class Hosting:
         found = inherited() | {
             "HOME": str(disk),
             "TMPDIR": str(disk),
-            "PIP_CACHE_DIR": str(self._folder / "pip"),
+            "PIP_CACHE_DIR": str(self._environments.downloads),
             "SYSTEM": "spaces",
             "SPACE_ID": repo.full_name,
             "SPACE_REPO": str(repo.id),
@@ -300,12 +252,6 @@ class Hosting:
 
     def _note(self, repo: Repo, stage: str, message: str | None = None, **more: object) -> None:
         self._repos.configure(repo, stage=stage, error=message, **more)
-
-
-def environment_name(gradio: str, requirements: str) -> str:
-    """Return the name of the folder that keeps the environment with these packages."""
-    content = f"{PYTHON}\n{gradio}\n{requirements}"
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def _alive(process: subprocess.Popen | None) -> bool:

@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import hmac
 import json
+import os
 import secrets
 import threading
 import time
@@ -33,7 +34,7 @@ def register(root: Path, name: str, redirect_uris: list[str], seconds: float) ->
     """Add an app to `apps.json`; return its id and its secret. Sessions last `seconds`."""
     file = root / "apps.json"
     id, secret = secrets.token_hex(16), secrets.token_urlsafe(32)
-    with (root / "apps.lock").open("w") as lock:
+    with os.fdopen(os.open(root / "apps.lock", os.O_WRONLY | os.O_CREAT, 0o600), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         apps = json.loads(file.read_text()) if file.exists() else {}
         apps[id] = {

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks/faults.py"
-LABELS = 48
+LABELS = 24
 
 
 @pytest.mark.slow

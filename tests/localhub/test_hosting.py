@@ -12,7 +12,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
 from palate.localhub import LocalHub
-from palate.localhub.hosting import environment_name
+from palate.localhub.environments import environment_name
 
 # tells all about itself, and leaves a file behind if asked
 APP = """

@@ -16,7 +16,7 @@ def with_writer(tmp_path_factory) -> Callable[[Path], Path]:
     """Puts the trained writer where a demo in that folder would have left it."""
     trained = tmp_path_factory.mktemp("loop") / "writer"
     command = [sys.executable, "-m", "palate.material", str(trained)]
-    subprocess.run(command, check=True, env=child_environment() | {"OMP_NUM_THREADS": "2"})
+    subprocess.run(command, check=True, env=child_environment())
     (trained / "README.md").touch()  # what says that it is whole
 
     def put(root: Path) -> Path:

@@ -22,7 +22,7 @@ def demo(root: Path) -> str:
         [sys.executable, "-c", "from palate.cli import main; main()", *ARGUMENTS, str(root)],
         capture_output=True,
         text=True,
-        env=ENVIRONMENT | {"OMP_NUM_THREADS": "2"},
+        env=ENVIRONMENT,
     )
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
     return run.stdout

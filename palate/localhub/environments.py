@@ -1,0 +1,73 @@
+"""What Spaces are built on: environments with Gradio and a Space's requirements.
+
+They are kept by what is in them, as the layers of an image are.
+"""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import threading
+from collections import defaultdict
+from pathlib import Path
+
+from palate.localhub.processes import Log, inherited, spawn
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+class Failed(Exception):
+    """A Space cannot go on: the stage that it is in then, and why."""
+
+    def __init__(self, stage: str, message: str):
+        super().__init__(message)
+        self.stage = stage
+
+
+class Environments:
+    """The environments of one Hub, in `folder`; what pip downloads lies there, too."""
+
+    def __init__(self, folder: Path):
+        self._folder, self.downloads = folder, folder / "pip"
+        self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def python(self, card: dict, app: Path, running: set[subprocess.Popen], log: Log) -> Path:
+        """Return the Python of the environment that a Space's card and requirements ask for.
+
+        What builds it is in `running` meanwhile, and may be killed. Raises Failed.
+        """
+        file = app / "requirements.txt"
+        wanted = file.read_text("utf-8", "replace") if file.exists() else ""
+        gradio = "gradio[oauth]" + (f"=={v}" if (v := card.get("sdk_version")) else "")
+        if str(card.get("python_version", PYTHON)) != PYTHON:
+            log.say(f"python_version {card['python_version']} is wanted; this Hub has {PYTHON}")
+        name = environment_name(gradio, wanted)
+        folder = self._folder / name
+        done = folder / "complete"
+        with self._locks[name]:
+            if done.exists():
+                log.say("The environment is built already")
+                return folder / "bin" / "python"
+            shutil.rmtree(folder, ignore_errors=True)
+            pip = [str(folder / "bin" / "pip"), "install", "--disable-pip-version-check", gradio]
+            wishes = ["-r", str(file)] if wanted.strip() else []
+            for words in ([sys.executable, "-m", "venv", str(folder)], [*pip, *wishes]):
+                self._run(words, app, running, log)
+            done.touch()  # written last, so its existence means that the install completed
+        return folder / "bin" / "python"
+
+    def _run(self, words: list[str], folder: Path, running: set, log: Log) -> None:
+        log.say(f"--> {Path(words[0]).name} {' '.join(words[1:])}")
+        process = spawn(words, folder, inherited() | {"PIP_CACHE_DIR": str(self.downloads)})
+        running.add(process)
+        log.take(process)
+        code = process.wait()
+        running.discard(process)
+        if code:
+            raise Failed("BUILD_ERROR", f"Job failed with exit code: {code}")
+
+
+def environment_name(gradio: str, requirements: str) -> str:
+    """Return the name of the folder that keeps the environment with these packages."""
+    content = f"{PYTHON}\n{gradio}\n{requirements}"
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
