@@ -1,17 +1,16 @@
 """Deploying the Spaces to the local Hub: planned, made, run, renewed, paused, deleted."""
 
 import json
-import stat
 import sys
 import urllib.request
 
 import pytest
+from environments import lay_environment
 
 from palate import deploy, hub, importing
 from palate.cli import main
 from palate.deploy import Wishes, plan, space_of
 from palate.errors import PalateError, UsageError
-from palate.localhub.environments import environment_name
 from palate.project import Project, Settings
 from palate.schema import Prompt
 
@@ -40,12 +39,7 @@ def built(hub) -> None:
             for line in files["README.md"].read_text().splitlines()
             if line.startswith("sdk_version")
         )
-        name = environment_name(f"gradio[oauth]=={version}", files["requirements.txt"])
-        python = hub.root / "spaces" / "environments" / name / "bin" / "python"
-        python.parent.mkdir(parents=True, exist_ok=True)
-        python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-        python.chmod(python.stat().st_mode | stat.S_IXUSR)
-        (python.parent.parent / "complete").touch()
+        lay_environment(hub.root, version, files["requirements.txt"], sys.executable)
 
 
 def run(capsys, *words: str) -> tuple[int, str, str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks/faults.py"
-LABELS = 24
+LABELS = 36
 
 
 @pytest.mark.slow

@@ -8,11 +8,11 @@ import urllib.request
 from collections.abc import Callable
 
 import pytest
+from environments import lay_environment
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
 from palate.localhub import LocalHub
-from palate.localhub.environments import environment_name
 
 # tells all about itself, and leaves a file behind if asked
 APP = """
@@ -43,15 +43,9 @@ def api(hub) -> HfApi:
     return HfApi(endpoint=hub.endpoint, token=hub.token)
 
 
-def lay_environment(hub: LocalHub) -> None:
-    """Let a Space without requirements have a bare Python, as if Gradio had been installed."""
-    name = environment_name("gradio[oauth]==6.31.0", "")
-    folder = hub.root / "spaces" / "environments" / name
-    (folder / "bin").mkdir(parents=True, exist_ok=True)
-    python = folder / "bin" / "python"
-    python.unlink(missing_ok=True)
-    python.symlink_to(sys._base_executable)
-    (folder / "complete").touch()
+def prepare(hub: LocalHub) -> None:
+    """Let a Space without requirements have a bare Python."""
+    lay_environment(hub.root, "6.31.0", "", sys._base_executable)
 
 
 def push(api: HfApi, space: str, said: str = "one", card: str = CARD, **more: str) -> None:
@@ -74,7 +68,7 @@ def visit(api: HfApi, space: str, path: str = "") -> dict:
 @pytest.fixture
 def space(hub, api, repo_id) -> str:
     """A running Space of `me`, private, with a secret."""
-    lay_environment(hub)
+    prepare(hub)
     secrets = [{"key": "WORD", "value": "open-sesame"}]
     api.create_repo(
         repo_id, repo_type="space", space_sdk="gradio", private=True, space_secrets=secrets
@@ -170,7 +164,7 @@ def test_logs_mask_secrets_and_are_not_for_strangers(hub, api, space):
     ],
 )
 def test_what_cannot_run_says_why(hub, api, repo_id, card, more, expected):
-    lay_environment(hub)
+    prepare(hub)
     api.create_repo(repo_id, repo_type="space", space_sdk="gradio", private=True)
     push(api, repo_id, card=card, **more)
     assert stage(api, repo_id) == expected
@@ -182,7 +176,7 @@ def test_what_cannot_run_says_why(hub, api, repo_id, card, more, expected):
 @pytest.mark.slow
 def test_a_killed_hub_starts_its_spaces_again_at_their_addresses(tmp_path):
     hub = LocalHub(tmp_path / "hub").start()
-    lay_environment(hub)
+    prepare(hub)
     api = HfApi(endpoint=hub.endpoint, token=hub.token)
     api.create_repo("me/mine", repo_type="space", space_sdk="gradio")
     push(api, "me/mine")
