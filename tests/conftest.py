@@ -76,5 +76,5 @@ def titles() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest: the loops, which one worker does while the other does the rest."""
+    """Begin with the longest, so that no worker ends with it while the others wait."""
     items.sort(key=lambda item: "loop" not in item.path.parts)

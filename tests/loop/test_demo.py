@@ -29,7 +29,6 @@ def demo(root: Path) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("loop")
 @pytest.mark.timeout(1500)
 def test_the_loop_ends_with_a_verdict_and_goes_on_from_there(tmp_path, with_writer):
     first = demo(with_writer(tmp_path))
