@@ -6,6 +6,7 @@ Requests go on with the Space's key, which stays here: no key and no password re
 import os
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from palate.argilla.store import LabelStore
@@ -15,6 +16,7 @@ BASE = "/argilla"
 SENT = ("accept", "accept-language", "content-type", "if-none-match", "range")
 KEPT = ("cache-control", "content-range", "content-type", "etag", "last-modified")
 API_KEY = re.compile(rb'"api_key"\s*:\s*"[^"]*"')  # stands in what Argilla says of a user
+AWAY = "Argilla does not answer; try again in a minute."
 LARGEST = 16 * 1024 * 1024  # bytes of a request
 
 
@@ -64,12 +66,16 @@ def proxy(ballot: Any) -> Callable:
         headers = {k: v for k, v in request.headers.items() if k in SENT}
         path = request.scope["path"].removeprefix(BASE) or "/"
         url = httpx.URL(store.url).copy_with(path=path, query=request.url.query.encode())
+        send = partial(client.request, request.method, url, content=content)
         try:
-            answer = await client.request(
-                request.method, url, content=content, headers=headers | store.headers()
-            )
-        except httpx.HTTPError:
-            return PlainTextResponse("Argilla does not answer; try again in a minute.", 503)
+            answer = await send(headers=headers | store.headers())
+        except httpx.TransportError:  # a connection that Argilla closed as we took it up again
+            if request.method != "GET":
+                return PlainTextResponse(AWAY, 503)
+            try:
+                answer = await send(headers=headers | store.headers())
+            except httpx.TransportError:
+                return PlainTextResponse(AWAY, 503)
         kept = {k: v for k, v in answer.headers.items() if k in KEPT}
         return Response(API_KEY.sub(b'"api_key":""', answer.content), answer.status_code, kept)
 

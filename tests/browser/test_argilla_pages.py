@@ -35,7 +35,7 @@ def test_an_owner_sees_argilla_and_nobody_sees_its_key(space, project, hub, brow
     page.goto(f"{space.url}/owner")
     page.click("a[href='/owner/argilla']")
     name = project.id.replace("/", "__")
-    page.wait_for_selector(f"text={name}", timeout=60000)
+    page.wait_for_selector(f"text={name}", timeout=180000)
     page.goto(f"{space.url}/argilla/api/v1/me")
     assert '"role":"owner"' in page.inner_text("body").replace(" ", "")
     owner = owner_of(tmp_path / "home" / "argilla")
