@@ -96,7 +96,7 @@ class LabelBallot(Ballot):
 
     def _prepare(self) -> None:
         """Bring Argilla up to date, however long it takes to answer; then look at it regularly."""
-        while not self._ready.is_set():
+        while not (self._ready.is_set() or self._closing.is_set()):
             try:
                 self._store = self._connect()
                 self._store.open(

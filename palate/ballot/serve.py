@@ -58,19 +58,22 @@ def serve(kind: str, make: Callable[[Settings], Ballot]) -> None:
     """
     if parent := os.environ.get("PALATE_PARENT"):
         threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
+    told = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn ends at either and then raises it anew, which must not end what comes after
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, lambda *_: told.set())
     listening, changed = _listen(), True
-    while changed:
-        ballot = _first(lambda: make(Settings.read(kind)), listening)
+    while changed and not told.is_set():
+        ballot = _first(lambda: make(Settings.read(kind)), listening, told)
         if ballot is None:
             return
         server = _server(create_app(ballot, kind=kind))
         news = threading.Event()
         for work in (ballot.warm_up, partial(_look, ballot, server, news)):
             threading.Thread(target=work, daemon=True).start()
-        server.run([listening.dup()])
+        if not told.is_set():  # as early as while the project was read
+            server.run([listening.dup()])
+        server.should_exit = True
         changed = news.is_set()
         if not ballot.close():
             waiting, why = len(ballot.publisher.waiting()), ballot.problem()
@@ -88,16 +91,18 @@ def _look(ballot: Ballot, server: Any, news: threading.Event) -> None:
             if known is None:
                 known = asked(hub.hashes(ballot.project_id, "dataset", ballot.revision))
             files = hub.hashes(ballot.project_id, "dataset")
-            ballot.hear(files)
             if asked(files) != known:
                 news.set()
                 server.should_exit = True
-        except PalateError:  # the Hub is away for a while
+            ballot.hear(files)
+        except (PalateError, OSError):  # the Hub is away for a while
             pass
         time.sleep(max(LOOK, ballot.publisher.interval))
 
 
-def _first(make: Callable[[], Ballot], listening: socket.socket) -> Ballot | None:
+def _first(
+    make: Callable[[], Ballot], listening: socket.socket, told: threading.Event
+) -> Ballot | None:
     """Return the ballot; on the Hub serve a page with what is missing until there is one."""
     try:
         return make()
@@ -105,6 +110,8 @@ def _first(make: Callable[[], Ballot], listening: socket.socket) -> Ballot | Non
         if not _hosted():
             raise
         missing = error
+    if told.is_set():
+        return None
     found: list[Ballot] = []
 
     def look() -> None:

@@ -6,6 +6,7 @@ ARGILLA_API_URL and ARGILLA_API_KEY name an Argilla; without them one starts bes
 
 import os
 import sys
+import threading
 from functools import cache
 from pathlib import Path
 
@@ -17,8 +18,15 @@ from palate.ballot.serve import Settings, serve
 from palate.launch import run_guarded
 from palate.project import Project
 
+starting = threading.Lock()
 
-@cache  # one Argilla, however often the page starts anew
+
+def connect() -> LabelStore:
+    with starting:  # one Argilla, however often the page starts anew, also while it is made
+        return LabelStore(*argilla())
+
+
+@cache
 def argilla() -> tuple[str, str]:
     """Return the address and the key of Argilla, which may take a minute."""
     url, key = os.environ.get("ARGILLA_API_URL"), os.environ.get("ARGILLA_API_KEY")
@@ -34,9 +42,7 @@ def argilla() -> tuple[str, str]:
 
 def make(settings: Settings) -> LabelBallot:
     project = Project.load(settings.project)
-    return LabelBallot(
-        project, lambda: LabelStore(*argilla()), settings.secret, settings.pause, settings.memory
-    )
+    return LabelBallot(project, connect, settings.secret, settings.pause, settings.memory)
 
 
 if __name__ == "__main__":

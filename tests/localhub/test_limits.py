@@ -97,6 +97,7 @@ def test_who_hangs_up_is_not_missed(own, unchanged):
     for path in (b"/api/repos/create", b"/api/models/me/x/commit/main", b"/me/x/git-upload-pack"):
         head = b"POST %s HTTP/1.1\r\n%s\r\nContent-Length: 900\r\n\r\n{" % (path, token)
         exchange(own, head, hang_up=True)
+    assert exchange(own, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n") == 200
 
 
 def lines(*changes: dict, **header: object) -> bytes:
