@@ -11,9 +11,10 @@ import sys
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -26,6 +27,7 @@ PER_TOPIC = 4
 # Found by a search over the tiny model: large models want a hundredth of this learning rate.
 TRAIN = ["--learning-rate", "3e-4", "--epochs", "3", "--batch-size", "16"]
 SHORT = ["--max-new-tokens", "48"]  # a title ends long before
+T = TypeVar("T")
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -102,7 +104,7 @@ def _start_hub(root: Path, servers: ExitStack):
     """Start the Hub where it stood last time, and point the clients at it."""
     from palate.localhub import LocalHub
 
-    hub = servers.enter_context(LocalHub(root / "hub", port=_port(8123)))
+    hub = _enter(servers, lambda port: LocalHub(root / "hub", port=port), 8123)
     os.environ |= {
         "HF_ENDPOINT": hub.endpoint,
         "HF_TOKEN": hub.token,
@@ -119,19 +121,21 @@ def _start_hub(root: Path, servers: ExitStack):
 def _start_argilla(root: Path, servers: ExitStack):
     from palate.argilla.server import EmbeddedArgilla
 
-    argilla = servers.enter_context(EmbeddedArgilla(root / "argilla", port=_port(6900)))
+    argilla = _enter(servers, lambda port: EmbeddedArgilla(root / "argilla", port=port), 6900)
     say("argilla", f"Argilla at {argilla.url}")
     return argilla
 
 
-def _port(preferred: int) -> int:
-    from palate.serving import check_port
+def _enter(servers: ExitStack, make: Callable[[int], AbstractContextManager[T]], port: int) -> T:
+    """Start what `make` returns for the port, or for any free one where others listen on it."""
+    from palate.serving import is_taken
 
     try:
-        check_port(preferred)
-    except UsageError:
-        return 0
-    return preferred
+        return servers.enter_context(make(port))
+    except (OSError, PalateError):
+        if not is_taken(port):
+            raise
+    return servers.enter_context(make(0))
 
 
 def make_writer(root: Path) -> None:
@@ -226,13 +230,18 @@ def _verdict_line() -> str:
 def _serve(root: Path, servers: ExitStack, argilla, hub) -> None:
     """Start both Spaces again and print where everything is."""
     from palate.project import Project
-    from palate.serving import Space
+    from palate.serving import Kind, Space
 
     env = {"ARGILLA_API_URL": argilla.url, "ARGILLA_API_KEY": argilla.api_key}
-    label = Space("label", PROJECT, port=_port(7860), env=env, log=root / "label.log")
-    evaluate = Space("evaluate", PROJECT, port=_port(7861), log=root / "evaluate.log")
+
+    def start(kind: Kind, preferred: int, env: dict[str, str]) -> Space:
+        log = root / f"{kind}.log"
+        return _enter(
+            servers, lambda port: Space(kind, PROJECT, port=port, env=env, log=log), preferred
+        )
+
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda s: servers.enter_context(s), (label, evaluate)))
+        label, evaluate = pool.map(start, ("label", "evaluate"), (7860, 7861), (env, {}))
     console.print()
     say("label", label.url)
     say("evaluate", evaluate.url)

@@ -56,16 +56,23 @@ def free_port() -> int:
         return s.getsockname()[1]
 
 
-def check_port(port: int) -> None:
-    """Raise UsageError where something else listens on the port."""
+def is_taken(port: int) -> bool:
+    """Whether something else listens on the port."""
     with socket.socket() as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             s.bind(("127.0.0.1", port))
         except OSError:
-            raise UsageError(
-                f"Port {port} is taken. Choose another with --port, or --port 0 for any free one."
-            ) from None
+            return True
+    return False
+
+
+def check_port(port: int) -> None:
+    """Raise UsageError where something else listens on the port."""
+    if is_taken(port):
+        raise UsageError(
+            f"Port {port} is taken. Choose another with --port, or --port 0 for any free one."
+        )
 
 
 class Space:

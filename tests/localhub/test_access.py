@@ -296,9 +296,10 @@ def test_secrets_stay_on_the_hub(hub, api, wire, repo_id):
 
 
 def test_files_of_the_hub_are_its_owners_alone(hub):
-    built = hub.root / "spaces" / "environments"  # what pip makes in there is behind this folder
+    # pip and the jobs' clients choose the modes of what they write in here: the folder hides it
+    behind = {hub.root / "spaces" / "environments", hub.root / "cache"}
     for file in (hub.root, *hub.root.rglob("*")):
-        if built in file.parents:
+        if behind & set(file.parents):
             continue
         assert not file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO), file
 

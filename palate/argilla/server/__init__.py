@@ -200,8 +200,12 @@ class EmbeddedArgilla:
         self.stop()
 
     def _answers(self) -> bool:
+        """Whether it answers to its owner: what else may listen there does not know the key."""
+        key = {"X-Argilla-Api-Key": self.api_key}
         try:
-            urllib.request.urlopen(f"{self.url}/api/v1/status", timeout=2).close()
+            urllib.request.urlopen(
+                urllib.request.Request(f"{self.url}/api/v1/me", headers=key), timeout=2
+            ).close()
         except OSError:
             return False
         return True
