@@ -1,13 +1,16 @@
 """A Space as a process: it starts anew with what is new, and publishes what waits when it ends."""
 
+import socket
 import time
 import uuid
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 
 import pytest
 
 from palate import answering, importing
 from palate.argilla.store import LabelStore
+from palate.errors import PalateError
 from palate.importing import Imported
 from palate.material.annotator import Taste
 from palate.project import Project, Settings
@@ -29,10 +32,14 @@ def serve(project, argilla, tmp_path, monkeypatch):
     monkeypatch.setenv("PALATE_DATA", str(tmp_path / "data"))
     env = {"ARGILLA_API_URL": argilla.url, "ARGILLA_API_KEY": argilla.api_key}
 
-    def make(kind: str, **more: str) -> Space:
-        return Space(kind, project.id, env=env | more, log=tmp_path / f"{kind}.log")
+    with ExitStack() as ends:
 
-    return make
+        def make(kind: str, **more: str) -> Space:
+            space = Space(kind, project.id, env=env | more, log=tmp_path / f"{kind}.log")
+            ends.callback(space.stop)
+            return space
+
+        yield make
 
 
 def add_candidates(project: Project) -> None:
@@ -108,6 +115,22 @@ def test_what_waits_is_published_when_it_is_told_to_end(project, serve):
         assert Project.load(project.id).rows("labels") == []
     (label,) = Project.load(project.id).rows("labels")
     assert label.event_id == event["event_id"]
+
+
+def test_a_space_that_is_told_to_end_while_it_reads_the_project_ends(project, serve):
+    with socket.create_server(("127.0.0.1", 0)) as stalled, ThreadPoolExecutor(1) as pool:
+        endpoint = f"http://127.0.0.1:{stalled.getsockname()[1]}"
+        space = serve(
+            "label", SYSTEM="spaces", GRADIO_SERVER_NAME="127.0.0.1", HF_ENDPOINT=endpoint
+        )
+        starting = pool.submit(space.start)
+        stalled.settimeout(120)
+        connection, _ = stalled.accept()  # a Hub that does not answer
+        space.process.terminate()
+        stalled.close()
+        connection.close()
+        with pytest.raises(PalateError, match="ended with code 0"):
+            starting.result()
 
 
 def test_on_the_hub_the_page_says_what_is_missing_until_it_is_there(project, serve, hub):
