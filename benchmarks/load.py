@@ -17,7 +17,10 @@ import threading
 import time
 import urllib.request
 import uuid
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update"
@@ -172,19 +175,13 @@ def wait_until_ready(url: str) -> None:
 
 
 def memory(pid: int) -> float:
-    """Return the resident memory of a process and its children, in MB."""
-    total = 0.0
-    pids = [pid]
-    while pids:
-        current = pids.pop()
-        status = Path(f"/proc/{current}/status")
-        if status.exists():
-            for line in status.read_text().splitlines():
-                if line.startswith("VmRSS"):
-                    total += int(line.split()[1]) / 1024
-            children = Path(f"/proc/{current}/task/{current}/children")
-            pids += [int(c) for c in children.read_text().split()] if children.exists() else []
-    return total
+    """Return the resident memory of a process and its descendants, in MB."""
+    total = 0
+    root = psutil.Process(pid)
+    for process in (root, *root.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            total += process.memory_info().rss
+    return total / 2**20
 
 
 def page_size(url: str) -> dict:

@@ -14,7 +14,6 @@ three times, `redis` stops Redis for a while, `postgres` crashes PostgreSQL and 
 
 import argparse
 import json
-import os
 import signal
 import statistics
 import sys
@@ -23,12 +22,13 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1] / "tests/support"))
 
+import psutil
 from own_services import Postgres, Redis
 
 from palate import ledger
@@ -60,8 +60,7 @@ class Side:
     lost: int = 0
 
     def processes(self) -> list[int]:
-        roots = [self.argilla.process.pid, *self.others()]
-        return [pid for root in roots for pid in family(root)]
+        return [self.argilla.process.pid, *self.others()]
 
 
 class People:
@@ -134,19 +133,24 @@ def label(pair: Pair, who: str) -> Event:
     )  # fmt: skip
 
 
-def family(pid: int) -> list[int]:
-    """Return the process and all that descend from it."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(p for child in children for p in family(int(child)))]
+def children(pid: int) -> list[psutil.Process]:
+    """Return the process's children that run, the oldest first."""
+    found = []
+    for child in psutil.Process(pid).children():
+        with suppress(psutil.NoSuchProcess):
+            if child.status() != psutil.STATUS_ZOMBIE:  # killed, and not waited for yet
+                found.append(child)
+    return sorted(found, key=psutil.Process.create_time)
 
 
 def pss(pids: list[int]) -> float:
-    """Return the memory of the processes in MB, shared pages counted once."""
+    """Return the memory of the processes and their descendants in MB, shared pages counted once."""
     total = 0
-    for pid in pids:
-        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        total += int(rollup.partition("\nPss:")[2].split()[0])
-    return total / 1024
+    for root in map(psutil.Process, pids):
+        for process in (root, *root.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                total += process.memory_full_info().pss
+    return total / 2**20
 
 
 def measure(side: Side, people: People, seconds: float) -> None:
@@ -165,10 +169,12 @@ def measure(side: Side, people: People, seconds: float) -> None:
 
 def kill_one(side: Side) -> None:
     """Kill a process that serves; on SQLite that is the only one, and somebody starts it again."""
-    pids = family(side.argilla.process.pid)
-    os.kill(pids[1] if len(pids) > 1 else pids[0], signal.SIGKILL)
-    if len(pids) == 1:
-        side.argilla.process.wait()
+    server = side.argilla.process
+    if serving := children(server.pid):
+        serving[0].kill()
+    else:
+        server.kill()
+        server.wait()
         side.argilla.start()
 
 
@@ -234,7 +240,7 @@ def faults(arguments: argparse.Namespace) -> list[dict]:
         part = arguments.labels // 4
         # the one for jobs is started last, and a successor after all others
         hits: dict[str, list[Callable[[], object]]] = {
-            "jobs": [lambda: os.kill(family(crew.process.pid)[-1], signal.SIGKILL)],
+            "jobs": [lambda: children(crew.process.pid)[-1].kill()],
             "worker": [lambda: kill_one(side)] * 3,
             "redis": [redis.stop, redis.start],
             "postgres": [

@@ -10,7 +10,9 @@ import time
 import urllib.request
 from pathlib import Path
 
+import psutil
 import pytest
+from living import alive
 from own_services import PASSWORD, Postgres, free_port
 from samples import PAIRS, ROWS, event
 
@@ -145,8 +147,7 @@ def call(server, path: str, body: dict | None = None, method: str | None = None)
 
 
 def processes(server: EmbeddedArgilla) -> list[int]:
-    pid = server.process.pid
-    return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [child.pid for child in psutil.Process(server.process.pid).children()]
 
 
 @together
@@ -199,13 +200,8 @@ def test_all_end_with_the_one_that_started_them(tmp_path, services):
             os.kill(server.process.pid, signal.SIGKILL)
             server.process.wait()
             deadline = time.monotonic() + 20
-            while any(map(runs, pids)):
+            while any(map(alive, pids)):
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
             server.start()
             assert call(server, "me")["username"] == "owner"
-
-
-def runs(pid: int) -> bool:
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"

@@ -1,7 +1,6 @@
 """Jobs run here, as the client sends them, and end when they are told to."""
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi, JobHardware
 from huggingface_hub.errors import HfHubHTTPError
+from living import alive
 
 from palate.localhub import LocalHub
 
@@ -95,15 +95,6 @@ def test_cancel_ends_everything_that_the_job_started(api, tmp_path):
     assert state(api, job)[0] == "CANCELED"
     until(lambda: not any(alive(int(pid)) for pid in pids.read_text().split()))
     assert state(api, job)[0] == "CANCELED"
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that nobody has waited for yet does not."""
-    try:
-        os.kill(pid, 0)
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except (ProcessLookupError, FileNotFoundError):
-        return False
 
 
 def test_a_job_that_takes_too_long_ends(api):
