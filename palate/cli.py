@@ -7,27 +7,28 @@ from collections.abc import Callable, Sequence
 
 import tyro
 
-from palate import __version__, commands
-from palate.commands import console, export
+from palate import __version__
+from palate.commands import data, results, serving
+from palate.commands.common import console
 from palate.errors import UsageError
 from palate.launch import run_guarded, run_job
 
 COMMANDS: dict[str, Callable] = {
-    "init": commands.init,
-    "import": commands.import_,
-    "audit": commands.audit,
-    "label": commands.label,
-    "export": commands.export,
-    "agreement": commands.agreement,
-    "evaluate": commands.evaluate,
-    "verdict": commands.verdict,
-    "card": commands.card,
-    "jobs": commands.jobs,
-    "status": commands.status,
-    "deploy": commands.deploy,
-    "demo": commands.demo,
-    "hub serve": commands.hub_serve,
-    "argilla serve": commands.argilla_serve,
+    "init": data.init,
+    "import": data.import_,
+    "audit": data.audit,
+    "label": serving.label,
+    "export": data.export,
+    "agreement": results.agreement,
+    "evaluate": serving.evaluate,
+    "verdict": results.verdict,
+    "card": results.card,
+    "jobs": results.jobs,
+    "status": results.status,
+    "deploy": serving.deploy,
+    "demo": serving.demo,
+    "hub serve": serving.hub_serve,
+    "argilla serve": serving.argilla_serve,
 }
 JOBS = {
     "candidates": "candidates",
@@ -111,7 +112,7 @@ def _run_job(name: str, args: list[str], debug: bool) -> None:
             console.print(ANYWHERE.format(name=name))
         sys.exit(code)
     if name == "train":
-        export(words[0])  # what was labelled since the last export is trained on, too
+        data.export(words[0])  # what was labelled since the last export is trained on, too
     if where.on == "hf":
         from palate import remote
 

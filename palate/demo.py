@@ -67,7 +67,7 @@ def run(root: Path, *, once: bool, labels: int, as_hosted: bool) -> None:
 
 def loop(root: Path, labels: int, argilla: dict[str, str]) -> None:
     """Go round the loop once, from what is there already."""
-    from palate import cards, hub, ledger
+    from palate import cards, ledger
     from palate import verdict as votes
     from palate.material.annotator import Taste
     from palate.project import Project
@@ -82,11 +82,7 @@ def loop(root: Path, labels: int, argilla: dict[str, str]) -> None:
     project, made = ledger.export(PROJECT)
     rows = made.rows
     say("preferences", f"{len(rows['train'])} to train on, {len(rows['test'])} to test with")
-    trained = (
-        hub.exists(project.model_repo, "model")
-        and "run.json" in (hub.describe(project.model_repo, "model")[1])
-    )
-    if not trained:
+    if not project.is_trained():
         _job("dpo", PROJECT, "--method", "full", *TRAIN)
     _job("completions", PROJECT, *SHORT)
     _vote("evaluate", None, taste, root, {})

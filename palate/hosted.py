@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def loop(root: Path, hub: Any, labels: int) -> None:
             interruption.result()
     made = ledger.export(PROJECT)[1].rows
     say("preferences", f"{len(made['train'])} to train on, {len(made['test'])} to test with")
-    if not _trained(project):
+    if not project.is_trained():
         _job("train", "dpo", "--method", "full", *TRAIN)
     _job("completions", "completions", *SHORT)
     if not Project.load(PROJECT).rows("evaluations"):
@@ -81,13 +82,6 @@ def loop(root: Path, hub: Any, labels: int) -> None:
     project = Project.load(PROJECT)
     say("card", votes.publish(project, votes.count(project)))
     cards.push_dataset_card(PROJECT)
-
-
-def _trained(project: Any) -> bool:
-    from palate import hub
-
-    repo = project.model_repo
-    return hub.exists(repo, "model") and "run.json" in hub.describe(repo, "model")[1]
 
 
 def _running(space: str) -> str:
@@ -191,13 +185,11 @@ def _sign_in(page: Any, token: str) -> None:
 
 def _chromium() -> str | None:
     """Return the browser to drive, or None for Playwright's own; UsageError without either."""
-    try:
-        import playwright.sync_api  # noqa: F401
-    except ImportError:
+    if not find_spec("playwright"):
         raise UsageError(
             "palate demo --hosted drives two browsers. Install what drives them: pip install"
             " playwright"
-        ) from None
+        )
     for name in ("chromium", "chromium-browser", "google-chrome"):
         if found := shutil.which(name):
             return found

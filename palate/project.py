@@ -115,6 +115,11 @@ class Project:
     def model_repo(self) -> str:
         return f"{self.id}-dpo"
 
+    def is_trained(self) -> bool:
+        """Tell whether the model's repo holds a model that palate trained."""
+        repo = self.model_repo
+        return hub.exists(repo, "model") and "run.json" in hub.describe(repo, "model")[1]
+
     def paths(self, config: str) -> list[str]:
         """Return the repo paths of a config's files, sorted."""
         return sorted(p for p in self.files if p.startswith(f"{config}/") and p.endswith(".jsonl"))

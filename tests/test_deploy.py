@@ -127,6 +127,15 @@ def test_a_space_of_that_name_that_is_not_ours_is_left_alone(project, capsys):
     assert hub.describe(space, "space")[1] == [".gitattributes", "README.md", "app.py"]
 
 
+@pytest.mark.parametrize(
+    "flags", [("--delete", "--dry-run"), ("--pause", "--delete"), ("--pause", "--sleep", "600")]
+)
+def test_nothing_is_paused_or_deleted_beside_another_wish(flags, project, capsys):
+    code, _, err = run(capsys, project.id, *flags)
+    assert code == 2
+    assert "goes with no other flag" in err
+
+
 def test_pause_and_delete_leave_the_labels(built, project, capsys):
     made = plan(project, "evaluate", Wishes())
     deploy.apply(made)

@@ -76,7 +76,10 @@ def test_preferences_count_what_they_leave_out():
 
 def test_preferences_rebuilt_are_the_same_bytes():
     events = [event(1), event(2, annotator="bo", chosen=Y.id)]
-    build = lambda e: ledger.preference_files(ledger.preferences([PROMPT], [X, Y], e))  # noqa: E731
+
+    def build(said: list[Event]) -> object:
+        return ledger.preference_files(ledger.preferences([PROMPT], [X, Y], said))
+
     assert build(events) == build(events[::-1] * 2)
 
 

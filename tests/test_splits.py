@@ -34,9 +34,10 @@ def test_a_prompt_keeps_its_split_when_more_arrive(n, more):
 
 
 def test_the_seed_decides_and_the_order_does_not():
-    assign = lambda rows, seed: {  # noqa: E731
-        p.id: p.split for p in splits.assign(rows, [], test=0.2, eval=0.2, seed=seed)
-    }
+    def assign(rows: list[Prompt], seed: int) -> dict[str, str]:
+        made = splits.assign(rows, [], test=0.2, eval=0.2, seed=seed)
+        return {p.id: p.split for p in made}
+
     assert assign(prompts(50), 1) == assign(prompts(50)[::-1], 1)
     assert assign(prompts(50), 1) != assign(prompts(50), 2)
 

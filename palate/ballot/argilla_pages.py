@@ -67,15 +67,13 @@ def proxy(ballot: Any) -> Callable:
         path = request.scope["path"].removeprefix(BASE) or "/"
         url = httpx.URL(store.url).copy_with(path=path, query=request.url.query.encode())
         send = partial(client.request, request.method, url, content=content)
-        try:
-            answer = await send(headers=headers | store.headers())
-        except httpx.TransportError:  # a connection that Argilla closed as we took it up again
-            if request.method != "GET":
-                return PlainTextResponse(AWAY, 503)
+        for again in (request.method == "GET", False):
             try:
                 answer = await send(headers=headers | store.headers())
-            except httpx.TransportError:
-                return PlainTextResponse(AWAY, 503)
+                break
+            except httpx.TransportError:  # perhaps Argilla closed a connection as we took it up
+                if not again:
+                    return PlainTextResponse(AWAY, 503)
         kept = {k: v for k, v in answer.headers.items() if k in KEPT}
         return Response(API_KEY.sub(b'"api_key":""', answer.content), answer.status_code, kept)
 

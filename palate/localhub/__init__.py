@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
+from palate.localhub.ports import free_port
+
 __all__ = ["LocalHub", "serve"]
 
 START = 30.0  # seconds in which a server has to answer
@@ -38,8 +40,6 @@ class LocalHub:
 
     def start(self) -> "LocalHub":
         """Return when the server answers; `OSError` says why it does not."""
-        from palate.localhub.server import free_port
-
         self.port = free_port(self.host, self.port)
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.endpoint = f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"

@@ -7,7 +7,6 @@ a private Space, and it never falls asleep.
 import itertools
 import json
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -28,9 +27,11 @@ from palate.localhub.errors import HubError
 from palate.localhub.git import find_commit, pointer, read_text, walk
 from palate.localhub.objects import LFS
 from palate.localhub.openid import register
+from palate.localhub.ports import free_port
 from palate.localhub.processes import Log, inherited, kill_left_over, signal_group, spawn
 from palate.localhub.repos import Repo, Repos
 
+HOST = "127.0.0.1"  # where apps listen
 START = 600.0  # seconds in which an app has to answer; the real Hub waits half an hour
 GRACE = 20.0  # seconds between asking an app to end and ending it
 ALIVE = ("BUILDING", "APP_STARTING", "RUNNING", "RUNNING_BUILDING", "RUNNING_APP_STARTING")
@@ -130,12 +131,11 @@ class Hosting:
                 self._note(repo, "APP_STARTING", pid=space.process.pid, sha=sha)
             with Log(self.log(repo, "run"), hidden.values()) as log:
                 self._watch(repo, space, number, settings["port"], log)
-        except Failed as error:
+        except (Failed, OSError) as error:  # as where the disk is full, or a Space just deleted
+            stage = error.stage if isinstance(error, Failed) else "BUILD_ERROR"
             with space.lock:
                 if space.number == number and not self._closing:
-                    self._note(repo, error.stage, str(error))
-        except OSError as error:  # such as a full disk
-            self._note(repo, "BUILD_ERROR", str(error))
+                    self._note(repo, stage, str(error))
         except HubError:  # the repo was deleted meanwhile
             pass
 
@@ -191,12 +191,15 @@ class Hosting:
         port = settings.get("port")
         with self._spaces[repo.id].lock:
             own = _alive(self._spaces[repo.id].process)
-            if port is None or not (own or _free(port)):
-                port, settings = _free_port(), {k: v for k, v in settings.items() if k != "oauth"}
+            if port is None or not (own or _is_free(port)):
+                port, settings = (
+                    free_port(HOST, 0),
+                    {k: v for k, v in settings.items() if k != "oauth"},
+                )
             changes: dict = {"port": port}
             if card.get("hf_oauth") and "oauth" not in settings:
                 seconds = 60.0 * _number(card.get("hf_oauth_expiration_minutes"), 480)
-                back = [f"http://127.0.0.1:{port}/login/callback"]
+                back = [f"http://{HOST}:{port}/login/callback"]
                 changes["oauth"] = register(self._root, repo.full_name, back, seconds)
             return self._repos.configure(repo, **changes)
 
@@ -219,7 +222,7 @@ class Hosting:
             "CPU_CORES": "2",
             "MEMORY": "16Gi",
             "ACCELERATOR": "none",
-            "GRADIO_SERVER_NAME": "127.0.0.1",  # 0.0.0.0 in a container
+            "GRADIO_SERVER_NAME": HOST,  # 0.0.0.0 in a container
             "GRADIO_SERVER_PORT": port,
             "GRADIO_ANALYTICS_ENABLED": "False",
             "PYTHONUNBUFFERED": "1",
@@ -264,7 +267,7 @@ def _number(value: object, default: float) -> float:
 
 def _answers(port: int) -> bool:
     try:
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).close()
+        urllib.request.urlopen(f"http://{HOST}:{port}/", timeout=5).close()
     except urllib.error.HTTPError as error:
         error.close()
     except OSError:
@@ -272,17 +275,9 @@ def _answers(port: int) -> bool:
     return True
 
 
-def _free(port: int) -> bool:
-    with socket.socket() as s:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            s.bind(("127.0.0.1", port))
-        except OSError:
-            return False
+def _is_free(port: int) -> bool:
+    try:
+        free_port(HOST, port)
+    except OSError:
+        return False
     return True
-
-
-def _free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]

@@ -230,6 +230,8 @@ def test_without_the_right_to_write_or_to_run_jobs(labelled, palate, hub):
     said = palate("jobs", labelled.id, code=1, HF_TOKEN=hub.tokens["you"])
     assert "The token may not use the jobs of me" in said
     assert "has no job 'abc'" in palate("jobs", labelled.id, "--follow", "abc", code=2)
+    said = palate("jobs", labelled.id, "--follow", "abc", "--cancel", "abc", code=2)
+    assert "do not go together" in said
 
 
 @pytest.mark.parametrize("job", ["candidates", "completions", "dpo", "judge"])

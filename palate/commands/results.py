@@ -1,0 +1,117 @@
+"""Commands that show what came of a project: how people label, how they voted, what ran."""
+
+import json
+from typing import Annotated
+
+import tyro
+
+from palate.commands.common import AsJson, Id, Words, console, show_status
+from palate.errors import UsageError
+
+
+def status(project: Id) -> None:
+    """Show where the loop stands, and what to run next."""
+    from palate.project import Project
+
+    show_status(Project.load(project))
+
+
+def agreement(project: Id, as_json: AsJson = False) -> None:
+    """Show how people label: agreement, self-consistency, side and length bias, haste.
+
+    People stand there by their pseudonyms; the label Space's page for owners knows their names.
+
+    Args:
+        project: the project, which is a dataset repo.
+        as_json: print all figures as JSON.
+    """
+    from palate import agreement as labelling
+    from palate.project import Project
+
+    loaded = Project.load(project)
+    result = labelling.report(loaded.rows("labels"), loaded.rows("candidates"))
+    if as_json:
+        print(json.dumps(result.to_json(), indent=2, ensure_ascii=False))
+        return
+    for sentence in result.sentences():
+        console.print(sentence)
+    if result.people:
+        console.print(labelling.table(result))
+
+
+def verdict(
+    project: Id,
+    margin: float = 0.1,
+    characters: Annotated[tuple[int, int] | None, tyro.conf.arg(metavar="LOW HIGH")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Count the blind votes, print the verdict and put it on the model's card.
+
+    You may look after every vote: the rule that says "decided" allows for it. Beside the win rate
+    stand what other prompts and people might say, and what besides quality may have decided.
+
+    Args:
+        project: the project, which is a dataset repo.
+        margin: a win rate this near to one half is called no difference.
+        characters: count how many answers of each model keep within these lengths.
+        as_json: print all figures as JSON.
+    """
+    from palate import verdict as votes
+    from palate.project import Project
+    from palate.ratings import figures, ratings, table
+
+    loaded = Project.load(project)
+    result = votes.count(loaded, margin, characters)
+    rated = ratings(loaded.rows("evaluations"), loaded.rows("candidates"), result.base)
+    url = votes.publish(loaded, result) if loaded.is_trained() else None
+    if as_json:
+        print(json.dumps(figures(result, rated), indent=2, ensure_ascii=False))
+        return
+    console.print(f"verdict: {result.sentence()}")
+    lines = (result.meaning(), *result.cautions(), *votes.confounded(result), *table(rated))
+    for line in lines:
+        console.print(f"  {line}")
+    console.print(
+        f"card: {url}"
+        if url
+        else f"no card: {loaded.model_repo} holds no model that palate trained"
+    )
+
+
+def card(project: Id) -> None:
+    """Render the cards of dataset and model again and push them."""
+    from palate import cards, hub
+    from palate.project import Project
+
+    console.print(f"dataset card: {cards.push_dataset_card(project)}")
+    repo = Project.load(project).model_repo
+    if hub.exists(repo, "model"):
+        console.print(f"model card: {cards.push_model_card(project)}")
+    else:
+        console.print(f"no model yet: palate train {project}")
+
+
+def jobs(project: Id, follow: Words = None, cancel: Words = None) -> None:
+    """Show what ran on HF Jobs for a project: when, where, how long, at what cost, how it ended.
+
+    Example: palate train me/titles --on hf, then Ctrl-C, then palate jobs me/titles --follow ID
+
+    Args:
+        project: the project, which is a dataset repo.
+        follow: show what the job with this id writes, until it ends or Ctrl-C.
+        cancel: end the job with this id.
+    """
+    from palate import running
+    from palate.project import check_id
+
+    check_id(project)
+    if follow and cancel:
+        raise UsageError("--follow and --cancel do not go together.")
+    if follow:
+        running.follow(console, project, running.named(project, follow))
+    elif cancel:
+        console.print(running.cancel(project, cancel))
+    elif found := running.jobs_of(project):
+        console.print(running.table(project, found))
+    else:
+        console.print(f"Nothing ran on HF Jobs yet: palate train {project} --on hf")
