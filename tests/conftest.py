@@ -3,6 +3,7 @@
 The Hub's address is set before any client is imported: huggingface_hub reads it once.
 """
 
+import json
 import os
 import socket
 import tempfile
@@ -54,6 +55,18 @@ def hub():
 def repo_id(hub) -> str:
     """A name that no other test uses."""
     return f"me/t{uuid.uuid4().hex[:10]}"
+
+
+@pytest.fixture
+def without_credit(hub) -> None:
+    """User `me` has not paid."""
+    file = hub.root / "users.json"
+    before = file.read_text()
+    users = json.loads(before)
+    users["me"]["credit"] = False
+    file.write_text(json.dumps(users))
+    yield
+    file.write_text(before)
 
 
 @pytest.fixture(scope="session")

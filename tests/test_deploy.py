@@ -1,6 +1,5 @@
 """Deploying the Spaces to the local Hub: planned, made, run, renewed, paused, deleted."""
 
-import json
 import sys
 import urllib.request
 
@@ -176,18 +175,6 @@ def test_without_a_token_it_says_what_to_do(project, monkeypatch):
     monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
     with pytest.raises(UsageError, match="hf auth login"):
         plan(project, "label", Wishes())
-
-
-@pytest.fixture
-def without_credit(hub) -> None:
-    """User `me` has not paid."""
-    file = hub.root / "users.json"
-    before = file.read_text()
-    users = json.loads(before)
-    users["me"]["credit"] = False
-    file.write_text(json.dumps(users))
-    yield
-    file.write_text(before)
 
 
 @pytest.mark.parametrize(

@@ -204,16 +204,8 @@ def test_help_says_where_a_job_can_run(palate):
         assert "--flavor" in said
 
 
-def test_payment_required_is_one_plain_line(labelled, palate, hub):
-    file = hub.root / "users.json"
-    before = file.read_text()
-    users = json.loads(before)
-    users["me"]["credit"] = False
-    file.write_text(json.dumps(users))
-    try:
-        said = palate("train", labelled.id, *HF, code=1)
-    finally:
-        file.write_text(before)
+def test_payment_required_is_one_plain_line(labelled, palate, without_credit):
+    said = palate("train", labelled.id, *HF, code=1)
     last = said.splitlines()[-1]
     assert last.startswith("palate: HF Jobs has to be paid in advance, and me's credit does not do")
     assert "/settings/billing" in last

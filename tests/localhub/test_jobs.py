@@ -1,6 +1,5 @@
 """Jobs run here, as the client sends them, and end when they are told to."""
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -212,15 +211,7 @@ def test_a_line_that_is_written_over_stays_one_line(api):
     assert follow(api, job) == ["10 %\r20 %\r30 %"]
 
 
-def test_a_user_without_credit_is_asked_to_pay(hub, api):
-    file = hub.root / "users.json"
-    before = file.read_text()
-    users = json.loads(before)
-    users["me"]["credit"] = False
-    file.write_text(json.dumps(users))
-    try:
-        with pytest.raises(HfHubHTTPError, match="credit balance is insufficient") as e:
-            run(api, "pass")
-    finally:
-        file.write_text(before)
+def test_a_user_without_credit_is_asked_to_pay(without_credit, api):
+    with pytest.raises(HfHubHTTPError, match="credit balance is insufficient") as e:
+        run(api, "pass")
     assert e.value.response.status_code == 402
