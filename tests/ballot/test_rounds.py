@@ -6,10 +6,10 @@ import uuid
 import pytest
 from rounds import rounds
 
-from palate import commands
 from palate.ballot.access import Person
 from palate.ballot.result import examples, figures
 from palate.ballot.voting import EvaluateBallot
+from palate.commands import results
 from palate.project import Project
 from palate.verdict import Model, count
 
@@ -65,5 +65,5 @@ def test_the_space_sends_what_the_command_prints(ballot, met, capsys):
     sent = json.loads(figures(ballot, "").body)
     assert [r["model"]["revision"][0] for r in sent["ratings"]] == ["1", "2", "3"]
     assert ballot.close()
-    commands.verdict(met[0].id, as_json=True)
+    results.verdict(met[0].id, as_json=True)
     assert json.loads(capsys.readouterr().out) == sent
