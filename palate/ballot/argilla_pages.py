@@ -57,7 +57,8 @@ def proxy(ballot: Any) -> Callable:
             return PlainTextResponse("Cross-site requests are refused.", 403)
         store: LabelStore | None = ballot.store()
         if store is None:
-            return PlainTextResponse("Argilla is starting; try again in a minute.", 503)
+            why = (ballot.problem() or "Argilla is starting").rstrip(".")
+            return PlainTextResponse(f"{why}. This page tries again by itself.", 503)
         content = b""
         async for chunk in request.stream():
             content += chunk

@@ -1,16 +1,34 @@
 """Argilla's own pages, behind the sign-in of a label Space that runs as on the Hub."""
 
+import fcntl
+
 import pytest
 from signing import sign_in
 
-from palate.argilla.server import owner_of
+from palate.argilla.server import ensure_environment, owner_of
 from palate.serving import Space, free_port
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture
-def space(project, hub, tmp_path, monkeypatch):
+def installing(tmp_path):
+    """Lets Argilla be installed when told so: until then somebody else is at it."""
+    made = ensure_environment().parent.parent
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    with (cache / f"{made.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+        def done():
+            (cache / made.name).symlink_to(made)
+            fcntl.flock(lock, fcntl.LOCK_UN)
+
+        yield done
+
+
+@pytest.fixture
+def space(project, hub, installing, tmp_path, monkeypatch):
     monkeypatch.setenv("PALATE_DATA", str(tmp_path / "data"))
     port = free_port()
     back = f"http://127.0.0.1:{port}/login/callback"
@@ -19,22 +37,26 @@ def space(project, hub, tmp_path, monkeypatch):
         "SYSTEM": "spaces", "SPACE_ID": f"{project.id}-label", "OAUTH_SCOPES": "openid profile",
         "OAUTH_CLIENT_ID": id, "OAUTH_CLIENT_SECRET": secret, "PALATE_HOME": str(tmp_path / "home"),
         "OPENID_PROVIDER_URL": hub.endpoint, "GRADIO_SERVER_NAME": "127.0.0.1",
+        "PALATE_CACHE": str(tmp_path / "cache"),
     }  # fmt: skip
     with Space("label", project.id, port=port, env=env, log=tmp_path / "label.log") as running:
         yield running
 
 
-def test_an_owner_sees_argilla_and_nobody_sees_its_key(space, project, hub, browser, tmp_path):
+def test_an_owner_sees_argilla_and_nobody_sees_its_key(
+    space, project, hub, installing, browser, tmp_path
+):
     said: list[str] = []
     context = browser.new_context()
     page = context.new_page()
     page.on("response", lambda r: said.append(f"{r.headers} {body(r)}"))
     page.goto(space.url)
     sign_in(hub, page, "me")
-    page.wait_for_function("fetch('/healthz').then((r) => r.ok)", polling=200, timeout=120000)
     page.goto(f"{space.url}/owner")
     page.click("a[href='/owner/argilla']")
     name = project.id.replace("/", "__")
+    page.wait_for_selector("text=Argilla is starting")
+    installing()
     page.wait_for_selector(f"text={name}", timeout=180000)
     page.goto(f"{space.url}/argilla/api/v1/me")
     assert '"role":"owner"' in page.inner_text("body").replace(" ", "")
