@@ -35,6 +35,14 @@ def find(engine: str, model: str, gpus: int = 1) -> Engine:
 
     Raises UsageError for what is not installed, not there, or no engine.
     """
+    check(engine, gpus)
+    if engine == "transformers":
+        return Transformers(model)
+    return Vllm(model, gpus) if engine == "vllm" else Server(model, engine)
+
+
+def check(engine: str, gpus: int) -> None:
+    """Raise UsageError for what no machine could run."""
     if engine not in HERE and not engine.startswith(("http://", "https://")):
         raise UsageError(
             f"There is no engine {engine!r}; expected transformers, vllm, or the address of an"
@@ -42,9 +50,8 @@ def find(engine: str, model: str, gpus: int = 1) -> Engine:
         )
     if gpus != 1 and engine != "vllm":
         raise UsageError("--tensor-parallel spreads a model of --engine vllm, and of no other.")
-    if engine == "transformers":
-        return Transformers(model)
-    return Vllm(model, gpus) if engine == "vllm" else Server(model, engine)
+    if gpus < 1:
+        raise UsageError(f"--tensor-parallel {gpus} is none; expected 1 or more.")
 
 
 class Transformers:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from palate.errors import UsageError
+from palate.processes import WHOLE
 from palate.training.sizes import BYTES, LARGEST_FULL, ROOM
 
 USED = 0.3  # of a machine's peak
@@ -78,7 +79,8 @@ class Load:
 
     `operations` are those of training; `reads` how often all weights are read one time after the
     other to write text, and `operations_a_read` what is computed meanwhile; `moved` the bytes from
-    and to the Hub, `saved` those of checkpoints; `gpu_memory` and `cpu_memory` what has to fit.
+    and to the Hub, `saved` those of checkpoints; `gpu_memory` and `cpu_memory` what has to fit, the
+    first on each of the `gpus` that work together.
     """
 
     what: str
@@ -90,13 +92,20 @@ class Load:
     weights: float = 0.0  # bytes on a GPU
     moved: float = 0.0
     saved: float = 0.0
+    gpus: int = 1
 
     def fits(self, flavor: Flavor) -> bool:
         return (self.gpu_memory if flavor.gpu else self.cpu_memory) <= flavor.memory
 
+    def speed(self, flavor: Flavor) -> tuple[float, float]:
+        """Return operations and bytes of memory a second at most, of what works together."""
+        operations, read = flavor.speed
+        together = self.gpus if flavor.gpu else 1
+        return together * operations, together * read
+
     def seconds(self, flavor: Flavor) -> float:
         """Return about how long it takes, from the start of the machine on."""
-        operations, read = flavor.speed
+        operations, read = self.speed(flavor)
         weights = self.weights * (1 if flavor.gpu else 2)  # float32 on a CPU
         step = max(STEP, weights / (USED * read), self.operations_a_read / (USED * operations))
         work = self.operations / (USED * operations) + (self.reads * step if self.reads else 0)
@@ -108,7 +117,7 @@ class Load:
         Full checkpoints of a model are large and a training may be short: then starting again
         costs less than keeping them.
         """
-        work = self.operations / (USED * flavor.speed[0])
+        work = self.operations / (USED * self.speed(flavor)[0])
         return self.saved / TRANSFER <= max(CHEAP, work)
 
     def dollars(self, flavor: Flavor) -> float:
@@ -125,22 +134,28 @@ def training(args: Any, parameters: int, pairs: Iterable[Sequence[str]]) -> Load
     memory = parameters * BYTES[method] / ROOM
     runs = len(args.sweep.partition("=")[2].split(",")) if args.sweep else 1
     full = method == "full"
+    shared = f" on {args.processes} GPUs" if args.processes > 1 else ""
     return Load(
-        f"{method} training on about {tokens * args.epochs * runs:,.0f} tokens",
-        gpu_memory=memory,
-        cpu_memory=memory * (1 if full else 2),
+        f"{method} training on about {tokens * args.epochs * runs:,.0f} tokens{shared}",
+        gpus=args.processes,
+        gpu_memory=memory if args.accelerate == WHOLE else memory / args.processes,
+        cpu_memory=memory * (1 if full else 2) * args.processes,
         operations=runs * parameters * tokens * (6 * args.epochs + 2),
         moved=parameters * (6 if full else 2),
         saved=parameters * (12 if full else 0.12) * runs * SAVES * args.epochs,
     )
 
 
-def writing(texts: int, batch: int, longest: int, parameters: int, models: int = 1) -> Load:
+def writing(
+    texts: int, batch: int, longest: int, parameters: int, models: int = 1, gpus: int = 1
+) -> Load:
     """Return what writing so many texts of at most `longest` tokens asks for, `batch` at once."""
     weights = 2.0 * parameters
+    shared = f" on {gpus} GPUs" if gpus > 1 else ""
     return Load(
-        f"writing {texts:,} texts of at most {longest:,} tokens",
-        gpu_memory=weights * 1.3 + 2e9,
+        f"writing {texts:,} texts of at most {longest:,} tokens{shared}",
+        gpus=gpus,
+        gpu_memory=weights * 1.3 / gpus + 2e9,
         cpu_memory=2 * weights * 1.3 + 2e9,
         reads=math.ceil(texts / batch) * longest,
         operations_a_read=2.0 * parameters * batch,
@@ -157,25 +172,48 @@ def asking() -> Load:
 def choose(flavors: Sequence[Flavor], load: Load, name: str | None = None) -> Flavor:
     """Return the flavour called `name`, or the one that is worth its price.
 
-    Of machines with one GPU or none, it is that with the least price, an hour of waiting counted as
-    `WAIT` dollars. Raises UsageError for a name that is not there, and where nothing fits.
+    Of machines with as many GPUs as the job takes (for one, or none), it is that with the least
+    price, an hour of waiting counted as `WAIT` dollars. Raises UsageError for a name that is not
+    there or has too few GPUs, and where nothing fits.
     """
     if name:
-        for flavor in flavors:
-            if flavor.name == name:
-                return flavor
-        names = ", ".join(f.name for f in flavors)
-        raise UsageError(f"There is no flavor {name!r}; expected one of {names}.")
-    fitting = [f for f in flavors if f.gpus <= 1 and load.fits(f)]
+        return _named(flavors, load, name)
+    enough = [f for f in flavors if (f.gpus >= load.gpus if load.gpus > 1 else f.gpus <= 1)]
+    fitting = [f for f in enough if load.fits(f)]
     if not fitting:
-        most = max((f for f in flavors if f.gpus == 1), key=lambda f: f.memory, default=None)
-        largest = f" The largest single GPU is {most.describe()}." if most else ""
-        raise UsageError(
-            f"{load.what.capitalize()} needs about {load.gpu_memory / 1e9:.0f} GB of GPU memory."
-            f"{largest} Choose a smaller model or a lighter --method, or name a machine with"
-            " several GPUs: --flavor"
-        )
+        raise UsageError(_too_large(load, [f for f in enough if f.gpus]))
     return min(fitting, key=lambda f: load.dollars(f) + load.seconds(f) / 3600 * WAIT)
+
+
+def _named(flavors: Sequence[Flavor], load: Load, name: str) -> Flavor:
+    for flavor in flavors:
+        if flavor.name == name:
+            if 0 < flavor.gpus < load.gpus:
+                raise UsageError(
+                    f"{_sentence(load.what)} takes {load.gpus} GPUs, and {name} has"
+                    f" {flavor.gpus}. Choose another --flavor, or leave it out."
+                )
+            return flavor
+    names = ", ".join(f.name for f in flavors)
+    raise UsageError(f"There is no flavor {name!r}; expected one of {names}.")
+
+
+def _too_large(load: Load, enough: Sequence[Flavor]) -> str:
+    """Return why no machine will do; `enough` are those that have the GPUs."""
+    most = max(enough, key=lambda f: f.memory, default=None)
+    if most is None:
+        return f"There is no flavor with {load.gpus} GPUs. Use fewer, or several --shard."
+    each = " on each" if load.gpus > 1 else ""
+    size = "single GPU" if load.gpus == 1 else f"machine with {load.gpus} GPUs"
+    return (
+        f"{_sentence(load.what)} needs about {load.gpu_memory / 1e9:.0f} GB of GPU memory{each}."
+        f" The largest {size} is {most.describe()}. Choose a smaller model or a lighter --method,"
+        " or name a machine with several GPUs: --flavor"
+    )
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def timeout(seconds: float) -> int:

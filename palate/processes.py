@@ -39,31 +39,44 @@ def together(processes: int, configuration: str) -> None:
     if "LOCAL_RANK" in os.environ:
         _take_device(int(os.environ["LOCAL_RANK"]))
         return
-    file = find(configuration)
-    if processes < 1:
-        raise UsageError(f"--processes {processes} is none; expected 1 or more.")
+    file = check(processes, configuration)
     if processes == 1:
-        if configuration != WHOLE:
-            raise UsageError(
-                f"--accelerate {configuration} shares work between processes, and there is one."
-                " Name how many with --processes."
-            )
         return
     _check_devices(processes, file)
     raise SystemExit(_watch(processes, file))
 
 
+def check(processes: int, configuration: str) -> Path:
+    """Return the configuration's file, or raise UsageError for what no machine could run."""
+    file = find(configuration)
+    if processes < 1:
+        raise UsageError(f"--processes {processes} is none; expected 1 or more.")
+    if processes == 1 and configuration != WHOLE:
+        raise UsageError(
+            f"--accelerate {configuration} shares work between processes, and there is one."
+            " Name how many with --processes."
+        )
+    return file
+
+
 def find(configuration: str) -> Path:
     """Return the file of that configuration, or raise UsageError."""
-    folder = shipped("jobs") / "accelerate"
-    for file in (folder / f"{configuration}.yaml", Path(configuration)):
+    for file in (_folder() / f"{configuration}.yaml", Path(configuration)):
         if file.is_file():
             return file
-    names = ", ".join(sorted(f.stem for f in folder.glob("*.yaml")))
     raise UsageError(
-        f"There is no configuration {configuration!r} of accelerate; expected one of {names}, or"
-        " a file that `accelerate config` wrote."
+        f"There is no configuration {configuration!r} of accelerate; expected one of"
+        f" {', '.join(names())}, or a file that `accelerate config` wrote."
     )
+
+
+def names() -> list[str]:
+    """Return the names of our configurations."""
+    return sorted(file.stem for file in _folder().glob("*.yaml"))
+
+
+def _folder() -> Path:
+    return shipped("jobs") / "accelerate"
 
 
 def _check_devices(processes: int, file: Path) -> None:

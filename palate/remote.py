@@ -1,15 +1,10 @@
-"""A job on HF Jobs: what it will take and cost, its code in the project's repo, its start.
+"""A job on HF Jobs: what it will take and cost, and its start.
 
-jobs/<version>-<hash>/   in the project's dataset repo
-    palate-….whl         the palate that started the job
-    dpo.py               the job's file, its header with the versions that are installed here
-
-The job runs from there, at the very commit. uv sends HF_TOKEN along to huggingface.co, so a private
-repo will do; the token is one of the job's secrets, and stands in no command and no address.
+The token is one of the job's secrets, and stands in no command and no address.
 """
 
-import hashlib
 import json
+import math
 import os
 import re
 import sys
@@ -17,23 +12,21 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from rich.console import Console
 
-from palate import __version__, forecast, hub, wheel
+from palate import engines, forecast, hub, processes, shipping
 from palate.errors import PalateError, Unreachable, UsageError
 from palate.forecast import Flavor, Load
 from palate.launch import MALLOC, arguments_of
-from palate.paths import shipped
 from palate.project import Project
+from palate.shards import Shard
 
 IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"  # huggingface_hub's own choice for uv
 ATTEMPTS = 3  # of a job whose machine is lost: each goes on where the one before stood
 LABEL = "palate-project"
-_DEPENDENCY = re.compile(r'(?m)^#   "([\w-]+)[^"]*",\n')
-_SOURCES = re.compile(r"(?m)^# \[tool\.uv\.sources\]\n(?:# \w+ = .*\n)+")
+KEYS = {"judge": "JUDGE_API_KEY", "candidates": "SERVER_API_KEY"}  # of servers that a job asks
 
 
 @dataclass(frozen=True)
@@ -85,6 +78,7 @@ class Plan:
 def plan(command: str, job: str, argv: Sequence[str], flavor: str | None) -> Plan:
     """Return what would be started, or raise UsageError for what cannot work."""
     arguments = arguments_of(job, argv)
+    check_arguments(job, arguments)
     id, _, revision = arguments.project.partition("@")
     project = Project.load(id, revision or "main")
     load = load_of(job, arguments, project)
@@ -96,14 +90,35 @@ def plan(command: str, job: str, argv: Sequence[str], flavor: str | None) -> Pla
     return Plan(command, job, tuple(argv), arguments, project, load, chosen)
 
 
+def check_arguments(job: str, arguments: Any) -> None:
+    """Raise UsageError for what could run on no machine."""
+    if job == "dpo":
+        processes.check(arguments.processes, arguments.accelerate)
+    elif job == "candidates":
+        engines.check(arguments.engine, arguments.tensor_parallel)
+
+
 def check_training(arguments: Any, project: Project, flavor: Flavor) -> None:
     """Raise here and now what the training would raise after its machine was paid for."""
     from palate.training import check, data, sizes
 
+    if arguments.accelerate not in processes.names():
+        raise UsageError(
+            f"HF Jobs does not see the file {arguments.accelerate}; expected one of"
+            f" {', '.join(processes.names())}."
+        )
+    if arguments.accelerate != processes.WHOLE and not flavor.gpus:
+        raise UsageError(
+            f"--accelerate {arguments.accelerate} parts a model between GPUs, and {flavor.name} has"
+            " none. Choose another --flavor, or leave it out."
+        )
     rows = data.read(project, implied=not arguments.no_implied)
     check.audit(Console(quiet=True), project, rows, ignore=arguments.ignore_audit)
     cuda = flavor.gpu is not None
-    machine = sizes.Machine(flavor.name, flavor.memory, cuda, cuda and flavor.gpu != "T4", cuda)
+    bf16 = cuda and flavor.gpu != "T4"
+    machine = sizes.Machine(
+        flavor.name, flavor.memory, cuda, bf16, quantizes=cuda, processes=arguments.processes
+    )
     size = parameters(arguments.base_model or project.settings.base_model)
     sizes.choose(arguments, size, [r.prompt_id for r in rows.train], machine)
 
@@ -124,15 +139,20 @@ def load_of(job: str, arguments: Any, project: Project) -> Load:
         if arguments.endpoint or arguments.provider:
             return forecast.asking()
         return forecast.writing(2 * pairs, arguments.batch_size, 6, parameters(arguments.model))
+    if job == "candidates" and arguments.engine not in engines.HERE:
+        return forecast.asking()
     prompts = [p.split for p in project.rows("prompts")]
     blind, models = prompts.count("eval"), 1
     texts = (len(prompts) - blind) * arguments.per_prompt
     if job == "completions":
         models, texts = 2, 2 * blind * arguments.per_prompt
-    named = job == "candidates" and arguments.model
+    named, gpus = None, 1
+    if job == "candidates":
+        named, gpus = arguments.model, arguments.tensor_parallel
+        texts = math.ceil(texts / (Shard.parse(arguments.shard).of if arguments.shard else 1))
     size = parameters(named or project.settings.base_model)
     longest = arguments.max_new_tokens
-    return forecast.writing(texts, arguments.batch_size, longest, size, models)
+    return forecast.writing(texts, arguments.batch_size, longest, size, models, gpus)
 
 
 def _texts(row: Any) -> tuple[list[dict], ...]:
@@ -168,45 +188,6 @@ def agree(plan: Plan, *, yes: bool) -> None:
         raise PalateError("Nothing was started.")
 
 
-def ship(project: str, job: str) -> tuple[str, str]:
-    """Put the job's code into the project's repo unless it is there.
-
-    Return the addresses of wheel and file at the commit.
-    """
-    made, text = wheel.build(), portable((shipped("jobs") / f"{job}.py").read_text("utf-8"))
-    folder = f"jobs/{__version__}-{hashlib.sha256(made).hexdigest()[:8]}"
-    files = {f"{folder}/{wheel.NAME}": made, f"{folder}/{job}.py": text}
-    sha, there = hub.describe(project, "dataset")
-    new = {p for p in files if p not in there}
-    if f"{folder}/{job}.py" not in new:  # written with other versions installed, perhaps
-        old = hub.fetch(project, "dataset", sha, [f"{folder}/{job}.py"])[0].read_text("utf-8")
-        new |= {f"{folder}/{job}.py"} if old != text else set()
-    if new:
-        message = f"The code of {job} on HF Jobs, palate {__version__}"
-        sha = hub.commit(project, "dataset", {p: files[p] for p in new}, message)
-    at = f"{hub.endpoint()}/datasets/{project}/resolve/{sha}"
-    wheel_address, file_address = (f"{at}/{path}" for path in files)
-    return wheel_address, file_address
-
-
-def portable(script: str) -> str:
-    """Return a job's file as it runs from an address: palate comes beside it, versions are ours."""
-
-    def pinned(found: re.Match) -> str:
-        name = found[1]
-        if name == "palate":
-            return ""
-        try:
-            installed = version(name).partition("+")[0]
-        except PackageNotFoundError:
-            return found[0]
-        released = re.fullmatch(r"\d+(\.\d+)*", installed)
-        return f'#   "{name}=={installed}",\n' if released else found[0]
-
-    head, end, rest = script.partition('\n"""')
-    return _SOURCES.sub("", _DEPENDENCY.sub(pinned, head)) + end + rest
-
-
 def start(plan: Plan) -> Any:
     """Ship the code and start the job; return huggingface_hub's `JobInfo`."""
     from huggingface_hub import get_token
@@ -215,16 +196,14 @@ def start(plan: Plan) -> Any:
     if not token:
         raise Unreachable(f"No token for {hub.endpoint()}. Sign in with: hf auth login")
     secrets = {"HF_TOKEN": token}
-    if plan.job == "judge" and "JUDGE_API_KEY" in os.environ:
-        secrets["JUDGE_API_KEY"] = os.environ["JUDGE_API_KEY"]
-    package, script = ship(plan.project.id, plan.job)
+    if (key := KEYS.get(plan.job)) and key in os.environ:
+        secrets[key] = os.environ[key]
+    more = shipping.packages(plan.arguments)
+    # vLLM asks for one very torch, which need not be the one that is installed here
+    package, script = shipping.ship(plan.project.id, plan.job, pinned="vllm" not in more)
     # not run_uv_job: an argument that happens to name a file here would be uploaded
     words = ["uv", "run", "--with", package]
-    wanted = {
-        "bitsandbytes": getattr(plan.arguments, "method", None) == "qlora",
-        "trackio": getattr(plan.arguments, "trackio", False),
-    }
-    words += [word for name, yes in wanted.items() if yes for word in ("--with", name)]
+    words += [word for name in more for word in ("--with", name)]
     words += [script, *plan.argv]
     if plan.keeps and not plan.arguments.checkpoint_to_hub:
         words.append("--checkpoint-to-hub")

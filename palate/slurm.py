@@ -21,7 +21,7 @@ from palate.errors import PalateError, UsageError
 from palate.forecast import Flavor, Load
 from palate.launch import MALLOC, arguments_of, job_file
 from palate.project import Project
-from palate.remote import label, load_of
+from palate.remote import check_arguments, label, load_of
 
 NOTICE = 180  # seconds before its time is over in which a job saves a checkpoint
 ASSUMED = Flavor("a cluster's GPU", 1, "A10G", 8, 24e9, 0.0)
@@ -33,10 +33,10 @@ _SCRIPT = """\
 #SBATCH --output={name}-%j.log
 #SBATCH --open-mode=append
 #SBATCH --time={time}
-#SBATCH --cpus-per-task=4
+#SBATCH --cpus-per-task={cores}
 {gpu}#SBATCH --requeue
 #SBATCH --signal=B:USR1@{notice}
-# The time is about {times:.1f} times what the job should take ({expected} on an A10G).
+# The time is about {times:.1f} times what the job should take ({expected} on {machine}).
 
 set -u
 export HF_ENDPOINT={endpoint}
@@ -55,7 +55,7 @@ again() {{
 }}
 trap again USR1
 # Preempted, the job saves a checkpoint, too; Slurm itself puts it in line again.
-trap 'kill -TERM "$job"' TERM
+trap 'kill -TERM "$job"; wait "$job"' TERM
 
 wait "$job"
 """
@@ -65,12 +65,12 @@ def run(console: Console, command: str, job: str, argv: Sequence[str]) -> None:
     """Write the batch script and submit it; raises PalateError where `sbatch` is not there."""
     arguments = arguments_of(job, argv)
     id, _, revision = arguments.project.partition("@")
+    check_arguments(job, arguments)
     load = load_of(job, arguments, Project.load(id, revision or "main"))
     file = Path(f"palate-{command}-{label(id)}.sbatch")
     file.write_text(script(command, job, argv, load, file.name), "utf-8")
-    console.print(
-        f"{load.what}: about {forecast.duration(load.seconds(ASSUMED))} on an A10G", markup=False
-    )
+    expected = forecast.duration(load.seconds(ASSUMED))
+    console.print(f"{load.what}: about {expected} on {_machine(load)}", markup=False)
     console.print(f"batch script: {file}", markup=False)
     if not shutil.which("sbatch"):
         raise PalateError(
@@ -103,14 +103,20 @@ def script(command: str, job: str, argv: Sequence[str], load: Load, file: str) -
         file=file,
         name=f"palate-{command}",
         time=_clock(limit),
-        gpu="#SBATCH --gres=gpu:1\n" if load.weights or load.operations else "",
+        gpu=f"#SBATCH --gres=gpu:{load.gpus}\n" if load.weights or load.operations else "",
+        cores=4 * load.gpus,
         notice=NOTICE,
         times=limit / seconds,
         expected=forecast.duration(seconds),
+        machine=_machine(load),
         endpoint=shlex.quote(hub.endpoint()),
         settings="\n".join(f"export {k}={v}" for k, v in MALLOC.items()),
         command=shlex.join(words),
     )
+
+
+def _machine(load: Load) -> str:
+    return f"{load.gpus} A10Gs" if load.gpus > 1 else "an A10G"
 
 
 def _clock(seconds: float) -> str:

@@ -19,7 +19,8 @@ PAIRS = [(f"{i}" + "a" * 300, f"{i}" + "b" * 60, f"{i}" + "c" * 60) for i in ran
 
 
 def arguments(**given) -> SimpleNamespace:
-    return SimpleNamespace(**{"method": None, "sweep": None, "epochs": 3.0} | given)
+    usual = {"method": None, "sweep": None, "epochs": 3.0, "processes": 1, "accelerate": "ddp"}
+    return SimpleNamespace(**usual | given)
 
 
 def training(parameters: float, **given) -> forecast.Load:
@@ -46,6 +47,27 @@ def test_what_fits_nowhere_says_how_much_it_needs():
     assert choose(ALL, training(70e9), "a100x4") is FOUR
     with pytest.raises(UsageError, match="no flavor 'a10'; expected one of cpu-upgrade, l4x1"):
         choose(ALL, training(1e5), "a10")
+
+
+def test_several_gpus_are_looked_for_on_one_machine():
+    two = Flavor("a100x2", 2, "A100", 24, 80e9, 5.0)
+    four = Flavor("a100x4", 4, "A100", 48, 80e9, 10.0)
+    flavors = [*ALL[:-1], two, four]
+    whole = training(7e9, processes=2)
+    assert choose(flavors, whole) is two
+    assert whole.what.endswith("on 2 GPUs")
+    assert whole.seconds(two) < training(7e9).seconds(A100)
+    with pytest.raises(UsageError, match=r"371 GB of GPU memory on each.*with 4 GPUs is 4 × A100"):
+        choose(flavors, training(100e9, processes=4))
+    parted = training(12e9, processes=4, method="full", accelerate="fsdp2")
+    assert choose(flavors, parted) is four
+    with pytest.raises(UsageError, match="takes 4 GPUs, and a100x2 has 2"):
+        choose(flavors, parted, "a100x2")
+    with pytest.raises(UsageError, match="There is no flavor with 8 GPUs"):
+        choose(flavors, training(7e9, processes=8))
+    spread = forecast.writing(100, 32, 256, int(70e9), gpus=4)
+    assert choose(flavors, spread) is four
+    assert choose(flavors, spread, "cpu-upgrade") is CPU
 
 
 def test_shared_prompts_are_counted_once():

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from palate import forecast, remote, running, wheel
+from palate import forecast, remote, running, shipping, wheel
 from palate import hub as client
 
 FAST = ("--learning-rate", "1e-3", "--epochs", "2")
@@ -105,6 +105,16 @@ def test_a_training_runs_from_what_was_put_into_the_project(labelled, palate, hu
 
 
 @pytest.mark.slow
+def test_processes_that_train_together_get_a_machine_with_as_many_gpus(labelled, palate):
+    said = palate("train", labelled.id, *FAST, "--processes", "2", *HF)
+    assert "machine: a10g-largex2 (2 × A10G, 24 GB, $3.00 an hour)" in said
+    assert "training 12/12 (loss" in said  # on the CPU that the local Hub has
+    assert record(labelled.model_repo)["arguments"]["processes"] == 2
+    said = palate("jobs", labelled.id)
+    assert "done, accuracy" in said
+
+
+@pytest.mark.slow
 def test_a_job_killed_twice_ends_as_if_it_had_not_been(labelled, palate, jobs):
     flags, whole = (*FAST[:2], "--epochs", "4"), f"{labelled.model_repo}-whole"
     jobs("dpo", labelled.id, *flags, "--output", whole)
@@ -147,18 +157,18 @@ def test_ctrl_c_detaches_and_a_job_that_was_ended_goes_on_with_the_same_command(
 
 
 def test_the_same_code_is_put_into_the_project_once(project):
-    first = remote.ship(project.id, "dpo")
+    first = shipping.ship(project.id, "dpo")
     sha, files = client.describe(project.id, "dataset")
     assert all(f"/datasets/{project.id}/resolve/{sha}/jobs/" in address for address in first)
-    assert remote.ship(project.id, "dpo") == first
-    _, file = remote.ship(project.id, "judge")
+    assert shipping.ship(project.id, "dpo") == first
+    _, file = shipping.ship(project.id, "judge")
     after, more = client.describe(project.id, "dataset")
     assert sha != after
     assert file.endswith("/judge.py")
     assert sorted({*more} - {*files}) == [file.partition(f"/resolve/{after}/")[2]]
     # what was written by a launcher with other versions is replaced, the commits before stay
     client.commit(project.id, "dataset", {first[1].partition(f"{sha}/")[2]: "# other"}, "Other")
-    again = remote.ship(project.id, "dpo")
+    again = shipping.ship(project.id, "dpo")
     assert again[1].rpartition("/jobs/")[2] == first[1].rpartition("/jobs/")[2]
     assert again != first
 
@@ -182,7 +192,9 @@ def test_a_person_is_asked(labelled, palate, answer):
         os.close(handle)
 
 
-def test_a_flavour_that_is_not_there_and_flags_that_the_job_does_not_know(labelled, palate):
+def test_a_flavour_that_is_not_there_and_flags_that_the_job_does_not_know(
+    labelled, palate, tmp_path
+):
     said = palate("train", labelled.id, "--flavor", "a100-huge", *HF, code=2)
     assert "no flavor 'a100-huge'; expected one of cpu-basic, " in said
     assert "h200" in said
@@ -191,6 +203,20 @@ def test_a_flavour_that_is_not_there_and_flags_that_the_job_does_not_know(labell
     assert "--reckless" in said
     said = palate("train", labelled.id, "--epoch", "2", *HF, code=2)
     assert "--epochs" in said
+    several = ("--processes", "4")
+    said = palate("train", labelled.id, *several, "--flavor", "l4x1", *HF, code=2)
+    assert "takes 4 GPUs, and l4x1 has 1" in said
+    parted = ("--method", "full", "--accelerate", "fsdp2")
+    said = palate("train", labelled.id, *several, *parted, "--flavor", "cpu-xl", *HF, code=2)
+    assert "parts a model between GPUs, and cpu-xl has none" in said
+    said = palate("train", labelled.id, *parted, *HF, code=2)
+    assert "Name how many with --processes" in said
+    file = tmp_path / "own.yaml"
+    file.write_text("{}")
+    said = palate("train", labelled.id, *several, "--accelerate", str(file), *HF, code=2)
+    assert "HF Jobs does not see the file" in said
+    said = palate("candidates", labelled.id, "--engine", "vlm", *HF, code=2)
+    assert "There is no engine 'vlm'" in said
     assert "belong to --on hf" in palate("train", labelled.id, "--yes", code=2)
     assert "expected one argument" in palate("train", labelled.id, "--on", code=2)
     assert "expected local, hf or slurm" in palate("train", labelled.id, "--on=cloud", code=2)
@@ -231,12 +257,30 @@ def test_a_shipped_file_needs_no_palate_from_an_index(job):
     from palate.launch import job_file
 
     before = job_file(job).read_text("utf-8")
-    text = remote.portable(before)
+    text = shipping.portable(before)
     head = text.partition('"""')[0]
     assert '"palate' not in head
     assert "tool.uv" not in head
     assert re.search(r'(?m)^#   "torch==\d+\.\d+\.\d+",$', head)
     assert text.partition('"""')[2] == before.partition('"""')[2]
+    free = shipping.portable(before, pinned=False)
+    assert re.search(r'(?m)^#   "torch>=', free)
+    assert '"palate' not in free.partition('"""')[0]
+
+
+@pytest.mark.parametrize(
+    ("job", "words", "more"),
+    [
+        ("candidates", ["--engine", "vllm"], ["vllm"]),
+        ("dpo", ["--method", "qlora", "--trackio"], ["bitsandbytes", "trackio"]),
+        ("dpo", ["--accelerate", "zero3", "--processes", "8"], ["deepspeed"]),
+        ("judge", ["--model", "some/judge"], []),
+    ],
+)
+def test_what_a_job_is_asked_brings_its_packages(job, words, more):
+    from palate.launch import arguments_of
+
+    assert shipping.packages(arguments_of(job, ["me/titles", *words])) == more
 
 
 def test_every_job_can_be_reckoned(labelled, base_model):
@@ -254,6 +298,16 @@ def test_every_job_can_be_reckoned(labelled, base_model):
     elsewhere = ["--model", "a-model", "--pairs", "5", "--provider", "auto"]
     asking = remote.load_of("judge", arguments_of("judge", [labelled.id, *elsewhere]), labelled)
     assert asking == forecast.asking()
+    for words, what in (
+        (["--engine", "http://127.0.0.1:8000/v1"], forecast.asking().what),
+        (["--shard", "3/16"], "writing 8 texts of at most 256 tokens"),
+        (
+            ["--engine", "vllm", "--tensor-parallel", "2"],
+            "writing 120 texts of at most 256 tokens on 2 GPUs",
+        ),
+    ):
+        asked = arguments_of("candidates", [labelled.id, *words])
+        assert remote.load_of("candidates", asked, labelled).what == what
     assert loads["judge"].what == "writing 10 texts of at most 6 tokens"
     assert loads["candidates"].what == "writing 120 texts of at most 256 tokens"
     assert loads["completions"].what == "writing 40 texts of at most 256 tokens"

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from palate import hub as client
@@ -92,6 +93,40 @@ def test_a_job_whose_time_is_over_gets_in_line_again_and_goes_on(labelled, clust
     sha, _ = client.describe(labelled.model_repo, "model")
     file = client.fetch(labelled.model_repo, "model", sha, ["run.json"])[0]
     assert json.loads(file.read_text("utf-8"))["history"][-1]["step"] == 24
+
+
+@pytest.mark.slow
+def test_a_job_that_is_preempted_saves_a_checkpoint_before_the_script_ends(
+    labelled, cluster, tmp_path
+):
+    submit(labelled.id, tmp_path, cluster)
+    with start(tmp_path, cluster) as node:
+        for line in node.stdout:
+            if re.search(r"training 5/", line):
+                node.terminate()
+                break
+        node.wait()
+        left = [
+            p for p in psutil.process_iter(["cmdline"]) if labelled.id in (p.info["cmdline"] or [])
+        ]
+        assert not left, "Slurm would have killed it as it saved"
+        rest = node.stdout.read()
+    assert node.returncode != 0
+    assert "Stopped; checkpoints are kept" in rest
+    assert not (tmp_path / "requeued").exists()
+    assert list((tmp_path / "cache").glob("training/*/checkpoint-*"))
+
+
+def test_several_gpus_are_asked_for(labelled, cluster, tmp_path):
+    said = submit(labelled.id, tmp_path, cluster, "--processes", "4").stdout
+    assert "on 4 GPUs: about" in said
+    script = (tmp_path / "job.sh").read_text()
+    assert "#SBATCH --gres=gpu:4\n" in script
+    assert "#SBATCH --cpus-per-task=16\n" in script
+    assert "--processes 4 &" in script
+    done = submit(labelled.id, tmp_path, cluster, "--processes", "0")
+    assert done.returncode == 2
+    assert "--processes 0 is none" in done.stderr
 
 
 def test_a_script_that_nobody_takes(labelled, cluster, tmp_path):
