@@ -55,7 +55,7 @@ def run(root: Path, *, once: bool, labels: int, as_hosted: bool) -> None:
             console.print(line)
             return
         if as_hosted:
-            say("hub", hub.login_url(f"/{PROJECT}-dpo"))
+            hosted.links(hub)
         else:
             _serve(root, servers, argilla, hub)
         console.print(line)
@@ -122,6 +122,18 @@ def _start_argilla(root: Path, servers: ExitStack):
     return argilla
 
 
+@contextlib.contextmanager
+def _ours() -> Generator[None]:
+    """Make what servers say, which know nothing of palate, an error of palate's."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None:  # the system's words, such as of a full disk
+            raise
+        raise PalateError(str(error)) from error
+
+
+@_ours()
 def _enter(servers: ExitStack, make: Callable[[int], AbstractContextManager[T]], port: int) -> T:
     """Start what `make` returns for the port, or for any free one where others listen on it."""
     from palate.serving import is_taken

@@ -84,6 +84,17 @@ def loop(root: Path, hub: Any, labels: int) -> None:
     cards.push_dataset_card(PROJECT)
 
 
+def links(hub: Any) -> None:
+    """Print where everything is; the Spaces are there as long as their Hub is."""
+    from palate import deploy
+
+    for kind in deploy.KINDS:
+        say(kind, deploy.wait(deploy.space_of(PROJECT, kind), lambda stage: None))
+    say("hub", hub.login_url(f"/{PROJECT}-dpo"))
+    names = " and ".join(list(hub.tokens)[:2])
+    say("people", f"{names}, whose tokens stand in {hub.root / 'users.json'}")
+
+
 def _running(space: str) -> str:
     """Return the address of the Space, once it runs."""
     from palate import deploy

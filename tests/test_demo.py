@@ -6,6 +6,7 @@ import pytest
 
 from palate.argilla.server import EmbeddedArgilla
 from palate.demo import _enter
+from palate.errors import PalateError
 from palate.localhub import LocalHub
 from palate.serving import free_port
 
@@ -29,6 +30,6 @@ def test_a_server_that_fails_is_not_started_twice(tmp_path):
         tried.append(port)
         return LocalHub(tmp_path, port=port)
 
-    with ExitStack() as servers, pytest.raises(OSError, match=r"users\.json"):
+    with ExitStack() as servers, pytest.raises(PalateError, match=r"users\.json"):
         _enter(servers, make, free_port())
     assert len(tried) == 1

@@ -20,6 +20,7 @@ from palate.localhub.ports import free_port
 __all__ = ["LocalHub", "serve"]
 
 START = 30.0  # seconds in which a server has to answer
+STOP = 30.0  # seconds to end in, with its Spaces
 
 
 class LocalHub:
@@ -98,7 +99,7 @@ class LocalHub:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(15)
+                self.process.wait(STOP)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()

@@ -158,9 +158,8 @@ def _storage(repo: Repo) -> dict:
     blobs = [e for e, _ in walk(head.tree) if isinstance(e, pygit2.Blob)] if head else []
     size = sum(link.size if (link := pointer(b)) else b.size for b in blobs)
     updated = iso(head.commit_time) if head else repo.created
-    visibility = "private" if repo.private else "public"
     name = {"id": repo.full_name, "type": repo.kind}
-    return name | {"updatedAt": updated, "visibility": visibility, "storage": size}
+    return name | {"updatedAt": updated, "visibility": repo.visibility, "storage": size}
 
 
 @router.route("GET", REPO, REPO + "/revision/{rev}")
@@ -186,7 +185,7 @@ def info(
         "author": repo.ns,
         "sha": str(head.id) if head else None,
         "private": repo.private,
-        "visibility": _visibility(repo),
+        "visibility": repo.visibility,
         "disabled": False,
         "gated": False if repo.gated == "false" else repo.gated,
         "createdAt": repo.created,
@@ -210,13 +209,6 @@ def info(
         names = [_sibling(e, p, blobs) for e, p in files if isinstance(e, pygit2.Blob)]
         found |= {"cardData": card, "siblings": names}
     return found
-
-
-def _visibility(repo: Repo) -> str:
-    """A protected Space is a private repo whose app is for everybody."""
-    if repo.private:
-        return "protected" if repo.settings.get("visibility") == "protected" else "private"
-    return "public"
 
 
 def _sibling(blob: pygit2.Blob, path: str, details: bool) -> dict:

@@ -48,6 +48,13 @@ class Repo:
         prefix = "" if self.kind == "model" else f"/{self.kind}s"
         return f"{prefix}/{quote(self.full_name)}"
 
+    @property
+    def visibility(self) -> str:
+        """A protected Space is a private repo whose app is for everybody."""
+        if self.private:
+            return "protected" if self.settings.get("visibility") == "protected" else "private"
+        return "public"
+
     def git(self) -> pygit2.Repository:
         return pygit2.Repository(str(self.folder))
 
