@@ -28,7 +28,15 @@ class _Server(uvicorn.Server):
         print(self._welcome, flush=True)
 
     def handle_exit(self, sig, frame) -> None:
+        """Let the Spaces end first, which publish here what waits; told again, end at once."""
+        if self._hub.stopping:
+            super().handle_exit(sig, frame)
+            return
         self._hub.stopping = True
+        threading.Thread(target=self._end, args=(sig, frame), daemon=True).start()
+
+    def _end(self, sig, frame) -> None:
+        self._hub.hosting.close()
         super().handle_exit(sig, frame)
 
 

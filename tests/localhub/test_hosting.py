@@ -16,7 +16,7 @@ from palate.localhub import LocalHub
 
 # tells all about itself, and leaves a file behind if asked
 APP = """
-import http.server, json, os, pathlib
+import http.server, json, os, pathlib, signal, urllib.request
 
 print("secret:", os.environ.get("WORD"))
 
@@ -31,6 +31,14 @@ class Page(http.server.BaseHTTPRequestHandler):
         self.wfile.write(json.dumps(found).encode())
 
     def log_message(self, *args): pass
+
+def last_words(*_):
+    with urllib.request.urlopen(os.environ["HF_ENDPOINT"] + "/healthz") as answer:
+        pathlib.Path(os.environ["LAST_WORDS"]).write_bytes(answer.read())
+    os._exit(0)
+
+if "LAST_WORDS" in os.environ:
+    signal.signal(signal.SIGTERM, last_words)
 
 address = (os.environ["GRADIO_SERVER_NAME"], int(os.environ["GRADIO_SERVER_PORT"]))
 http.server.ThreadingHTTPServer(address, Page).serve_forever()
@@ -184,10 +192,14 @@ def test_a_killed_hub_starts_its_spaces_again_at_their_addresses(tmp_path):
     host, before = api.space_info("me/mine").host, visit(api, "me/mine")
     hub.process.kill()
     hub.stop()
+    words = tmp_path / "words"
     with LocalHub(tmp_path / "hub", port=hub.port) as again:
+        assert stage(api, "me/mine") == "RUNNING"
+        api.add_space_variable("me/mine", "LAST_WORDS", str(words))
         assert stage(api, "me/mine") == "RUNNING"
         after = visit(api, "me/mine")
         assert (api.space_info("me/mine").host, after["said"]) == (host, "one")
         assert after["pid"] != before["pid"]
         assert again.process.poll() is None
+    assert json.loads(words.read_text())["pid"] == again.process.pid  # it answered to the last
     assert gone(lambda: urllib.request.urlopen(host, timeout=5))
