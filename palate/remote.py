@@ -198,11 +198,10 @@ def start(plan: Plan) -> Any:
     secrets = {"HF_TOKEN": token}
     if (key := KEYS.get(plan.job)) and key in os.environ:
         secrets[key] = os.environ[key]
-    more = shipping.packages(plan.arguments)
-    # vLLM asks for one very torch, which need not be the one that is installed here
-    package, script = shipping.ship(plan.project.id, plan.job, pinned="vllm" not in more)
+    package, script = shipping.ship(plan.project.id, plan.job)
     # not run_uv_job: an argument that happens to name a file here would be uploaded
     words = ["uv", "run", "--with", package]
+    more = shipping.packages(plan.arguments)
     words += [word for name in more for word in ("--with", name)]
     words += [script, *plan.argv]
     if plan.keeps and not plan.arguments.checkpoint_to_hub:

@@ -20,13 +20,12 @@ _DEPENDENCY = re.compile(r'(?m)^#   "([\w-]+)[^"]*",\n')
 _SOURCES = re.compile(r"(?m)^# \[tool\.uv\.sources\]\n(?:# \w+ = .*\n)+")
 
 
-def ship(project: str, job: str, *, pinned: bool = True) -> tuple[str, str]:
+def ship(project: str, job: str) -> tuple[str, str]:
     """Put the job's code into the project's repo unless it is there.
 
-    Return the addresses of wheel and file at the commit. `pinned` as in `portable`.
+    Return the addresses of wheel and file at the commit.
     """
-    script = (shipped("jobs") / f"{job}.py").read_text("utf-8")
-    made, text = wheel.build(), portable(script, pinned=pinned)
+    made, text = wheel.build(), portable((shipped("jobs") / f"{job}.py").read_text("utf-8"))
     folder = f"jobs/{__version__}-{hashlib.sha256(made).hexdigest()[:8]}"
     files = {f"{folder}/{wheel.NAME}": made, f"{folder}/{job}.py": text}
     sha, there = hub.describe(project, "dataset")
@@ -42,16 +41,13 @@ def ship(project: str, job: str, *, pinned: bool = True) -> tuple[str, str]:
     return wheel_address, file_address
 
 
-def portable(script: str, *, pinned: bool = True) -> str:
-    """Return a job's file as it runs from an address: palate comes beside it.
+def portable(script: str) -> str:
+    """Return a job's file as it runs from an address: palate comes beside it, versions are ours."""
 
-    `pinned`: with the versions that are installed here, not the ranges of its header.
-    """
-
-    def dependency(found: re.Match) -> str:
+    def pinned(found: re.Match) -> str:
         name = found[1]
-        if name == "palate" or not pinned:
-            return "" if name == "palate" else found[0]
+        if name == "palate":
+            return ""
         try:
             installed = version(name).partition("+")[0]
         except PackageNotFoundError:
@@ -60,15 +56,18 @@ def portable(script: str, *, pinned: bool = True) -> str:
         return f'#   "{name}=={installed}",\n' if released else found[0]
 
     head, end, rest = script.partition('\n"""')
-    return _SOURCES.sub("", _DEPENDENCY.sub(dependency, head)) + end + rest
+    return _SOURCES.sub("", _DEPENDENCY.sub(pinned, head)) + end + rest
 
 
 def packages(arguments: Any) -> list[str]:
-    """Return the packages that a job needs beside those of its header, for what it is asked."""
+    """Return the packages that a job needs beside those of its header, for what it is asked.
+
+    uv lays them over the header's, so each may bring a torch of its own.
+    """
     wanted = {
         "bitsandbytes": getattr(arguments, "method", None) == "qlora",
         "deepspeed": getattr(arguments, "accelerate", None) == "zero3",
         "trackio": getattr(arguments, "trackio", False),
-        "vllm": getattr(arguments, "engine", None) == "vllm",
+        "vllm>=0.10": getattr(arguments, "engine", None) == "vllm",
     }
     return [name for name, asked in wanted.items() if asked]

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from dpo_runs import FAST, record
 
 from palate import hub as client
 from palate.paths import shipped
+from palate.serving import free_port
 
 SCRIPT = """
 import os, runpy, signal, sys, torch
@@ -87,6 +89,32 @@ def test_two_processes_have_the_losses_of_one(flags, labelled, jobs):
     assert run["positions"]["mode"] == "tree"
     assert "--processes 2" in run["command"]
     same_curves(record(whole), run)
+
+
+@pytest.mark.slow
+def test_two_machines_have_the_losses_of_one(labelled, jobs):
+    port, job = str(free_port()), str(shipped("jobs") / "dpo.py")
+    words = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2"]
+    words += ["--nproc-per-node", "1", "--master-addr", "127.0.0.1", "--master-port", port]
+    with ExitStack() as machines:
+        started = [
+            machines.enter_context(
+                subprocess.Popen(
+                    [*words, "--node-rank", rank, job, labelled.id, *FAST],
+                    env=jobs.env | {"GLOO_SOCKET_IFNAME": "lo"},
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                )
+            )
+            for rank in ("0", "1")
+        ]
+        said = [machine.communicate()[0] for machine in started]
+    assert [machine.returncode for machine in started] == [0, 0], said
+    assert ["test reward accuracy" in text for text in said] == [True, False]
+    whole = f"{labelled.model_repo}-whole"
+    jobs("dpo", labelled.id, *FAST, "--output", whole)
+    same_curves(record(whole), record(labelled.model_repo))
 
 
 @pytest.mark.slow
