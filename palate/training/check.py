@@ -151,12 +151,15 @@ def compared(base: models.Source, trainer: Any, loaded: models.Loaded, job: Any)
 
     `job` has project, arguments and the folder of the saved model.
     """
+    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
     prompts = job.project.rows("prompts")
     held = [p.prompt for p in prompts if p.split == "test"]
     asked = held or [p.prompt for p in prompts if p.split == "train"]
     adapter = hasattr(trainer.model, "disable_adapter")
     model, parted = trainer.model, trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
     if parted:  # the other processes, which hold the rest of it, are done
+        unset_hf_deepspeed_config()  # or what is loaded would be parted again, among all of them
         saved = replace(base, folder=job.work.model, base=base if adapter else base.base)
         model = models.load(saved, dtype=loaded.model.dtype).model
     tuned = replace(loaded, model=model)

@@ -169,7 +169,8 @@ class TreeDPOTrainer(DPOTrainer):
             if not alone:
                 loss.backward()
         gradients = [_own(w.grad) for w in _some(model) if w.grad is not None]
-        model.zero_grad(set_to_none=True)
+        if not alone:
+            model.zero_grad(set_to_none=True)
         self._metrics, self._total_train_tokens = metrics, tokens
         return loss.item(), gradients
 
