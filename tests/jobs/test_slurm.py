@@ -133,7 +133,7 @@ def test_a_script_that_nobody_takes(labelled, cluster, tmp_path):
     done = submit(labelled.id, tmp_path, {**cluster, "SBATCH_REFUSES": "1"})
     assert done.returncode == 1
     assert "invalid partition. Change the script, or set SBATCH_PARTITION" in done.stderr
-    bare = {**cluster, "PATH": "/usr/bin:/bin"}
+    bare = {**cluster, "PATH": str(tmp_path)}
     done = submit(labelled.id, tmp_path, bare)
     assert done.returncode == 1
     assert "There is no sbatch on this machine, so nothing was submitted" in done.stderr
