@@ -1,6 +1,6 @@
 """Labels through all kinds of trouble: how many are lost, counted twice, or asked twice.
 
-    python benchmarks/faults.py [--labels 1000] [--only flaky,hands] [--json]
+    python benchmarks/faults.py [--labels 1000] [--kills 10] [--only flaky,hands] [--json]
 
 Each scenario labels a project of its own, in the browser or by the page's protocol, against a real
 Space, a real Argilla and a real Hub. In the end the ledger is compared with what was acknowledged.
@@ -9,7 +9,7 @@ Space, a real Argilla and a real Hub. In the end the ledger is compared with wha
   space       ten times `kill -9` of the Space
   argilla     ten times `kill -9` of Argilla
   hub         ten times `kill -9` of the Hub
-  wiped       all three times the Space and Argilla are killed and their disks are emptied
+  wiped       three times the Space and Argilla are killed and their disks are emptied
   devices     one person at three devices and two more people, all at once
   hands       in Chromium: double clicks, a held key, a second tab, offline with the tab closed
 """
@@ -29,7 +29,6 @@ import uuid
 from collections import Counter
 from pathlib import Path
 
-KILLS = 10
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update"
     " --disable-sync"
@@ -155,7 +154,7 @@ class Device:
         return result
 
 
-def run(world: World, name: str, labels: int) -> dict:
+def run(world: World, name: str, labels: int, kills: int) -> dict:
     """Run one scenario and return what became of the labels."""
     world.open(name, labels)
     started = time.monotonic()
@@ -163,13 +162,13 @@ def run(world: World, name: str, labels: int) -> dict:
         devices = [Hands(world.space.url, "Ada")]
         devices[0].label(labels)
     else:
-        devices = crowd(world, name, labels)
+        devices = crowd(world, name, labels, kills)
     took = time.monotonic() - started
     world.space.stop()
     return {"scenario": name, "seconds": round(took, 1)} | outcome(world, devices)
 
 
-def crowd(world: World, name: str, labels: int) -> list:
+def crowd(world: World, name: str, labels: int, kills: int) -> list:
     people = ["Ada", "Ada", "Ada", "Bo", "Cy"] if name == "devices" else ["Ada"]
     failing = 0.3 if name == "flaky" else 0.0
     devices = [Device(world.space.url, who, failing, i) for i, who in enumerate(people)]
@@ -177,7 +176,7 @@ def crowd(world: World, name: str, labels: int) -> list:
     threads = [threading.Thread(target=d.label, args=(share,), daemon=True) for d in devices]
     for thread in threads:
         thread.start()
-    troubles = {"space": KILLS, "argilla": KILLS, "hub": KILLS, "wiped": 3}.get(name, 0)
+    troubles = {"space": kills, "argilla": kills, "hub": kills, "wiped": min(3, kills)}.get(name, 0)
     for i in range(troubles):
         until(lambda i=i: len(devices[0].acknowledged) > (i + 1) * labels // (troubles + 2))
         if name == "wiped":
@@ -299,6 +298,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--labels", type=int, default=1000, help="for each scenario")
+    parser.add_argument("--kills", type=int, default=10, help="of each server")
     parser.add_argument("--only", default=",".join(SCENARIOS), help="scenarios, by commas")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
@@ -310,7 +310,7 @@ def main() -> None:
         world = World(Path(folder))
         try:
             for name in names:
-                results.append(run(world, name, arguments.labels))
+                results.append(run(world, name, arguments.labels, arguments.kills))
                 if not arguments.json:
                     print("  ".join(f"{k} {v}" for k, v in results[-1].items()), flush=True)
         finally:

@@ -1,7 +1,7 @@
 """Servers are killed, disks emptied and hands unsteady while labels arrive; nothing is lost.
 
-The same script as in `benchmarks/`, with fewer labels. It is a process of its own: clients read the
-Hub's address once, and this Hub dies and comes back.
+The same script as in `benchmarks/`, with fewer labels and kills. It is a process of its own:
+clients read the Hub's address once, and this Hub dies and comes back.
 """
 
 import pytest
@@ -14,7 +14,7 @@ LABELS = 36
 @pytest.mark.timeout(500)
 @pytest.mark.parametrize("scenarios", ["flaky,devices,hub", "space", "argilla", "wiped", "hands"])
 def test_every_label_is_there_once_and_nobody_is_asked_twice(scenarios):
-    words = ("--labels", str(LABELS), "--only", scenarios)
+    words = ("--labels", str(LABELS), "--kills", "4", "--only", scenarios)
     for seen in measured("faults.py", *words, seconds=450):
         assert seen["labels"] >= LABELS - 3  # three devices do not divide it evenly
         for wrong in ("lost", "not_in_argilla", "twice", "never_said", "asked_twice", "refused"):
