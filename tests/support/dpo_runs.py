@@ -42,12 +42,15 @@ if "LOCAL_RANK" in os.environ:
         real(self, **kwargs)
     def set_device(self):
         self.device = torch.device("cpu")
-    def post_init(self, real=trl.DPOConfig.__post_init__):
-        self.use_cpu = False
-        real(self)
+    def on_accelerator(config):
+        def post_init(self, real=config.__post_init__):
+            self.use_cpu = False
+            real(self)
+        config.__post_init__ = post_init
     PartialState.__init__, PartialState.set_device = init, set_device
     PartialState._prepare_backend = lambda *a, **k: ("gloo", DistributedType.MULTI_GPU)
-    trl.DPOConfig.__post_init__ = post_init
+    on_accelerator(trl.DPOConfig)
+    on_accelerator(trl.SFTConfig)
 """
 
 
