@@ -27,7 +27,6 @@ command continues. What is pushed: weights (or the adapter), tokenizer, run.json
 On several machines start it with torchrun or `accelerate launch`, and leave --processes out.
 """
 
-import shlex
 import sys
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -37,16 +36,17 @@ from typing import Any, Literal
 import tyro
 from rich.console import Console
 
-from palate import hub, models
-from palate.errors import PalateError, UsageError
-from palate.launch import command, run_main
-from palate.processes import WHOLE, first, first_here, one_voice, together
+from palate import models
+from palate.errors import UsageError
+from palate.launch import run_main
+from palate.processes import WHOLE, first, one_voice, together
 from palate.project import Project
 from palate.training import check, data, publish, record
-from palate.training.sizes import Machine, Sizes, choose
+from palate.training.job import Beginning, Job, begin, go, leave, load, push, resumable, train
+from palate.training.sizes import Machine, choose
 from palate.training.sweep import Sweep
 from palate.training.taste import Strength
-from palate.training.workdir import Clock, WorkDir
+from palate.training.workdir import WorkDir
 
 
 @dataclass(frozen=True)
@@ -113,19 +113,6 @@ OUTSIDE = {"project", "output", "public", "sweep", "accumulate", "processes"}
 OUTSIDE |= {"checkpoint_to_hub", "trackio", "ignore_audit", "reckless"}
 
 
-@dataclass
-class Job:
-    """One training: its arguments with everything decided, its rows and where it lies."""
-
-    args: Arguments
-    sizes: Sizes
-    project: Project
-    rows: data.Rows
-    base: models.Source
-    audit: list[dict[str, str]]
-    work: WorkDir
-
-
 def main(args: Arguments) -> None:
     together(args.processes, args.accelerate)
     with one_voice():
@@ -134,40 +121,38 @@ def main(args: Arguments) -> None:
 
 def run(args: Arguments) -> None:
     console = Console(highlight=False, soft_wrap=True, quiet=not first())
-    try:
-        if args.sweep:
-            sweep = Sweep.read(args)
-            quiet = Console(quiet=True)  # what the audit finds is the same for each value
-            jobs = [
-                prepare(quiet if n else console, each)
-                for n, each in enumerate(sweep.arguments(args))
-            ]
-            sweep.check(len(jobs[0].rows.test))
-            for job in jobs:
-                console.rule(f"{sweep.name} = {getattr(job.args, sweep.name):g}")
-                train(console, job)
-            if not first():
-                return
-            best, table = sweep.best([(job.args, publish.read_run(job.work.model)) for job in jobs])
-            for line in table:
-                console.print(line)
-            job = jobs[best]
-            publish.save_run(job.work.model, publish.read_run(job.work.model) | sweep.record())
-            push(console, job)
-            for other in jobs:
+    with resumable(console):
+        kept, *others = sweep(console, args) if args.sweep else [one(console, args)]
+        if first():
+            push(console, kept, record.sentence, f"palate completions {kept.project.id}")
+            for other in others:
                 with suppress(FileNotFoundError):
                     other.work.remove()
-        else:
-            job = prepare(console, args)
-            train(console, job)
-            if first():
-                push(console, job)
-    except KeyboardInterrupt:
-        console.print(
-            "Stopped; checkpoints are kept. To continue, run the same command again:"
-            f" {shlex.join(['python', *sys.argv])}"
-        )
-        raise
+
+
+def one(console: Console, args: Arguments) -> Job:
+    job = prepare(console, args)
+    train(console, job, steps)
+    return job
+
+
+def sweep(console: Console, args: Arguments) -> list[Job]:
+    """Train one after another, and return them with the best first."""
+    swept = Sweep.read(args)
+    quiet = Console(quiet=True)  # what the audit finds is the same for each value
+    jobs = [prepare(quiet if n else console, each) for n, each in enumerate(swept.arguments(args))]
+    swept.check(len(jobs[0].rows.test))
+    for job in jobs:
+        console.rule(f"{swept.name} = {getattr(job.args, swept.name):g}")
+        train(console, job, steps)
+    if not first():
+        return jobs
+    best, table = swept.best([(job.args, publish.read_run(job.work.model)) for job in jobs])
+    for line in table:
+        console.print(line)
+    kept = jobs.pop(best)
+    publish.save_run(kept.work.model, publish.read_run(kept.work.model) | swept.record())
+    return [kept, *jobs]
 
 
 def prepare(console: Console, args: Arguments) -> Job:
@@ -205,136 +190,53 @@ def prepare(console: Console, args: Arguments) -> Job:
     return Job(decided, sizes, project, rows, base, found, work)
 
 
-def train(console: Console, job: Job) -> None:
-    """Train from the last checkpoint or from the start; leave model and record in `work.model`."""
-    import torch
-    from safetensors import SafetensorError
+def steps(console: Console, job: Job) -> None:
+    """Train, and leave model and record in `work.model`."""
+    from palate.training.setup import make_trainer
 
-    if job.work.finished():
-        console.print(f"Training is done; the model lies in {job.work.model}")
-        return None
-    for reason in job.sizes.reasons:
-        console.print(f"  {reason}")
-    while True:
-        try:
-            return _train(console, job)
-        except torch.OutOfMemoryError:
-            job.sizes = check.smaller(job.sizes)
-            console.print(
-                f"  memory ran out: from here on a batch of {job.sizes.batch_size} is computed in"
-                f" {job.sizes.accumulate} parts",
-                style="yellow",
-            )
-        except (OSError, RuntimeError, SafetensorError) as error:
-            if full := check.full_disk(error, job.work.path):
-                raise full from None
-            raise
-        torch.cuda.empty_cache()
-
-
-def _train(console: Console, job: Job) -> None:
-    from palate.training import hubpoint
-    from palate.training.callbacks import Bar, Ending, Guard, Metrics
-    from palate.training.setup import make_trainer, weights_type
-
-    args, work, base = job.args, job.work, job.base
-    assert args.output is not None
-
-    def say(text: str) -> None:
-        console.print(f"  {text}", style="yellow")
-
-    callbacks: list[Any] = [Metrics(work.path / "metrics.jsonl"), Ending()]
-    with first_here():
-        if args.checkpoint_to_hub and hubpoint.restore(args.output, work):
-            console.print(f"Took the last checkpoint from {args.output}")
-        checkpoint = work.checkpoint()
-    if args.checkpoint_to_hub:
-        callbacks.append(hubpoint.HubCheckpoint(args.output, work, args.public, say))
-    clock = Clock(work)
-    guard = Guard(clock)
-    loaded = models.load(base, dtype=weights_type(job.sizes), four_bits=args.method == "qlora")
-    window = getattr(loaded.model.config, "max_position_embeddings", args.max_length)
-    rows = check.fit(console, job.rows, loaded.tokenizer, args.max_length, window)
-    console.print(
-        f"{base.repo} at {base.revision[:7]}, {base.parameters:,} parameters, {args.method}:"
-        f" {len(rows.train):,} rows to train on, {len(rows.test):,} to test with"
-    )
+    begun = begin(console, job)
+    loaded, rows = load(console, job)
     with console.status("What the base model makes of every row"):
-        trainer = make_trainer(args, job.sizes, loaded, rows, work, [guard, *callbacks[::-1]], say)
+        trainer = make_trainer(
+            job.args, job.sizes, loaded, rows, job.work, begun.callbacks, begun.say
+        )
     saving = check.saving(trainer)
     console.print(f"  {saving['sentence']}")
-    if checkpoint:
-        console.print(f"Continuing after step {checkpoint.name.split('-')[1]}")
-    with Bar(console) as bar:
-        trainer.add_callback(bar)
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    finish(console, job, trainer, loaded, rows, clock, guard, saving)
+    go(console, trainer, begun, ("rewards/accuracies", "reward accuracy"))
+    finish(console, job, begun, trainer, loaded, rows, saving)
 
 
 def finish(
     console: Console,
     job: Job,
+    begun: Beginning,
     trainer: Any,
     loaded: models.Loaded,
     rows: data.Rows,
-    clock: Clock,
-    guard: Any,
     saving: dict[str, Any],
 ) -> None:
     """Measure what came out, and write model and record; the record comes last."""
     from palate.training.rewards import margins
 
-    args, model = job.args, job.work.model
+    args, guard = job.args, begun.guard
     result = record.result(margins(trainer) if rows.test else [], check.kept_step(trainer, guard))
     result["baselines"] = check.to_beat(rows)
-    trainer.save_model(str(model))
+    trainer.save_model(str(job.work.model))
     if not first():
         return
     with console.status("What base and tuned model write on test prompts"):
         samples = check.compared(job.base, trainer, loaded, job)
-    loaded.tokenizer.save_pretrained(model)
-    (model / "training_args.bin").unlink()  # a pickle, which nobody should have to trust
-    (model / "metrics.jsonl").write_bytes((job.work.path / "metrics.jsonl").read_bytes())
     log = trainer.state.log_history
-    run = record.facts("dpo", job.project, job.base, trainer, clock) | {
-        "model": args.output,
-        "command": command("dpo", args),
-        "arguments": asdict(args),
-        "seed": args.seed,
-        "method": args.method,
-        "why": list(job.sizes.reasons),
+    run = record.facts("dpo", job, trainer, begun.clock) | {
         "data": data.facts(job.project, rows),
-        "audit": job.audit,
+        "history": record.curve(log),
         "results": result,
         "samples": samples,
         "positions": {k: v for k, v in saving.items() if k != "sentence"} | {"mode": trainer.mode},
         "sweep": None,
         "alarms": record.alarms(log, result, args.beta, guard.failed_at, samples),
     }
-    publish.save_run(model, run)
-
-
-def push(console: Console, job: Job) -> None:
-    """Push what lies in `work.model`, tidy up and say how it went."""
-    from palate.training import hubpoint
-
-    args, work = job.args, job.work
-    assert args.output is not None
-    try:
-        sha, run = publish.push(work.model, args.output, public=args.public)
-        if args.checkpoint_to_hub:
-            hubpoint.forget(args.output)
-    except (PalateError, OSError, RuntimeError) as error:  # RuntimeError: an upload that broke off
-        raise PalateError(
-            f"{error} The trained model lies in {work.model}. To push it, run the same command"
-            f" again, which will not train again: {shlex.join(['python', *sys.argv])}"
-        ) from error
-    work.remove()
-    for alarm in run["alarms"]:
-        console.print(f"  alarm: {alarm}", style="yellow")
-    console.print(record.sentence(run))
-    console.print(f"model: {hub.endpoint()}/{args.output} at {sha[:7]}")
-    console.print(f"Next: palate completions {job.project.id}")
+    leave(job, loaded, run)
 
 
 if __name__ == "__main__":

@@ -109,7 +109,8 @@ def model_files(
 ) -> Files:
     """Return README.md and plots/*.svg of a model, by repo path. Pure.
 
-    A `judge` is shown only where people voted on the same pairs.
+    A `judge` is shown only where people voted on the same pairs. A warm start has a card of its
+    own, which knows no verdict.
 
     Raises BadInput naming the first fact that `run` lacks.
     """
@@ -121,6 +122,8 @@ def model_files(
             "written by another version of palate. Count the votes again: palate verdict",
         ) from None
     try:
+        if run["job"] == "sft":
+            return _sft_files(run)
         pictures = plots.training_curves(run["history"])
         head = _model_head(run, judged)
         shown = _examples(run["samples"]["examples"])
@@ -139,6 +142,23 @@ def model_files(
         shown=shown,
         baselines=RULES,
     )
+    return _files(readme, pictures)
+
+
+def _sft_files(run: Mapping[str, Any]) -> Files:
+    pictures = plots.training_curves(run["history"], plots.ANSWER_CURVES)
+    readme = _document(
+        _head(run, "sft"),
+        "sft.md.j2",
+        run=run,
+        pictures=set(pictures),
+        adapter=False,
+        shown=_examples(run["samples"]["examples"]),
+    )
+    return _files(readme, pictures)
+
+
+def _files(readme: str, pictures: Mapping[str, str]) -> Files:
     return {"README.md": readme} | {f"plots/{k}.svg": v for k, v in pictures.items()}
 
 
@@ -165,19 +185,24 @@ def _common(texts: Sequence[str]) -> int:
 
 
 def _model_head(run: Mapping[str, Any], verdict: Verdict | None) -> Any:
+    results = _eval_results(run, verdict)
+    name = run["model"].split("/")[-1]
+    known = {"model_name": name, "eval_results": results} if results else {}
+    return _head(run, "dpo", adapter=run["method"] in ADAPTERS, **known)
+
+
+def _head(run: Mapping[str, Any], job: str, *, adapter: bool = False, **results: Any) -> Any:
     from huggingface_hub import ModelCardData
 
-    adapter = run["method"] in ADAPTERS
-    results = _eval_results(run, verdict)
     return ModelCardData(
         base_model=run["base_model"],
         base_model_relation="adapter" if adapter else "finetune",
         datasets=[run["project"]],
         library_name="peft" if adapter else "transformers",
         pipeline_tag="text-generation",
-        tags=["palate", "dpo", "trl", "preference", *([run["method"]] if adapter else [])],
+        tags=["palate", job, "trl", "preference", *([run["method"]] if adapter else [])],
         **_license(run["license"]),
-        **({"model_name": run["model"].split("/")[-1], "eval_results": results} if results else {}),
+        **results,
     )
 
 
@@ -254,7 +279,7 @@ def dataset_files(project: Project) -> Files:
         schema={config: {k: _type(v) for k, v in features(config).items()} for config in configs},
         pictures=set(pictures),
     )
-    return {"README.md": readme} | {f"plots/{k}.svg": v for k, v in pictures.items()}
+    return _files(readme, pictures)
 
 
 def _preference_facts(project: Project, events: Sequence[Event]) -> dict[str, Any]:

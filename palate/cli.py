@@ -32,6 +32,7 @@ COMMANDS: dict[str, Callable] = {
 }
 JOBS = {
     "candidates": "candidates",
+    "sft": "sft",
     "train": "dpo",
     "completions": "completions",
     "judge": "judge",
@@ -58,6 +59,7 @@ HELP = """[bold]palate[/]: teach a language model your taste, and prove it blind
   [cyan]evaluate[/]       serve the blind comparison here
   [cyan]verdict[/]        count the votes and put the win rate on the card
 [bold]Beside it[/]
+  [cyan]sft[/]            train on the preferred answers first: a warm start for train
   [cyan]judge[/]          let a language model vote, too, and see how far it agrees
   [cyan]audit[/]          what is wrong with preference data, before training on it
   [cyan]jobs[/]           what ran on HF Jobs, when, at what cost, with which result
@@ -111,7 +113,7 @@ def _run_job(name: str, args: list[str], debug: bool) -> None:
         if not code:
             console.print(ANYWHERE.format(name=name))
         sys.exit(code)
-    if name == "train":
+    if name in ("sft", "train"):
         data.export(words[0])  # what was labelled since the last export is trained on, too
     if where.on == "hf":
         from palate import remote

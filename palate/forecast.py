@@ -1,9 +1,9 @@
 """How long a job takes about, what it costs and which machine it needs. Pure: no I/O.
 
 Tokens are reckoned from characters, operations as 6 · parameters for each token that is trained on
-(J. Kaplan et al., "Scaling Laws for Neural Language Models", 2020) and a third of that once for the
-reference; of a machine's peak, a job of this kind reaches `USED`. Written text waits for memory:
-each token of a batch reads all weights. None of this is better than a factor of two.
+(J. Kaplan et al., "Scaling Laws for Neural Language Models", 2020) and a third of that once for
+DPO's reference; of a machine's peak, a job of this kind reaches `USED`. Written text waits for
+memory: each token of a batch reads all weights. None of this is better than a factor of two.
 """
 
 import math
@@ -126,13 +126,24 @@ class Load:
 
 def training(args: Any, parameters: int, pairs: Iterable[Sequence[str]]) -> Load:
     """Return what DPO asks for; `pairs` are texts: prompt, chosen, rejected."""
-    method = args.method or ("full" if parameters <= LARGEST_FULL else "lora")
     distinct = {
         text for pair in pairs for text in ((pair[0],), (pair[0], pair[1]), (pair[0], pair[2]))
     }
     tokens = sum(_tokens(text[-1]) for text in distinct)
-    memory = parameters * BYTES[method] / ROOM
     runs = len(args.sweep.partition("=")[2].split(",")) if args.sweep else 1
+    return _training(args, parameters, tokens, runs, 6 * args.epochs + 2)
+
+
+def imitating(args: Any, parameters: int, answers: Iterable[Sequence[str]]) -> Load:
+    """Return what SFT asks for; `answers` are texts: prompt, answer. There is no reference."""
+    tokens = sum(_tokens(text) for answer in answers for text in answer)
+    return _training(args, parameters, tokens, 1, 6 * args.epochs)
+
+
+def _training(args: Any, parameters: int, tokens: float, runs: int, a_token: float) -> Load:
+    """Return what `runs` trainings ask for; `a_token` are operations for each and parameter."""
+    method = args.method or ("full" if parameters <= LARGEST_FULL else "lora")
+    memory = parameters * BYTES[method] / ROOM
     full = method == "full"
     shared = f" on {args.processes} GPUs" if args.processes > 1 else ""
     return Load(
@@ -140,7 +151,7 @@ def training(args: Any, parameters: int, pairs: Iterable[Sequence[str]]) -> Load
         gpus=args.processes,
         gpu_memory=memory if args.accelerate == WHOLE else memory / args.processes,
         cpu_memory=memory * (1 if full else 2) * args.processes,
-        operations=runs * parameters * tokens * (6 * args.epochs + 2),
+        operations=runs * parameters * tokens * a_token,
         moved=parameters * (6 if full else 2),
         saved=parameters * (12 if full else 0.12) * runs * SAVES * args.epochs,
     )

@@ -19,9 +19,10 @@ class Markdown(str):
 
 def render(template: Path, facts: Mapping[str, Any]) -> str:
     """Return the filled template. Raises BadInput naming the first fact that is missing."""
-    from jinja2 import Environment, StrictUndefined, UndefinedError
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
 
     env = Environment(
+        loader=FileSystemLoader(template.parent),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -31,7 +32,7 @@ def render(template: Path, facts: Mapping[str, Any]) -> str:
     )
     env.filters.update(FILTERS)
     try:
-        text = env.from_string(template.read_text("utf-8")).render(facts)
+        text = env.get_template(template.name).render(facts)
     except UndefinedError as error:
         raise BadInput(template.name, f"a fact is missing: {error}") from None
     # a lone surrogate, which JSON can carry, cannot be stored

@@ -28,6 +28,10 @@ CURVES = {
     "rewards": ("Rewards on test", SIDES, ("test_reward_chosen", "test_reward_rejected"), 0.0),
     "logps": ("Log-probability on test", SIDES, ("test_logp_chosen", "test_logp_rejected"), None),
 }  # fmt: skip
+ANSWER_CURVES = {  # of SFT; at step 0 stands the base model
+    "loss": ("Loss a token", SPLITS, ("loss", "test_loss"), None),
+    "accuracy": ("Tokens guessed, %", SPLITS, ("token_accuracy", "test_token_accuracy"), None),
+}
 _STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
@@ -42,13 +46,15 @@ _STYLE: Any = {
 _FONTS = "system-ui, -apple-system, &quot;Segoe UI&quot;, &quot;DejaVu Sans&quot;, sans-serif"
 
 
-def training_curves(history: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def training_curves(
+    history: Sequence[Mapping[str, Any]], curves: Mapping[str, Any] = CURVES
+) -> dict[str, str]:
     """Return the SVGs of those curves of `run.json`'s history that have a point.
 
-    Keys are those of `CURVES`. Null values are gaps; accuracies are fractions.
+    Keys are those of `curves`. Null values are gaps; accuracies are fractions.
     """
     pictures = {}
-    for name, (title, labels, keys, untrained) in CURVES.items():
+    for name, (title, labels, keys, untrained) in curves.items():
         scale = 100 if name == "accuracy" else 1
         lines = {
             label: [(h["step"], scale * h[key]) for h in history if h.get(key) is not None]

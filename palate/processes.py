@@ -30,6 +30,12 @@ def first() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def parted() -> bool:
+    """Tell whether the processes hold a part of the model each, by what accelerate was told."""
+    told = (os.environ.get(f"ACCELERATE_USE_{name}", "false") for name in ("FSDP", "DEEPSPEED"))
+    return "true" in told
+
+
 def together(processes: int, configuration: str) -> None:
     """Run this very command in `processes` processes and exit as they do; return in each of them.
 

@@ -115,6 +115,11 @@ class Project:
     def model_repo(self) -> str:
         return f"{self.id}-dpo"
 
+    @property
+    def sft_repo(self) -> str:
+        """Where a warm start for DPO goes."""
+        return f"{self.id}-sft"
+
     def is_trained(self) -> bool:
         """Tell whether the model's repo holds a model that palate trained."""
         repo = self.model_repo

@@ -21,11 +21,13 @@ from palate.errors import PalateError, Unreachable, UsageError
 from palate.forecast import Flavor, Load
 from palate.launch import MALLOC, arguments_of
 from palate.project import Project
+from palate.schema import Preference
 from palate.shards import Shard
 
 IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"  # huggingface_hub's own choice for uv
 ATTEMPTS = 3  # of a job whose machine is lost: each goes on where the one before stood
 LABEL = "palate-project"
+TRAININGS = ("dpo", "sft")
 KEYS = {"judge": "JUDGE_API_KEY", "candidates": "SERVER_API_KEY"}  # of servers that a job asks
 
 
@@ -45,7 +47,7 @@ class Plan:
     def keeps(self) -> bool:
         """Whether a training's checkpoints go to the Hub: they are asked for, or worth it."""
         asked = getattr(self.arguments, "checkpoint_to_hub", False)
-        return self.job == "dpo" and (asked or self.load.keep(self.flavor))
+        return self.job in TRAININGS and (asked or self.load.keep(self.flavor))
 
     @property
     def seconds(self) -> float:
@@ -62,7 +64,7 @@ class Plan:
             f"  about {forecast.duration(self.seconds)} and {cost}, within a factor of two or so;"
             f" an attempt is stopped after {forecast.duration(limit)} ({most})",
         ]
-        if self.job == "dpo" and not self.keeps:
+        if self.job in TRAININGS and not self.keeps:
             lines.append(
                 "  a lost run starts over: that is quicker than keeping checkpoints of this size"
                 " (--checkpoint-to-hub keeps them)"
@@ -85,22 +87,22 @@ def plan(command: str, job: str, argv: Sequence[str], flavor: str | None) -> Pla
     with job_errors(project.id):
         flavors = [Flavor.of(info) for info in hub.retry(hub.api().list_jobs_hardware)]
     chosen = forecast.choose(flavors, load, flavor)
-    if job == "dpo":
-        check_training(arguments, project, chosen)
+    if job in TRAININGS:
+        check_training(job, arguments, project, chosen)
     return Plan(command, job, tuple(argv), arguments, project, load, chosen)
 
 
 def check_arguments(job: str, arguments: Any) -> None:
     """Raise UsageError for what could run on no machine."""
-    if job == "dpo":
+    if job in TRAININGS:
         processes.check(arguments.processes, arguments.accelerate)
     elif job == "candidates":
         engines.check(arguments.engine, arguments.tensor_parallel)
 
 
-def check_training(arguments: Any, project: Project, flavor: Flavor) -> None:
+def check_training(job: str, arguments: Any, project: Project, flavor: Flavor) -> None:
     """Raise here and now what the training would raise after its machine was paid for."""
-    from palate.training import check, data, sizes
+    from palate.training import check, sizes
 
     if arguments.accelerate not in processes.names():
         raise UsageError(
@@ -112,26 +114,40 @@ def check_training(arguments: Any, project: Project, flavor: Flavor) -> None:
             f"--accelerate {arguments.accelerate} parts a model between GPUs, and {flavor.name} has"
             " none. Choose another --flavor, or leave it out."
         )
-    rows = data.read(project, implied=not arguments.no_implied)
-    check.audit(Console(quiet=True), project, rows, ignore=arguments.ignore_audit)
+    said, rows = rows_of(job, arguments, project)
+    check.audit(Console(quiet=True), project, said, ignore=arguments.ignore_audit)
     cuda = flavor.gpu is not None
     bf16 = cuda and flavor.gpu != "T4"
     machine = sizes.Machine(
         flavor.name, flavor.memory, cuda, bf16, quantizes=cuda, processes=arguments.processes
     )
     size = parameters(arguments.base_model or project.settings.base_model)
-    sizes.choose(arguments, size, [r.prompt_id for r in rows.train], machine)
+    if job == "sft":
+        method = sizes.choose_for_answers(arguments, size, machine).method
+        check.mergeable(method, arguments.accelerate != processes.WHOLE)
+    else:
+        sizes.choose(arguments, size, [r.prompt_id for r in rows.train], machine)
+
+
+def rows_of(job: str, arguments: Any, project: Project) -> tuple[Any, Any]:
+    """Return the preferences that a training reads, and the rows that it makes of them."""
+    from palate.training import answers, data
+
+    if job == "sft":
+        said = data.read(project, implied=False)
+        return said, answers.preferred(project.id, said)
+    rows = data.read(project, implied=not arguments.no_implied)
+    return rows, rows
 
 
 def load_of(job: str, arguments: Any, project: Project) -> Load:
     """Return what a job asks of a machine; the Hub is asked for the model's size alone."""
-    if job == "dpo":
-        from palate.training import data
-
-        rows = data.read(project, implied=not arguments.no_implied)
-        pairs = [["\n".join(m["content"] for m in t) for t in _texts(row)] for row in rows.train]
+    if job in TRAININGS:
+        rows = rows_of(job, arguments, project)[1]
+        texts = [["\n".join(m["content"] for m in t) for t in _texts(row)] for row in rows.train]
         size = parameters(arguments.base_model or project.settings.base_model)
-        return forecast.training(arguments, size, pairs)
+        reckoned = forecast.imitating if job == "sft" else forecast.training
+        return reckoned(arguments, size, texts)
     if job == "judge":
         from palate.contest import contest
 
@@ -156,7 +172,11 @@ def load_of(job: str, arguments: Any, project: Project) -> Load:
 
 
 def _texts(row: Any) -> tuple[list[dict], ...]:
-    return row.prompt, row.chosen, row.rejected
+    return (
+        (row.prompt, row.chosen, row.rejected)
+        if isinstance(row, Preference)
+        else (row.prompt, row.completion)
+    )
 
 
 @cache

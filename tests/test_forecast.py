@@ -70,6 +70,14 @@ def test_several_gpus_are_looked_for_on_one_machine():
     assert choose(flavors, spread, "cpu-upgrade") is CPU
 
 
+def test_answers_bring_their_prompts_and_have_no_reference():
+    row = ("p" * 360, "a" * 360)  # a hundred tokens each, with what the template adds
+    load = forecast.imitating(arguments(epochs=2.0), 1000, [row, row])
+    assert load.operations == 1000 * 400 * 6 * 2
+    assert load.what == "full training on about 800 tokens"
+    assert load.gpu_memory == forecast.training(arguments(), 1000, PAIRS).gpu_memory
+
+
 def test_shared_prompts_are_counted_once():
     one = forecast.training(arguments(), 1000, [("p" * 400, "a", "b")])
     two = forecast.training(arguments(), 1000, [("p" * 400, "a", "b"), ("p" * 400, "b", "a")])

@@ -15,10 +15,13 @@ from palate.training.workdir import Clock
 
 
 class Bar(TrainerCallback):
-    """Draws the progress, and prints a line for every look at the test split."""
+    """Draws the progress, and prints a line for every look at the test split.
 
-    def __init__(self, console: Console):
-        self._console = console
+    `key` is that of an accuracy in the log, which is printed as `name`.
+    """
+
+    def __init__(self, console: Console, key: str, name: str):
+        self._console, self._key, self._name = console, key, name
         columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"))
         now = TextColumn("{task.fields[now]}")
         self._bar = Progress(*columns, TimeRemainingColumn(), now, console=console)
@@ -37,15 +40,15 @@ class Bar(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         logs = kwargs["logs"]
         if "loss" in logs:
-            accuracy = 100 * logs["rewards/accuracies"]
+            accuracy = 100 * logs[self._key]
             self._bar.update(self._task, now=f"loss {logs['loss']:.4f}, accuracy {accuracy:.0f} %")
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         metrics = kwargs["metrics"]
         self._console.print(
             f"  step {state.global_step:>4}/{state.max_steps}: test loss"
-            f" {metrics['eval_loss']:.4f}, reward accuracy"
-            f" {100 * metrics['eval_rewards/accuracies']:.1f} %"
+            f" {metrics['eval_loss']:.4f}, {self._name}"
+            f" {100 * metrics[f'eval_{self._key}']:.1f} %"
         )
 
 

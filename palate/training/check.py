@@ -16,7 +16,7 @@ from rich.console import Console
 from palate import agreement, models
 from palate.audit import findings, measure
 from palate.audit import rows as audit_rows
-from palate.errors import PalateError
+from palate.errors import PalateError, UsageError
 from palate.project import Project
 from palate.splits import check_no_overlap, check_training
 from palate.training import data, samples, taste, view
@@ -107,7 +107,8 @@ def smaller(sizes: Sizes) -> Sizes:
     made = halved(sizes)
     if made is None:
         raise PalateError(
-            "Memory ran out on a single pair. Lower --max-length, or use --method lora or qlora."
+            f"Memory ran out on a single {sizes.unit}. Lower --max-length, or use a lighter"
+            " --method."
         )
     if made.processes > 1:
         raise PalateError(
@@ -115,6 +116,15 @@ def smaller(sizes: Sizes) -> Sizes:
             f" --accumulate {made.accumulate}: it continues from the last checkpoint."
         )
     return made
+
+
+def mergeable(method: str, parted: bool) -> None:
+    """Raise UsageError where an adapter could not be merged: no process would hold all weights."""
+    if method != "full" and parted:
+        raise UsageError(
+            "SFT merges an adapter into its base model at the end, which no GPU can do that holds"
+            " only a part of it. Use --method full, or leave --accelerate out."
+        )
 
 
 def fit(

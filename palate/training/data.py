@@ -15,10 +15,13 @@ from palate.training import taste
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows to train on and to test with, and what did not make it there (reason → count)."""
+    """The rows to train on and to test with, and what did not make it there (reason → count).
 
-    train: list[Preference]
-    test: list[Preference]
+    They are preferences, or for SFT `answers.Answer`.
+    """
+
+    train: list[Any]
+    test: list[Any]
     dropped: Counter = field(default_factory=Counter)
     too_long: list[str] = field(default_factory=list)  # the prompts of rows over `max_length`
 
@@ -54,7 +57,7 @@ def _read(project: Project, path: str) -> list[Preference]:
 
 
 def usable(rows: Rows, tokenizer: Any, max_length: int, window: int | None = None) -> Rows:
-    """Return the rows that fit into `max_length` tokens and have two different texts.
+    """Return the rows that fit into `max_length` tokens and have something to teach.
 
     TRL would cut the others' ends off, or drop them, without a word. `window` is what the model
     itself can read, where that is known.
@@ -65,11 +68,11 @@ def usable(rows: Rows, tokenizer: Any, max_length: int, window: int | None = Non
         too_much += " (the model's window)"
         advice = "Choose a --base-model with a longer one."
     dropped, too_long = Counter(rows.dropped), list(rows.too_long)
-    kept: dict[str, list[Preference]] = {"train": [], "test": []}
+    kept: dict[str, list[Any]] = {"train": [], "test": []}
     for split, given in (("train", rows.train), ("test", rows.test)):
         for row in given:
-            if row.chosen == row.rejected:
-                dropped["chosen and rejected are the same text"] += 1
+            if flaw := _flaw(row):
+                dropped[flaw] += 1
             elif (n := _longest(row, tokenizer)) > most:
                 dropped[too_much] += 1
                 too_long.append(f"{row.prompt[-1]['content'][:60]!r} ({n} tokens)")
@@ -82,11 +85,19 @@ def usable(rows: Rows, tokenizer: Any, max_length: int, window: int | None = Non
     return Rows(kept["train"], kept["test"], dropped, too_long)
 
 
-def _longest(row: Preference, tokenizer: Any) -> int:
-    """Return the tokens of the longer one of prompt + chosen and prompt + rejected."""
+def _flaw(row: Any) -> str | None:
+    """Return why there is nothing to learn from a row, whatever its length."""
+    if isinstance(row, Preference):
+        return "chosen and rejected are the same text" if row.chosen == row.rejected else None
+    return None if any(m["content"].strip() for m in row.completion) else "the answer is empty"
+
+
+def _longest(row: Any, tokenizer: Any) -> int:
+    """Return the tokens of the prompt and the longest of the row's answers to it."""
+    sides = (row.chosen, row.rejected) if isinstance(row, Preference) else (row.completion,)
     return max(
         len(tokenizer.apply_chat_template(row.prompt + side, return_dict=True)["input_ids"])
-        for side in (row.chosen, row.rejected)
+        for side in sides
     )
 
 

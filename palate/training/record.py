@@ -8,18 +8,20 @@ import os
 import platform
 import resource
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
 from palate import __version__
-from palate.models import Source
-from palate.project import Project
+from palate.launch import command
 from palate.stats import wilson
+from palate.training.job import Job
 from palate.training.workdir import Clock
 
 UNTAUGHT = math.log(2)  # the loss of a model that is its own reference
 RULES = {"bag of words": "A bag of words", "length": "The length"}
+FEW = 4  # prompts: what is written on fewer raises no alarm
 _PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "huggingface_hub")
 KEYS = {  # of TRL's log → of run.json
     "loss": "loss",
@@ -35,19 +37,20 @@ KEYS = {  # of TRL's log → of run.json
 }
 
 
-def curve(log: Sequence[dict]) -> list[dict[str, Any]]:
+def curve(log: Sequence[dict], keys: Mapping[str, str] = KEYS) -> list[dict[str, Any]]:
     """Return one point a step: train figures, and test figures where the test split was looked at.
 
-    What was not measured at a step is None, as is a figure that is not a number.
+    `keys` are names in the log and the names that they get. What was not measured at a step is
+    None, as is a figure that is not a number.
     """
     points: dict[int, dict[str, Any]] = {}
     for entry in log:
         if "loss" not in entry and "eval_loss" not in entry:
             continue  # Trainer's summary of the whole run
-        empty = {"step": entry["step"], "epoch": entry["epoch"], **dict.fromkeys(KEYS.values())}
+        empty = {"step": entry["step"], "epoch": entry["epoch"], **dict.fromkeys(keys.values())}
         point = points.setdefault(entry["step"], empty)
-        point |= {KEYS[k]: v for k, v in entry.items() if k in KEYS and math.isfinite(v)}
-        if point["reward_margin"] == 0:  # nothing is learnt yet, which TRL counts as all wrong
+        point |= {keys[k]: v for k, v in entry.items() if k in keys and math.isfinite(v)}
+        if point.get("reward_margin") == 0:  # nothing is learnt yet, which TRL counts as all wrong
             point["reward_accuracy"] = None
     return [points[step] for step in sorted(points)]
 
@@ -84,13 +87,17 @@ def alarms(
     difference.
     """
     found = list(_curve_alarms(log, result, beta))
-    if failed_at is not None:
-        found.insert(
-            0,
-            f"The loss was not a number at step {failed_at}; the model is that of step"
-            f" {result['best_step']}. Lower the learning rate.",
-        )
-    return found + (list(_sample_alarms(samples)) if samples else [])
+    return stopped(failed_at, result) + found + (list(_sample_alarms(samples)) if samples else [])
+
+
+def stopped(failed_at: int | None, result: dict[str, Any]) -> list[str]:
+    """Return the alarm of a run that ended at a loss that was not a number, if it did."""
+    if failed_at is None:
+        return []
+    return [
+        f"The loss was not a number at step {failed_at}; the model is that of step"
+        f" {result['best_step']}. Lower the learning rate."
+    ]
 
 
 def _curve_alarms(log: Sequence[dict], result: dict[str, Any], beta: float) -> Iterator[str]:
@@ -133,14 +140,22 @@ def _test_entry(entry: dict) -> dict:
 
 
 def _sample_alarms(samples: dict[str, Any]) -> Iterator[str]:
-    length, cut = samples["length"], samples["unended"]
-    if samples["prompts"] < 4:
+    length = samples["length"]
+    if samples["prompts"] < FEW:
         return
     if length["base"] and not 0.67 <= length["tuned"] / length["base"] <= 1.5:
         yield (
             f"Completions are {length['tuned']:.0f} characters long on average, the base model's"
             f" {length['base']:.0f}: the length shifted. Try --length-desensitized."
         )
+    yield from written(samples, "Lower the learning rate, or raise beta.")
+
+
+def written(samples: dict[str, Any], advice: str) -> Iterator[str]:
+    """Yield alarms about what the tuned model writes; `advice` where it is one template."""
+    cut = samples["unended"]
+    if samples["prompts"] < FEW:
+        return
     if cut["tuned"] > max(0.2, 2 * cut["base"]):
         yield (
             f"{100 * cut['tuned']:.0f} % of completions did not come to an end (base:"
@@ -149,7 +164,7 @@ def _sample_alarms(samples: dict[str, Any]) -> Iterator[str]:
     if samples["same_opening"] > 0.5:
         yield (
             f"{100 * samples['same_opening']:.0f} % of completions begin with the same three words:"
-            " the model has settled on one template. Lower the learning rate, or raise beta."
+            f" the model has settled on one template. {advice}"
         )
 
 
@@ -176,25 +191,32 @@ def sentence(run: dict[str, Any]) -> str:
     )
 
 
-def facts(job: str, project: Project, base: Source, trainer: Any, clock: Clock) -> dict[str, Any]:
+def facts(name: str, job: Job, trainer: Any, clock: Clock) -> dict[str, Any]:
     """Return what every training job records in the same way, however it trains."""
+    args, project, base = job.args, job.project, job.base
     weights = list(trainer.model.parameters())
     return {
-        "job": job,
+        "job": name,
         "palate": __version__,
         "project": project.id,
         "data_revision": project.revision,
         "base_model": base.repo,
         "base_revision": base.revision,
+        "model": args.output,
         "round": project.settings.round,
         "license": project.settings.license,
+        "command": command(name, args),
+        "arguments": asdict(args),
+        "seed": args.seed,
+        "method": args.method,
+        "why": list(job.sizes.reasons),
+        "audit": job.audit,
         "versions": versions(),
         "hardware": hardware(),
         "started": clock.started,
         "seconds": round(clock.seconds, 1),
         "parameters": base.parameters,
         "trainable_parameters": sum(w.numel() for w in weights if w.requires_grad),
-        "history": curve(trainer.state.log_history),
     }
 
 

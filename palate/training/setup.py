@@ -24,18 +24,17 @@ def make_trainer(
     loaded: Loaded,
     rows: data.Rows,
     work: WorkDir,
-    callbacks: Sequence[Any],
+    watching: Sequence[Any],
     say: Callable[[str], None],
 ) -> Any:
     """Return a TreeDPOTrainer whose reference is the very weights that it starts from."""
-    from transformers import EarlyStoppingCallback, PrinterCallback
+    from transformers import PrinterCallback
 
     from palate.training.tree import TreeDPOTrainer
 
     train = data.dataset(rows.train)
     for name, values in taste.columns(rows.train, args.strength).items():
         train = train.add_column(name, values)
-    stop = [EarlyStoppingCallback(early_stopping_patience=PATIENCE)] if rows.test else []
     trainer = TreeDPOTrainer(
         model=loaded.model,
         ref_model=reference(loaded, sizes),
@@ -44,7 +43,7 @@ def make_trainer(
         eval_dataset=data.dataset(rows.test) if rows.test else None,
         processing_class=loaded.tokenizer,
         peft_config=None if sizes.method == "full" else adapter(loaded.revision),
-        callbacks=[*callbacks, *stop],
+        callbacks=callbacks(watching, rows),
         mode=args.batches,
         say=say,
         references=cache() / "references",
@@ -71,44 +70,61 @@ def reference(loaded: Loaded, sizes: Sizes) -> Any:
 
 
 def configuration(args: Any, sizes: Sizes, rows: data.Rows, folder: Path) -> Any:
-    import torch
     from trl import DPOConfig
+
+    return DPOConfig(
+        **schedule(args, sizes, rows, folder),
+        # from the very weights that training starts from; TRL would load the repo's again
+        precompute_ref_log_probs=True,
+        report_to="trackio" if args.trackio else "none",
+        **losses(args),
+    )
+
+
+def schedule(args: Any, sizes: Sizes, rows: data.Rows, folder: Path) -> dict[str, Any]:
+    """Return TRL's options of batches, steps, looks at the test rows and checkpoints."""
+    import torch
 
     cuda = torch.cuda.is_available()
     steps = math.ceil(len(rows.train) / sizes.batch_size)
     log_every = max(1, int(steps * args.epochs) // 100)
     look_every = log_every * max(1, round(steps / LOOKS / log_every))
     part = sizes.part
-    return DPOConfig(
-        output_dir=str(folder),
-        learning_rate=sizes.learning_rate,
-        num_train_epochs=args.epochs,
-        per_device_train_batch_size=part,
-        per_device_eval_batch_size=even(len(rows.test), 2 * part, sizes.processes),
-        gradient_accumulation_steps=sizes.accumulate,
-        gradient_checkpointing=sizes.gradient_checkpointing,
-        max_length=args.max_length,
-        warmup_steps=int(WARMUP * steps * args.epochs),
-        seed=args.seed,
-        bf16=sizes.bf16,
-        use_cpu=not cuda,
-        dataloader_pin_memory=cuda,
-        # from the very weights that training starts from; TRL would load the repo's again
-        precompute_ref_log_probs=True,
-        eval_strategy="steps" if rows.test else "no",
-        eval_steps=look_every,
-        save_steps=look_every,
-        save_total_limit=2,
-        load_best_model_at_end=bool(rows.test),
-        metric_for_best_model="eval_loss" if rows.test else None,
-        greater_is_better=False if rows.test else None,
-        restore_callback_states_from_checkpoint=True,  # early stopping counts on
-        logging_steps=log_every,
-        logging_nan_inf_filter=False,
-        report_to="trackio" if args.trackio else "none",
-        disable_tqdm=True,
-        **losses(args),
-    )
+    return {
+        "output_dir": str(folder),
+        "learning_rate": sizes.learning_rate,
+        "num_train_epochs": args.epochs,
+        "per_device_train_batch_size": part,
+        "per_device_eval_batch_size": even(len(rows.test), 2 * part, sizes.processes),
+        "gradient_accumulation_steps": sizes.accumulate,
+        "gradient_checkpointing": sizes.gradient_checkpointing,
+        "max_length": args.max_length,
+        "warmup_steps": int(WARMUP * steps * args.epochs),
+        "seed": args.seed,
+        "bf16": sizes.bf16,
+        "use_cpu": not cuda,
+        "dataloader_pin_memory": cuda,
+        "eval_strategy": "steps" if rows.test else "no",
+        "eval_steps": look_every,
+        "save_steps": look_every,
+        "save_total_limit": 2,
+        "load_best_model_at_end": bool(rows.test),
+        "metric_for_best_model": "eval_loss" if rows.test else None,
+        "greater_is_better": False if rows.test else None,
+        "restore_callback_states_from_checkpoint": True,  # early stopping counts on
+        "logging_steps": log_every,
+        "logging_nan_inf_filter": False,
+        "disable_tqdm": True,
+        "log_level_replica": "error",  # as `models.quiet` has it in the first process
+    }
+
+
+def callbacks(watching: Sequence[Any], rows: data.Rows) -> list[Any]:
+    """Return those callbacks, and with test rows one that stops when they get no better."""
+    from transformers import EarlyStoppingCallback
+
+    stop = [EarlyStoppingCallback(early_stopping_patience=PATIENCE)] if rows.test else []
+    return [*watching, *stop]
 
 
 def losses(args: Any) -> dict[str, Any]:

@@ -18,6 +18,8 @@ ROOM = 0.7  # of the device's memory; the rest is for activations
 PROMPTS = 4  # in an optimizer step at least: fewer make its gradient noisy
 LARGEST_BATCH = 64  # pairs
 RATES = {"full": 1e-6, "lora": 5e-6, "qlora": 5e-6}
+ANSWERS = 8  # in an optimizer step of SFT
+ANSWERS_RATES = {"full": 1e-5, "lora": 1e-4}  # of SFT, which takes larger steps than DPO
 TOO_FAST = 5e-5  # a learning rate that ruins an adapter's model on little data
 CHECKPOINTED = 1e9  # parameters from which activations are computed twice, on a GPU
 
@@ -62,32 +64,47 @@ class Sizes:
     bf16: bool
     reasons: tuple[str, ...]
     processes: int = 1
+    unit: Literal["pair", "answer"] = "pair"  # what a row is
 
     @property
     def part(self) -> int:
-        """Pairs that one process computes at once."""
+        """Rows that one process computes at once."""
         return self.batch_size // self.accumulate // self.processes
 
 
 def choose(args: Any, parameters: int, prompts: Sequence[str], machine: Machine) -> Sizes:
-    """Return the sizes: those given in `args`, else what fits the model and the device.
+    """Return DPO's sizes: those given in `args`, else what fits the model and the device.
 
     `prompts` names each training row's prompt. Raises UsageError for what cannot work.
     """
-    reasons = []
     method, why = _method(args.method, parameters, machine)
-    reasons.append(why)
     rate = args.learning_rate or RATES[method]
     if method != "full" and rate >= TOO_FAST and not args.reckless:
         raise UsageError(
             f"A learning rate of {rate:g} for an adapter has ruined models on so few pairs: their"
             " outputs collapse. Use 5e-6, or say --reckless to run it all the same."
         )
-    batch, why = _batch(args.batch_size, prompts)
-    reasons.append(why)
-    accumulate = args.accumulate or 1
+    batch, how = _batch(args.batch_size, prompts)
     if not args.batch_size:
         batch += -batch % machine.processes
+    return _sizes(
+        args, parameters, machine, Sizes(method, rate, batch, 1, False, False, (why, how))
+    )
+
+
+def choose_for_answers(args: Any, parameters: int, machine: Machine) -> Sizes:
+    """Return SFT's sizes, as `choose` returns DPO's; weights in four bits are not among them."""
+    method, why = _method(args.method, parameters, replace(machine, quantizes=False))
+    rate = args.learning_rate or ANSWERS_RATES[method]
+    batch = args.batch_size or ANSWERS + -ANSWERS % machine.processes
+    how = f"batches of {batch} answers{', as asked' if args.batch_size else ''}"
+    asked = Sizes(method, rate, batch, 1, False, False, (why, how), unit="answer")
+    return _sizes(args, parameters, machine, asked)
+
+
+def _sizes(args: Any, parameters: int, machine: Machine, asked: Sizes) -> Sizes:
+    """Return the sizes with parts, checkpointing and types, which follow from the device."""
+    batch, accumulate, reasons = asked.batch_size, args.accumulate or 1, list(asked.reasons)
     if batch % (accumulate * machine.processes):
         by = f" by {machine.processes} processes" if machine.processes > 1 else ""
         raise UsageError(
@@ -101,16 +118,20 @@ def choose(args: Any, parameters: int, prompts: Sequence[str], machine: Machine)
             f"gradient checkpointing {'on' if checkpointing else 'off'}: "
             + ("activations of a model this large" if checkpointing else "activations will fit")
         )
-    bf16 = machine.bf16
     reasons.append(
         {
             (True, "full"): "bfloat16 arithmetic, float32 weights: steps this small would vanish",
             (False, "full"): "float32: the device has no bfloat16 worth using",
             (False, "lora"): "float32: the device has no bfloat16 worth using",
-        }.get((bf16, method), "frozen weights in bfloat16, the adapter in float32")
+        }.get((machine.bf16, asked.method), "frozen weights in bfloat16, the adapter in float32")
     )
-    return Sizes(
-        method, rate, batch, accumulate, checkpointing, bf16, tuple(reasons), machine.processes
+    return replace(
+        asked,
+        accumulate=accumulate,
+        gradient_checkpointing=checkpointing,
+        bf16=machine.bf16,
+        reasons=tuple(reasons),
+        processes=machine.processes,
     )
 
 

@@ -17,8 +17,9 @@ from torch.distributed.tensor import DTensor
 from trl import DPOTrainer
 from trl.trainer import utils as trl_utils
 
-from palate.training.batches import GroupSampler, WeightedCollator
+from palate.training.batches import WeightedCollator
 from palate.training.references import with_references
+from palate.training.steady import Steady
 from palate.training.view import TREE_KEYS, Mode, to_pairs, tree_inputs, tree_mask
 
 Say = Callable[[str], None]
@@ -35,7 +36,7 @@ TOLERANCE = {
 }
 
 
-class TreeDPOTrainer(DPOTrainer):
+class TreeDPOTrainer(Steady, DPOTrainer):
     """DPOTrainer that computes each distinct token of a batch once. Same arguments as DPOTrainer.
 
     `mode` is `tree` (a row for each prompt), `rows` (a row for each prompt with one completion) or
@@ -74,13 +75,8 @@ class TreeDPOTrainer(DPOTrainer):
         if "weight" not in (columns := self._signature_columns or []):
             self._signature_columns = [*columns, "weight"]
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        rows: Any = self.train_dataset if train_dataset is None else train_dataset
-        keys = [tuple(ids) for ids in rows["prompt_ids"]]
-        args: Any = self.args
-        parts = args.gradient_accumulation_steps * self.accelerator.num_processes
-        batch = args.per_device_train_batch_size * parts
-        return GroupSampler(keys, args.data_seed or args.seed, batch)
+    def groups(self, rows: Any) -> list[Any]:
+        return [tuple(ids) for ids in rows["prompt_ids"]]
 
     def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
         self._install()  # comes while DPOTrainer is still being made
@@ -104,14 +100,6 @@ class TreeDPOTrainer(DPOTrainer):
         for each in (model, self.ref_model):
             if each is not None:
                 add_tree_forward(each)
-
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        policy: Any = self.model
-        if state_dict is not None and getattr(policy.config, "tie_word_embeddings", False):
-            # gathered from several processes, a shared weight would be saved under both names
-            for name in policy._tied_weights_keys or ():
-                state_dict.pop(name, None)
-        super()._save(output_dir, state_dict)
 
     def compute_ref_log_probs(self, model: Any, inputs: Any) -> Any:
         inputs = {k: v for k, v in inputs.items() if k != "weights"}

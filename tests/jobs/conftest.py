@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from dpo_runs import SCRIPT
 
 from palate import hub as client
 from palate import importing, ledger
@@ -113,3 +114,16 @@ class Jobs:
 @pytest.fixture
 def jobs(hub, tmp_path) -> Jobs:
     return Jobs(tmp_path / "cache")
+
+
+@pytest.fixture
+def changed(tmp_path, jobs):
+    """Return a function that runs a training job after a change to what it imports."""
+
+    def run(change: str, *argv: str, job: str = "dpo") -> subprocess.CompletedProcess:
+        file: Path = tmp_path / "job.py"
+        file.write_text(SCRIPT.format(change=change, job=str(shipped("jobs") / f"{job}.py")))
+        words = [sys.executable, str(file), *argv]
+        return subprocess.run(words, env=jobs.env, capture_output=True, text=True)
+
+    return run

@@ -6,30 +6,15 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 import yaml
-from dpo_runs import FAST, record
+from dpo_runs import CPU_AS_GPU, CPU_BY_DEEPSPEED, FAST, record, same_curves
 
 from palate import hub as client
 from palate.paths import shipped
 from palate.serving import free_port
 
-SCRIPT = """
-import os, runpy, signal, sys, torch
-from accelerate.state import PartialState
-from accelerate.utils import DistributedType
-from palate import processes
-from palate.training.tree import TreeDPOTrainer
-
-def together(*args, real=processes.together):
-    sys.argv[0] = __file__  # the processes run this file, too
-    real(*args)
-processes.together = together
-{change}
-runpy.run_path({job!r}, run_name="__main__")
-"""
 FAILING = """
 def training_step(self, *args, real=TreeDPOTrainer.training_step, **kwargs):
     if os.environ["RANK"] == "1" and self.state.global_step == 3:
@@ -38,54 +23,6 @@ def training_step(self, *args, real=TreeDPOTrainer.training_step, **kwargs):
 if "--accumulate" not in sys.argv:
     TreeDPOTrainer.training_step = training_step
 """
-# accelerate shards on accelerators alone; PyTorch shards on a CPU, too
-CPU_AS_GPU = """
-def init(self, *args, real=PartialState.__init__, **kwargs):
-    real(self, *args, **kwargs)
-    if self.distributed_type == DistributedType.MULTI_CPU:
-        self.distributed_type, self.device = DistributedType.MULTI_GPU, torch.device("cpu")
-PartialState.__init__ = init
-processes._check_devices = lambda *args: None
-"""
-# DeepSpeed takes a CPU for an accelerator, accelerate does not
-CPU_BY_DEEPSPEED = """
-import trl
-
-processes._check_devices = lambda *args: None
-if "LOCAL_RANK" in os.environ:
-    def init(self, cpu=False, real=PartialState.__init__, **kwargs):
-        real(self, **kwargs)
-    def set_device(self):
-        self.device = torch.device("cpu")
-    def post_init(self, real=trl.DPOConfig.__post_init__):
-        self.use_cpu = False
-        real(self)
-    PartialState.__init__, PartialState.set_device = init, set_device
-    PartialState._prepare_backend = lambda *a, **k: ("gloo", DistributedType.MULTI_GPU)
-    trl.DPOConfig.__post_init__ = post_init
-"""
-
-
-@pytest.fixture
-def changed(tmp_path, jobs):
-    """Return a function that runs dpo.py after a change to what it imports."""
-
-    def run(change: str, *argv: str) -> subprocess.CompletedProcess:
-        file: Path = tmp_path / "job.py"
-        file.write_text(SCRIPT.format(change=change, job=str(shipped("jobs") / "dpo.py")))
-        words = [sys.executable, str(file), *argv]
-        return subprocess.run(words, env=jobs.env, capture_output=True, text=True)
-
-    return run
-
-
-def same_curves(one: dict, other: dict) -> None:
-    assert one["results"]["test_rows"] == other["results"]["test_rows"]
-    for key in ("loss", "test_loss"):
-        curves = [[p[key] for p in r["history"] if p[key] is not None] for r in (one, other)]
-        assert len(curves[0]) >= 3
-        assert curves[1] == pytest.approx(curves[0], rel=1e-5, abs=0), key
-    assert one["results"]["test_loss"] == pytest.approx(other["results"]["test_loss"], rel=1e-5)
 
 
 @pytest.mark.slow

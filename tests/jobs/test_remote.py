@@ -211,6 +211,8 @@ def test_a_flavour_that_is_not_there_and_flags_that_the_job_does_not_know(
     assert "parts a model between GPUs, and cpu-xl has none" in said
     said = palate("train", labelled.id, *parted, *HF, code=2)
     assert "Name how many with --processes" in said
+    said = palate("sft", labelled.id, *several, *parted[2:], "--method", "lora", *HF, code=2)
+    assert "SFT merges an adapter into its base model" in said
     file = tmp_path / "own.yaml"
     file.write_text("{}")
     said = palate("train", labelled.id, *several, "--accelerate", str(file), *HF, code=2)
@@ -224,7 +226,7 @@ def test_a_flavour_that_is_not_there_and_flags_that_the_job_does_not_know(
 
 
 def test_help_says_where_a_job_can_run(palate):
-    for name in ("train", "candidates", "completions", "judge"):
+    for name in ("train", "sft", "candidates", "completions", "judge"):
         said = palate(name, "--help")
         assert "--on hf" in said
         assert "--flavor" in said
@@ -252,7 +254,7 @@ def test_without_the_right_to_write_or_to_run_jobs(labelled, palate, hub):
     assert "do not go together" in said
 
 
-@pytest.mark.parametrize("job", ["candidates", "completions", "dpo", "judge"])
+@pytest.mark.parametrize("job", ["candidates", "completions", "dpo", "judge", "sft"])
 def test_a_shipped_file_needs_no_palate_from_an_index(job):
     from palate.launch import job_file
 
@@ -290,6 +292,7 @@ def test_every_job_can_be_reckoned(labelled, base_model):
             "completions": ["--per-prompt", "2"],
             "dpo": ["--method", "lora", "--reckless"],
             "judge": ["--model", base_model, "--pairs", "5"],
+            "sft": ["--processes", "2"],
         }.items()
     }
     elsewhere = ["--model", "a-model", "--pairs", "5", "--provider", "auto"]
@@ -309,6 +312,7 @@ def test_every_job_can_be_reckoned(labelled, base_model):
     assert loads["candidates"].what == "writing 120 texts of at most 256 tokens"
     assert loads["completions"].what == "writing 40 texts of at most 256 tokens"
     assert loads["dpo"].what.startswith("lora training on about ")
+    assert re.fullmatch(r"full training on about [\d,]+ tokens on 2 GPUs", loads["sft"].what)
 
 
 def test_the_table_holds_the_projects_own_jobs_and_fits_a_narrow_terminal(repo_id, palate):

@@ -1,12 +1,68 @@
-"""What the tests of dpo.py share: flags that train the tiny model fast, and a model's record."""
+"""What the tests of dpo.py and sft.py share: how they are run, and what they recorded."""
 
 import json
+
+import pytest
 
 from palate import hub
 
 FAST = ("--learning-rate", "1e-3", "--epochs", "2")
 
 
+SCRIPT = """
+import os, runpy, signal, sys, torch
+from accelerate.state import PartialState
+from accelerate.utils import DistributedType
+from palate import processes
+from palate.training.tree import TreeDPOTrainer
+
+def together(*args, real=processes.together):
+    sys.argv[0] = __file__  # the processes run this file, too
+    real(*args)
+processes.together = together
+{change}
+runpy.run_path({job!r}, run_name="__main__")
+"""
+# accelerate shards on accelerators alone; PyTorch shards on a CPU, too
+CPU_AS_GPU = """
+def init(self, *args, real=PartialState.__init__, **kwargs):
+    real(self, *args, **kwargs)
+    if self.distributed_type == DistributedType.MULTI_CPU:
+        self.distributed_type, self.device = DistributedType.MULTI_GPU, torch.device("cpu")
+PartialState.__init__ = init
+processes._check_devices = lambda *args: None
+"""
+# DeepSpeed takes a CPU for an accelerator, accelerate does not
+CPU_BY_DEEPSPEED = """
+import trl
+
+processes._check_devices = lambda *args: None
+if "LOCAL_RANK" in os.environ:
+    def init(self, cpu=False, real=PartialState.__init__, **kwargs):
+        real(self, **kwargs)
+    def set_device(self):
+        self.device = torch.device("cpu")
+    def on_accelerator(config):
+        def post_init(self, real=config.__post_init__):
+            self.use_cpu = False
+            real(self)
+        config.__post_init__ = post_init
+    PartialState.__init__, PartialState.set_device = init, set_device
+    PartialState._prepare_backend = lambda *a, **k: ("gloo", DistributedType.MULTI_GPU)
+    on_accelerator(trl.DPOConfig)
+    on_accelerator(trl.SFTConfig)
+"""
+
+
 def record(repo: str, revision: str = "main") -> dict:
     sha, _ = hub.describe(repo, "model", revision)
     return json.loads(hub.fetch(repo, "model", sha, ["run.json"])[0].read_text("utf-8"))
+
+
+def same_curves(one: dict, other: dict) -> None:
+    assert one["results"]["test_rows"] == other["results"]["test_rows"]
+    for key in ("loss", "test_loss"):
+        curves = [[p[key] for p in r["history"] if p[key] is not None] for r in (one, other)]
+        assert len(curves[0]) >= 3
+        assert curves[1] == pytest.approx(curves[0], rel=1e-5, abs=0), key
+    assert one["results"]["test_loss"] == pytest.approx(other["results"]["test_loss"], rel=1e-5)

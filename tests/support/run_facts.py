@@ -89,3 +89,42 @@ RUN: dict[str, Any] = {
     ],
     "alarms": [],
 }
+
+# a warm start's, which has neither reference nor rewards
+SFT_RUN: dict[str, Any] = {k: v for k, v in RUN.items() if k not in ("positions", "sweep")} | {
+    "job": "sft",
+    "model": "me/titles-sft",
+    "command": "python jobs/sft.py me/titles",
+    "data": RUN["data"]
+    | {
+        "train": 201,
+        "test": 24,
+        "comparisons": {"train": 920, "test": 110},
+        "dropped": {"won no more comparisons than they lost": 290},
+    },
+    "history": [
+        {"step": 0, "epoch": 0, "loss": None, "token_accuracy": None}
+        | {"test_loss": 3.2, "test_token_accuracy": 0.41},
+        *(
+            {
+                "step": step,
+                "epoch": step / 25,
+                "loss": 3.1 - step / 50,
+                "token_accuracy": 0.42 + step / 500,
+                "test_loss": 3.0 - step / 100 if step % 10 == 0 else None,
+                "test_token_accuracy": 0.43 if step % 10 == 0 else None,
+            }
+            for step in range(1, 51)
+        ),
+    ],
+    "results": {
+        "test_loss": 2.5,
+        "test_perplexity": 12.18,
+        "test_token_accuracy": 0.43,
+        "base_test_loss": 3.2,
+        "base_test_perplexity": 24.53,
+        "base_test_token_accuracy": 0.41,
+        "test_rows": 24,
+        "best_step": 50,
+    },
+}

@@ -1,11 +1,12 @@
 """What a training uses where nothing is said, for which model on which device."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from palate.errors import UsageError
-from palate.training.sizes import Machine, choose, halved
+from palate.training.sizes import Machine, choose, choose_for_answers, halved
 
 GB = 2**30
 LAPTOP = Machine("CPU", 24 * GB, cuda=False, bf16=False, quantizes=False)
@@ -64,6 +65,24 @@ def test_several_processes_share_a_batch():
     assert (smaller.accumulate, smaller.part) == (2, 7)
     with pytest.raises(UsageError, match="by 3 processes"):
         choose(asked(batch_size=40), 10**6, TITLES, several)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "machine", "method", "rate"),
+    [
+        (25_000_000, LAPTOP, "full", 1e-5),
+        (494_000_000, A10G, "full", 1e-5),
+        (7_600_000_000, H200, "lora", 1e-4),
+        (7_600_000_000, T4, "lora", 1e-4),  # never in four bits, which cannot be merged
+    ],
+)
+def test_sft_takes_larger_steps_and_eight_answers(parameters, machine, method, rate):
+    sizes = choose_for_answers(asked(), parameters, machine)
+    assert (sizes.method, sizes.learning_rate) == (method, rate)
+    assert (sizes.batch_size, sizes.unit) == (8, "answer")
+    assert "batches of 8 answers" in sizes.reasons
+    several = choose_for_answers(asked(), parameters, replace(machine, processes=3))
+    assert (several.batch_size, several.part) == (9, 3)
 
 
 def test_what_is_asked_for_is_taken():
