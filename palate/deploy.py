@@ -182,9 +182,10 @@ def files(kind: Kind) -> dict[str, Path | str]:
         path = file.relative_to(package)
         if file.is_file() and path.parts[0] not in ELSEWHERE and "__pycache__" not in path.parts:
             found[f"palate/{path.as_posix()}"] = file
-    for file in sorted(shipped("cards").iterdir()):
+    cards = shipped("cards")
+    for file in sorted(cards.rglob("*")):
         if file.is_file():
-            found[f"palate/_shipped/cards/{file.name}"] = file
+            found[f"palate/_shipped/cards/{file.relative_to(cards).as_posix()}"] = file
     return found
 
 
