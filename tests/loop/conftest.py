@@ -24,9 +24,3 @@ def with_writer(tmp_path_factory) -> Callable[[Path], Path]:
         return root
 
     return put
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("loop"))
