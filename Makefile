@@ -9,13 +9,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 CHROMIUM ?= /usr/bin/chromium
-WORKERS ?= 2
+# one more than cores: tests wait for servers and browsers, too
+WORKERS ?= 3
 
 .PHONY: demo test lint bench clean chromium services
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n '/^#/!q;s/^# //p' Makefile
 
 # the stamp is written last, so its existence means that the install completed
 $(VENV)/installed: pyproject.toml constraints.txt

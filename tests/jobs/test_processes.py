@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from importlib.util import find_spec
 
@@ -25,6 +26,24 @@ if "--accumulate" not in sys.argv:
 """
 
 
+pytestmark = pytest.mark.xdist_group("processes")
+
+
+@pytest.fixture(scope="module")
+def alone() -> Callable[..., dict]:
+    """Returns the record of one process with these flags, trained once: all projects are alike."""
+    made: dict[tuple[str, ...], dict] = {}
+
+    def train(project, jobs, *flags: str) -> dict:
+        if flags not in made:
+            whole = f"{project.model_repo}-whole"
+            jobs("dpo", project.id, *FAST, *flags, "--output", whole)
+            made[flags] = record(whole)
+        return made[flags]
+
+    return train
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",
@@ -34,20 +53,18 @@ if "--accumulate" not in sys.argv:
         ("--batch-size", "10", "--method", "lora", "--reckless"),
     ],
 )
-def test_two_processes_have_the_losses_of_one(flags, labelled, jobs):
+def test_two_processes_have_the_losses_of_one(flags, labelled, jobs, alone):
     said = jobs("dpo", labelled.id, *FAST, *flags, "--processes", "2")
     assert said.count("test reward accuracy") == 1
     assert "Warning" not in said
-    whole = f"{labelled.model_repo}-whole"
-    jobs("dpo", labelled.id, *FAST, *flags, "--output", whole)
     run = record(labelled.model_repo)
     assert run["positions"]["mode"] == "tree"
     assert "--processes 2" in run["command"]
-    same_curves(record(whole), run)
+    same_curves(alone(labelled, jobs, *flags), run)
 
 
 @pytest.mark.slow
-def test_two_machines_have_the_losses_of_one(labelled, jobs):
+def test_two_machines_have_the_losses_of_one(labelled, jobs, alone):
     port, job = str(free_port()), str(shipped("jobs") / "dpo.py")
     words = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2"]
     words += ["--nproc-per-node", "1", "--master-addr", "127.0.0.1", "--master-port", port]
@@ -67,39 +84,33 @@ def test_two_machines_have_the_losses_of_one(labelled, jobs):
         said = [machine.communicate()[0] for machine in started]
     assert [machine.returncode for machine in started] == [0, 0], said
     assert ["test reward accuracy" in text for text in said] == [True, False]
-    whole = f"{labelled.model_repo}-whole"
-    jobs("dpo", labelled.id, *FAST, "--output", whole)
-    same_curves(record(whole), record(labelled.model_repo))
+    same_curves(alone(labelled, jobs), record(labelled.model_repo))
 
 
 @pytest.mark.slow
-def test_a_model_in_parts_is_trained_and_saved_as_a_whole_one(labelled, jobs, changed):
+def test_a_model_in_parts_is_trained_and_saved_as_a_whole_one(labelled, jobs, changed, alone):
     done = changed(CPU_AS_GPU, labelled.id, *FAST, "--processes", "2", "--accelerate", "fsdp2")
     assert done.returncode == 0, done.stdout + done.stderr
-    whole = f"{labelled.model_repo}-whole"
-    jobs("dpo", labelled.id, *FAST, "--output", whole)
-    one, two = record(whole), record(labelled.model_repo)
+    one, two = alone(labelled, jobs), record(labelled.model_repo)
     assert two["positions"]["mode"] == "tree"
     same_curves(one, two)
     assert two["samples"]["examples"] == one["samples"]["examples"]
     sizes = [
         sum(client.api().get_safetensors_metadata(repo).parameter_count.values())
-        for repo in (whole, labelled.model_repo)
+        for repo in (one["model"], labelled.model_repo)
     ]
     assert sizes[0] == sizes[1]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("flags", [(), ("--method", "lora", "--reckless")])
-def test_deepspeed_parts_a_model_as_well(flags, labelled, jobs, changed):
+def test_deepspeed_parts_a_model_as_well(flags, labelled, jobs, changed, alone):
     pytest.importorskip("deepspeed", reason="deepspeed is not installed: pip install deepspeed")
     jobs.env["DS_ACCELERATOR"] = "cpu"
     words = (labelled.id, *FAST, *flags, "--processes", "2", "--accelerate", "zero3")
     done = changed(CPU_BY_DEEPSPEED, *words)
     assert done.returncode == 0, done.stdout + done.stderr
-    whole = f"{labelled.model_repo}-whole"
-    jobs("dpo", labelled.id, *FAST, *flags, "--output", whole)
-    one, two = record(whole), record(labelled.model_repo)
+    one, two = alone(labelled, jobs, *flags), record(labelled.model_repo)
     assert two["positions"]["mode"] == "tree"
     same_curves(one, two)
     assert two["samples"]["examples"] == one["samples"]["examples"]
