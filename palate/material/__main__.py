@@ -11,7 +11,7 @@ from transformers.utils import logging
 from palate.material.tiny import STEPS, make_model
 
 logging.disable_progress_bar()
-torch.set_num_threads(2)  # of more, a tiny model makes no use
+torch.set_num_threads(1)  # of more a model this small makes no use, least where others work, too
 console = Console(highlight=False)
 steps = int(sys.argv[2]) if len(sys.argv) > 2 else STEPS
 columns = (TextColumn("learning to write"), BarColumn(), TimeRemainingColumn())
