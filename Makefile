@@ -9,8 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 CHROMIUM ?= /usr/bin/chromium
-# one more than cores: tests wait for servers and browsers, too
-WORKERS ?= 3
+WORKERS ?= 2
 
 .PHONY: demo test lint bench clean chromium services
 .DEFAULT_GOAL := help

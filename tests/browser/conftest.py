@@ -51,7 +51,7 @@ class Visit:
         self.page.click(".b-dialog[open] .b-main")
 
     def ready(self) -> None:
-        self.page.wait_for_function("document.querySelector('.ballot')?.dataset.aid", timeout=30000)
+        self.page.wait_for_function("document.querySelector('.ballot')?.dataset.aid", timeout=60000)
         self.page.wait_for_timeout(270)  # the page ignores input while a pair has just appeared
 
     def press(self, key: str) -> None:
@@ -103,9 +103,9 @@ def visit(browser):
 
 
 @pytest.fixture
-def project(hub, repo_id) -> Project:
-    """Fourteen prompts with three candidates each, one of them with hostile ones."""
-    prompts = [Prompt.of(f"Prompt number {i}") for i in range(14)]
+def project(hub, repo_id, request) -> Project:
+    """Fourteen prompts, or as many as asked, with three candidates each."""
+    prompts = [Prompt.of(f"Prompt number {i}") for i in range(getattr(request, "param", 14))]
     candidates = [Candidate.of(p.id, f"Answer {n} to {p.text}") for p in prompts for n in "123"]
     settings = Settings(question="Which answer is better?", repeats=0.0)
     importing.start_project(repo_id, prompts, settings)

@@ -28,6 +28,8 @@ def texts(visit) -> dict[str, str]:
     }
 
 
+# so many that what one has in hand leaves ten for the other, whatever the answers
+@pytest.mark.parametrize("project", [30], indirect=True)
 def test_ten_by_keyboard_and_ten_by_touch(project, label_space, visit, in_argilla):
     desk = visit(label_space.url, "Ada", DESK)
     said: list[tuple[str, str, int]] = []  # what was on screen: chosen, rejected, strength
