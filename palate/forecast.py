@@ -213,13 +213,14 @@ def _too_large(load: Load, enough: Sequence[Flavor]) -> str:
     """Return why no machine will do; `enough` are those that have the GPUs."""
     most = max(enough, key=lambda f: f.memory, default=None)
     if most is None:
-        return f"There is no flavor with {load.gpus} GPUs. Use fewer, or several --shard."
+        return f"There is no flavor with {load.gpus} GPUs. Use fewer."
     each = " on each" if load.gpus > 1 else ""
     size = "single GPU" if load.gpus == 1 else f"machine with {load.gpus} GPUs"
     return (
         f"{_sentence(load.what)} needs about {load.gpu_memory / 1e9:.0f} GB of GPU memory{each}."
         f" The largest {size} is {most.describe()}. Choose a smaller model or a lighter --method,"
-        " or name a machine with several GPUs: --flavor"
+        " or part it between more GPUs: --processes and --accelerate fsdp2 to train,"
+        " --tensor-parallel to write."
     )
 
 
