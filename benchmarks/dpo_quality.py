@@ -22,7 +22,7 @@ from typing import Any
 
 import dpo_speed
 
-from palate.launch import child_environment
+from palate.run.local import child_environment
 
 LOOKS = 8  # at the test rows, per epoch
 EPOCHS = 3
@@ -39,12 +39,12 @@ def main() -> None:
     arguments = parser.parse_args()
     if not arguments.data.exists():
         parser.error(f"there is no file {arguments.data}; name one with --data")
-    from palate.material import tiny
-    from palate.models import quiet
+    from palate.demo import writer
+    from palate.generate.models import quiet
 
     quiet()
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
-        tiny.make_model(Path(folder) / "model")
+        writer.make_model(Path(folder) / "model")
         figures = measure(arguments, Path(folder))
     print(json.dumps(figures) if arguments.json else table(figures))
 
@@ -83,7 +83,7 @@ def learn(
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import DPOConfig, DPOTrainer
 
-    from palate.training.tree import TreeDPOTrainer
+    from palate.train.tree import TreeDPOTrainer
 
     looks = max(1, round(len(train) / dpo_speed.PAIRS / LOOKS))
     trainer = {"tree": TreeDPOTrainer, "trl": DPOTrainer}[name](

@@ -27,7 +27,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from palate.launch import child_environment
+from palate.run.local import child_environment
 
 os.environ |= {"TQDM_DISABLE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
 DATA = Path(__file__).parents[2] / "shared/data/youtube-titles/idea-title_pairs-preferences.csv"
@@ -60,7 +60,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if not arguments.data.exists():
         parser.error(f"there is no file {arguments.data}; name one with --data")
-    from palate.models import quiet
+    from palate.generate.models import quiet
 
     quiet()
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(None):
@@ -114,8 +114,8 @@ def measure(arguments: argparse.Namespace, root: Path) -> dict[str, Any]:
 
 def read(file: Path) -> list[dict[str, Any]]:
     """Return TRL's rows of the pairs, those of a prompt together."""
-    from palate import importing, tables
-    from palate.importing import Columns
+    from palate.collect import importing, tables
+    from palate.collect.importing import Columns
 
     table = tables.read(str(file))
     columns = Columns("idea", "title_a", "title_b", "title_b_preferred")
@@ -140,24 +140,24 @@ def make_tokenizer(rows: list[dict[str, Any]]) -> Any:
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    from palate.material import tiny
+    from palate.demo import writer
 
     bpe = Tokenizer(models.BPE())
-    split = pre_tokenizers.Split(Regex(tiny.WORDS), "isolated")
+    split = pre_tokenizers.Split(Regex(writer.WORDS), "isolated")
     level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     bpe.pre_tokenizer = pre_tokenizers.Sequence([split, level])
     bpe.decoder = decoders.ByteLevel()
     texts = [m["content"] for row in rows for part in row.values() for m in part]
-    texts += [title for _, title in tiny.titles()]
+    texts += [title for _, title in writer.titles()]
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY,
-        special_tokens=[tiny.PAD, tiny.START, tiny.END],
+        special_tokens=[writer.PAD, writer.START, writer.END],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     bpe.train_from_iterator(texts, trainer)
-    made = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=tiny.END, pad_token=tiny.PAD)
-    made.chat_template = tiny.CHAT
+    made = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=writer.END, pad_token=writer.PAD)
+    made.chat_template = writer.CHAT
     return made
 
 
@@ -193,7 +193,7 @@ class Bench:
         return self._make(DPOTrainer, rows, **flags)
 
     def tree(self, rows: list[dict], **flags: Any) -> Any:
-        from palate.training.tree import TreeDPOTrainer
+        from palate.train.tree import TreeDPOTrainer
 
         return self._make(TreeDPOTrainer, rows, **flags)
 
@@ -284,7 +284,7 @@ def positions(rows: list[dict], tokenizer: Any) -> dict[str, int]:
     """Return token positions of an epoch: TRL's padded batches of 8, and tree batches."""
     import random
 
-    from palate.training import view
+    from palate.train import view
 
     def ids(messages: list[dict], ask: bool = False) -> list[int]:
         made = tokenizer.apply_chat_template(messages, add_generation_prompt=ask, return_dict=True)

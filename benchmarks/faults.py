@@ -54,11 +54,11 @@ class World:
 
     def open(self, name: str, labels: int):
         """Make the project and start its Space."""
-        from palate import importing
-        from palate.importing import Imported
-        from palate.project import Settings
-        from palate.schema import Candidate, Prompt
-        from palate.serving import Space
+        from palate.collect import importing
+        from palate.collect.importing import Imported
+        from palate.core.project import Settings
+        from palate.core.schema import Candidate, Prompt
+        from palate.web.serving import Space
 
         self.id = f"me/{name}"
         prompts = [Prompt.of(f"Prompt {i} of {name}") for i in range(labels // 4 + 12)]
@@ -200,9 +200,9 @@ def until(condition, seconds: float = 600) -> None:
 def outcome(world: World, devices: list) -> dict:
     """Compare the ledger, Argilla and what was acknowledged; raises if they differ."""
     from palate.argilla.store import LabelStore
-    from palate.project import Project
+    from palate.core.project import Project
 
-    events = Project.load(world.id).rows("labels")
+    events = Project.load(world.id).labels
     store = LabelStore(world.argilla.url, world.argilla.api_key)
     store.open(world.id, question="?")
     there = {e.event_id for e in store.events()}

@@ -133,11 +133,11 @@ def palate(root: Path) -> Iterator[tuple[str, Callable]]:
             "HF_HUB_DISABLE_XET": "1",
             "PALATE_DATA": str(root / "data"),
         }
-        from palate import importing
-        from palate.importing import Imported
-        from palate.project import Settings
-        from palate.schema import Candidate, Prompt
-        from palate.serving import Space
+        from palate.collect import importing
+        from palate.collect.importing import Imported
+        from palate.core.project import Settings
+        from palate.core.schema import Candidate, Prompt
+        from palate.web.serving import Space
 
         prompts = [Prompt.of(f"Explain number {i} to a friend.") for i in range(1200)]
         words = "a clear reason with one example and no filler because readers have little time "
@@ -177,7 +177,7 @@ def plain(root: Path) -> Iterator[tuple[str, Callable]]:
     """Serve the same with plain Gradio events."""
     from gradio_client import Client
 
-    from palate.serving import free_port
+    from palate.web.serving import free_port
 
     port = free_port()
     script = root / "plain.py"

@@ -14,15 +14,16 @@ import json
 from pathlib import Path
 from random import Random
 
-from palate import importing, ledger, tables
-from palate.assignment import Queue
 from palate.audit import baselines
 from palate.audit.rows import Row
-from palate.importing import Columns, Imported
-from palate.ranking import Order
-from palate.schema import Event, Preference, Prompt, pairs_of
-from palate.strategies import STRATEGIES
-from palate.training import taste
+from palate.collect import importing, tables
+from palate.collect.importing import Columns, Imported
+from palate.core.schema import Event, Preference, Prompt, pairs_of
+from palate.label import preferences
+from palate.label.assignment import Queue
+from palate.label.ranking import Order
+from palate.label.strategies import STRATEGIES
+from palate.train import taste
 
 DATA = Path(__file__).parents[2] / "shared/data/youtube-titles/idea-title_pairs-preferences.csv"
 COLUMNS = Columns("idea", "title_a", "title_b", "title_b_preferred")
@@ -111,7 +112,7 @@ def labelled(
     data: Imported, train: list[Prompt], strategy: str, seed: int, budget: int
 ) -> list[Preference]:
     answers = replay(data, train, strategy, seed, budget)
-    return ledger.preferences(train, data.candidates, answers).all()
+    return preferences.rebuild(train, data.candidates, answers).all()
 
 
 def accuracy(rows: list[Preference], data: Imported, held: set[str]) -> float:

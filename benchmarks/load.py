@@ -58,11 +58,11 @@ def measure(root: Path, arguments: argparse.Namespace) -> dict:
             "HF_HUB_DISABLE_XET": "1", "PALATE_DATA": str(root / "data"),
             "PALATE_PUBLISH_SECONDS": "30",
         }  # fmt: skip
-        from palate import importing
-        from palate.importing import Imported
-        from palate.project import Project, Settings
-        from palate.schema import Candidate, Prompt
-        from palate.serving import Space
+        from palate.collect import importing
+        from palate.collect.importing import Imported
+        from palate.core.project import Project, Settings
+        from palate.core.schema import Candidate, Prompt
+        from palate.web.serving import Space
 
         chance = random.Random(0)
         words = [w.strip(".,") for w in __doc__.split()]
@@ -93,7 +93,7 @@ def measure(root: Path, arguments: argparse.Namespace) -> dict:
         saved = [s for p in people for s in p.saved.values()]
         published = [s for p in people for s in p.published.values()]
         said = {e for p in people for e in p.saved}
-        ledger = [e.event_id for e in Project.load("me/load").rows("labels")]
+        ledger = [e.event_id for e in Project.load("me/load").labels]
         cuts = statistics.quantiles(saved, n=100)
         return {
             "people": arguments.people,

@@ -58,16 +58,17 @@ def serve(root: Path, votes: int) -> Iterator:
             "HF_ENDPOINT": hub.endpoint, "HF_TOKEN": hub.token, "HF_HOME": str(root / "hf"),
             "HF_HUB_DISABLE_XET": "1", "PALATE_DATA": str(root / "data"),
         }  # fmt: skip
-        from palate import hub as calls
-        from palate import importing, ledger
-        from palate.project import Project, Settings
-        from palate.schema import Candidate, Event, Pair, Prompt
-        from palate.serving import Space
+        from palate.collect import importing
+        from palate.core import hub as calls
+        from palate.core import ledger
+        from palate.core.project import Project, Settings
+        from palate.core.schema import Candidate, Event, Pair, Prompt
+        from palate.web.serving import Space
 
         prompts = [Prompt.of(f"Explain number {i}.") for i in range(2 * PROMPTS)]
         importing.start_project("me/votes", prompts, Settings(eval=0.5))
         draw, texts, made = Random(0), [], []
-        blind = [p for p in Project.load("me/votes").rows("prompts") if p.split == "eval"]
+        blind = [p for p in Project.load("me/votes").prompts if p.split == "eval"]
         for i in range(PROMPTS * EACH):
             prompt = blind[i % len(blind)]
             pair = [

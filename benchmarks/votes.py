@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from palate import stats
+from palate.core import stats
 
 MOST = 500
 TIES = 0.1

@@ -31,12 +31,12 @@ sys.path.append(str(Path(__file__).parents[1] / "tests/support"))
 import psutil
 from own_services import Postgres, Redis
 
-from palate import ledger
 from palate.argilla.server import EmbeddedArgilla
 from palate.argilla.server.services import Services
 from palate.argilla.store import LabelStore
-from palate.errors import PalateError
-from palate.schema import Candidate, Event, Pair, Prompt, pairs_of
+from palate.core import ledger
+from palate.core.errors import PalateError
+from palate.core.schema import Candidate, Event, Pair, Prompt, pairs_of
 
 PROMPT = Prompt.of("Which of the two says it better?")
 TEXTS = [

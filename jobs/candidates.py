@@ -32,14 +32,14 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from palate.engines import Engine, find
-from palate.generation import Sampling, Saver, generate, groups_of
-from palate.launch import run_main
-from palate.models import Loaded
-from palate.progress import Progress
-from palate.project import Project
-from palate.schema import Candidate, Prompt, pairs_of
-from palate.shards import Shard, Share, join
+from palate.core.progress import Progress
+from palate.core.project import Project
+from palate.core.schema import Candidate, Prompt, pairs_of
+from palate.generate.engines import Engine, find
+from palate.generate.generation import Sampling, Saver, generate, groups_of
+from palate.generate.models import Loaded
+from palate.generate.shards import Shard, Share, join
+from palate.run.local import run_main
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def main(args: Arguments) -> None:
     source = engine.named
 
     def divide(at: Project) -> list[list[Prompt]]:
-        prompts = [p for p in at.rows("prompts") if p.split != "eval"]
+        prompts = [p for p in at.prompts if p.split != "eval"]
         return groups_of(prompts, args.per_prompt, args.batch_size)
 
     share = join(project.id, shard, settings(args, engine, project), divide) if shard else None
@@ -133,7 +133,7 @@ def written(project: Project, source: Loaded) -> dict[str, list[Candidate]]:
     """Return what this very model wrote in this round already, by prompt."""
     mine = (source.repo, source.revision, project.settings.round)
     result: dict[str, list[Candidate]] = defaultdict(list)
-    for c in project.rows("candidates"):
+    for c in project.candidates:
         if (c.model, c.revision, c.round) == mine:
             result[c.prompt_id].append(c)
     return result
@@ -169,8 +169,8 @@ def save(
 
 
 def report(console: Console, project: Project) -> None:
-    ours = {p.id for p in project.rows("prompts") if p.split != "eval"}
-    pairs = pairs_of(c for c in project.rows("candidates") if c.prompt_id in ours)
+    ours = {p.id for p in project.prompts if p.split != "eval"}
+    pairs = pairs_of(c for c in project.candidates if c.prompt_id in ours)
     console.print(f"{len(pairs):,} pairs to label now. Next: palate label {project.id}")
 
 

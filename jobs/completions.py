@@ -29,14 +29,15 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from palate import hub, models
-from palate.errors import PalateError, UsageError
-from palate.generation import Sampling, Saver, complete, seed_of
-from palate.launch import run_main
-from palate.progress import Progress
-from palate.project import Project
-from palate.schema import Candidate, Prompt
-from palate.splits import check_training
+from palate.collect.splits import check_training
+from palate.core import hub
+from palate.core.errors import PalateError, UsageError
+from palate.core.progress import Progress
+from palate.core.project import Project
+from palate.core.schema import Candidate, Prompt
+from palate.generate import models
+from palate.generate.generation import Sampling, Saver, complete, seed_of
+from palate.run.local import run_main
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def main(args: Arguments) -> None:
     newest = f"{project.model_repo}@round-{project.settings.round}"
     tuned, run = trained(args.model or newest, project)
     base = models.find(f"{run['base_model']}@{run['base_revision']}")
-    prompts = [p for p in project.rows("prompts") if p.split == "eval"]
+    prompts = [p for p in project.prompts if p.split == "eval"]
     check_blind(run, prompts)
     sampling = Sampling(args.temperature, args.top_p, args.max_new_tokens)
     asks = [
@@ -111,14 +112,14 @@ def check_blind(run: dict, prompts: Sequence[Prompt]) -> None:
     if not prompts:
         raise UsageError("The project has no eval prompts; add some with: palate init")
     data = Project.load(run["project"], run["data_revision"])
-    check_training(data.rows("preferences"), prompts)
+    check_training(data.preferences, prompts)
 
 
 def missing(project: Project, source: models.Source, asks: Sequence[Ask]) -> list[Ask]:
     """Return what this revision has not written yet; raise if it was asked otherwise before."""
     wanted = {a.prompt.id for a in asks}
     there: dict[str, list[Candidate]] = {}
-    for c in project.rows("candidates"):
+    for c in project.candidates:
         if (c.model, c.revision) == (source.repo, source.revision) and c.prompt_id in wanted:
             there.setdefault(c.prompt_id, []).append(c)
     for a in asks:
@@ -192,8 +193,8 @@ def batches(asks: Sequence[Ask], size: int) -> Iterator[Sequence[Ask]]:
 def report(console: Console, project: Project, base: models.Source, tuned: models.Source) -> None:
     texts: dict[models.Source, dict[str, list[str]]] = {base: {}, tuned: {}}
     source = {(s.repo, s.revision): s for s in (base, tuned)}
-    blind = {p.id for p in project.rows("prompts") if p.split == "eval"}
-    for c in project.rows("candidates"):
+    blind = {p.id for p in project.prompts if p.split == "eval"}
+    for c in project.candidates:
         if c.prompt_id in blind and (s := source.get((c.model, c.revision))):
             texts[s].setdefault(c.prompt_id, []).append(c.text)
     pairs = [

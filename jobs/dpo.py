@@ -36,17 +36,18 @@ from typing import Any, Literal
 import tyro
 from rich.console import Console
 
-from palate import models
-from palate.errors import UsageError
-from palate.launch import run_main
-from palate.processes import WHOLE, first, one_voice, together
-from palate.project import Project
-from palate.training import check, data, publish, record
-from palate.training.job import Beginning, Job, begin, go, leave, load, push, resumable, train
-from palate.training.sizes import Machine, choose
-from palate.training.sweep import Sweep
-from palate.training.taste import Strength
-from palate.training.workdir import WorkDir
+from palate.core.errors import UsageError
+from palate.core.project import Project
+from palate.generate import models
+from palate.report.publish import push_trained
+from palate.run.local import run_main
+from palate.run.processes import WHOLE, first, one_voice, together
+from palate.train import check, data, record
+from palate.train.job import Beginning, Job, begin, go, leave, load, resumable, train
+from palate.train.sizes import Machine, choose
+from palate.train.sweep import Sweep
+from palate.train.taste import Strength
+from palate.train.workdir import WorkDir, read_run, save_run
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def run(args: Arguments) -> None:
     with resumable(console):
         kept, *others = sweep(console, args) if args.sweep else [one(console, args)]
         if first():
-            push(console, kept, record.sentence, f"palate completions {kept.project.id}")
+            push_trained(console, kept, record.sentence, f"palate completions {kept.project.id}")
             for other in others:
                 with suppress(FileNotFoundError):
                     other.work.remove()
@@ -147,11 +148,11 @@ def sweep(console: Console, args: Arguments) -> list[Job]:
         train(console, job, steps)
     if not first():
         return jobs
-    best, table = swept.best([(job.args, publish.read_run(job.work.model)) for job in jobs])
+    best, table = swept.best([(job.args, read_run(job.work.model)) for job in jobs])
     for line in table:
         console.print(line)
     kept = jobs.pop(best)
-    publish.save_run(kept.work.model, publish.read_run(kept.work.model) | swept.record())
+    save_run(kept.work.model, read_run(kept.work.model) | swept.record())
     return [kept, *jobs]
 
 
@@ -192,7 +193,7 @@ def prepare(console: Console, args: Arguments) -> Job:
 
 def steps(console: Console, job: Job) -> None:
     """Train, and leave model and record in `work.model`."""
-    from palate.training.setup import make_trainer
+    from palate.train.setup import make_trainer
 
     begun = begin(console, job)
     loaded, rows = load(console, job)
@@ -216,7 +217,7 @@ def finish(
     saving: dict[str, Any],
 ) -> None:
     """Measure what came out, and write model and record; the record comes last."""
-    from palate.training.rewards import margins
+    from palate.train.rewards import margins
 
     args, guard = job.args, begun.guard
     result = record.result(margins(trainer) if rows.test else [], check.kept_step(trainer, guard))

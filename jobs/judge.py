@@ -34,17 +34,19 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from palate import cards, hub, judging, ledger, models
-from palate.contest import Contest, contest
-from palate.errors import PalateError, UsageError
-from palate.generation import Sampling, complete
-from palate.judging import Answer, Bout
-from palate.launch import run_main
-from palate.progress import Progress
-from palate.project import Project
-from palate.schema import Message
-from palate.training.workdir import WorkDir
-from palate.verdict import model_of
+from palate.core import hub, ledger
+from palate.core.errors import PalateError, UsageError
+from palate.core.progress import Progress
+from palate.core.project import Project
+from palate.core.schema import Message, model_of
+from palate.evaluate import judging
+from palate.evaluate.contest import Contest, contest
+from palate.evaluate.judging import Answer, Bout
+from palate.generate import models
+from palate.generate.generation import Sampling, complete
+from palate.report import cards
+from palate.run.local import run_main
+from palate.train.workdir import WorkDir
 
 MOST_UNREADABLE = 0.2  # of the answers: beyond, the model does not do what it is asked
 SAVE_EVERY = 8  # pairs
@@ -97,8 +99,8 @@ def main(args: Arguments) -> None:
 
 
 def bouts_of(project: Project, contested: Contest) -> list[Bout]:
-    prompts = {p.id: p.text for p in project.rows("prompts")}
-    candidates = {c.id: c for c in project.rows("candidates")}
+    prompts = {p.id: p.text for p in project.prompts}
+    candidates = {c.id: c for c in project.candidates}
     found = []
     for pair in contested.pairs:
         base, tuned = sorted(
@@ -176,9 +178,9 @@ def finish(
     answers: dict[str, list[Answer | None]],
 ) -> None:
     """Count, compare with the people, and put it beside the weights and onto the card."""
-    tuned = {c.id for c in project.rows("candidates") if model_of(c) == contested.tuned}
+    tuned = {c.id for c in project.candidates if model_of(c) == contested.tuned}
     ours = {b.pair_id: answers[b.pair_id] for b in bouts}
-    votes = ledger.live(project.rows("evaluations"))
+    votes = ledger.live(project.evaluations)
     found = judging.summary(ours, bouts, votes, tuned)
     if found["unreadable"] > MOST_UNREADABLE * 2 * len(bouts):
         raise PalateError(

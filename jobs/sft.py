@@ -34,15 +34,16 @@ from typing import Any, Literal
 import tyro
 from rich.console import Console
 
-from palate import models
-from palate.errors import UsageError
-from palate.launch import run_main
-from palate.processes import WHOLE, first, one_voice, parted, together
-from palate.project import Project
-from palate.training import answers, check, data, record
-from palate.training.job import Beginning, Job, begin, go, leave, load, push, resumable, train
-from palate.training.sizes import Machine, choose_for_answers
-from palate.training.workdir import WorkDir
+from palate.core.errors import UsageError
+from palate.core.project import Project
+from palate.generate import models
+from palate.report.publish import push_trained
+from palate.run.local import run_main
+from palate.run.processes import WHOLE, first, one_voice, parted, together
+from palate.train import answers, check, data, record
+from palate.train.job import Beginning, Job, begin, go, leave, load, resumable, train
+from palate.train.sizes import Machine, choose_for_answers
+from palate.train.workdir import WorkDir
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def run(args: Arguments) -> None:
         train(console, job, steps)
         if first():
             following = f"palate train {job.project.id} --base-model {job.args.output}"
-            push(console, job, answers.sentence, following)
+            push_trained(console, job, answers.sentence, following)
 
 
 def prepare(console: Console, args: Arguments) -> Job:
@@ -134,7 +135,7 @@ def prepare(console: Console, args: Arguments) -> Job:
 
 def steps(console: Console, job: Job) -> None:
     """Train, and leave model and record in `work.model`."""
-    from palate.training.sft import make_trainer
+    from palate.train.sft import make_trainer
 
     begun = begin(console, job)
     loaded, rows = load(console, job)

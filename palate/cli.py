@@ -10,8 +10,8 @@ import tyro
 from palate import __version__
 from palate.commands import data, results, serving
 from palate.commands.common import console
-from palate.errors import UsageError
-from palate.launch import run_guarded, run_job
+from palate.core.errors import UsageError
+from palate.run.local import run_guarded, run_job
 
 COMMANDS: dict[str, Callable] = {
     "init": data.init,
@@ -116,11 +116,11 @@ def _run_job(name: str, args: list[str], debug: bool) -> None:
     if name in ("sft", "train"):
         data.export(words[0])  # what was labelled since the last export is trained on, too
     if where.on == "hf":
-        from palate import remote
+        from palate.run import hf
 
-        remote.run(console, name, JOBS[name], words, where.flavor, where.yes)
+        hf.run(console, name, JOBS[name], words, where.flavor, where.yes)
     elif where.on == "slurm":
-        from palate import slurm
+        from palate.run import slurm
 
         slurm.run(console, name, JOBS[name], words)
     elif code := run_job(JOBS[name], [*words, *(["--debug"] * debug)]):

@@ -203,7 +203,7 @@ def test_an_audit_is_a_report_a_page_and_json(tmp_path):
 
 
 def test_a_project_and_any_dataset_on_the_hub_can_be_audited(hub, repo_id, tmp_path):
-    from palate import hub as client
+    from palate.core import hub as client
 
     (tmp_path / "pairs.csv").write_text(PAIRS)
     assert palate("import", repo_id, str(tmp_path / "pairs.csv"), *COLUMNS).returncode == 0

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from palate.argilla.store import Response, answers_of, events_of
-from palate.ledger import live
-from palate.schema import Candidate, Event, Pair, digest
+from palate.core.ledger import live
+from palate.core.schema import Candidate, Event, Pair, digest
 
 ANSWERS = ("choice", "strength", "rewrite", "comment")
 

@@ -13,9 +13,9 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from palate.errors import BadInput, PalateError, Unreachable
-from palate.ledger import live
-from palate.schema import Candidate, Event, Pair, Prompt, from_json, to_json
+from palate.core.errors import BadInput, PalateError, Unreachable
+from palate.core.ledger import live
+from palate.core.schema import Candidate, Event, Pair, Prompt, from_json, to_json
 
 NAMESPACE = uuid.UUID("5d3f5d0e-6d0a-4c3c-9f5a-3a2b6a1c7e10")
 WORKSPACE = "palate"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from palate.audit.rows import Row
-from palate.splits import normal
+from palate.collect.splits import normal
 
 FOLDS, FEWER_FOLDS = 10, 5
 SMALL = 3_000  # rows: fewer are cheap to fold finely and again, which steadies the figure

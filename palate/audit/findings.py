@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from palate.agreement import Rate
 from palate.audit.fit import cost
 from palate.audit.measure import Audit
-from palate.markdown import count
+from palate.core.markdown import count
+from palate.core.stats import Rate
 
 Level = Literal["fatal", "warning", "note"]
 SURE = 0.01  # a two-sided p below which a bias is no chance

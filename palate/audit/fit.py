@@ -8,8 +8,8 @@ from typing import Any
 from palate.audit.baselines import sample
 from palate.audit.measure import Fit
 from palate.audit.rows import Row
-from palate.models import Peek
-from palate.splits import normal
+from palate.collect.splits import normal
+from palate.generate.models import Peek
 
 BATCH = 8  # pairs in TRL's default batch
 USED = 0.3  # of a GPU's peak, what training a model of such a size usually reaches

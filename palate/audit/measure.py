@@ -3,30 +3,20 @@
 Pure: no I/O. Every rate is a `Rate`: hits, count, Wilson interval, and p against one half.
 """
 
-import re
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
-from palate.agreement import Rate, against_half
 from palate.audit import baselines
 from palate.audit.baselines import Accuracy
 from palate.audit.rows import Row, Rows
-from palate.splits import normal
+from palate.collect.splits import normal
+from palate.core.stats import Rate, against_half
+from palate.core.text import FORMATS
 
-FORMATS: dict[str, Callable[[str], bool]] = {
-    "a quotation mark": lambda t: any(q in t for q in '"“”„«»'),
-    "a digit": lambda t: any(c.isdigit() for c in t),
-    "a question mark": lambda t: "?" in t,
-    "an exclamation mark": lambda t: "!" in t,
-    "a colon": lambda t: ":" in t,
-    "markdown": lambda t: bool(_MARKDOWN.search(t)),
-    "several lines": lambda t: "\n" in t.strip(),
-}
-_MARKDOWN = re.compile(r"^#{1,6} |^\s*[-*] |^\s*\d+\. |\*\*\S|```|^\|.+\|$|\]\(", re.MULTILINE)
 LEARNABLE = 60  # strict rows: fewer say nothing about a baseline
 
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from palate import hub, ledger, tables
-from palate.importing import A, B, Columns, Template
-from palate.project import SETTINGS_FILE, Project
+from palate.collect import tables
+from palate.collect.importing import A, B, Columns, Template, read_template
+from palate.core import hub, ledger
+from palate.core.project import SETTINGS_FILE, Project
 
 Choice = Literal["left", "right", "tie", "neither"]
 
@@ -57,7 +58,6 @@ class Rows:
 
 def read(source: str, columns: Columns, template: Path | None = None) -> Rows:
     """Read a palate project, a Hub dataset or a file. Raises UsageError where it is none."""
-    from palate.importing import read_template
 
     given = columns.a or columns.b or columns.choice or template
     if not Path(source).is_file() and not given and is_project(source):
@@ -74,9 +74,9 @@ def is_project(source: str) -> bool:
 
 def of_project(project: Project) -> Rows:
     """Return one row for each standing judgement of a project's ledger."""
-    prompts = {p.id: p for p in project.rows("prompts")}
-    texts = {c.id: c.text for c in project.rows("candidates")}
-    asked = list(ledger.live(project.rows("labels")))
+    prompts = {p.id: p for p in project.prompts}
+    texts = {c.id: c.text for c in project.candidates}
+    asked = list(ledger.live(project.labels))
     result = Rows(project.id, [], 0, sided=True)
     kinds: dict[str, Choice] = {"tie": "tie", "both_bad": "neither"}
     for number, event in enumerate(asked, 1):

@@ -17,6 +17,6 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 def show_status(project) -> None:
-    from palate import status as loop
+    from palate.report import status as loop
 
     console.print(loop.picture(project, loop.steps(project)))

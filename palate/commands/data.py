@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from palate.commands.common import AsJson, Column, File, Id, Source, Words, console, show_status
-from palate.errors import UsageError
+from palate.core.errors import UsageError
 
 
 def init(
@@ -37,15 +37,16 @@ def init(
         base_model: the model to tune.
         public: make the repo public (it is private otherwise).
     """
-    from palate import importing, tables
-    from palate.project import Settings
+    from palate.collect import importing, tables
+    from palate.core.project import Settings
+    from palate.report.export import export as export_project
 
     table = tables.read(prompts)
     rows = importing.prompts_of(table, column, importing.read_template(template, table))
     given = {"question": question, "base_model": base_model}
     settings = replace(Settings(), **{k: v for k, v in given.items() if v is not None})
-    made = importing.start_project(project, rows, settings, public=public)
-    show_status(made)
+    importing.start_project(project, rows, settings, public=public)
+    show_status(export_project(project)[0])
 
 
 def import_(
@@ -76,8 +77,10 @@ def import_(
         template: a text file with {column} in it, which makes the prompt.
         votes: the rows are blind votes: --a is the base model's text, --b the tuned one's.
     """
-    from palate import hub, importing, tables
-    from palate.project import SETTINGS_FILE, Settings
+    from palate.collect import importing, tables
+    from palate.core import hub
+    from palate.core.project import SETTINGS_FILE, Settings
+    from palate.report.export import export as export_project
 
     table = tables.read(source)
     columns = importing.Columns(prompt, a, b, choice)
@@ -89,7 +92,8 @@ def import_(
     if not there or SETTINGS_FILE not in hub.describe(project, "dataset")[1]:
         importing.start_project(project, new.prompts, Settings())
     name = Path(source).name
-    result = importing.add(project, new, f"Import {len(new.events)} labels from {name}")
+    importing.add(project, new, f"Import {len(new.events)} labels from {name}")
+    result, _ = export_project(project)
     console.print(
         f"{name}: {len(new.events):,} labels on {len({e.pair_id for e in new.events}):,} pairs of"
         f" {len(new.candidates):,} texts, {len(new.prompts):,} prompts"
@@ -100,14 +104,17 @@ def import_(
 
 
 def _import_votes(project: str, source: str, table, columns, template: Path | None) -> None:
-    from palate import hub, importing, votes
-    from palate.project import Project, Settings
+    from palate.collect import importing, votes
+    from palate.core import hub
+    from palate.core.project import Project, Settings
+    from palate.report.export import export as export_project
 
     there = hub.exists(project, "dataset")
     base = (Project.load(project).settings if there else Settings()).base_model
     read = importing.read_template(template, table)
     new = votes.votes_of(table, columns, read, base, f"{project}-dpo")
     votes.add(project, new, f"Import {len(new.events)} blind votes from {Path(source).name}")
+    export_project(project)
     console.print(
         f"{Path(source).name}: {len(new.events):,} votes on {len(new.prompts):,} prompts."
         f" Next: palate verdict {project}"
@@ -146,8 +153,9 @@ def audit(
         html: where to write the report as a page with pictures.
         as_json: print all figures as JSON.
     """
-    from palate.audit import findings, fit, measure, page, rows
-    from palate.importing import Columns
+    from palate.audit import findings, fit, measure, rows
+    from palate.collect.importing import Columns
+    from palate.report import audit_page
 
     if html and not html.parent.is_dir():
         raise UsageError(f"There is no folder {html.parent} to write {html.name} to.")
@@ -156,17 +164,17 @@ def audit(
     with console.status(f"Looking at {data.total:,} rows"):
         result = measure.measure(data)
         if model:
-            from palate import models
+            from palate.generate import models
 
             known = models.peek(model)
             result.fit = fit.fit(data.rows, known, max_length)
         found = findings.findings(result)
     if html:
-        html.write_text(page.render(result, found), "utf-8")
+        html.write_text(audit_page.render(result, found), "utf-8")
     if as_json:
         print(json.dumps(findings.to_json(result, found), indent=2, ensure_ascii=False))
         return
-    console.print(page.table(result, found))
+    console.print(audit_page.table(result, found))
     if html:
         console.print(f"\nwritten: {html}")
 
@@ -177,14 +185,14 @@ def export(project: Id) -> None:
     Where ARGILLA_API_URL and ARGILLA_API_KEY are set, labels that were changed in Argilla's own
     interface come along.
     """
-    from palate import ledger
+    from palate.report.export import export as export_project
 
     url, key = os.environ.get("ARGILLA_API_URL"), os.environ.get("ARGILLA_API_KEY")
     if url and key:
-        from palate.ballot.labelling import take_edits
+        from palate.web.ballot.labelling import take_edits
 
         console.print(f"changed in Argilla: {take_edits(project, url, key)}")
-    result, made = ledger.export(project)
+    result, made = export_project(project)
     rows = ", ".join(f"{len(v):,} {k}" for k, v in made.rows.items())
     console.print(f"{project}: {rows} preferences at {result.revision[:7]}")
     for reason, n in made.left_out.items():

@@ -6,12 +6,12 @@ from typing import Annotated
 import tyro
 
 from palate.commands.common import AsJson, Id, Words, console, show_status
-from palate.errors import UsageError
+from palate.core.errors import UsageError
 
 
 def status(project: Id) -> None:
     """Show where the loop stands, and what to run next."""
-    from palate.project import Project
+    from palate.core.project import Project
 
     show_status(Project.load(project))
 
@@ -25,11 +25,11 @@ def agreement(project: Id, as_json: AsJson = False) -> None:
         project: the project, which is a dataset repo.
         as_json: print all figures as JSON.
     """
-    from palate import agreement as labelling
-    from palate.project import Project
+    from palate.core.project import Project
+    from palate.label import agreement as labelling
 
     loaded = Project.load(project)
-    result = labelling.report(loaded.rows("labels"), loaded.rows("candidates"))
+    result = labelling.report(loaded.labels, loaded.candidates)
     if as_json:
         print(json.dumps(result.to_json(), indent=2, ensure_ascii=False))
         return
@@ -56,14 +56,15 @@ def verdict(
         characters: count how many answers of each model keep within these lengths.
         as_json: print all figures as JSON.
     """
-    from palate import verdict as votes
-    from palate.project import Project
-    from palate.ratings import figures, ratings, table
+    from palate.core.project import Project
+    from palate.evaluate import verdict as votes
+    from palate.evaluate.ratings import figures, ratings, table
+    from palate.report.publish import publish_verdict
 
     loaded = Project.load(project)
     result = votes.count(loaded, margin, characters)
-    rated = ratings(loaded.rows("evaluations"), loaded.rows("candidates"), result.base)
-    url = votes.publish(loaded, result) if loaded.is_trained() else None
+    rated = ratings(loaded.evaluations, loaded.candidates, result.base)
+    url = publish_verdict(loaded, result) if loaded.is_trained() else None
     if as_json:
         print(json.dumps(figures(result, rated), indent=2, ensure_ascii=False))
         return
@@ -80,8 +81,9 @@ def verdict(
 
 def card(project: Id) -> None:
     """Render the cards of dataset and model again and push them."""
-    from palate import cards, hub
-    from palate.project import Project
+    from palate.core import hub
+    from palate.core.project import Project
+    from palate.report import cards
 
     console.print(f"dataset card: {cards.push_dataset_card(project)}")
     repo = Project.load(project).model_repo
@@ -101,17 +103,17 @@ def jobs(project: Id, follow: Words = None, cancel: Words = None) -> None:
         follow: show what the job with this id writes, until it ends or Ctrl-C.
         cancel: end the job with this id.
     """
-    from palate import running
-    from palate.project import check_id
+    from palate.core.project import check_id
+    from palate.run import hf_jobs
 
     check_id(project)
     if follow and cancel:
         raise UsageError("--follow and --cancel do not go together.")
     if follow:
-        running.follow(console, project, running.named(project, follow))
+        hf_jobs.follow(console, project, hf_jobs.named(project, follow))
     elif cancel:
-        console.print(running.cancel(project, cancel))
-    elif found := running.jobs_of(project):
-        console.print(running.table(project, found))
+        console.print(hf_jobs.cancel(project, cancel))
+    elif found := hf_jobs.jobs_of(project):
+        console.print(hf_jobs.table(project, found))
     else:
         console.print(f"Nothing ran on HF Jobs yet: palate train {project} --on hf")

@@ -9,7 +9,7 @@ import tyro
 
 from palate.commands.common import Folder, Id, console
 from palate.commands.data import export
-from palate.errors import UsageError
+from palate.core.errors import UsageError
 
 
 def label(project: Id, port: int = 7860) -> None:
@@ -68,8 +68,8 @@ def deploy(
         pause: pause the Spaces; deploy again to start them.
         delete: delete the Spaces. Labels and models stay.
     """
-    from palate import deploy as spaces
-    from palate.project import Project
+    from palate.core.project import Project
+    from palate.web import deploy as spaces
 
     wishes = spaces.Wishes(visibility, hardware, sleep, cache)
     if (pause or delete) and (pause + delete + dry_run > 1 or wishes != spaces.Wishes()):
@@ -103,7 +103,7 @@ def demo(
         labels: how many pairs the annotator labels.
         root: where the demo keeps its Hub, its Argilla and its models.
     """
-    from palate.demo import run
+    from palate.demo.runner import run
 
     run(root, once=once, labels=labels, as_hosted=hosted)
 
@@ -117,7 +117,7 @@ def hub_serve(root: Folder = None, host: str = "127.0.0.1", port: int = 8123) ->
         port: the port to listen on.
     """
     from palate.localhub import serve
-    from palate.serving import data_folder
+    from palate.web.serving import data_folder
 
     with _plain_errors():
         serve(root or data_folder("hub"), host=host, port=port)
@@ -138,7 +138,7 @@ def argilla_serve(
         workers: how many processes serve; more than one needs PostgreSQL and Redis.
     """
     from palate.argilla.server import serve
-    from palate.serving import data_folder
+    from palate.web.serving import data_folder
 
     with _plain_errors():
         serve(root or data_folder("argilla"), host=host, port=port, workers=workers)
@@ -154,11 +154,11 @@ def _plain_errors() -> Generator[None]:
 
 
 def _serve(kind, project: str, port: int) -> None:
-    from palate import hub
-    from palate.contest import contest
-    from palate.project import Project
-    from palate.serving import Space
-    from palate.verdict import plan
+    from palate.core import hub
+    from palate.core.project import Project
+    from palate.evaluate.contest import contest
+    from palate.evaluate.verdict import plan
+    from palate.web.serving import Space
 
     loaded = Project.load(project)
     if kind == "evaluate":

@@ -5,10 +5,10 @@ PALATE_PROJECT names the project, HF_TOKEN writes to it, PALATE_SECRET keys pseu
 
 import sys
 
-from palate.ballot.serve import Settings, serve
-from palate.ballot.voting import EvaluateBallot
-from palate.launch import run_guarded
-from palate.project import Project
+from palate.core.project import Project
+from palate.run.local import run_guarded
+from palate.web.ballot.serve import Settings, serve
+from palate.web.ballot.voting import EvaluateBallot
 
 
 def make(settings: Settings) -> EvaluateBallot:

@@ -11,12 +11,12 @@ from functools import cache
 from pathlib import Path
 
 from palate.argilla.store import LabelStore
-from palate.ballot import signin
-from palate.ballot.argilla_pages import BASE
-from palate.ballot.labelling import LabelBallot
-from palate.ballot.serve import Settings, serve
-from palate.launch import run_guarded
-from palate.project import Project
+from palate.core.project import Project
+from palate.run.local import run_guarded
+from palate.web.ballot import signin
+from palate.web.ballot.argilla_pages import BASE
+from palate.web.ballot.labelling import LabelBallot
+from palate.web.ballot.serve import Settings, serve
 
 starting = threading.Lock()
 

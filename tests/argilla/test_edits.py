@@ -5,9 +5,9 @@ import uuid
 import pytest
 from samples import PAIRS, ROWS, event
 
-from palate import ledger
 from palate.argilla.edits import edit
 from palate.argilla.store import LabelStore, Response, events_of
+from palate.core import ledger
 
 
 @pytest.fixture

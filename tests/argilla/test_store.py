@@ -6,10 +6,10 @@ import uuid
 import pytest
 from samples import PAIRS, PROMPT, ROWS, event
 
-from palate import ledger
 from palate.argilla.store import LabelStore
-from palate.errors import Unreachable
-from palate.schema import Candidate, Pair, pairs_of
+from palate.core import ledger
+from palate.core.errors import Unreachable
+from palate.core.schema import Candidate, Pair, pairs_of
 
 
 @pytest.fixture

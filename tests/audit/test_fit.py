@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from palate.audit import findings, fit, measure, rows
-from palate.importing import Columns
-from palate.models import Peek
-from palate.tables import Table
+from palate.collect.importing import Columns
+from palate.collect.tables import Table
+from palate.generate.models import Peek
 
 CHAT = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<end>{% endfor %}"

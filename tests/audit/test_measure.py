@@ -7,8 +7,8 @@ import zlib
 import pytest
 
 from palate.audit import findings, measure, rows
-from palate.importing import Columns
-from palate.tables import Table
+from palate.collect.importing import Columns
+from palate.collect.tables import Table
 
 COLUMNS = Columns("idea", "a", "b", "choice")
 WORDS = ("quiet", "bread", "river", "clock", "winter", "garden", "letter", "music", "paper")

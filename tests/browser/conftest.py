@@ -8,12 +8,12 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from run_facts import RUN
 
-from palate import importing
 from palate.argilla.store import LabelStore
-from palate.importing import Imported
-from palate.project import Project, Settings
-from palate.schema import Candidate, Prompt
-from palate.serving import Space
+from palate.collect import importing
+from palate.collect.importing import Imported
+from palate.core.project import Project, Settings
+from palate.core.schema import Candidate, Prompt
+from palate.web.serving import Space
 
 FLAGS = "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update"
 

@@ -6,7 +6,7 @@ import pytest
 from signing import sign_in
 
 from palate.argilla.server import ensure_environment, owner_of
-from palate.serving import Space, free_port
+from palate.web.serving import Space, free_port
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

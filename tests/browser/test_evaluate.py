@@ -4,12 +4,12 @@ import uuid
 
 import pytest
 
-from palate import hub as calls
-from palate import ledger
-from palate import verdict as votes
-from palate.project import Project
-from palate.schema import Candidate
-from palate.serving import Space
+from palate.core import hub as calls
+from palate.core import ledger
+from palate.core.project import Project
+from palate.core.schema import Candidate
+from palate.evaluate import verdict as votes
+from palate.web.serving import Space
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 BASE = "secret/base-model"
@@ -22,7 +22,7 @@ def revision(project, run_facts) -> str:
     revision = calls.commit(project.model_repo, "model", {"run.json": run_facts}, "Train")
     rows = [
         Candidate.of(p.id, f"{word} words on {p.text}, {n}", model=model, revision=sha)
-        for p in project.rows("prompts")
+        for p in project.prompts
         if p.split == "eval"
         for n in range(12)
         for word, model, sha in (
@@ -70,7 +70,7 @@ def test_ten_blind_votes_and_the_verdict_on_the_card(
     loaded = Project.load(project.id)
     result = votes.count(loaded)
     assert (result.votes, result.wins, result.losses) == (10, 8, 2)
-    assert 1 < sum(e.chosen == e.left for e in loaded.rows("evaluations")) < 10
+    assert 1 < sum(e.chosen == e.left for e in loaded.evaluations) < 10
     votes.publish(loaded, result)
     (readme,) = calls.fetch(
         project.model_repo, "model", calls.describe(project.model_repo, "model")[0], ["README.md"]

@@ -4,12 +4,14 @@ import json
 
 import pytest
 
-from palate import hub as calls
-from palate import importing, ledger
-from palate.importing import Imported
-from palate.project import Project
-from palate.schema import Candidate
-from palate.serving import Space
+from palate.collect import importing
+from palate.collect.importing import Imported
+from palate.core import hub as calls
+from palate.core import ledger
+from palate.core.project import Project
+from palate.core.schema import Candidate
+from palate.report.export import export
+from palate.web.serving import Space
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 DESK = {"viewport": {"width": 1280, "height": 800}}
@@ -55,13 +57,13 @@ def test_ten_by_keyboard_and_ten_by_touch(project, label_space, visit, in_argill
     assert (desk.complaints, desk.strangers) == ([], [])
     assert (phone.complaints, phone.strangers) == ([], [])
 
-    events = Project.load(project.id).rows("labels")
+    events = Project.load(project.id).labels
     assert len(events) == 20
     assert {e.event_id for e in events} == {e.event_id for e in in_argilla()}
     assert [e.kind for e in events].count("tie") == 1
     assert len({e.annotator for e in events}) == 2
     assert not any(n in e.annotator for e in events for n in ("Ada", "Bo"))
-    _, made = ledger.export(project.id)
+    _, made = export(project.id)
     rows = [
         (p.chosen[0]["content"], p.rejected[0]["content"], p.strength)
         for p in made.all()
@@ -81,7 +83,7 @@ def test_undo_takes_back_and_asks_again(project, label_space, visit):
     assert texts(v) == second
     v.press("ArrowDown")
     v.published()
-    standing = ledger.live(Project.load(project.id).rows("labels"))
+    standing = ledger.live(Project.load(project.id).labels)
     assert sorted(e.kind for e in standing) == ["label", "tie"]
 
 
@@ -98,7 +100,7 @@ def test_a_double_click_and_a_held_key_say_one_thing(project, label_space, visit
     v.page.keyboard.up("ArrowRight")
     v.moved(before)
     v.published()
-    assert len(Project.load(project.id).rows("labels")) == 2
+    assert len(Project.load(project.id).labels) == 2
 
 
 def test_what_was_said_offline_arrives_once_after_a_reload(project, label_space, visit):
@@ -115,12 +117,12 @@ def test_what_was_said_offline_arrives_once_after_a_reload(project, label_space,
     v.page.goto(f"{label_space.url}/?as=Ed")
     v.ready()
     v.published()
-    assert len(Project.load(project.id).rows("labels")) == 4
+    assert len(Project.load(project.id).labels) == 4
     assert v.page.inner_text(".b-count").startswith("4 /")
 
 
 def test_hostile_text_is_only_text(project, argilla, visit, tmp_path, monkeypatch):
-    labelled = next(p for p in project.rows("prompts") if p.split == "train")
+    labelled = next(p for p in project.prompts if p.split == "train")
     hostile = [
         '<img src=x onerror="window.hurt=1"> <script>window.hurt=1</script> **bold**',
         "[a link](javascript:window.hurt=1) and \u202ebackwards and " + "w" * 5000,
@@ -151,7 +153,7 @@ def test_hostile_text_is_only_text(project, argilla, visit, tmp_path, monkeypatc
 
 
 def kinds(project) -> list[str]:
-    return [e.kind for e in Project.load(project.id).rows("labels")]
+    return [e.kind for e in Project.load(project.id).labels]
 
 
 def test_everything_a_person_can_say_by_keyboard(project, label_space, visit, in_argilla):
@@ -172,14 +174,14 @@ def test_everything_a_person_can_say_by_keyboard(project, label_space, visit, in
     v.press("x")
     v.press("ArrowDown")
     v.published()
-    said = Project.load(project.id).rows("labels")
+    said = Project.load(project.id).labels
     assert [e.kind for e in said] == ["both_bad", "flag", "rewrite", "skip", "tie"]
     assert (said[0].comment, said[1].comment) == ("Both are dull", "A typo in A")
     assert {e.event_id for e in said} == {e.event_id for e in in_argilla()}
-    _, made = ledger.export(project.id)
+    _, made = export(project.id)
     better = [p for p in made.all() if p.chosen[0]["content"] == "A better answer"]
     assert {p.rejected[0]["content"] for p in better} == {shown["left"], shown["right"]}
-    written = [c for c in Project.load(project.id).rows("candidates") if c.id == said[2].chosen]
+    written = [c for c in Project.load(project.id).candidates if c.id == said[2].chosen]
     assert [(c.text, c.model) for c in written] == [("A better answer", None)]
     assert v.complaints == []
 
@@ -202,7 +204,7 @@ def test_everything_a_person_can_say_by_touch(project, label_space, visit):
     v.tap("[data-act=undo]")
     v.published()
     assert kinds(project) == ["both_bad", "flag", "skip", "rewrite", "undo"]
-    assert [e.comment for e in Project.load(project.id).rows("labels")][1:3] == ["Odd", "Hm"]
+    assert [e.comment for e in Project.load(project.id).labels][1:3] == ["Odd", "Hm"]
     assert v.complaints == []
 
 
@@ -218,7 +220,7 @@ def test_undo_goes_as_deep_as_the_session(project, label_space, visit):
         v.ready()
         assert texts(v) == want
     v.published()
-    assert ledger.live(Project.load(project.id).rows("labels")) == []
+    assert ledger.live(Project.load(project.id).labels) == []
 
 
 def test_differences_show_on_demand(project, label_space, visit):
@@ -255,8 +257,8 @@ def test_instructions_and_warm_up_come_first(project, argilla, visit, tmp_path, 
         assert texts(v)["prompt"] != "Warm up"
         v.press("1")
         v.published()
-        assert [e.purpose for e in Project.load(project.id).rows("labels")] == ["gold", "ask"]
-        assert sum(map(len, ledger.export(project.id)[1].rows.values())) == 1
+        assert [e.purpose for e in Project.load(project.id).labels] == ["gold", "ask"]
+        assert sum(map(len, export(project.id)[1].rows.values())) == 1
         v.page.reload()  # neither comes twice
         v.ready()
         assert v.page.locator(".b-dialog[open]").count() == 0
@@ -281,7 +283,7 @@ def test_two_tabs_and_two_devices_never_ask_the_same(project, label_space, visit
     one.page.close()
     tab.wait_for_function("document.querySelector('.ballot')?.dataset.aid")
     two.published()
-    said = Project.load(project.id).rows("labels")
+    said = Project.load(project.id).labels
     assert len({e.pair_id for e in said}) == len(said) == 10
     assert len({e.annotator for e in said}) == 1
 
@@ -334,12 +336,12 @@ def test_the_end_thanks_with_ones_own_figures(project, label_space, visit):
     v.page.wait_for_selector(".b-prompt .b-figures")
     thanks = v.page.inner_text(".b-prompt")
     v.published()
-    said = Project.load(project.id).rows("labels")
+    said = Project.load(project.id).labels
     assert "Thank you" in thanks
     assert f"{len(said)}\npairs judged" in thanks
     # three candidates: two or three questions a prompt, and the rest follows
     asked = len({e.prompt_id for e in said})
     assert 2 * asked <= len(said) < 3 * asked
     assert f"+{3 * asked - len(said)}\nmore follow" in thanks
-    _, made = ledger.export(project.id)
+    _, made = export(project.id)
     assert len(made.all()) == 3 * asked

@@ -6,9 +6,9 @@ import pytest
 from playwright.sync_api import Page
 from signing import sign_in
 
-from palate import hub as calls
-from palate.project import Project, Settings
-from palate.serving import Space, free_port
+from palate.core import hub as calls
+from palate.core.project import Project, Settings
+from palate.web.serving import Space, free_port
 
 ASK = "fetch('/api/next', {method: 'POST', body: '{}'}).then((r) => r.status)"
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -69,7 +69,7 @@ def test_signing_in_labelling_and_the_owners_page(project, hub, hosted, browser)
     sign_in(hub, page, "me")
     press(page)
     synced(page)
-    (event,) = Project.load(project.id).rows("labels")
+    (event,) = Project.load(project.id).labels
     assert "me" not in event.annotator.split("-")
     page.click(".b-sync")
     page.wait_for_selector(".b-dialog[open] a[href='/owner']")
@@ -116,7 +116,7 @@ def test_an_expired_session_keeps_what_was_said(project, hub, hosted, browser):
     assert "kept on this device" in page.inner_text(".b-dialog")
     sign_in(hub, page, "you")
     synced(page)
-    assert len(Project.load(project.id).rows("labels")) == 2
+    assert len(Project.load(project.id).labels) == 2
     context.close()
 
 

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 from dpo_runs import SCRIPT
 
-from palate import hub as client
-from palate import importing, ledger
-from palate.paths import shipped
-from palate.project import Project, Settings
-from palate.schema import Candidate, Event, Prompt, pairs_of
+from palate.collect import importing
+from palate.core import hub as client
+from palate.core import ledger
+from palate.core.paths import shipped
+from palate.core.project import Project, Settings
+from palate.core.schema import Candidate, Event, Prompt, pairs_of
+from palate.label import preferences
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +58,7 @@ def project(repo_id, tiny, base_model) -> Project:
 @pytest.fixture
 def labelled(project, tiny) -> Project:
     """The project with three labels a prompt that prefer a question, and their preferences."""
-    prompts = [p for p in project.rows("prompts") if p.split != "eval"]
+    prompts = [p for p in project.prompts if p.split != "eval"]
     number = {Prompt.of(tiny.prompt(i)).id: i for i in range(40)}
     candidates = [Candidate.of(p.id, tiny.title(number[p.id], k)) for p in prompts for k in (0, 1)]
     candidates += [Candidate.of(p.id, f"{tiny.title(number[p.id], 2)}!") for p in prompts]
@@ -82,7 +84,7 @@ def labelled(project, tiny) -> Project:
     files = {
         ledger.event_file("candidates"): ledger.jsonl(candidates),
         ledger.event_file("labels"): ledger.jsonl(events),
-        **ledger.preference_files(ledger.preferences(prompts, candidates, events)),
+        **preferences.preference_files(preferences.rebuild(prompts, candidates, events)),
     }
     client.commit(project.id, "dataset", files, "Label")
     return Project.load(project.id)

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from dpo_runs import FAST, record
 
-from palate import hub as client
-from palate.paths import shipped
-from palate.project import Project
-from palate.stats import wilson
+from palate.core import hub as client
+from palate.core.paths import shipped
+from palate.core.project import Project
+from palate.core.stats import wilson
 
 
 @pytest.mark.slow
@@ -67,8 +67,8 @@ def compare(project, jobs, base_model, sha) -> None:
     flags = ("--per-prompt", "2", "--max-new-tokens", "24")
     said = jobs("completions", project.id, *flags)
     after = Project.load(project.id)
-    blind = {p.id for p in after.rows("prompts") if p.split == "eval"}
-    rows = [c for c in after.rows("candidates") if c.prompt_id in blind]
+    blind = {p.id for p in after.prompts if p.split == "eval"}
+    rows = [c for c in after.candidates if c.prompt_id in blind]
     both = {(base_model, client.describe(base_model, "model")[0]), (project.model_repo, sha)}
     assert {(c.model, c.revision) for c in rows} == both
     assert len(rows) == 2 * 2 * len(blind)
@@ -178,7 +178,7 @@ def checkpoints(project) -> list[str]:
 @pytest.mark.slow
 def test_ctrl_c_says_how_to_continue(labelled, jobs):
     code = (
-        "import sys; from palate.launch import run_job\n"
+        "import sys; from palate.run.local import run_job\n"
         f"sys.exit(run_job('dpo', ['{labelled.id}', '--epochs', '50']))"
     )
     with subprocess.Popen(
@@ -221,7 +221,7 @@ def test_nothing_to_train_on(project, jobs):
 
 @pytest.mark.slow
 def test_a_held_out_prompt_in_the_training_rows_is_refused(labelled, jobs):
-    eval_prompt = next(p for p in labelled.rows("prompts") if p.split == "eval")
+    eval_prompt = next(p for p in labelled.prompts if p.split == "eval")
     file = client.fetch(labelled.id, "dataset", labelled.revision, ["preferences/train.jsonl"])[0]
     lines = file.read_text("utf-8").splitlines()
     row = json.loads(lines[0]) | {"prompt": eval_prompt.prompt, "prompt_id": eval_prompt.id}
@@ -276,7 +276,7 @@ def test_every_way_to_use_the_labels_trains(labelled, jobs):
 # a job whose device holds no more than six pairs at once
 SCARCE = """
 import runpy, sys, torch
-from palate.training.tree import TreeDPOTrainer
+from palate.train.tree import TreeDPOTrainer
 step = TreeDPOTrainer.training_step
 def scarce(self, model, inputs, *args, **kwargs):
     if len(inputs["input_ids"]) > 2 * {most}:
@@ -342,7 +342,7 @@ def test_no_space_left_while_saving_loses_nothing(labelled, jobs, tmp_path):
 def test_a_model_that_cannot_be_asked_or_cannot_stop_is_refused(
     change, says, labelled, base_model, jobs, tmp_path
 ):
-    from palate import models
+    from palate.generate import models
 
     source = models.find(base_model)
     tokenizer = models.read_tokenizer(source.folder)

@@ -7,11 +7,11 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from openai_server import OpenAIServer
 
-from palate import engines
-from palate import hub as client
-from palate.errors import UsageError
-from palate.generation import Completion, Sampling
-from palate.project import Project
+from palate.core import hub as client
+from palate.core.errors import UsageError
+from palate.core.project import Project
+from palate.generate import engines
+from palate.generate.generation import Completion, Sampling
 
 
 class Writer(OpenAIServer):
@@ -29,17 +29,17 @@ def server(base_model):
 
 
 def texts(project_id: str) -> list[tuple]:
-    return sorted((c.id, c.text) for c in Project.load(project_id).rows("candidates"))
+    return sorted((c.id, c.text) for c in Project.load(project_id).candidates)
 
 
 def test_a_server_writes_each_completion_with_its_seed(project, base_model, jobs, server):
     jobs.env["SERVER_API_KEY"] = "secret"
     flags = ("--engine", server.url, "--temperature", "0.5", "--top-p", "0.9")
     said = jobs("candidates", project.id, *flags, "--max-new-tokens", "24")
-    rows = Project.load(project.id).rows("candidates")
+    rows = Project.load(project.id).candidates
     assert set(Counter(c.prompt_id for c in rows).values()) == {4}
     assert len({c.prompt_id for c in rows}) == 30
-    prompts = {p.id: p.text for p in project.rows("prompts")}
+    prompts = {p.id: p.text for p in project.prompts}
     assert all(c.text == f"{prompts[c.prompt_id]} {c.sampling['seed']}" for c in rows)
     sha = client.describe(base_model, "model")[0]
     assert {(c.model, c.revision) for c in rows} == {(base_model, sha)}

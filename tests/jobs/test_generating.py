@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import pytest
 
-from palate import hub as client
-from palate import importing
-from palate.paths import shipped
-from palate.project import Project
-from palate.schema import Prompt, pairs_of
+from palate.collect import importing
+from palate.core import hub as client
+from palate.core.paths import shipped
+from palate.core.project import Project
+from palate.core.schema import Prompt, pairs_of
 
 SHORT = ("--max-new-tokens", "24", "--temperature", "1.0")
 
@@ -23,8 +23,8 @@ SHORT = ("--max-new-tokens", "24", "--temperature", "1.0")
 def test_candidates_for_all_but_the_eval_prompts_once(project, base_model, jobs):
     said = jobs("candidates", project.id, "--per-prompt", "3", *SHORT)
     after = Project.load(project.id)
-    rows = after.rows("candidates")
-    split = {p.id: p.split for p in after.rows("prompts")}
+    rows = after.candidates
+    split = {p.id: p.split for p in after.prompts}
     assert Counter(split[c.prompt_id] for c in rows) == {"train": 24 * 3, "test": 6 * 3}
     assert {(c.model, c.round) for c in rows} == {(base_model, 1)}
     assert {c.revision for c in rows} == {client.describe(base_model, "model")[0]}
@@ -44,10 +44,10 @@ def test_candidates_continue_where_they_were_killed(project, jobs):
         while len(Project.load(project.id).paths("candidates")) < 3:
             assert process.poll() is None, process.communicate()
         process.send_signal(signal.SIGKILL)
-    kept = Project.load(project.id).rows("candidates")
+    kept = Project.load(project.id).candidates
     assert kept
     jobs("candidates", *flags)
-    rows = Project.load(project.id).rows("candidates")
+    rows = Project.load(project.id).candidates
     assert rows[: len(kept)] == kept
     assert len({c.id for c in rows}) == len(rows)
     assert set(Counter(c.prompt_id for c in rows).values()) == {4}
@@ -65,7 +65,7 @@ def test_candidates_keep_what_is_finished_at_ctrl_c(project, jobs):
     assert process.returncode == 130
     assert "Traceback" not in err
     assert "Run the same command again to continue." in out
-    assert f"{len(Project.load(project.id).rows('candidates'))} candidates are in" in out
+    assert f"{len(Project.load(project.id).candidates)} candidates are in" in out
 
 
 def test_a_model_without_safetensors_is_refused(project, jobs, repo_id):
@@ -96,7 +96,7 @@ def test_completions_need_a_model(project, jobs):
 
 
 def texts(project_id: str) -> list[tuple]:
-    rows = Project.load(project_id).rows("candidates")
+    rows = Project.load(project_id).candidates
     return sorted((c.id, c.prompt_id, c.text, str(c.sampling), c.round) for c in rows)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from palate.paths import shipped
+from palate.core.paths import shipped
 
 FILES = sorted(shipped("jobs").glob("*.py"))
 HEADER = re.compile(

@@ -10,12 +10,11 @@ from rounds import rounds
 from samples import event
 from verdicts import events
 
-from palate import hub as client
-from palate import ledger
-from palate.contest import contest
-from palate.project import Project
-from palate.schema import Candidate, Pair
-from palate.verdict import Model, model_of
+from palate.core import hub as client
+from palate.core import ledger
+from palate.core.project import Project
+from palate.core.schema import Candidate, Model, Pair, model_of
+from palate.evaluate.contest import contest
 
 
 class Server(OpenAIServer):
@@ -44,7 +43,7 @@ def server() -> Iterator[Server]:
 def compared(project, base_model):
     """Ten eval prompts with two pairs each: tuned is longer, and people agree three times in 4."""
     base, tuned = Model(base_model, "b" * 40), Model(project.model_repo, "t" * 40)
-    blind = [p for p in project.rows("prompts") if p.split == "eval"]
+    blind = [p for p in project.prompts if p.split == "eval"]
     made, rows = events("wWlL" * 5, base, tuned, prompts=10)
     new = {}
     for c in rows:
@@ -112,7 +111,7 @@ def test_what_is_no_judge_is_not_counted(compared, jobs, server):
 
 def test_of_several_rounds_only_base_and_tuned_are_judged(hub, repo_id, jobs, server):
     project, (base, _, tuned) = rounds(repo_id)
-    text = {c.id: c for c in project.rows("candidates")}
+    text = {c.id: c for c in project.candidates}
     pairs = contest(project).pairs
     votes = [
         event(p, chosen=next(id for id in (p.a, p.b) if model_of(text[id]) == tuned)) for p in pairs

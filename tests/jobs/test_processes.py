@@ -12,9 +12,9 @@ import pytest
 import yaml
 from dpo_runs import CPU_AS_GPU, CPU_BY_DEEPSPEED, FAST, record, same_curves
 
-from palate import hub as client
-from palate.paths import shipped
-from palate.serving import free_port
+from palate.core import hub as client
+from palate.core.paths import shipped
+from palate.web.serving import free_port
 
 FAILING = """
 def training_step(self, *args, real=TreeDPOTrainer.training_step, **kwargs):
@@ -181,8 +181,8 @@ def test_what_cannot_be_shared_is_wrong_usage(flags, says, jobs):
 def test_more_processes_than_gpus_are_wrong_usage(monkeypatch):
     import torch
 
-    from palate import processes
-    from palate.errors import UsageError
+    from palate.core.errors import UsageError
+    from palate.run import processes
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(UsageError, match="--processes 3 are more than this machine's GPUs, which"):

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from palate import forecast, remote, running, shipping, wheel
-from palate import hub as client
+from palate.core import hub as client
+from palate.run import bundle, forecast, hf, hf_jobs, wheel
 
 FAST = ("--learning-rate", "1e-3", "--epochs", "2")
 HF = ("--on", "hf", "--yes")
@@ -90,7 +90,7 @@ def test_a_training_runs_from_what_was_put_into_the_project(labelled, palate, hu
     assert "done: " in said
     assert record(labelled.model_repo)["results"]["best_step"] == 12
 
-    (job,) = running.jobs_of(labelled.id)
+    (job,) = hf_jobs.jobs_of(labelled.id)
     assert job.command[:3] == ["uv", "run", "--with"]
     sha, files = client.describe(labelled.id, "dataset")
     assert all(f"/resolve/{sha}/jobs/" in word for word in job.command[3:5])
@@ -111,9 +111,9 @@ def test_a_job_killed_twice_ends_as_if_it_had_not_been(labelled, palate, jobs):
     jobs("dpo", labelled.id, *flags, "--output", whole)
     with palate.start("train", labelled.id, *flags, *HF) as process:
         said = "".join(lines_until(process, r"step +4/"))
-        kill(running.jobs_of(labelled.id)[0].id)
+        kill(hf_jobs.jobs_of(labelled.id)[0].id)
         lines_until(process, r"step +12/")
-        kill(running.jobs_of(labelled.id)[0].id)
+        kill(hf_jobs.jobs_of(labelled.id)[0].id)
         rest = "".join(process.stdout)
     assert process.returncode == 0, rest
     assert "machine: cpu-basic (no GPU, 16 GB, $0.01 an hour)" in said
@@ -132,12 +132,12 @@ def test_ctrl_c_detaches_and_a_job_that_was_ended_goes_on_with_the_same_command(
         lines_until(process, r"step +4/")
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate()
-    (job,) = running.jobs_of(labelled.id)
+    (job,) = hf_jobs.jobs_of(labelled.id)
     assert job.status.stage == "RUNNING"
-    assert "is cancelled" in running.cancel(labelled.id, job.id[:6])
+    assert "is cancelled" in hf_jobs.cancel(labelled.id, job.id[:6])
     assert process.returncode == 130
     assert f"palate jobs {labelled.id} --follow {job.id[:8]}" in said
-    assert running.named(labelled.id, job.id).status.stage == "CANCELED"
+    assert hf_jobs.named(labelled.id, job.id).status.stage == "CANCELED"
     said = palate("jobs", labelled.id, "--follow", job.id[:8], code=1)
     assert "The job was cancelled. The same command starts it again" in said
 
@@ -151,18 +151,18 @@ def test_ctrl_c_detaches_and_a_job_that_was_ended_goes_on_with_the_same_command(
 
 
 def test_the_same_code_is_put_into_the_project_once(project):
-    first = shipping.ship(project.id, "dpo")
+    first = bundle.ship(project.id, "dpo")
     sha, files = client.describe(project.id, "dataset")
     assert all(f"/datasets/{project.id}/resolve/{sha}/jobs/" in address for address in first)
-    assert shipping.ship(project.id, "dpo") == first
-    _, file = shipping.ship(project.id, "judge")
+    assert bundle.ship(project.id, "dpo") == first
+    _, file = bundle.ship(project.id, "judge")
     after, more = client.describe(project.id, "dataset")
     assert sha != after
     assert file.endswith("/judge.py")
     assert sorted({*more} - {*files}) == [file.partition(f"/resolve/{after}/")[2]]
     # what was written by a launcher with other versions is replaced, the commits before stay
     client.commit(project.id, "dataset", {first[1].partition(f"{sha}/")[2]: "# other"}, "Other")
-    again = shipping.ship(project.id, "dpo")
+    again = bundle.ship(project.id, "dpo")
     assert again[1].rpartition("/jobs/")[2] == first[1].rpartition("/jobs/")[2]
     assert again != first
 
@@ -170,7 +170,7 @@ def test_the_same_code_is_put_into_the_project_once(project):
 def test_nobody_to_ask_means_nothing_is_started(labelled, palate):
     said = palate("train", labelled.id, "--on", "hf", code=2)
     assert "add --yes to start it" in said
-    assert running.jobs_of(labelled.id) == []
+    assert hf_jobs.jobs_of(labelled.id) == []
     assert not [f for f in client.describe(labelled.id, "dataset")[1] if f.startswith("jobs/")]
     assert "Nothing ran on HF Jobs yet" in palate("jobs", labelled.id)
 
@@ -216,7 +216,7 @@ def test_a_flavour_that_is_not_there_and_flags_that_the_job_does_not_know(
     assert "belong to --on hf" in palate("train", labelled.id, "--yes", code=2)
     assert "expected one argument" in palate("train", labelled.id, "--on", code=2)
     assert "expected local, hf or slurm" in palate("train", labelled.id, "--on=cloud", code=2)
-    assert running.jobs_of(labelled.id) == []
+    assert hf_jobs.jobs_of(labelled.id) == []
 
 
 def test_help_says_where_a_job_can_run(palate):
@@ -231,7 +231,7 @@ def test_payment_required_is_one_plain_line(labelled, palate, without_credit):
     last = said.splitlines()[-1]
     assert last.startswith("palate: HF Jobs has to be paid in advance, and me's credit does not do")
     assert "/settings/billing" in last
-    assert running.jobs_of(labelled.id) == []
+    assert hf_jobs.jobs_of(labelled.id) == []
 
 
 def test_without_the_right_to_write_or_to_run_jobs(labelled, palate, hub):
@@ -250,10 +250,10 @@ def test_without_the_right_to_write_or_to_run_jobs(labelled, palate, hub):
 
 @pytest.mark.parametrize("job", ["candidates", "completions", "dpo", "judge", "sft"])
 def test_a_shipped_file_needs_no_palate_from_an_index(job):
-    from palate.launch import job_file
+    from palate.run.local import job_file
 
     before = job_file(job).read_text("utf-8")
-    text = shipping.portable(before)
+    text = bundle.portable(before)
     head = text.partition('"""')[0]
     assert '"palate' not in head
     assert "tool.uv" not in head
@@ -271,16 +271,16 @@ def test_a_shipped_file_needs_no_palate_from_an_index(job):
     ],
 )
 def test_what_a_job_is_asked_brings_its_packages(job, words, more):
-    from palate.launch import arguments_of
+    from palate.run.local import arguments_of
 
-    assert shipping.packages(arguments_of(job, ["me/titles", *words])) == more
+    assert bundle.packages(arguments_of(job, ["me/titles", *words])) == more
 
 
 def test_every_job_can_be_reckoned(labelled, base_model):
-    from palate.launch import arguments_of
+    from palate.run.local import arguments_of
 
     loads = {
-        job: remote.load_of(job, arguments_of(job, [labelled.id, *words]), labelled)
+        job: hf.load_of(job, arguments_of(job, [labelled.id, *words]), labelled)
         for job, words in {
             "candidates": [],
             "completions": ["--per-prompt", "2"],
@@ -290,7 +290,7 @@ def test_every_job_can_be_reckoned(labelled, base_model):
         }.items()
     }
     elsewhere = ["--model", "a-model", "--pairs", "5", "--provider", "auto"]
-    asking = remote.load_of("judge", arguments_of("judge", [labelled.id, *elsewhere]), labelled)
+    asking = hf.load_of("judge", arguments_of("judge", [labelled.id, *elsewhere]), labelled)
     assert asking == forecast.asking()
     for words, what in (
         (["--engine", "http://127.0.0.1:8000/v1"], forecast.asking().what),
@@ -301,7 +301,7 @@ def test_every_job_can_be_reckoned(labelled, base_model):
         ),
     ):
         asked = arguments_of("candidates", [labelled.id, *words])
-        assert remote.load_of("candidates", asked, labelled).what == what
+        assert hf.load_of("candidates", asked, labelled).what == what
     assert loads["judge"].what == "writing 10 texts of at most 6 tokens"
     assert loads["candidates"].what == "writing 120 texts of at most 256 tokens"
     assert loads["completions"].what == "writing 40 texts of at most 256 tokens"
@@ -311,14 +311,14 @@ def test_every_job_can_be_reckoned(labelled, base_model):
 
 def test_the_table_holds_the_projects_own_jobs_and_fits_a_narrow_terminal(repo_id, palate):
     near = f"{repo_id}.x"
-    assert remote.label(near) == remote.label(f"{repo_id}-x")
+    assert hf_jobs.label(near) == hf_jobs.label(f"{repo_id}-x")
 
     def run(project: str, name: str, flavor: str, code: str):
         job = client.api().run_job(
             image="any",
             command=[sys.executable, "-c", code, project],
             flavor=flavor,
-            labels={remote.LABEL: remote.label(project), "palate-job": name},
+            labels={hf_jobs.LABEL: hf_jobs.label(project), "palate-job": name},
         )
         list(client.api().fetch_job_logs(job_id=job.id, follow=True))
         return job

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from dpo_runs import CPU_AS_GPU, CPU_BY_DEEPSPEED, record, same_curves
 
-from palate import hub as client
-from palate.project import Project
+from palate.core import hub as client
+from palate.core.project import Project
 
 FAST = ("--learning-rate", "1e-3")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from palate import hub as client
+from palate.core import hub as client
 
 FLAGS = ("--learning-rate", "1e-3", "--epochs", "4")
 SBATCH = """#!/bin/bash

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from palate.launch import child_environment
+from palate.run.local import child_environment
 
 
 @pytest.fixture(scope="session")
 def with_writer(tmp_path_factory) -> Callable[[Path], Path]:
     """Puts the trained writer where a demo in that folder would have left it."""
     trained = tmp_path_factory.mktemp("writer")
-    command = [sys.executable, "-m", "palate.material", str(trained)]
+    command = [sys.executable, "-m", "palate.demo", str(trained)]
     subprocess.run(command, check=True, env=child_environment())
     (trained / "README.md").touch()  # what says that it is whole
 

@@ -7,9 +7,9 @@ from typing import Any
 from huggingface_hub import DatasetCard
 from markdown_it import MarkdownIt
 
-from palate import ledger
-from palate.project import SETTINGS_FILE, Project, Settings
-from palate.schema import Candidate, Event, Pair, Prompt
+from palate.core.project import SETTINGS_FILE, Project, Settings
+from palate.core.schema import Candidate, Event, Pair, Prompt
+from palate.label import preferences
 
 NASTY = [
     "</td></table><script>alert(1)</script>",
@@ -53,8 +53,8 @@ class InMemory(Project):
 
     memory: dict[str, list] = field(default_factory=dict, hash=False)
 
-    def rows(self, config: str) -> list[Any]:
-        return self.memory.get(config, [])
+    def read(self, config: str) -> tuple[Any, ...]:
+        return tuple(self.memory.get(config, ()))
 
 
 def event(prompt: Prompt, a: Candidate, b: Candidate, n: int, **changes: Any) -> Event:
@@ -97,15 +97,15 @@ def project(
         for n, (p, (a, b)) in enumerate(zip(ps, cs, strict=True))
     ]
     flat = [c for pair in cs for c in pair]
-    preferences = ledger.preferences(ps, flat, events)
+    rebuilt = preferences.rebuild(ps, flat, events)
     memory = {
         "prompts": ps,
         "candidates": flat,
         "labels": events,
-        "preferences": preferences.rows["train"] + preferences.rows["test"],
+        "preferences": rebuilt.rows["train"] + rebuilt.rows["test"],
         "evaluations": events[3:4],
     }
-    return project_of(memory, list(ledger.preference_files(preferences)))
+    return project_of(memory, list(preferences.preference_files(rebuilt)))
 
 
 def project_of(memory: dict[str, list], extra: list[str]) -> InMemory:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from palate import hub
+from palate.core import hub
 
 FAST = ("--learning-rate", "1e-3", "--epochs", "2")
 
@@ -14,7 +14,7 @@ import os, runpy, signal, sys, torch
 from accelerate.state import PartialState
 from accelerate.utils import DistributedType
 from palate import processes
-from palate.training.tree import TreeDPOTrainer
+from palate.train.tree import TreeDPOTrainer
 
 def together(*args, real=processes.together):
     sys.argv[0] = __file__  # the processes run this file, too

@@ -1,9 +1,9 @@
 """A project whose model was trained three times, all of whose rounds meet."""
 
-from palate import hub, importing, ledger
-from palate.project import Project, Settings
-from palate.schema import Candidate, Prompt
-from palate.verdict import Model
+from palate.collect import importing
+from palate.core import hub, ledger
+from palate.core.project import Project, Settings
+from palate.core.schema import Candidate, Model, Prompt
 
 
 def rounds(repo_id: str) -> tuple[Project, list[Model]]:
@@ -17,7 +17,7 @@ def rounds(repo_id: str) -> tuple[Project, list[Model]]:
     models = [Model(project.model_repo, str(n) * 40) for n in (1, 2, 3)]
     rows = [
         Candidate.of(p.id, text, model=m.repo, revision=m.revision)
-        for p in project.rows("prompts")
+        for p in project.prompts
         if p.split == "eval"
         for n, m in enumerate(models, 1)
         for text in ("same", f"round {n} of {p.text}")

@@ -3,8 +3,8 @@
 import uuid
 from dataclasses import replace
 
-from palate import ledger
-from palate.schema import Candidate, Event, Pair, Prompt, pairs_of
+from palate.core import ledger
+from palate.core.schema import Candidate, Event, Pair, Prompt, pairs_of
 
 PROMPT = Prompt.of("A prompt")
 TEXTS = [Candidate.of(PROMPT.id, f"text {i}") for i in range(4)]

@@ -1,7 +1,7 @@
 """Verdicts for tests, counted from votes as palate counts them."""
 
-from palate.schema import Candidate, Event, Pair
-from palate.verdict import Model, Verdict, verdict
+from palate.core.schema import Candidate, Event, Model, Pair
+from palate.evaluate.verdict import Verdict, verdict
 
 BASE = Model("Qwen/Qwen2.5-0.5B-Instruct", "7ae5" * 10)
 TUNED = Model("me/titles-dpo", "b" * 40)

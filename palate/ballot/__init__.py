@@ -1,1 +1,0 @@
-"""The voting page, one for both Spaces: what it asks (`service`), how it is served (`app`)."""

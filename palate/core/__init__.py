@@ -1,0 +1,1 @@
+"""What every room builds on: rows, the project, the Hub, statistics, errors."""

@@ -1,0 +1,132 @@
+"""Events to the Hub and back: the ledger is the truth, preferences are rebuilt from it.
+
+`live` and `preferences` are pure. `Publisher` commits events in batches, each batch a new file,
+so that two writers never touch each other's rows.
+"""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+
+from palate.core import hub
+from palate.core.errors import PalateError
+from palate.core.schema import Config, Event, Purpose, to_json
+
+NO_JUDGEMENT = ("undo", "flag")
+
+
+def now() -> str:
+    """Return the time as events carry it: UTC, ISO 8601, milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def live(events: Iterable[Event], purpose: Purpose = "ask") -> list[Event]:
+    """Return the judgements that stand, in time order; those of repeats or warm-ups if asked for.
+
+    An event counts once however often it arrives; an `undo` takes back its target; of several
+    judgements of one annotator on one pair the last stands. Flags are remarks, not judgements.
+    """
+    once = {e.event_id: e for e in events}
+    undone = {
+        e.target
+        for e in once.values()
+        if e.kind == "undo" and e.target in once and once[e.target].annotator == e.annotator
+    }
+    standing: dict[tuple[str, str], Event] = {}
+    for e in sorted(once.values(), key=lambda e: (e.time, e.event_id)):
+        if e.purpose == purpose and e.kind not in NO_JUDGEMENT and e.event_id not in undone:
+            standing[e.annotator, e.pair_id] = e
+    return sorted(standing.values(), key=lambda e: (e.time, e.event_id))
+
+
+def jsonl(rows: Iterable[object]) -> str:
+    return "".join(to_json(row) + "\n" for row in rows)
+
+
+def event_file(config: Config, prefix: str = "") -> str:
+    """Return a new file's path: by time, so that names sort, and never the same twice."""
+    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S-%f")
+    return f"{config}/{prefix}{stamp}-{secrets.token_hex(4)}.jsonl"
+
+
+class Publisher:
+    """Commits events to the project's repo from a thread of its own, at most once per `interval`.
+
+    `published` holds the ids of all events that are on the Hub. Events that cannot be committed
+    wait and are tried again; `problem` then says why, in words for the page.
+    """
+
+    def __init__(
+        self,
+        repo: str,
+        config: Config,
+        *,
+        published: Iterable[str] = (),
+        interval: float = 30.0,
+        on_publish: Callable[[list[Event]], None] = lambda events: None,
+    ):
+        self.repo, self.config, self.interval = repo, config, interval
+        self.published = set(published)
+        self.problem: str | None = None
+        self._waiting: dict[str, Event] = {}
+        self._change = threading.Condition()
+        self._closing = False
+        self._on_publish = on_publish
+        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+        self._thread.start()
+
+    def add(self, events: Iterable[Event]) -> None:
+        """Queue events; those already published or queued are passed over."""
+        with self._change:
+            for e in events:
+                if e.event_id not in self.published:
+                    self._waiting.setdefault(e.event_id, e)
+            self._change.notify_all()
+
+    def waiting(self) -> list[Event]:
+        """Return the events that are not on the Hub yet."""
+        with self._change:
+            return list(self._waiting.values())
+
+    def close(self, timeout: float = 60.0) -> bool:
+        """Publish what waits and stop; return whether everything reached the Hub in time."""
+        with self._change:
+            self._closing = True
+            self._change.notify_all()
+        self._thread.join(timeout)
+        return not self._waiting
+
+    def _run(self) -> None:
+        while True:
+            with self._change:
+                self._change.wait_for(lambda: self._waiting or self._closing)
+                if not self._waiting:
+                    return
+                # a moment more lets a batch gather: Hub commits are rate-limited
+                self._change.wait_for(lambda: self._closing, self.interval)
+                batch = list(self._waiting.values())
+            if not self._publish(batch):
+                with self._change:
+                    if self._closing:
+                        return
+
+    def _publish(self, batch: list[Event]) -> bool:
+        try:
+            message = f"Add {len(batch)} event{'s' * (len(batch) != 1)}"
+            files = {event_file(self.config): jsonl(batch)}
+            if written := [c for e in batch if (c := e.written())]:
+                files[event_file("candidates", "written-")] = jsonl(written)
+            hub.commit(self.repo, "dataset", files, message)
+        except (PalateError, OSError) as error:
+            self.problem = str(error)
+            time.sleep(min(self.interval, 5))
+            return False
+        self.problem = None
+        with self._change:
+            for e in batch:
+                self._waiting.pop(e.event_id, None)
+            self.published.update(e.event_id for e in batch)
+        self._on_publish(batch)
+        return True

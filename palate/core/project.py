@@ -1,0 +1,224 @@
+"""A project is one Hub dataset repo: its settings, the names around it, its rows at a revision."""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from palate import __version__
+from palate.core import hub
+from palate.core.errors import BadInput, UsageError
+from palate.core.schema import (
+    STRATEGIES,
+    Candidate,
+    Config,
+    Event,
+    Gold,
+    Preference,
+    Prompt,
+    from_json,
+)
+
+SETTINGS_FILE = "palate.toml"
+GUIDELINES_FILE = "guidelines.md"
+GOLD_FILE = "gold.jsonl"
+_REPO_ID = re.compile(r"[\w.\-]+/[\w.\-]+")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `palate.toml` says. `test` and `eval` are fractions of the prompts, not of the pairs."""
+
+    question: str = "Which answer is better?"
+    base_model: str = "Qwen/Qwen2.5-0.5B-Instruct"
+    license: str = "other"
+    round: int = 1
+    seed: int = 0
+    test: float = 0.1
+    eval: float = 0.1
+    annotators: str | tuple[str, ...] = "anyone"  # or an organisation, or a list of people
+    annotators_per_pair: int = 1
+    strategy: str = "ranking"
+    repeats: float = 0.05  # of what a person judged: asked again to see whether they agree
+    compare: str = "newest"  # or "all": every two models that wrote completions of eval prompts
+
+    @classmethod
+    def parse(cls, text: str, source: object = SETTINGS_FILE) -> "Settings":
+        """Return the settings of a TOML text, or raise BadInput naming the field."""
+        try:
+            values = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise BadInput(source, f"not valid TOML: {error}") from None
+        known = {f.name: type(f.default) for f in fields(cls)}
+        for name, value in values.items():
+            if name not in known:
+                expected = ", ".join(known)
+                problem = (
+                    f"unknown setting; expected one of {expected}. This is palate {__version__};"
+                    " if a newer one wrote it, install that"
+                )
+                raise BadInput(source, problem, field=name)
+            want = known[name]
+            if name == "annotators" and isinstance(value, list):
+                if not value or not all(isinstance(who, str) for who in value):
+                    raise BadInput(source, f"expected names, found {value!r}", field=name)
+                values[name] = tuple(value)
+            elif isinstance(value, bool) or not (
+                isinstance(value, want) or (want is float and isinstance(value, int))
+            ):
+                raise BadInput(source, f"expected {want.__name__}, found {value!r}", field=name)
+        settings = cls(**values)
+        settings._check(source)
+        return settings
+
+    def _check(self, source: object) -> None:
+        if not (self.test > 0 and self.eval > 0 and self.test + self.eval < 1):
+            raise BadInput(source, "`test` and `eval` are fractions that leave room for `train`")
+        for name, fine, expected in (
+            ("strategy", self.strategy in STRATEGIES, f"one of {', '.join(STRATEGIES)}"),
+            ("annotators_per_pair", self.annotators_per_pair >= 1, "at least 1"),
+            ("compare", self.compare in ("newest", "all"), "newest or all"),
+            ("repeats", 0 <= self.repeats < 1, "a fraction from 0 to 1"),
+        ):
+            if not fine:
+                found = getattr(self, name)
+                raise BadInput(source, f"expected {expected}, found {found!r}", field=name)
+
+    def dump(self) -> str:
+        """Return TOML that `parse` reads back to the same settings."""
+        lines = [
+            f"{name} = {json.dumps(value, ensure_ascii=False)}"
+            for name, value in asdict(self).items()
+        ]
+        return "# Settings of this palate project.\n" + "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True)
+class Project:
+    """The project `id` as it stands at commit `revision`. Rows are read on demand and checked."""
+
+    id: str
+    revision: str
+    settings: Settings
+    files: tuple[str, ...] = field(repr=False)
+
+    @classmethod
+    def load(cls, id: str, revision: str = "main") -> "Project":
+        """Read the project from the Hub at `revision` (branch, tag or commit)."""
+        check_id(id)
+        sha, files = hub.describe(id, "dataset", revision)
+        if SETTINGS_FILE not in files:
+            raise UsageError(
+                f"The dataset repo {id} holds no {SETTINGS_FILE}, so it is not a palate project."
+                f" Make one with: palate init {id} --prompts FILE"
+            )
+        text = hub.fetch(id, "dataset", sha, [SETTINGS_FILE])[0].read_text("utf-8")
+        return cls(id, sha, Settings.parse(text, f"{id}/{SETTINGS_FILE}"), tuple(files))
+
+    @property
+    def model_repo(self) -> str:
+        return f"{self.id}-dpo"
+
+    @property
+    def sft_repo(self) -> str:
+        """Where a warm start for DPO goes."""
+        return f"{self.id}-sft"
+
+    def is_trained(self) -> bool:
+        """Tell whether the model's repo holds a model that palate trained."""
+        repo = self.model_repo
+        return hub.exists(repo, "model") and "run.json" in hub.describe(repo, "model")[1]
+
+    def paths(self, config: Config) -> list[str]:
+        """Return the repo paths of a config's files, sorted."""
+        return sorted(p for p in self.files if p.startswith(f"{config}/") and p.endswith(".jsonl"))
+
+    @property
+    def guidelines(self) -> str:
+        """What the owner tells the annotators, in Markdown; empty without guidelines.md."""
+        if GUIDELINES_FILE not in self.files:
+            return ""
+        return hub.fetch(self.id, "dataset", self.revision, [GUIDELINES_FILE])[0].read_text("utf-8")
+
+    def gold(self) -> list[Gold]:
+        """Return the pairs of gold.jsonl, which every annotator gets first; [] without it."""
+        if GOLD_FILE not in self.files:
+            return []
+        file = hub.fetch(self.id, "dataset", self.revision, [GOLD_FILE])[0]
+        return list(read_jsonl("gold", file, f"{self.id}/{GOLD_FILE}"))
+
+    @property
+    def prompts(self) -> tuple[Prompt, ...]:
+        return self.read("prompts")
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        return self.read("candidates")
+
+    @property
+    def labels(self) -> tuple[Event, ...]:
+        return self.read("labels")
+
+    @property
+    def preferences(self) -> tuple[Preference, ...]:
+        return self.read("preferences")
+
+    @property
+    def evaluations(self) -> tuple[Event, ...]:
+        return self.read("evaluations")
+
+    def read(self, config: Config) -> tuple[Any, ...]:
+        """Return the checked rows of a config, in file order."""
+        return _rows(self, config)
+
+
+def asked(files: Mapping[str, str]) -> dict[str, str]:
+    """Return those of a project's files, by path and hash, that decide what people are asked.
+
+    Answers that people themselves wrote are not among them: they are asked about in the next round.
+    """
+    kinds = ("candidates/", "prompts/", SETTINGS_FILE, GUIDELINES_FILE, GOLD_FILE)
+    return {
+        path: sha
+        for path, sha in files.items()
+        if path.startswith(kinds) and not path.startswith("candidates/written-")
+    }
+
+
+@lru_cache(64)  # a revision never changes; Spaces and jobs read the same rows several times
+def _rows(project: Project, config: Config) -> tuple[Any, ...]:
+    paths = project.paths(config)
+    local = hub.fetch(project.id, "dataset", project.revision, paths) if paths else []
+    return tuple(
+        row
+        for path, file in zip(paths, local, strict=True)
+        for row in read_jsonl(config, file, f"{project.id}/{path}")
+    )
+
+
+def read_jsonl(config: Config | Literal["gold"], file: Path, source: object) -> Iterable[Any]:
+    """Yield the checked rows of one JSONL file."""
+    with file.open(encoding="utf-8", newline="\n") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise BadInput(source, f"not JSON: {error}", row=number) from None
+            if "\\ud" in line.lower():  # an escape can name half a character, which is no text
+                row = json.loads(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace"))
+            yield from_json(config, row, source, number)
+
+
+def check_id(id: str) -> None:
+    """Raise UsageError unless `id` looks like `me/titles`."""
+    if not _REPO_ID.fullmatch(id):
+        raise UsageError(f"A project is named like me/titles (owner/name), not {id!r}.")
+
+
+def unique(rows: Iterable[Any]) -> list[Any]:
+    """Return rows without those whose id came before: two jobs may have written the same."""
+    return list({row.id: row for row in reversed(list(rows))}.values())[::-1]

@@ -1,0 +1,204 @@
+"""Numbers with their doubt, each formula with its source. Pure: no I/O.
+
+A vote is a win, a loss or a tie of the tuned model; a win rate counts a tie as half a win, and is a
+fraction.
+"""
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+ALPHA = 0.05
+DECIDES = 1 / (0.99 * ALPHA)  # e-value, 20.2: of the 5 % of doubt, ties' share takes a hundredth
+PRIOR = 1.5  # of wins and of losses: quick to decide where the truth is 60 to 85 %
+TIE_PRIOR = (0.25, 3.0)  # of ties and other votes: few ties, or none
+RESAMPLES = 2_000
+
+
+def wilson(successes: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the Wilson score interval of a proportion, as fractions.
+
+    `successes` may be fractional (a tie is half a win). E. B. Wilson, "Probable inference, the law
+    of succession, and statistical inference", JASA 22 (1927). Raises ValueError for n < 1.
+    """
+    from scipy.stats import norm
+
+    if n < 1 or not 0 <= successes <= n:
+        raise ValueError(f"expected 0 <= successes <= n and n >= 1, found {successes} of {n}")
+    z = float(norm.ppf(0.5 + confidence / 2))
+    p = successes / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def evidence(wins: int, losses: int) -> float:
+    """Return the e-value against "both are preferred equally often", from decisive votes.
+
+    The likelihood under a Beta(3/2, 3/2) mixture over that under one half. Where the models are
+    equal it reaches 1 / α at any time with a probability of at most α, however often one looks
+    (J. Ville, "Étude critique de la notion de collectif", 1939; H. Robbins, "Statistical methods
+    related to the law of the iterated logarithm", Ann. Math. Stat. 41, 1970). At `DECIDES` and
+    beyond, `sequence` leaves out one half.
+    """
+    log = _mixture(wins, losses, PRIOR, PRIOR)
+    return float(np.exp(min(log + (wins + losses) * math.log(2), 700.0)))
+
+
+def sequence(wins: int, losses: int, ties: int = 0) -> tuple[float, float]:
+    """Return the 95 % interval of the win rate that holds at every number of votes at once.
+
+    The win rate is 1/2 + (1 - s) (p - 1/2) for a share s of ties and a share p of wins among the
+    others. Its ends are those of the confidence sequences of both, so that ties cost nothing in
+    telling better from worse: S. R. Howard, A. Ramdas, J. McAuliffe, J. Sekhon, "Time-uniform,
+    nonparametric, nonasymptotic confidence sequences", Ann. Stat. 49 (2021).
+    """
+    won = always(wins, losses, PRIOR, PRIOR, 1 / DECIDES)
+    tied = always(ties, wins + losses, *TIE_PRIOR, ALPHA - 1 / DECIDES)
+    rates = [0.5 + (1 - s) * (p - 0.5) for s in tied for p in won]
+    return min(rates), max(rates)
+
+
+def always(hits: int, misses: int, a: float, b: float, alpha: float) -> tuple[float, float]:
+    """Return the interval of a proportion that holds at every number of trials at once.
+
+    Its points are the proportions whose likelihood is more than α times that of a Beta mixture.
+    """
+    from scipy.optimize import brentq
+
+    if hits + misses == 0:
+        return 0.0, 1.0
+    limit = _mixture(hits, misses, a, b) + math.log(alpha)
+
+    def inside(p: float) -> float:
+        return _log(hits, p) + _log(misses, 1 - p) - limit
+
+    tiny = 1e-9
+    best = min(max(hits / (hits + misses), 2 * tiny), 1 - 2 * tiny)
+    low = 0.0 if inside(tiny) > 0 else float(brentq(inside, tiny, best))
+    high = 1.0 if inside(1 - tiny) > 0 else float(brentq(inside, best, 1 - tiny))
+    return low, high
+
+
+def _mixture(hits: int, misses: int, a: float, b: float) -> float:
+    """Return the log-likelihood of the trials under a Beta mixture."""
+    from scipy.special import betaln
+
+    return float(betaln(hits + a, misses + b) - betaln(a, b))
+
+
+def _log(count: int, p: float) -> float:
+    return count * math.log(p) if count else 0.0
+
+
+def clustered(
+    values: Sequence[float],
+    prompts: Sequence[Hashable],
+    people: Sequence[Hashable] | None = None,
+    seed: int = 0,
+) -> tuple[float, float] | None:
+    """Return the interval of a mean whose values come several to a prompt, or to a person.
+
+    Its error is that of the means of resamples, which draw whole prompts and, where there are
+    several, independently whole people (A. B. Owen, "The pigeonhole bootstrap", Ann. Appl. Stat. 1,
+    2007); its quantile is Student's for that many prompts, on the scale of log odds, where few
+    prompts and rates near 0 or 1 cover best. None with fewer than five prompts.
+    """
+    from scipy.stats import t
+
+    x, group = np.asarray(values, float), _codes(prompts)
+    k = len(set(prompts))
+    if k < 5:
+        return None
+    if x.min() == x.max():  # no variation to resample: each prompt says it once
+        return wilson(x[0] * k, k)
+    random = np.random.default_rng(seed)
+    weights = _counts(random, k)[:, group]
+    if people is not None and len(set(people)) > 1:
+        weights = weights * _counts(random, len(set(people)))[:, _codes(people)]
+    weights = weights[weights.sum(1) > 0]
+    means = weights @ x / weights.sum(1)
+    mean = float(x.mean())
+    error = float(means.std()) * math.sqrt(k / (k - 1)) / (mean * (1 - mean))
+    middle, half = math.log(mean / (1 - mean)), float(t.ppf(1 - ALPHA / 2, k - 1)) * error
+    low, high = (1 / (1 + math.exp(-z)) for z in (middle - half, middle + half))
+    return low, high
+
+
+def _codes(names: Sequence[Hashable]) -> Any:
+    known: dict[Hashable, int] = {}
+    return np.array([known.setdefault(name, len(known)) for name in names], int)
+
+
+def _counts(random: Any, k: int) -> Any:
+    """Return how often each of `k` is drawn, shape (RESAMPLES, k)."""
+    return random.multinomial(k, np.full(k, 1 / k), size=RESAMPLES)
+
+
+def votes_needed(rate: float, power: float = 0.8, alpha: float = ALPHA) -> int:
+    """Return the decisive votes that a fixed design needs to tell `rate` from one half.
+
+    J. L. Fleiss, B. Levin, M. C. Paik, "Statistical Methods for Rates and Proportions", 3rd ed.
+    (2003), section 2.5; two-sided. Raises ValueError for one half.
+    """
+    from scipy.stats import norm
+
+    if rate == 0.5 or not 0 < rate < 1:
+        raise ValueError(f"expected a rate between 0 and 1 other than one half, found {rate}")
+    a, b = norm.ppf(1 - alpha / 2), norm.ppf(power)
+    root = (a * 0.5 + b * math.sqrt(rate * (1 - rate))) / abs(rate - 0.5)
+    return round(root * root)
+
+
+def votes_to_go(wins: int, losses: int, most: int = 2_000) -> int | None:
+    """Return how many decisive votes more would decide, if they fall as those so far have.
+
+    0 where they decide already, None where even `most` would not.
+    """
+    if evidence(wins, losses) >= DECIDES:
+        return 0
+    n = wins + losses
+    rate = (wins + 1) / (n + 2)  # a little towards the middle: few votes overstate
+    for more in range(1, most + 1):
+        w = wins + rate * more
+        if evidence(round(w), round(n + more - w)) >= DECIDES:
+            return more
+    return None
+
+
+@dataclass(frozen=True)
+class Rate:
+    """`hits` of `n`, with the Wilson interval, and a two-sided p against one half if asked for."""
+
+    hits: int
+    n: int
+    p: float | None = None
+
+    @property
+    def rate(self) -> float | None:
+        return self.hits / self.n if self.n else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        return wilson(self.hits, self.n) if self.n else None
+
+    def to_json(self) -> dict[str, Any]:
+        p = {} if self.p is None else {"p": self.p}
+        return {"hits": self.hits, "n": self.n, "rate": self.rate, "interval": self.interval, **p}
+
+    def words(self) -> str:
+        """Return "18 of 20 (90 %, 69.9–97.2)"."""
+        if self.rate is None or self.interval is None:
+            return "none"
+        low, high = (100 * x for x in self.interval)
+        return f"{self.hits} of {self.n} ({100 * self.rate:.0f} %, {low:.1f}–{high:.1f})"
+
+
+def against_half(hits: int, n: int) -> Rate:
+    """Return the rate with the p of the exact two-sided binomial test against one half."""
+    from scipy.stats import binomtest
+
+    return Rate(hits, n, float(binomtest(hits, n).pvalue) if n else None)

@@ -1,0 +1,1 @@
+"""Completions and votes to a verdict. Pure: no I/O."""

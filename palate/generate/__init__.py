@@ -1,0 +1,1 @@
+"""Prompts to candidates and completions: models, writers, shards."""

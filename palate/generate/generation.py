@@ -1,0 +1,283 @@
+"""Completions: each draws from a random stream of its own seed.
+
+So a completion is the same whatever it is batched with, an interrupted run continues as if it had
+not stopped, and two models can be given the same luck.
+"""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from palate import __version__
+from palate.core import hub, ledger
+from palate.core.errors import UsageError
+from palate.core.schema import Candidate, Message, Prompt, digest
+from palate.generate.models import Loaded
+
+Write = Callable[[Loaded, Sequence[list[Message]], Sequence[int], "Sampling"], list["Completion"]]
+TRIES = 4  # how many times a prompt is asked again for completions that were filtered out
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a token is drawn. Raises UsageError for values that mean nothing."""
+
+    temperature: float = 0.9
+    top_p: float = 1.0
+    max_new_tokens: int = 256
+
+    def __post_init__(self) -> None:
+        if not (self.temperature > 0 and 0 < self.top_p <= 1 and self.max_new_tokens > 0):
+            raise UsageError(
+                f"Cannot sample with {self}: expected temperature > 0, 0 < top_p <= 1 and"
+                " max_new_tokens > 0."
+            )
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A text, and whether the model ended it (rather than `max_new_tokens`)."""
+
+    text: str
+    ended: bool
+
+
+def complete(
+    loaded: Loaded, prompts: Sequence[list[Message]], seeds: Sequence[int], sampling: Sampling
+) -> list[Completion]:
+    """Return one completion for each prompt and seed, computed as one batch."""
+    import torch
+    from transformers import GenerationConfig, LogitsProcessorList
+
+    tokenizer, model = loaded.tokenizer, loaded.model
+    inputs = tokenizer.apply_chat_template(
+        list(prompts),
+        add_generation_prompt=True,
+        padding=True,
+        return_tensors="pt",
+        return_dict=True,
+    ).to(model.device)
+    ends = end_tokens(loaded)
+    # made anew, so that penalties in the repo's own settings do not act unrecorded
+    model.generation_config = GenerationConfig(
+        do_sample=False, eos_token_id=sorted(ends), pad_token_id=tokenizer.pad_token_id
+    )
+    model.eval()
+    with torch.inference_mode():
+        output = model.generate(
+            input_ids=inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            max_new_tokens=sampling.max_new_tokens,
+            logits_processor=LogitsProcessorList([_sampler(sampling, seeds)]),
+        )
+    rows = output[:, inputs["input_ids"].shape[1] :].tolist()
+    return [_completion(tokenizer, row, ends) for row in rows]
+
+
+def end_tokens(loaded: Loaded) -> set[int]:
+    """Return the ids that end a completion: the tokenizer's and those the model's repo names."""
+    named = loaded.model.generation_config.eos_token_id
+    ids = {loaded.tokenizer.eos_token_id}
+    return (ids | ({named} if isinstance(named, int) else set(named or ()))) - {None}
+
+
+def _completion(tokenizer: Any, row: list[int], ends: set[int]) -> Completion:
+    length = next((i for i, token in enumerate(row) if token in ends), len(row))
+    text = tokenizer.decode(row[:length], skip_special_tokens=True).strip()
+    return Completion(text, length < len(row))
+
+
+def _sampler(sampling: Sampling, seeds: Sequence[int]) -> Any:
+    """Return a logits processor that draws each row's token from the stream of the row's seed."""
+    import torch
+    from transformers import LogitsProcessor
+
+    draws = torch.stack(
+        [
+            torch.rand(sampling.max_new_tokens, generator=torch.Generator().manual_seed(s))
+            for s in seeds
+        ]
+    )
+
+    class Sampler(LogitsProcessor):
+        """Leaves one token a row possible: the one at which the summed probability passes u."""
+
+        step = 0
+
+        def __call__(self, input_ids: Any, scores: Any) -> Any:
+            u = draws[:, self.step].to(scores.device)
+            self.step += 1
+            # double precision: the sum over a large vocabulary has to end at 1
+            p = (scores.double() / sampling.temperature).softmax(-1)
+            order = None
+            if sampling.top_p < 1:
+                p, order = torch.sort(p, dim=-1, descending=True, stable=True)
+                p = p.masked_fill(p.cumsum(-1) - p >= sampling.top_p, 0)
+            total = p.cumsum(-1)
+            chosen = torch.searchsorted(total, (u.double() * total[:, -1])[:, None], right=True)
+            chosen = chosen.clamp(max=p.shape[-1] - 1)
+            token = chosen if order is None else order.gather(-1, chosen)
+            return torch.full_like(scores, -torch.inf).scatter(-1, token, 0)
+
+    return Sampler()
+
+
+def seed_of(seed: int, prompt_id: str, index: int) -> int:
+    """Return the seed of a prompt's completion number `index`; it is the same for every model."""
+    return int(digest(seed, prompt_id, index), 16) >> 32
+
+
+def groups_of(prompts: Sequence[Prompt], n: int, batch_size: int) -> list[list[Prompt]]:
+    """Return the prompts in groups whose `n` completions each make a batch.
+
+    They depend on all prompts of a run alone, not on what is done already or on who does it: in
+    low precision a text may depend on its batch.
+    """
+    size = max(1, batch_size // n)
+    # alike lengths in a batch leave little padding
+    order = sorted(prompts, key=lambda p: (len(p.text), p.id))
+    return [order[start:][:size] for start in range(0, len(order), size)]
+
+
+def generate(
+    loaded: Loaded,
+    groups: Sequence[Sequence[Prompt]],
+    n: int,
+    sampling: Sampling,
+    *,
+    seed: int = 0,
+    batch_size: int = 32,
+    round: int = 1,
+    existing: Mapping[str, Sequence[Candidate]] | None = None,
+    dropped: Counter | None = None,
+    write: Write | None = None,
+) -> Iterator[dict[str, list[Candidate]]]:
+    """Yield each group's new candidates by prompt id, until each has `n` different ones.
+
+    Empty, repeated and overlong completions are counted in `dropped` and asked for again, at most
+    `TRIES` times. `existing` (by prompt id) is what this model wrote before, which counts. `write`
+    computes a batch as `complete` does.
+    """
+    dropped = Counter() if dropped is None else dropped
+    existing = existing or {}
+    for prompts in groups:
+        group = [_Asked(p, existing.get(p.id, ()), n, seed) for p in prompts]
+        group = [a for a in group if len(a.have) < n]
+        for _ in range(TRIES):
+            asks = [(a, i) for a in group for i in a.take()]
+            for at in range(0, len(asks), batch_size):
+                some = asks[at:][:batch_size]
+                seeds = [seed_of(seed, a.prompt.id, i) for a, i in some]
+                messages = [a.prompt.prompt for a, _ in some]
+                texts = (write or complete)(loaded, messages, seeds, sampling)
+                for (a, _), s, text in zip(some, seeds, texts, strict=True):
+                    candidate = _candidate(loaded, a.prompt, text, sampling, s, round)
+                    if problem := a.add(candidate, text):
+                        dropped[problem] += 1
+        if short := sum(len(a.have) < n for a in group):
+            dropped[f"prompts left with fewer than {n}"] += short
+        yield {a.prompt.id: a.new for a in group}
+
+
+def _normal(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+class _Asked:
+    """A prompt while its completions are collected."""
+
+    def __init__(self, prompt: Prompt, have: Sequence[Candidate], n: int, seed: int):
+        self.prompt, self.have, self.n = prompt, list(have), n
+        self.new: list[Candidate] = []
+        self._texts = {_normal(c.text) for c in have}
+        # seeds that an earlier run used would only give the same texts again
+        used = {c.sampling["seed"] for c in have if c.sampling}
+        numbers = range(n * (TRIES + 1))
+        self._next = 1 + max(
+            (i for i in numbers if seed_of(seed, prompt.id, i) in used), default=-1
+        )
+
+    def take(self) -> range:
+        """Return the numbers of the completions to ask for now."""
+        first = self._next
+        self._next += max(0, self.n - len(self.have))
+        return range(first, self._next)
+
+    def add(self, candidate: Candidate, completion: Completion) -> str | None:
+        """Keep the candidate, or return why not."""
+        normal = _normal(candidate.text)
+        if not normal:
+            return "empty"
+        if not completion.ended:
+            return "overlong"
+        if normal in self._texts:
+            return "duplicate"
+        self._texts.add(normal)
+        self.have.append(candidate)
+        self.new.append(candidate)
+        return None
+
+
+def _candidate(
+    loaded: Loaded,
+    prompt: Prompt,
+    completion: Completion,
+    sampling: Sampling,
+    seed: int,
+    round: int,
+) -> Candidate:
+    return Candidate.of(
+        prompt.id,
+        completion.text,
+        model=loaded.repo,
+        revision=loaded.revision,
+        sampling={**asdict(sampling), "seed": seed},
+        round=round,
+    )
+
+
+class Saver:
+    """Commits candidates to the project, about a minute apart, and the rest when it is left.
+
+    What was finished before an interruption is then on the Hub; each commit is a file of its own.
+    """
+
+    def __init__(self, project_id: str):
+        self.project_id = project_id
+        self.saved = 0
+        self._interval = float(os.environ.get("PALATE_PUBLISH_SECONDS", "60"))
+        self._waiting: list[Candidate] = []
+        self._beside: dict[str, str] = {}
+        self._file = ledger.event_file("candidates")
+        self._last = time.monotonic()
+
+    def add(self, candidates: Sequence[Candidate], beside: Mapping[str, str] | None = None) -> None:
+        """Queue candidates, and files (path → text) that come with the same commit as they do."""
+        self._waiting += candidates
+        self._beside |= beside or {}
+        if time.monotonic() - self._last >= self._interval:
+            self.flush()
+
+    def flush(self) -> None:
+        files = dict(self._beside)
+        if self._waiting:
+            # an interrupted commit may have arrived: sent again, the same file changes nothing
+            files[self._file] = ledger.jsonl(self._waiting)
+        if files:
+            of = f" of {self._waiting[0].model}" if self._waiting else ""
+            message = f"Add {len(self._waiting)} candidates{of}, palate {__version__}"
+            hub.commit(self.project_id, "dataset", files, message)
+            self.saved += len(self._waiting)
+            # named by time, so that the newest completions come last
+            self._waiting, self._file = [], ledger.event_file("candidates")
+            self._beside = {}
+        self._last = time.monotonic()
+
+    def __enter__(self) -> "Saver":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.flush()

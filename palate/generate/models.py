@@ -1,0 +1,188 @@
+"""Models on the Hub: found at an exact commit, loaded from safetensors, adapters too."""
+
+import json
+import math
+import os
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from palate.core import hub
+from palate.core.errors import UsageError
+
+_TEXT_FILES = {".json", ".txt", ".jinja", ".model"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model on the Hub at an exact commit, its files on this machine."""
+
+    repo: str
+    revision: str
+    folder: Path
+    parameters: int
+    base: "Source | None" = None  # of an adapter
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model in memory with its tokenizer, and where it came from."""
+
+    repo: str
+    revision: str
+    model: Any
+    tokenizer: Any
+
+
+@dataclass(frozen=True)
+class Peek:
+    """What of a model can be known without its weights: tokenizer, size, window."""
+
+    repo: str
+    revision: str
+    tokenizer: Any
+    parameters: int
+    window: int | None  # tokens
+
+
+def peek(name: str) -> Peek:
+    """Return what is known of `owner/name[@revision]` without a download of its weights."""
+    from huggingface_hub import HfApi
+
+    repo, _, revision = name.partition("@")
+    sha, files = hub.describe(repo, "model", revision or "main")
+    if "adapter_config.json" in files:
+        folder = hub.fetch(repo, "model", sha, ["adapter_config.json"])[0].parent
+        config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
+        return peek(f"{config['base_model_name_or_path']}@{config.get('revision') or 'main'}")
+    texts = [f for f in files if Path(f).suffix in _TEXT_FILES and "/" not in f]
+    if not any(f.endswith(".safetensors") for f in files) or "config.json" not in texts:
+        raise _no_weights(repo)
+    folder = hub.fetch(repo, "model", sha, texts)[0].parent
+    with hub.readable_errors(repo):
+        sizes = HfApi().get_safetensors_metadata(repo, revision=sha).parameter_count
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    window = config.get("max_position_embeddings")
+    return Peek(repo, sha, read_tokenizer(folder), sum(sizes.values()), window)
+
+
+def find(name: str) -> Source:
+    """Download `owner/name[@revision]`: safetensors, configuration and tokenizer, nothing else.
+
+    Raises UsageError for a repo without safetensors.
+    """
+    repo, _, revision = name.partition("@")
+    sha, files = hub.describe(repo, "model", revision or "main")
+    weights = [f for f in files if re.fullmatch(r"(adapter_)?model[^/]*\.safetensors", f)]
+    if not weights:
+        raise _no_weights(repo)
+    texts = [f for f in files if Path(f).suffix in _TEXT_FILES and "/" not in f]
+    local = hub.fetch(repo, "model", sha, weights + texts)
+    folder = local[0].parent
+    if "adapter_config.json" in files:
+        config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
+        named = f"{config['base_model_name_or_path']}@{config.get('revision') or 'main'}"
+        base = find(named)
+        return Source(repo, sha, folder, base.parameters, base)
+    return Source(repo, sha, folder, sum(map(_parameters, local[: len(weights)])))
+
+
+def _no_weights(repo: str) -> UsageError:
+    return UsageError(
+        f"{repo} holds no model.safetensors or adapter_model.safetensors, and palate loads"
+        " nothing else. Choose another model, or convert this one to safetensors."
+    )
+
+
+def _parameters(file: Path) -> int:
+    from safetensors import safe_open
+
+    with safe_open(file, "pt") as tensors:
+        return sum(math.prod(tensors.get_slice(k).get_shape()) for k in tensors.keys())  # noqa: SIM118
+
+
+def load(source: Source, *, dtype: Any = None, four_bits: bool = False) -> Loaded:
+    """Load model and tokenizer, on the GPU if there is one; an adapter is merged into its base.
+
+    `four_bits` quantizes the weights, which needs bitsandbytes. `dtype` is bfloat16 on CUDA and
+    float32 on a CPU unless given. No code from the repo is run.
+    Raises UsageError for a tokenizer without a chat template or an EOS token.
+    """
+    import torch
+
+    quiet()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    tokenizer = read_tokenizer(source.folder)
+    if tokenizer.chat_template is None:
+        raise UsageError(
+            f"{source.repo} has no chat template, so palate cannot put prompts to it."
+            " Choose an instruction-tuned model, or add one to its tokenizer_config.json."
+        )
+    if tokenizer.eos_token is None:
+        raise UsageError(
+            f"{source.repo} has no EOS token, so its answers would never end."
+            " Name one as eos_token in its tokenizer_config.json, or choose another model."
+        )
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    dtype = dtype or (torch.bfloat16 if device == "cuda" else torch.float32)
+    model = _four_bits(source, dtype) if four_bits else _weights(source, dtype)
+    # what is saved from it later names the Hub's repo, not a folder of this machine
+    model.name_or_path = model.config._name_or_path = source.repo
+    placed = model if four_bits else model.to(device)
+    return Loaded(source.repo, source.revision, placed, tokenizer)
+
+
+def _four_bits(source: Source, dtype: Any) -> Any:
+    """Return the model in NF4, its arithmetic in `dtype`: T. Dettmers et al., "QLoRA" (2023)."""
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    quantized = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+    return AutoModelForCausalLM.from_pretrained(
+        source.folder,
+        dtype=dtype,
+        use_safetensors=True,
+        quantization_config=quantized,
+        device_map={"": torch.cuda.current_device()},  # of several processes each has its own
+    )
+
+
+def read_tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder, padding_side="left")
+
+
+def _weights(source: Source, dtype: Any) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    if source.base is None:
+        return AutoModelForCausalLM.from_pretrained(
+            source.folder, dtype=dtype, use_safetensors=True
+        )
+    from peft import PeftModel
+
+    base = _weights(source.base, dtype)
+    return PeftModel.from_pretrained(base, str(source.folder)).merge_and_unload()
+
+
+def quiet() -> None:
+    """Silence the libraries' bars and notices: a job draws one bar for the whole step."""
+    import datasets
+    from transformers.utils import logging
+
+    os.environ["TQDM_DISABLE"] = "1"
+    # of use to those who write libraries; what matters here fails in the tests
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|trl|peft")
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    datasets.disable_progress_bars()

@@ -1,0 +1,160 @@
+"""A run of candidates that several jobs share: each takes groups of prompts that no other takes.
+
+Beside the rows, each shard keeps a record in the project, committed together with them:
+
+shards/<key>/3-of-16.json   palate's version, the project's commit that the run began at, the
+                            run's settings, and the numbers of the groups that are done
+
+`key` names the settings that decide the texts. Everybody works from the commit that the first one
+began at, so what a shard writes depends neither on the others nor on what was done before it was
+killed.
+"""
+
+import json
+import random
+import re
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from palate import __version__
+from palate.core import hub
+from palate.core.errors import PalateError, UsageError
+from palate.core.project import Project
+from palate.core.schema import Prompt, digest
+
+TRIES = 50  # to join: others may join, and people label, at the same moment
+Divide = Callable[[Project], list[list[Prompt]]]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of `of` equal parts of a run, counted from 1."""
+
+    number: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """Return the shard that `3/16` names, or raise UsageError."""
+        found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text, re.ASCII)
+        shard = cls(int(found[1]), int(found[2])) if found else None
+        if shard is None or not 1 <= shard.number <= shard.of:
+            raise UsageError(
+                f"There is no shard {text!r}; expected one such as 3/16, from 1/16 to 16/16."
+            )
+        return shard
+
+    def takes(self, group: int) -> bool:
+        """Tell whether a group is this shard's: neighbours are alike long, so they are dealt."""
+        return group % self.of == self.number - 1
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+
+class Share:
+    """What a job has to do of a run: `start` is the project as the run found it.
+
+    All of it, or what one shard takes and no shard has done yet.
+    """
+
+    def __init__(
+        self,
+        start: Project,
+        shard: Shard | None = None,
+        record: tuple[str, dict[str, Any]] | None = None,
+        done: Collection[int] = (),
+    ):
+        self.start, self._shard, self._record, self._done = start, shard, record, done
+
+    def takes(self, group: int) -> bool:
+        return self._shard is None or self._shard.takes(group)
+
+    def left(self, group: int) -> bool:
+        """Tell whether the group is ours and not done."""
+        return self.takes(group) and group not in self._done
+
+    def after(self, group: int) -> dict[str, str]:
+        """Return the record to commit together with what the group gave, by its path."""
+        if self._record is None:
+            return {}
+        path, record = self._record
+        self._record = path, {**record, "done": sorted({*record["done"], group})}
+        return {path: _text(self._record[1])}
+
+
+def join(project_id: str, shard: Shard, settings: Mapping[str, Any], divide: Divide) -> Share:
+    """Return the shard's share of the run with these settings; the first to come begins it.
+
+    Raises UsageError if the run's other shards are written by another version of palate.
+    """
+    folder = f"shards/{digest(dict(settings))}"
+    path = f"{folder}/{shard.number}-of-{shard.of}.json"
+    for _ in range(TRIES):
+        now = Project.load(project_id)
+        there = _read(now, folder)
+        stale = list(there) if _over(there, _names(divide(now))) else []
+        known = {} if stale else there
+        _check_version(list(known.values()), shard)
+        first = next(iter(known.values()), None)
+        start = Project.load(project_id, first["revision"]) if first else now
+        groups = divide(start)
+        done = {n for record in known.values() for n in record["done"]}
+        if path in known:
+            return Share(start, shard, (path, known[path]), done)
+        record = {
+            "palate": __version__,
+            "revision": start.revision,
+            "prompts": _names(groups),
+            "groups": len(groups),
+            "settings": dict(settings),
+            "done": [],
+        }
+        try:
+            message = f"Begin shard {shard} of a run of candidates, palate {__version__}"
+            files = {path: _text(record)}
+            delete = [p for p in stale if p != path]
+            # against the commit that was read, so that no two begin at different ones
+            hub.commit(project_id, "dataset", files, message, delete=delete, parent=now.revision)
+        except hub.Conflict:
+            time.sleep(random.uniform(0, 0.5))
+            continue
+        return Share(start, shard, (path, record), done)
+    raise PalateError(
+        f"{project_id} was changed by others at each of {TRIES} tries to take shard {shard}."
+        " Run the same command again."
+    )
+
+
+def _read(project: Project, folder: str) -> dict[str, dict[str, Any]]:
+    """Return the records of a run by path."""
+    paths = [p for p in project.files if p.startswith(f"{folder}/")]
+    files = hub.fetch(project.id, "dataset", project.revision, paths) if paths else []
+    return {p: json.loads(f.read_text("utf-8")) for p, f in zip(paths, files, strict=True)}
+
+
+def _over(records: Mapping[str, dict[str, Any]], prompts: str) -> bool:
+    """Tell whether the run is finished and the project has other prompts now: a new one begins."""
+    done = {n for record in records.values() for n in record["done"]}
+    first = next(iter(records.values()), None)
+    return first is not None and len(done) == first["groups"] and first["prompts"] != prompts
+
+
+def _check_version(records: Sequence[dict[str, Any]], shard: Shard) -> None:
+    others = sorted({r["palate"] for r in records} - {__version__})
+    if others:
+        raise UsageError(
+            f"This run's other shards are written by palate {', '.join(others)}, and this is"
+            f" palate {__version__}, whose texts may differ. Install the same for shard {shard}:"
+            f" pip install palate=={others[0]}. Or begin another run with another --seed."
+        )
+
+
+def _names(groups: Sequence[Sequence[Prompt]]) -> str:
+    return digest(*sorted(p.id for group in groups for p in group))
+
+
+def _text(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, indent=2, sort_keys=True) + "\n"

@@ -1,0 +1,93 @@
+"""Preferences from events, the same rows for the same ledger, always. Pure: no I/O."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from palate.core.ledger import jsonl, live
+from palate.core.schema import MARGINS, Candidate, Event, Pair, Preference, Prompt
+from palate.label.ranking import Order
+
+NO_PREFERENCE = {"tie": "ties", "skip": "skipped", "both_bad": "both bad"}
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """Rows by split, and what was left out and why (reason → count)."""
+
+    rows: dict[str, list[Preference]]
+    left_out: Counter = field(default_factory=Counter)
+
+    def all(self) -> list[Preference]:
+        return [row for rows in self.rows.values() for row in rows]
+
+
+def rebuild(
+    prompts: Sequence[Prompt], candidates: Sequence[Candidate], events: Iterable[Event]
+) -> Preferences:
+    """Return the preferences that follow from the events, the same for the same ledger.
+
+    What a person said comes first, in time order; then what the answers on a prompt imply of its
+    other pairs (see `ranking`). Whatever states no preference is counted, not dropped in silence;
+    `eval` prompts stay blind.
+    """
+    events = list(events)
+    prompt = {p.id: p for p in prompts}
+    text = {c.id: c.text for c in candidates}
+    text |= {c.id: c.text for e in events if (c := e.written())}
+    result = Preferences({"train": [], "test": []})
+    usable: dict[str, list[Event]] = {}
+    for e in live(events):
+        p = prompt.get(e.prompt_id)
+        if e.kind in NO_PREFERENCE:
+            result.left_out[NO_PREFERENCE[e.kind]] += 1
+        elif p is None or e.left not in text or e.right not in text:
+            result.left_out["prompt or candidate no longer in the project"] += 1
+        elif p.split == "eval":
+            result.left_out["on eval prompts, which stay blind"] += 1
+        else:
+            for better, worse, _ in e.statements():
+                result.rows[p.split].append(_preference(p, text, better, worse, e))
+        if p is not None and p.split != "eval" and e.left in text and e.right in text:
+            usable.setdefault(e.prompt_id, []).append(e)
+    for purpose, reason in (("repeat", "repeats of a pair"), ("gold", "warm-up")):
+        if n := len(live(events, purpose)):
+            result.left_out[reason] += n
+    for id, said in usable.items():
+        result.rows[prompt[id].split].extend(_implied(prompt[id], text, said))
+    return result
+
+
+def _implied(p: Prompt, text: dict[str, str], said: list[Event]) -> Iterator[Preference]:
+    people = {e.annotator for e in said}
+    annotator = people.pop() if len(people) == 1 else "several"
+    for better, worse in Order(said).implied():
+        yield replace(
+            _preference(p, text, better, worse, said[-1]),
+            strength=None,
+            margin=0.0,
+            source="implied",
+            annotator=annotator,
+        )
+
+
+def _preference(p: Prompt, text: dict[str, str], better: str, worse: str, e: Event) -> Preference:
+    return Preference(
+        prompt=p.prompt,
+        chosen=[{"role": "assistant", "content": text[better]}],
+        rejected=[{"role": "assistant", "content": text[worse]}],
+        strength=e.strength,
+        margin=MARGINS[e.strength] if e.strength else 0.0,
+        source="human",
+        annotator=e.annotator,
+        pair_id=Pair.between(p.id, better, worse).id,
+        prompt_id=p.id,
+        round=e.round,
+    )
+
+
+def preference_files(result: Preferences) -> dict[str, str]:
+    """Return the repo files of the preferences: path → content, byte-identical when rebuilt."""
+    return {
+        f"preferences/{split}.jsonl": jsonl(rows) for split, rows in result.rows.items() if rows
+    }

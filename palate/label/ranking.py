@@ -1,0 +1,70 @@
+"""What answers on some pairs of a prompt say about the pairs that nobody was asked. Pure: no I/O.
+
+"a is better than b" and "b is better than c" imply "a is better than c"; a tie puts two candidates
+on one step. Where answers run in a circle nothing is implied.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import combinations
+
+from palate.core.schema import Event
+
+
+class Order:
+    """The candidates of one prompt as far as the standing answers order them.
+
+    Several answers on a pair count together: the majority decides, a draw is a tie.
+    Law: `compare(y, x)` is `-compare(x, y)` wherever it is not None.
+    """
+
+    def __init__(self, standing: Iterable[Event]):
+        self.said: dict[tuple[str, str], int] = {}  # (x, y) → votes for x minus votes for y
+        for event in standing:
+            for better, worse, strictly in event.statements():
+                for pair, vote in (((better, worse), strictly), ((worse, better), -strictly)):
+                    self.said[pair] = self.said.get(pair, 0) + vote
+        self.candidates = sorted({x for x, _ in self.said})
+        self._atleast, self._above = self._close()
+
+    def compare(self, x: str, y: str) -> int | None:
+        """Return 1 if x is better, −1 if y is, 0 for a tie, None where nothing follows."""
+        votes = self.said.get((x, y))
+        if votes is not None:
+            return (votes > 0) - (votes < 0)
+        up, down = y in self._atleast.get(x, ()), x in self._atleast.get(y, ())
+        if up and down:
+            circular = y in self._above[x] or x in self._above[y]
+            return None if circular else 0
+        if up:
+            return 1 if y in self._above[x] else 0
+        if down:
+            return -1 if x in self._above[y] else 0
+        return None
+
+    def implied(self) -> Iterator[tuple[str, str]]:
+        """Yield (better, worse) of every pair that was not asked and that the answers decide."""
+        for x, y in combinations(self.candidates, 2):
+            if (x, y) not in self.said and (sign := self.compare(x, y)):
+                yield (x, y) if sign > 0 else (y, x)
+
+    def place(self, x: str, size: int) -> float:
+        """Return about which place x takes among `size` candidates, 1 for the best.
+
+        R. Brüggemann et al., "Estimation of averaged ranks by a local partial order model",
+        J. Chem. Inf. Comput. Sci. 44 (2004).
+        """
+        below = len(self._above.get(x, ()))
+        above = sum(x in others for others in self._above.values())
+        return (above + 1) * (size + 1) / (above + below + 2)
+
+    def _close(self) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+        """Return for each candidate those it is at least as good as, and those it is above."""
+        everyone = self.candidates
+        atleast = {x: {y for y in everyone if self.said.get((x, y), -1) >= 0} for x in everyone}
+        above = {x: {y for y in everyone if self.said.get((x, y), -1) > 0} for x in everyone}
+        for via in everyone:  # S. Warshall, "A theorem on Boolean matrices", JACM 9 (1962)
+            for x in everyone:
+                if via in atleast[x]:
+                    above[x] |= atleast[via] if via in above[x] else above[via]
+                    atleast[x] |= atleast[via]
+        return atleast, above

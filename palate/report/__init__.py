@@ -1,0 +1,1 @@
+"""What goes onto the Hub about a project: cards, plots, exports, verdicts."""

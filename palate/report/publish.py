@@ -1,0 +1,68 @@
+"""A trained model on its way to the Hub: weights, record and card in one commit, and a tag."""
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from palate.core import hub
+from palate.core.errors import PalateError
+from palate.core.project import Project
+from palate.evaluate.verdict import Verdict
+from palate.report import cards
+from palate.train import hubpoint
+from palate.train.job import Job
+from palate.train.workdir import read_run, run_text
+
+
+def push_model(folder: Path, repo: str, *, public: bool) -> tuple[str, dict[str, Any]]:
+    """Push a finished model and tag it `round-N`; return the commit and the record.
+
+    What an earlier round left in the repo goes, its verdict too: it is not about these weights.
+    """
+    run: dict[str, Any] = {**read_run(folder), "model": repo}
+    files: dict[str, Any] = {f.name: f for f in folder.iterdir() if f.is_file()}
+    files |= {"run.json": run_text(run), **cards.model_files(run, None)}
+    hub.create(repo, "model", private=not public)
+    there = hub.describe(repo, "model")[1]
+    stale = [f for f in there if f not in files and f != ".gitattributes"]
+    message = f"Round {run['round']}: {run['job']} on {run['data']['train']} rows"
+    sha = hub.commit(repo, "model", files, message, delete=stale)
+    hub.tag(repo, "model", f"round-{run['round']}", sha)
+    return sha, run
+
+
+def publish_verdict(project: Project, result: Verdict) -> str:
+    """Write the verdict beside votes and weights, tag the judged revision, renew the card."""
+    text = json.dumps(result.to_json(), indent=2, ensure_ascii=False) + "\n"
+    path = f"verdicts/{result.tuned.revision[:12]}.json"
+    hub.commit(project.id, "dataset", {path: text}, "Add the blind verdict")
+    hub.commit(project.model_repo, "model", {"verdict.json": text}, "Add the blind verdict")
+    hub.tag(project.model_repo, "model", "judged", result.tuned.revision)
+    return cards.push_model_card(project.id)
+
+
+def push_trained(
+    console: Console, job: Job, sentence: Callable[[dict], str], following: str
+) -> None:
+    """Push what lies in `work.model`, tidy up and say how it went and what comes next."""
+    args, work = job.args, job.work
+    try:
+        sha, run = push_model(work.model, args.output, public=args.public)
+        if args.checkpoint_to_hub:
+            hubpoint.forget(args.output)
+    except (PalateError, OSError, RuntimeError) as error:  # RuntimeError: an upload that broke off
+        raise PalateError(
+            f"{error} The trained model lies in {work.model}. To push it, run the same command"
+            f" again, which will not train again: {shlex.join(['python', *sys.argv])}"
+        ) from error
+    work.remove()
+    for alarm in run["alarms"]:
+        console.print(f"  alarm: {alarm}", style="yellow")
+    console.print(sentence(run))
+    console.print(f"model: {hub.endpoint()}/{args.output} at {sha[:7]}")
+    console.print(f"Next: {following}")

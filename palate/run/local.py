@@ -1,0 +1,117 @@
+"""A job here, as a child process. And how commands end: in one line, not a traceback.
+
+Elsewhere jobs run through `remote` (HF Jobs) and `slurm`. `run_main` is the last line of every job,
+`run_guarded` what the command line puts its calls in.
+"""
+
+import errno
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from palate.core.errors import PalateError, UsageError
+from palate.core.paths import shipped
+
+A = TypeVar("A")
+# glibc hands tensors' memory back after every step unless told otherwise, and reads this at start
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
+
+
+def child_environment() -> dict[str, str]:
+    """Return our environment with what a process that trains on a CPU needs to be quick."""
+    return MALLOC | os.environ
+
+
+def job_file(name: str) -> Path:
+    """Return where `jobs/<name>.py` lies, or raise UsageError naming those there are."""
+    folder = shipped("jobs")
+    script = folder / f"{name}.py"
+    if not script.exists():
+        names = ", ".join(sorted(p.stem for p in folder.glob("*.py")))
+        raise UsageError(f"There is no job {name!r}; expected one of {names}.")
+    return script
+
+
+def arguments_of(name: str, argv: Sequence[str]) -> Any:
+    """Return what the job would make of its command line; a wrong one ends as it would there."""
+    import tyro
+
+    spec = importlib.util.spec_from_file_location(f"_palate_job_{name}", job_file(name))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where tyro looks for the fields' comments
+    spec.loader.exec_module(module)
+    flags = (tyro.conf.FlagCreatePairsOff,)
+    return tyro.cli(module.Arguments, args=list(argv), prog=f"jobs/{name}.py", config=flags)
+
+
+def run_job(name: str, argv: Sequence[str]) -> int:
+    """Run `jobs/<name>.py` with this Python, its output ours, and return its exit code.
+
+    A Ctrl-C or SIGTERM that reaches us reaches the job once, and we wait for how it ends.
+    """
+    script = job_file(name)
+    child = subprocess.Popen(
+        [sys.executable, str(script), *argv],
+        env=child_environment(),
+        start_new_session=True,  # or the terminal's Ctrl-C would reach it a second time
+    )
+
+    def forward(number: int, _frame: object) -> None:
+        if child.poll() is None:
+            child.send_signal(number)
+
+    before = {n: signal.signal(n, forward) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        code = child.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return code if code >= 0 else 128 - code
+
+
+def run_main(main: Callable[[A], object], kind: type[A], description: str | None = None) -> int:
+    """Parse the command line into `kind`, call `main` with it and return the exit code."""
+    import tyro
+
+    words = [w for w in sys.argv[1:] if w != "--debug"]
+    debug = len(words) < len(sys.argv) - 1
+    prog = f"python jobs/{Path(sys.argv[0]).name}"
+    flags = (tyro.conf.FlagCreatePairsOff,)
+    return run_guarded(
+        lambda: main(tyro.cli(kind, args=words, description=description, prog=prog, config=flags)),
+        debug=debug,
+    )
+
+
+def run_guarded(call: Callable[[], object], *, debug: bool = False) -> int:
+    """Call and return an exit code: 0, 130 for Ctrl-C, or what the error says.
+
+    What the user can act on is printed in one line; `debug` shows the traceback as well.
+    """
+    try:
+        call()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads us, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # what a shell says of SIGPIPE
+    except (PalateError, OSError) as error:
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        if debug or not (full or isinstance(error, PalateError)):
+            raise
+        text = " ".join(str(error).split())
+        if full:
+            text += ". Free some space and run the same command again: it continues."
+        print(f"palate: {text}", file=sys.stderr)
+        return error.exit_code if isinstance(error, PalateError) else 1
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        return 130
+    return 0

@@ -1,0 +1,1 @@
+"""The two Spaces: the pages, how they are served and how they are deployed."""

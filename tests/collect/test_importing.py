@@ -1,0 +1,181 @@
+import json
+
+import pytest
+
+from palate.collect import importing, tables
+from palate.collect.importing import Columns, labels_of
+from palate.core import ledger
+from palate.core.errors import BadInput, UsageError
+from palate.core.project import Project, Settings
+from palate.core.schema import Prompt
+from palate.label import preferences
+from palate.report.export import export
+
+COLUMNS = Columns("idea", "a", "b", "win")
+HEADER = "idea,a,b,win\n"
+
+
+def table(tmp_path, text: str, name: str = "pairs.csv"):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    return tables.read(str(tmp_path / name))
+
+
+def imported(tmp_path, text: str, columns=COLUMNS, template=None):
+    return labels_of(table(tmp_path, text), columns, template)
+
+
+@pytest.mark.parametrize(
+    ("value", "chosen"),
+    [("a", "x"), ("A", "x"), ("0", "x"), ("x", "x"), ("model_a", "x"), ("left", "x"),
+     ("b", "y"), ("1", "y"), ("1.0", "y"), ("y", "y"), ("right", "y"),
+     ("tie", None), ("tie (bothbad)", None)],
+)  # fmt: skip
+def test_a_choice_can_be_said_in_many_ways(tmp_path, value, chosen):
+    new = imported(tmp_path, f"{HEADER}tea,x,y,{value}\n")
+    (event,) = new.events
+    text = {c.id: c.text for c in new.candidates}
+    assert (text[event.left], text[event.right]) == ("x", "y")
+    assert text.get(event.chosen) == chosen
+    assert event.kind == ("label" if chosen else "tie")
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ("tea,x,y,maybe", "row 2, field 'win': expected a or 0 for 'a'.*found 'maybe'"),
+        ("tea,x,y,", "row 2, field 'win': expected a or 0"),
+        ("tea,same,same,a", "row 2, field 'a, b': the same text stands on both sides"),
+        (",x,y,a", "row 2, field 'idea': expected text, found nothing"),
+        ("tea,x,  ,a", "row 2, field 'b': expected text"),
+    ],
+)
+def test_a_wrong_row_is_named(tmp_path, row, says):
+    with pytest.raises(BadInput, match=says) as error:
+        imported(tmp_path, f"{HEADER}tea,x,y,a\n{row}\n")
+    assert "pairs.csv" in str(error.value)
+
+
+def test_a_missing_column_is_named(tmp_path):
+    with pytest.raises(BadInput, match="field 'b': there is no such column; found: idea, a, win"):
+        imported(tmp_path, "idea,a,win\ntea,x,a\n")
+
+
+def test_half_of_the_columns_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="Give --a, --b and --choice together"):
+        imported(tmp_path, f"{HEADER}tea,x,y,a\n", Columns("idea", "a"))
+
+
+def test_a_file_of_neither_kind_says_how_to_name_columns(tmp_path):
+    with pytest.raises(UsageError, match="no columns chosen and rejected; found: idea, a, b, win"):
+        imported(tmp_path, f"{HEADER}tea,x,y,a\n", Columns())
+
+
+def test_the_same_file_twice_gives_the_same_ids_and_repeats_are_counted(tmp_path):
+    text = f"{HEADER}tea,x,y,a\ntea,x,y,b\ntea,x,y,a\n"
+    one, two = imported(tmp_path, text), imported(tmp_path, text)
+    assert [e.event_id for e in one.events] == [e.event_id for e in two.events]
+    assert len({e.event_id for e in one.events}) == 3
+    assert sum(one.notes.values()) == 2
+    assert ledger.live(one.events) == one.events[-1:]
+
+
+CHAT = [{"role": "user", "content": "Hi"}]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "Hi", "chosen": "good", "rejected": "bad"},
+        {"prompt": CHAT, "chosen": "good", "rejected": "bad"},
+        {"prompt": CHAT, "chosen": [{"role": "assistant", "content": "good"}],
+         "rejected": [{"role": "assistant", "content": "bad"}]},
+        {"chosen": [*CHAT, {"role": "assistant", "content": "good"}],
+         "rejected": [*CHAT, {"role": "assistant", "content": "bad"}]},
+        {"prompt": "Hi", "chosen": [*CHAT, {"role": "assistant", "content": "good"}],
+         "rejected": [*CHAT, {"role": "assistant", "content": "bad"}]},
+    ],
+)  # fmt: skip
+def test_preference_files_of_every_common_shape(tmp_path, row):
+    new = labels_of(table(tmp_path, json.dumps(row) + "\n", "p.jsonl"), Columns(), None)
+    made = preferences.rebuild(new.prompts, new.candidates, new.events)
+    (preference,) = made.rows["train"]
+    assert preference.prompt == CHAT
+    assert preference.chosen[0]["content"] == "good"
+    assert preference.rejected[0]["content"] == "bad"
+
+
+def test_preference_files_do_not_put_the_chosen_on_one_side(tmp_path):
+    lines = [json.dumps({"prompt": f"q{i}", "chosen": "g", "rejected": "b"}) for i in range(200)]
+    new = labels_of(table(tmp_path, "\n".join(lines), "p.jsonl"), Columns(), None)
+    left = sum(e.chosen == e.left for e in new.events)
+    assert 60 < left < 140
+
+
+def test_broken_messages_are_named(tmp_path):
+    row = {"prompt": [{"role": "robot", "content": "x"}], "chosen": "a", "rejected": "b"}
+    with pytest.raises(BadInput, match="row 1, field 'prompt': expected messages with role"):
+        labels_of(table(tmp_path, json.dumps(row), "p.jsonl"), Columns(), None)
+
+
+def test_a_template_fills_columns_and_leaves_other_braces(tmp_path):
+    t = table(tmp_path, f"{HEADER}green tea,x,y,a\n")
+    fill = importing.template_of('About {idea}: {"json": true}\n', t)
+    assert fill(t.rows[0]) == 'About green tea: {"json": true}'
+    with pytest.raises(UsageError, match="names no column"):
+        importing.template_of("About {topic}", t)
+
+
+def test_prompts_come_from_the_only_column_or_the_named_one(tmp_path):
+    assert len(importing.prompts_of(table(tmp_path, "Idea\none\ntwo\none\n"))) == 2
+    two = table(tmp_path, "Idea,n\none,1\n")
+    assert importing.prompts_of(two, "Idea")[0].text == "one"
+    with pytest.raises(BadInput, match="field 'prompt': there is no such column"):
+        importing.prompts_of(two)
+
+
+def test_a_project_is_started_filled_and_filled_again(hub, repo_id, tmp_path):
+    prompts = [Prompt.of(f"idea {i}") for i in range(10)]
+    project = importing.start_project(repo_id, prompts, Settings(question="Which?"))
+    assert project.settings.question == "Which?"
+    assert hub_is_private(repo_id)
+    text = HEADER + "".join(f"idea {i},x{i},y{i},{i % 2}\n" for i in range(12))
+    new = imported(tmp_path, text)
+    first = importing.add(repo_id, new, "Import")
+    assert len(first.prompts) == 12
+    assert len(first.labels) == 12
+    kept = {p.id: p.split for p in first.prompts}
+    assert all(kept[p.id] == p.split for p in project.prompts)
+    held_out = sum(s == "eval" for s in kept.values())
+    first, preferences = export(repo_id)
+    assert len(preferences.all()) == len(first.preferences) == 12 - held_out
+    again = importing.add(repo_id, imported(tmp_path, text), "Import again")
+    assert again.revision == first.revision
+
+
+def test_the_recorded_pairs_import_whole(hub, repo_id, titles):
+    columns = Columns("idea", "title_a", "title_b", "title_b_preferred")
+    new = labels_of(tables.read(str(titles)), columns, None)
+    assert (len(new.prompts), len(new.events)) == (114, 1140)
+    importing.start_project(repo_id, new.prompts, Settings())
+    project = importing.add(repo_id, new, "Import")
+    split = {p.id: p.split for p in project.prompts}
+    assert len(split) == 114
+    assert len(ledger.live(project.labels)) == 1140
+    rows = project.preferences
+    assert len(rows) == sum(split[e.prompt_id] != "eval" for e in project.labels)
+
+
+def hub_is_private(repo_id: str) -> bool:
+    from palate.core import hub
+
+    return hub.api().dataset_info(repo_id).private
+
+
+def test_loading_what_is_no_project_says_how_to_make_one(hub, repo_id):
+    from palate.core import hub as calls
+
+    with pytest.raises(UsageError, match=f"There is no repo {repo_id}"):
+        Project.load(repo_id)
+    calls.create(repo_id, "dataset")
+    with pytest.raises(UsageError, match=f"palate init {repo_id}"):
+        Project.load(repo_id)

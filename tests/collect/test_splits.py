@@ -1,0 +1,90 @@
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from palate.collect import splits
+from palate.core.errors import PalateError
+from palate.core.schema import Preference, Prompt
+
+
+def prompts(n: int, start: int = 0) -> list[Prompt]:
+    return [Prompt.of(f"prompt {i}") for i in range(start, start + n)]
+
+
+@given(st.integers(3, 300), st.integers(0, 5))
+def test_fractions_hold_and_every_split_is_there(n, seed):
+    out = splits.assign(prompts(n), [], test=0.1, eval=0.2, seed=seed)
+    size = Counter(p.split for p in out)
+    assert len(out) == n
+    assert size["test"] == max(1, round(0.1 * n))
+    assert size["eval"] == max(1, round(0.2 * n))
+
+
+@given(st.integers(3, 100), st.integers(1, 100))
+def test_a_prompt_keeps_its_split_when_more_arrive(n, more):
+    first = splits.assign(prompts(n), [], test=0.1, eval=0.2, seed=0)
+    added = splits.assign(prompts(n + more), first, test=0.1, eval=0.2, seed=0)
+    assert len(added) == more
+    assert {p.id for p in added}.isdisjoint(p.id for p in first)
+    size = Counter(p.split for p in first + added)
+    assert abs(size["eval"] - 0.2 * (n + more)) <= 1
+
+
+def test_the_seed_decides_and_the_order_does_not():
+    def assign(rows: list[Prompt], seed: int) -> dict[str, str]:
+        made = splits.assign(rows, [], test=0.2, eval=0.2, seed=seed)
+        return {p.id: p.split for p in made}
+
+    assert assign(prompts(50), 1) == assign(prompts(50)[::-1], 1)
+    assert assign(prompts(50), 1) != assign(prompts(50), 2)
+
+
+def test_repeats_among_the_new_ones_count_once():
+    assert len(splits.assign(prompts(4) * 2, [], test=0.1, eval=0.1, seed=0)) == 4
+
+
+def test_a_prompt_in_two_splits_is_refused_by_its_normalised_text():
+    with pytest.raises(PalateError, match="is in the splits train and eval"):
+        splits.check_no_overlap([Prompt.of("Two  words"), Prompt.of("two words", "eval")])
+
+
+def test_training_on_a_held_out_prompt_is_refused():
+    said = [{"role": "assistant", "content": "x"}]
+    row = Preference([{"role": "user", "content": "a  Prompt"}], said, said, None, 0.0, "human",
+                     "ann", "p", "q", 1)  # fmt: skip
+    splits.check_training([row], [Prompt.of("A prompt")])
+    with pytest.raises(PalateError, match=r"The eval prompt .* occurs in the training data"):
+        splits.check_training([row], [Prompt.of("A prompt", "eval")])
+
+
+def trained_on(*texts: str) -> list[Prompt]:
+    others = [f"Tell me about the {w} of Rome" for w in ("roads", "emperors", "baths", "markets")]
+    return [replace(Prompt.of(t), split="train") for t in (*others, *texts)]
+
+
+@pytest.mark.parametrize(
+    "blind",
+    [
+        "Explain how fine-tuning on human feedback works",
+        "explain  how FINE-TUNING on human feedback works",
+        "Explain how fine-tuning on human feedback works?",
+        "Explain how fine-tuning on human feedbacks works",
+    ],
+)
+def test_an_eval_prompt_that_was_nearly_trained_on_is_named(blind):
+    known = trained_on("Explain how fine-tuning on human feedback works.")
+    rows = [replace(Prompt.of(blind), split="eval")]
+    with pytest.raises(PalateError, match="was trained on, or one much like it: 'Explain how fine"):
+        splits.check_evaluation([*known, *rows], [])
+
+
+@pytest.mark.parametrize(
+    "blind",
+    ["Explain how pre-training on raw text works", "Tell me about the aqueducts of Rome", "Why?"],
+)
+def test_prompts_that_share_a_form_are_no_near_duplicates(blind):
+    known = trained_on("Explain how fine-tuning on human feedback works.")
+    splits.check_evaluation([*known, replace(Prompt.of(blind), split="eval")], [])

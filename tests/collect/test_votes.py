@@ -1,0 +1,57 @@
+"""Votes from a spreadsheet into an evaluation."""
+
+import pytest
+
+from palate.collect import importing, votes
+from palate.collect.importing import Columns
+from palate.collect.tables import Table
+from palate.core.errors import BadInput, UsageError
+from palate.core.project import Project, Settings
+from palate.core.schema import Prompt
+from palate.evaluate.verdict import count
+
+COLUMNS = Columns("prompt", "base", "tuned", "better")
+
+
+def table(*rows: tuple, columns=("base", "tuned", "better")) -> Table:
+    made = [dict(zip(columns, row, strict=True)) for row in rows]
+    return Table("votes.csv", tuple(columns), made, list(range(2, len(made) + 2)))
+
+
+def read(given: Table):
+    return votes.votes_of(given, COLUMNS, None, "me/base", "me/x-dpo")
+
+
+def test_each_row_without_a_prompt_is_a_comparison_of_its_own():
+    new = read(table(("a", "b", 1), ("c", "d", 0), ("e", "f", "tie")))
+    assert [p.text for p in new.prompts] == ["Comparison 2", "Comparison 3", "Comparison 4"]
+    assert {p.split for p in new.prompts} == {"eval"}
+    assert {(c.model, c.revision) for c in new.candidates} == {
+        ("me/base", "imported"), ("me/x-dpo", "imported"),
+    }  # fmt: skip
+    assert [e.kind for e in new.events] == ["label", "label", "tie"]
+
+
+def test_votes_need_to_say_whose_text_is_whose():
+    given = table(("a", "b", 1))
+    with pytest.raises(UsageError, match="the base model's text"):
+        votes.votes_of(given, Columns(), None, "me/base", "me/x-dpo")
+
+
+def test_votes_are_added_once_and_counted(hub, repo_id):
+    rows = [(f"base {i}", f"tuned {i}", int(i % 3 > 0)) for i in range(30)]
+    new = votes.votes_of(table(*rows), COLUMNS, None, "me/base", f"{repo_id}-dpo")
+    votes.add(repo_id, new, "Import")
+    votes.add(repo_id, new, "Import")
+    project = Project.load(repo_id)
+    assert len(project.evaluations) == 30
+    v = count(project)
+    assert (v.wins, v.losses, v.prompts) == (20, 10, 30)
+    assert v.confounds["left"] is None  # base always stood left
+
+
+def test_a_vote_on_a_prompt_that_is_trained_on_is_refused(hub, repo_id):
+    importing.start_project(repo_id, [Prompt.of("Comparison 2")], Settings())
+    with pytest.raises(BadInput, match="a vote on it proves nothing"):
+        votes.add(repo_id, read(table(("a", "b", 1))), "Import")
+    assert not Project.load(repo_id).evaluations

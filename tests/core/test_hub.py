@@ -1,0 +1,78 @@
+import pytest
+
+from palate.core import hub as calls
+from palate.core.errors import PalateError, Unreachable, UsageError
+
+
+def test_a_file_goes_up_and_comes_down(hub, repo_id, tmp_path):
+    assert calls.create(repo_id, "dataset")
+    assert not calls.create(repo_id, "dataset")
+    (tmp_path / "local").write_text("from disk")
+    files = {"a b/[x].txt": "text", "bytes": b"\x00\x01", "disk": tmp_path / "local"}
+    sha = calls.commit(repo_id, "dataset", files, "Add")
+    assert calls.describe(repo_id, "dataset")[0] == sha
+    local = calls.fetch(repo_id, "dataset", sha, list(files))
+    assert [f.read_bytes() for f in local] == [b"text", b"\x00\x01", b"from disk"]
+
+
+def test_a_commit_on_an_old_parent_is_a_conflict_and_changes_nothing(hub, repo_id):
+    calls.create(repo_id, "dataset")
+    old, _ = calls.describe(repo_id, "dataset")
+    new = calls.commit(repo_id, "dataset", {"a": "1"}, "Add", parent=old)
+    with pytest.raises(calls.Conflict, match="changed by somebody else"):
+        calls.commit(repo_id, "dataset", {"a": "2"}, "Add", parent=old)
+    assert calls.describe(repo_id, "dataset")[0] == new
+
+
+def test_a_tag_moves(hub, repo_id):
+    calls.create(repo_id, "model")
+    first = calls.commit(repo_id, "model", {"a": "1"}, "One")
+    calls.tag(repo_id, "model", "judged", first)
+    second = calls.commit(repo_id, "model", {"a": "2"}, "Two")
+    calls.tag(repo_id, "model", "judged", second)
+    assert calls.describe(repo_id, "model", "judged")[0] == second
+
+
+def test_missing_things_are_named(hub, repo_id):
+    with pytest.raises(UsageError, match=f"There is no repo {repo_id}"):
+        calls.describe(repo_id, "dataset")
+    calls.create(repo_id, "dataset")
+    with pytest.raises(UsageError, match="no such revision"):
+        calls.describe(repo_id, "dataset", "nowhere")
+    sha, _ = calls.describe(repo_id, "dataset")
+    with pytest.raises(PalateError, match=r"holds no nowhere\.txt"):
+        calls.fetch(repo_id, "dataset", sha, ["nowhere.txt"])
+
+
+def test_what_is_busy_is_tried_again(hub, repo_id):
+    import huggingface_hub.errors
+    from huggingface_hub.utils import httpx
+
+    answers = [503, 429, 200]
+
+    def call() -> str:
+        status = answers.pop(0)
+        if status != 200:
+            request = httpx.Request("GET", "http://127.0.0.1")
+            response = httpx.Response(status, request=request, headers={"Retry-After": "0"})
+            raise huggingface_hub.errors.HfHubHTTPError("busy", response=response)
+        return "done"
+
+    assert calls.retry(call) == "done"
+    assert answers == []
+
+
+def test_what_will_not_get_better_is_not_tried_again():
+    import huggingface_hub.errors
+    from huggingface_hub.utils import httpx
+
+    tries = []
+
+    def call() -> None:
+        tries.append(1)
+        response = httpx.Response(403, request=httpx.Request("GET", "http://127.0.0.1"))
+        raise huggingface_hub.errors.HfHubHTTPError("no", response=response)
+
+    with pytest.raises(Unreachable, match="may not write"), calls.readable_errors("me/x"):
+        calls.retry(call)
+    assert len(tries) == 1

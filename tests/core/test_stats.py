@@ -1,0 +1,162 @@
+"""Intervals and tests against published tables, other implementations and simulation."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import beta
+from scipy.stats import binomtest
+
+from palate.core import stats
+from palate.core.stats import wilson
+
+
+@given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_agrees_with_scipy(case):
+    k, n = case
+    expected = binomtest(k, n).proportion_ci(method="wilson")
+    assert wilson(k, n) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_wilson_of_the_recorded_evaluation():
+    low, high = wilson(34, 50)
+    assert (round(100 * low, 1), round(100 * high, 1)) == (54.2, 79.2)
+
+
+@pytest.mark.parametrize("case", [(1, 0), (3, 2), (-1, 2)])
+def test_wilson_refuses_what_is_no_proportion(case):
+    with pytest.raises(ValueError, match="expected 0 <= successes <= n"):
+        wilson(*case)
+
+
+@pytest.mark.parametrize(("rate", "votes"), [(0.6, 194), (0.65, 85), (0.68, 58), (0.4, 194)])
+def test_votes_of_a_fixed_design_are_those_of_the_tables(rate, votes):
+    assert stats.votes_needed(rate) == votes
+
+
+def test_one_half_cannot_be_planned_for():
+    with pytest.raises(ValueError, match="other than one half"):
+        stats.votes_needed(0.5)
+
+
+def exact_stopping(rate: float, most: int = 500) -> tuple[float, float | None]:
+    """Return the chance to stop within `most` votes, and the median, by the exact distribution."""
+    alive, stopped, median = np.zeros(most + 2), 0.0, None
+    alive[0] = 1.0
+    for n in range(1, most + 1):
+        after = alive * (1 - rate)
+        after[1:] += alive[:-1] * rate
+        for wins in range(n + 1):
+            if after[wins] and stats.evidence(wins, n - wins) >= stats.DECIDES:
+                stopped, after[wins] = stopped + after[wins], 0.0
+        alive = after
+        if median is None and stopped >= 0.5:
+            median = n
+    return stopped, median
+
+
+def test_looking_after_every_vote_rarely_calls_equal_models_different():
+    stopped, _ = exact_stopping(0.5, 300)
+    assert 0.02 < stopped < 0.05
+
+
+@pytest.mark.parametrize(("rate", "most"), [(0.68, 58), (0.75, 32), (0.85, 16)])
+def test_few_votes_decide_what_is_clear(rate, most):
+    stopped, median = exact_stopping(rate, 200)
+    assert stopped > 0.95
+    assert median is not None
+    assert median <= most
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_evidence_is_the_same_from_either_side_and_a_fair_bet(wins, losses):
+    e = stats.evidence(wins, losses)
+    assert e == pytest.approx(stats.evidence(losses, wins))
+    # under equal models the next vote leaves its expectation where it is
+    mean = (stats.evidence(wins + 1, losses) + stats.evidence(wins, losses + 1)) / 2
+    assert mean == pytest.approx(e)
+
+
+@given(st.integers(0, 80), st.integers(0, 80), st.integers(0, 40))
+@settings(max_examples=60)
+def test_the_sequence_holds_the_win_rate_and_mirrors(wins, losses, ties):
+    low, high = stats.sequence(wins, losses, ties)
+    n = wins + losses + ties
+    rate = (wins + ties / 2) / n if n else 0.5
+    assert 0 <= low <= rate <= high <= 1
+    assert stats.sequence(losses, wins, ties) == pytest.approx((1 - high, 1 - low), abs=1e-6)
+
+
+@given(st.integers(0, 150), st.integers(0, 150), st.integers(0, 80))
+@settings(max_examples=200)
+def test_the_sequence_leaves_out_one_half_exactly_where_the_votes_decide(wins, losses, ties):
+    low, high = stats.sequence(wins, losses, ties)
+    assert (not low <= 0.5 <= high) == (stats.evidence(wins, losses) >= stats.DECIDES)
+
+
+@given(st.integers(0, 80), st.integers(1, 80), st.sampled_from([0.05, 0.001]))
+def test_an_always_valid_interval_ends_where_the_mixture_beats_the_likelihood(hits, misses, alpha):
+    low, high = stats.always(hits, misses, 1.5, 1.5, alpha)
+    for p in (low, high):
+        if 0 < p < 1:
+            mixture = beta(hits + 1.5, misses + 1.5) / beta(1.5, 1.5)
+            assert p**hits * (1 - p) ** misses / mixture == pytest.approx(alpha, rel=1e-4)
+    assert low <= hits / (hits + misses) <= high
+
+
+def test_no_vote_rules_nothing_out():
+    assert stats.sequence(0, 0) == (0.0, 1.0)
+    assert stats.evidence(0, 0) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.75, 0.95])
+def test_the_sequence_holds_the_truth_at_every_vote(rate):
+    random, kept = np.random.default_rng(0), 0
+    truth = 0.8 * rate + 0.1
+    for _ in range(150):
+        votes = random.choice(3, size=150, p=(0.8 * rate, 0.8 * (1 - rate), 0.2))
+        counts = np.stack([(votes == i).cumsum() for i in range(3)], 1)
+        bands = (stats.sequence(*map(int, row)) for row in counts)
+        kept += all(low <= truth <= high for low, high in bands)
+    assert kept / 150 >= 0.95
+
+
+@pytest.mark.parametrize("prompts", [20, 60])
+def test_the_interval_over_prompts_covers_as_it_says(prompts):
+    random, kept, runs = np.random.default_rng(1), 0, 600
+    names = np.repeat(np.arange(prompts), 5).tolist()
+    for seed in range(runs):
+        each = random.beta(1.3, 0.7, prompts)
+        won = (random.random((prompts, 5)) < each[:, None]).astype(float).ravel().tolist()
+        low, high = stats.clustered(won, names, seed=seed) or (0, 1)
+        kept += low <= 0.65 <= high
+    assert kept / runs == pytest.approx(0.95, abs=0.025)
+
+
+def test_people_who_differ_widen_the_interval():
+    prompts = [p for p in range(40) for _ in range(4)]
+    people = [who for _ in range(40) for who in range(4)]
+    values = [float(who < 2) for who in people]
+    alone = stats.clustered(values, prompts)
+    both = stats.clustered(values, prompts, people)
+    assert alone is not None
+    assert both is not None
+    assert both[1] - both[0] > 3 * (alone[1] - alone[0])
+
+
+def test_few_prompts_have_no_interval_and_unanimous_ones_keep_their_doubt():
+    assert stats.clustered([1, 0, 1, 1], [1, 2, 3, 4]) is None
+    assert stats.clustered([1.0] * 40, [i // 2 for i in range(40)]) == wilson(20, 20)
+
+
+def test_votes_to_go_lead_to_a_decision():
+    assert stats.votes_to_go(78, 30) == 0
+    assert stats.votes_to_go(50, 50) is None
+    more = stats.votes_to_go(34, 16)
+    assert more is not None
+    assert 10 < more < 40
+    wins = 34 + round(more * 35 / 52)
+    assert stats.evidence(wins, 50 + more - wins) >= stats.DECIDES
+    assert math.isfinite(stats.evidence(5000, 10))

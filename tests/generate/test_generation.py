@@ -1,0 +1,142 @@
+import importlib.util
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+
+from palate.core.errors import UsageError
+from palate.core.schema import Prompt
+from palate.generate.generation import Sampling, _sampler, complete, generate, groups_of, seed_of
+from palate.generate.models import Loaded
+
+SAMPLING = Sampling(temperature=1.0, max_new_tokens=24)
+
+
+def tiny():
+    path = Path(__file__).parents[1] / "jobs" / "tiny_model.py"
+    spec = importlib.util.spec_from_file_location("tiny_model", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+TINY = tiny()
+PROMPTS = [Prompt.of(TINY.prompt(i)) for i in range(6)]
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory) -> Loaded:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = tmp_path_factory.mktemp("model")
+    TINY.make(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+    return Loaded("me/tiny", "abc", AutoModelForCausalLM.from_pretrained(folder), tokenizer)
+
+
+def run(loaded, prompts=PROMPTS, n=3, **options):
+    dropped = Counter()
+    made = {}
+    groups = groups_of(prompts, n, options.get("batch_size", 32))
+    for some in generate(loaded, groups, n, SAMPLING, dropped=dropped, **options):
+        made |= some
+    return made, dropped
+
+
+def test_a_completion_does_not_depend_on_what_it_is_batched_with(loaded):
+    messages = [p.prompt for p in PROMPTS]
+    seeds = list(range(len(messages)))
+    together = complete(loaded, messages, seeds, SAMPLING)
+    alone = [complete(loaded, [m], [s], SAMPLING)[0] for m, s in zip(messages, seeds, strict=True)]
+    assert together == alone
+    assert len({c.text for c in together}) > 1
+
+
+def test_each_prompt_gets_n_different_candidates(loaded):
+    made, dropped = run(loaded, batch_size=7)
+    assert list(made) == sorted(made, key=[p.id for p in sorted(PROMPTS, key=_order)].index)
+    for p in PROMPTS:
+        texts = [c.text for c in made[p.id]]
+        assert len(texts) == len({t.casefold() for t in texts}) == 3, dropped
+        assert all(t == t.strip() and t for t in texts)
+        assert {(c.model, c.revision, c.prompt_id) for c in made[p.id]} == {
+            ("me/tiny", "abc", p.id)
+        }
+
+
+def _order(p):
+    return len(p.text), p.id
+
+
+def test_a_recorded_seed_gives_the_text_again(loaded):
+    made, _ = run(loaded, PROMPTS[:1])
+    for c in made[PROMPTS[0].id]:
+        assert c.sampling is not None
+        again = complete(loaded, [PROMPTS[0].prompt], [c.sampling["seed"]], SAMPLING)
+        assert again[0].text == c.text
+        assert c.sampling == {
+            "temperature": 1.0,
+            "top_p": 1.0,
+            "max_new_tokens": 24,
+            "seed": c.sampling["seed"],
+        }
+
+
+def test_an_interrupted_run_ends_like_one_that_was_not(loaded):
+    whole, _ = run(loaded)
+    first, _ = run(loaded, PROMPTS[:2])
+    rest, _ = run(loaded, existing=first)
+    assert not set(first) & set(rest)
+    assert first | rest == whole
+
+
+def test_more_are_added_to_what_is_there(loaded):
+    two, _ = run(loaded, n=2)
+    four, dropped = run(loaded, n=4, existing=two)
+    for p in PROMPTS:
+        texts = [c.text.casefold() for c in two[p.id] + four[p.id]]
+        assert len(set(texts)) == len(texts)
+        assert len(texts) == 4 or dropped["prompts left with fewer than 4"]
+
+
+def test_what_is_left_out_is_counted(loaded):
+    dropped = Counter()
+    short = Sampling(max_new_tokens=1)
+    made = list(generate(loaded, [PROMPTS[:2]], 2, short, dropped=dropped))
+    assert sum(len(v) for some in made for v in some.values()) == 0
+    assert dropped["overlong"] == 2 * 2 * 4  # prompts × candidates × tries
+    assert dropped["prompts left with fewer than 2"] == 2
+
+
+def test_tokens_are_drawn_as_often_as_they_are_likely():
+    n = 4000
+    scores = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
+    draw = _sampler(Sampling(temperature=0.8, max_new_tokens=1), range(n))
+    share = (draw(None, scores.expand(n, -1)) == 0).double().mean(0)
+    assert torch.allclose(share, (scores[0].double() / 0.8).softmax(-1), atol=0.03)
+
+
+def test_top_p_leaves_the_unlikely_out():
+    n = 500
+    scores = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log().flip(-1)
+    draw = _sampler(Sampling(temperature=1.0, top_p=0.7, max_new_tokens=1), range(n))
+    share = (draw(None, scores.expand(n, -1)) == 0).double().mean(0)
+    assert share[:2].sum() == 0
+    assert share[3].item() == pytest.approx(0.5 / 0.8, abs=0.08)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"temperature": 0.0}, {"top_p": 0.0}, {"top_p": 1.5}, {"max_new_tokens": 0}]
+)
+def test_sampling_that_means_nothing_is_refused(wrong):
+    with pytest.raises(UsageError, match="expected temperature > 0"):
+        Sampling(**wrong)
+
+
+def test_seeds_differ_by_prompt_and_number():
+    seeds = {seed_of(s, p.id, i) for s in (0, 1) for p in PROMPTS for i in range(50)}
+    assert len(seeds) == 2 * len(PROMPTS) * 50
+    assert all(0 <= s < 2**32 for s in seeds)

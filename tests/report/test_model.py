@@ -1,0 +1,290 @@
+"""Model cards: complete, valid for the Hub, and safe whatever the run or the verdict says."""
+
+import copy
+import json
+import re
+from typing import Any
+
+import pytest
+from card_projects import NASTY, body, shape, text_of
+from huggingface_hub import ModelCard
+from run_facts import RUN
+from verdicts import votes
+
+from palate.core.errors import BadInput, UsageError
+from palate.evaluate.verdict import Verdict
+from palate.report import cards
+
+NO_TEST = {
+    "test_loss": None,
+    "test_reward_accuracy": None,
+    "test_reward_accuracy_interval": None,
+    "test_reward_margin": None,
+}
+
+
+def run(**changes: Any) -> dict[str, Any]:
+    """Return RUN with `data`, `results` and top-level facts changed."""
+    changed = copy.deepcopy(RUN)
+    for name, value in changes.items():
+        changed[name] = changed[name] | value if name in ("data", "results", "samples") else value
+    return changed
+
+
+def readme(facts: dict[str, Any], verdict: Verdict | None = None) -> str:
+    # through JSON, as the Hub gives it back
+    return text_of(cards.model_files(facts, verdict and json.loads(json.dumps(verdict.to_json()))))
+
+
+def test_a_model_card_states_every_result_with_its_doubt():
+    text = readme(RUN, votes(78, 30, 4))
+    assert "**71.4 %** of 112 votes (95 % interval 62.5–79.0 %, 4 ties counted" in text
+    assert "the left side won 54 of 108 decided votes" in text
+    assert "**Decided: people prefer the tuned model." in text
+    assert "with a look after every vote allowed | | 56.2–84.3\u00a0%" in text
+    assert "One person voted: this is their taste, nobody else's." in text
+    assert "**62.7\u00a0%** | 53.4–71.2\u00a0% | 110 pairs on 11 prompts" in text
+    assert "Left out of the preferences: 98 on eval prompts, which stay blind; 12 ties." in text
+    assert "| learning rate | `1e-06` |" in text
+    assert f"/datasets/me/titles/tree/{'3f2a' * 10}" in text
+    assert "**Alarms:** none raised." in text
+    assert RUN["command"] in text
+    assert "rafailov2023direct" in text
+
+
+def test_a_model_card_says_what_was_known_before_and_what_changed():
+    text = readme(RUN)
+    assert "the labels prefer the shorter text (60 %)" in text
+    assert "length alone, for comparison | 51.8\u00a0% | 42.0–61.0\u00a0% | 110 pairs |" in text
+    assert "said the same on 82.0 % of 50 pairs" in text
+    assert "No pair was judged by two people" in text
+    assert "- **warning**: 60 of 990 triads run in a circle." in text
+    assert "Sides are even" not in text
+    assert "| tides | All about tides | Tides, explained |" in text
+    assert "KL divergence from the base model, nats an answer | 0 | 3.21 |" in text
+    assert "| 16,392, where batches of pairs would take 231,024 (14.1 times as many) |" in text
+    assert "and why: full fine-tune" in text
+    guided = readme(run(data={"guidelines": "# Be kind\n```\nor not"}))
+    assert "````\n# Be kind\n```\nor not\n````" in guided
+
+
+def test_long_answers_are_cut_and_keep_their_lines():
+    long = {"prompt": "Tell a story", "base": "``` " * 80, "tuned": "Once\n\n# upon\n| a time"}
+    text = readme(run(samples={"examples": [long, long]}))
+    assert text.count("| Once<br>&#35; upon<br>&#124; a time |") == 2
+    assert "&#96;&#96;&#96; …" in text
+    silent = readme(run(samples={"examples": [long | {"tuned": ""}]}))
+    assert "… |\n" in silent
+
+
+def test_a_sweep_is_shown_with_what_it_flatters():
+    runs = [
+        {
+            "value": value,
+            "test_reward_accuracy": rate,
+            "test_reward_accuracy_interval": [rate - 0.1, rate + 0.1],
+            "test_loss": 0.65,
+            "best_step": 20,
+        }
+        for value, rate in ((0.05, 0.58), (0.5, 0.63))
+    ]
+    text = readme(run(sweep={"name": "beta", "runs": runs}))
+    assert "Of 2 trainings that differ in beta alone" in text
+    assert "| `0.5` | 63.0\u00a0% | 53.0–73.0\u00a0% | 0.6500 |" in text
+
+
+def test_a_model_cards_front_matter_reads_back():
+    data = ModelCard(readme(RUN, votes(78, 30, 4))).data
+    assert data.base_model == RUN["base_model"]
+    assert data.base_model_relation == "finetune"
+    assert (data.library_name, data.pipeline_tag) == ("transformers", "text-generation")
+    assert data.datasets == ["me/titles"]
+    assert data.license == "mit"
+    accuracy, rate = data.eval_results
+    assert (accuracy.metric_value, accuracy.dataset_revision) == (0.6273, RUN["data_revision"])
+    assert (rate.metric_value, rate.metric_args["votes"]) == (0.7143, 112)
+    assert rate.metric_args["interval_95"] == [0.6246, 0.7898]
+
+
+def test_the_same_facts_give_the_same_bytes():
+    verdict = votes(78, 30, 4).to_json()
+    assert cards.model_files(RUN, verdict) == cards.model_files(copy.deepcopy(RUN), verdict)
+
+
+@pytest.mark.parametrize(
+    ("wins", "losses", "says"),
+    [
+        (78, 30, "Decided: people prefer the tuned model."),
+        (24, 13, "Not decided yet. If votes go on as so far, about"),
+        (20, 20, "Not decided, and the votes are so even"),
+        (5, 60, "Decided: people prefer the base model."),
+    ],
+)
+def test_the_verdict_is_put_into_words(wins, losses, says):
+    assert says in readme(RUN, votes(wins, losses))
+
+
+def test_a_model_nobody_has_compared_says_so():
+    text = readme(RUN)
+    assert "has not been measured yet" in text
+    assert "plots/win_rate.svg" not in text
+    assert [r.metric_type for r in ModelCard(text).data.eval_results] == ["accuracy"]
+
+
+def test_a_verdict_of_ties_alone_has_no_rate_without_them():
+    text = readme(RUN, votes(0, 0, 5))
+    assert "**50.0 %** of 5 votes" in text
+    assert "without ties" not in text
+
+
+def test_without_test_preferences_nothing_is_claimed():
+    bare = run(
+        history=RUN["history"][:1],
+        results=NO_TEST | {"test_rows": 0, "best_step": 1},
+        data={"test": 0},
+    )
+    text = readme(bare)
+    assert "Nothing has been measured on held-out data" in text
+    assert "weights are those of the last step, 1:" in text
+    assert ModelCard(text).data.eval_results is None
+    assert "model-index" not in text
+
+
+def test_a_history_without_points_has_no_curves():
+    assert "plots/" not in readme(run(history=[]))
+
+
+@pytest.mark.parametrize("method", ["lora", "qlora"])
+def test_an_adapter_is_loaded_onto_its_base(method):
+    text = readme(run(method=method, trainable_parameters=4_399_104))
+    data = ModelCard(text).data
+    assert method in data.tags
+    assert (data.base_model_relation, data.library_name) == ("adapter", "peft")
+    assert "PeftModel.from_pretrained(base, repo)" in text
+    assert "4,399,104 of 494,032,768 parameters" in text
+
+
+def test_alarms_stand_on_the_card():
+    text = readme(run(alarms=["loss stuck at 0.6931", "train accuracy near 1"]))
+    assert "- loss stuck at 0.6931\n- train accuracy near 1\n" in text
+
+
+@pytest.mark.parametrize("fact", sorted(set(RUN) - {"job"}))
+def test_a_missing_fact_is_an_error_not_a_blank(fact):
+    with pytest.raises(BadInput, match=fact):
+        cards.model_files({k: v for k, v in RUN.items() if k != fact}, None)
+
+
+def test_a_verdict_of_another_version_says_what_to_do():
+    old = {k: v for k, v in votes(78, 30).to_json().items() if k != "sequence"}
+    with pytest.raises(BadInput, match="Count the votes again: palate verdict"):
+        cards.model_files(RUN, old)
+
+
+def test_a_licence_that_the_hub_does_not_know_is_named_as_other():
+    data = ModelCard(readme(run(license="My Own Licence 1.0"))).data
+    assert (data.license, data.license_name) == ("other", "my-own-licence-1.0")
+
+
+@pytest.mark.parametrize("shown", [1, 3])
+@pytest.mark.parametrize("text", NASTY)
+def test_what_a_run_says_cannot_change_a_model_card(text, shown):
+    def card(t: str) -> str:
+        found = {"level": "warning", "text": t, "advice": t}
+        told = {"left_out": {t: 1}, "dropped": {t: 2}, "question": t, "taste": t, "guidelines": t}
+        example = {"prompt": t, "base": t, "tuned": t}
+        facts = run(
+            alarms=[t], command=t, data=told, license=t, audit=[found], why=[t],
+            samples={"examples": [example] * shown},
+        )  # fmt: skip
+        return readme(facts | {"arguments": {"note": t}, "versions": {t: t}})
+
+    assert shape(body(card(text))) == shape(body(card("plain")))
+    assert ModelCard(card(text)).data.license == "other"
+
+
+def test_the_hub_accepts_the_card_and_tells_one_without_a_licence(hub):
+    text = readme(RUN, votes(78, 30, 4))
+    ModelCard(text).validate(repo_type="model")
+    with pytest.raises(ValueError, match="license"):
+        ModelCard(text.replace("license: mit", "license: mine")).validate("model")
+
+
+def test_a_model_repo_without_a_run_says_what_to_do(pushed):
+    from palate.core import hub
+
+    hub.create(f"{pushed}-dpo", "model")
+    with pytest.raises(UsageError, match=f"palate train {pushed}"):
+        cards.push_model_card(pushed)
+
+
+def test_the_model_card_follows_run_and_verdict(pushed):
+    from palate.core import hub
+
+    repo = f"{pushed}-dpo"
+    facts = run(project=pushed, model=repo)
+    hub.create(repo, "model")
+    old = hub.commit(repo, "model", {"run.json": json.dumps(run(seconds=1.0))}, "Round 0")
+    sha = hub.commit(repo, "model", {"run.json": json.dumps(facts)}, "Round 1")
+
+    def card(verdict: Verdict | None) -> str:
+        if verdict:
+            text = json.dumps(verdict.to_json())
+            hub.commit(repo, "model", {"verdict.json": text}, "Verdict")
+        assert cards.push_model_card(pushed).endswith(f"/{repo}")
+        head = hub.describe(repo, "model")[0]
+        return hub.fetch(repo, "model", head, ["README.md"])[0].read_text("utf-8")
+
+    assert "has not been measured yet" in card(None)
+    assert "**71.4 %** of 112 votes" in card(votes(78, 30, 4, sha))
+    assert "plots/win_rate.svg" in hub.describe(repo, "model")[1]
+    # a verdict on other weights says nothing about these, and its picture goes
+    assert "has not been measured yet" in card(votes(78, 30, 4, old))
+    assert "plots/win_rate.svg" not in hub.describe(repo, "model")[1]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # huggingface_hub's, in LFS
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft's
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_the_cards_own_example_runs(repo_id, method, capsys):
+    base, tuned = f"{repo_id}-base", f"{repo_id}-dpo"
+    revision = push_tiny_models(base, tuned, adapter=method == "lora")
+    text = readme(run(model=tuned, base_model=base, base_revision=revision, method=method))
+    (snippet,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(compile(snippet, "README.md", "exec"), {})
+    assert "Traceback" not in capsys.readouterr().out
+
+
+def push_tiny_models(base: str, tuned: str, *, adapter: bool) -> str:
+    """Push a random model, and one made from it, both with a tokenizer; return base's commit."""
+    from peft import LoraConfig, get_peft_model
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+    from palate.core import hub
+
+    letters = pre_tokenizers.ByteLevel.alphabet()
+    vocabulary = {c: i for i, c in enumerate(["<end>", *sorted(letters)])}
+    raw = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<end>", pad_token="<end>")
+    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    config = Qwen2Config(
+        vocab_size=len(vocabulary),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        pad_token_id=0,
+        eos_token_id=0,
+    )
+    model = Qwen2ForCausalLM(config)
+    model.push_to_hub(base)
+    if adapter:
+        get_peft_model(model, LoraConfig(r=2, task_type="CAUSAL_LM")).push_to_hub(tuned)
+    else:
+        model.push_to_hub(tuned)
+    tokenizer.push_to_hub(tuned)
+    return hub.describe(base, "model")[0]

@@ -1,0 +1,94 @@
+"""The card of a warm start: what it is, what changed, and nothing that nobody measured."""
+
+import copy
+from typing import Any
+
+import pytest
+from card_projects import NASTY, body, shape, text_of
+from huggingface_hub import ModelCard
+from run_facts import SFT_RUN
+
+from palate.core.errors import BadInput
+from palate.report import cards
+
+
+def readme(**changes: Any) -> str:
+    """Return the card of SFT_RUN with `data`, `results` and top-level facts changed."""
+    facts = copy.deepcopy(SFT_RUN)
+    for name, value in changes.items():
+        facts[name] = facts[name] | value if name in ("data", "results", "samples") else value
+    return text_of(cards.model_files(facts, None))
+
+
+def test_it_says_what_it_is_what_it_learned_and_what_changed():
+    text = readme()
+    assert "after supervised fine-tuning on 201 answers that one person preferred" in text
+    assert "**warm start for [DPO]" in text
+    assert "**nobody has measured**" in text
+    assert "palate train me/titles --base-model me/titles-sft\n" in text
+    assert "| loss a token | 3.2000 | 2.5000 |" in text
+    assert "| perplexity | 24.53 | 12.18 |" in text
+    assert "won more of the comparisons that people made than it lost" in text
+    assert "| test | 11 | 110 | 24 | the loss above, choice of checkpoint |" in text
+    assert "Not learned: 290 won no more comparisons than they lost." in text
+    assert "| tides | All about tides | Tides, explained |" in text
+    assert "reward" not in text.lower()
+    assert "rafailov" not in text
+
+
+def test_the_curve_begins_with_the_base_model():
+    files = cards.model_files(SFT_RUN, None)
+    assert set(files) == {"README.md", "plots/loss.svg", "plots/accuracy.svg"}
+    loss = files["plots/loss.svg"]
+    assert "Loss a token over the training: train 2.1 at step 50, test 2.5 at step 50" in str(loss)
+
+
+def test_its_front_matter_reads_back_and_claims_no_result():
+    data = ModelCard(readme()).data
+    assert data.base_model == SFT_RUN["base_model"]
+    assert (data.base_model_relation, data.library_name) == ("finetune", "transformers")
+    assert "sft" in data.tags
+    assert "dpo" not in data.tags
+    assert data.eval_results is None
+
+
+def test_a_merged_adapter_is_a_whole_model():
+    text = readme(method="lora", trainable_parameters=4_399_104)
+    assert "LoRA adapter, merged into the weights, 4,399,104 of 494,032,768 parameters" in text
+    assert "PeftModel" not in text
+    assert ModelCard(text).data.base_model_relation == "finetune"
+
+
+def test_without_test_answers_nothing_is_claimed():
+    nothing = dict.fromkeys(SFT_RUN["results"]) | {"test_rows": 0, "best_step": 50}
+    text = readme(results=nothing, data={"test": 0})
+    assert "Nothing has been measured on held-out data" in text
+    assert "weights are those of the last step, 50:" in text
+
+
+def test_alarms_stand_on_it():
+    assert "- The test loss never fell\n" in readme(alarms=["The test loss never fell"])
+
+
+@pytest.mark.parametrize("fact", sorted(set(SFT_RUN) - {"job"}))
+def test_a_missing_fact_is_an_error_not_a_blank(fact):
+    with pytest.raises(BadInput, match=fact):
+        cards.model_files({k: v for k, v in SFT_RUN.items() if k != fact}, None)
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_what_a_run_says_cannot_change_it(text):
+    def card(t: str) -> str:
+        told = {"left_out": {t: 1}, "dropped": {t: 2}, "question": t, "taste": t, "guidelines": t}
+        example = {"prompt": t, "base": t, "tuned": t}
+        return readme(
+            alarms=[t], command=t, data=told, license=t, why=[t], samples={"examples": [example]},
+            audit=[{"level": "warning", "text": t, "advice": t}],
+            arguments={"note": t}, versions={t: t},
+        )  # fmt: skip
+
+    assert shape(body(card(text))) == shape(body(card("plain")))
+
+
+def test_the_hub_accepts_it(hub):
+    ModelCard(readme()).validate(repo_type="model")

@@ -1,0 +1,89 @@
+import errno
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from palate.core.errors import PalateError, UsageError
+from palate.core.paths import shipped
+from palate.run.local import child_environment, run_guarded, run_job
+from palate.train.record import command
+
+
+@dataclass(frozen=True)
+class Arguments:
+    project: str
+    learning_rate: float | None = None
+    public: bool = False
+    output: str = "me/x"
+    twice: bool | None = None
+
+
+def fail(error: BaseException):
+    def call():
+        raise error
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (PalateError("The Hub\n  answered 500."), 1, "palate: The Hub answered 500.\n"),
+        (UsageError("Name a project."), 2, "palate: Name a project.\n"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_errors_end_in_one_line_and_a_code(capsys, error, code, said):
+    assert run_guarded(fail(error)) == code
+    assert capsys.readouterr().err == said
+
+
+def test_a_full_disk_says_what_to_do(capsys):
+    assert run_guarded(fail(OSError(errno.ENOSPC, "No space left on device"))) == 1
+    assert "run the same command again: it continues" in capsys.readouterr().err
+
+
+def test_debug_and_mistakes_of_ours_show_the_traceback():
+    with pytest.raises(UsageError):
+        run_guarded(fail(UsageError("Name a project.")), debug=True)
+    with pytest.raises(ZeroDivisionError):
+        run_guarded(fail(ZeroDivisionError()))
+    with pytest.raises(FileNotFoundError):
+        run_guarded(fail(FileNotFoundError(errno.ENOENT, "x")))
+
+
+def test_success_is_zero():
+    assert run_guarded(lambda: "anything") == 0
+
+
+def test_a_command_repeats_the_run():
+    assert command("dpo", Arguments("me/a")) == "python jobs/dpo.py me/a"
+    made = Arguments("me/a", learning_rate=1e-5, public=True, output="me/a b", twice=True)
+    assert command("dpo", made) == (
+        "python jobs/dpo.py me/a --learning-rate 1e-05 --public --output 'me/a b' --twice True"
+    )
+
+
+def test_an_unknown_job_names_those_there_are():
+    with pytest.raises(UsageError, match="expected one of candidates, completions, dpo"):
+        run_job("train", [])
+
+
+@pytest.mark.parametrize("kind", ["spaces", "jobs", "cards"])
+def test_what_ships_is_found(kind):
+    assert shipped(kind).is_dir()
+
+
+def test_a_childs_memory_settings_can_be_overridden(monkeypatch):
+    assert int(child_environment()["MALLOC_TRIM_THRESHOLD_"]) > 0
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "7")
+    assert child_environment()["MALLOC_TRIM_THRESHOLD_"] == "7"
+
+
+def test_a_jobs_exit_code_is_passed_on():
+    code = "import sys; from palate.run.local import run_job; sys.exit(run_job('dpo', ['me']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "palate: A project is named like me/titles (owner/name), not 'me'.\n"

@@ -1,0 +1,109 @@
+"""The law of imports: a room imports itself and the rooms before it, wherever the import is."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "palate"
+ROOMS = (
+    *("core", "collect", "generate", "label", "evaluate", "audit", "train", "report"),
+    *("argilla", "run", "web", "demo", "commands", "cli"),
+)
+SERVERS = ("localhub", "argilla.server")  # reached over HTTP: they import nothing else of palate
+START = ("commands", "cli", "__main__")  # what a command needs is imported when it is called
+# these subclass TRL's or Transformers' classes, which takes seconds to import
+HEAVY = ("train.callbacks", "train.hubpoint", "train.setup", "train.tree")
+
+
+def modules() -> dict[str, Path]:
+    """Return every module of palate by its name without `palate.`."""
+    files = {p.relative_to(PACKAGE).with_suffix(""): p for p in PACKAGE.rglob("*.py")}
+    return {".".join(p.parts).removesuffix("__init__").rstrip("."): f for p, f in files.items()}
+
+
+def imports(file: Path, known: dict[str, Path]) -> Iterator[tuple[str, bool]]:
+    """Yield each own module that a file imports, and whether a function does it."""
+    tree = ast.parse(file.read_text("utf-8"))
+    inside = {
+        node
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(function)
+    }
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        for name in names:
+            own = name.removeprefix("palate").lstrip(".")
+            if name.split(".")[0] == "palate":
+                yield own if own in known else own.rpartition(".")[0], node in inside
+
+
+def room(module: str) -> str:
+    return next((s for s in SERVERS if f"{module}.".startswith(f"{s}.")), module.split(".")[0])
+
+
+KNOWN = modules()
+ARROWS = [(m, *arrow) for m, file in KNOWN.items() for arrow in imports(file, KNOWN)]
+
+
+def allowed(source: str, target: str) -> bool:
+    """Tell whether `source` may import `target`, both modules without `palate.`."""
+    here, there = room(source), room(target)
+    if here == there or not target:
+        return True
+    if here in SERVERS or there in SERVERS:
+        return here in ("demo", "commands")
+    if here in ("", "__main__"):
+        return True
+    return ROOMS.index(there) < ROOMS.index(here)
+
+
+def test_every_module_has_a_room():
+    strangers = {room(m) for m in KNOWN} - {*ROOMS, *SERVERS, "", "__main__"}
+    assert not strangers
+
+
+def test_a_room_imports_only_what_comes_before_it():
+    assert [f"{s} imports {t}" for s, t, _ in ARROWS if not allowed(s, t)] == []
+
+
+def test_own_modules_are_imported_at_the_top():
+    hidden = [
+        f"{s} imports {t} inside a function"
+        for s, t, inside in ARROWS
+        if inside and room(s) not in START and not t.startswith(HEAVY)
+    ]
+    assert hidden == []
+
+
+def test_no_circles():
+    targets: dict[str, set[str]] = {}
+    for source, target, _ in ARROWS:
+        if source != target:
+            targets.setdefault(source, set()).add(target)
+    done: set[str] = set()
+
+    def walk(module: str, path: tuple[str, ...]) -> None:
+        if module in path:
+            pytest.fail(" → ".join([*path[path.index(module) :], module]))
+        if module not in done:
+            for target in targets.get(module, ()):
+                # a package's __init__ only says what its rooms hold
+                walk(target, (*path, module))
+            done.add(module)
+
+    for module in KNOWN:
+        walk(module, ())
+
+
+@pytest.mark.parametrize("folder", ["spaces", "jobs"])
+def test_palate_imports_neither_spaces_nor_jobs(folder):
+    text = "".join(f.read_text("utf-8") for f in KNOWN.values())
+    assert f"\nfrom {folder}" not in text
+    assert f"\nimport {folder}" not in text

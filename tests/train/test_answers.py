@@ -1,0 +1,119 @@
+"""Which answers SFT learns, and what is recorded and said of a run on them."""
+
+import math
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from palate.core.errors import UsageError
+from palate.core.schema import Preference, Prompt
+from palate.train import answers, data
+
+SAID = {"prompts": 6, "unended": {"base": 0.0, "tuned": 0.0}, "same_opening": 0.2}
+
+
+def row(chosen: str, rejected: str, prompt: str = "a film about cats") -> Preference:
+    p = Prompt.of(prompt)
+    said = [[{"role": "assistant", "content": text}] for text in (chosen, rejected)]
+    return Preference(p.prompt, *said, None, 0.0, "human", "p-1", "pair", p.id, 1)
+
+
+def texts(rows: list) -> list[str]:
+    return [r.completion[-1]["content"] for r in rows]
+
+
+def test_an_answer_is_learned_where_it_won_more_than_it_lost():
+    train = [row("A", "B"), row("A", "C"), row("B", "C"), row("B", "A", "another prompt")]
+    rows = answers.preferred("me/titles", data.Rows(train, [row("D", "E")]))
+    # B won one and lost one; under the other prompt it is another answer
+    assert texts(rows.train) == ["A", "B"]
+    assert [(r.won, r.lost) for r in rows.train] == [(2, 0), (1, 0)]
+    assert texts(rows.test) == ["D"]
+    assert rows.dropped == {answers.NOT_WON: 4}
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("abcd"))))
+def test_every_comparison_is_won_once_and_lost_once(pairs):
+    found = answers.judged([row(x, y) for x, y in pairs])
+    assert sum(a.won for a in found) == sum(a.lost for a in found) == len(pairs)
+    assert len(found) == len({text for pair in pairs for text in pair})
+
+
+def test_what_was_only_implied_is_counted():
+    said = data.Rows([row("A", "B")], [], Counter({"only implied": 7}))
+    assert answers.preferred("me/titles", said).dropped == {answers.IMPLIED: 7, answers.NOT_WON: 1}
+
+
+def test_no_answer_that_won_is_an_error_that_says_what_to_do():
+    even = data.Rows([row("A", "B"), row("B", "A")], [row("A", "B")])
+    said = r"Of the 2 answers .* none won more .* than it lost\. .*: palate label me/titles, then:"
+    with pytest.raises(UsageError, match=said):
+        answers.preferred("me/titles", even)
+
+
+def test_a_different_taste_has_a_different_key():
+    one, other = ([row("A", "B")], [row("A", "B"), row("A", "C")])
+    keys = {answers.preferred("x", data.Rows(train, [])).key() for train in (one, other)}
+    assert len(keys) == 2
+
+
+class Words:
+    """Counts words as tokens: all that `usable` asks of a tokenizer."""
+
+    def apply_chat_template(self, messages, return_dict):
+        assert return_dict
+        return {"input_ids": " ".join(m["content"] for m in messages).split()}
+
+
+def test_empty_and_long_answers_are_left_out_and_counted():
+    train = [row("A", "B"), row(" \n", "B", "empty"), row("word " * 9, "B", "long")]
+    rows = answers.preferred("me/titles", data.Rows(train, []))
+    kept = data.usable(rows, Words(), max_length=8)
+    assert texts(kept.train) == ["A"]
+    assert kept.dropped == {"the answer is empty": 1, "longer than 8 tokens": 1, answers.NOT_WON: 3}
+    assert kept.too_long == ["'long' (10 tokens)"]
+
+
+def test_trl_reads_prompt_and_completion():
+    rows = answers.preferred("me/titles", data.Rows([row("A", "B")], []))
+    made = answers.dataset(rows.train)
+    assert made.column_names == ["prompt", "completion"]
+    assert made[0]["completion"] == [{"role": "assistant", "content": "A"}]
+
+
+LOG = [
+    {"step": 0, "epoch": 0, "eval_loss": 2.0, "eval_mean_token_accuracy": 0.3},
+    {"step": 1, "epoch": 0.5, "loss": 1.9},
+    {"step": 1, "epoch": 0.5, "eval_loss": 1.5, "eval_mean_token_accuracy": 0.4},
+]
+
+
+def test_a_result_stands_beside_the_base_models():
+    made = answers.result(answers.before(LOG), {"loss": 1.5, "accuracy": 0.4}, 6, best_step=1)
+    assert (made["base_test_loss"], made["test_loss"]) == (2.0, 1.5)
+    assert made["test_perplexity"] == pytest.approx(math.exp(1.5))
+    assert list(answers.alarms(made, None, SAID)) == []
+    said = answers.sentence({"results": made, "seconds": 9.2})
+    assert said == (
+        "test loss 2.0000 → 1.5000 a token (perplexity 7.4 → 4.5) on 6 answers, best at step 1, 9 s"
+    )
+
+
+def test_a_result_without_test_answers_claims_nothing():
+    made = answers.result(answers.before(LOG[1:2]), None, 0, best_step=3)
+    assert {v for k, v in made.items() if "loss" in k or "perplexity" in k} == {None}
+    assert list(answers.alarms(made, None, SAID)) == []
+    assert "nothing is known" in answers.sentence({"results": made})
+
+
+def test_what_deserves_a_second_look_is_said():
+    worse = answers.result(answers.before(LOG), {"loss": 2.1, "accuracy": 0.3}, 6, best_step=1)
+    odd = SAID | {"unended": {"base": 0.0, "tuned": 0.5}, "same_opening": 0.8}
+    never, cut, template = answers.alarms(worse, None, odd)
+    assert "never fell below the base model's 2.0000 (best: 2.1000)" in never
+    assert "50 % of completions did not come to an end" in cut
+    assert "one template. Lower the learning rate, or take fewer epochs." in template
+    stopped = next(answers.alarms(worse, 31, SAID))
+    assert "not a number at step 31" in stopped

@@ -1,0 +1,96 @@
+"""Base and tuned model side by side, with a tiny Qwen2 that has learned to end a title."""
+
+import importlib.util
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from palate.core.schema import Prompt
+from palate.generate import models
+from palate.train import samples
+
+
+def tiny():
+    file = Path(__file__).parents[1] / "jobs" / "tiny_model.py"
+    spec = importlib.util.spec_from_file_location("tiny_model", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny")
+    tiny().make(folder)
+    return models.Source("me/tiny", "a" * 40, folder, 100_000, None)
+
+
+PROMPTS = [Prompt.of(f"Name a film about bread, part {i}.").prompt for i in range(12)]
+
+
+def compare(base, tuned, **kwargs):
+    return samples.compare(lambda: nullcontext(base), tuned, PROMPTS, seed=0, longest=24, **kwargs)
+
+
+def test_a_model_is_no_distance_from_itself(source):
+    base = models.load(source)
+    said = compare(base, models.load(source))
+    assert said["kl"] == pytest.approx(0, abs=1e-4)
+    assert said["length"]["base"] == said["length"]["tuned"] > 3
+    assert said["unended"]["base"] == said["unended"]["tuned"] < 0.5
+    assert len(said["examples"]) == 10
+    assert all(e["base"] == e["tuned"] and e["base"] for e in said["examples"])
+    assert said == compare(base, base)  # the same luck every time
+
+
+def test_a_model_that_moved_is_further_from_the_base_and_one_that_fell_silent_is_short(source):
+    import torch
+
+    base, near, far = (models.load(source) for _ in range(3))
+    torch.manual_seed(0)
+    noise = [torch.randn_like(w) for w in near.model.parameters()]
+    for loaded, scale in ((near, 0.02), (far, 0.05)):
+        for w, z in zip(loaded.model.parameters(), noise, strict=True):
+            w.data += scale * z
+    one, other = compare(base, near), compare(base, far)
+    assert 0 < one["kl"] < other["kl"]
+    end = base.tokenizer.eos_token_id
+    silent = models.load(source)
+    head = silent.model.get_output_embeddings()
+    head.bias = torch.nn.Parameter(torch.full((head.out_features,), -1e4))
+    head.bias.data[end] = 1e4
+    said = compare(base, replace(silent))
+    assert said["length"]["tuned"] == 0
+    assert said["unended"]["tuned"] == 0
+    assert said["kl"] > 1
+
+
+def test_the_base_of_an_adapter_is_the_model_without_it(source):
+    from contextlib import contextmanager
+
+    from peft import LoraConfig, get_peft_model
+
+    plain, adapted = models.load(source), models.load(source)
+    config = LoraConfig(
+        r=4, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False
+    )
+    model = get_peft_model(adapted.model, config)
+    tuned = replace(adapted, model=model)
+
+    @contextmanager
+    def without():
+        with model.disable_adapter():
+            yield tuned
+
+    one = samples.compare(without, tuned, PROMPTS, seed=0, longest=24)
+    other = compare(plain, tuned)
+    assert one["examples"] == other["examples"]
+    assert one["kl"] == pytest.approx(other["kl"], rel=1e-4)
+
+
+def test_one_opening_for_all_is_counted():
+    assert samples._repeated(["Why do cats purr", "why do cats sleep", "How cats see"]) == 2 / 3

@@ -1,0 +1,127 @@
+"""What a training uses where nothing is said, for which model on which device."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from palate.core.errors import UsageError
+from palate.train.sizes import Machine, choose, choose_for_answers, halved
+
+GB = 2**30
+LAPTOP = Machine("CPU", 24 * GB, cuda=False, bf16=False, quantizes=False)
+T4 = Machine("Tesla T4", 16 * GB, cuda=True, bf16=False, quantizes=True)
+A10G = Machine("NVIDIA A10G", 24 * GB, cuda=True, bf16=True, quantizes=True)
+H200 = Machine("NVIDIA H200", 139 * GB, cuda=True, bf16=True, quantizes=False)
+TITLES = [f"p{i}" for i in range(92) for _ in range(10)]
+
+
+def asked(**given):
+    nothing = ("method", "learning_rate", "batch_size", "accumulate", "gradient_checkpointing")
+    return SimpleNamespace(**(dict.fromkeys(nothing) | {"reckless": False} | given))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "machine", "method", "checkpointing"),
+    [
+        (25_000_000, LAPTOP, "full", False),
+        (494_000_000, LAPTOP, "full", False),
+        (494_000_000, T4, "full", False),
+        (494_000_000, A10G, "full", False),
+        (1_540_000_000, A10G, "lora", True),
+        (1_540_000_000, H200, "full", True),
+        (7_600_000_000, H200, "lora", True),
+        (7_600_000_000, T4, "qlora", True),
+    ],
+)
+def test_the_method_follows_model_and_device(parameters, machine, method, checkpointing):
+    sizes = choose(asked(), parameters, TITLES, machine)
+    assert (sizes.method, sizes.gradient_checkpointing) == (method, checkpointing)
+    assert sizes.learning_rate == {"full": 1e-6}.get(method, 5e-6)
+    assert sizes.bf16 == machine.bf16
+    assert len(sizes.reasons) == 4
+    assert machine.device in sizes.reasons[0] or machine is H200
+
+
+@pytest.mark.parametrize(
+    ("prompts", "batch"),
+    [
+        (TITLES, 40),  # four prompts of ten
+        (["one"] * 45 + ["two"] * 45, 45),  # no more than 64, and whole prompts
+        ([f"p{i}" for i in range(900)], 8),
+        ([f"p{i}" for i in range(5) for _ in range(3)], 12),
+    ],
+)
+def test_a_batch_is_four_prompts_or_more(prompts, batch):
+    assert choose(asked(), 10**6, prompts, LAPTOP).batch_size == batch
+
+
+def test_several_processes_share_a_batch():
+    several = Machine("NVIDIA A10G", 24 * GB, cuda=True, bf16=True, quantizes=True, processes=3)
+    sizes = choose(asked(), 10**6, TITLES, several)
+    assert (sizes.batch_size, sizes.part) == (42, 14)
+    smaller = halved(sizes)
+    assert smaller is not None
+    assert (smaller.accumulate, smaller.part) == (2, 7)
+    with pytest.raises(UsageError, match="by 3 processes"):
+        choose(asked(batch_size=40), 10**6, TITLES, several)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "machine", "method", "rate"),
+    [
+        (25_000_000, LAPTOP, "full", 1e-5),
+        (494_000_000, A10G, "full", 1e-5),
+        (7_600_000_000, H200, "lora", 1e-4),
+        (7_600_000_000, T4, "lora", 1e-4),  # never in four bits, which cannot be merged
+    ],
+)
+def test_sft_takes_larger_steps_and_eight_answers(parameters, machine, method, rate):
+    sizes = choose_for_answers(asked(), parameters, machine)
+    assert (sizes.method, sizes.learning_rate) == (method, rate)
+    assert (sizes.batch_size, sizes.unit) == (8, "answer")
+    assert "batches of 8 answers" in sizes.reasons
+    several = choose_for_answers(asked(), parameters, replace(machine, processes=3))
+    assert (several.batch_size, several.part) == (9, 3)
+
+
+def test_what_is_asked_for_is_taken():
+    sizes = choose(
+        asked(
+            method="lora",
+            learning_rate=1e-5,
+            batch_size=12,
+            accumulate=3,
+            gradient_checkpointing=True,
+        ),
+        10**6,
+        TITLES,
+        LAPTOP,
+    )
+    assert (sizes.method, sizes.learning_rate, sizes.batch_size, sizes.accumulate) == (
+        "lora", 1e-5, 12, 3,
+    )  # fmt: skip
+    assert sizes.gradient_checkpointing
+    assert "as asked" in sizes.reasons[0]
+    assert "as asked" in sizes.reasons[1]
+
+
+def test_what_cannot_work_is_refused_with_what_can():
+    with pytest.raises(UsageError, match="Choose a divisor"):
+        choose(asked(batch_size=10, accumulate=4), 10**6, TITLES, LAPTOP)
+    with pytest.raises(UsageError, match="pip install bitsandbytes"):
+        choose(asked(method="qlora"), 10**9, TITLES, H200)
+    with pytest.raises(UsageError, match="Use 5e-6, or say --reckless"):
+        choose(asked(method="lora", learning_rate=5e-5), 10**9, TITLES, A10G)
+    assert choose(
+        asked(method="lora", learning_rate=5e-5, reckless=True), 10**9, TITLES, A10G
+    ).learning_rate == pytest.approx(5e-5)
+
+
+def test_a_batch_is_halved_until_a_part_is_one_pair():
+    sizes, parts = choose(asked(), 10**6, TITLES, LAPTOP), []
+    while sizes:
+        assert sizes.batch_size == 40
+        parts.append(sizes.accumulate)
+        sizes = halved(sizes)
+    assert parts == [1, 2, 4, 8, 20, 40]

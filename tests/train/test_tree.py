@@ -1,0 +1,275 @@
+"""Tree batches against TRL's own: the same loss, gradients and curve; when they are not used."""
+
+import copy
+
+import pytest
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from transformers import (
+    GPTNeoXConfig,
+    LlamaConfig,
+    MambaConfig,
+    MistralConfig,
+    MixtralConfig,
+    MixtralForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+from trl import DPOConfig, DPOTrainer
+
+from palate.demo import writer
+from palate.train.batches import GroupSampler
+from palate.train.tree import TreeDPOTrainer, allowed
+
+# TRL and transformers rename options between the versions that we allow
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+LOSSES = (
+    *("sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard"),
+    *("aot", "aot_unpaired", "apo_zero", "apo_down", "discopop", "sft", "sigmoid_norm"),
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return writer.make_tokenizer()
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """Four prompts with all six pairs of four titles, of which one is the odd one's length."""
+    made = []
+    for topic, titles in list(writer.corpus().items())[:4]:
+        titles = [*titles[:3], titles[3] + " in ten quiet and rather long steps"]
+        for x in range(4):
+            for y in range(x):
+                said = [[{"role": "assistant", "content": t}] for t in (titles[x], titles[y])]
+                prompt = [{"role": "user", "content": writer.prompt_for(topic)}]
+                made.append({"prompt": prompt, "chosen": said[0], "rejected": said[1]})
+    return made
+
+
+def small(tokenizer, seed=0, cls=Qwen2ForCausalLM, config=Qwen2Config, **kwargs):
+    torch.manual_seed(seed)
+    model = cls(
+        config(
+            vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256,
+            eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=None, **kwargs,
+        )
+    )  # fmt: skip
+    return model.to(torch.float64)
+
+
+def trainer(cls, tokenizer, rows, tmp_path, model=None, lora=False, size=12, extra=None, **kwargs):
+    settings = {
+        "output_dir": str(tmp_path), "bf16": False, "use_cpu": True, "report_to": "none",
+        "gradient_checkpointing": False, "per_device_train_batch_size": size, "disable_tqdm": True,
+        "learning_rate": 1e-3, "save_strategy": "no", "seed": 3, "logging_steps": 1,
+    }  # fmt: skip
+    model = model or small(tokenizer)
+    made = cls(
+        model=model,
+        ref_model=None if lora or kwargs.get("precompute_ref_log_probs") else copy.deepcopy(model),
+        args=DPOConfig(**settings | kwargs),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+        peft_config=LoraConfig(r=4, target_modules="all-linear") if lora else None,
+        **(extra or {}),
+    )
+    made.model.double()
+    torch.manual_seed(1)  # away from the reference, where every loss has the same value
+    for w in made.model.parameters():
+        if w.requires_grad:
+            w.data += 0.02 * torch.randn_like(w)
+    return made
+
+
+def probe(made, size=12):
+    """Return loss, gradients and metrics of the first `size` rows of the trainer's own data."""
+    made.model.train()
+    batch = made.data_collator([made.train_dataset[i] for i in range(size)])
+    loss = made.compute_loss(made.model, batch)
+    loss.backward()
+    gradients = {n: w.grad for n, w in made.model.named_parameters() if w.grad is not None}
+    return loss.item(), gradients, {k: v[-1] for k, v in made._metrics["train"].items()}
+
+
+def differing(tokenizer, rows, tmp_path, mode="tree", model=None, **kwargs):
+    """Return what of mode, loss, gradients and metrics is not as TRL's trainer has it."""
+    again = copy.deepcopy(model)
+    one = trainer(DPOTrainer, tokenizer, rows, tmp_path, model=model, **kwargs)
+    other = trainer(
+        TreeDPOTrainer, tokenizer, rows, tmp_path, model=again, extra={"mode": mode}, **kwargs
+    )
+    loss, gradients, metrics = probe(one)
+    tree_loss, tree_gradients, tree_metrics = probe(other)
+    norm = sum(g.square().sum() for g in gradients.values()) ** 0.5
+    off = [tree_gradients.get(n, 0) - g for n, g in gradients.items()]
+    error = sum(d.square().sum() for d in off) ** 0.5
+    held = {
+        f"mode {other.mode}": other.mode == mode,
+        f"loss {tree_loss}, not {loss}": tree_loss == pytest.approx(loss, abs=1e-6),
+        "names of gradients": gradients.keys() == tree_gradients.keys(),
+        f"gradients by {error} of {norm}": norm > 0 and error / norm < 1e-5,
+        f"metrics {tree_metrics}, not {metrics}": tree_metrics == pytest.approx(metrics, rel=1e-5),
+    }
+    return [what for what, holds in held.items() if not holds]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_of_trl_and_its_gradients_are_the_same(loss, tokenizer, rows, tmp_path):
+    assert not differing(tokenizer, rows, tmp_path, loss_type=[loss], label_smoothing=0.1)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"mode": "rows"},
+        {"lora": True},
+        {"gradient_checkpointing": True},
+        {"precompute_ref_log_probs": True},
+        {"max_length": 30},
+        {"max_length": 30, "truncation_mode": "keep_end"},
+        {"ld_alpha": 0.5},
+        {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 0.1]},
+        {"f_divergence_type": "js_divergence"},
+    ],
+    ids=str,
+)
+def test_ways_to_train_are_the_same(how, tokenizer, rows, tmp_path):
+    assert not differing(tokenizer, rows, tmp_path, **how)
+
+
+def test_an_eager_attention_is_the_same(tokenizer, rows, tmp_path):
+    model = small(tokenizer, attn_implementation="eager")
+    assert not differing(tokenizer, rows, tmp_path, model=model)
+
+
+def test_an_optimizer_run_has_the_curve_of_trl_on_the_same_batches(tokenizer, rows, tmp_path):
+    curves = []
+    for mode in ("trl", "tree"):
+        extra = {"mode": mode}
+        made = trainer(TreeDPOTrainer, tokenizer, rows, tmp_path, num_train_epochs=3, extra=extra)
+        made.train()
+        curves.append([e["loss"] for e in made.state.log_history if "loss" in e])
+    assert len(curves[0]) == 6
+    assert curves[1] == pytest.approx(curves[0], abs=1e-6)
+
+
+def test_weights_multiply_each_pairs_loss(tokenizer, rows, tmp_path):
+    def losses(chosen, weights):
+        made = trainer(TreeDPOTrainer, tokenizer, chosen, tmp_path)
+        batch = made.data_collator([made.train_dataset[i] for i in range(len(chosen))])
+        if weights:
+            batch["weights"] = torch.tensor(weights)
+        return made.compute_loss(made.model, batch).item()
+
+    some = rows[:3]
+    each = [losses([row], None) for row in some]
+    assert losses(some, [2.0, 0.5, 1.0]) == pytest.approx(
+        (2 * each[0] + 0.5 * each[1] + each[2]) / 3, rel=1e-6
+    )
+
+
+def test_a_column_of_weights_reaches_the_loss(tokenizer, rows, tmp_path):
+    weighted = [{**row, "weight": 2.0} for row in rows]
+    plain, double = (
+        trainer(TreeDPOTrainer, tokenizer, r, tmp_path, num_train_epochs=1, learning_rate=0.0)
+        for r in (rows, weighted)
+    )
+    plain.train()
+    double.train()
+    one, two = ([e["loss"] for e in t.state.log_history if "loss" in e] for t in (plain, double))
+    assert two == pytest.approx([2 * x for x in one], rel=1e-4)
+
+
+def test_the_last_batch_of_an_epoch_is_full():
+    keys = ["a", "a", "b", "b", "b", "c", "c"]
+    for batch, rows in ((1, 7), (2, 8), (7, 7), (10, 10), (16, 16)):
+        order = list(GroupSampler(keys, seed=1, batch=batch))
+        assert len(order) == len(GroupSampler(keys, seed=1, batch=batch)) == rows
+        assert sorted(order[:7]) == list(range(7))
+        assert all(order[i] == order[i - 7] for i in range(7, rows))
+
+
+def test_prompts_stay_together_in_a_new_order_each_epoch():
+    keys = ["a", "b", "a", "c", "b", "a"]
+    sampler = GroupSampler(keys, seed=1)
+    orders = []
+    for epoch in range(4):
+        sampler.set_epoch(epoch)
+        order = list(sampler)
+        assert sorted(order) == list(range(6))
+        named = [keys[i] for i in order]
+        assert len([k for i, k in enumerate(named) if i == 0 or named[i - 1] != k]) == 3
+        orders.append(order)
+    assert len({tuple(order) for order in orders}) > 1
+    sampler.set_epoch(0)
+    assert list(sampler) == orders[0]
+
+
+@pytest.mark.parametrize(
+    ("config", "mode", "why"),
+    [
+        (LlamaConfig(), "tree", ""),
+        (GPTNeoXConfig(), "tree", ""),
+        (
+            Qwen2Config(use_sliding_window=True, sliding_window=8, max_window_layers=0),
+            "rows",
+            "layer",
+        ),
+        (MistralConfig(sliding_window=8), "rows", "layer"),
+        (MambaConfig(), "rows", "mamba"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_architectures_that_allow_less(config, mode, why):
+    config._attn_implementation = "sdpa"
+    assert allowed("tree", config, aux_loss=False)[0] == mode
+    assert why in allowed("tree", config, aux_loss=False)[1]
+
+
+def test_routers_that_are_balanced_over_all_tokens_leave_trls_batches(tokenizer, rows, tmp_path):
+    model = small(
+        tokenizer, cls=MixtralForCausalLM, config=MixtralConfig, num_local_experts=2,
+        output_router_logits=True, sliding_window=None,
+    )  # fmt: skip
+    said = []
+    made = trainer(
+        TreeDPOTrainer, tokenizer, rows, tmp_path, model=model, extra={"say": said.append}
+    )
+    assert made.mode == "trl"
+    assert "router" in said[0]
+    made.model.float()
+    made.ref_model.float()
+    assert "aux_loss" in probe(made)[2]
+
+
+def test_flash_attention_takes_no_mask():
+    config = LlamaConfig()
+    config._attn_implementation = "flash_attention_2"
+    assert allowed("tree", config, aux_loss=False)[0] == "rows"
+
+
+def test_a_model_that_ignores_the_mask_is_found_out_on_the_first_batch(tokenizer, rows, tmp_path):
+    class Blind(Qwen2ForCausalLM):
+        """A model whose attention is causal whatever mask it is given."""
+
+    model = small(tokenizer, cls=Blind)
+    backbone = model.model.forward
+
+    def forward(*args, attention_mask=None, **kwargs):
+        return backbone(*args, **kwargs)
+
+    model.model.forward = forward
+    said = []
+    made = trainer(
+        TreeDPOTrainer, tokenizer, rows, tmp_path, model=model, num_train_epochs=1,
+        extra={"say": said.append},
+    )  # fmt: skip
+    made.train()
+    assert made.mode == "rows"
+    assert "Batches as tree differ from TRL's" in said[0]
+    assert len(said) == 1

@@ -1,0 +1,170 @@
+"""The page's API: who is let in, what is refused, and which headers keep a page a page."""
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import pytest
+from huggingface_hub.utils import httpx
+
+from palate.collect import importing
+from palate.collect.importing import Imported
+from palate.core.project import Project, Settings
+from palate.core.schema import Candidate, Prompt
+from palate.web.ballot.app import LARGEST, MOST
+from palate.web.serving import Space
+
+ADA = {"x-annotator": "Ada"}
+
+
+@pytest.fixture(scope="module")
+def space(hub, argilla, tmp_path_factory) -> Iterator[Space]:
+    """A label Space in a process of its own, as it is served."""
+    id = f"me/t{uuid.uuid4().hex[:10]}"
+    prompts = [Prompt.of(f"Prompt {i}") for i in range(60)]
+    rows = [Candidate.of(p.id, f"{n} {p.text}") for p in prompts for n in "ab"]
+    importing.start_project(id, prompts, Settings(question="Which <b>one</b> {{x}}?"))
+    importing.add(id, Imported([], rows, []), "Add")
+    folder = tmp_path_factory.mktemp("space")
+    env = {
+        "ARGILLA_API_URL": argilla.url, "ARGILLA_API_KEY": argilla.api_key,
+        "PALATE_HOME": str(folder), "PALATE_SECRET": "key",
+    }  # fmt: skip
+    with Space("label", id, env=env, log=folder / "label.log") as space:
+        with httpx.Client(base_url=space.url) as client:
+            while client.get("/healthz").status_code != 200:
+                time.sleep(0.1)
+        yield space
+
+
+@pytest.fixture
+def client(space):
+    with httpx.Client(base_url=space.url) as client:
+        yield client
+
+
+def ask(client, headers: dict) -> dict:
+    """Return an event on the next pair, as the page would send it."""
+    item = client.post("/api/next", json={"n": 1}, headers=headers).json()["items"][0]
+    return {
+        "event_id": str(uuid.uuid4()), "assignment_id": item["id"], "kind": "label",
+        "choice": "left", "strength": 3, "milliseconds": 900,
+    }  # fmt: skip
+
+
+def test_whoever_says_no_name_is_asked_for_one(client):
+    assert client.post("/api/next", json={}).status_code == 401
+    assert client.post("/api/next", json={}, headers=ADA).status_code == 200
+    assert client.get("/api/me").json()["name"] is None
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("next", "not JSON"),
+        ("next", "[]"),
+        ("next", '{"n": "many"}'),
+        ("next", '{"have": 5}'),
+        ("next", '{"device": 5}'),
+        ("events", '{"events": 5}'),
+        ("events", json.dumps({"events": [{}] * (MOST + 1)})),
+        ("events", "[" * 100_000),
+    ],
+)
+def test_a_malformed_request_is_a_400_that_says_why(client, path, body):
+    answer = client.post(f"/api/{path}", content=body, headers=ADA)
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+
+
+def test_an_oversized_request_is_not_read_to_its_end(client):
+    answer = client.post("/api/events", content=b" " * (LARGEST + 1), headers=ADA)
+    assert answer.status_code == 413
+
+
+def test_other_sites_cannot_speak_for_anybody(client):
+    headers = ADA | {"sec-fetch-site": "cross-site"}
+    assert client.post("/api/next", json={}, headers=headers).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"assignment_id": "ask:0000000000000000:0000000000000000"},
+        {"assignment_id": "repeat"},
+        {"assignment_id": None},
+        {"event_id": "../../etc"},
+        {"event_id": "\ud800" * 10},
+        {"strength": 9},
+        {"strength": "3"},
+        {"milliseconds": 10**12},
+        {"kind": "drop table"},
+        {"kind": "rewrite", "text": "x" * 30_000},
+    ],
+)
+def test_forged_events_are_refused_one_by_one(client, changes):
+    event = ask(client, ADA)
+    fine = event | {"event_id": str(uuid.uuid4())}
+    body = json.dumps({"events": [event | changes, fine]})
+    answer = client.post("/api/events", content=body, headers=ADA)
+    states = [r["state"] for r in answer.json()["results"]]
+    assert sorted(states) == ["rejected", "saved"]
+
+
+def test_a_clock_in_1970_and_another_name_change_nothing(client, space):
+    bo = {"x-annotator": "Bo"}
+    forged = {"time": "1970-01-01T00:00:00.000Z", "annotator": "p-other", "purpose": "gold"}
+    event = ask(client, bo) | forged
+    while (
+        client.post("/api/events", json={"events": [event]}, headers=bo).json()["results"][0][
+            "state"
+        ]
+        != "published"
+    ):
+        time.sleep(0.1)
+    rows = Project.load(space.project_id).labels
+    (said,) = [e for e in rows if e.event_id == event["event_id"]]
+    assert said.time > "2026"
+    assert said.annotator != "p-other"
+    assert said.purpose == "ask"
+
+
+def test_the_owners_page_opens_with_the_key_alone(client, space):
+    assert client.get("/owner").status_code == 403
+    assert client.get("/owner", params={"key": ""}).status_code == 403
+    assert client.get("/owner", params={"key": "\N{SNOWMAN}"}).status_code == 403
+    page = client.get(space.owner_url)
+    assert page.status_code == 200
+    assert "Which &lt;b&gt;one&lt;/b&gt; {{x}}?" in page.text
+    figures = client.get(space.owner_url.replace("/owner", "/owner.json")).json()
+    assert figures["judgements"] >= 0
+
+
+def test_names_are_on_the_owners_page_and_act_nowhere(client, space):
+    hostile = {"x-annotator": quote("<script>x</script>$\\frac{")}
+    event = ask(client, hostile) | {"comment": "<img src=x onerror=x>"}
+    client.post("/api/events", json={"events": [event]}, headers=hostile)
+    page = client.get(space.owner_url).text
+    assert "<script" not in page
+    assert "<img" not in page
+    assert "&lt;script&gt;" in page
+    other = client.post("/api/figures", json={}, headers={"x-annotator": "Cy"}).json()
+    assert other["judged"] == 0
+
+
+def test_headers_keep_the_page_a_page(client):
+    answer = client.get("/")
+    policy = answer.headers["content-security-policy"]
+    for part in (
+        "default-src 'self'",
+        "object-src 'none'",
+        "connect-src 'self'",
+        "base-uri 'self'",
+    ):
+        assert part in policy
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert client.get("/ballot/ballot.js").headers["cache-control"] == "no-cache"
+    assert client.get("/ballot/../app.py").status_code == 404

@@ -1,0 +1,192 @@
+"""Deploying the Spaces to the local Hub: planned, made, run, renewed, paused, deleted."""
+
+import sys
+import urllib.request
+
+import pytest
+from environments import lay_environment
+
+from palate.cli import main
+from palate.collect import importing
+from palate.core import hub
+from palate.core.errors import PalateError, UsageError
+from palate.core.project import Project, Settings
+from palate.core.schema import Prompt
+from palate.web import deploy
+from palate.web.deploy import Wishes, plan, space_of
+
+
+@pytest.fixture(autouse=True)
+def _at_home(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("PALATE_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("PALATE_SECRET", "a secret of this test")
+
+
+@pytest.fixture
+def project(hub, repo_id) -> Project:
+    prompts = [Prompt.of(f"A title about {n}") for n in range(12)]
+    made = importing.start_project(repo_id, prompts, Settings(base_model="me/base"))
+    yield made
+    deploy.delete(made)
+
+
+@pytest.fixture
+def built(hub) -> None:
+    """What the Spaces need is installed already: in the environment that runs the tests."""
+    for kind in deploy.KINDS:
+        files = deploy.files(kind)
+        version = next(
+            line.split()[1]
+            for line in files["README.md"].read_text().splitlines()
+            if line.startswith("sdk_version")
+        )
+        lay_environment(hub.root, version, files["requirements.txt"], sys.executable)
+
+
+def run(capsys, *words: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as end:
+        main(["deploy", *words])
+    return end.value.code or 0, *capsys.readouterr()
+
+
+def page(project: Project, kind: str) -> str:
+    with urllib.request.urlopen(hub.api().space_info(space_of(project.id, kind)).host) as answer:
+        return answer.read().decode()
+
+
+def test_a_space_holds_all_it_needs_and_nothing_else():
+    files = deploy.files("label")
+    assert {"app.py", "README.md", "requirements.txt", "palate/__init__.py"} < set(files)
+    assert {"dataset.md.j2", "parts/use.md.j2"} <= {
+        f.removeprefix("palate/_shipped/cards/") for f in files
+    }
+    assert not [p for p in files if "localhub" in p or "material" in p or "__pycache__" in p]
+    lines = files["requirements.txt"].split()
+    assert all("==" in line for line in lines)
+    assert not [line for line in lines if line.startswith(("torch", "trl"))]
+
+
+def test_what_would_be_done_is_said_and_secrets_are_not(project, capsys):
+    code, out, _ = run(capsys, project.id, "--dry-run", "--hardware", "t4-small", "--sleep", "600")
+    assert code == 0
+    first, second = out.strip().splitlines()
+    assert first.startswith(f"would create private Space {project.id}-label: write ")
+    assert (
+        "variables PALATE_PROJECT, PALATE_PUBLISH_SECONDS; set secrets HF_TOKEN, PALATE_SECRET"
+        in first
+    )
+    assert second.endswith("hardware t4-small; sleep after 600 s")
+    assert "a secret" not in out
+    assert "hf_" not in out
+    assert not hub.exists(space_of(project.id, "label"), "space")
+
+
+@pytest.mark.slow
+def test_both_run_and_a_second_time_changes_nothing(built, project, capsys):
+    code, out, err = run(capsys, project.id, "--visibility", "protected", "--cache")
+    assert (code, err) == (0, "")
+    assert "gives" in out  # the local Hub has no buckets, and is not asked twice
+    info = hub.api().space_info(space_of(project.id, "label"))
+    assert f"label: {info.host}" in out
+    assert (info.private, info.visibility) == (True, "protected")
+    assert "Which answer is better?" in page(project, "label")
+    assert "no completions" in page(project, "evaluate")  # nothing is trained yet
+    before = info.sha
+    code, out, _ = run(capsys, project.id, "--visibility", "protected")
+    assert out.count("nothing to change") == 2
+    assert hub.describe(space_of(project.id, "label"), "space")[0] == before
+
+
+@pytest.mark.slow
+def test_a_missing_secret_is_named_on_the_page_and_put_back(built, project, capsys):
+    run(capsys, project.id)
+    api, space = hub.api(), space_of(project.id, "label")
+    api.delete_space_secret(space, "PALATE_SECRET")
+    assert api.wait_for_space(space, poll_interval=0.1).stage == "RUNNING"
+    assert "The secret PALATE_SECRET is not set" in page(project, "label")
+    out = run(capsys, project.id)[1]
+    assert f"would change Space {space}: set secret PALATE_SECRET" in out
+    assert "is not set" not in page(project, "label")
+
+
+def test_another_token_is_renewed_and_another_key_is_not(project, monkeypatch):
+    made = plan(project, "evaluate", Wishes())
+    made.files = {}
+    deploy.apply(made)
+    monkeypatch.setenv("PALATE_SECRET", "the key of another machine")
+    assert "PALATE_SECRET" not in plan(project, "evaluate", Wishes()).secrets
+    assert "HF_TOKEN" not in plan(project, "evaluate", Wishes()).secrets
+    monkeypatch.setenv("PALATE_SPACE_TOKEN", "hf_another-token")
+    assert plan(project, "evaluate", Wishes()).secrets == {"HF_TOKEN": "hf_another-token"}
+
+
+def test_a_space_of_that_name_that_is_not_ours_is_left_alone(project, capsys):
+    space = space_of(project.id, "label")
+    hub.api().create_repo(space, repo_type="space", space_sdk="gradio")
+    hub.commit(space, "space", {"app.py": "print('mine')"}, "My own Space")
+    code, _, err = run(capsys, project.id)
+    assert code == 2
+    assert f"There is a Space {space} that palate did not make" in err
+    assert hub.describe(space, "space")[1] == [".gitattributes", "README.md", "app.py"]
+
+
+@pytest.mark.parametrize(
+    "flags", [("--delete", "--dry-run"), ("--pause", "--delete"), ("--pause", "--sleep", "600")]
+)
+def test_nothing_is_paused_or_deleted_beside_another_wish(flags, project, capsys):
+    code, _, err = run(capsys, project.id, *flags)
+    assert code == 2
+    assert "goes with no other flag" in err
+
+
+def test_pause_and_delete_leave_the_labels(built, project, capsys):
+    made = plan(project, "evaluate", Wishes())
+    deploy.apply(made)
+    space = made.space
+    assert run(capsys, project.id, "--pause")[1] == f"paused: {space}\n"
+    assert hub.api().get_space_runtime(space).stage == "PAUSED"
+    assert run(capsys, project.id, "--delete")[1] == f"deleted: {space}\n"
+    assert run(capsys, project.id, "--delete")[1] == f"{project.id} has no Spaces here.\n"
+    assert len(Project.load(project.id).prompts) == 12
+
+
+def test_a_space_that_breaks_shows_the_end_of_its_log(built, project):
+    made = plan(project, "label", Wishes())
+    made.files["app.py"] = "raise RuntimeError('the reason')\n"
+    deploy.apply(made)
+    seen: list[str] = []
+    with pytest.raises(PalateError, match=r"RUNTIME_ERROR[\s\S]*the reason"):
+        deploy.wait(made.space, seen.append)
+    assert seen[-1] == "RUNTIME_ERROR"
+
+
+def test_without_write_access_nothing_is_made(hub, project, monkeypatch):
+    from huggingface_hub import HfApi
+
+    from palate.core import hub as calls
+
+    HfApi(endpoint=hub.endpoint, token=hub.token).update_repo_settings(
+        project.id, repo_type="dataset", private=False
+    )
+    monkeypatch.setenv("HF_TOKEN", hub.tokens["you"])
+    with pytest.raises(PalateError, match="may not write to"):
+        deploy.apply(plan(project, "label", Wishes()))
+    monkeypatch.setenv("HF_TOKEN", hub.token)
+    assert not calls.exists(space_of(project.id, "label"), "space")
+
+
+def test_without_a_token_it_says_what_to_do(project, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
+    with pytest.raises(UsageError, match="hf auth login"):
+        plan(project, "label", Wishes())
+
+
+@pytest.mark.parametrize(
+    ("hardware", "said"),
+    [("t4-small", "asks for payment"), ("abacus", "There is no flavor 'abacus'; expected cpu-")],
+)
+def test_hardware_that_is_not_to_be_had(without_credit, project, hardware, said):
+    made = plan(project, "evaluate", Wishes(hardware=hardware))
+    made.files = {}
+    with pytest.raises(PalateError, match=said):
+        deploy.apply(made)

@@ -1,0 +1,166 @@
+"""A Space as a process: it starts anew with what is new, and publishes what waits when it ends."""
+
+import socket
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+
+import pytest
+
+from palate.argilla.store import LabelStore
+from palate.collect import importing
+from palate.collect.importing import Imported
+from palate.core.errors import PalateError
+from palate.core.project import Project, Settings
+from palate.core.schema import Candidate, Prompt
+from palate.demo import api_annotator
+from palate.demo.person import Taste
+from palate.web.serving import Space
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def project(hub, repo_id) -> Project:
+    return importing.start_project(
+        repo_id, [Prompt.of(f"Prompt {i}") for i in range(12)], Settings(repeats=0.0)
+    )
+
+
+@pytest.fixture
+def serve(project, argilla, tmp_path, monkeypatch):
+    monkeypatch.setenv("PALATE_DATA", str(tmp_path / "data"))
+    env = {"ARGILLA_API_URL": argilla.url, "ARGILLA_API_KEY": argilla.api_key}
+
+    with ExitStack() as ends:
+
+        def make(kind: str, **more: str) -> Space:
+            space = Space(kind, project.id, env=env | more, log=tmp_path / f"{kind}.log")
+            ends.callback(space.stop)
+            return space
+
+        yield make
+
+
+def add_candidates(project: Project) -> None:
+    rows = [Candidate.of(p.id, f"{n} {p.text}") for p in project.prompts for n in "ab"]
+    importing.add(project.id, Imported([], rows, []), "Add")
+
+
+def post(space: Space, path: str, body: dict) -> dict:
+    from huggingface_hub.utils import httpx
+
+    answer = httpx.post(f"{space.url}{path}", json=body, headers={"x-annotator": "Ada"}, timeout=30)
+    answer.raise_for_status()
+    return answer.json()
+
+
+def test_candidates_that_come_later_are_asked(project, serve):
+    with serve("label") as space:
+        assert post(space, "/api/next", {"n": 8})["total"] == 0
+        add_candidates(project)
+        goal = len([p for p in project.prompts if p.split != "eval"])
+        deadline = time.monotonic() + 60
+        while not (asked := total(space)):
+            assert time.monotonic() < deadline, "new candidates were not noticed"
+        assert asked == goal
+        done = api_annotator.answer(space.url, "Ada", Taste(seed=0), None, lambda done, all: None)
+        assert done == goal
+    assert len(Project.load(project.id).labels) == goal
+
+
+def test_two_spaces_of_a_project_hear_of_each_other(project, serve, argilla):
+    add_candidates(project)
+    with serve("label") as one, serve("label") as two:
+        event = say(one)
+        goal = api_annotator.answer(one.url, "Ada", Taste(seed=0), None, lambda done, all: None)
+        deadline = time.monotonic() + 60
+        while (state := post(two, "/api/next", {"n": 8}))["done"] < goal:
+            assert time.monotonic() < deadline, "labels of the other Space were not noticed"
+        assert state["items"] == []
+        undo = event | {"event_id": str(uuid.uuid4()), "kind": "undo", "target": event["event_id"]}
+        assert post(two, "/api/events", {"events": [undo]})["results"][0]["state"] == "saved"
+    assert len(Project.load(project.id).labels) == goal + 1
+    with closing(LabelStore(argilla.url, argilla.api_key)) as store:
+        store.open(project.id, question="")
+        assert {event["event_id"], undo["event_id"]} < {e.event_id for e in store.events()}
+
+
+def say(space: Space) -> dict:
+    """Label a pair; return the event when Argilla has it."""
+    (item,) = post(space, "/api/next", {"n": 1})["items"]
+    event = {
+        "event_id": str(uuid.uuid4()), "assignment_id": item["id"], "kind": "label",
+        "choice": "left", "strength": 3, "milliseconds": 900,
+    }  # fmt: skip
+    while post(space, "/api/events", {"events": [event]})["results"][0]["state"] == "waiting":
+        pass  # Argilla is being filled
+    return event
+
+
+def total(space: Space) -> int:
+    """Return how many pairs there are; none while the Space starts anew."""
+    from huggingface_hub.utils import httpx
+
+    try:
+        return post(space, "/api/next", {"n": 0})["total"]
+    except httpx.HTTPError:
+        return 0
+
+
+def test_what_waits_is_published_when_it_is_told_to_end(project, serve):
+    add_candidates(project)
+    with serve("label", PALATE_PUBLISH_SECONDS="600") as space:
+        event = say(space)
+        assert Project.load(project.id).labels == ()
+    (label,) = Project.load(project.id).labels
+    assert label.event_id == event["event_id"]
+
+
+def test_a_space_that_is_told_to_end_while_it_reads_the_project_ends(project, serve):
+    with socket.create_server(("127.0.0.1", 0)) as stalled, ThreadPoolExecutor(1) as pool:
+        endpoint = f"http://127.0.0.1:{stalled.getsockname()[1]}"
+        space = serve(
+            "label", SYSTEM="spaces", GRADIO_SERVER_NAME="127.0.0.1", HF_ENDPOINT=endpoint
+        )
+        starting = pool.submit(space.start)
+        stalled.settimeout(120)
+        connection, _ = stalled.accept()  # a Hub that does not answer
+        space.process.terminate()
+        stalled.close()
+        connection.close()
+        with pytest.raises(PalateError, match="ended with code 0"):
+            starting.result()
+
+
+def test_on_the_hub_the_page_says_what_is_missing_until_it_is_there(project, serve, hub):
+    hosted = {"SYSTEM": "spaces", "HF_TOKEN": hub.token, "GRADIO_SERVER_NAME": "127.0.0.1"}
+    with serve("evaluate", **hosted) as space:
+        assert "no completions" in read(space, "/")[1]
+        assert read(space, "/api/me")[0] == 503
+        rows = [
+            Candidate.of(p.id, f"{name} {p.text}", model=model, revision=sha)
+            for p in project.prompts
+            if p.split == "eval"
+            for name, model, sha in (
+                ("plain", "me/base", "b" * 40),
+                ("fine", project.model_repo, "t" * 40),
+            )
+        ]
+        importing.add(project.id, Imported([], rows, []), "Add")
+        deadline = time.monotonic() + 60
+        while read(space, "/healthz")[0] != 200:
+            assert time.monotonic() < deadline, "it did not go on"
+        assert "Which answer is better?" in read(space, "/")[1]
+
+
+def read(space: Space, path: str) -> tuple[int, str]:
+    """Return status and text; status 0 while the Space starts anew."""
+    from huggingface_hub.utils import httpx
+
+    try:
+        answer = httpx.get(f"{space.url}{path}", timeout=30)
+    except httpx.HTTPError:
+        return 0, ""
+    return answer.status_code, answer.text

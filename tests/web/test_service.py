@@ -1,0 +1,264 @@
+"""What a ballot asks and takes, on a real project and a real Argilla."""
+
+import json
+import uuid
+from contextlib import closing
+from dataclasses import asdict
+
+import pytest
+
+from palate.argilla.server import EmbeddedArgilla
+from palate.argilla.store import LabelStore
+from palate.collect import importing
+from palate.collect.importing import Imported
+from palate.core import hub as calls
+from palate.core.project import Project, Settings
+from palate.core.schema import Candidate, Prompt
+from palate.label.assignment import Queue
+from palate.label.strategies import Ranking
+from palate.report.export import export
+from palate.web.ballot.access import Access, Person
+from palate.web.ballot.labelling import LabelBallot, take_edits
+from palate.web.ballot.service import Ballot
+
+ADA, BO = Person("local:ada", "Ada"), Person("local:bo", "Bo")
+
+
+@pytest.fixture
+def project(hub, repo_id) -> Project:
+    prompts = [Prompt.of(f"Prompt {i}") for i in range(12)]
+    rows = [Candidate.of(p.id, f"{n} {p.text}") for p in prompts for n in "ab"]
+    importing.start_project(repo_id, prompts, Settings(repeats=0.0))
+    importing.add(repo_id, Imported([], rows, []), "Add")
+    return Project.load(repo_id)
+
+
+@pytest.fixture
+def connect(argilla):
+    """Makes stores of the Argilla of the test run, and closes them in the end."""
+    stores = []
+
+    def connect() -> LabelStore:
+        stores.append(LabelStore(argilla.url, argilla.api_key))
+        return stores[-1]
+
+    yield connect
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture
+def ballot(project, connect):
+    ballot = LabelBallot(project, connect, "key", pause=0.1)
+    ballot.prepared()
+    yield ballot
+    ballot.close()
+
+
+def said(item: dict, **changes) -> dict:
+    event = {
+        "event_id": str(uuid.uuid4()), "assignment_id": item["id"], "kind": "label",
+        "choice": "left", "strength": 3, "milliseconds": 900,
+    }  # fmt: skip
+    return event | changes
+
+
+def test_a_label_is_saved_then_published_and_said_once(ballot, project):
+    item = ballot.next(ADA, 1, [])["items"][0]
+    event = said(item)
+    assert [r.state for r in ballot.submit(ADA, [event])] == ["saved"]
+    assert ballot.next(ADA, 1, [])["done"] == 1
+    assert ballot.close()
+    assert [r.state for r in ballot.submit(ADA, [event])] == ["published"]
+    (row,) = Project.load(project.id).labels
+    assert row.event_id == event["event_id"]
+    assert row.chosen == row.left
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"assignment_id": "nowhere"}, "not yours"),
+        ({"strength": 9}, "strength: expected a whole number from 1 to 4"),
+        ({"strength": True}, "strength"),
+        ({"kind": "like"}, "kind: expected one of label"),
+        ({"choice": "up"}, "choice: expected left or right"),
+        ({"kind": "undo", "target": "nothing-here"}, "nothing of yours to take back"),
+        ({"milliseconds": -1}, "milliseconds"),
+        ({"comment": "x" * 5000}, "comment"),
+        ({"event_id": "x"}, "event_id"),
+    ],
+)
+def test_what_cannot_be_right_is_refused_with_a_reason(ballot, changes, why):
+    item = ballot.next(ADA, 1, [])["items"][0]
+    (receipt,) = ballot.submit(ADA, [said(item, **changes)])
+    assert receipt.state == "rejected"
+    assert why in (receipt.reason or "")
+    assert ballot.next(ADA, 1, [])["done"] == 0
+
+
+def test_an_answer_to_somebody_elses_pair_is_refused(ballot):
+    item = ballot.next(ADA, 1, [])["items"][0]
+    assert ballot.submit(BO, [said(item)])[0].state == "rejected"
+    event = said(item)
+    ballot.submit(ADA, [event])
+    mine = ballot.next(BO, 1, [])["items"][0]
+    taken = ballot.submit(BO, [said(mine, event_id=event["event_id"])])[0]
+    assert (taken.state, taken.reason) == ("rejected", "this event id is taken")
+    undo = said(mine, kind="undo", target=event["event_id"])
+    assert ballot.submit(BO, [undo])[0].state == "rejected"
+
+
+def test_a_label_and_its_undo_may_come_together(ballot):
+    item = ballot.next(ADA, 1, [])["items"][0]
+    event = said(item)
+    undo = said(item, kind="undo", target=event["event_id"])
+    assert [r.state for r in ballot.submit(ADA, [event, undo])] == ["saved", "saved"]
+    assert ballot.next(ADA, 1, [])["done"] == 0
+
+
+def test_eval_prompts_are_never_asked_for_labels(ballot, project):
+    blind = {p.text for p in project.prompts if p.split == "eval"}
+    asked: list[dict] = []
+    while items := ballot.next(ADA, 20, [])["items"]:
+        asked += items
+        ballot.submit(ADA, [said(i, kind="skip") for i in items])
+    assert len(asked) == ballot.next(ADA, 0, [])["total"] == 12 - len(blind)
+    assert not [i for i in asked if any(f"<p>{t}</p>" in i["prompt"] for t in blind)]
+
+
+def test_ids_and_sides_follow_from_the_key_alone(ballot, project, argilla):
+    pairs = ballot._queue.all()
+    again, other = (
+        Ballot(project, "labels", Queue(pairs, Ranking()), key, 1) for key in ("key", "new")
+    )
+    assert ballot.next(ADA, 20, [])["items"] == again.next(ADA, 20, [])["items"]
+    ids = [{i["id"] for i in b.next(ADA, 20, [])["items"]} for b in (again, other)]
+    assert ids[0].isdisjoint(ids[1])
+    assert again.pseudonym(ADA) != other.pseudonym(ADA)
+    assert "ada" not in again.pseudonym(ADA)
+    again.close()
+    other.close()
+
+
+def test_what_argilla_holds_and_the_hub_lacks_is_published_at_start(project, connect):
+    first = LabelBallot(project, connect, "key", pause=600)
+    first.prepared()
+    event = said(first.next(ADA, 1, [])["items"][0])
+    assert first.submit(ADA, [event])[0].state == "saved"
+    # the first process ends here, before it publishes
+    second = LabelBallot(project, connect, "key", pause=0.1)
+    second.prepared()
+    assert second.close()
+    rows = Project.load(project.id).labels
+    assert [r.event_id for r in rows] == [event["event_id"]]
+    first.close()
+
+
+def test_an_empty_argilla_is_filled_again_from_the_ledger(project, ballot, tmp_path):
+    for person in (ADA, BO):
+        for item in ballot.next(person, 4, [])["items"]:
+            assert ballot.submit(person, [said(item)])[0].state == "saved"
+    assert ballot.close()
+    with (
+        EmbeddedArgilla(tmp_path / "argilla") as fresh,
+        closing(LabelStore(fresh.url, fresh.api_key)) as store,
+    ):
+        again = LabelBallot(Project.load(project.id), lambda: store, "key", pause=0.1)
+        again.prepared()
+        assert sorted(e.event_id for e in store.events()) == sorted(
+            e.event_id for e in Project.load(project.id).labels
+        )
+        assert again.names() == {again.pseudonym(p): again.pseudonym(p) for p in (ADA, BO)}
+        item = again.next(ADA, 1, [])["items"][0]
+        assert again.submit(ADA, [said(item)])[0].state == "saved"
+        assert again.names()[again.pseudonym(ADA)] == "Ada"  # known again once she is back
+        assert again.next(ADA, 0, [])["done"] == 5
+        assert again.close()
+
+
+def test_a_label_changed_in_argilla_reaches_ledger_and_preferences(project, ballot, connect):
+    item = ballot.next(ADA, 1, [])["items"][0]
+    ballot.submit(ADA, [said(item)])
+    client = ballot._store._clients[ballot._store.annotator(ballot.pseudonym(ADA), "Ada").id]
+    (response,) = ballot._store.responses()
+    values = {k: {"value": v} for k, v in (response.values | {"choice": "tie"}).items()}
+    body = {"values": values, "status": "submitted"}
+    client.put(f"/api/v1/responses/{response.id}", json=body).raise_for_status()
+    assert ballot.look() == 1
+    assert ballot.look() == 0
+    assert ballot.close()
+    first, edit = sorted(Project.load(project.id).labels, key=lambda e: e.time)
+    assert (edit.kind, edit.via, edit.annotator) == ("tie", "argilla", first.annotator)
+    assert export(project.id)[1].all() == []
+
+
+def test_export_brings_edits_from_argilla_along(project, ballot, argilla, monkeypatch):
+    ballot.submit(ADA, [said(ballot.next(ADA, 1, [])["items"][0])])
+    assert ballot.close()
+    client = ballot._store._owner()
+    record = next(id for pair, id in ballot._store._records.items())
+    item = {"record_id": record, "values": {"choice": {"value": "a"}}, "status": "submitted"}
+    client.post("/api/v1/me/responses/bulk", json={"items": [item]}).raise_for_status()
+    monkeypatch.setenv("PALATE_SECRET", "key")
+    assert take_edits(project.id, argilla.url, argilla.api_key) == 1
+    assert take_edits(project.id, argilla.url, argilla.api_key) == 0
+    assert {e.via for e in Project.load(project.id).labels} == {"ballot", "argilla"}
+
+
+def test_a_better_one_has_to_be_another_one(ballot):
+    item = ballot.next(ADA, 1, [])["items"][0]
+    shown = ballot._shown(
+        ballot.pseudonym(ADA), ballot._question(ballot.pseudonym(ADA), item["id"])
+    )
+    for text, why in (
+        (shown.left.text, "one of the two"),
+        ("", "expected the better"),
+        (5, "text"),
+    ):
+        raw = said(item, kind="rewrite", text=text)
+        (receipt,) = ballot.submit(ADA, [raw])
+        assert receipt.state == "rejected"
+        assert why in (receipt.reason or "")
+    odd = "better \ud800 \0"
+    assert ballot.submit(ADA, [said(item, kind="rewrite", text=odd)])[0].state == "saved"
+    assert ballot.close()
+    assert Project.load(ballot.project_id).labels[0].text == "better ?"
+
+
+def test_candidates_that_no_database_can_hold_are_labelled_all_the_same(hub, repo_id, connect):
+    prompt = Prompt.of("A prompt with \0 in it")
+    odd = ["\ud800 and \0", "w" * 100_000, "<script>x</script>", "\u202egnihton"]
+    importing.start_project(repo_id, [prompt], Settings(test=0.1, eval=0.1))
+    rows = [Candidate.of(prompt.id, text) for text in odd]
+    lines = "".join(json.dumps(asdict(c)) + "\n" for c in rows)  # escapes what UTF-8 cannot hold
+    calls.commit(repo_id, "dataset", {"candidates/odd.jsonl": lines}, "Add")
+    ballot = LabelBallot(Project.load(repo_id), connect, "key", pause=0.1)
+    ballot.prepared()
+    while items := ballot.next(ADA, 1, [])["items"]:
+        assert ballot.submit(ADA, [said(items[0])])[0].state == "saved"
+        assert len(json.dumps(items)) < 60_000
+    assert ballot.next(ADA, 1, [])["done"] >= 4
+    assert ballot.close()
+    assert export(repo_id)[1].all()
+
+
+@pytest.mark.parametrize(
+    ("annotators", "name", "roles", "may", "owns"),
+    [
+        ("anyone", "bo", {}, True, False),
+        (("Ada", "cy"), "ada", {}, True, False),
+        (("Ada", "cy"), "bo", {}, False, False),
+        (("Ada", "cy"), "me", {}, True, True),
+        ("team", "bo", {"Team": "read"}, True, False),
+        ("team", "bo", {"other": "admin"}, False, False),
+        ("team", "bo", {"me": "write"}, True, True),
+        ("team", "bo", {"me": "read"}, False, False),
+    ],
+)
+def test_who_may_label_and_who_owns(annotators, name, roles, may, owns):
+    access = Access("me", annotators)
+    person = Person("hf:1", name, verified=True, organisations=lambda: roles)
+    assert (access.may_label(person), access.owns(person)) == (may, owns)
+    typed = Person("local:me", "me")
+    assert (access.may_label(typed), access.owns(typed)) == (True, False)

@@ -1,0 +1,120 @@
+"""The blind comparison: what is shown, who may see the result, and when voting is over."""
+
+import uuid
+
+import pytest
+from huggingface_hub.utils import httpx
+
+from palate.collect import importing
+from palate.core import hub as calls
+from palate.core import ledger
+from palate.core.project import Project, Settings
+from palate.core.schema import Candidate, Prompt
+from palate.web.ballot.access import Person
+from palate.web.ballot.voting import EvaluateBallot
+from palate.web.serving import Space
+
+ADA, BO = Person("local:ada", "Ada"), Person("local:bo", "Bo")
+
+
+@pytest.fixture
+def project(hub, repo_id) -> Project:
+    """Three eval prompts, on each of which base and tuned wrote the same once and not once."""
+    prompts = [Prompt.of(f"Prompt {i}") for i in range(12)]
+    importing.start_project(repo_id, prompts, Settings(repeats=0.0, eval=0.25))
+    project = Project.load(repo_id)
+    rows = [
+        Candidate.of(p.id, text.format(p.text), model=model, revision=sha)
+        for p in project.prompts
+        if p.split == "eval"
+        for texts in (("same", "same"), ("plain {}", "<b>fine</b> {}"))
+        for text, model, sha in zip(
+            texts, ("me/base", project.model_repo), ("b" * 40, "t" * 40), strict=True
+        )
+    ]
+    calls.commit(project.id, "dataset", {"candidates/z.jsonl": ledger.jsonl(rows)}, "Add")
+    return Project.load(repo_id)
+
+
+@pytest.fixture
+def ballot(project, tmp_path):
+    ballot = EvaluateBallot(project, "key", pause=0.1, memory=tmp_path / "hands.json")
+    yield ballot
+    ballot.close()
+
+
+def said(item: dict, side: str = "left") -> dict:
+    return {
+        "event_id": str(uuid.uuid4()), "assignment_id": item["id"], "kind": "label",
+        "choice": side, "strength": 3, "milliseconds": 900,
+    }  # fmt: skip
+
+
+def test_blind_pairs_name_no_model_and_identical_texts_are_not_asked(ballot, project):
+    page = ballot.next(ADA, 20, [])
+    assert page["total"] == 3
+    assert not any(w in str(page) for w in ("me/base", "-dpo", "b" * 40, "t" * 40))
+    assert ballot.submit(ADA, [said(page["items"][0])])[0].state == "waiting"
+    v = ballot.verdict()
+    assert (v.votes, v.identical) == (1, 3)
+    assert ballot.close()
+    assert len(Project.load(project.id).evaluations) == 1
+
+
+def test_who_has_seen_the_result_votes_no_more(ballot, project, tmp_path):
+    first, second = ballot.next(ADA, 2, [])["items"]
+    early = said(first)
+    ballot.submit(ADA, [early])
+    assert not ballot.opens("")
+    key = ballot.stop(ADA)
+    assert ballot.opens(key)
+    after = ballot.next(ADA, 5, [])
+    assert (after["items"], after["total"], after["done"]) == ([], 1, 1)
+    late = ballot.submit(ADA, [said(second), early])
+    assert {r.state for r in late if r.event_id == early["event_id"]} <= {"waiting", "published"}
+    (refused,) = [r for r in late if r.state == "rejected"]
+    assert refused.reason == "you have seen the result, and voting ended for you"
+    assert len(ballot.next(BO, 5, [])["items"]) == 3  # others go on
+
+    again = EvaluateBallot(project, "key", pause=0.1, memory=tmp_path / "hands.json")
+    assert again.opens(key)  # a restart does not forget who has looked
+    assert again.next(ADA, 5, [])["items"] == []
+    assert again.close()
+
+
+def test_nobody_opens_the_result_with_another_ones_or_a_made_up_key(ballot):
+    key = ballot.stop(ADA)
+    assert not ballot.opens(key[:-1] + "0" if key[-1] != "0" else key[:-1] + "1")
+    assert not ballot.opens("é")
+    assert ballot.opens(ballot.owner_key())
+    other = EvaluateBallot.__mro__[0]._mac(ballot, "verdict", ballot.pseudonym(BO))[:32]
+    assert not ballot.opens(other)  # Bo has not stopped
+
+
+def test_the_verdicts_page_is_closed_until_one_stops_and_harmless_then(project, tmp_path):
+    env = {"PALATE_HOME": str(tmp_path), "PALATE_PUBLISH_SECONDS": "0.1"}
+    ada = {"x-annotator": "Ada"}
+    with (
+        Space("evaluate", project.id, env=env, log=tmp_path / "log") as space,
+        httpx.Client(base_url=space.url) as client,
+    ):
+        for path in ("/verdict", "/verdict.json", "/verdict?key=x"):
+            answer = client.get(path)
+            assert answer.status_code == 403
+            assert "stopped voting" in answer.text
+        assert client.post("/api/stop", json={}).status_code == 401
+        empty = client.get(space.owner_url)
+        assert "Nobody has voted yet. About 29 votes" in empty.text
+        items = client.post("/api/next", json={"n": 9}, headers=ada).json()["items"]
+        events = [said(item, "left" if "fine" in item["left"] else "right") for item in items]
+        client.post("/api/events", json={"events": events}, headers=ada)
+        link = client.post("/api/stop", json={}, headers=ada).json()["link"]
+        page = client.get(link)
+        assert page.status_code == 200
+        assert "The tuned model's answer was preferred in 100 % of 3 votes" in page.text
+        assert "One person voted" in page.text
+        assert "me/base at bbbbbbbb" in page.text
+        assert "<b>fine</b>" not in page.text
+        assert "&lt;b&gt;fine&lt;/b&gt;" in page.text
+        figures = client.get(link.replace("/verdict", "/verdict.json")).json()
+        assert (figures["wins"], figures["losses"]) == (3, 0)
