@@ -180,7 +180,7 @@ def finish(
     """Count, compare with the people, and put it beside the weights and onto the card."""
     tuned = {c.id for c in project.candidates if model_of(c) == contested.tuned}
     ours = {b.pair_id: answers[b.pair_id] for b in bouts}
-    votes = ledger.live(project.evaluations)
+    votes = ledger.standing_judgements(project.evaluations)
     found = judging.summary(ours, bouts, votes, tuned)
     if found["unreadable"] > MOST_UNREADABLE * 2 * len(bouts):
         raise PalateError(

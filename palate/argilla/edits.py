@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from palate.argilla.store import Response, answers_of, events_of
-from palate.core.ledger import live
+from palate.core.ledger import standing_judgements
 from palate.core.schema import Candidate, Event, Pair, digest
 
 ANSWERS = ("choice", "strength", "rewrite", "comment")
@@ -55,7 +55,7 @@ def _change(
     if response.status == "discarded":
         return {"kind": "skip", **nothing}
     if response.status == "draft":
-        standing = live(said)
+        standing = standing_judgements(said)
         return {"kind": "undo", "target": standing[-1].event_id, **nothing} if standing else None
     if shown["choice"] == "rewrite" and shown["rewrite"]:
         new = Candidate.of(pair.prompt_id, shown["rewrite"])

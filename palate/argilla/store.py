@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from palate.core.errors import BadInput, PalateError, Unreachable
-from palate.core.ledger import live
+from palate.core.ledger import standing_judgements
 from palate.core.schema import Candidate, Event, Pair, Prompt, from_json, to_json
 
 NAMESPACE = uuid.UUID("5d3f5d0e-6d0a-4c3c-9f5a-3a2b6a1c7e10")
@@ -263,7 +263,7 @@ class LabelStore:
 
 def answers_of(said: Sequence[Event]) -> tuple[str, dict[str, Any]]:
     """Return a response's status and what stands in Argilla's own questions after these events."""
-    standing = live(said)
+    standing = standing_judgements(said)
     last = standing[-1] if standing else None
     values: dict[str, Any] = {}
     if last is not None and last.kind in ("tie", "both_bad", "rewrite"):

@@ -76,7 +76,7 @@ def of_project(project: Project) -> Rows:
     """Return one row for each standing judgement of a project's ledger."""
     prompts = {p.id: p for p in project.prompts}
     texts = {c.id: c.text for c in project.candidates}
-    asked = list(ledger.live(project.labels))
+    asked = list(ledger.standing_judgements(project.labels))
     result = Rows(project.id, [], 0, sided=True)
     kinds: dict[str, Choice] = {"tie": "tie", "both_bad": "neither"}
     for number, event in enumerate(asked, 1):

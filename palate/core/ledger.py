@@ -1,6 +1,6 @@
 """Events to the Hub and back: the ledger is the truth, preferences are rebuilt from it.
 
-`live` and `preferences` are pure. `Publisher` commits events in batches, each batch a new file,
+`standing_judgements` is pure. `Publisher` commits events in batches, each batch a new file,
 so that two writers never touch each other's rows.
 """
 
@@ -22,7 +22,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def live(events: Iterable[Event], purpose: Purpose = "ask") -> list[Event]:
+def standing_judgements(events: Iterable[Event], purpose: Purpose = "ask") -> list[Event]:
     """Return the judgements that stand, in time order; those of repeats or warm-ups if asked for.
 
     An event counts once however often it arrives; an `undo` takes back its target; of several

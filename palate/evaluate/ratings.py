@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from palate.core.ledger import live
+from palate.core.ledger import standing_judgements
 from palate.core.markdown import count
 from palate.core.schema import Candidate, Event, Model, model_of
 from palate.evaluate.verdict import Verdict
@@ -40,7 +40,7 @@ def ratings(events: Iterable[Event], candidates: Sequence[Candidate], first: Mod
     games = [
         (model[e.left], model[e.right], 0.5 if e.kind == "tie" else float(e.chosen == e.left),
          e.prompt_id)
-        for e in live(events)
+        for e in standing_judgements(events)
         if e.kind in ("label", "tie") and e.left in model and e.right in model
         and model[e.left] != model[e.right]
     ]  # fmt: skip

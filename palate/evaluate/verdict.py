@@ -151,7 +151,7 @@ def verdict(
     events = list(votes)
     text = {c.id: c.text for c in candidates}
     side = {c.id: model_of(c) for c in candidates}
-    standing = ledger.live(events)
+    standing = ledger.standing_judgements(events)
     ours = [e for e in standing if {side.get(e.left), side.get(e.right)} == {base, tuned}]
     asked = [e for e in ours if e.kind == "tie" or (e.kind == "label" and e.chosen)]
     if not asked:
@@ -193,7 +193,7 @@ def verdict(
         prompts=len({x.prompt_id for x in asked}),
         people=_people(people, results),
         strengths=_strengths(asked, results),
-        again=_again(ours, ledger.live(events, "repeat")),
+        again=_again(ours, ledger.standing_judgements(events, "repeat")),
         agreed=_agreed(asked, results),
         confounds=confounds(duels, characters),
         moves=_moves(results),

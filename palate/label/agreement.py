@@ -11,7 +11,7 @@ from datetime import datetime
 from itertools import combinations, pairwise
 from typing import Any
 
-from palate.core.ledger import live
+from palate.core.ledger import standing_judgements
 from palate.core.markdown import count
 from palate.core.schema import Candidate, Event
 from palate.core.stats import Rate, against_half
@@ -84,9 +84,9 @@ def report(events: Iterable[Event], candidates: Iterable[Candidate]) -> Report:
     """Return the report on all events of a project."""
     events = list({e.event_id: e for e in events}.values())
     texts = {c.id: c.text for c in candidates}
-    asked = [e for e in live(events) if e.kind in JUDGED]
-    skips = [e for e in live(events) if e.kind == "skip"]
-    again = [e for e in live(events, "repeat") if e.kind in JUDGED]
+    asked = [e for e in standing_judgements(events) if e.kind in JUDGED]
+    skips = [e for e in standing_judgements(events) if e.kind == "skip"]
+    again = [e for e in standing_judgements(events, "repeat") if e.kind in JUDGED]
     labels = [e for e in asked if e.kind == "label"]
     by_person: dict[str, list[Event]] = {}
     for e in asked + skips:

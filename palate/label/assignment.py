@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from palate.core.ledger import live
+from palate.core.ledger import standing_judgements
 from palate.core.schema import PURPOSES, Event, Pair, Purpose
 from palate.label.strategies import Group, Strategy
 
@@ -171,13 +171,13 @@ class Queue:
     def _recount(self, prompt_id: str) -> None:
         said = self._events[prompt_id]
         if group := self._groups.get(prompt_id):
-            group.update(live(said))
+            group.update(standing_judgements(said))
             self._strategy.learn(group)
             self._open.pop(prompt_id, None)
         stands = {
             (e.annotator, f"{purpose}:{e.pair_id}"): e
             for purpose in PURPOSES
-            for e in live(said, purpose)
+            for e in standing_judgements(said, purpose)
         }
         for e in said:
             mine, id = self._said.setdefault(e.annotator, {}), f"{e.purpose}:{e.pair_id}"

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from palate.core.ledger import jsonl, live
+from palate.core.ledger import jsonl, standing_judgements
 from palate.core.schema import MARGINS, Candidate, Event, Pair, Preference, Prompt
 from palate.label.ranking import Order
 
@@ -37,7 +37,7 @@ def rebuild(
     text |= {c.id: c.text for e in events if (c := e.written())}
     result = Preferences({"train": [], "test": []})
     usable: dict[str, list[Event]] = {}
-    for e in live(events):
+    for e in standing_judgements(events):
         p = prompt.get(e.prompt_id)
         if e.kind in NO_PREFERENCE:
             result.left_out[NO_PREFERENCE[e.kind]] += 1
@@ -51,7 +51,7 @@ def rebuild(
         if p is not None and p.split != "eval" and e.left in text and e.right in text:
             usable.setdefault(e.prompt_id, []).append(e)
     for purpose, reason in (("repeat", "repeats of a pair"), ("gold", "warm-up")):
-        if n := len(live(events, purpose)):
+        if n := len(standing_judgements(events, purpose)):
             result.left_out[reason] += n
     for id, said in usable.items():
         result.rows[prompt[id].split].extend(_implied(prompt[id], text, said))

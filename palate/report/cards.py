@@ -254,7 +254,7 @@ def _eval_results(run: Mapping[str, Any], verdict: Verdict | None) -> list[Any]:
 def dataset_files(project: Project) -> Files:
     """Return README.md and plots/*.svg of the project's dataset, by repo path."""
     events = project.labels
-    standing = ledger.live(events)
+    standing = ledger.standing_judgements(events)
     labels = [e for e in standing if e.kind == "label"]
     strength = Counter(e.strength for e in labels if e.strength)
     people = agreement.report(events, project.candidates)

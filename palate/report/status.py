@@ -27,12 +27,12 @@ def steps(project: Project) -> list[Step]:
     size = Counter(split.values())
     ours = [c for c in candidates if split.get(c.prompt_id) in ("train", "test")]
     pairs = pairs_of(ours)
-    standing = ledger.live(project.labels)
+    standing = ledger.standing_judgements(project.labels)
     kinds = Counter(e.kind for e in standing)
     judged = len({e.pair_id for e in standing})
     rows = project.preferences
     blind = [c for c in candidates if split.get(c.prompt_id) == "eval" and c.model]
-    votes = ledger.live(project.evaluations)
+    votes = ledger.standing_judgements(project.evaluations)
     sha, files = _model(project)
     stale = len(rows) != len(preferences.rebuild(prompts, candidates, standing).all())
     trained = sha is not None

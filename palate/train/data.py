@@ -126,7 +126,7 @@ def facts(project: Project, rows: Rows) -> dict[str, Any]:
         },
         "annotators": len({r.annotator for r in rows.train + rows.test if r.source == "human"}),
         "implied": sum(r.source == "implied" for r in rows.train),
-        "labels": sum(e.kind == "label" for e in ledger.live(labels)),
+        "labels": sum(e.kind == "label" for e in ledger.standing_judgements(labels)),
         "agreement": people.agreement.to_json(),
         "alpha": people.alpha,
         "self_consistency": people.self_consistency.to_json(),

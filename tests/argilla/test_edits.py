@@ -52,7 +52,7 @@ def test_an_edit_is_one_event_and_then_none(store, status, answers, expected):
     assert (found.kind, found.chosen, found.strength) == expected
     assert (found.via, found.annotator) == ("argilla", "p-1")
     assert edit(only(store), PAIRS[0], [], 1, "p-1") == found
-    assert ledger.live([first, found]) == [found]
+    assert ledger.standing_judgements([first, found]) == [found]
     store.save(ann, [found])
     assert edit(only(store), PAIRS[0], [first, found], 1, "p-1") is None
     assert list(events_of(only(store))) == [first, found]

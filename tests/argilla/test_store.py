@@ -54,7 +54,7 @@ def test_what_is_said_shows_in_argillas_own_terms(store):
     assert response_of(store, three)["values"]["choice"]["value"] == "tie"
     assert response_of(store, four)["status"] == "discarded"
     assert response_of(store, four)["values"]["comment"]["value"] == "Both dull"
-    standing = ledger.live(store.events())
+    standing = ledger.standing_judgements(store.events())
     assert {e.pair_id: e.kind for e in standing} == {
         one.id: "label", three.id: "tie", four.id: "skip"
     }  # fmt: skip

@@ -83,7 +83,7 @@ def test_undo_takes_back_and_asks_again(project, label_space, visit):
     assert texts(v) == second
     v.press("ArrowDown")
     v.published()
-    standing = ledger.live(Project.load(project.id).labels)
+    standing = ledger.standing_judgements(Project.load(project.id).labels)
     assert sorted(e.kind for e in standing) == ["label", "tie"]
 
 
@@ -220,7 +220,7 @@ def test_undo_goes_as_deep_as_the_session(project, label_space, visit):
         v.ready()
         assert texts(v) == want
     v.published()
-    assert ledger.live(Project.load(project.id).labels) == []
+    assert ledger.standing_judgements(Project.load(project.id).labels) == []
 
 
 def test_differences_show_on_demand(project, label_space, visit):

@@ -76,7 +76,7 @@ def test_the_same_file_twice_gives_the_same_ids_and_repeats_are_counted(tmp_path
     assert [e.event_id for e in one.events] == [e.event_id for e in two.events]
     assert len({e.event_id for e in one.events}) == 3
     assert sum(one.notes.values()) == 2
-    assert ledger.live(one.events) == one.events[-1:]
+    assert ledger.standing_judgements(one.events) == one.events[-1:]
 
 
 CHAT = [{"role": "user", "content": "Hi"}]
@@ -160,7 +160,7 @@ def test_the_recorded_pairs_import_whole(hub, repo_id, titles):
     project = importing.add(repo_id, new, "Import")
     split = {p.id: p.split for p in project.prompts}
     assert len(split) == 114
-    assert len(ledger.live(project.labels)) == 1140
+    assert len(ledger.standing_judgements(project.labels)) == 1140
     rows = project.preferences
     assert len(rows) == sum(split[e.prompt_id] != "eval" for e in project.labels)
 

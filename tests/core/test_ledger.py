@@ -25,23 +25,23 @@ def event(number: int, kind: str = "label", **changes) -> Event:
 
 
 def test_the_last_judgement_stands():
-    assert ledger.live([event(1), event(2, chosen=Y.id)]) == [event(2, chosen=Y.id)]
+    assert ledger.standing_judgements([event(1), event(2, chosen=Y.id)]) == [event(2, chosen=Y.id)]
 
 
 def test_an_undo_takes_back_its_target_and_no_other():
     undo = event(3, "undo", target="e2")
-    assert ledger.live([event(1), event(2, "tie"), undo]) == [event(1)]
+    assert ledger.standing_judgements([event(1), event(2, "tie"), undo]) == [event(1)]
     again = event(4, "skip")
-    assert ledger.live([event(1), event(2, "tie"), undo, again]) == [again]
+    assert ledger.standing_judgements([event(1), event(2, "tie"), undo, again]) == [again]
 
 
 def test_nobody_takes_back_what_another_said():
     undo = event(3, "undo", target="e1", annotator="eve")
-    assert ledger.live([event(1), undo]) == [event(1)]
+    assert ledger.standing_judgements([event(1), undo]) == [event(1)]
 
 
 def test_a_flag_is_no_judgement():
-    assert ledger.live([event(1), event(2, "flag", comment="typo")]) == [event(1)]
+    assert ledger.standing_judgements([event(1), event(2, "flag", comment="typo")]) == [event(1)]
 
 
 @given(st.integers(0, 2**32), st.integers(1, 3))
@@ -49,7 +49,7 @@ def test_order_and_repetition_of_arrival_do_not_matter(seed, times):
     events = [event(1), event(2, "tie"), event(3, "undo", target="e2"), event(4, chosen=Y.id)]
     shuffled = events * times
     random.Random(seed).shuffle(shuffled)
-    assert ledger.live(shuffled) == ledger.live(events)
+    assert ledger.standing_judgements(shuffled) == ledger.standing_judgements(events)
 
 
 def test_preferences_count_what_they_leave_out():
@@ -106,8 +106,8 @@ def test_the_publisher_says_why_it_waits(hub, repo_id):
 
 def test_repeats_and_warm_ups_are_counted_and_teach_nothing():
     again = event(2, purpose="repeat", left=Y.id, right=X.id, chosen=Y.id)
-    assert ledger.live([event(1), again]) == [event(1)]
-    assert ledger.live([event(1), again], "repeat") == [again]
+    assert ledger.standing_judgements([event(1), again]) == [event(1)]
+    assert ledger.standing_judgements([event(1), again], "repeat") == [again]
     made = preferences.rebuild([PROMPT], [X, Y], [event(1), again, event(3, purpose="gold")])
     assert [r.chosen[0]["content"] for r in made.all()] == ["x"]
     assert dict(made.left_out) == {"repeats of a pair": 1, "warm-up": 1}

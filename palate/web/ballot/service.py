@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from palate.core import hub, paths
-from palate.core.ledger import Publisher, live
+from palate.core.ledger import Publisher, standing_judgements
 from palate.core.project import Project, read_jsonl
 from palate.core.schema import PURPOSES, Candidate, Config, Event, Gold, Prompt
 from palate.label.assignment import Question, Queue
@@ -141,7 +141,7 @@ class Ballot:
         annotator = self.pseudonym(person)
         with self._lock:
             mine = [e for e in self._known.values() if e.annotator == annotator]
-        asked, repeats = live(mine), live(mine, "repeat")
+        asked, repeats = standing_judgements(mine), standing_judgements(mine, "repeat")
         took = [e.milliseconds / 1000 for e in asked if e.milliseconds is not None]
         first = {e.pair_id: e for e in asked}
         again = [e for e in repeats if e.pair_id in first]
@@ -177,7 +177,7 @@ class Ballot:
 
     def standing(self) -> list[Event]:
         """Return the judgements that stand."""
-        return live(self.events())
+        return standing_judgements(self.events())
 
     def names(self) -> dict[str, str]:
         """Return the annotators' names by pseudonym, as far as they are known here."""
