@@ -1,15 +1,15 @@
-"""Argilla on PostgreSQL and Redis with several workers against embedded Argilla on SQLite.
+"""Compare Argilla on PostgreSQL and Redis, with several workers, to Argilla on SQLite.
 
     python benchmarks/workers.py [--people 64] [--workers 4] [--seconds 20] [--rounds 3]
     python benchmarks/workers.py --faults [--people 16] [--labels 400] [--json]
 
-People save labels by the client that a label Space uses, each the next as soon as the last is
-acknowledged; what is not acknowledged is sent again, as the page does. Both servers run all the
-time and are measured in turns, so that what else the machine does hits both. PostgreSQL and Redis
-are started for this, as they come. Memory is the sum of PSS of all processes of a side.
+People save labels through the client of a label Space, each as soon as the last is acknowledged;
+unacknowledged labels are sent again, as the page does. Both servers run all the time and are
+measured in turns, so other load affects both. PostgreSQL and Redis are started for this with
+default settings. Memory is the sum of the PSS of all processes of a server.
 
-Faults, while labels arrive: `jobs` kills the process for background jobs, `worker` one that serves,
-three times, `redis` stops Redis for a while, `postgres` crashes PostgreSQL and starts it again.
+Faults while labels arrive: `jobs` kills the process for background jobs, `worker` kills a server
+process three times, `redis` stops Redis for a while, `postgres` crashes and restarts PostgreSQL.
 """
 
 import argparse
@@ -43,12 +43,12 @@ TEXTS = [
     Candidate.of(PROMPT.id, f"Answer {i}. " + "It depends on the case. " * 40) for i in range(50)
 ]
 PAIRS = pairs_of(TEXTS)
-WARMUP = 5.0  # seconds
+WARMUP_SECONDS = 5.0
 
 
 @dataclass
 class Side:
-    """One of the two servers, and the processes that belong to it."""
+    """One of the two servers and its processes."""
 
     name: str
     argilla: EmbeddedArgilla
@@ -64,7 +64,7 @@ class Side:
 
 
 class People:
-    """They save labels until told otherwise, each as fast as they are acknowledged."""
+    """Threads that save labels, each as fast as they are acknowledged, until stopped."""
 
     def __init__(self, argilla: EmbeddedArgilla, number: int):
         self.store = LabelStore(argilla.url, argilla.api_key)
@@ -72,8 +72,8 @@ class People:
         by_id = {c.id: c for c in TEXTS}
         self.store.add_pairs([(p, PROMPT, by_id[p.a], by_id[p.b]) for p in PAIRS])
         self.who = [self.store.annotator(f"p-{i}") for i in range(number)]
-        self.next = [17 * i for i in range(number)]
-        self.acknowledged: list[tuple[str, float, float]] = []  # event, when, how long it took
+        self.positions = [17 * i for i in range(number)]
+        self.acknowledged: list[tuple[str, float, float]] = []  # event, time, seconds it took
         self.errors = 0
         self.done = threading.Event()
         self.threads: list[threading.Thread] = []
@@ -88,13 +88,13 @@ class People:
             thread.start()
 
     def stop(self) -> None:
-        """Let everybody finish; what was begun is sent until it is acknowledged."""
+        """Let everybody finish; labels under way are sent until they are acknowledged."""
         self.done.set()
         for thread in self.threads:
             thread.join(60)
 
-    def reach(self, number: int, patience: float = 120.0) -> None:
-        """Wait until so many labels are acknowledged in all."""
+    def wait_for(self, number: int, patience: float = 120.0) -> None:
+        """Wait until `number` labels are acknowledged in total."""
         deadline = time.monotonic() + patience
         while len(self.acknowledged) < number:
             if time.monotonic() > deadline:
@@ -102,27 +102,27 @@ class People:
             time.sleep(0.02)
 
     def lost(self, argilla: EmbeddedArgilla) -> int:
-        """Return how many acknowledged labels somebody else does not find there."""
+        """Return how many acknowledged labels another client does not find."""
         reader = LabelStore(argilla.url, argilla.api_key)
         reader.open("me/workers", question="?")
-        there = {e.event_id for e in reader.events()}
+        stored = {e.event_id for e in reader.events()}
         reader.close()
-        return sum(id not in there for id, _, _ in self.acknowledged)
+        return sum(event not in stored for event, _, _ in self.acknowledged)
 
     def _label(self, n: int) -> None:
         while not self.done.is_set():
-            said = label(PAIRS[self.next[n] % len(PAIRS)], f"p-{n}")
-            self.next[n] += 1
+            event = label(PAIRS[self.positions[n] % len(PAIRS)], f"p-{n}")
+            self.positions[n] += 1
             start = time.monotonic()
             while True:
                 try:
-                    self.store.save(self.who[n], [said])
+                    self.store.save(self.who[n], [event])
                     break
                 except PalateError:
                     self.errors += 1
                     time.sleep(0.2)
             now = time.monotonic()
-            self.acknowledged.append((said.event_id, now, now - start))
+            self.acknowledged.append((event.event_id, now, now - start))
 
 
 def label(pair: Pair, who: str) -> Event:
@@ -134,17 +134,17 @@ def label(pair: Pair, who: str) -> Event:
 
 
 def children(pid: int) -> list[psutil.Process]:
-    """Return the process's children that run, the oldest first."""
-    found = []
+    """Return the running children of a process, the oldest first."""
+    processes = []
     for child in psutil.Process(pid).children():
         with suppress(psutil.NoSuchProcess):
-            if child.status() != psutil.STATUS_ZOMBIE:  # killed, and not waited for yet
-                found.append(child)
-    return sorted(found, key=psutil.Process.create_time)
+            if child.status() != psutil.STATUS_ZOMBIE:  # a zombie was killed and not waited for yet
+                processes.append(child)
+    return sorted(processes, key=psutil.Process.create_time)
 
 
 def pss(pids: list[int]) -> float:
-    """Return the memory of the processes and their descendants in MB, shared pages counted once."""
+    """Return the memory of processes and their descendants in MB, counting shared pages once."""
     total = 0
     for root in map(psutil.Process, pids):
         for process in (root, *root.children(recursive=True)):
@@ -154,9 +154,9 @@ def pss(pids: list[int]) -> float:
 
 
 def measure(side: Side, people: People, seconds: float) -> None:
-    """One turn: labels that were acknowledged in `seconds`, after a warm-up."""
+    """Measure one turn of `seconds`, after a warm-up."""
     people.start()
-    time.sleep(WARMUP)
+    time.sleep(WARMUP_SECONDS)
     begin = time.monotonic()
     time.sleep(seconds / 2)
     side.megabytes = max(side.megabytes, pss(side.processes()))
@@ -168,7 +168,7 @@ def measure(side: Side, people: People, seconds: float) -> None:
 
 
 def kill_one(side: Side) -> None:
-    """Kill a process that serves; on SQLite that is the only one, and somebody starts it again."""
+    """Kill a server process; on SQLite it is the only one and is started again."""
     server = side.argilla.process
     if serving := children(server.pid):
         serving[0].kill()
@@ -181,9 +181,9 @@ def kill_one(side: Side) -> None:
 def with_kills(side: Side, people: People, times: int = 3) -> None:
     people.start()
     for _ in range(times):
-        people.reach(len(people.acknowledged) + len(people.who))
+        people.wait_for(len(people.acknowledged) + len(people.who))
         kill_one(side)
-    people.reach(len(people.acknowledged) + len(people.who))
+    people.wait_for(len(people.acknowledged) + len(people.who))
     people.stop()
     side.errors, side.lost = people.errors, people.lost(side.argilla)
 
@@ -194,13 +194,13 @@ def compare(arguments: argparse.Namespace) -> list[dict]:
         postgres, redis = stack.enter_context(Postgres()), stack.enter_context(Redis())
         sqlite = stack.enter_context(EmbeddedArgilla(root / "sqlite"))
         services = Services(postgres.url, redis.url)
-        crew = EmbeddedArgilla(root / "crew", services=services, workers=arguments.workers)
-        stack.enter_context(crew)
+        several = EmbeddedArgilla(root / "workers", services=services, workers=arguments.workers)
+        stack.enter_context(several)
         sides = [
             Side("embedded, SQLite", sqlite),
             Side(
                 f"PostgreSQL and Redis, {arguments.workers} workers",
-                crew,
+                several,
                 lambda: [postgres.pid, redis.process.pid],
             ),
         ]
@@ -228,19 +228,19 @@ def figures(side: Side) -> dict:
 
 
 def faults(arguments: argparse.Namespace) -> list[dict]:
-    """Hit one thing after the other while labels arrive; what follows has to come by itself."""
+    """Inject one fault after the other while labels arrive; the servers must recover alone."""
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
         postgres, redis = stack.enter_context(Postgres()), stack.enter_context(Redis())
         services = Services(postgres.url, redis.url)
-        crew = EmbeddedArgilla(root / "crew", services=services, workers=arguments.workers)
-        side = Side("", stack.enter_context(crew))
-        people = People(crew, arguments.people)
+        several = EmbeddedArgilla(root / "workers", services=services, workers=arguments.workers)
+        side = Side("", stack.enter_context(several))
+        people = People(several, arguments.people)
         stack.callback(people.store.close)
         part = arguments.labels // 4
-        # the one for jobs is started last, and a successor after all others
+        # the process for jobs is started last, and a replacement after all others
         hits: dict[str, list[Callable[[], object]]] = {
-            "jobs": [lambda: children(crew.process.pid)[-1].kill()],
+            "jobs": [lambda: children(several.process.pid)[-1].kill()],
             "worker": [lambda: kill_one(side)] * 3,
             "redis": [redis.stop, redis.start],
             "postgres": [
@@ -254,16 +254,16 @@ def faults(arguments: argparse.Namespace) -> list[dict]:
             people.start()
             try:
                 for action in actions:
-                    # without PostgreSQL nothing is acknowledged, and nobody may wait for it
+                    # without PostgreSQL nothing is acknowledged, so there is nothing to wait for
                     if name != "postgres" or action is actions[0]:
-                        people.reach(len(people.acknowledged) + part // len(actions))
+                        people.wait_for(len(people.acknowledged) + part // len(actions))
                     action()
-                people.reach(len(people.acknowledged) + part)
+                people.wait_for(len(people.acknowledged) + part)
             finally:
                 people.stop()
             labels = len(people.acknowledged) - before
-            seen = {"fault": name, "labels": labels, "not at once": people.errors - errors}
-            results.append(seen | {"lost": people.lost(crew)})
+            counts = {"fault": name, "labels": labels, "not at once": people.errors - errors}
+            results.append(counts | {"lost": people.lost(several)})
         return results
 
 
@@ -279,10 +279,10 @@ def main() -> None:
     )
     parser.add_argument("--people", type=int, default=64)
     parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--seconds", type=float, default=20.0, help="of a turn")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each server")
-    parser.add_argument("--faults", action="store_true", help="faults instead of speed")
-    parser.add_argument("--labels", type=int, default=400, help="for each fault")
+    parser.add_argument("--seconds", type=float, default=20.0, help="per turn")
+    parser.add_argument("--rounds", type=int, default=3, help="turns per server")
+    parser.add_argument("--faults", action="store_true", help="inject faults, measure no speed")
+    parser.add_argument("--labels", type=int, default=400, help="during all faults")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the servers end with this

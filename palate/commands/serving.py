@@ -116,10 +116,11 @@ def hub_serve(root: Folder = None, host: str = "127.0.0.1", port: int = 8123) ->
         host: the address to listen on; anything but loopback opens it to the network.
         port: the port to listen on.
     """
-    from palate.localhub import serve
+    from palate.localhub import ServeError
+    from palate.localhub.server import serve
     from palate.web.serving import data_folder
 
-    with _plain_errors():
+    with _usage_errors(ServeError):
         serve(root or data_folder("hub"), host=host, port=port)
 
 
@@ -137,19 +138,19 @@ def argilla_serve(
         port: the port to listen on.
         workers: how many processes serve; more than one needs PostgreSQL and Redis.
     """
-    from palate.argilla.server import serve
+    from palate.argilla.server import ServeError, serve
     from palate.web.serving import data_folder
 
-    with _plain_errors():
+    with _usage_errors(ServeError):
         serve(root or data_folder("argilla"), host=host, port=port, workers=workers)
 
 
 @contextmanager
-def _plain_errors() -> Generator[None]:
-    """The servers know nothing of palate, so neither of its exceptions."""
+def _usage_errors(serve_error: type[Exception]) -> Generator[None]:
+    """Turn the user errors of a server, which imports nothing of palate, into usage errors."""
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (serve_error, PermissionError) as error:
         raise UsageError(str(error)) from error
 
 

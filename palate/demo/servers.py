@@ -1,18 +1,20 @@
 """The servers that a demo starts: the local Hub and Argilla, each on a port that is free."""
 
-import contextlib
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TypeVar
 
+from palate import localhub
+from palate.argilla import server
 from palate.argilla.server import EmbeddedArgilla
 from palate.core.errors import PalateError
 from palate.demo.common import say
 from palate.localhub import LocalHub
 from palate.web.serving import is_taken
 
+SERVE_ERRORS = (localhub.ServeError, server.ServeError)
 T = TypeVar("T")
 
 
@@ -38,24 +40,15 @@ def start_argilla(root: Path, servers: ExitStack):
     return argilla
 
 
-@contextlib.contextmanager
-def _ours() -> Generator[None]:
-    """Make what servers say, which know nothing of palate, an error of palate's."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is not None:  # the system's words, such as of a full disk
-            raise
-        raise PalateError(str(error)) from error
-
-
-@_ours()
 def enter(servers: ExitStack, make: Callable[[int], AbstractContextManager[T]], port: int) -> T:
-    """Start what `make` returns for the port, or for any free one where others listen on it."""
+    """Start the server that `make` returns for a port, or for a free one if the port is taken.
 
-    try:
-        return servers.enter_context(make(port))
-    except (OSError, PalateError):
-        if not is_taken(port):
-            raise
-    return servers.enter_context(make(0))
+    Raises PalateError if it cannot start.
+    """
+    for choice in (port, 0):
+        try:
+            return servers.enter_context(make(choice))
+        except SERVE_ERRORS as error:
+            if choice == 0 or not is_taken(port):
+                raise PalateError(str(error)) from error
+    raise AssertionError

@@ -4,19 +4,20 @@ import argparse
 import sys
 from pathlib import Path
 
-from palate.localhub.server import run
+from palate.localhub.errors import ServeError
+from palate.localhub.server import serve
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m palate.localhub", description=__doc__)
-    parser.add_argument("--root", type=Path, required=True, help="where repos and users are kept")
+    parser.add_argument("--root", type=Path, required=True, help="the folder of repos and users")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
-    parser.add_argument("--port", type=int, default=8123, help="0 for any free port")
+    parser.add_argument("--port", type=int, default=8123, help="the port; 0 takes any free one")
     parser.add_argument("--lifeline", action="store_true", help="stop when standard input closes")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     try:
-        run(given.root, host=given.host, port=given.port, lifeline=given.lifeline)
-    except (OSError, ValueError) as e:
+        serve(arguments.root, host=arguments.host, port=arguments.port, lifeline=arguments.lifeline)
+    except (ServeError, OSError) as e:
         sys.exit(f"error: {e}")
 
 

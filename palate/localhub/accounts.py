@@ -1,4 +1,4 @@
-"""Who may do what: users and tokens from a file, and links that prove a right for a while."""
+"""Users and their tokens, read from a file, and signed links that grant a right for a while."""
 
 import base64
 import hashlib
@@ -12,26 +12,30 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
-from palate.localhub.errors import HubError
+from palate.localhub.errors import HubError, ServeError
 
 RESERVED = {
     *("_lfs", "api", "datasets", "healthz", "jobs", "login"),
     *("logout", "models", "oauth", "spaces", "static", ".well-known"),
 }
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?", re.ASCII)
+MIN_TOKEN_LENGTH = 8  # characters
+LOGIN_SECONDS = 600.0  # for which a sign-in link works
+USERS_FORM = '{"me": {"token": "hf_…", "orgs": ["my-org"]}}'
 
 
 @dataclass(frozen=True)
 class User:
-    """Somebody who may read and write the repos of their own name and of their organisations."""
+    """A user, who owns the repos under their name and under their organisations."""
 
     name: str
     token: str
     orgs: tuple[str, ...] = ()
     read_token: str | None = None
-    role: Literal["write", "read"] = "write"  # of the token with which they came
-    credit: bool = True  # without it, jobs are answered with 402, as by a Hub that has to be paid
+    role: Literal["write", "read"] = "write"  # of the token that was sent
+    credit: bool = True  # without it jobs are refused with 402, as on the Hub
 
     def owns(self, namespace: str) -> bool:
         return namespace.lower() in (self.name.lower(), *(org.lower() for org in self.orgs))
@@ -42,7 +46,7 @@ def owns(user: User | None, namespace: str) -> bool:
 
 
 def create_private(file: Path, content: str) -> None:
-    """Write `file`, readable by its owner alone, all of it or nothing; not if there is one."""
+    """Write `file` atomically, readable by its owner only; leave an existing file as it is."""
     scratch = file.with_name(f"{file.name}.{secrets.token_hex(4)}.new")
     with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
         f.write(content)
@@ -53,60 +57,86 @@ def create_private(file: Path, content: str) -> None:
     scratch.unlink()
 
 
-def read_users(file: Path) -> dict[str, User]:
-    """The users by name, in the order of the file, which is made with two if there is none.
+def create_root(root: Path) -> None:
+    """Create the folder of a Hub, readable by its owner only; ServeError if that is impossible."""
+    try:
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as e:
+        raise ServeError(f"cannot use {root} as the Hub's folder: {e.strerror}") from None
 
-    Raises `ValueError`, saying what is wrong and where, if the file is not of the form
-    `{"me": {"token": "hf_…", "orgs": ["my-org"]}, …}`; a "read_token" may look at all that is
-    theirs, and change nothing; with `"credit": false` jobs are refused with 402.
+
+def read_users(file: Path) -> dict[str, User]:
+    """Return the users by name, in the file's order; create the file with two if it is missing.
+
+    Its form is `{"me": {"token": "hf_…", "orgs": ["my-org"]}, …}`. A "read_token" may read
+    everything its user owns and change nothing; with `"credit": false` jobs are refused with 402.
+    Raises ServeError, naming the problem, for any other form.
     """
     if not file.exists():
-        new = {"me": ["my-org"], "you": []}
-        tokens = {name: f"hf_{secrets.token_urlsafe(24)}" for name in new}
-        users = {name: {"token": tokens[name], "orgs": orgs} for name, orgs in new.items()}
-        create_private(file, json.dumps(users, indent=2) + "\n")
+        orgs = {"me": ["my-org"], "you": []}
+        specs = {n: {"token": f"hf_{secrets.token_urlsafe(24)}", "orgs": orgs[n]} for n in orgs}
+        create_private(file, json.dumps(specs, indent=2) + "\n")
     try:
-        users = {name: _user(name, spec) for name, spec in json.loads(file.read_text()).items()}
-    except (ValueError, AttributeError) as e:
-        form = '{"me": {"token": "hf_…", "orgs": ["my-org"]}}'
-        raise ValueError(f"{file}: {e}. Expected {form}; mend it or delete it.") from None
+        specs = json.loads(file.read_text())
+    except ValueError as e:
+        raise _wrong_file(file, str(e)) from None
+    if not isinstance(specs, dict) or not specs:
+        raise _wrong_file(file, "no user")
+    for name, spec in specs.items():
+        if problem := _problem(name, spec):
+            raise _wrong_file(file, problem)
+    users = {name: _user(name, spec) for name, spec in specs.items()}
     tokens = [t for user in users.values() for t in (user.token, user.read_token) if t]
-    if not users or len(set(tokens)) < len(tokens):
-        raise ValueError(f"{file}: expected at least one user, each with a token of their own.")
+    if len(set(tokens)) < len(tokens):
+        raise _wrong_file(file, "a token occurs twice")
     return users
 
 
-def _user(name: str, spec: dict) -> User:
-    token, reading, orgs = spec.get("token"), spec.get("read_token"), spec.get("orgs", [])
-    if not isinstance(token, str) or len(token) < 8:
-        raise ValueError(f"user {name!r} has no token of at least eight characters")
-    if reading is not None and not (isinstance(reading, str) and len(reading) >= 8):
-        raise ValueError(f"the read_token of user {name!r} has fewer than eight characters")
+def _wrong_file(file: Path, problem: str) -> ServeError:
+    return ServeError(f"{file}: {problem}. Expected {USERS_FORM}; fix the file or delete it.")
+
+
+def _problem(name: str, spec: object) -> str | None:
+    """Say what is wrong with the entry of one user."""
+    if not isinstance(spec, dict):
+        return f"user {name!r} is not an object"
+    for key in ("token", "read_token"):
+        token = spec.get(key)
+        if token is None and key == "read_token":
+            continue
+        if not isinstance(token, str) or len(token) < MIN_TOKEN_LENGTH:
+            return f"the {key} of user {name!r} has fewer than {MIN_TOKEN_LENGTH} characters"
+    orgs = spec.get("orgs", [])
     if not isinstance(orgs, list) or not all(isinstance(org, str) for org in orgs):
-        raise ValueError(f"the orgs of user {name!r} are not a list of names")
+        return f"the orgs of user {name!r} are not a list of names"
     for word in (name, *orgs):
         if not NAME.fullmatch(word) or word.lower() in RESERVED:
-            raise ValueError(f"{word!r} cannot be the name of a user or organisation")
+            return f"{word!r} cannot be the name of a user or organisation"
+    return None
+
+
+def _user(name: str, spec: dict) -> User:
     credit = spec.get("credit", True) is not False
-    return User(name, token, tuple(orgs), reading, credit=credit)
+    orgs = tuple(spec.get("orgs", []))
+    return User(name, spec["token"], orgs, spec.get("read_token"), credit=credit)
 
 
 class Accounts:
-    """The users in `file`; a change of the file counts from the next request on."""
+    """The users in `file`; a change to the file takes effect with the next request."""
 
     def __init__(self, file: Path):
         self._file = file
         self._users = read_users(file)
-        self._seen = file.stat().st_mtime_ns
+        self._read_at = file.stat().st_mtime_ns
 
     def users(self) -> dict[str, User]:
-        changed = self._file.stat().st_mtime_ns if self._file.exists() else self._seen
-        if changed != self._seen:
-            self._seen = changed
+        changed_at = self._file.stat().st_mtime_ns if self._file.exists() else self._read_at
+        if changed_at != self._read_at:
+            self._read_at = changed_at
             try:
                 self._users = read_users(self._file)
-            except ValueError as e:
-                print(f"warning: users stay as they were: {e}", flush=True)
+            except ServeError as e:
+                print(f"warning: the users are unchanged: {e}", flush=True)
         return self._users
 
     def with_token(self, token: str) -> User | None:
@@ -127,23 +157,29 @@ class Signer:
         self._key = file.read_text().encode()
 
     def sign(self, purpose: str, seconds: float, **claims: object) -> str:
-        """A text, fit for a URL, that `check` accepts for that purpose and time."""
+        """Return a URL-safe text that `check` accepts for that purpose, for `seconds`."""
         claims |= {"purpose": purpose, "expires": time.time() + seconds}
         text = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
         return f"{text}.{self._digest(text)}"
 
     def check(self, purpose: str, signed: str) -> dict:
-        """What was signed; `HubError` 403 if it was altered, is for something else or too old."""
+        """Return the claims; `HubError` 403 if altered, expired or meant for something else."""
         text, _, digest = signed.partition(".")
         if hmac.compare_digest(self._digest(text).encode(), digest.encode()):
             claims = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
             if claims["purpose"] == purpose and claims["expires"] > time.time():
                 return claims
-        raise HubError(403, "This link is not valid, or no longer: ask for a new one.")
+        raise HubError(403, "This link is invalid or has expired. Ask for a new one.")
 
     def fingerprint(self, token: str) -> str:
-        """Stands for a token in a session, which ends when the token is changed."""
+        """Return what represents a token in a session, so that a new token ends the session."""
         return self._digest("token:" + token)[:16]
 
     def _digest(self, text: str) -> str:
         return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
+
+
+def login_url(endpoint: str, key: Path, user: str, target: str = "/") -> str:
+    """Return a link that signs a browser in once, within ten minutes, and opens `target`."""
+    ticket = Signer(key).sign("login", LOGIN_SECONDS, user=user, nonce=secrets.token_hex(12))
+    return f"{endpoint}/login?next={quote(target, safe='/')}&ticket={ticket}"

@@ -1,4 +1,4 @@
-"""The JSON of repos: information, listings, trees, history, branches, tags and settings."""
+"""The JSON API of repos: information, listings, trees, history and settings."""
 
 import re
 
@@ -6,7 +6,8 @@ import pygit2
 from starlette.responses import Response
 
 from palate.localhub import metadata
-from palate.localhub.calls import KINDS, Body, Call, router
+from palate.localhub.body import Body
+from palate.localhub.calls import Call, router
 from palate.localhub.errors import HubError
 from palate.localhub.git import (
     commit_at,
@@ -19,11 +20,12 @@ from palate.localhub.git import (
     read_text,
     walk,
 )
-from palate.localhub.lfs import check_gate
 from palate.localhub.repos import Repo, split_id
-from palate.localhub.spaces import runtime, settings_from
+from palate.localhub.routing import KINDS
+from palate.localhub.space_routes import runtime, settings_from
 
 REPO = "/api/{kind}/{ns}/{name}"
+SDKS = ("gradio", "docker", "static", "streamlit")
 
 
 @router.route("GET", "/api/whoami-v2")
@@ -42,24 +44,19 @@ def whoami(call: Call) -> dict:
 @router.route("POST", "/api/repos/create")
 def create(call: Call) -> dict:
     user, body = call.need_user(), call.json
-    ns, name = body.text("organization", None) or user.name, body.text("name")
-    kind = _kind(body)
-    if kind == "space" and body.text("sdk", None) not in (
-        "gradio",
-        "docker",
-        "static",
-        "streamlit",
-    ):
+    ns, name = body.optional_text("organization") or user.name, body.text("name")
+    kind, sdk = _kind(body), body.optional_text("sdk")
+    if kind == "space" and sdk not in SDKS:
         raise HubError(400, '"sdk" is required for a Space: gradio, docker, static or streamlit')
     settings = settings_from(body) if kind == "space" else {}
-    settings["visibility"] = body.text("visibility", None)
-    sdk, private = body.text("sdk", None), _private(body, False)
+    settings["visibility"] = body.optional_text("visibility")
+    private = _private(body, False)
     try:
         repo = call.hub.repos.create(
             user, kind, ns, name, private=private, sdk=sdk, settings=settings
         )
     except HubError as e:
-        if e.status == 409:  # a client that accepts this reads the address from the refusal
+        if e.status == 409:  # with exist_ok the client reads the URL from the refusal
             prefix = "" if kind == "model" else f"{kind}s/"
             e.body["url"] = f"{call.base}/{prefix}{ns}/{name}"
         raise
@@ -74,7 +71,7 @@ def _kind(body: Body) -> str:
 
 
 def _private(body: Body, default: bool) -> bool:
-    if visibility := body.text("visibility", None):
+    if visibility := body.optional_text("visibility"):
         return visibility != "public"
     return body.flag("private") if body.value.get("private") is not None else default
 
@@ -82,7 +79,7 @@ def _private(body: Body, default: bool) -> bool:
 @router.route("DELETE", "/api/repos/delete")
 def delete(call: Call) -> Response:
     user, body = call.need_user(), call.json
-    ns = body.text("organization", None) or user.name
+    ns = body.optional_text("organization") or user.name
     kind, name = _kind(body), body.text("name")
     repo = call.hub.repos.find(kind, ns, name, user, write=True, damaged=True)
     call.hub.repos.delete(repo)
@@ -101,46 +98,27 @@ def move(call: Call) -> Response:
     return Response("OK")
 
 
-@router.route("POST", REPO + "/duplicate")
-def duplicate(call: Call) -> dict:
-    user, source, body = call.need_user(), call.repo(), call.json
-    check_gate(call, source)
-    ns, name = split_id(body.text("repository"))
-    settings = settings_from(body) if source.kind == "space" else {}
-    settings["variables"] = source.settings.get("variables", {}) | settings.get("variables", {})
-    repo = call.hub.repos.create(
-        user,
-        source.kind,
-        ns,
-        name,
-        private=_private(body, source.private),
-        sdk=source.sdk,
-        settings=settings,
-        copy_of=source,
-    )
-    return {"url": f"{call.base}{repo.path}"}
-
-
 @router.route("POST", "/api/validate-yaml", reads=True)
 def validate_yaml(call: Call) -> dict:
     text = call.json.text("content")
     if problem := metadata.problem(text):
         errors = [{"message": f"Error: {problem}"}]
         raise HubError(400, problem, errors=errors, warnings=[])
-    missing = [] if metadata.front_matter(text) else [{"message": "the card has no metadata"}]
-    return {"errors": [], "warnings": missing}
+    warnings = [] if metadata.front_matter(text) else [{"message": "the card has no metadata"}]
+    return {"errors": [], "warnings": warnings}
 
 
 @router.route("GET", "/api/{kind}")
 def listing(call: Call) -> Response:
-    def wanted(repo: Repo) -> bool:
+    def matches(repo: Repo) -> bool:
         author, search = call.arg("author").lower(), call.arg("search").lower()
         return author in ("", repo.ns.lower()) and search in repo.full_name.lower()
 
     full = call.flag("full") or call.flag("cardData")
-    repos = filter(wanted, call.hub.repos.listing(call.user, KINDS[call.params["kind"]]))
+    repos = filter(matches, call.hub.repos.listing(call.user, KINDS[call.params["kind"]]))
     infos = [info(call, repo, full=full) for repo in repos]
-    return call.page([i for i in infos if all(f in i["tags"] for f in call.many("filter"))])
+    tags = call.many("filter")
+    return call.page([i for i in infos if all(tag in i["tags"] for tag in tags)])
 
 
 @router.route("GET", "/api/settings/repositories", "/api/organizations/{ns}/settings/repositories")
@@ -166,20 +144,20 @@ def _storage(repo: Repo) -> dict:
 def details(call: Call) -> dict:
     repo, expand = call.repo(), call.many("expand")
     revision, blobs = call.params.get("rev"), call.flag("blobs")
-    found = info(call, repo, revision=revision, blobs=blobs)
+    answer = info(call, repo, revision=revision, blobs=blobs)
     if expand:
-        found = {k: v for k, v in found.items() if k in ("_id", "id", "modelId", *expand)}
-    return found
+        return {k: v for k, v in answer.items() if k in ("_id", "id", "modelId", *expand)}
+    return answer
 
 
 def info(
     call: Call, repo: Repo, *, revision: str | None = None, blobs: bool = False, full: bool = True
 ) -> dict:
-    """What clients call ModelInfo, DatasetInfo or SpaceInfo; the card and files if `full`."""
+    """Return a ModelInfo, DatasetInfo or SpaceInfo; with its card and files if `full`."""
     git = repo.git()
     head = commit_at(git, revision) if revision else find_commit(git, "main")
     card = metadata.card_data(read_text(head.tree, "README.md")) if head else None
-    found = {
+    answer = {
         "_id": f"{repo.id:024x}",
         "id": repo.full_name,
         "author": repo.ns,
@@ -195,37 +173,30 @@ def info(
         "tags": [*metadata.tags(card or {}), "region:us"],
     }
     if repo.kind == "model":
-        found |= {"modelId": repo.full_name, "library_name": (card or {}).get("library_name")}
-        found["pipeline_tag"] = (card or {}).get("pipeline_tag")
+        answer |= {"modelId": repo.full_name, "library_name": (card or {}).get("library_name")}
+        answer["pipeline_tag"] = (card or {}).get("pipeline_tag")
         if index := (card or {}).get("model-index"):
-            found["model-index"] = index
+            answer["model-index"] = index
     if repo.kind == "space":
         port = repo.settings.get("port")
         host = f"http://127.0.0.1:{port}" if port else f"{call.base}{repo.path}"
-        found |= {"sdk": repo.sdk, "runtime": runtime(repo.settings), "host": host}
-        found["subdomain"] = f"{repo.ns}-{repo.name}".lower()
+        answer |= {"sdk": repo.sdk, "runtime": runtime(repo.settings), "host": host}
+        answer["subdomain"] = f"{repo.ns}-{repo.name}".lower()
     if full:
         files = walk(head.tree) if head else []
         names = [_sibling(e, p, blobs) for e, p in files if isinstance(e, pygit2.Blob)]
-        found |= {"cardData": card, "siblings": names}
-    return found
+        answer |= {"cardData": card, "siblings": names}
+    return answer
 
 
 def _sibling(blob: pygit2.Blob, path: str, details: bool) -> dict:
     if not details:
         return {"rfilename": path}
     link = pointer(blob)
-    found = {"rfilename": path, "blobId": str(blob.id), "size": link.size if link else blob.size}
+    sibling = {"rfilename": path, "blobId": str(blob.id), "size": link.size if link else blob.size}
     if link:
-        found["lfs"] = {"sha256": link.oid, "size": link.size, "pointerSize": blob.size}
-    return found
-
-
-@router.route("GET", REPO + "/auth-check", REPO + "/auth-check/write")
-def auth_check(call: Call) -> Response:
-    repo = call.repo(write=call.path.endswith("/write"))
-    check_gate(call, repo)
-    return Response("OK")
+        sibling["lfs"] = {"sha256": link.oid, "size": link.size, "pointerSize": blob.size}
+    return sibling
 
 
 @router.route("GET", REPO + "/tree/{rev}/{path...}")
@@ -236,11 +207,11 @@ def tree(call: Call) -> Response:
     if not isinstance(folder, pygit2.Tree):
         message = f'{path} is not a folder on "{call.params["rev"]}"'
         raise HubError(404, message, "EntryNotFound")
-    found = list(walk(folder, f"{path}/" if path else "", call.flag("recursive")))
+    entries = list(walk(folder, f"{path}/" if path else "", call.flag("recursive")))
     if not call.flag("expand"):
-        return call.page([_entry(e, p) for e, p in found])
-    last = last_commits(commit, git, [p for _, p in found])
-    return call.page([_entry(e, p, last) for e, p in found], 50)
+        return call.page([_entry(e, p) for e, p in entries])
+    last = last_commits(commit, git, [p for _, p in entries])
+    return call.page([_entry(e, p, last) for e, p in entries], 50)
 
 
 @router.route("POST", REPO + "/paths-info/{rev}", reads=True)
@@ -248,38 +219,38 @@ def paths_info(call: Call) -> list[dict]:
     git = call.repo().git()
     commit = commit_at(git, call.params["rev"])
     paths = dict.fromkeys(p.strip("/") for p in call.form("paths"))
-    found = {p: e for p in paths if p and (e := lookup(commit.tree, p))}
+    entries = {p: e for p in paths if p and (e := lookup(commit.tree, p))}
     expand = [v.lower() for v in call.form("expand")] == ["true"]
-    last = last_commits(commit, git, found) if expand else None
-    return [_entry(e, p, last) for p, e in found.items()]
+    last = last_commits(commit, git, entries) if expand else None
+    return [_entry(e, p, last) for p, e in entries.items()]
 
 
-def _entry(entry: pygit2.Object, path: str, last: dict | None = None) -> dict:
-    found: dict = {"type": "directory", "oid": str(entry.id), "size": 0, "path": path}
+def _entry(entry: pygit2.Object, path: str, last: dict[str, pygit2.Commit] | None = None) -> dict:
+    answer: dict = {"type": "directory", "oid": str(entry.id), "size": 0, "path": path}
     if isinstance(entry, pygit2.Blob):
         link = pointer(entry)
-        found |= {"type": "file", "size": link.size if link else entry.size}
+        answer |= {"type": "file", "size": link.size if link else entry.size}
         if link:
-            found["lfs"] = {"oid": link.oid, "size": link.size, "pointerSize": entry.size}
+            answer["lfs"] = {"oid": link.oid, "size": link.size, "pointerSize": entry.size}
     if last and path in last:
         commit = last[path]
         title, date = commit.message.split("\n")[0], iso(commit.commit_time)
-        found["lastCommit"] = {"id": str(commit.id), "title": title, "date": date}
-    return found
+        answer["lastCommit"] = {"id": str(commit.id), "title": title, "date": date}
+    return answer
 
 
 @router.route("GET", REPO + "/commits/{rev}")
 def commits(call: Call) -> Response:
     git = call.repo().git()
     start = commit_at(git, call.params["rev"])
-    found = []
+    history = []
     for commit in git.walk(start.id, pygit2.enums.SortMode.TOPOLOGICAL):
         title, _, message = commit.message.partition("\n\n")
         head = {"id": str(commit.id), "title": title, "message": message}
         formatted = {"formatted": dict(head)} if call.many("expand") else {}
         who, date = [{"user": commit.author.name}], iso(commit.commit_time)
-        found.append({**head, "authors": who, "date": date, **formatted})
-    return call.page(found, 50, "p")
+        history.append({**head, "authors": who, "date": date, **formatted})
+    return call.page(history, 50, "p")
 
 
 @router.route("PUT", REPO + "/settings")
@@ -289,7 +260,7 @@ def settings(call: Call) -> dict:
     if "gated" in body.value:
         gated = str(body.value["gated"]).lower()
         if not re.fullmatch("auto|manual|false", gated):
-            raise HubError(400, '"gated" has to be "auto", "manual" or false')
+            raise HubError(400, '"gated" must be "auto", "manual" or false')
     call.hub.repos.update(repo, private=int(private), gated=gated)
     if "visibility" in body.value:
         call.hub.repos.configure(repo, visibility=body.text("visibility"))

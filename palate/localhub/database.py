@@ -1,4 +1,4 @@
-"""Everything that is not a file of a repo, in one SQLite database."""
+"""Everything but the files of repos, in one SQLite database."""
 
 import sqlite3
 import threading
@@ -18,14 +18,13 @@ CREATE TABLE IF NOT EXISTS lfs_promise(
   oid TEXT, user TEXT, repo INT, at REAL, UNIQUE(oid, user, repo));
 CREATE INDEX IF NOT EXISTS lfs_link_oid ON lfs_link(oid);
 DROP TABLE IF EXISTS lfs_upload; -- of an earlier version
-CREATE TABLE IF NOT EXISTS discussion(repo INT, num INT, doc TEXT, UNIQUE(repo, num));
 CREATE TABLE IF NOT EXISTS job(id TEXT PRIMARY KEY, ns TEXT, pid INT, doc TEXT);
 CREATE TABLE IF NOT EXISTS used_ticket(nonce TEXT PRIMARY KEY, expires REAL);
 """
 
 
 class Database:
-    """One connection per thread; statements outside a `transaction` commit by themselves."""
+    """One connection per thread; a statement outside a `transaction` commits at once."""
 
     def __init__(self, file: Path):
         self._file = file
@@ -36,7 +35,7 @@ class Database:
         if not hasattr(self._threads, "connection"):
             connection = sqlite3.connect(self._file, timeout=30, isolation_level=None)
             connection.row_factory = sqlite3.Row
-            # FULL: an answered request survives a power cut as well as a killed process
+            # FULL: an answered request survives a power cut, not only a killed process
             connection.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;")
             self._threads.connection = connection
         return self._threads.connection
@@ -52,7 +51,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Generator[None]:
-        """All statements of the block, or none."""
+        """Commit all statements of the block, or none."""
         self.run("BEGIN IMMEDIATE")
         try:
             yield

@@ -1,6 +1,6 @@
-"""What Spaces are built on: environments with Gradio and a Space's requirements.
+"""Python environments with Gradio and a Space's requirements.
 
-They are kept by what is in them, as the layers of an image are.
+They are cached by their content, as the layers of an image are.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 class Failed(Exception):
-    """A Space cannot go on: the stage that it is in then, and why."""
+    """A Space cannot be built or run: its stage from then on, and the reason."""
 
     def __init__(self, stage: str, message: str):
         super().__init__(message)
@@ -25,42 +25,47 @@ class Failed(Exception):
 
 
 class Environments:
-    """The environments of one Hub, in `folder`; what pip downloads lies there, too."""
+    """The environments of one Hub, in `folder`, with pip's downloads."""
 
     def __init__(self, folder: Path):
         self._folder, self.downloads = folder, folder / "pip"
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
-    def python(self, card: dict, app: Path, running: set[subprocess.Popen], log: Log) -> Path:
-        """Return the Python of the environment that a Space's card and requirements ask for.
+    def python(
+        self, card: dict, app: Path, running: set[subprocess.Popen[bytes]], log: Log
+    ) -> Path:
+        """Return the Python of the environment for a Space's card and requirements.
 
-        What builds it is in `running` meanwhile, and may be killed. Raises Failed.
+        Meanwhile the processes that build it are in `running`, and may be killed. Raises Failed.
         """
         file = app / "requirements.txt"
-        wanted = file.read_text("utf-8", "replace") if file.exists() else ""
+        requirements = file.read_text("utf-8", "replace") if file.exists() else ""
         gradio = "gradio[oauth]" + (f"=={v}" if (v := card.get("sdk_version")) else "")
         if str(card.get("python_version", PYTHON)) != PYTHON:
-            log.say(f"python_version {card['python_version']} is wanted; this Hub has {PYTHON}")
-        name = environment_name(gradio, wanted)
+            log.write(f"The card asks for Python {card['python_version']}; this Hub has {PYTHON}")
+        name = environment_name(gradio, requirements)
         folder = self._folder / name
         done = folder / "complete"
         with self._locks[name]:
             if done.exists():
-                log.say("The environment is built already")
+                log.write("The environment is cached")
                 return folder / "bin" / "python"
             shutil.rmtree(folder, ignore_errors=True)
             pip = [str(folder / "bin" / "pip"), "install", "--disable-pip-version-check", gradio]
-            wishes = ["-r", str(file)] if wanted.strip() else []
-            for words in ([sys.executable, "-m", "venv", str(folder)], [*pip, *wishes]):
+            if requirements.strip():
+                pip += ["-r", str(file)]
+            for words in ([sys.executable, "-m", "venv", str(folder)], pip):
                 self._run(words, app, running, log)
             done.touch()  # written last, so its existence means that the install completed
         return folder / "bin" / "python"
 
-    def _run(self, words: list[str], folder: Path, running: set, log: Log) -> None:
-        log.say(f"--> {Path(words[0]).name} {' '.join(words[1:])}")
+    def _run(
+        self, words: list[str], folder: Path, running: set[subprocess.Popen[bytes]], log: Log
+    ) -> None:
+        log.write(f"--> {Path(words[0]).name} {' '.join(words[1:])}")
         process = spawn(words, folder, inherited() | {"PIP_CACHE_DIR": str(self.downloads)})
         running.add(process)
-        log.take(process)
+        log.follow(process)
         code = process.wait()
         running.discard(process)
         if code:

@@ -1,7 +1,7 @@
-"""Which git folders belong to repos, whenever the Hub was killed.
+"""Which git folders belong to repos, even after the Hub was killed.
 
-While a folder is made or deleted, a marker beside it says that the database has the last word on
-it. A folder without a marker and without a repo is nobody's leftover: the database is wrong, say
+While a folder is created or deleted, a marker next to it says that the database decides whether it
+stays. A folder with neither a marker nor a repo is no leftover: the database is wrong, for example
 restored from an old backup, and the folder is left alone.
 """
 
@@ -18,15 +18,15 @@ MARKER = ".unsure"
 
 
 def mark(folder: Path) -> Path:
-    """Note that `folder` is to be deleted unless a repo has it; return the marker."""
+    """Mark `folder` for deletion unless a repo has it; return the marker."""
     marker = folder.with_name(folder.name + MARKER)
     marker.touch()
     return marker
 
 
 @contextmanager
-def unsure(folder: Path) -> Generator[None]:
-    """A block that makes `folder` and, last of all, its repo; if it fails, neither is left."""
+def creating(folder: Path) -> Generator[None]:
+    """A block that creates `folder` and, last, its repo; if it fails, neither remains."""
     marker = mark(folder)
     try:
         yield
@@ -38,9 +38,9 @@ def unsure(folder: Path) -> Generator[None]:
 
 
 def settle(db: Database, root: Path) -> tuple[set[str], set[int]]:
-    """Finish what was cut short.
+    """Finish creations and deletions that were interrupted.
 
-    Return the folders that belong to no repo, and the ids of the repos that cannot be read.
+    Returns the folders that belong to no repo, and the ids of the repos that cannot be read.
     """
     repos = {row["folder"]: row for row in db.all("SELECT * FROM repo")}
     for marker in root.glob(f"*{MARKER}"):
@@ -48,14 +48,14 @@ def settle(db: Database, root: Path) -> tuple[set[str], set[int]]:
         if name not in repos:
             shutil.rmtree(root / name, ignore_errors=True)
         marker.unlink()
-    strange = {f.name for f in root.iterdir() if f.is_dir()} - repos.keys()
-    for name in strange:
-        print(f"warning: {root / name} belongs to no repo of hub.db; it is left as it is")
+    unknown = {f.name for f in root.iterdir() if f.is_dir()} - repos.keys()
+    for name in unknown:
+        print(f"warning: {root / name} belongs to no repo in hub.db; it is left as it is")
     damaged = {row["id"]: row for name, row in repos.items() if not _readable(root / name)}
     for row in damaged.values():
         name = f"{row['kind']} {row['ns']}/{row['name']}"
-        print(f"warning: {name} cannot be read: restore {root / row['folder']} or delete the repo")
-    return strange, set(damaged)
+        print(f"warning: cannot read {name}: restore {root / row['folder']} or delete the repo")
+    return unknown, set(damaged)
 
 
 def _readable(folder: Path) -> bool:

@@ -14,9 +14,11 @@ from palate.localhub.errors import HubError
 # objects and refs reach the disk before a commit is acknowledged
 pygit2.option(pygit2.enums.Option.ENABLE_FSYNC_GITDIR, True)
 
+MAX_DEPTH = 100  # of folders, which are walked recursively
 POINTER = re.compile(
     rb"version https://git-lfs.github.com/spec/v1\noid sha256:([0-9a-f]{64})\nsize (\d+)\n"
 )
+MAX_POINTER = 400  # bytes
 LFS_PATTERNS = """
 *.7z *.arrow *.bin *.bz2 *.ckpt *.ftz *.gz *.h5 *.joblib *.lfs.* *.mlmodel *.model *.msgpack
 *.npy *.npz *.onnx *.ot *.parquet *.pb *.pickle *.pkl *.pt *.pth *.rar *.safetensors
@@ -27,9 +29,9 @@ GITATTRIBUTES = "".join(f"{p} filter=lfs diff=lfs merge=lfs -text\n" for p in LF
 
 @dataclass(frozen=True)
 class Change:
-    """One step of a commit; `content` is what an `add` puts at `path`.
+    """One step of a commit; `content` is the new content of an added file.
 
-    `large` is the LFS object to which that points, if it is a pointer.
+    `large` is the id of the LFS object if the content is a pointer.
     """
 
     do: Literal["add", "delete", "delete folder"]
@@ -40,7 +42,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Pointer:
-    """What git holds in the place of a file that LFS holds."""
+    """The text that git stores for a file whose content is in LFS."""
 
     oid: str
     size: int
@@ -51,44 +53,44 @@ class Pointer:
 
 
 def pointer(blob: pygit2.Blob) -> Pointer | None:
-    return parse_pointer(blob.data) if blob.size < 400 else None
+    return parse_pointer(blob.data) if blob.size < MAX_POINTER else None
 
 
 def parse_pointer(content: bytes) -> Pointer | None:
-    found = POINTER.match(content) if len(content) < 400 else None
-    return Pointer(found[1].decode(), int(found[2])) if found else None
+    match = POINTER.match(content) if len(content) < MAX_POINTER else None
+    return Pointer(match[1].decode(), int(match[2])) if match else None
 
 
-def referenced(git: pygit2.Repository, wanted: set[str]) -> set[str]:
-    """Those of some LFS objects to which a commit that a branch, tag or pull request has points.
+def referenced(git: pygit2.Repository, candidates: set[str]) -> set[str]:
+    """Return which LFS objects among `candidates` a commit that any ref reaches points to.
 
-    It looks at newest commits first, at each folder and file once, and no further than it must.
+    It reads the newest commits first, each folder and file once, and stops as soon as it can.
     """
-    found: set[str] = set()
+    oids: set[str] = set()
     seen: set[pygit2.Oid] = set()
     heads = [git.references[ref].peel(pygit2.Commit).id for ref in git.references]
-    if not heads or not wanted:
-        return found
+    if not heads or not candidates:
+        return oids
     walker = git.walk(heads[0], pygit2.enums.SortMode.TIME)
     for head in heads[1:]:
         walker.push(head)
     for commit in walker:
-        _pointed(commit.tree, seen, found)
-        if found >= wanted:
+        _collect_pointers(commit.tree, seen, oids)
+        if oids >= candidates:
             break
-    return found & wanted
+    return oids & candidates
 
 
-def _pointed(tree: pygit2.Tree, seen: set[pygit2.Oid], found: set[str]) -> None:
-    """Add to `found` the objects to which `tree` points, but for what is in `seen`."""
+def _collect_pointers(tree: pygit2.Tree, seen: set[pygit2.Oid], oids: set[str]) -> None:
+    """Add the LFS objects that `tree` points to, skipping entries in `seen`."""
     for entry in tree:
         if entry.id in seen:
             continue
         seen.add(entry.id)
         if isinstance(entry, pygit2.Tree):
-            _pointed(entry, seen, found)
+            _collect_pointers(entry, seen, oids)
         elif isinstance(entry, pygit2.Blob) and (link := pointer(entry)):
-            found.add(link.oid)
+            oids.add(link.oid)
 
 
 def now() -> str:
@@ -102,12 +104,12 @@ def iso(seconds: int) -> str:
 def find_ref(git: pygit2.Repository, name: str) -> pygit2.Reference | None:
     try:
         return git.references.get(name)
-    except (ValueError, pygit2.GitError):  # not even a possible name
+    except (ValueError, pygit2.GitError):  # not a valid name
         return None
 
 
 def find_commit(git: pygit2.Repository, revision: str) -> pygit2.Commit | None:
-    """The commit that a branch, a tag, a full ref or a (short) id names."""
+    """Return the commit that a branch, a tag, a full ref or a (short) id names."""
     for name in (f"refs/heads/{revision}", f"refs/tags/{revision}", revision):
         ref = find_ref(git, name) if name.startswith("refs/") else None
         if ref:
@@ -121,6 +123,7 @@ def find_commit(git: pygit2.Repository, revision: str) -> pygit2.Commit | None:
 
 
 def commit_at(git: pygit2.Repository, revision: str) -> pygit2.Commit:
+    """Return the commit of a revision; `HubError` 404 if there is none."""
     commit = find_commit(git, revision)
     if commit is None:
         raise HubError(404, f"Invalid rev id: {revision}", "RevisionNotFound")
@@ -128,21 +131,21 @@ def commit_at(git: pygit2.Repository, revision: str) -> pygit2.Commit:
 
 
 def lookup(tree: pygit2.Tree, path: str) -> pygit2.Blob | pygit2.Tree | None:
-    """What lies at `path`; the tree itself for ''."""
-    here: pygit2.Object = tree
+    """Return the file or folder at `path`, the tree itself for ''."""
+    entry: pygit2.Object = tree
     if "\0" in path:
         return None
     for part in path.split("/") if path else []:
-        if not isinstance(here, pygit2.Tree) or not part or part not in here:
+        if not isinstance(entry, pygit2.Tree) or not part or part not in entry:
             return None
-        here = here[part]
-    return here if isinstance(here, pygit2.Blob | pygit2.Tree) else None
+        entry = entry[part]
+    return entry if isinstance(entry, pygit2.Blob | pygit2.Tree) else None
 
 
 def walk(
     tree: pygit2.Tree, base: str = "", recursive: bool = True
 ) -> Iterator[tuple[pygit2.Blob | pygit2.Tree, str]]:
-    """Every entry under `tree` with its path, folders before what they hold."""
+    """Yield every entry under `tree` with its path, folders before their content."""
     for entry in tree:
         path = base + (entry.name or "")
         if isinstance(entry, pygit2.Blob | pygit2.Tree):
@@ -152,22 +155,23 @@ def walk(
 
 
 def read_text(tree: pygit2.Tree, path: str) -> str | None:
-    """A file's text with undecodable bytes replaced, or None where no file is."""
+    """Return a file's text, undecodable bytes replaced, or None if there is no such file."""
     blob = lookup(tree, path)
     return blob.data.decode("utf-8", "replace") if isinstance(blob, pygit2.Blob) else None
 
 
 def check_path(path: str) -> str:
+    """Return `path`; `HubError` 422 if it could leave the repo or not be checked out."""
     parts = path.split("/")
     bad = any(p in ("", ".", "..") or p.lower() == ".git" or len(p) > 255 for p in parts)
-    bad = bad or len(parts) > 100  # folders are walked recursively
+    bad = bad or len(parts) > MAX_DEPTH
     if bad or re.search(r"[\x00-\x1f\x7f\\]", path) or len(path) > 2000:
         raise HubError(422, f"Invalid path {path[:200]!r}: expected folder/file, without '..'")
     return path
 
 
 def edited(tree: pygit2.Tree | None, changes: Iterable[Change]) -> pygit2.Index:
-    """What `changes`, in their order, make of `tree`; writes nothing."""
+    """Apply `changes` to `tree` in order, in memory only."""
     index = pygit2.Index()
     if tree is not None:
         index.read_tree(tree)
@@ -186,7 +190,7 @@ def edited(tree: pygit2.Tree | None, changes: Iterable[Change]) -> pygit2.Index:
 def write_tree(
     git: pygit2.Repository, index: pygit2.Index, changes: Iterable[Change]
 ) -> pygit2.Oid:
-    """Write the tree that `edited` made, and the files that the changes add to it."""
+    """Write the tree that `edited` returned, and the files that the changes add to it."""
     for change in changes:
         if change.do == "add":
             git.create_blob(change.content)
@@ -206,14 +210,10 @@ def _remove(index: pygit2.Index, change: Change) -> None:
 
 
 def check_text(message: str) -> str:
-    """A commit's or a tag's message; git ends it at a NUL character."""
+    """Return the message of a commit or tag; git would end it at a NUL character."""
     if "\0" in message:
-        raise HubError(400, "A message cannot have NUL characters in it")
+        raise HubError(400, "A message cannot contain NUL characters")
     return message
-
-
-def signature(name: str) -> pygit2.Signature:
-    return pygit2.Signature(name, f"{name}@users.noreply.local")
 
 
 def write_commit(
@@ -224,27 +224,29 @@ def write_commit(
     tree: pygit2.Oid,
     parents: list[pygit2.Oid],
 ) -> pygit2.Oid:
-    """Write a commit, then make `ref` point at it: readers see all of it or nothing."""
-    who = signature(author)
+    """Write a commit, then point `ref` at it: readers see all of it or nothing."""
+    who = pygit2.Signature(author, f"{author}@users.noreply.local")
     check_text(message)
     oid = git.create_commit(None, who, who, message, tree, parents)
     git.references.create(ref, oid, force=True)
     return oid
 
 
-def last_commits(start: pygit2.Commit, git: pygit2.Repository, paths: Iterable[str]) -> dict:
-    """The newest commit that changed each path, as {path: Commit}."""
-    open_paths, found = set(paths), {}
+def last_commits(
+    start: pygit2.Commit, git: pygit2.Repository, paths: Iterable[str]
+) -> dict[str, pygit2.Commit]:
+    """Return the newest commit that changed each path."""
+    open_paths, newest = set(paths), {}
     for commit in git.walk(start.id, pygit2.enums.SortMode.TOPOLOGICAL):
-        before = commit.parents[0].tree if commit.parents else None
+        parent_tree = commit.parents[0].tree if commit.parents else None
         for path in list(open_paths):
-            now_, then = lookup(commit.tree, path), before and lookup(before, path)
-            if (now_ and now_.id) != (then and then.id):
-                found[path] = commit
+            entry, previous = lookup(commit.tree, path), parent_tree and lookup(parent_tree, path)
+            if (entry and entry.id) != (previous and previous.id):
+                newest[path] = commit
                 open_paths.discard(path)
         if not open_paths:
             break
-    return found
+    return newest
 
 
 def lfs_patterns(commit: pygit2.Commit) -> list[str]:
@@ -258,13 +260,13 @@ def matches(path: str, patterns: Iterable[str]) -> bool:
 
 
 def ignored(path: str, gitignore: str) -> bool:
-    """Whether a .gitignore's text excludes `path`; the last line that matches decides."""
-    hit = False
+    """Tell whether a .gitignore excludes `path`; the last matching line decides."""
+    excluded = False
     for line in map(str.strip, gitignore.splitlines()):
         if not line or line.startswith("#"):
             continue
         pattern = line.lstrip("!").strip("/")
         names = [path, *path.split("/")]
         if path.startswith(pattern + "/") or any(fnmatch.fnmatch(n, pattern) for n in names):
-            hit = not line.startswith("!")
-    return hit
+            excluded = not line.startswith("!")
+    return excluded

@@ -1,10 +1,10 @@
-"""The machines that jobs can ask for, as huggingface.co lists them, with its prices of late 2026.
+"""The machines that huggingface.co offers to jobs, with its prices of late 2026.
 
-They are there so that clients can choose and reckon as they would there. Here every job runs on the
-Hub's own machine, whatever it asked for, and nobody is charged.
+They let clients choose and estimate as they would there. Here every job runs on the Hub's own
+machine, whatever it asks for, and nobody is charged.
 """
 
-# name: shown as, vCPU, memory, disk, GPUs (number, model, memory of all), dollars an hour
+# name: display name, vCPUs, memory GB, disk GB, GPUs (count, model, total GB), dollars per hour
 FLAVORS: dict[str, tuple[str, int, int, int, tuple[int, str, int] | None, float]] = {
     "cpu-basic": ("CPU Basic", 2, 16, 50, None, 0.01),
     "cpu-upgrade": ("CPU Upgrade", 8, 32, 50, None, 0.03),
@@ -35,12 +35,12 @@ FLAVORS: dict[str, tuple[str, int, int, int, tuple[int, str, int] | None, float]
 }
 
 
-def listing() -> list[dict]:
-    """The answer to `list_jobs_hardware`."""
+def listing() -> list[dict[str, object]]:
+    """Return the answer to `list_jobs_hardware`."""
     return [
         {
             "name": name,
-            "prettyName": shown,
+            "prettyName": display_name,
             "cpu": f"{cores} vCPU",
             "ram": f"{memory} GB",
             "ephemeralStorage": f"{disk} GB",
@@ -56,5 +56,5 @@ def listing() -> list[dict]:
             "unitCostUSD": round(dollars / 60, 6),
             "unitLabel": "minute",
         }
-        for name, (shown, cores, memory, disk, gpus, dollars) in FLAVORS.items()
+        for name, (display_name, cores, memory, disk, gpus, dollars) in FLAVORS.items()
     ]

@@ -1,7 +1,7 @@
-"""Spaces that run here: each app a process of its own, in a fresh folder and a clean environment.
+"""Running Spaces: each app is a process with a fresh folder and a clean environment.
 
-Unlike on the Hub, an app has a port of this machine, which is not closed to those who may not see
-a private Space, and it never falls asleep.
+Unlike on the Hub, an app listens on a port of this machine, which is open even to those who may not
+see a private Space, and it never sleeps.
 """
 
 import itertools
@@ -21,35 +21,36 @@ from signal import SIGKILL, SIGTERM
 import pygit2
 
 from palate.localhub import metadata
+from palate.localhub.apps import register
 from palate.localhub.database import Database
 from palate.localhub.environments import Environments, Failed
-from palate.localhub.errors import HubError
+from palate.localhub.errors import HubError, ServeError
 from palate.localhub.git import find_commit, pointer, read_text, walk
 from palate.localhub.objects import LFS
-from palate.localhub.openid import register
 from palate.localhub.ports import free_port
 from palate.localhub.processes import Log, inherited, kill_left_over, signal_group, spawn
 from palate.localhub.repos import Repo, Repos
 
 HOST = "127.0.0.1"  # where apps listen
-START = 600.0  # seconds in which an app has to answer; the real Hub waits half an hour
-GRACE = 20.0  # seconds between asking an app to end and ending it
+START_SECONDS = 600.0  # in which an app has to answer; huggingface.co waits half an hour
+GRACE_SECONDS = 20.0  # between asking an app to end and killing it
+SESSION_MINUTES = 480  # of a sign-in, unless the card says otherwise
 ALIVE = ("BUILDING", "APP_STARTING", "RUNNING", "RUNNING_BUILDING", "RUNNING_APP_STARTING")
 
 
 @dataclass
 class _Space:
-    """What runs for a Space now; each deployment has a number, and only the newest goes on."""
+    """The processes of a Space; each deployment has a number, and only the newest continues."""
 
     number: int = 0
-    process: subprocess.Popen | None = None
+    process: subprocess.Popen[bytes] | None = None
     disk: Path | None = None
-    installers: set[subprocess.Popen] = field(default_factory=set)
+    installers: set[subprocess.Popen[bytes]] = field(default_factory=set)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
 class Hosting:
-    """The Spaces of one Hub; `address` is where it answers."""
+    """The Spaces of one Hub, whose URL is `address`."""
 
     def __init__(self, root: Path, db: Database, repos: Repos, lfs: LFS, address: str):
         self._root, self._db, self._repos, self._lfs = root, db, repos, lfs
@@ -61,7 +62,7 @@ class Hosting:
         self._folder.mkdir(exist_ok=True)
 
     def resume(self) -> None:
-        """Start what ran when the Hub was stopped, after ending what a killed one left over."""
+        """End what a killed Hub left running, and start the Spaces that ran when it stopped."""
         for row in self._db.all("SELECT id, settings FROM repo WHERE kind='space'"):
             settings = json.loads(row["settings"])
             kill_left_over(settings.get("pid"), f"SPACE_REPO={row['id']}")
@@ -73,22 +74,22 @@ class Hosting:
         return self._folder / str(repo.id) / f"{which}.jsonl"
 
     def deploy(self, repo: Repo) -> None:
-        """Build and start the Space as it is on main now; what runs goes on until it is built."""
+        """Build and start the Space from main; the running app continues until it is built."""
         space = self._spaces[repo.id]
         space.number = number = next(self._numbers)
-        self._note(repo, "RUNNING_BUILDING" if _alive(space.process) else "BUILDING")
+        self._record(repo, "RUNNING_BUILDING" if _alive(space.process) else "BUILDING")
         threading.Thread(target=self._deploy, args=(repo, space, number), daemon=True).start()
 
     def stop(self, repo: Repo, stage: str) -> None:
-        """End the app, and a build that is going on; its disk goes with it."""
+        """End the app and any build, and delete its disk."""
         space = self._spaces[repo.id]
         space.number = next(self._numbers)
         with space.lock:
             self._end(space, builds=True)
-            self._note(repo, stage)
+            self._record(repo, stage)
 
     def forget(self, repo: Repo) -> None:
-        """End the app of a repo that is deleted."""
+        """End the app of a deleted repo."""
         space = self._spaces.pop(repo.id, _Space())
         space.number = next(self._numbers)
         with space.lock:
@@ -96,12 +97,12 @@ class Hosting:
         shutil.rmtree(self._folder / str(repo.id), ignore_errors=True)
 
     def ended(self, repo: Repo) -> bool:
-        """Tell whether nothing is being built or running, so that its log is complete."""
+        """Tell whether nothing is built or running any more, so that the log is complete."""
         settings = self._repos.by_id(repo.id).settings
         return self._closing or settings.get("stage") not in ALIVE
 
     def close(self) -> None:
-        """End all apps, because the Hub stops; their stages stay, so that they start with it."""
+        """End all apps because the Hub stops; they keep their stages and start again with it."""
         self._closing = True
         spaces = list(self._spaces.values())
         for space in spaces:
@@ -128,27 +129,31 @@ class Hosting:
                 space.disk = disk
                 environment = self._variables(repo, card, settings, disk) | hidden
                 space.process = spawn([str(python), app], disk / "app", environment)
-                self._note(repo, "APP_STARTING", pid=space.process.pid, sha=sha)
+                self._record(repo, "APP_STARTING", pid=space.process.pid, sha=sha)
             with Log(self.log(repo, "run"), hidden.values()) as log:
                 self._watch(repo, space, number, settings["port"], log)
-        except (Failed, OSError) as error:  # as where the disk is full, or a Space just deleted
+        except (
+            Failed,
+            ServeError,
+            OSError,
+        ) as error:  # the disk is full, or the Space was just deleted
             stage = error.stage if isinstance(error, Failed) else "BUILD_ERROR"
             with space.lock:
                 if space.number == number and not self._closing:
-                    self._note(repo, stage, str(error))
-        except HubError:  # the repo was deleted meanwhile
+                    self._record(repo, stage, str(error))
+        except HubError:  # the repo has been deleted meanwhile
             pass
 
     def _checkout(self, repo: Repo, number: int, log: Log) -> tuple[str, dict, str, Path]:
-        """Write the files of main to a new disk; return commit, card's data, app and disk."""
+        """Write the files of main to a new disk; return commit, metadata, app file and disk."""
         head = find_commit(repo.git(), "main")
         if head is None:
             raise Failed("NO_APP_FILE", "There are no files yet")
         card = metadata.card_data(read_text(head.tree, "README.md")) or {}
         app = str(card.get("app_file") or "app.py")
         if card.get("sdk") != "gradio":
-            found = card.get("sdk")
-            raise Failed("CONFIG_ERROR", f"This Hub runs Spaces with sdk: gradio, not {found!r}")
+            sdk = card.get("sdk")
+            raise Failed("CONFIG_ERROR", f"This Hub runs Spaces with sdk: gradio, not {sdk!r}")
         disk = self._folder / str(repo.id) / "disk" / str(number)
         shutil.rmtree(disk, ignore_errors=True)
         for entry, path in walk(head.tree):
@@ -160,56 +165,54 @@ class Hosting:
                 else:
                     file.write_bytes(entry.data)
         if not (disk / "app" / app).is_file():
-            raise Failed("NO_APP_FILE", f"There is no {app}, which the front matter names")
-        log.say(f"Checked out {head.id} of {repo.full_name}")
+            raise Failed("NO_APP_FILE", f"The front matter names {app}, which does not exist")
+        log.write(f"Checked out {head.id} of {repo.full_name}")
         return str(head.id), card, app, disk
 
     def _watch(self, repo: Repo, space: _Space, number: int, port: int, log: Log) -> None:
-        """Note when the app answers, and how it ends."""
+        """Record when the app answers; raise Failed when it ends."""
         process = space.process
         assert process is not None
-        reader = threading.Thread(target=log.take, args=[process], daemon=True)
+        reader = threading.Thread(target=log.follow, args=[process], daemon=True)
         reader.start()
-        deadline = time.monotonic() + START
+        deadline = time.monotonic() + START_SECONDS
         while process.poll() is None and not _answers(port):
             if time.monotonic() > deadline:
                 signal_group(process, SIGKILL)
-                raise Failed("RUNTIME_ERROR", f"It did not answer within {START:.0f} s")
+                raise Failed("RUNTIME_ERROR", f"It did not answer within {START_SECONDS:.0f} s")
             time.sleep(0.1)
         with space.lock:
             if space.number == number and process.poll() is None:
-                self._note(repo, "RUNNING", pid=process.pid)
+                self._record(repo, "RUNNING", pid=process.pid)
         code = process.wait()
-        signal_group(process, SIGKILL)  # what it left behind ends with it
+        signal_group(process, SIGKILL)  # its children end with it
         reader.join()
         raise Failed("RUNTIME_ERROR", f"Exit code: {code}")
 
     def _register(self, repo: Repo, settings: dict) -> dict:
-        """Give the Space a port and, if its card asks for sign-in, an app; both stay."""
+        """Give the Space a permanent port and, if its card asks for sign-in, a registered app."""
         head = find_commit(repo.git(), "main")
         card = (metadata.card_data(read_text(head.tree, "README.md")) if head else None) or {}
         port = settings.get("port")
         with self._spaces[repo.id].lock:
             own = _alive(self._spaces[repo.id].process)
             if port is None or not (own or _is_free(port)):
-                port, settings = (
-                    free_port(HOST, 0),
-                    {k: v for k, v in settings.items() if k != "oauth"},
-                )
+                port = free_port(HOST, 0)
+                settings = {k: v for k, v in settings.items() if k != "oauth"}  # of the old port
             changes: dict = {"port": port}
             if card.get("hf_oauth") and "oauth" not in settings:
-                seconds = 60.0 * _number(card.get("hf_oauth_expiration_minutes"), 480)
-                back = [f"http://{HOST}:{port}/login/callback"]
-                changes["oauth"] = register(self._root, repo.full_name, back, seconds)
+                seconds = 60.0 * _number(card.get("hf_oauth_expiration_minutes"), SESSION_MINUTES)
+                callbacks = [f"http://{HOST}:{port}/login/callback"]
+                changes["oauth"] = register(self._root, repo.full_name, callbacks, seconds)
             return self._repos.configure(repo, **changes)
 
     def _variables(self, repo: Repo, card: dict, settings: dict, disk: Path) -> dict[str, str]:
-        """Return the environment that a Space gets, but for its secrets.
+        """Return the environment of a Space, without its secrets.
 
-        And but for SPACE_HOST, which Gradio takes for a name behind TLS.
+        SPACE_HOST is left out: Gradio would expect TLS there.
         """
         port = str(settings["port"])
-        found = inherited() | {
+        environment = inherited() | {
             "HOME": str(disk),
             "TMPDIR": str(disk),
             "PIP_CACHE_DIR": str(self._environments.downloads),
@@ -231,21 +234,21 @@ class Hosting:
             "HF_HUB_DISABLE_TELEMETRY": "1",
         }
         if "oauth" in settings:
-            id, secret = settings["oauth"]
-            found |= {"OAUTH_CLIENT_ID": id, "OAUTH_CLIENT_SECRET": secret}
+            client_id, secret = settings["oauth"]
+            environment |= {"OAUTH_CLIENT_ID": client_id, "OAUTH_CLIENT_SECRET": secret}
             scopes = card.get("hf_oauth_scopes") or []
-            found["OAUTH_SCOPES"] = " ".join(["openid", "profile", *map(str, scopes)])
-            found["OPENID_PROVIDER_URL"] = self._address
-        return found | {k: s["value"] for k, s in settings.get("variables", {}).items()}
+            environment["OAUTH_SCOPES"] = " ".join(["openid", "profile", *map(str, scopes)])
+            environment["OPENID_PROVIDER_URL"] = self._address
+        return environment | {k: s["value"] for k, s in settings.get("variables", {}).items()}
 
     def _end(self, space: _Space, builds: bool = False) -> None:
-        """End the app, politely at first, and remove its disk; end its `builds`, too, if asked."""
+        """End the app, first by SIGTERM, and delete its disk; with `builds` end builds too."""
         for installer in list(space.installers) if builds else ():
             signal_group(installer, SIGKILL)
         if space.process:
             signal_group(space.process, SIGTERM)
             with suppress(subprocess.TimeoutExpired):
-                space.process.wait(GRACE)
+                space.process.wait(GRACE_SECONDS)
             signal_group(space.process, SIGKILL)
             space.process.wait()
             space.process = None
@@ -253,11 +256,11 @@ class Hosting:
             shutil.rmtree(space.disk, ignore_errors=True)
             space.disk = None
 
-    def _note(self, repo: Repo, stage: str, message: str | None = None, **more: object) -> None:
+    def _record(self, repo: Repo, stage: str, message: str | None = None, **more: object) -> None:
         self._repos.configure(repo, stage=stage, error=message, **more)
 
 
-def _alive(process: subprocess.Popen | None) -> bool:
+def _alive(process: subprocess.Popen[bytes] | None) -> bool:
     return process is not None and process.poll() is None
 
 
@@ -278,6 +281,6 @@ def _answers(port: int) -> bool:
 def _is_free(port: int) -> bool:
     try:
         free_port(HOST, port)
-    except OSError:
+    except ServeError:
         return False
     return True

@@ -1,11 +1,11 @@
-"""The addresses of jobs: start, look at, follow and cancel."""
+"""The API of jobs: start, inspect, follow and cancel."""
 
 from urllib.parse import unquote, urlsplit
 
 import pygit2
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from palate.localhub.calls import KINDS, Call, router
+from palate.localhub.calls import Call, router
 from palate.localhub.errors import HubError
 from palate.localhub.files import content
 from palate.localhub.git import commit_at, lookup
@@ -13,8 +13,9 @@ from palate.localhub.hardware import listing as hardware_listing
 from palate.localhub.jobs import ENDED
 from palate.localhub.lfs import check_gate
 from palate.localhub.processes import events
+from palate.localhub.routing import KINDS
 
-HERE = "/api/jobs/{ns}"
+JOBS = "/api/jobs/{ns}"
 
 
 def _namespace(call: Call) -> str:
@@ -29,11 +30,11 @@ def hardware(call: Call) -> Response:
     return JSONResponse(hardware_listing())
 
 
-@router.route("POST", HERE)
+@router.route("POST", JOBS)
 def start(call: Call) -> dict:
     ns, spec = _namespace(call), call.json
     if spec.value.get("volumes"):
-        raise HubError(400, "This Hub mounts no volumes: let the job download what it needs")
+        raise HubError(400, "This Hub mounts no volumes: the job must download what it needs")
     words = [*spec.texts("command"), *spec.texts("arguments", [])]
     scripts = _own_scripts(call, words)
     doc, hidden = call.hub.jobs.create(call.need_user(), ns, spec)
@@ -46,25 +47,27 @@ def start(call: Call) -> dict:
 
 
 def _own_scripts(call: Call, words: list[str]) -> dict[int, bytes]:
-    """The files of this Hub among the arguments of `uv run`, by position.
+    """Return the content of this Hub's files among the arguments of `uv run`, by position.
 
-    uv sends no token to a Hub other than huggingface.co, so it could not load a private script:
-    the job gets it as a file, if its owner may read it.
+    uv sends its token to huggingface.co only, so it cannot load a private script from here. The job
+    gets the script as a file instead, if the job's owner may read it.
     """
-    found = {}
+    scripts = {}
     for i, word in enumerate(words if words[:2] == ["uv", "run"] else []):
         parts = [unquote(p) for p in urlsplit(word).path.strip("/").split("/")]
         if word.startswith(f"{call.base}/") and "resolve" in parts:
-            found[i] = _content(call, parts)
+            scripts[i] = _content(call, parts)
         if word.endswith(".py"):
-            break  # what follows the script are its own arguments
-    return found
+            break  # the script's own arguments follow
+    return scripts
 
 
 def _content(call: Call, parts: list[str]) -> bytes:
     plural = parts.pop(0) if parts[0] in KINDS else "models"
     if len(parts) < 5:
-        raise HubError(400, "A script's address has the form …/namespace/name/resolve/main/file.py")
+        raise HubError(
+            400, "The URL of a script must look like …/namespace/name/resolve/main/file.py"
+        )
     ns, name, _, rev, *path = parts
     repo = call.hub.repos.find(KINDS[plural], ns, name, call.user)
     check_gate(call, repo)
@@ -74,34 +77,34 @@ def _content(call: Call, parts: list[str]) -> bytes:
     return content(call, blob)
 
 
-@router.route("GET", HERE)
+@router.route("GET", JOBS)
 def listing(call: Call) -> Response:
     stages, labels = call.many("stage"), [word.partition("=") for word in call.many("label")]
-    found = [
+    jobs = [
         job
-        for job in call.hub.jobs.all_of(_namespace(call))
+        for job in call.hub.jobs.of_namespace(_namespace(call))
         if (not stages or job["status"]["stage"] in stages)
         and all((job["labels"] or {}).get(key) == value for key, _, value in labels)
     ]
-    return call.page(found)
+    return call.page(jobs)
 
 
-@router.route("GET", HERE + "/{id}")
+@router.route("GET", JOBS + "/{job}")
 def details(call: Call) -> dict:
-    return call.hub.jobs.get(_namespace(call), call.params["id"])
+    return call.hub.jobs.get(_namespace(call), call.params["job"])
 
 
-@router.route("POST", HERE + "/{id}/cancel")
+@router.route("POST", JOBS + "/{job}/cancel")
 def cancel(call: Call) -> dict:
-    job = call.hub.jobs.get(_namespace(call), call.params["id"])
+    job = call.hub.jobs.get(_namespace(call), call.params["job"])
     call.hub.jobs.cancel(job["id"])
     return call.hub.jobs.get(call.params["ns"], job["id"])
 
 
-@router.route("GET", HERE + "/{id}/logs")
+@router.route("GET", JOBS + "/{job}/logs")
 def logs(call: Call) -> StreamingResponse:
-    """Server-sent events, one for each line, until the job has ended."""
-    ns, job = _namespace(call), call.params["id"]
+    """Stream the log as server-sent events until the job ends."""
+    ns, job = _namespace(call), call.params["job"]
     call.hub.jobs.get(ns, job)
 
     def ended() -> bool:

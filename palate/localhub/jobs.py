@@ -1,4 +1,4 @@
-"""Jobs: commands that clients send to the Hub, run here as processes of their own."""
+"""Jobs: commands from clients, run as processes of this machine."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from palate.localhub.accounts import User
-from palate.localhub.calls import Body
+from palate.localhub.body import Body
 from palate.localhub.database import Database
 from palate.localhub.errors import HubError
 from palate.localhub.git import now
@@ -21,18 +21,20 @@ from palate.localhub.hardware import FLAVORS
 from palate.localhub.processes import Log, inherited, kill_left_over, signal_group, spawn
 
 ENDED = ("COMPLETED", "ERROR", "CANCELED")
-GRACE = 5.0  # seconds between asking a job to end and ending it
-TIMEOUT = 1800  # seconds; the real Hub's default
-MOST_ATTEMPTS = 10
+GRACE_SECONDS = 5.0  # between asking a job to end and killing it
+TIMEOUT_SECONDS = 1800  # the default of huggingface.co
+MAX_TIMEOUT_SECONDS = 10**8
+MAX_ATTEMPTS = 10
+VARIABLE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
 class Jobs:
-    """The jobs of one Hub. Their secrets stay in memory and are masked in their logs."""
+    """The jobs of one Hub. Secrets stay in memory and are masked in logs."""
 
     def __init__(self, db: Database, folder: Path):
         self._db, self._folder = db, folder
         self._lock = threading.Lock()
-        self._processes: dict[str, subprocess.Popen] = {}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
         folder.mkdir(exist_ok=True)
         for row in db.all("SELECT id, pid, doc FROM job"):
             if json.loads(row["doc"])["status"]["stage"] not in ENDED:
@@ -43,10 +45,10 @@ class Jobs:
         return self._folder / job
 
     def log(self, job: str) -> Path:
-        """One JSON line `{"data": …, "timestamp": …}` for each line that the job wrote."""
+        """Return the file with one JSON object `{"data": …, "timestamp": …}` per line of output."""
         return self.folder(job) / "log.jsonl"
 
-    def all_of(self, ns: str) -> list[dict]:
+    def of_namespace(self, ns: str) -> list[dict]:
         rows = self._db.all("SELECT doc FROM job WHERE ns=? ORDER BY rowid DESC", ns)
         return [_timed(json.loads(row["doc"])) for row in rows]
 
@@ -57,25 +59,13 @@ class Jobs:
         return _timed(json.loads(row["doc"]))
 
     def create(self, user: User, ns: str, spec: Body) -> tuple[dict, dict[str, str]]:
-        """Note a job down, in its own folder; return it and its secrets."""
+        """Record a job and create its folder; return its document and its secrets."""
         job, hidden = secrets.token_hex(12), spec.mapping("secrets")
-        environment, command = spec.mapping("environment"), spec.texts("command")
-        timeout = spec.integer("timeoutSeconds", TIMEOUT)
-        for name in (*environment, *hidden):
-            if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
-                raise HubError(400, f"{name[:40]!r} cannot be the name of an environment variable")
-        words = [*command, *spec.texts("arguments", [])]
-        if not command or any("\0" in w for w in (*words, *environment.values(), *hidden.values())):
-            raise HubError(400, "A job needs a command, of texts without NUL characters")
-        if not 0 < timeout < 10**8:
-            raise HubError(400, '"timeoutSeconds" has to be positive')
-        flavor, attempts = spec.text("flavor", "cpu-basic"), spec.integer("attempts", 1)
-        if flavor not in FLAVORS:
-            raise HubError(
-                400, f"There is no flavor {flavor[:40]!r}; expected {', '.join(FLAVORS)}"
-            )
-        if not 0 < attempts <= MOST_ATTEMPTS:
-            raise HubError(400, f'"attempts" has to be from 1 to {MOST_ATTEMPTS}')
+        environment = spec.mapping("environment")
+        command, arguments = spec.texts("command"), spec.texts("arguments", [])
+        _check_words([*command, *arguments], environment | hidden)
+        timeout, attempts = _limits(spec)
+        flavor = check_flavor(spec.text("flavor", "cpu-basic"))
         if not user.credit:
             raise HubError(402, "Your credit balance is insufficient to start this job")
         doc = {
@@ -83,10 +73,10 @@ class Jobs:
             "createdAt": now(),
             "startedAt": None,
             "finishedAt": None,
-            "dockerImage": spec.text("dockerImage", None),
-            "spaceId": spec.text("spaceId", None),
+            "dockerImage": spec.optional_text("dockerImage"),
+            "spaceId": spec.optional_text("spaceId"),
             "command": command,
-            "arguments": spec.texts("arguments", []),
+            "arguments": arguments,
             "environment": environment,
             "secrets": dict.fromkeys(hidden),
             "flavor": flavor,
@@ -102,12 +92,12 @@ class Jobs:
         return doc, hidden
 
     def start(self, doc: dict, words: list[str], hidden: dict[str, str], endpoint: str) -> None:
-        """Run `words` in the background with the job's environment and secrets."""
+        """Run the command in the background with the job's environment and secrets."""
         folder = self.folder(doc["id"])
         environment = {
             **inherited(),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-            "HF_HOME": str(folder.parent.parent / "cache"),  # not where the person's token lies
+            "HF_HOME": str(folder.parent.parent / "cache"),  # not the folder with the user's token
             **_uv_settings(),
             "PYTHONUNBUFFERED": "1",
             "ACCELERATOR": "none",
@@ -128,14 +118,14 @@ class Jobs:
             timer.start()
             try:
                 for attempt in range(doc["retry"] + 1):
-                    log.say(f"===== Job started at {now()} =====")
+                    log.write(f"===== Job started at {now()} =====")
                     code = self._attempt(job, attempt, words, env, log)
                     if not code or self._stage(job) in ENDED:
                         break
             except OSError as e:
                 missing = isinstance(e, FileNotFoundError)
                 hint = f"{words[0]} is not installed on this machine, or not on the Hub's PATH"
-                log.say(f"Cannot start this job: {hint if missing else e}")
+                log.write(f"Cannot start this job: {hint if missing else e}")
                 self._end(job, "ERROR", f"Cannot start: {hint if missing else e}")
                 return
             finally:
@@ -146,17 +136,17 @@ class Jobs:
     def _attempt(
         self, job: str, number: int, words: list[str], env: dict[str, str], log: Log
     ) -> int:
-        """Run once, on an empty disk as in a new container, and return the exit code."""
+        """Run once, on an empty disk as in a new container; return the exit code."""
         disk = self.folder(job) / f"disk-{number}"
         disk.mkdir()
         try:
             process = self._spawn(job, words, {**env, "XDG_CACHE_HOME": str(disk)}, disk)
-            if process is None:  # cancelled before it began
+            if process is None:  # cancelled before it started
                 return 0
-            reader = threading.Thread(target=log.take, args=[process])
+            reader = threading.Thread(target=log.follow, args=[process])
             reader.start()
             code = process.wait()
-            signal_group(process, signal.SIGKILL)  # what the job left behind ends with it
+            signal_group(process, signal.SIGKILL)  # its children end with it
             reader.join()
             self._processes.pop(job, None)
             return code
@@ -165,31 +155,29 @@ class Jobs:
 
     def _spawn(
         self, job: str, words: list[str], env: dict[str, str], disk: Path
-    ) -> subprocess.Popen | None:
+    ) -> subprocess.Popen[bytes] | None:
         with self._lock:
             if self._stage(job) in ENDED:
                 return None
             process = spawn(words, disk, env)
             self._processes[job] = process
-            first = json.loads(self._doc(job))["startedAt"]
-            self._change(
-                job, startedAt=first or now(), status={"stage": "RUNNING", "message": None}
-            )
+            started = json.loads(self._doc(job))["startedAt"] or now()
+            self._change(job, startedAt=started, status={"stage": "RUNNING", "message": None})
             self._db.run("UPDATE job SET pid=? WHERE id=?", process.pid, job)
             return process
 
     def cancel(self, job: str, stage: str = "CANCELED", message: str | None = None) -> None:
-        """End a job and all processes that it started; nothing happens to one that has ended."""
+        """End a job and all its processes; does nothing if it has ended."""
         self._end(job, stage, message)
         process = self._processes.get(job)
         if process:
             signal_group(process, signal.SIGTERM)
-            timer = threading.Timer(GRACE, signal_group, [process, signal.SIGKILL])
+            timer = threading.Timer(GRACE_SECONDS, signal_group, [process, signal.SIGKILL])
             timer.daemon = True
             timer.start()
 
     def close(self) -> None:
-        """End all jobs, because the Hub stops."""
+        """End all jobs because the Hub stops."""
         for job, process in list(self._processes.items()):
             self._end(job, "ERROR", "The Hub was stopped while this job ran")
             signal_group(process, signal.SIGKILL)
@@ -206,7 +194,7 @@ class Jobs:
         return json.loads(self._doc(job))["status"]["stage"]
 
     def _end(self, job: str, stage: str, message: str | None) -> None:
-        """Note how a job ended, unless that is known already."""
+        """Record how a job ended, unless that is recorded already."""
         with self._lock:
             if self._stage(job) not in ENDED:
                 status = {"stage": stage, "message": message}
@@ -218,8 +206,34 @@ class Jobs:
             self._db.run("UPDATE job SET doc=? WHERE id=?", json.dumps(doc), job)
 
 
+def check_flavor(flavor: str) -> str:
+    """Return the name of a machine; `HubError` 400 if there is none with that name."""
+    if flavor not in FLAVORS:
+        raise HubError(400, f"There is no flavor {flavor[:40]!r}; expected {', '.join(FLAVORS)}")
+    return flavor
+
+
+def _check_words(words: list[str], variables: dict[str, str]) -> None:
+    for name in variables:
+        if not VARIABLE.fullmatch(name):
+            raise HubError(400, f"{name[:40]!r} cannot be the name of an environment variable")
+    if not words or any("\0" in word for word in (*words, *variables.values())):
+        raise HubError(400, "A job needs a command, without NUL characters")
+
+
+def _limits(spec: Body) -> tuple[int, int]:
+    """Return a job's timeout in seconds and its number of attempts."""
+    timeout = spec.integer("timeoutSeconds", TIMEOUT_SECONDS)
+    if not 0 < timeout < MAX_TIMEOUT_SECONDS:
+        raise HubError(400, '"timeoutSeconds" must be positive')
+    attempts = spec.integer("attempts", 1)
+    if not 0 < attempts <= MAX_ATTEMPTS:
+        raise HubError(400, f'"attempts" must be from 1 to {MAX_ATTEMPTS}')
+    return timeout, attempts
+
+
 def _timed(doc: dict) -> dict:
-    """Add how long a job waited and ran, in seconds, up to now if it has not ended."""
+    """Add for how many seconds a job has waited and run."""
 
     def since(start: str, end: str | None) -> int:
         last = datetime.fromisoformat(end) if end else datetime.now(UTC)
@@ -235,8 +249,8 @@ def _timed(doc: dict) -> dict:
 
 
 def _uv_settings() -> dict[str, str]:
-    """What uv would find where it and pip look by default, although a job's folders are its own."""
+    """Return the settings that let uv find its cache and wheels from a job's own folders."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    found = {"UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR") or f"{cache}/uv"}
+    settings = {"UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR") or f"{cache}/uv"}
     links = os.environ.get("UV_FIND_LINKS") or os.environ.get("PIP_FIND_LINKS")
-    return found | ({"UV_FIND_LINKS": links} if links else {})
+    return settings | ({"UV_FIND_LINKS": links} if links else {})

@@ -1,4 +1,4 @@
-"""The front matter of a card: read, checked, and the tags that follow from it."""
+"""The front matter of a card: parsing, checks, and the tags derived from it."""
 
 import json
 import math
@@ -22,16 +22,16 @@ unknown unlicense wtfpl zlib
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses aliases: a few lines of them can stand for gigabytes."""
+    """Refuses aliases: a few lines of them can expand to gigabytes."""
 
-    def compose_node(self, parent, index):
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases (*name) are not supported")
         return super().compose_node(parent, index)
 
 
 def _plain(value: object) -> object:
-    """`value` in what JSON has; dates and the like as text."""
+    """Return `value` in the types of JSON; dates and the like become text."""
     if isinstance(value, dict):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple | set):
@@ -44,14 +44,14 @@ def _plain(value: object) -> object:
 
 
 def front_matter(text: str) -> dict | None:
-    """The mapping at the top of a card, None where there is none; `ValueError` if it is wrong."""
-    found = FRONT_MATTER.match(text)
-    if not found:
+    """Return the mapping at the top of a card, None if there is none; ValueError if malformed."""
+    match = FRONT_MATTER.match(text)
+    if not match:
         return None
     try:
-        value = yaml.load(found[1], _Loader)  # derived from SafeLoader
+        value = yaml.load(match[1], _Loader)  # derived from SafeLoader
         json.dumps(value, default=str)
-    # PyYAML's constructors trip over values such as `!!bool x` and `!!int ''`
+    # PyYAML's constructors raise all of these, for example for `!!bool x` and `!!int ''`
     except (
         yaml.YAMLError,
         RecursionError,
@@ -62,18 +62,18 @@ def front_matter(text: str) -> dict | None:
     ) as e:
         raise ValueError(f"YAML: {str(e)[:300]}") from None
     if value is not None and not isinstance(value, dict):
-        raise ValueError("the metadata has to be a mapping of names to values")
+        raise ValueError("the metadata must map names to values")
     return None if value is None else {str(k): _plain(v) for k, v in value.items()}
 
 
 def body(text: str) -> str:
-    """The card without its front matter."""
-    found = FRONT_MATTER.match(text)
-    return text[found.end() :] if found else text
+    """Return the card without its front matter."""
+    match = FRONT_MATTER.match(text)
+    return text[match.end() :] if match else text
 
 
 def card_data(text: str | None) -> dict | None:
-    """The front matter of a card that may be wrong or missing."""
+    """Return the front matter of a card, None if it is missing or malformed."""
     try:
         return front_matter(text or "")
     except ValueError:
@@ -81,7 +81,7 @@ def card_data(text: str | None) -> dict | None:
 
 
 def problem(text: str) -> str | None:
-    """What the Hub refuses in a card, or None."""
+    """Return why the Hub refuses a card, or None."""
     try:
         data = front_matter(text) or {}
     except ValueError as e:
@@ -91,7 +91,7 @@ def problem(text: str) -> str | None:
         if name not in LICENSES.split():
             return (
                 f'"license" must be one of [apache-2.0, mit, cc-by-4.0, other, ...], not {name!r}; '
-                "for a licence of your own: license: other, with license_name and license_link"
+                "for your own licence use license: other, with license_name and license_link"
             )
     return _index_problem(data.get("model-index"))
 
@@ -113,17 +113,17 @@ def _index_problem(index: object) -> str | None:
 
 
 def as_list(value: object) -> list[str]:
-    """One text or a list of them, as the list."""
+    """Return the strings in one value or in a list of values."""
     values = value if isinstance(value, list) else [value]
     return [v for v in values if isinstance(v, str)]
 
 
 def tags(data: dict) -> list[str]:
-    """The tags by which clients filter repos."""
-    found = as_list(data.get("library_name")) + as_list(data.get("pipeline_tag"))
-    found += as_list(data.get("tags"))
+    """Return the tags by which clients filter repos."""
+    names = as_list(data.get("library_name")) + as_list(data.get("pipeline_tag"))
+    names += as_list(data.get("tags"))
     for key in ("license", "language", "task_categories", "size_categories"):
-        found += [f"{key}:{v}" for v in as_list(data.get(key))]
-    found += [f"dataset:{v}" for v in as_list(data.get("datasets"))]
-    found += [f"base_model:{v}" for v in as_list(data.get("base_model"))]
-    return list(dict.fromkeys(found))
+        names += [f"{key}:{v}" for v in as_list(data.get(key))]
+    names += [f"dataset:{v}" for v in as_list(data.get("datasets"))]
+    names += [f"base_model:{v}" for v in as_list(data.get("base_model"))]
+    return list(dict.fromkeys(names))

@@ -1,49 +1,36 @@
-"""Sign-in for apps, as the Hub offers it to Spaces: OpenID Connect, code flow with PKCE.
+"""Sign-in for apps such as Spaces: OpenID Connect, authorization code flow with PKCE.
 
-Apps are registered in `apps.json`; codes and access tokens are signed texts, so nothing is kept.
+Codes and access tokens are signed texts, so the Hub stores nothing about them but used codes.
 """
 
 import base64
-import fcntl
 import hashlib
 import hmac
 import json
-import os
 import secrets
 import threading
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus, urlencode
 
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from palate.localhub.accounts import User, create_private
+from palate.localhub.apps import registered
 from palate.localhub.calls import Call, router
 from palate.localhub.errors import HubError
-from palate.localhub.pages import page
+from palate.localhub.templates import page
 
-CODE = 60.0  # seconds
-CONSENT = 600.0
-SESSION = 8 * 3600.0
+if TYPE_CHECKING:  # at run time it costs a third of a second of every start
+    from joserfc.jwk import RSAKey
+
+CODE_SECONDS = 60.0
+CONSENT_SECONDS = 600.0
+SESSION_SECONDS = 8 * 3600.0  # of an app that an earlier version registered without its own
 SCOPES = ("openid", "profile", "email", "read-repos", "write-repos")
-_making = threading.Lock()  # of the key, when the first two people sign in at once
-ASKED = ("client_id", "redirect_uri", "scope", "state", "nonce", "code_challenge")
-
-
-def register(root: Path, name: str, redirect_uris: list[str], seconds: float) -> tuple[str, str]:
-    """Add an app to `apps.json`; return its id and its secret. Sessions last `seconds`."""
-    file = root / "apps.json"
-    id, secret = secrets.token_hex(16), secrets.token_urlsafe(32)
-    with os.fdopen(os.open(root / "apps.lock", os.O_WRONLY | os.O_CREAT, 0o600), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        apps = json.loads(file.read_text()) if file.exists() else {}
-        apps[id] = {
-            "name": name, "secret": secret, "redirect_uris": redirect_uris, "seconds": seconds
-        }  # fmt: skip
-        scratch = file.with_name(f"apps.{secrets.token_hex(4)}.new")
-        create_private(scratch, json.dumps(apps, indent=2))
-        scratch.replace(file)
-    return id, secret
+KEY_BITS = 2048
+PARAMETERS = ("client_id", "redirect_uri", "scope", "state", "nonce", "code_challenge")
+_key_lock = threading.Lock()  # two people may sign in at once before there is a key
 
 
 @router.route("GET", "/.well-known/openid-configuration")
@@ -72,48 +59,48 @@ def jwks(call: Call) -> dict:
 
 @router.route("GET", "/oauth/authorize")
 def authorize(call: Call) -> Response:
-    """Ask the person who is signed in whether the app may know who they are."""
-    asked = {name: call.arg(name) for name in ASKED}
-    app = _app(call, asked["client_id"])
-    # nobody is sent to an address that the app did not name; Gradio adds where to go then, after ?
-    if asked["redirect_uri"].partition("?")[0] not in app["redirect_uris"]:
+    """Ask the signed-in user whether the app may know who they are."""
+    request = {name: call.arg(name) for name in PARAMETERS}
+    app = _app(call, request["client_id"])
+    # only registered addresses are redirected to; Gradio appends its own target after the ?
+    if request["redirect_uri"].partition("?")[0] not in app["redirect_uris"]:
         raise HubError(400, "The app has not registered this redirect_uri")
     if call.arg("response_type") != "code":
-        raise HubError(400, 'response_type has to be "code"')
-    if asked["code_challenge"] and call.arg("code_challenge_method") != "S256":
-        raise HubError(400, "code_challenge_method has to be S256")
+        raise HubError(400, 'response_type must be "code"')
+    if request["code_challenge"] and call.arg("code_challenge_method") != "S256":
+        raise HubError(400, "code_challenge_method must be S256")
     if call.user is None:
         query = call.request.scope["query_string"].decode("latin-1")
         return RedirectResponse("/login?" + urlencode({"next": f"/oauth/authorize?{query}"}), 303)
-    signed = call.hub.signer.sign("consent", CONSENT, user=call.user.name, asked=asked)
-    wanted = [scope for scope in asked["scope"].split() if scope in SCOPES]
-    values = {"app": app["name"], "scopes": wanted, "signed": signed}
+    signed = call.hub.signer.sign("consent", CONSENT_SECONDS, user=call.user.name, request=request)
+    scopes = [scope for scope in request["scope"].split() if scope in SCOPES]
+    values = {"app": app["name"], "scopes": scopes, "signed": signed}
     return page("authorize.html", call.user, values)
 
 
 @router.route("POST", "/oauth/authorize")
 def decide(call: Call) -> Response:
-    """Send the person back to the app, with a code or with their refusal."""
+    """Send the user back to the app, with a code or with their refusal."""
     claims = call.hub.signer.check("consent", next(iter(call.form("signed")), ""))
-    user, asked = call.hub.session_user(call.request.cookies), claims["asked"]
+    user, request = call.hub.session_user(call.request.cookies), claims["request"]
     if user is None or user.name != claims["user"]:
-        raise HubError(403, "Sign in again: this form was made for somebody else")
+        raise HubError(403, "Sign in again: this form belongs to another user")
     if call.form("answer") != ["allow"]:
-        back = {"error": "access_denied"}
+        answer = {"error": "access_denied"}
     else:
-        nonce = secrets.token_hex(12)
-        back = {"code": call.hub.signer.sign("code", CODE, user=user.name, once=nonce, asked=asked)}
-    target = asked["redirect_uri"]
-    target += ("&" if "?" in target else "?") + urlencode(back | {"state": asked["state"]})
-    # not a redirect: the page's policy lets its form lead nowhere else
+        once = {"user": user.name, "once": secrets.token_hex(12), "request": request}
+        answer = {"code": call.hub.signer.sign("code", CODE_SECONDS, **once)}
+    target = request["redirect_uri"]
+    target += ("&" if "?" in target else "?") + urlencode(answer | {"state": request["state"]})
+    # not a redirect: the page's policy does not let its form lead to other servers
     return page("signed_in.html", user, {"target": target})
 
 
 @router.route("POST", "/oauth/token")
 def token(call: Call) -> Response:
-    """Change a code for an access token and an id token, once."""
-    client, secret = _client(call)
-    app = _app(call, client)
+    """Exchange a code for an access token and an id token, once."""
+    client_id, secret = _client(call)
+    app = _app(call, client_id)
     if not hmac.compare_digest(app["secret"].encode(), secret.encode()):
         return _error("invalid_client", "the secret is wrong", 401)
     if call.form("grant_type") != ["authorization_code"]:
@@ -121,37 +108,38 @@ def token(call: Call) -> Response:
     try:
         claims = call.hub.signer.check("code", next(iter(call.form("code")), ""))
     except HubError:
-        return _error("invalid_grant", "the code is wrong or too old")
-    asked = claims["asked"]
-    if (asked["client_id"], [asked["redirect_uri"]]) != (client, call.form("redirect_uri")):
+        return _error("invalid_grant", "the code is wrong or has expired")
+    request = claims["request"]
+    issued_for = (request["client_id"], [request["redirect_uri"]])
+    if issued_for != (client_id, call.form("redirect_uri")):
         return _error("invalid_grant", "the code is for another app or address")
-    if asked["code_challenge"] and asked["code_challenge"] != _challenge(call):
+    if request["code_challenge"] and request["code_challenge"] != _challenge(call):
         return _error("invalid_grant", "the code_verifier is wrong")
     used = "INSERT OR IGNORE INTO used_ticket VALUES(?,?)"
     if not call.hub.db.run(used, claims["once"], claims["expires"]).rowcount:
-        return _error("invalid_grant", "the code was used before")
+        return _error("invalid_grant", "the code has been used already")
     user = call.hub.accounts.users().get(claims["user"])
     if user is None:
-        return _error("invalid_grant", "there is no such user any more")
-    seconds = float(app.get("seconds", SESSION))
-    access = call.hub.signer.sign("oauth", seconds, user=user.name, scope=asked["scope"])
+        return _error("invalid_grant", "the user no longer exists")
+    seconds = float(app.get("seconds", SESSION_SECONDS))
+    access = call.hub.signer.sign("oauth", seconds, user=user.name, scope=request["scope"])
     answer = {
         "access_token": f"hf_oauth_{access}",
         "token_type": "bearer",
         "expires_in": int(seconds),
-        "scope": asked["scope"],
-        "id_token": _id_token(call, user, client, asked["nonce"], seconds),
+        "scope": request["scope"],
+        "id_token": _id_token(call, user, client_id, request["nonce"], seconds),
     }
     return JSONResponse(answer, headers={"Cache-Control": "no-store"})
 
 
 @router.route("GET", "/oauth/userinfo")
 def userinfo(call: Call) -> dict:
-    """Say who an access token stands for, and in which organisations they are."""
+    """Return the user of an access token, with their organisations."""
     claims = call.hub.signer.check("oauth", call.access.removeprefix("hf_oauth_"))
     user = call.hub.accounts.users().get(claims["user"])
     if user is None:
-        raise HubError(401, "There is no such user any more")
+        raise HubError(401, "The user of this token no longer exists")
     orgs = [
         {
             "sub": _subject(call, org),
@@ -182,48 +170,47 @@ def _subject(call: Call, name: str) -> str:
     return call.hub.signer.fingerprint(f"subject:{name.lower()}")
 
 
-def _id_token(call: Call, user: User, client: str, nonce: str, seconds: float) -> str:
+def _id_token(call: Call, user: User, client_id: str, nonce: str, seconds: float) -> str:
     from joserfc import jwt
 
     now = int(time.time())
     claims = _profile(call, user) | {
-        "iss": call.base, "aud": client, "iat": now, "exp": now + int(seconds)
+        "iss": call.base, "aud": client_id, "iat": now, "exp": now + int(seconds)
     }  # fmt: skip
     key = _key(call)
     header = {"alg": "RS256", "kid": key.kid}
     return jwt.encode(header, claims | ({"nonce": nonce} if nonce else {}), key)
 
 
-def _key(call: Call):
-    """Return the key that signs id tokens, made at first use."""
+def _key(call: Call) -> "RSAKey":
+    """Return the key that signs id tokens, created on first use."""
     from joserfc.jwk import RSAKey
 
     file = call.hub.root / "openid.json"
-    with _making:
+    with _key_lock:
         if not file.exists():
-            made = RSAKey.generate_key(2048, {"use": "sig", "alg": "RS256"}, auto_kid=True)
-            create_private(file, json.dumps(made.as_dict(private=True)))
+            key = RSAKey.generate_key(KEY_BITS, {"use": "sig", "alg": "RS256"}, auto_kid=True)
+            create_private(file, json.dumps(key.as_dict(private=True)))
     return RSAKey.import_key(json.loads(file.read_text()))
 
 
-def _app(call: Call, client: str) -> dict:
-    file = call.hub.root / "apps.json"
-    app = json.loads(file.read_text()).get(client) if file.exists() else None
+def _app(call: Call, client_id: str) -> dict:
+    app = registered(call.hub.root).get(client_id)
     if app is None:
-        raise HubError(401, "There is no such app: client_id is unknown here")
+        raise HubError(401, "No app with this client_id is registered here")
     return app
 
 
 def _client(call: Call) -> tuple[str, str]:
-    """Return the app's id and secret from the header or from the form."""
+    """Return the app's id and secret, from the header or from the form."""
     scheme, _, basic = call.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "basic":
         return next(iter(call.form("client_id")), ""), next(iter(call.form("client_secret")), "")
     try:
-        id, _, secret = base64.b64decode(basic, validate=True).decode().partition(":")
+        client_id, _, secret = base64.b64decode(basic, validate=True).decode().partition(":")
     except ValueError:
         raise HubError(400, "Malformed Authorization header") from None
-    return unquote_plus(id), unquote_plus(secret)
+    return unquote_plus(client_id), unquote_plus(secret)
 
 
 def _challenge(call: Call) -> str:

@@ -1,20 +1,15 @@
-"""Pages for people: what lies on this Hub, read-only."""
+"""Read-only pages of what is on this Hub."""
 
 import json
-import time
-from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
-import jinja2
 import pygit2
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import Response
 
 from palate.localhub import metadata, render
-from palate.localhub.accounts import User, owns
-from palate.localhub.calls import KINDS, Call, router
-from palate.localhub.discussions import all_of
-from palate.localhub.discussions import read as read_discussion
+from palate.localhub.accounts import owns
+from palate.localhub.calls import Call, router
 from palate.localhub.errors import HubError
 from palate.localhub.files import content, media_type
 from palate.localhub.git import (
@@ -28,45 +23,18 @@ from palate.localhub.git import (
 )
 from palate.localhub.lfs import check_gate
 from palate.localhub.repos import Repo
+from palate.localhub.routing import KINDS
+from palate.localhub.templates import page
 
-HERE = Path(__file__).parent
+STATIC = Path(__file__).parent / "static"
+STATIC_TYPES = {"hub.css": "text/css", "icon.svg": "image/svg+xml"}
 REPO = "/{kind}/{ns}/{name}"
 PER_PAGE = 50  # commits, rows
-SHOWN = 1_000_000  # bytes of a file that a page shows at most
-SESSION = 30 * 24 * 3600  # seconds that a browser stays signed in
-POLICY = (
-    "default-src 'none'; img-src 'self'; style-src 'self' 'unsafe-inline'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
-)
-_templates = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(HERE / "templates"),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-
-
-def _ago(seconds: float) -> str:
-    passed = time.time() - seconds
-    for name, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        if count := int(passed // length):
-            return f"{count} {name}{'s' if count > 1 else ''} ago"
-    return "just now"
-
-
-def _date(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-_templates.filters |= {"ago": _ago, "date": _date, "size": render.size, "path": quote}
-
-
-def page(template: str, user: User | None, values: dict, status: int = 200) -> HTMLResponse:
-    html = _templates.get_template(template).render(values, user=user)
-    headers = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff"}
-    headers |= {"Referrer-Policy": "same-origin", "Cache-Control": "no-store"}
-    return HTMLResponse(html, status, headers)
+MAX_SHOWN = 1_000_000  # bytes of a file that a page shows
+MAX_PATCHES = 100  # files of a commit that a page shows
+MAX_PATCH_LINES = 200
+MAX_PATCH_LINE = 400  # characters
+MAX_LOG_LINES = 2000
 
 
 @router.route("GET", "/healthz")
@@ -76,76 +44,16 @@ def health(call: Call) -> dict:
 
 @router.route("GET", "/static/{file}")
 def static(call: Call) -> Response:
-    kind = {"hub.css": "text/css", "icon.svg": "image/svg+xml"}.get(call.params["file"])
+    kind = STATIC_TYPES.get(call.params["file"])
     if kind is None:
         raise HubError(404, "Not found")
-    content = (HERE / "static" / call.params["file"]).read_bytes()
-    return Response(content, 200, {"Cache-Control": "max-age=300"}, kind)
-
-
-@router.route("GET", "/login")
-def login_form(call: Call) -> Response:
-    """The form for a token; with a ticket from the command line, straight to the page."""
-    target = _own_path(call.arg("next", "/"))
-    if not call.arg("ticket"):
-        return page("login.html", call.user, {"target": target, "wrong": False})
-    try:
-        claims = call.hub.signer.check("login", call.arg("ticket"))
-        call.hub.db.run("DELETE FROM used_ticket WHERE expires < ?", time.time())
-        used = "INSERT OR IGNORE INTO used_ticket VALUES(?,?)"
-        first = call.hub.db.run(used, claims["nonce"], claims["expires"]).rowcount
-        user = call.hub.accounts.users().get(claims["user"]) if first else None
-    except HubError:
-        user = None
-    if user is None:
-        return RedirectResponse(f"/login?next={quote(target, safe='')}", 303)
-    return _signed_in(call, user, target)
-
-
-@router.route("POST", "/login")
-def login(call: Call) -> Response:
-    _check_origin(call)
-    target = _own_path(next(iter(call.form("next")), "/"))
-    token = next(iter(call.form("token")), "").strip()
-    user = call.hub.accounts.with_token(token)
-    if user is None:
-        return page("login.html", None, {"target": target, "wrong": True}, 403)
-    return _signed_in(call, user, target)
-
-
-@router.route("POST", "/logout")
-def logout(call: Call) -> Response:
-    _check_origin(call)
-    response = RedirectResponse("/", 303)
-    response.delete_cookie(call.hub.cookie)
-    return response
-
-
-def _check_origin(call: Call) -> None:
-    origin = call.headers.get("origin", call.base)
-    if origin not in (call.base, "null") or call.headers.get("sec-fetch-site") == "cross-site":
-        raise HubError(403, "Sign in on the Hub's own page")
-
-
-def _own_path(target: str) -> str:
-    """`target` if it is a page of this Hub, otherwise the start page."""
-    own = target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()
-    return target if own else "/"
-
-
-def _signed_in(call: Call, user: User, target: str) -> Response:
-    claims = {"user": user.name, "token": call.hub.signer.fingerprint(user.token)}
-    session = call.hub.signer.sign("session", SESSION, **claims)
-    # not a redirect: a browser that comes from elsewhere would not send a strict cookie along
-    response = page("signed_in.html", user, {"target": target})
-    response.set_cookie(
-        call.hub.cookie, session, max_age=SESSION, httponly=True, samesite="strict", path="/"
-    )
-    return response
+    data = (STATIC / call.params["file"]).read_bytes()
+    return Response(data, 200, {"Cache-Control": "max-age=300"}, kind)
 
 
 @router.route("GET", "/", "/{kind}", "/{kind}/{ns}")
 def listing(call: Call) -> Response:
+    """List the repos that the user may see: all, of one kind or of one namespace."""
     kind, ns = KINDS.get(call.params.get("kind", "")), call.params.get("ns")
     search = call.arg("search").strip()
     repos = [
@@ -155,10 +63,10 @@ def listing(call: Call) -> Response:
         and search.lower() in repo.full_name.lower()
     ]
     if ns is not None and not repos and not owns(call.user, ns):
-        raise HubError(404 if call.user else 401, f"There is nothing by {ns} to see here")
-    found = [(repo, head) for repo in repos if (head := find_commit(repo.git(), "main"))]
-    found.sort(key=lambda item: item[1].commit_time, reverse=True)
-    values = {"repos": found, "kind": kind, "ns": ns, "search": search}
+        raise HubError(404 if call.user else 401, f"{ns} has no repos that you can see")
+    heads = [(repo, head) for repo in repos if (head := find_commit(repo.git(), "main"))]
+    heads.sort(key=lambda pair: pair[1].commit_time, reverse=True)
+    values = {"repos": heads, "kind": kind, "ns": ns, "search": search}
     return page("listing.html", call.user, values)
 
 
@@ -166,8 +74,7 @@ def _repo_page(
     call: Call, template: str, repo: Repo, revision: str, tab: str, **values: object
 ) -> Response:
     values |= {"repo": repo, "revision": revision, "rev": quote(revision, safe=""), "tab": tab}
-    pulls = len(all_of(call, repo))
-    return page(template, call.user, values | {"discussions": pulls})
+    return page(template, call.user, values)
 
 
 @router.route("GET", REPO)
@@ -183,7 +90,7 @@ def card(call: Call) -> Response:
 
 
 def _link(call: Call, kind: str, repo_id: str) -> str | None:
-    """Where a repo that a card names is on this Hub, if it is and the reader may see it."""
+    """Return the path of a repo that a card names, None if the reader cannot see it here."""
     ns, _, name = repo_id.partition("/")
     try:
         return call.hub.repos.find(kind, ns, name, call.user).path
@@ -196,21 +103,22 @@ def folder(call: Call) -> Response:
     repo, rev, path = call.repo(), call.params["rev"], call.params["path"]
     git = repo.git()
     commit = commit_at(git, rev)
-    here = lookup(commit.tree, path)
-    if not isinstance(here, pygit2.Tree):
-        raise HubError(404, f"There is no folder {path} in {repo.full_name} at {rev}")
-    found = list(walk(here, f"{path}/" if path else "", recursive=False))
-    last = last_commits(commit, git, [p for _, p in found])
-    found.sort(key=lambda item: isinstance(item[0], pygit2.Blob))
+    tree = lookup(commit.tree, path)
+    if not isinstance(tree, pygit2.Tree):
+        raise HubError(404, f"{repo.full_name} has no folder {path} at {rev}")
+    content = list(walk(tree, f"{path}/" if path else "", recursive=False))
+    content.sort(key=lambda pair: isinstance(pair[0], pygit2.Blob))
+    last = last_commits(commit, git, [p for _, p in content])
     entries = [
         {"path": p, "name": p.rsplit("/", 1)[-1], "size": _size(e), "last": last.get(p)}
-        for e, p in found
+        for e, p in content
     ]
     values = {"path": path, "entries": entries, "crumbs": _crumbs(path)}
     return _repo_page(call, "tree.html", repo, rev, "files", **values)
 
 
 def _size(entry: pygit2.Blob | pygit2.Tree) -> int | None:
+    """Return the size of a file in bytes, None for a folder."""
     if isinstance(entry, pygit2.Tree):
         return None
     link = pointer(entry)
@@ -218,7 +126,7 @@ def _size(entry: pygit2.Blob | pygit2.Tree) -> int | None:
 
 
 def _crumbs(path: str) -> list[tuple[str, str]]:
-    """Each folder on the way to `path`, as (name, path)."""
+    """Return name and path of each folder on the way to `path`."""
     parts = path.split("/") if path else []
     return [(part, "/".join(parts[: i + 1])) for i, part in enumerate(parts)]
 
@@ -231,23 +139,25 @@ def file(call: Call) -> Response:
     commit = commit_at(git, rev)
     blob = lookup(commit.tree, path)
     if not isinstance(blob, pygit2.Blob):
-        raise HubError(404, f"There is no file {path} in {repo.full_name} at {rev}")
-    count, kind = _size(blob) or 0, media_type(path, blob)
-    values: dict = {"text": None, "table": None, "html": None, "image": kind.startswith("image/")}
-    values |= {"number": call.number("page", 1), "more": False, "per_page": PER_PAGE}
-    if kind.startswith("text/") and count <= SHOWN:
+        raise HubError(404, f"{repo.full_name} has no file {path} at {rev}")
+    size, kind = _size(blob) or 0, media_type(path, blob)
+    values: dict[str, object] = {"text": None, "table": None, "html": None}
+    values |= {"image": kind.startswith("image/"), "more": False, "per_page": PER_PAGE}
+    number = max(1, call.number("page", 1))
+    if kind.startswith("text/") and size <= MAX_SHOWN:
         text = content(call, blob).decode("utf-8", "replace")
-        values |= _shown(repo, path, rev, text, max(1, values["number"]))
-    values |= {"path": path, "size": count, "crumbs": _crumbs(path)}
+        values |= _rendered(repo, path, rev, text, number)
+    values |= {"number": number, "path": path, "size": size, "crumbs": _crumbs(path)}
     values["last"] = last_commits(commit, git, [path])[path]
     return _repo_page(call, "blob.html", repo, rev, "files", **values)
 
 
-def _shown(repo: Repo, path: str, rev: str, text: str, number: int) -> dict:
+def _rendered(repo: Repo, path: str, rev: str, text: str, number: int) -> dict[str, object]:
+    """Return what the page shows of a text file: Markdown, one page of a table, or the text."""
     if path.lower().endswith(".md"):
-        place = f"{quote(rev, safe='')}/{quote(path.rpartition('/')[0])}".rstrip("/")
-        places = f"{repo.path}/resolve/{place}", f"{repo.path}/blob/{place}"
-        return {"html": render.card(text, *places)}
+        folder = f"{quote(rev, safe='')}/{quote(path.rpartition('/')[0])}".rstrip("/")
+        bases = f"{repo.path}/resolve/{folder}", f"{repo.path}/blob/{folder}"
+        return {"html": render.card(text, *bases)}
     table = render.rows(path, text)
     if not table:
         return {"text": text}
@@ -261,16 +171,16 @@ def _shown(repo: Repo, path: str, rev: str, text: str, number: int) -> dict:
 def history(call: Call) -> Response:
     repo, rev = call.repo(), call.params["rev"]
     git, number = repo.git(), max(1, call.number("page", 1))
-    start, skip = commit_at(git, rev), (max(1, number) - 1) * PER_PAGE
-    commits = list(git.walk(start.id, pygit2.enums.SortMode.TOPOLOGICAL))
-    values = {"commits": commits[skip : skip + PER_PAGE], "number": number}
-    values |= {"count": len(commits), "more": len(commits) > skip + PER_PAGE}
+    head, start = commit_at(git, rev), (number - 1) * PER_PAGE
+    commits = list(git.walk(head.id, pygit2.enums.SortMode.TOPOLOGICAL))
+    values = {"commits": commits[start : start + PER_PAGE], "number": number}
+    values |= {"count": len(commits), "more": len(commits) > start + PER_PAGE}
     return _repo_page(call, "commits.html", repo, rev, "history", **values)
 
 
 @router.route("GET", REPO + "/commit/{rev}")
 def change(call: Call) -> Response:
-    """What one commit changed."""
+    """Show the changes of one commit."""
     repo, rev = call.repo(), call.params["rev"]
     check_gate(call, repo)
     commit = commit_at(repo.git(), rev)
@@ -279,41 +189,29 @@ def change(call: Call) -> Response:
     else:
         diff = commit.tree.diff_to_tree(swap=True)
     patches = [(p.delta.new_file.path, p.delta.status_char(), _lines(p)) for p in diff if p]
-    values = {"commit": commit, "patches": patches[:100], "count": len(patches)}
+    values = {"commit": commit, "patches": patches[:MAX_PATCHES], "count": len(patches)}
     return _repo_page(call, "commit.html", repo, rev, "history", **values)
 
 
 def _lines(patch: pygit2.Patch) -> list[str]:
     if patch.delta.is_binary:
-        return ["a binary file"]
+        return ["binary file"]
     lines = [line for hunk in patch.hunks for line in hunk.lines]
-    shown = [f"{line.origin}{line.content.rstrip()}"[:400] for line in lines[:200]]
-    return shown + ([f" … {len(lines) - 200} more lines"] if len(lines) > 200 else [])
+    shown = [
+        f"{line.origin}{line.content.rstrip()}"[:MAX_PATCH_LINE] for line in lines[:MAX_PATCH_LINES]
+    ]
+    hidden = len(lines) - len(shown)
+    return shown + ([f" … {hidden} more lines"] if hidden else [])
 
 
-@router.route("GET", REPO + "/discussions", REPO + "/discussions/{num}")
-def discussions(call: Call) -> Response:
-    repo = call.repo()
-    number = call.params.get("num")
-    docs = [read_discussion(call, repo, number)] if number else all_of(call, repo)
-    values = {"docs": docs, "open": number is not None}
-    return _repo_page(call, "discussions.html", repo, "main", "discussions", **values)
-
-
-@router.route("GET", "/jobs/{ns}", "/jobs/{ns}/{id}")
+@router.route("GET", "/jobs/{ns}", "/jobs/{ns}/{job}")
 def jobs(call: Call) -> Response:
-    user, ns, job = call.need_user(), call.params["ns"], call.params.get("id")
+    """List the jobs of a namespace, or show one with the end of its log."""
+    user, ns, job = call.need_user(), call.params["ns"], call.params.get("job")
     if not user.owns(ns):
-        raise HubError(404, f"There are no jobs of {ns} to see here")
-    found = [call.hub.jobs.get(ns, job)] if job else call.hub.jobs.all_of(ns)
+        raise HubError(404, f"{ns} has no jobs that you can see")
+    docs = [call.hub.jobs.get(ns, job)] if job else call.hub.jobs.of_namespace(ns)
     log = call.hub.jobs.log(job).read_text() if job and call.hub.jobs.log(job).exists() else ""
-    lines = [json.loads(line)["data"] for line in log.splitlines()[-2000:]]
-    values = {"ns": ns, "jobs": found, "lines": lines, "one": job is not None}
+    lines = [json.loads(line)["data"] for line in log.splitlines()[-MAX_LOG_LINES:]]
+    values = {"ns": ns, "jobs": docs, "lines": lines, "one": job is not None}
     return page("jobs.html", user, values)
-
-
-def refuse(call_path: str, user: User | None, error: HubError) -> Response:
-    """An error as a page; a sign-in where that may help."""
-    if error.status == 401:
-        return RedirectResponse(f"/login?next={quote(_own_path(call_path), safe='')}", 303)
-    return page("error.html", user, {"error": error}, error.status)

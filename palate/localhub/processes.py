@@ -1,4 +1,4 @@
-"""What Spaces and jobs have in common: child processes that inherit little, and their logs."""
+"""Child processes of Spaces and jobs, which inherit little, and their logs."""
 
 import asyncio
 import json
@@ -13,9 +13,9 @@ from pathlib import Path
 
 from palate.localhub.git import now
 
-POLL = 0.1  # seconds between two looks at a log that is followed
-KEEP_ALIVE = 15.0  # seconds of silence after which a comment is sent
-# what a child inherits of the server's environment: enough to find programs and packages
+POLL_SECONDS = 0.1  # between two reads of a log that is followed
+KEEP_ALIVE_SECONDS = 15.0  # of silence, after which a comment is sent
+# the part of the server's environment that a child inherits: enough to find programs and packages
 INHERITED = re.compile(
     r"PATH|HOME|USER|LANG|LC_\w+|TZ|TMPDIR|LD_LIBRARY_PATH|CUDA_\w+|NVIDIA_\w+|OMP_NUM_THREADS"
     r"|(?:https?|no|all)_proxy|SSL_CERT_\w+|REQUESTS_CA_BUNDLE|UV_\w+|PIP_\w+",
@@ -25,29 +25,29 @@ PRIVATE = re.compile(r"TOKEN|SECRET|PASSWORD|_KEY", re.IGNORECASE)
 
 
 def inherited() -> dict[str, str]:
-    """Return what a child may know of the server's environment: nothing that looks secret."""
+    """Return the part of the server's environment that children get: nothing that looks secret."""
     return {k: v for k, v in os.environ.items() if INHERITED.fullmatch(k) and not PRIVATE.search(k)}
 
 
 class Log:
-    """One JSON line `{"data": …, "timestamp": …}` for each line written; secrets are masked."""
+    """A log with one JSON object `{"data": …, "timestamp": …}` per line; secrets are masked."""
 
     def __init__(self, file: Path, secrets: Iterable[str] = ()):
         self._masked = [value for value in secrets if len(value) > 3]
         self._out = file.open("a")
 
-    def say(self, line: str) -> None:
+    def write(self, line: str) -> None:
         for value in self._masked:
             line = line.replace(value, "***")
         self._out.write(json.dumps({"data": line, "timestamp": now()}) + "\n")
         self._out.flush()
 
-    def take(self, process: subprocess.Popen) -> None:
-        """Write down what the process says, until it has closed its output."""
+    def follow(self, process: subprocess.Popen[bytes]) -> None:
+        """Write the output of a process until it has closed it."""
         assert process.stdout is not None
         with process.stdout:
-            for line in process.stdout:  # of bytes: as text, a carriage return would end one, too
-                self.say(line.decode(errors="replace").rstrip("\n"))
+            for line in process.stdout:  # bytes: in text a carriage return would end a line as well
+                self.write(line.decode(errors="replace").rstrip("\n"))
 
     def __enter__(self) -> "Log":
         return self
@@ -56,8 +56,8 @@ class Log:
         self._out.close()
 
 
-def spawn(words: list[str], folder: Path, environment: dict[str, str]) -> subprocess.Popen:
-    """Start a process in a session of its own, so that all it starts can end with it."""
+def spawn(words: list[str], folder: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Start a process in its own session, so that its descendants can end with it."""
     return subprocess.Popen(
         words,
         cwd=folder,
@@ -69,15 +69,15 @@ def spawn(words: list[str], folder: Path, environment: dict[str, str]) -> subpro
     )
 
 
-def signal_group(process: subprocess.Popen, number: int) -> None:
+def signal_group(process: subprocess.Popen[bytes], number: int) -> None:
     with suppress(ProcessLookupError):
-        os.killpg(process.pid, number)  # its own session: the group bears the process's number
+        os.killpg(process.pid, number)  # it leads its session, so its pid is the group's id
 
 
 def kill_left_over(pid: int | None, mark: str) -> None:
-    """End what a killed Hub left running, if `mark` (NAME=value) is in that process's environment.
+    """End a process that a killed Hub left running, and return when it is gone.
 
-    The number alone could be another process's by now. Returns when it is gone.
+    Its environment must contain `mark` (NAME=value): the pid may have been reused.
     """
     with suppress(OSError):  # gone, or a system without /proc
         while mark.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
@@ -86,7 +86,7 @@ def kill_left_over(pid: int | None, mark: str) -> None:
 
 
 async def events(file: Path, ended: Callable[[], bool], tail: int = 0) -> AsyncIterator[str]:
-    """Yield a log's lines as server-sent events, until `ended`; the last `tail` lines if given."""
+    """Yield the lines of a log, or its last `tail`, as server-sent events until `ended`."""
     position, silent = 0, 0.0
     while True:
         last = ended()
@@ -95,14 +95,14 @@ async def events(file: Path, ended: Callable[[], bool], tail: int = 0) -> AsyncI
             with file.open("rb") as f:
                 f.seek(position)
                 lines = f.read().split(b"\n")
-            position += sum(len(line) + 1 for line in lines[:-1])  # the last may be unfinished
+            position += sum(len(line) + 1 for line in lines[:-1])  # the last may be incomplete
         for line in lines[:-1][-tail:]:
             yield f"data: {line.decode()}\n\n"
-        silent = 0.0 if len(lines) > 1 else silent + POLL
+        silent = 0.0 if len(lines) > 1 else silent + POLL_SECONDS
         tail = 0 if len(lines) > 1 else tail
         if last:
             return
-        if silent >= KEEP_ALIVE:
+        if silent >= KEEP_ALIVE_SECONDS:
             silent = 0.0
             yield ": keep-alive\n\n"
-        await asyncio.sleep(POLL)
+        await asyncio.sleep(POLL_SECONDS)

@@ -1,31 +1,33 @@
-"""Branches, tags and the squashing of history."""
-
-from collections.abc import Callable
+"""Branches and tags."""
 
 import pygit2
 
 from palate.localhub.calls import Call, router
 from palate.localhub.errors import HubError
-from palate.localhub.git import check_text, commit_at, find_ref, write_commit
+from palate.localhub.git import check_text, commit_at, find_ref
 
 REPO = "/api/{kind}/{ns}/{name}"
 
 
 @router.route("GET", REPO + "/refs")
 def refs(call: Call) -> dict:
+    """List branches and tags, and on request the pull requests of an earlier version's Hub."""
     git = call.repo().git()
 
-    def of(prefix: str, name: Callable[[str], str]) -> list[dict]:
+    def under(prefix: str, removed: str) -> list[dict[str, str]]:
         full = sorted(ref for ref in git.references if ref.startswith(prefix))
-        commits = [(ref, git.references[ref].peel(pygit2.Commit).id) for ref in full]
-        return [{"name": name(ref), "ref": ref, "targetCommit": str(oid)} for ref, oid in commits]
+        oids = {ref: str(git.references[ref].peel(pygit2.Commit).id) for ref in full}
+        return [
+            {"name": ref.removeprefix(removed), "ref": ref, "targetCommit": oid}
+            for ref, oid in oids.items()
+        ]
 
-    found = {
-        "branches": of("refs/heads/", lambda ref: ref.removeprefix("refs/heads/")),
-        "tags": of("refs/tags/", lambda ref: ref.removeprefix("refs/tags/")),
+    answer = {
+        "branches": under("refs/heads/", "refs/heads/"),
+        "tags": under("refs/tags/", "refs/tags/"),
         "converts": [],
     }
-    return found | ({"pullRequests": of("refs/pr/", str)} if call.flag("include_prs") else {})
+    return answer | ({"pullRequests": under("refs/pr/", "")} if call.flag("include_prs") else {})
 
 
 @router.route("POST DELETE", REPO + "/branch/{branch}")
@@ -71,21 +73,22 @@ def delete_tag(call: Call) -> dict:
 
 
 def _swept(call: Call) -> dict:
-    """The answer to a request after which large files may have become superfluous."""
+    """Return the answer to a request after which some large files may be unused."""
     call.hub.lfs.sweep()
     return {}
 
 
 def _existing(git: pygit2.Repository, ref: str) -> pygit2.Reference:
-    found = find_ref(git, ref)
-    if found is None:
+    reference = find_ref(git, ref)
+    if reference is None:
         raise HubError(404, f"Invalid rev id: {ref}", "RevisionNotFound")
-    return found
+    return reference
 
 
 def _check_free(git: pygit2.Repository, ref: str) -> None:
+    """Raise `HubError` 400 or 409 for an invalid or taken name."""
     name = ref.split("/", 2)[2]
-    # one that starts with refs/ would be mistaken for another ref
+    # a name that starts with refs/ would be mistaken for another ref
     bad = (
         "\0" in ref
         or name.startswith("refs/")
@@ -95,18 +98,6 @@ def _check_free(git: pygit2.Repository, ref: str) -> None:
         raise HubError(400, f"Invalid name for a branch or tag: {ref[:200]}")
     if find_ref(git, ref):
         raise HubError(409, f"Reference {ref} already exists")
-    for other in git.references:  # git keeps refs as files: one cannot be a folder too
+    for other in git.references:  # git stores refs as files: a file cannot be a folder too
         if other.startswith(f"{ref}/") or ref.startswith(f"{other}/"):
             raise HubError(409, f"Reference {other} exists, so {ref} cannot")
-
-
-@router.route("POST", REPO + "/super-squash/{rev}")
-def super_squash(call: Call) -> dict:
-    repo, user, rev = call.repo(write=True), call.need_user(), call.params["rev"]
-    ref = f"refs/heads/{rev.removeprefix('refs/heads/')}"
-    message = call.json.text("message", "Squash the history")
-    with call.hub.repos.lock(repo) as git:
-        head = _existing(git, ref).peel(pygit2.Commit)
-        write_commit(git, ref, user.name, message, head.tree.id, [])
-        call.hub.lfs.prune(repo, git)
-    return _swept(call)

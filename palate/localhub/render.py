@@ -1,4 +1,4 @@
-"""Untrusted text as HTML that is safe to show: cards, rows and metadata."""
+"""Untrusted cards, rows and metadata as HTML that is safe to show."""
 
 import csv
 import io
@@ -17,20 +17,20 @@ MAX_CELL = 2000  # characters
 
 
 def card(text: str, files: str, pages: str) -> str:
-    """A card's Markdown as HTML, without anything that runs, styles or calls out.
+    """Return a card's Markdown as HTML without scripts, styles or requests to other servers.
 
-    Relative images come from `files`, relative links lead to `pages` (both without a last slash).
+    Relative images load from `files`, relative links lead to `pages`, both without a final slash.
     """
 
     def attribute(tag: str, name: str, value: str) -> str | None:
         try:
-            return own(tag, name, value)
-        except ValueError:  # no address at all; nh3 would keep what this function raises about
+            return resolved(tag, name, value)
+        except ValueError:  # not a URL; nh3 keeps the value if this function raises
             return None
 
-    def own(tag: str, name: str, value: str) -> str | None:
+    def resolved(tag: str, name: str, value: str) -> str | None:
         if (tag, name) == ("img", "src"):
-            return _relative(value, files)  # an image from elsewhere would tell who reads
+            return _relative(value, files)  # an image from another server would track readers
         if (tag, name) == ("a", "href") and not urlsplit(value).scheme and value[:1] not in "/#":
             return _relative(value, pages)
         return value
@@ -62,8 +62,8 @@ def _relative(target: str, base: str) -> str | None:
 
 
 def facts(data: dict) -> list[tuple[str, str, tuple[str, str]]]:
-    """The front matter's short facts: label, value, and the kind and id of the repo it names."""
-    found = []
+    """Return label, value, and kind and id of the repo it names, for facts in the front matter."""
+    facts: list[tuple[str, str, tuple[str, str]]] = []
     for key, label, kind in (
         ("license", "licence", ""),
         ("language", "language", ""),
@@ -73,20 +73,20 @@ def facts(data: dict) -> list[tuple[str, str, tuple[str, str]]]:
         ("pipeline_tag", "task", ""),
         ("tags", "tag", ""),
     ):
-        found += [(label, v, (kind, v if kind else "")) for v in metadata.as_list(data.get(key))]
-    return found
+        facts += [(label, v, (kind, v if kind else "")) for v in metadata.as_list(data.get(key))]
+    return facts
 
 
 def results(data: dict) -> list[dict[str, str]]:
-    """The rows of `model-index`: task, dataset, metric and value."""
+    """Return the rows of `model-index`: task, dataset, metric and value."""
 
     def items(value: object, key: str) -> list[dict]:
         inner = value.get(key) if isinstance(value, dict) else None
         return [i for i in inner if isinstance(i, dict)] if isinstance(inner, list) else []
 
     def name(value: object) -> str:
-        shown = value.get("name") or value.get("type") if isinstance(value, dict) else value
-        return str(shown or "–")
+        text = value.get("name") or value.get("type") if isinstance(value, dict) else value
+        return str(text or "–")
 
     index = data.get("model-index")
     return [
@@ -107,7 +107,7 @@ def number(value: object) -> str:
 
 
 def rows(path: str, text: str) -> tuple[list[str], list[list[str]]] | None:
-    """The columns and rows of a JSONL, CSV or TSV file, as texts; None if it is none of these."""
+    """Return columns and rows of a JSONL, CSV or TSV file as text, None for any other file."""
     ending = path.rsplit(".", 1)[-1].lower()
     readers: dict[str, Callable[[str], list[dict]]] = {
         "jsonl": _json_lines,
@@ -115,24 +115,24 @@ def rows(path: str, text: str) -> tuple[list[str], list[list[str]]] | None:
         "tsv": lambda t: list(csv.DictReader(io.StringIO(t), restkey="more", delimiter="\t")),
     }
     try:
-        found = readers[ending](text) if ending in readers else []
+        records = readers[ending](text) if ending in readers else []
     except (ValueError, RecursionError, csv.Error):
         return None
-    if not found:
+    if not records:
         return None
-    columns = list(dict.fromkeys(str(key) for row in found for key in row))
-    return columns, [[cell(row.get(column)) for column in columns] for row in found]
+    columns = list(dict.fromkeys(str(key) for record in records for key in record))
+    return columns, [[cell(record.get(column)) for column in columns] for record in records]
 
 
 def _json_lines(text: str) -> list[dict]:
     values = [json.loads(line) for line in text.splitlines() if line.strip()]
     if not all(isinstance(v, dict) for v in values):
-        raise ValueError("a row that is no object")
+        raise ValueError("a row that is not an object")
     return values
 
 
 def cell(value: object) -> str:
-    """A value as a person reads it; chat messages as 'role: text'."""
+    """Return a value as readable text; chat messages as 'role: text'."""
     if value is None:
         return ""
     if isinstance(value, list) and all(isinstance(m, dict) and "content" in m for m in value):
@@ -143,7 +143,7 @@ def cell(value: object) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes as people write them."""
+    """Return a number of bytes with its unit."""
     amount = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if amount < 1000 or unit == "GB":

@@ -1,4 +1,4 @@
-"""The repos: found by name, made, moved, copied and deleted; one bare git folder each."""
+"""The repos, one bare git folder each: looked up, created, moved and deleted."""
 
 import json
 import re
@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -17,7 +17,7 @@ import pygit2
 from palate.localhub.accounts import User, owns
 from palate.localhub.database import Database
 from palate.localhub.errors import HubError
-from palate.localhub.folders import mark, settle, unsure
+from palate.localhub.folders import creating, mark, settle
 from palate.localhub.git import GITATTRIBUTES, Change, edited, now, write_commit, write_tree
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}", re.ASCII)
@@ -25,7 +25,7 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}", re.ASCII)
 
 @dataclass(frozen=True)
 class Repo:
-    """A repo as it was when it was looked up."""
+    """A repo at the time of its lookup."""
 
     id: int
     kind: str
@@ -44,13 +44,13 @@ class Repo:
 
     @property
     def path(self) -> str:
-        """Where the repo is on this Hub, as /me/x, /datasets/me/x or /spaces/me/x."""
+        """The repo's path on this Hub: /me/x, /datasets/me/x or /spaces/me/x."""
         prefix = "" if self.kind == "model" else f"/{self.kind}s"
         return f"{prefix}/{quote(self.full_name)}"
 
     @property
     def visibility(self) -> str:
-        """A protected Space is a private repo whose app is for everybody."""
+        """A protected Space is a private repo whose app is public."""
         if self.private:
             return "protected" if self.settings.get("visibility") == "protected" else "private"
         return "public"
@@ -60,12 +60,14 @@ class Repo:
 
 
 def check_name(name: str) -> str:
+    """Return `name`; `HubError` 400 if it cannot be the name of a repo."""
     if not NAME.fullmatch(name) or re.search(r"\.\.|--", name) or name.endswith((".git", ".", "-")):
         raise HubError(400, f"Invalid repo name {name[:100]!r}: use letters, digits, '.', '_', '-'")
     return name
 
 
 def split_id(repo_id: str) -> tuple[str, str]:
+    """Split namespace/name; `HubError` 400 for any other form."""
     ns, slash, name = repo_id.partition("/")
     if not slash:
         raise HubError(400, f"Invalid repo id {repo_id[:100]!r}: expected namespace/name")
@@ -73,11 +75,13 @@ def split_id(repo_id: str) -> tuple[str, str]:
 
 
 class Repos:
+    """The repos of one Hub; their git folders are in `folder`."""
+
     def __init__(self, db: Database, folder: Path):
         self._db, self._folder = db, folder
         self._locks: dict[int, threading.RLock] = {}
         folder.mkdir(exist_ok=True)
-        self.strange, self._damaged = settle(db, folder)
+        self.unknown_folders, self._damaged = settle(db, folder)
 
     def _repo(self, row: sqlite3.Row) -> Repo:
         fields = dict(row) | {"folder": self._folder / row["folder"]}
@@ -93,9 +97,9 @@ class Repos:
         write: bool = False,
         damaged: bool = False,
     ) -> Repo:
-        """The repo of that name, or that once had it; as absent if `user` may not read it.
+        """Return the repo with that name now or formerly; `HubError` 404 if `user` may not read it.
 
-        One whose files are gone is found only if `damaged` says so, to delete it.
+        A repo whose files are gone is returned only with `damaged`, to delete it.
         """
         key = (kind, ns, name)
         row = self._db.one("SELECT * FROM repo WHERE kind=? AND ns=? AND name=?", *key)
@@ -105,7 +109,7 @@ class Repos:
             *key,
         )
         if row is None or (row["private"] and not owns(user, row["ns"])):
-            if user is None:  # the same answer for a private repo as for none
+            if user is None:  # the same answer for a private repo as for a missing one
                 raise HubError(401, "Invalid username or password.", "RepoNotFound")
             raise HubError(404, "Repository not found", "RepoNotFound")
         repo = self._repo(row)
@@ -119,34 +123,34 @@ class Repos:
             raise HubError(404, message, "RepoNotFound")
         return repo
 
-    def by_id(self, id: int) -> Repo:
-        """The repo as it is now, whoever asks; `HubError` 404 if it was deleted."""
-        row = self._db.one("SELECT * FROM repo WHERE id=?", id)
+    def by_id(self, repo_id: int) -> Repo:
+        """Return the repo as it is now, without checking access; `HubError` 404 if deleted."""
+        row = self._db.one("SELECT * FROM repo WHERE id=?", repo_id)
         if row is None:
             raise HubError(404, "Repository not found", "RepoNotFound")
         return self._repo(row)
 
-    def whole(self) -> list[Repo]:
-        """All repos whose files are there."""
+    def intact(self) -> list[Repo]:
+        """Return all repos whose files exist."""
         rows = self._db.all("SELECT * FROM repo")
         return [self._repo(row) for row in rows if row["id"] not in self._damaged]
 
     def listing(self, user: User | None, kind: str | None = None) -> list[Repo]:
-        """What `user` may see, newest first."""
+        """Return what `user` may see, newest first."""
         rows = self._db.all(
             "SELECT * FROM repo WHERE kind = ifnull(?, kind) ORDER BY id DESC", kind
         )
-        mine = [r for r in rows if not r["private"] or owns(user, r["ns"])]
-        return [self._repo(r) for r in mine if r["id"] not in self._damaged]
+        visible = [r for r in rows if not r["private"] or owns(user, r["ns"])]
+        return [self._repo(r) for r in visible if r["id"] not in self._damaged]
 
     @contextmanager
     def lock(self, repo: Repo) -> Generator[pygit2.Repository]:
-        """The only writer to `repo` for as long as the block lasts."""
-        with self._alone(repo):
+        """A block with exclusive write access to `repo`."""
+        with self._exclusive(repo):
             yield repo.git()
 
     @contextmanager
-    def _alone(self, repo: Repo) -> Generator[None]:
+    def _exclusive(self, repo: Repo) -> Generator[None]:
         with self._locks.setdefault(repo.id, threading.RLock()):
             if not self._db.one("SELECT 1 FROM repo WHERE id=?", repo.id):
                 raise HubError(404, "Repository not found", "RepoNotFound")
@@ -162,11 +166,10 @@ class Repos:
         private: bool = False,
         sdk: str | None = None,
         settings: dict | None = None,
-        copy_of: Repo | None = None,
     ) -> Repo:
-        """A new repo with a first commit, or with the whole history of another one.
+        """Create a repo with a first commit.
 
-        Raises `HubError` 400, 403 or 409 for a bad, foreign or taken name.
+        Raises `HubError` 400, 403 or 409 for an invalid, foreign or taken name.
         """
         check_name(name)
         if not user.owns(ns):
@@ -175,17 +178,13 @@ class Repos:
         folder = self._folder / secrets.token_hex(12)
         values = (kind, ns, name, folder.name, int(private), now(), sdk, json.dumps(settings or {}))
         try:
-            with unsure(folder), self.lock(copy_of) if copy_of else nullcontext():
-                if copy_of:
-                    _copy(copy_of.folder, folder)
-                else:
-                    _first_commit(folder, user, kind, name, sdk)
-                # the row comes last: a repo that can be found is whole
-                return self._insert(values, copy_of)
+            with creating(folder):
+                _first_commit(folder, user, kind, name, sdk)
+                return self._insert(values)  # last: a repo that can be found is complete
         except sqlite3.IntegrityError:
             raise HubError(409, f"You already created this {kind} repo: {ns}/{name}") from None
 
-    def _insert(self, values: tuple, copy_of: Repo | None) -> Repo:
+    def _insert(self, values: tuple[object, ...]) -> Repo:
         with self._db.transaction():
             new = self._db.run(
                 "INSERT INTO repo(kind, ns, name, folder, private, created, sdk, settings)"
@@ -193,26 +192,23 @@ class Repos:
                 *values,
             ).lastrowid
             self._db.run("DELETE FROM moved WHERE kind=? AND ns=? AND name=?", *values[:3])
-            if copy_of:
-                links = "INSERT INTO lfs_link SELECT ?, oid FROM lfs_link WHERE repo=?"
-                self._db.run(links, new, copy_of.id)
             row = self._db.one("SELECT * FROM repo WHERE id=?", new)
         assert row is not None
         return self._repo(row)
 
     def delete(self, repo: Repo) -> None:
-        """Delete a repo, and its links to LFS objects."""
-        with self._alone(repo):
+        """Delete a repo and its links to LFS objects."""
+        with self._exclusive(repo):
             marker = mark(repo.folder)
             with self._db.transaction():
-                for table in ("lfs_link", "lfs_promise", "discussion", "moved"):
+                for table in ("lfs_link", "lfs_promise", "moved"):
                     self._db.run(f"DELETE FROM {table} WHERE repo=?", repo.id)
                 self._db.run("DELETE FROM repo WHERE id=?", repo.id)
             shutil.rmtree(repo.folder, ignore_errors=True)
             marker.unlink()
 
     def move(self, repo: Repo, user: User, to: str) -> None:
-        """Give `repo` another name; the old one leads to it until it is taken again."""
+        """Rename `repo`; the old name leads to it until another repo takes it."""
         ns, name = split_id(to)
         if not user.owns(ns):
             raise HubError(403, f'You don\'t have the rights to the namespace "{ns}"')
@@ -234,7 +230,7 @@ class Repos:
         self._db.run(f"UPDATE repo SET {names} WHERE id=?", *columns.values(), repo.id)
 
     def configure(self, repo: Repo, **settings: object) -> dict:
-        """Change some of the repo's settings; return all of them."""
+        """Change some of the repo's settings and return all of them."""
         with self._db.transaction():
             row = self._db.one("SELECT settings FROM repo WHERE id=?", repo.id)
             if row is None:
@@ -254,10 +250,3 @@ def _first_commit(folder: Path, user: User, kind: str, name: str, sdk: str | Non
     changes = [Change("add", path, text.encode()) for path, text in files.items()]
     tree = write_tree(git, edited(None, changes), changes)
     write_commit(git, "refs/heads/main", user.name, "initial commit", tree, [])
-
-
-def _copy(source: Path, target: Path) -> None:
-    shutil.copytree(source, target)
-    git = pygit2.Repository(str(target))
-    for ref in [ref for ref in git.references if ref.startswith("refs/pr/")]:
-        git.references.delete(ref)  # the pull requests stay where they were opened

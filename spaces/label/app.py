@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from palate.argilla.store import LabelStore
+from palate.core.errors import PalateError
 from palate.core.project import Project
 from palate.run.local import run_guarded
 from palate.web.ballot import signin
@@ -32,11 +33,14 @@ def argilla() -> tuple[str, str]:
     url, key = os.environ.get("ARGILLA_API_URL"), os.environ.get("ARGILLA_API_KEY")
     if url and key:
         return url, key
-    from palate.argilla.server import EmbeddedArgilla
+    from palate.argilla.server import EmbeddedArgilla, ServeError
 
     home = Path(os.environ.get("PALATE_HOME", ".palate"))
     base = BASE if signin.required() else "/"  # on the Hub owners see its pages through the Space
-    server = EmbeddedArgilla(home / "argilla", base_url=base).start()
+    try:
+        server = EmbeddedArgilla(home / "argilla", base_url=base).start()
+    except ServeError as error:
+        raise PalateError(str(error)) from error
     return server.url, server.api_key
 
 

@@ -7,13 +7,13 @@ from palate.argilla.server import EmbeddedArgilla
 from palate.argilla.server.services import Services
 from palate.argilla.store import LabelStore
 
-# PostgreSQL and Redis start once, and take their time
+# PostgreSQL and Redis start slowly, and once
 TOGETHER = [pytest.mark.xdist_group("services"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
 def connect() -> Iterator[Callable[[str, str], LabelStore]]:
-    """Makes stores, and closes their connections in the end."""
+    """Creates stores, and closes their connections at the end."""
     stores: list[LabelStore] = []
 
     def connect(url: str, key: str) -> LabelStore:
@@ -43,14 +43,14 @@ def services(postgres, redis) -> Services:
 
 
 @pytest.fixture(scope="session")
-def crew(services, tmp_path_factory) -> Iterator[EmbeddedArgilla]:
+def workers(services, tmp_path_factory) -> Iterator[EmbeddedArgilla]:
     """An Argilla of three server processes on PostgreSQL and Redis."""
-    root = tmp_path_factory.mktemp("crew")
+    root = tmp_path_factory.mktemp("workers")
     with EmbeddedArgilla(root, services=services, workers=3) as server:
         yield server
 
 
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=TOGETHER)])
 def server(request) -> EmbeddedArgilla:
-    """Both kinds, one after the other: `.url` and `.api_key`."""
-    return request.getfixturevalue("argilla" if request.param == "sqlite" else "crew")
+    """Argilla on SQLite, then on PostgreSQL: `.url` and `.api_key`."""
+    return request.getfixturevalue("argilla" if request.param == "sqlite" else "workers")

@@ -1,4 +1,4 @@
-"""Argilla's own search, which our engine answers, on SQLite and on PostgreSQL alike."""
+"""Argilla's search, which our engine answers, on SQLite and on PostgreSQL."""
 
 import json
 import unicodedata
@@ -7,7 +7,7 @@ import urllib.request
 import pytest
 from samples import PAIRS, ROWS, event
 
-LONG = " ".join(f"word{i}" for i in range(90_000))  # more than a tsvector of PostgreSQL's holds
+LONG = " ".join(f"word{i}" for i in range(90_000))  # more than a tsvector of PostgreSQL can hold
 TEXTS = {
     "coffee": ("Where is the café?", "The CAFÉ is closed", "It opens at nine"),
     "long": ("Say a lot", LONG, "data:image/png;base64,iVBORw0KGgo"),
@@ -16,15 +16,15 @@ TEXTS = {
 
 
 class Dataset:
-    """A dataset in a running server: the sample pairs, and three records of other kinds."""
+    """A dataset in a running server: the sample pairs and three other records."""
 
     def __init__(self, server, connect):
         self.server = server
         store = connect(server.url, server.api_key)
         store.open("me/searched", question="?")
         store.add_pairs(ROWS)
-        said = [event(PAIRS[0]), event(PAIRS[1], "tie"), event(PAIRS[2], "skip")]
-        store.save(store.annotator("p-1", "Ada"), said)
+        events = [event(PAIRS[0]), event(PAIRS[1], "tie"), event(PAIRS[2], "skip")]
+        store.save(store.annotator("p-1", "Ada"), events)
         self.id = store._dataset.id
         self.store = store
         questions = self.call(f"datasets/{self.id}/questions")["items"]
@@ -98,11 +98,11 @@ def test_one_field_alone(dataset):
 
 
 @pytest.mark.parametrize("q", ["\"' OR ; DROP * (", "& | ! <->", ":* \\ '", "-", "*", "-nowhere"])
-def test_strange_questions_find_nothing_and_break_nothing(dataset, q):
+def test_strange_queries_find_nothing_and_break_nothing(dataset, q):
     assert dataset.find(q) == set()
 
 
-def test_a_text_of_any_length_is_kept_and_found_by_its_start(dataset):
+def test_a_text_of_any_length_is_saved_and_found_by_its_beginning(dataset):
     assert dataset.find("word17") == {"long"}
 
 
@@ -118,9 +118,9 @@ def test_filters_of_records(dataset):
 def test_filters_of_metadata(dataset):
     prompt = {"entity": "metadata", "metadata_property": "prompt_id"}
     assert dataset.filter(prompt, values=["plain", "coffee", "none"]) == {"plain", "coffee"}
-    round = {"entity": "metadata", "metadata_property": "round"}
-    assert dataset.filter(round, ge=8, le=9) == {"long", "plain"}
-    assert dataset.filter(round, ge=8, le=8) == {"long"}
+    number = {"entity": "metadata", "metadata_property": "round"}
+    assert dataset.filter(number, ge=8, le=9) == {"long", "plain"}
+    assert dataset.filter(number, ge=8, le=8) == {"long"}
 
 
 def test_filters_of_responses(dataset):
@@ -147,27 +147,31 @@ def test_order(dataset):
     inserted = {"entity": "record", "property": "inserted_at"}
     assert dataset.sort(inserted) == list(reversed(dataset.sort(inserted, "desc")))
     score = {"entity": "suggestion", "question": "choice", "property": "score"}
-    assert dataset.sort(score, "desc")[:3] == ["plain", "long", "coffee"]  # without one: last
-    round = {"entity": "metadata", "metadata_property": "round"}
-    assert dataset.sort(round, "desc")[:3] == ["plain", "long", "coffee"]
+    assert dataset.sort(score, "desc")[:3] == [
+        "plain",
+        "long",
+        "coffee",
+    ]  # without one: last
+    number = {"entity": "metadata", "metadata_property": "round"}
+    assert dataset.sort(number, "desc")[:3] == ["plain", "long", "coffee"]
     strength = {"entity": "response", "question": "strength"}
     assert dataset.sort(strength)[0] == PAIRS[0].id
     status = {"entity": "response", "property": "status"}
     assert len(dataset.sort(status)) == len(PAIRS) + 3
 
 
-def test_everybody_has_an_order_of_their_own_that_stays(dataset):
+def test_each_user_has_a_stable_order(dataset):
     first = dataset.search({}, whose="me/")
     assert dataset.search({}, whose="me/") == first
     assert sorted(first) == sorted(dataset.search({}))
 
 
-def test_pages_follow_each_other(dataset):
+def test_pages_are_consecutive(dataset):
     pages = [dataset.search({}, f"limit=4&offset={n}") for n in (0, 4, 8)]
-    assert [id for page in pages for id in page] == dataset.search({})
+    assert [name for page in pages for name in page] == dataset.search({})
 
 
-def test_what_metadata_hold(dataset):
+def test_metrics_of_metadata(dataset):
     names = {
         p["name"]: p["id"]
         for p in dataset.call(f"me/datasets/{dataset.id}/metadata-properties")["items"]

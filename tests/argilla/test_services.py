@@ -13,31 +13,33 @@ from pathlib import Path
 import psutil
 import pytest
 from living import alive
-from own_services import PASSWORD, Postgres, free_port
+from own_services import PASSWORD, Postgres
 from samples import PAIRS, ROWS, event
 
-from palate.argilla.server import EmbeddedArgilla, owner_of
+from palate.argilla.server import EmbeddedArgilla, ServeError, owner_of
+from palate.argilla.server.ports import free_port
 from palate.argilla.server.services import Services, check_workers
+from palate.argilla.store import LabelStore
 
 NOWHERE = "postgresql://palate:s3cret@127.0.0.1:9/palate"
 REDIS = "redis://:s3cret@127.0.0.1:9/0"
 
 
 def together(test):
-    """PostgreSQL and Redis start once, and take their time."""
+    """PostgreSQL and Redis start slowly, and once."""
     return pytest.mark.slow(pytest.mark.xdist_group("services")(test))
 
 
 def test_both_or_neither():
-    assert Services.of({}) is None
-    with pytest.raises(ValueError, match=r"set ARGILLA_REDIS_URL, too: redis://"):
-        Services.of({"ARGILLA_DATABASE_URL": NOWHERE})
-    with pytest.raises(ValueError, match=r"set ARGILLA_DATABASE_URL, too: postgresql://"):
-        Services.of({"ARGILLA_REDIS_URL": REDIS})
+    assert Services.from_environment({}) is None
+    with pytest.raises(ServeError, match=r"set ARGILLA_REDIS_URL=redis://"):
+        Services.from_environment({"ARGILLA_DATABASE_URL": NOWHERE})
+    with pytest.raises(ServeError, match=r"set ARGILLA_DATABASE_URL=postgresql://"):
+        Services.from_environment({"ARGILLA_REDIS_URL": REDIS})
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
-def test_every_way_to_write_postgresql_is_understood(scheme):
+def test_every_spelling_of_postgresql_is_accepted(scheme):
     services = Services(f"{scheme}://me:s3cret@host/db", REDIS)
     assert services.database_url == "postgresql+asyncpg://me:s3cret@host/db"
     assert "s3cret" not in repr(services)
@@ -53,15 +55,15 @@ def test_every_way_to_write_postgresql_is_understood(scheme):
         (NOWHERE, "redis://", "ARGILLA_REDIS_URL"),
     ],
 )
-def test_what_is_no_such_url_is_named_and_not_shown(database, redis, name):
-    with pytest.raises(ValueError, match=f"{name} is not of the form") as caught:
+def test_a_malformed_url_is_named_and_not_shown(database, redis, name):
+    with pytest.raises(ServeError, match=f"{name} is not of the form") as caught:
         Services(database, redis)
     assert "s3cret" not in str(caught.value)
 
 
 def test_sqlite_is_for_one_process(tmp_path):
     check_workers(1, None)
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ServeError, match="expected 1 or more"):
         check_workers(0, None)
     run = serve(tmp_path, "--workers", "2")
     assert run.returncode == 2
@@ -74,7 +76,7 @@ def serve(root: Path, *arguments: str, **env: str) -> subprocess.CompletedProces
     keep = {k: v for k, v in os.environ.items() if not k.startswith("ARGILLA_")}
     return subprocess.run(
         [*command, "--root", str(root), "--port", "0", *arguments],
-        env=keep | env | {"COLUMNS": "1000"},  # so that a line stays one
+        env=keep | env | {"COLUMNS": "1000"},  # so that a line is not wrapped
         capture_output=True,
         text=True,
         timeout=120,
@@ -83,8 +85,8 @@ def serve(root: Path, *arguments: str, **env: str) -> subprocess.CompletedProces
 
 
 @together
-def test_what_does_not_answer_or_refuses_is_named_in_one_line(crew, postgres, redis):
-    port = free_port()
+def test_a_service_that_does_not_answer_or_refuses_is_named_in_one_line(workers, postgres, redis):
+    port = free_port("127.0.0.1", 0)
     wrong = postgres.url.replace("palate:", "palate:x")
     cases = [
         (f"postgresql://me:s3cret@127.0.0.1:{port}/db", redis.url, f"127.0.0.1:{port} does not"),
@@ -95,7 +97,7 @@ def test_what_does_not_answer_or_refuses_is_named_in_one_line(crew, postgres, re
     ]
     for database, redis_url, expected in cases:
         env = {"ARGILLA_DATABASE_URL": database, "ARGILLA_REDIS_URL": redis_url}
-        run = serve(crew.root, "--workers", "2", **env)
+        run = serve(workers.root, "--workers", "2", **env)
         assert run.returncode == 2, run.stderr
         assert expected in run.stderr
         assert "Correct ARGILLA_" in run.stderr or "correct ARGILLA_" in run.stderr
@@ -108,12 +110,12 @@ def test_what_does_not_answer_or_refuses_is_named_in_one_line(crew, postgres, re
 def test_a_database_of_another_encoding_is_refused(tmp_path, redis):
     with Postgres(encoding="SQL_ASCII") as old:
         server = EmbeddedArgilla(tmp_path, services=Services(old.url, redis.url), workers=2)
-        with pytest.raises(OSError, match=r"encoding SQL_ASCII.*createdb --encoding UTF8"):
+        with pytest.raises(ServeError, match=r"encoding SQL_ASCII.*createdb --encoding UTF8"):
             server.start()
 
 
 @together
-def test_servers_that_start_at_once_make_one_owner(tmp_path, redis):
+def test_servers_that_start_together_create_one_owner(tmp_path, redis):
     owner_of(tmp_path)
     with Postgres() as empty:
         services = Services(empty.url + "?sslmode=disable", redis.url)
@@ -128,14 +130,16 @@ def test_servers_that_start_at_once_make_one_owner(tmp_path, redis):
             for server in servers:
                 assert call(server, "me")["username"] == "owner"
             stranger = EmbeddedArgilla(tmp_path / "other", services=services, workers=2)
-            with pytest.raises(OSError, match=r"another owner\.json.*other/owner\.json"):
+            with pytest.raises(ServeError, match=r"another owner\.json.*other/owner\.json"):
                 stranger.start()
         finally:
             for server in servers:
                 server.stop()
 
 
-def call(server, path: str, body: dict | None = None, method: str | None = None) -> dict:
+def call(
+    server: EmbeddedArgilla, path: str, body: dict | None = None, method: str | None = None
+) -> dict:
     request = urllib.request.Request(
         f"{server.url}/api/v1/{path}",
         json.dumps(body).encode() if body is not None else None,
@@ -151,52 +155,52 @@ def processes(server: EmbeddedArgilla) -> list[int]:
 
 
 @together
-def test_passwords_are_in_no_command_line_and_no_log(crew):
-    shown = (crew.root / "argilla.log").read_text()
-    for pid in [crew.process.pid, *processes(crew)]:
+def test_passwords_are_in_no_command_line_and_no_log(workers):
+    shown = (workers.root / "argilla.log").read_text()
+    for pid in [workers.process.pid, *processes(workers)]:
         shown += Path(f"/proc/{pid}/cmdline").read_text()
     assert "embedded" in shown
     assert PASSWORD not in shown
-    assert crew.services.database_url.split("@")[0].split(":")[-1] not in shown
+    assert workers.services.database_url.split("@")[0].split(":")[-1] not in shown
 
 
 @together
-def test_jobs_are_worked_off_in_a_process_of_their_own(crew, redis, connect):
-    store = connect(crew.url, crew.api_key)
+def test_jobs_run_in_their_own_process(workers, redis, connect):
+    store = connect(workers.url, workers.api_key)
     store.open("me/jobs", question="?")
     store.add_pairs(ROWS)
     for who in ("p-1", "p-2"):
         store.save(store.annotator(who), [event(PAIRS[0], annotator=who)])
     store.save(store.annotator("p-1"), [event(PAIRS[1])])
-    assert completed(crew, store) == 2
-    want(2, crew, store)
+    assert completed(workers, store) == 2
+    want(2, workers, store)
     redis.stop()
     redis.start()
-    want(1, crew, store)
+    want(1, workers, store)
 
 
-def want(people: int, crew: EmbeddedArgilla, store) -> None:
-    """Ask for so many per record, and wait until a job has counted all of them anew."""
+def want(people: int, workers: EmbeddedArgilla, store: LabelStore) -> None:
+    """Require labels of `people` per record, and wait until a job has recounted all records."""
     wanted = {"distribution": {"strategy": "overlap", "min_submitted": people}}
-    call(crew, f"datasets/{store._dataset.id}", wanted, "PATCH")
+    call(workers, f"datasets/{store._dataset.id}", wanted, "PATCH")
     deadline = time.monotonic() + 90
-    while completed(crew, store) != {1: 2, 2: 1}[people]:
+    while completed(workers, store) != {1: 2, 2: 1}[people]:
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
 
-def completed(crew: EmbeddedArgilla, store) -> int:
-    return call(crew, f"datasets/{store._dataset.id}/progress")["completed"]
+def completed(workers: EmbeddedArgilla, store: LabelStore) -> int:
+    return call(workers, f"datasets/{store._dataset.id}/progress")["completed"]
 
 
 @together
-def test_all_end_with_the_one_that_started_them(tmp_path, services):
+def test_all_processes_end_with_their_parent(tmp_path, services):
     owner_of(tmp_path)
     with Postgres() as empty:
         own = Services(empty.url, services.redis_url)
         with EmbeddedArgilla(tmp_path, services=own, workers=2) as server:
             pids = processes(server)
-            assert len(pids) == 3  # two that serve, and one for jobs
+            assert len(pids) == 3  # two servers, and one for jobs
             os.kill(server.process.pid, signal.SIGKILL)
             server.process.wait()
             deadline = time.monotonic() + 20

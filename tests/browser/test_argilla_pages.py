@@ -6,6 +6,7 @@ import pytest
 from signing import sign_in
 
 from palate.argilla.server import ensure_environment, owner_of
+from palate.localhub.apps import register
 from palate.web.serving import Space, free_port
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -32,7 +33,7 @@ def space(project, hub, installing, tmp_path, monkeypatch):
     monkeypatch.setenv("PALATE_DATA", str(tmp_path / "data"))
     port = free_port()
     back = f"http://127.0.0.1:{port}/login/callback"
-    id, secret = hub.register_app("Label titles", [back])
+    id, secret = register(hub.root, "Label titles", [back], seconds=3600)
     env = {
         "SYSTEM": "spaces", "SPACE_ID": f"{project.id}-label", "OAUTH_SCOPES": "openid profile",
         "OAUTH_CLIENT_ID": id, "OAUTH_CLIENT_SECRET": secret, "PALATE_HOME": str(tmp_path / "home"),

@@ -8,6 +8,7 @@ from signing import sign_in
 
 from palate.core import hub as calls
 from palate.core.project import Project, Settings
+from palate.localhub.apps import register
 from palate.web.serving import Space, free_port
 
 ASK = "fetch('/api/next', {method: 'POST', body: '{}'}).then((r) => r.status)"
@@ -23,7 +24,7 @@ def hosted(project, hub, argilla, tmp_path, monkeypatch) -> Iterator[Callable[..
     def start(seconds: float = 3600) -> Space:
         port = free_port()
         back = f"http://127.0.0.1:{port}/login/callback"
-        id, secret = hub.register_app("Label titles", [back], seconds=seconds)
+        id, secret = register(hub.root, "Label titles", [back], seconds)
         env = {
             "ARGILLA_API_URL": argilla.url, "ARGILLA_API_KEY": argilla.api_key,
             "SYSTEM": "spaces", "SPACE_ID": f"{project.id}-label", "OAUTH_SCOPES": "openid profile",

@@ -1,12 +1,13 @@
-"""Clients of the session's Hub, and a plain connection to say what no client would."""
+"""Clients of the session's Hub, and a plain connection for requests that no client sends."""
 
 import http.client
 import json
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from huggingface_hub import HfApi
+from huggingface_hub import CommitOperationAdd, HfApi
 
 # huggingface_hub uploads large files in a way that its own HTTP client deprecates
 LFS_WARNING = "ignore:Use 'content=:DeprecationWarning"
@@ -23,7 +24,7 @@ class Answer:
     body: bytes
 
     @property
-    def json(self):
+    def json(self) -> Any:
         return json.loads(self.body)
 
     @property
@@ -38,7 +39,7 @@ class Wire:
         self.address, self.token = urlsplit(endpoint).netloc, token
 
     def send(self, method: str, path: str, body=None, **headers: str) -> Answer:
-        """`body` as it is if bytes, else as JSON; underscores in header names are dashes."""
+        """Send bytes as they are, anything else as JSON; `_` in header names becomes `-`."""
         headers = {key.replace("_", "-"): value for key, value in headers.items()}
         if self.token:
             headers.setdefault("Authorization", f"Bearer {self.token}")
@@ -51,8 +52,8 @@ class Wire:
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
-            found = {key.lower(): value for key, value in response.getheaders()}
-            return Answer(response.status, found, response.read())
+            received = {key.lower(): value for key, value in response.getheaders()}
+            return Answer(response.status, received, response.read())
         finally:
             connection.close()
 
@@ -60,7 +61,7 @@ class Wire:
         return self.send("GET", path, **headers)
 
     def page(self, path: str, **headers: str) -> Answer:
-        """As a browser asks."""
+        """Ask as a browser does."""
         return self.get(path, Accept="text/html", **headers)
 
 
@@ -76,7 +77,7 @@ def api(hub) -> HfApi:
 
 @pytest.fixture(scope="session")
 def stranger(hub) -> HfApi:
-    """A user who owns none of the repos that tests make."""
+    """A user who owns none of the repos that tests create."""
     return HfApi(endpoint=hub.endpoint, token=hub.tokens["you"])
 
 
@@ -93,3 +94,19 @@ def foreign_wire(hub) -> Wire:
 @pytest.fixture(scope="session")
 def nobody(hub) -> Wire:
     return Wire(hub.endpoint)
+
+
+@pytest.fixture
+def repo(api, repo_id) -> str:
+    """An empty public model of `me`."""
+    api.create_repo(repo_id)
+    return repo_id
+
+
+@pytest.fixture
+def private(api, repo_id) -> str:
+    """A private model with a text and a large file."""
+    api.create_repo(repo_id, private=True)
+    files = [CommitOperationAdd("a.txt", b"hello"), CommitOperationAdd("w.bin", b"\0 private")]
+    api.create_commit(repo_id, files, commit_message="private")
+    return repo_id

@@ -1,43 +1,23 @@
-"""A token sees only what its user may, and nothing that a client sends breaks the Hub."""
+"""A token gives access to what its user may see, and to nothing else."""
 
-import hashlib
-import json
 import os
-import re
 import stat
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from huggingface_hub import CommitOperationAdd
+from hub_requests import commit_body, large, lfs_batch, oid_of
+from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
-
-WEIGHTS = b"\0 the private weights"
-OID = hashlib.sha256(WEIGHTS).hexdigest()
 
 
 @pytest.fixture
-def private(api, repo_id) -> str:
-    """A private model with a text and a large file."""
-    api.create_repo(repo_id, private=True)
-    files = [CommitOperationAdd("a.txt", b"hello"), CommitOperationAdd("w.bin", WEIGHTS)]
-    api.create_commit(repo_id, files, commit_message="private")
-    return repo_id
+def weights(api: HfApi, private: str) -> bytes:
+    """The large file in the private model."""
+    return Path(api.hf_hub_download(private, "w.bin")).read_bytes()
 
 
-def commit_body(*changes: dict) -> bytes:
-    lines = [{"key": "header", "value": {"summary": "x"}}, *changes]
-    return "\n".join(map(json.dumps, lines)).encode()
-
-
-def large(path: str, oid: str) -> dict:
-    return {"key": "lfsFile", "value": {"path": path, "algo": "sha256", "oid": oid, "size": 1}}
-
-
-def batch(operation: str, oid: str, size: int) -> dict:
-    return {"operation": operation, "objects": [{"oid": oid, "size": size}]}
-
-
-def test_private_repos_are_as_absent(stranger, foreign_wire, nobody, private, api):
+def test_private_repos_look_missing(stranger, foreign_wire, nobody, private, api):
     with pytest.raises(RepositoryNotFoundError):
         stranger.model_info(private)
     assert private not in {m.id for m in stranger.list_models()}
@@ -49,8 +29,6 @@ def test_private_repos_are_as_absent(stranger, foreign_wire, nobody, private, ap
         f"/{private}/blob/main/a.txt",
         f"/api/models/{private}",
         f"/api/models/{private}/tree/main",
-        f"/api/models/{private}/discussions",
-        f"/{private}.git/info/refs?service=git-upload-pack",
     ):
         absent = path.replace(private, "me/never-was")
         for wire in (foreign_wire, nobody):
@@ -73,7 +51,6 @@ def test_others_may_read_but_not_write_public_repos(api, stranger, repo_id):
         lambda: stranger.update_repo_settings(repo_id, private=True),
         lambda: stranger.create_repo(f"{repo_id}-new"),
         lambda: stranger.create_repo("my-org/theirs"),
-        lambda: stranger.super_squash_history(repo_id),
     ):
         with pytest.raises(HfHubHTTPError) as e:
             attempt()
@@ -97,50 +74,54 @@ def test_gated_repos_show_their_card_but_not_their_files(api, stranger, foreign_
     assert foreign_wire.page(f"/{repo_id}/blob/main/a.txt").status == 403
 
 
-def test_a_hash_is_no_right_to_its_content(api, stranger, foreign_wire, private, repo_id):
+def test_a_hash_gives_no_access_to_its_content(
+    api, stranger, foreign_wire, private, weights, repo_id
+):
+    oid = oid_of(weights)
     theirs = f"you/{repo_id.partition('/')[2]}"
     stranger.create_repo(theirs)
     link = foreign_wire.send(
-        "POST", f"/api/models/{theirs}/commit/main", commit_body(large("w.bin", OID))
+        "POST", f"/api/models/{theirs}/commit/main", commit_body(large("w.bin", oid))
     )
     missing = foreign_wire.send(
         "POST", f"/api/models/{theirs}/commit/main", commit_body(large("w.bin", "0" * 64))
     )
     assert (link.status, link.json) == (missing.status, missing.json)  # not even a hint
     assert link.status == 400
-    # asked to upload it, as if it were not there; then it is theirs as well
+    # they are asked to upload it as if it were missing; then they own a copy
     path = f"/{theirs}.git/info/lfs/objects/batch"
-    offered = foreign_wire.send("POST", path, batch("upload", OID, len(WEIGHTS))).json
+    offered = foreign_wire.send("POST", path, lfs_batch("upload", oid, len(weights))).json
     assert "upload" in offered["objects"][0]["actions"]
-    refused = foreign_wire.send("POST", path, batch("download", OID, len(WEIGHTS))).json
+    refused = foreign_wire.send("POST", path, lfs_batch("download", oid, len(weights))).json
     assert "error" in refused["objects"][0]
-    stranger.upload_file(path_or_fileobj=WEIGHTS, path_in_repo="w.bin", repo_id=theirs)
-    assert foreign_wire.get(f"/{theirs}/resolve/main/w.bin").body == WEIGHTS
+    stranger.upload_file(path_or_fileobj=weights, path_in_repo="w.bin", repo_id=theirs)
+    assert foreign_wire.get(f"/{theirs}/resolve/main/w.bin").body == weights
     stranger.delete_repo(theirs)
     assert api.file_exists(private, "w.bin")
 
 
-def test_large_file_addresses_are_signed(wire, nobody, private):
+def test_large_file_addresses_are_signed(wire, nobody, private, weights):
+    oid = oid_of(weights)
     path = f"/{private}.git/info/lfs/objects/batch"
-    answer = wire.send("POST", path, batch("download", OID, len(WEIGHTS))).json
+    answer = wire.send("POST", path, lfs_batch("download", oid, len(weights))).json
     address = urlsplit(answer["objects"][0]["actions"]["download"]["href"])
     signed = f"{address.path}?{address.query}"
-    assert nobody.get(signed).body == WEIGHTS
+    assert nobody.get(signed).body == weights
     assert nobody.get(address.path).status == 403
     assert nobody.get(signed[:-1] + ("0" if signed[-1] != "0" else "1")).status == 403
-    other = signed.replace(OID, "0" * 64)
+    other = signed.replace(oid, "0" * 64)
     assert nobody.get(other).status == 403
-    assert nobody.send("PUT", signed, b"x").status == 403  # a right to read is none to write
-    assert wire.get(f"/_lfs/{OID}").status == 403
-    assert wire.get(f"/_lfs/{OID}?ticket=%C3%A9.x").status == 403
+    assert nobody.send("PUT", signed, b"x").status == 403  # a link to read does not allow to write
+    assert wire.get(f"/_lfs/{oid}").status == 403
+    assert wire.get(f"/_lfs/{oid}?ticket=%C3%A9.x").status == 403
 
 
-def test_uploads_are_what_they_say(wire, private):
+def test_an_upload_must_be_what_was_announced(wire, private):
     path = f"/{private}.git/info/lfs/objects/batch"
     content = os.urandom(1000)
-    oid = hashlib.sha256(content).hexdigest()
-    asked = wire.send("POST", path, batch("upload", oid, 1000)).json["objects"][0]["actions"]
-    address = urlsplit(asked["upload"]["href"])
+    oid = oid_of(content)
+    answer = wire.send("POST", path, lfs_batch("upload", oid, 1000)).json
+    address = urlsplit(answer["objects"][0]["actions"]["upload"]["href"])
     put = f"{address.path}?{address.query}"
     assert wire.send("PUT", put, content[:-1] + b"?").status == 400
     assert wire.send("PUT", put, content[:-1]).status == 400
@@ -154,7 +135,7 @@ def test_uploads_are_what_they_say(wire, private):
 
 def test_deleting_the_last_link_deletes_the_content(hub, api, repo_id):
     content = os.urandom(1000)
-    oid = hashlib.sha256(content).hexdigest()
+    oid = oid_of(content)
     file = hub.root / "lfs" / oid[:2] / oid[2:4] / oid
     for name in (repo_id, f"{repo_id}-2"):
         api.create_repo(name)
@@ -163,119 +144,6 @@ def test_deleting_the_last_link_deletes_the_content(hub, api, repo_id):
     assert file.exists()
     api.delete_repo(f"{repo_id}-2")
     assert not file.exists()
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        *("../x", "a/../../x", "/etc/passwd", "a//b", "./a", ".git/config", "a/.GIT/config"),
-        *("a\\b", "a\0b", "a\nb", "", "a/", "a/" + "x" * 300),
-    ],
-)
-def test_bad_paths(wire, private, path):
-    change = {"key": "file", "value": {"path": path, "content": "x"}}
-    refused = wire.send("POST", f"/api/models/{private}/commit/main", commit_body(change))
-    assert refused.status == 422
-    asked = {"files": [{"path": path, "size": 1, "sample": ""}]}
-    assert wire.send("POST", f"/api/models/{private}/preupload/main", asked).status == 422
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/{repo}/resolve/main/../../../users.json",
-        "/{repo}/resolve/main/%2e%2e%2f%2e%2e%2fusers.json",
-        "/{repo}/resolve/main/%2Fetc%2Fpasswd",
-        "/{repo}/resolve/..%2F..%2Fhub.db/a.txt",
-        "/{repo}/resolve/main/a.txt/more",
-        "/{repo}/resolve/main/",
-        "/{repo}/resolve/%00/a.txt",
-        "/{repo}/resolve/HEAD/a.txt",
-        "/{repo}/tree/main/a.txt",
-        "/{repo}/tree/nope",
-        "/{repo}/commit/0000000",
-        "/{repo}/discussions/99",
-        "/{repo}/discussions/%C2%B2",
-        "/static/../hub.db",
-        "/static/%2e%2e%2fhub.css",
-        "/datasets/../users.json/x",
-        "/_lfs/..%2F..%2Fusers.json",
-        "/api/models/{repo}/tree/main/..%2F..",
-        "/api/models/{repo}/revision/%ff%fe",
-        "/api/models/{repo}/nope",
-        "/api/jobs/me/..%2F..%2Fusers",
-        "/me/" + "x" * 5000,
-    ],
-)
-def test_reading_stays_inside_the_repo(wire, private, path):
-    for how in (wire.get, wire.page):
-        answer = how(path.format(repo=private))
-        assert answer.status in (403, 404), (path, answer.text)
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "body"),
-    [
-        ("POST", "/api/repos/create", b"{"),
-        ("POST", "/api/repos/create", b"[]"),
-        ("POST", "/api/repos/create", b'{"name": NaN}'),
-        ("POST", "/api/repos/create", b'{"name": "\\ud800"}'),
-        ("POST", "/api/repos/create", b"\xff\xfe\x00"),
-        ("POST", "/api/repos/create", b"[" * 100_000),
-        ("POST", "/api/repos/create", {}),
-        ("POST", "/api/repos/create", {"name": 3}),
-        ("POST", "/api/repos/create", {"name": "a b"}),
-        ("POST", "/api/repos/create", {"name": "../x"}),
-        ("POST", "/api/repos/create", {"name": "x.git"}),
-        ("POST", "/api/repos/create", {"name": "x", "type": "bucket"}),
-        ("POST", "/api/repos/create", {"name": "x", "type": "space"}),
-        ("POST", "/api/repos/create", {"name": "x", "private": "yes"}),
-        ("POST", "/api/repos/move", {"fromRepo": "{repo}", "toRepo": "nowhere"}),
-        ("POST", "/api/models/{repo}/commit/main", b""),
-        ("POST", "/api/models/{repo}/commit/main", b"no json\n"),
-        ("POST", "/api/models/{repo}/commit/main", {"key": "header", "value": {}}),
-        ("POST", "/api/models/{repo}/commit/main", {"key": "header", "value": {"summary": " "}}),
-        ("POST", "/api/models/{repo}/commit/main", {"key": "file", "value": []}),
-        ("POST", "/api/models/{repo}/preupload/main", {"files": 3}),
-        ("POST", "/api/models/{repo}/preupload/main", {"files": [{"path": "a", "sample": "*"}]}),
-        ("POST", "/api/models/{repo}/tag/main", {"tag": "a b"}),
-        ("POST", "/api/models/{repo}/tag/main", {"tag": ""}),
-        ("POST", "/api/models/{repo}/branch/x%20y", {}),
-        ("POST", "/api/models/{repo}/branch/.lock", {}),
-        ("PUT", "/api/models/{repo}/settings", {"gated": "maybe"}),
-        ("POST", "/api/models/{repo}/discussions", {"title": []}),
-        ("POST", "/api/validate-yaml", {"content": "---\n- a\n---\n"}),
-        ("POST", "/api/validate-yaml", {"content": "---\na: &a [1]\nb: [*a, *a]\n---\n"}),
-        ("POST", "/api/validate-yaml", {"content": "---\na: 2024-99-99\n---\n"}),
-        ("POST", "/api/validate-yaml", {"content": f"---\na: {'[' * 5000}\n---\n"}),
-        ("POST", "/api/jobs/me", {"command": "echo"}),
-        ("POST", "/api/jobs/me", {"command": []}),
-        ("POST", "/api/jobs/me", {"command": ["a\0"]}),
-        ("POST", "/api/jobs/me", {"command": ["true"], "environment": {"A=B": "x"}}),
-        ("POST", "/api/jobs/me", {"command": ["true"], "timeoutSeconds": -1}),
-        ("GET", "/api/models?limit=x", None),
-        ("GET", "/api/models?limit=-1", None),
-    ],
-)
-def test_malformed_requests(wire, private, method, path, body):
-    if isinstance(body, dict):
-        body = json.loads(json.dumps(body).replace("{repo}", private))
-    answer = wire.send(method, path.replace("{repo}", private), body)
-    assert answer.status == 400, answer.text
-    assert answer.json["error"]
-
-
-def test_other_methods_and_hosts(hub, wire, nobody, private):
-    assert wire.send("PATCH", f"/api/models/{private}").status == 405
-    assert nobody.get("/", Host="evil.example").status == 421  # a name made to point here
-    assert nobody.get("/", Host="a\tb").status == 400
-
-
-def test_hostile_metadata_does_not_break_the_listing(api, wire, private):
-    card = "---\ntags: {a: .nan}\nlanguage: [1, 2]\nmodel-index: []\nx: 0x" + "f" * 50 + "\n---\n"
-    api.upload_file(path_or_fileobj=card.encode(), path_in_repo="README.md", repo_id=private)
-    for path in (f"/api/models/{private}", "/api/models?full=true", f"/{private}", "/"):
-        assert wire.get(path).status == 200
 
 
 def test_secrets_stay_on_the_hub(hub, api, wire, repo_id):
@@ -295,48 +163,10 @@ def test_secrets_stay_on_the_hub(hub, api, wire, repo_id):
     assert not any(token in log for token in hub.tokens.values())
 
 
-def test_files_of_the_hub_are_its_owners_alone(hub):
-    # pip and the jobs' clients choose the modes of what they write in here: the folder hides it
-    behind = {hub.root / "spaces" / "environments", hub.root / "cache"}
+def test_only_their_owner_may_read_the_hubs_files(hub):
+    # pip and the clients of jobs choose the modes of their files: the folder protects them
+    protected = {hub.root / "spaces" / "environments", hub.root / "cache"}
     for file in (hub.root, *hub.root.rglob("*")):
-        if behind & set(file.parents):
+        if protected & set(file.parents):
             continue
         assert not file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO), file
-
-
-def test_ranges_of_regular_files(wire, private):
-    def part(wanted: str):
-        answer = wire.get(f"/{private}/resolve/main/a.txt", Range=wanted)
-        return answer.status, answer.body, answer.headers.get("content-range")
-
-    assert part("bytes=1-2") == (206, b"el", "bytes 1-2/5")
-    assert part("bytes=3-") == (206, b"lo", "bytes 3-4/5")
-    assert part("bytes=-2") == (206, b"lo", "bytes 3-4/5")
-    assert part("bytes=3-99") == (206, b"lo", "bytes 3-4/5")
-    assert part("bytes=5-")[0] == 416
-    for ignored in ("bytes=-", "bytes=a-b", "lines=1-2"):
-        assert part(ignored)[:2] == (200, b"hello")
-
-
-def test_what_repos_hold_cannot_run_here(api, wire, repo_id):
-    files = {
-        "a.html": b"<script>alert(1)</script>",
-        "a.svg": b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
-        "a.js": b"alert(1)",
-        "a.pdf": b"%PDF-1.4 \xff\0",
-    }
-    api.create_repo(repo_id)
-    changes = [CommitOperationAdd(name, content) for name, content in files.items()]
-    api.create_commit(repo_id, changes, commit_message="hostile")
-    kinds = {}
-    for name in files:
-        answer = wire.get(f"/{repo_id}/resolve/main/{name}")
-        assert re.match("sandbox; default-src 'none'", answer.headers["content-security-policy"])
-        assert answer.headers["x-content-type-options"] == "nosniff"
-        kinds[name] = answer.headers["content-type"].partition(";")[0]
-    assert kinds == {
-        "a.html": "text/plain",
-        "a.svg": "image/svg+xml",
-        "a.js": "text/plain",
-        "a.pdf": "application/octet-stream",
-    }

@@ -1,7 +1,5 @@
 """Large files are deleted once no ref needs them, and never before."""
 
-import hashlib
-import json
 import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
@@ -10,15 +8,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from hub_requests import commit_body, large, lfs_batch, oid_of, upload
 from huggingface_hub import CommitOperationAdd, HfApi
-from huggingface_hub.errors import EntryNotFoundError
 
 from palate.localhub import LocalHub
 
 
 @pytest.fixture
 def own(tmp_path):
-    """A Hub of the test's own."""
+    """A Hub for this test only."""
     with LocalHub(tmp_path / "hub") as hub:
         yield hub
 
@@ -31,25 +29,22 @@ def stored(hub: LocalHub) -> set[str]:
     return {file.name for file in (hub.root / "lfs").glob("*/*/*")}
 
 
-def oid(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
 def let_a_day_pass(hub: LocalHub) -> None:
     with closing(sqlite3.connect(hub.root / "hub.db")) as db, db:
         db.execute("UPDATE lfs_promise SET at = at - 90000")
 
 
-def squash_something(api: HfApi) -> None:
-    """A reason for the Hub to look at what it keeps."""
+def make_it_sweep(api: HfApi) -> None:
+    """Delete a branch, after which the Hub deletes unused large files."""
     api.create_repo("me/other", exist_ok=True)
-    api.super_squash_history("me/other")
+    api.create_branch("me/other", branch="b")
+    api.delete_branch("me/other", branch="b")
 
 
 def announce(wire, repo: str, content: bytes) -> dict:
-    """Ask where to upload; {} where that is not necessary."""
-    asked = {"operation": "upload", "objects": [{"oid": oid(content), "size": len(content)}]}
-    answer = wire.send("POST", f"/{repo}.git/info/lfs/objects/batch", asked).json
+    """Return the actions for an upload; {} if the Hub has the content."""
+    body = lfs_batch("upload", oid_of(content), len(content))
+    answer = wire.send("POST", f"/{repo}.git/info/lfs/objects/batch", body).json
     return answer["objects"][0].get("actions", {})
 
 
@@ -59,50 +54,40 @@ def put(wire, actions: dict, content: bytes) -> int:
 
 
 def commit(wire, repo: str, content: bytes) -> int:
-    header = {"key": "header", "value": {"summary": "x"}}
-    file = {"path": "w.bin", "algo": "sha256", "oid": oid(content), "size": len(content)}
-    lines = (header, {"key": "lfsFile", "value": file})
-    body = "\n".join(map(json.dumps, lines)).encode()
+    body = commit_body(large("w.bin", oid_of(content)))
     return wire.send("POST", f"/api/models/{repo}/commit/main", body).status
 
 
-def test_branches_tags_and_pull_requests_keep_their_files(own):
+def test_branches_and_tags_keep_their_files(own):
     api, repo = client(own), "me/x"
     api.create_repo(repo)
     api.create_branch(repo, branch="b")
-
-    def upload(content: bytes, **kwargs):
-        add = [CommitOperationAdd("w.bin", content)]
-        return api.create_commit(repo, add, commit_message=content.decode(), **kwargs)
-
-    branch, pull = upload(b"branch", revision="b"), upload(b"pull", create_pr=True)
-    upload(b"tagged")
-    api.create_tag(repo, tag="v1")
-    old = upload(b"old").oid
-    upload(b"new")
-    assert stored(own) == set(map(oid, (b"branch", b"pull", b"tagged", b"old", b"new")))
-    api.super_squash_history(repo)
-    assert stored(own) == set(map(oid, (b"branch", b"pull", b"tagged", b"new")))
-    with pytest.raises(EntryNotFoundError):
-        api.hf_hub_download(repo, "w.bin", revision=old)
+    api.create_branch(repo, branch="c")
+    upload(api, repo, "w.bin", b"\0old", revision="b")
+    upload(api, repo, "w.bin", b"\0new", revision="b")
+    upload(api, repo, "w.bin", b"\0tagged", revision="c")
+    upload(api, repo, "w.bin", b"\0main")
+    api.create_tag(repo, tag="v1", revision="c")
+    everything = {oid_of(c) for c in (b"\0old", b"\0new", b"\0tagged", b"\0main")}
+    assert stored(own) == everything
+    api.delete_branch(repo, branch="c")
+    assert stored(own) == everything
+    api.delete_branch(repo, branch="b")  # its whole history goes
+    assert stored(own) == {oid_of(b"\0tagged"), oid_of(b"\0main")}
     api.delete_tag(repo, tag="v1")
-    assert stored(own) == set(map(oid, (b"branch", b"pull", b"new")))
-    api.delete_branch(repo, branch="b")
-    assert stored(own) == set(map(oid, (b"pull", b"new")))
-    assert api.file_exists(repo, "w.bin", revision=pull.pr_revision)
-    assert branch.oid != old
+    assert stored(own) == {oid_of(b"\0main")}
+    assert api.file_exists(repo, "w.bin")
     api.delete_repo(repo)
     assert stored(own) == set()
 
 
-def test_what_is_in_two_repos_goes_with_the_second(own):
+def test_content_in_two_repos_goes_with_the_second(own):
     api, weights = client(own), os.urandom(100)
     for name in ("me/a", "me/b"):
         api.create_repo(name)
         api.upload_file(path_or_fileobj=weights, path_in_repo="w.bin", repo_id=name)
-    api.delete_file("w.bin", "me/a")
-    api.super_squash_history("me/a")
-    assert stored(own) == {oid(weights)}
+    api.delete_repo("me/a")
+    assert stored(own) == {oid_of(weights)}
     api.delete_repo("me/b")
     assert stored(own) == set()
 
@@ -111,13 +96,13 @@ def test_an_upload_waits_a_day_for_its_commit(own, connect):
     api, wire, weights = client(own), connect(own.endpoint, own.token), os.urandom(100)
     api.create_repo("me/x")
     assert put(wire, announce(wire, "me/x", weights), weights) == 200
-    squash_something(api)
+    make_it_sweep(api)
     own.stop()
     own.start()
-    squash_something(api)
-    assert stored(own) == {oid(weights)}
+    make_it_sweep(api)
+    assert stored(own) == {oid_of(weights)}
     let_a_day_pass(own)
-    squash_something(api)
+    make_it_sweep(api)
     assert stored(own) == set()
     assert commit(wire, "me/x", weights) == 400
     assert put(wire, announce(wire, "me/x", weights), weights) == 200
@@ -125,10 +110,10 @@ def test_an_upload_waits_a_day_for_its_commit(own, connect):
     let_a_day_pass(own)
     own.stop()
     own.start()
-    assert stored(own) == {oid(weights)}
+    assert stored(own) == {oid_of(weights)}
 
 
-def test_who_is_told_not_to_upload_can_rely_on_it(own, connect):
+def test_an_upload_that_is_waived_stays_waived(own, connect):
     api, wire, weights = client(own), connect(own.endpoint, own.token), os.urandom(100)
     for name in ("me/a", "me/b"):
         api.create_repo(name)
@@ -139,7 +124,9 @@ def test_who_is_told_not_to_upload_can_rely_on_it(own, connect):
     assert wire.get("/me/b/resolve/main/w.bin").body == weights
     you = connect(own.endpoint, own.tokens["you"])
     you.send("POST", "/api/repos/create", {"name": "c"})
-    assert "upload" in announce(you, "you/c", weights)  # it is nothing to them that it is here
+    assert "upload" in announce(
+        you, "you/c", weights
+    )  # that somebody else has it does not help them
 
 
 def test_a_link_ends_with_its_repo(own, connect):
@@ -147,15 +134,15 @@ def test_a_link_ends_with_its_repo(own, connect):
     for name in ("me/a", "me/b"):
         api.create_repo(name)
         api.upload_file(path_or_fileobj=b"\0", path_in_repo="w.bin", repo_id=name)
-    asked = {"operation": "download", "objects": [{"oid": oid(b"\0"), "size": 1}]}
-    answer = wire.send("POST", "/me/a.git/info/lfs/objects/batch", asked).json
+    body = lfs_batch("download", oid_of(b"\0"), 1)
+    answer = wire.send("POST", "/me/a.git/info/lfs/objects/batch", body).json
     address = urlsplit(answer["objects"][0]["actions"]["download"]["href"])
     assert wire.get(f"{address.path}?{address.query}").status == 200
     api.delete_repo("me/a")
     assert wire.get(f"{address.path}?{address.query}").status == 404
 
 
-def test_nothing_is_deleted_under_the_hands_of_an_upload(own):
+def test_nothing_is_deleted_during_an_upload(own):
     api = client(own)
     for i in range(3):
         api.create_repo(f"me/w{i}")

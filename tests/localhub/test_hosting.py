@@ -1,4 +1,4 @@
-"""Spaces that are pushed run here: built, started, restarted, stopped, with logs and settings."""
+"""Pushed Spaces run: built, started, restarted and stopped, with logs and settings."""
 
 import json
 import os
@@ -9,12 +9,12 @@ from collections.abc import Callable
 
 import pytest
 from environments import lay_environment
-from huggingface_hub import HfApi
+from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
 from palate.localhub import LocalHub
 
-# tells all about itself, and leaves a file behind if asked
+# reports everything about itself, and creates a file for any other path
 APP = """
 import http.server, json, os, pathlib, signal, urllib.request
 
@@ -23,12 +23,12 @@ print("secret:", os.environ.get("WORD"))
 class Page(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         home = pathlib.Path(os.environ["HOME"])
-        found = {"env": dict(os.environ), "home": sorted(p.name for p in home.iterdir())}
-        found |= {"said": SAID, "files": sorted(os.listdir(".")), "pid": os.getpid()}
+        report = {"env": dict(os.environ), "home": sorted(p.name for p in home.iterdir())}
+        report |= {"text": TEXT, "files": sorted(os.listdir(".")), "pid": os.getpid()}
         (home / self.path[1:]).touch()  # nothing new for /
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(json.dumps(found).encode())
+        self.wfile.write(json.dumps(report).encode())
 
     def log_message(self, *args): pass
 
@@ -52,15 +52,14 @@ def api(hub) -> HfApi:
 
 
 def prepare(hub: LocalHub) -> None:
-    """Let a Space without requirements have a bare Python."""
+    """Give Spaces without requirements a bare Python."""
     lay_environment(hub.root, "6.31.0", "", sys._base_executable)
 
 
-def push(api: HfApi, space: str, said: str = "one", card: str = CARD, **more: str) -> None:
-    files = {"README.md": card, "app.py": f"SAID = {said!r}\n{APP}", **more}
-    from huggingface_hub import CommitOperationAdd
+def push(api: HfApi, space: str, text: str = "one", card: str = CARD, **more: str) -> None:
+    files = {"README.md": card, "app.py": f"TEXT = {text!r}\n{APP}", **more}
 
-    operations = [CommitOperationAdd(path, text.encode()) for path, text in files.items()]
+    operations = [CommitOperationAdd(path, content.encode()) for path, content in files.items()]
     api.create_commit(space, operations, commit_message="Push", repo_type="space")
 
 
@@ -96,27 +95,27 @@ def gone(call: Callable[[], object]) -> bool:
     return False
 
 
-def test_a_pushed_space_gets_what_spaces_get(hub, api, space):
-    found = visit(api, space)
-    env = found["env"]
+def test_a_pushed_space_gets_the_environment_of_spaces(hub, api, space):
+    report = visit(api, space)
+    env = report["env"]
     assert (env["SYSTEM"], env["SPACE_ID"], env["WORD"]) == ("spaces", space, "open-sesame")
     assert env["OPENID_PROVIDER_URL"] == env["HF_ENDPOINT"] == hub.endpoint
     assert env["OAUTH_SCOPES"] == "openid profile"
     assert len(env["OAUTH_CLIENT_SECRET"]) > 20
     assert "HF_TOKEN" not in env
-    assert found["home"] == ["app"]
-    assert found["files"] == [".gitattributes", "README.md", "app.py"]
+    assert report["home"] == ["app"]
+    assert report["files"] == [".gitattributes", "README.md", "app.py"]
     runtime = api.get_space_runtime(space)
     assert runtime.raw["sha"] == api.space_info(space).sha
     assert runtime.raw["domains"][0]["domain"] in api.space_info(space).host
 
 
-def test_it_restarts_when_it_changes_at_the_same_address(api, space):
+def test_a_change_restarts_it_at_the_same_address(api, space):
     before, host = visit(api, space), api.space_info(space).host
-    push(api, space, said="two")
+    push(api, space, text="two")
     assert stage(api, space) == "RUNNING"
     after = visit(api, space)
-    assert (before["said"], after["said"], api.space_info(space).host) == ("one", "two", host)
+    assert (before["text"], after["text"], api.space_info(space).host) == ("one", "two", host)
     api.add_space_variable(space, "COLOUR", "green")
     assert stage(api, space) == "RUNNING"
     last = visit(api, space)
@@ -125,11 +124,11 @@ def test_it_restarts_when_it_changes_at_the_same_address(api, space):
     assert len({before["pid"], after["pid"], last["pid"]}) == 3
 
 
-def test_a_killed_space_says_so_and_starts_again_with_an_empty_disk(api, space):
+def test_a_killed_space_is_reported_and_restarts_with_an_empty_disk(api, space):
     visit(api, space, "left-behind")
-    found = visit(api, space)
-    assert found["home"] == ["app", "left-behind"]
-    os.kill(found["pid"], signal.SIGKILL)
+    report = visit(api, space)
+    assert report["home"] == ["app", "left-behind"]
+    os.kill(report["pid"], signal.SIGKILL)
     while (runtime := api.get_space_runtime(space)).stage == "RUNNING":
         pass
     assert (runtime.stage, runtime.raw["errorMessage"]) == ("RUNTIME_ERROR", "Exit code: -9")
@@ -138,21 +137,21 @@ def test_a_killed_space_says_so_and_starts_again_with_an_empty_disk(api, space):
     assert visit(api, space)["home"] == ["app"]
 
 
-def test_paused_and_deleted_it_is_gone(hub, api, space):
+def test_a_paused_or_deleted_space_is_gone(hub, api, space):
     host = api.space_info(space).host
     assert api.pause_space(space).stage == "PAUSED"
     assert gone(lambda: urllib.request.urlopen(host, timeout=5))
-    push(api, space, said="while paused")
+    push(api, space, text="while paused")
     assert api.get_space_runtime(space).stage == "PAUSED"
     api.restart_space(space)
     assert stage(api, space) == "RUNNING"
-    assert visit(api, space)["said"] == "while paused"
+    assert visit(api, space)["text"] == "while paused"
     api.delete_repo(space, repo_type="space")
     assert gone(lambda: urllib.request.urlopen(host, timeout=5))
 
 
-def test_logs_mask_secrets_and_are_not_for_strangers(hub, api, space):
-    api.pause_space(space)  # a log that may grow is followed
+def test_logs_mask_secrets_and_are_closed_to_strangers(hub, api, space):
+    api.pause_space(space)  # the log of a running Space would be followed
     assert list(api.fetch_space_logs(space)) == ["secret: ***"]
     assert "Checked out" in next(iter(api.fetch_space_logs(space, build=True)))
     stranger = HfApi(endpoint=hub.endpoint, token=hub.tokens["you"])
@@ -171,7 +170,7 @@ def test_logs_mask_secrets_and_are_not_for_strangers(hub, api, space):
         (CARD, {"app.py": "raise SystemExit(3)\n"}, "RUNTIME_ERROR"),
     ],
 )
-def test_what_cannot_run_says_why(hub, api, repo_id, card, more, expected):
+def test_a_space_that_cannot_run_says_why(hub, api, repo_id, card, more, expected):
     prepare(hub)
     api.create_repo(repo_id, repo_type="space", space_sdk="gradio", private=True)
     push(api, repo_id, card=card, **more)
@@ -198,8 +197,10 @@ def test_a_killed_hub_starts_its_spaces_again_at_their_addresses(tmp_path):
         api.add_space_variable("me/mine", "LAST_WORDS", str(words))
         assert stage(api, "me/mine") == "RUNNING"
         after = visit(api, "me/mine")
-        assert (api.space_info("me/mine").host, after["said"]) == (host, "one")
+        assert (api.space_info("me/mine").host, after["text"]) == (host, "one")
         assert after["pid"] != before["pid"]
         assert again.process.poll() is None
-    assert json.loads(words.read_text())["pid"] == again.process.pid  # it answered to the last
+    assert (
+        json.loads(words.read_text())["pid"] == again.process.pid
+    )  # the Hub answered until its Spaces had ended
     assert gone(lambda: urllib.request.urlopen(host, timeout=5))

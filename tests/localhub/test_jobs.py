@@ -1,4 +1,4 @@
-"""Jobs run here, as the client sends them, and end when they are told to."""
+"""Jobs run on this machine as the client sends them, and end when told to."""
 
 import sys
 import time
@@ -28,14 +28,14 @@ def run(api: HfApi, code: str, *words: str, **kwargs):
 
 
 def until(condition, seconds: float = 20):
-    """Wait for what another process does; fails if it does not."""
+    """Wait for an effect of another process; fail if there is none in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "did not happen in time"
         time.sleep(0.02)
 
 
-def test_a_job_runs_with_its_environment_and_says_so(api):
+def test_a_job_runs_with_its_environment(api):
     code = "import os, sys; print('hello', os.environ['X'], sys.argv[1:])"
     job = run(api, code, "--lr", "1", env={"X": "1"})
     assert follow(api, job) == ["hello 1 ['--lr', '1']"]
@@ -53,7 +53,7 @@ def test_a_failed_job_says_why(api):
     assert state(api, missing)[0] == "ERROR"
 
 
-def test_secrets_are_masked_and_the_servers_are_not_there(hub, api, wire):
+def test_secrets_are_masked_and_the_servers_own_are_absent(hub, api, wire):
     code = (
         "import os; print(os.environ['HF_TOKEN']); print(sorted(os.environ), os.environ['HF_HOME'])"
     )
@@ -163,19 +163,19 @@ def api_jobs(root: Path):
 
 
 def test_the_machines_and_their_prices_are_listed(api):
-    found = {h.name: h for h in api.list_jobs_hardware()}
-    assert set(found) == {flavor.value for flavor in JobHardware}
-    small = found["a10g-small"]
+    machines = {h.name: h for h in api.list_jobs_hardware()}
+    assert set(machines) == {flavor.value for flavor in JobHardware}
+    small = machines["a10g-small"]
     assert (small.accelerator.model, small.accelerator.vram) == ("A10G", "24 GB")
     assert small.unit_label == "minute"
     assert small.unit_cost_usd * 60 == pytest.approx(1.0, abs=1e-3)
-    assert found["cpu-basic"].accelerator is None
+    assert machines["cpu-basic"].accelerator is None
     with pytest.raises(HfHubHTTPError, match="no flavor 'a100-huge'; expected cpu-basic") as e:
         run(api, "pass", flavor="a100-huge")
     assert e.value.response.status_code == 400
 
 
-def test_jobs_are_found_by_label_and_stage(api):
+def test_jobs_are_listed_by_label_and_stage(api):
     one = run(api, "pass", labels={"palate-project": "a", "x": "1"})
     other = run(api, "raise SystemExit(1)", labels={"palate-project": "b"})
     for job in (one, other):
@@ -206,9 +206,9 @@ def test_a_failed_job_gets_its_attempts_each_on_an_empty_disk(api, tmp_path):
         run(api, "pass", attempts=11)
 
 
-def test_a_line_that_is_written_over_stays_one_line(api):
-    job = run(api, r"print('10 %\r20 %\r30 %')")
-    assert follow(api, job) == ["10 %\r20 %\r30 %"]
+def test_an_overwritten_line_stays_one_line(api):
+    job = run(api, r"print('10%\r20%\r30%')")
+    assert follow(api, job) == ["10%\r20%\r30%"]
 
 
 def test_a_user_without_credit_is_asked_to_pay(without_credit, api):

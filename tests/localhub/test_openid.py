@@ -1,4 +1,4 @@
-"""The Hub as OpenID provider: the code flow, step by step, and what it refuses."""
+"""The Hub as an OpenID provider: the code flow step by step, and its refusals."""
 
 import base64
 import hashlib
@@ -12,6 +12,8 @@ from huggingface_hub.utils import httpx
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
+from palate.localhub.apps import register
+
 BACK = "http://127.0.0.1:9/login/callback"
 VERIFIER = "v" * 50
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).decode()
@@ -19,7 +21,7 @@ CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest())
 
 @pytest.fixture
 def app(hub) -> tuple[str, str]:
-    return hub.register_app("Titles", [BACK])
+    return register(hub.root, "Titles", [BACK], seconds=3600)
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def browser(hub):
         yield client
 
 
-def asked(app, **changes) -> dict:
+def parameters(app, **changes) -> dict:
     return {
         "response_type": "code", "client_id": app[0], "redirect_uri": BACK, "state": "s t/é",
         "scope": "openid profile", "nonce": "n", "code_challenge": CHALLENGE.rstrip("="),
@@ -39,7 +41,7 @@ def asked(app, **changes) -> dict:
 
 
 def decide(browser, query: dict, answer: str = "allow") -> dict:
-    """Answer the form and return what the app gets in its address."""
+    """Answer the form and return what the app gets in its callback URL."""
     form = browser.get("/oauth/authorize", params=query)
     assert form.status_code == 200, form.text
     signed = re.search(r'name="signed" value="([^"]+)"', form.text)[1]
@@ -49,7 +51,7 @@ def decide(browser, query: dict, answer: str = "allow") -> dict:
     return {k: v[0] for k, v in parse_qs(urlsplit(target).query).items()}
 
 
-def change(browser, app, code: str, /, **changes):
+def exchange(browser, app, code: str, /, **changes):
     form = {
         "grant_type": "authorization_code", "code": code, "redirect_uri": BACK,
         "client_id": app[0], "client_secret": app[1], "code_verifier": VERIFIER,
@@ -57,12 +59,12 @@ def change(browser, app, code: str, /, **changes):
     return browser.post("/oauth/token", data=form | changes)
 
 
-def test_the_whole_way(hub, app, browser):
+def test_the_whole_flow(hub, app, browser):
     about = browser.get("/.well-known/openid-configuration").json()
     assert about["authorization_endpoint"] == f"{hub.endpoint}/oauth/authorize"
-    back = decide(browser, asked(app))
+    back = decide(browser, parameters(app))
     assert back["state"] == "s t/é"
-    answer = change(browser, app, back["code"]).json()
+    answer = exchange(browser, app, back["code"]).json()
     keys = KeySet.import_key_set(browser.get("/oauth/jwks").json())
     claims = jwt.decode(answer["id_token"], keys).claims
     assert (claims["iss"], claims["aud"], claims["nonce"]) == (hub.endpoint, app[0], "n")
@@ -71,12 +73,12 @@ def test_the_whole_way(hub, app, browser):
     who = browser.get("/oauth/userinfo", headers=bearer).json()
     assert who["sub"] == claims["sub"]
     assert [(o["preferred_username"], o["roleInOrg"]) for o in who["orgs"]] == [("my-org", "admin")]
-    # it says who somebody is, and opens nothing else
+    # it identifies the user and opens nothing else
     assert browser.get("/api/whoami-v2", headers=bearer).status_code == 401
 
 
 def test_the_secret_may_come_in_the_header(browser, app):
-    code = decide(browser, asked(app))["code"]
+    code = decide(browser, parameters(app))["code"]
     basic = base64.b64encode(":".join(app).encode()).decode()
     form = {"grant_type": "authorization_code", "code": code, "redirect_uri": BACK}
     form["code_verifier"] = VERIFIER
@@ -85,9 +87,9 @@ def test_the_secret_may_come_in_the_header(browser, app):
 
 
 def test_a_code_counts_once(browser, app):
-    code = decide(browser, asked(app))["code"]
-    assert change(browser, app, code).status_code == 200
-    again = change(browser, app, code)
+    code = decide(browser, parameters(app))["code"]
+    assert exchange(browser, app, code).status_code == 200
+    again = exchange(browser, app, code)
     assert (again.status_code, again.json()["error"]) == (400, "invalid_grant")
 
 
@@ -101,15 +103,15 @@ def test_a_code_counts_once(browser, app):
         ({"grant_type": "password"}, 400, "unsupported_grant_type"),
     ],
 )
-def test_what_is_not_exchanged(browser, app, changes, status, error):
-    answer = change(browser, app, decide(browser, asked(app))["code"], **changes)
+def test_a_wrong_exchange_is_refused(browser, app, changes, status, error):
+    answer = exchange(browser, app, decide(browser, parameters(app))["code"], **changes)
     assert (answer.status_code, answer.json()["error"]) == (status, error)
 
 
 def test_a_code_is_for_one_app(hub, browser, app):
-    other = hub.register_app("Other", [BACK])
-    code = decide(browser, asked(app))["code"]
-    assert change(browser, other, code).json()["error"] == "invalid_grant"
+    other = register(hub.root, "Other", [BACK], seconds=3600)
+    code = decide(browser, parameters(app))["code"]
+    assert exchange(browser, other, code).json()["error"] == "invalid_grant"
 
 
 @pytest.mark.parametrize(
@@ -121,40 +123,40 @@ def test_a_code_is_for_one_app(hub, browser, app):
         {"code_challenge_method": "plain"},
     ],
 )
-def test_what_is_not_even_asked(browser, app, changes):
-    assert browser.get("/oauth/authorize", params=asked(app, **changes)).status_code == 400
+def test_a_wrong_request_is_refused(browser, app, changes):
+    assert browser.get("/oauth/authorize", params=parameters(app, **changes)).status_code == 400
 
 
 def test_an_unknown_app_is_refused(browser):
-    answer = browser.get("/oauth/authorize", params=asked(("nobody", "")))
+    answer = browser.get("/oauth/authorize", params=parameters(("nobody", "")))
     assert answer.status_code in (303, 401)
 
 
-def test_no_is_told_to_the_app(browser, app):
-    assert decide(browser, asked(app), "deny") == {"error": "access_denied", "state": "s t/é"}
+def test_a_refusal_is_passed_to_the_app(browser, app):
+    assert decide(browser, parameters(app), "deny") == {"error": "access_denied", "state": "s t/é"}
 
 
-def test_whoever_is_not_signed_in_is_asked_to(hub, app):
-    answer = httpx.get(f"{hub.endpoint}/oauth/authorize?{urlencode(asked(app))}")
+def test_a_visitor_is_asked_to_sign_in(hub, app):
+    answer = httpx.get(f"{hub.endpoint}/oauth/authorize?{urlencode(parameters(app))}")
     assert answer.status_code == 303
     assert answer.headers["location"].startswith("/login?next=%2Foauth%2Fauthorize%3F")
 
 
-def test_nobody_answers_for_somebody_else(hub, browser, app):
-    form = browser.get("/oauth/authorize", params=asked(app)).text
+def test_nobody_can_answer_for_another_user(hub, browser, app):
+    form = browser.get("/oauth/authorize", params=parameters(app)).text
     signed = unescape(re.search(r'name="signed" value="([^"]+)"', form)[1])
     data = {"signed": signed, "answer": "allow"}
     assert httpx.post(f"{hub.endpoint}/oauth/authorize", data=data).status_code == 403
 
 
 def test_a_session_ends(hub, browser):
-    app = hub.register_app("Brief", [BACK], seconds=-1)
-    token = change(browser, app, decide(browser, asked(app))["code"]).json()["access_token"]
+    app = register(hub.root, "Brief", [BACK], seconds=-1)
+    token = exchange(browser, app, decide(browser, parameters(app))["code"]).json()["access_token"]
     bearer = {"authorization": f"Bearer {token}"}
     assert browser.get("/oauth/userinfo", headers=bearer).status_code == 403
 
 
-def test_what_is_kept_is_the_owners_alone(hub, browser, app):
+def test_only_their_owner_may_read_the_files(hub, browser, app):
     browser.get("/oauth/jwks")
     for name in ("apps.json", "openid.json"):
         file = hub.root / name

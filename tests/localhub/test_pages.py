@@ -1,4 +1,4 @@
-"""What a person sees, and what a hostile card cannot do to them."""
+"""The pages that a browser shows, and what a hostile card cannot do there."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 from huggingface_hub import CommitOperationAdd
 
-from palate.localhub import render
+from palate.localhub import LocalHub, render
 
 CARD = """---
 license: mit
@@ -60,7 +60,7 @@ def repo(api, repo_id) -> str:
 
 
 def sign_in(wire, token: str) -> str:
-    """The cookie of a browser that signs in with a token."""
+    """Sign in with a token and return the browser's cookie."""
     form = urlencode({"token": token, "next": "/"}).encode()
     kind = "application/x-www-form-urlencoded"
     answer = wire.send("POST", "/login", form, Content_Type=kind, Accept="text/html")
@@ -68,7 +68,7 @@ def sign_in(wire, token: str) -> str:
     return answer.headers["set-cookie"].partition(";")[0]
 
 
-def test_a_card_is_shown_without_what_it_could_do(wire, repo):
+def test_a_hostile_card_is_made_harmless(wire, repo):
     page = wire.page(f"/{repo}")
     assert page.status == 200
     assert "default-src 'none'" in page.headers["content-security-policy"]
@@ -91,7 +91,7 @@ def test_a_card_is_shown_without_what_it_could_do(wire, repo):
 def test_metadata_becomes_chips_and_a_table(wire, repo):
     html = wire.page(f"/{repo}").text
     assert f'<a href="/{repo}">{repo}</a>' in html
-    assert "<small>dataset</small> me/titles" in html  # no link to what is not here
+    assert "<small>dataset</small> me/titles" in html  # no link to a repo that is not here
     assert "&lt;b&gt;bold&lt;/b&gt;" in html
     assert re.search(r"win_rate</td>\s*<td class=\"number\">0.7144", html)
 
@@ -108,7 +108,7 @@ def test_files_and_history(wire, api, repo):
     assert "<td><div>&lt;i&gt;</div></td>" in wire.page(f"/{repo}/blob/main/data/table.csv").text
     assert "{&#34;a&#34;: 1}" in wire.page(f"/{repo}/blob/main/data/bad.jsonl").text
     assert "<img src=" in wire.page(f"/{repo}/blob/main/plots/loss.png").text
-    assert "binary or too large" in wire.page(f"/{repo}/blob/main/model.safetensors").text
+    assert "binary or too large to show" in wire.page(f"/{repo}/blob/main/model.safetensors").text
     folder = wire.page(f"/{repo}/tree/main/data").text
     odd = re.search(r'href="(/[^"]*blob[^"]*i%3E[^"]*)"', folder)
     assert odd
@@ -138,12 +138,7 @@ def test_long_tables_and_histories_have_pages(wire, api, repo_id):
     assert wire.page(f"/{repo_id}/commits/main?page=x").status == 400
 
 
-def test_discussions_and_jobs_have_pages(wire, api, repo):
-    offer = [CommitOperationAdd("new.txt", b"<script>")]
-    pull = api.create_commit(repo, offer, commit_message="<b>offer</b>", create_pr=True)
-    page = wire.page(urlsplit(pull.pr_url).path).text
-    assert "&lt;b&gt;offer&lt;/b&gt;" in page
-    assert "new.txt" in wire.page(f"/{repo}/tree/refs%2Fpr%2F{pull.pr_num}").text
+def test_a_job_has_a_page(wire, api):
     job = api.run_job(image="x", command=["echo", "<script>"])
     list(api.fetch_job_logs(job_id=job.id, follow=True))
     shown = wire.page(urlsplit(job.url).path).text
@@ -152,8 +147,8 @@ def test_discussions_and_jobs_have_pages(wire, api, repo):
 
 
 def test_a_private_page_asks_to_sign_in(hub, nobody, repo):
-    asked = nobody.page(f"/{repo}")
-    assert (asked.status, asked.headers["location"]) == (
+    refused = nobody.page(f"/{repo}")
+    assert (refused.status, refused.headers["location"]) == (
         303,
         f"/login?next=%2F{repo.replace('/', '%2F')}",
     )
@@ -171,11 +166,11 @@ def test_a_session_opens_pages_and_nothing_else(hub, nobody, repo):
     form = urlencode({"token": hub.token}).encode()
     kind = "application/x-www-form-urlencoded"
     answer = nobody.send("POST", "/login", form, Content_Type=kind)
-    said = answer.headers["set-cookie"]
-    assert "HttpOnly" in said
-    assert "SameSite=strict" in said
-    assert hub.token not in said
-    cookie = said.partition(";")[0]
+    header = answer.headers["set-cookie"]
+    assert "HttpOnly" in header
+    assert "SameSite=strict" in header
+    assert hub.token not in header
+    cookie = header.partition(";")[0]
     assert nobody.get("/api/whoami-v2", Cookie=cookie).status == 401
     assert nobody.get(f"/api/models/{repo}", Cookie=cookie).status == 401
     create = nobody.send("POST", "/api/repos/create", {"name": "x"}, Cookie=cookie)
@@ -208,16 +203,24 @@ def test_a_login_link_works_once(hub, nobody, repo):
 @pytest.mark.parametrize(
     "target", ["https://evil.example", "//evil.example", "/\\evil.example", "x"]
 )
-def test_signing_in_leads_nowhere_else(hub, nobody, target):
+def test_signing_in_does_not_redirect_elsewhere(hub, nobody, target):
     address = urlsplit(hub.login_url(target))
     answer = nobody.page(f"/login?{address.query}")
     assert 'url=/"' in answer.text
     assert "evil" not in answer.text
 
 
+def test_a_hub_without_public_repos_says_so(tmp_path, connect):
+    with LocalHub(tmp_path / "hub") as hub:
+        visitor, owner = connect(hub.endpoint), connect(hub.endpoint, hub.token)
+        assert "No public repos yet." in visitor.page("/").text
+        assert "Sign in" in visitor.page("/").text
+        assert "No repos yet." in owner.page("/").text
+
+
 def test_an_empty_repo_and_an_absent_page(wire, nobody, api, repo_id):
     api.create_repo(repo_id, repo_type="dataset")
-    assert "no card yet" in nobody.page(f"/datasets/{repo_id}").text
+    assert "No card yet" in nobody.page(f"/datasets/{repo_id}").text
     assert repo_id.partition("/")[2] in nobody.page("/datasets").text
     assert repo_id.partition("/")[2] not in nobody.page("/models").text
     missing = wire.page("/me/never-was")
@@ -238,19 +241,19 @@ def test_an_empty_repo_and_an_absent_page(wire, nobody, api, repo_id):
         "\0\ud7ff\uffff",
     ],
 )
-def test_cards_made_to_hang_or_break_do_neither(text):
+def test_a_card_cannot_hang_or_crash_the_page(text):
     assert isinstance(render.card(text, "/f", "/p"), str)
 
 
 @pytest.mark.parametrize("address", ["//[", "http://[x", "//u℀@example.org/p.png"])
-def test_what_is_no_address_is_left_out(address, recwarn):
-    """Browsers load the last of these, though Python's parser says that it is none."""
+def test_a_malformed_url_is_removed(address, recwarn):
+    """Browsers load the last of these, although Python's parser rejects it."""
     html = render.card(f'<img src="{address}"> <a href="{address}">x</a>', "/f", "/p")
     assert address not in html
     assert "<img" in html
 
 
-def test_cells_show_what_is_in_them():
+def test_rows_and_cells_as_text():
     assert render.rows("x.jsonl", '{"a": 1}\n\n{"b": [true, null]}\n') == (
         ["a", "b"],
         [["1", ""], ["", "[true, null]"]],

@@ -1,6 +1,5 @@
-"""The server as a process: starting, stopping, being killed, a full disk."""
+"""The server as a process: its start, its end, a kill, a full disk."""
 
-import hashlib
 import json
 import os
 import select
@@ -14,18 +13,20 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from hub_requests import lfs_batch, oid_of
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import httpx
 
-from palate.localhub import LocalHub
+from palate.localhub import LocalHub, ServeError
+from palate.localhub.accounts import read_users
 
 
 def client(hub: LocalHub) -> HfApi:
     return HfApi(endpoint=hub.endpoint, token=hub.token)
 
 
-def test_users_are_made_once_and_can_be_added(tmp_path):
+def test_users_are_created_once_and_can_be_added(tmp_path):
     with LocalHub(tmp_path / "hub") as hub:
         assert list(hub.tokens) == ["me", "you"]
         assert hub.token == hub.tokens["me"]
@@ -36,7 +37,7 @@ def test_users_are_made_once_and_can_be_added(tmp_path):
         ann = HfApi(endpoint=hub.endpoint, token="hf_of_ann")
         assert ann.whoami()["name"] == "ann"
         ann.create_repo("lab/x")
-        file.write_text("{")  # a slip of the pen locks nobody out
+        file.write_text("{")  # a typing error locks nobody out
         assert ann.whoami()["name"] == "ann"
         file.write_text(json.dumps(users | {"ann": {"token": "hf_new_token"}}))
         with pytest.raises(HfHubHTTPError):
@@ -54,6 +55,7 @@ def test_users_are_made_once_and_can_be_added(tmp_path):
         "[]",
         "{}",
         '{"me": {}}',
+        '{"me": 3}',
         '{"me": {"token": "short"}}',
         '{"api": {"token": "hf_12345678"}}',
         '{"a/b": {"token": "hf_12345678"}}',
@@ -64,11 +66,9 @@ def test_users_are_made_once_and_can_be_added(tmp_path):
     ],
 )
 def test_a_wrong_users_file_is_named(tmp_path, content):
-    from palate.localhub.accounts import read_users
-
     file = tmp_path / "users.json"
     file.write_text(content)
-    with pytest.raises(ValueError, match=r"users\.json"):
+    with pytest.raises(ServeError, match=r"users\.json"):
         read_users(file)
 
 
@@ -77,18 +77,29 @@ def test_start_says_why_it_cannot(tmp_path):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(OSError, match=f"port {port} is already in use"):
+        with pytest.raises(ServeError, match=f"port {port} is already in use"):
             LocalHub(tmp_path / "hub", port=port).start()
-    with pytest.raises(OSError, match="cannot listen"):
-        LocalHub(tmp_path / "hub", host="203.0.113.1").start()
-    with LocalHub(tmp_path / "hub"), pytest.raises(OSError, match="in use by another local Hub"):
+    for host in ("203.0.113.1", "no-such-host.invalid", "é" * 70):
+        with pytest.raises(ServeError, match="cannot listen"):
+            LocalHub(tmp_path / "hub", host=host).start()
+    with pytest.raises(ServeError, match="port 70000 does not exist"):
+        LocalHub(tmp_path / "hub", port=70000).start()
+    in_use = pytest.raises(ServeError, match="in use by another local Hub")
+    with LocalHub(tmp_path / "hub"), in_use:
         LocalHub(tmp_path / "hub").start()
     (tmp_path / "hub" / "users.json").write_text("{")
-    with pytest.raises(OSError, match=r"users\.json"):
+    with pytest.raises(ServeError, match=r"users\.json"):
         LocalHub(tmp_path / "hub").start()
 
 
-def test_the_foreground_server_tells_how_to_use_it_and_stops_on_ctrl_c(tmp_path):
+def test_an_ipv6_address_works(tmp_path):
+    with LocalHub(tmp_path / "hub", host="::1") as hub:
+        assert hub.endpoint == f"http://[::1]:{hub.port}"
+        assert client(hub).whoami()["name"] == "me"
+        assert "warning" not in (hub.root / "hub.log").read_text()
+
+
+def test_the_foreground_server_prints_how_to_use_it_and_stops_on_ctrl_c(tmp_path):
     command = [sys.executable, "-m", "palate.localhub", "--root", tmp_path / "a b", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
@@ -100,17 +111,23 @@ def test_the_foreground_server_tells_how_to_use_it_and_stops_on_ctrl_c(tmp_path)
         assert not any(token in "".join(lines) for token in tokens)
         exports = "".join(line for line in lines if "export" in line)
         shell = ["bash", "-c", exports + "echo $HF_ENDPOINT $HF_TOKEN"]
-        said = subprocess.run(shell, capture_output=True, text=True, check=True).stdout.split()
-        assert said[1] == tokens[0]
-        assert HfApi(endpoint=said[0], token=said[1]).whoami()["name"] == "me"
+        output = subprocess.run(shell, capture_output=True, text=True, check=True).stdout
+        endpoint, token = output.split()
+        assert token == tokens[0]
+        assert HfApi(endpoint=endpoint, token=token).whoami()["name"] == "me"
+        (link,) = [line.strip() for line in lines if "ticket=" in line]
+        assert "Signed in as me" in httpx.get(link).text
+        assert "Signed in" not in httpx.get(link).text  # it works once
         server.send_signal(signal.SIGINT)
         assert server.stdout.read() == ""
     assert server.returncode in (0, -signal.SIGINT)
 
 
-def test_the_network_is_warned_about(tmp_path):
+def test_an_open_address_is_warned_about(tmp_path):
     with LocalHub(tmp_path / "hub", host="0.0.0.0") as hub:
-        assert "can be reached from the network" in (hub.root / "hub.log").read_text()
+        output = (hub.root / "hub.log").read_text()
+        assert "the network can reach this Hub" in output
+        assert "ticket=" not in output  # a log is no place for a link that signs in
         assert client(hub).whoami()["name"] == "me"
 
 
@@ -146,50 +163,64 @@ def test_a_branch_that_a_kill_left_locked_moves_again(tmp_path):
     assert not list(git.rglob("*.lock"))
 
 
-@pytest.mark.slow
-def test_commits_survive_a_kill(tmp_path):
-    """Eight writers, four kills: what was acknowledged is there, whole, and git finds no fault."""
-    acknowledged: list[str] = []
-    hub = LocalHub(tmp_path / "hub").start()
-    client(hub).create_repo("me/c")
+class Writers:
+    """Threads that commit until the Hub is killed; `acknowledged` are the commits it accepted."""
 
-    def work(round_: int, writer: int, api: HfApi, killed: threading.Event) -> None:
+    def __init__(self) -> None:
+        self.acknowledged: list[str] = []
+        self.under_way = threading.Semaphore(0)
+
+    def start(self, run: int, api: HfApi) -> None:
+        self.killed = threading.Event()
+        self.threads = [
+            threading.Thread(target=self._work, args=(f"{run}/{writer}", api))
+            for writer in range(8)
+        ]
+        for thread in self.threads:
+            thread.start()
+
+    def join(self) -> None:
+        for thread in self.threads:
+            thread.join(60)
+
+    def _work(self, name: str, api: HfApi) -> None:
         n = 0
-        while not killed.is_set():
-            name = f"{round_}/{writer}/{n}"
-            files = [CommitOperationAdd(f"{name}/{k}.txt", name.encode()) for k in range(2)]
-            files.append(CommitOperationAdd(f"{name}/w.bin", f"\0{name}".encode()))
+        while not self.killed.is_set():
+            commit = f"{name}/{n}"
+            files = [CommitOperationAdd(f"{commit}/{k}.txt", commit.encode()) for k in range(2)]
+            files.append(CommitOperationAdd(f"{commit}/w.bin", f"\0{commit}".encode()))
             try:
-                api.create_commit("me/c", files, commit_message=name)
+                api.create_commit("me/c", files, commit_message=commit)
             except (HfHubHTTPError, httpx.HTTPError, RuntimeError):
                 return
-            acknowledged.append(name)
+            self.acknowledged.append(commit)
             n += 1
             if n == 2:
-                under_way.release()
+                self.under_way.release()
 
-    for round_ in range(4):
-        killed, under_way = threading.Event(), threading.Semaphore(0)
-        api = client(hub)
-        writers = [threading.Thread(target=work, args=(round_, i, api, killed)) for i in range(8)]
-        for writer in writers:
-            writer.start()
-        for _ in range(2 * round_ + 1):  # at another moment in each round
-            assert under_way.acquire(timeout=60)
-        killed.set()
+
+@pytest.mark.slow
+def test_commits_survive_a_kill(tmp_path):
+    """Eight writers, four kills: every acknowledged commit is complete and git finds no fault."""
+    hub, writers = LocalHub(tmp_path / "hub").start(), Writers()
+    client(hub).create_repo("me/c")
+    for run in range(4):
+        writers.start(run, client(hub))
+        for _ in range(2 * run + 1):  # at a different moment in each run
+            assert writers.under_way.acquire(timeout=60)
+        writers.killed.set()
         hub.process.kill()
         hub.process.wait()
         hub.stop()
         hub = LocalHub(tmp_path / "hub", port=hub.port).start()
-        for writer in writers:
-            writer.join(60)
-    assert len(acknowledged) > 16
+        writers.join()
+    assert len(writers.acknowledged) > 16
     files = set(client(hub).list_repo_files("me/c"))
-    found = {f.rsplit("/", 1)[0] for f in files if "/" in f}
-    assert set(acknowledged) <= found
-    assert all({f"{c}/0.txt", f"{c}/1.txt", f"{c}/w.bin"} <= files for c in found)
+    commits = {f.rsplit("/", 1)[0] for f in files if "/" in f}
+    assert set(writers.acknowledged) <= commits
+    assert all({f"{c}/0.txt", f"{c}/1.txt", f"{c}/w.bin"} <= files for c in commits)
     copy = Path(client(hub).snapshot_download("me/c", local_dir=tmp_path / "copy"))
-    assert all((copy / c / "w.bin").read_bytes() == f"\0{c}".encode() for c in found)
+    assert all((copy / c / "w.bin").read_bytes() == f"\0{c}".encode() for c in commits)
     (git,) = (hub.root / "git").iterdir()
     fsck = subprocess.run(
         ["git", "--git-dir", git, "fsck", "--full", "--strict"], capture_output=True, text=True
@@ -205,12 +236,12 @@ def small_disk(tmp_path):
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", folder]
     if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("mounting a small disk needs the rights to do so")
+        pytest.skip("mounting a small disk needs root")
     yield folder
     subprocess.run(["umount", folder], check=True)
 
 
-def test_a_full_disk_is_said_and_leaves_nothing_half_written(small_disk, connect):
+def test_a_full_disk_is_reported_and_leaves_nothing_half_written(small_disk, connect):
     with LocalHub(small_disk / "hub") as hub:
         api = client(hub)
         api.create_repo("me/x")
@@ -223,10 +254,9 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(small_disk, connect
             assert refused.response.status_code == 507
             assert "disk of this Hub is full" in str(refused)
         content = os.urandom(1_500_000)
-        oid = hashlib.sha256(content).hexdigest()
-        asked = {"operation": "upload", "objects": [{"oid": oid, "size": len(content)}]}
         wire = connect(hub.endpoint, hub.token)
-        answer = wire.send("POST", "/me/x.git/info/lfs/objects/batch", asked).json
+        body = lfs_batch("upload", oid_of(content), len(content))
+        answer = wire.send("POST", "/me/x.git/info/lfs/objects/batch", body).json
         address = urlsplit(answer["objects"][0]["actions"]["upload"]["href"])
         room = shutil.disk_usage(small_disk).free
         (small_disk / "filler").write_bytes(b"x" * (room - 500_000))  # full only after the offer

@@ -1,4 +1,4 @@
-"""Environments that the local Hub's Spaces find built already."""
+"""Cached environments for the Spaces of the local Hub."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ from palate.localhub.environments import environment_name
 
 def lay_environment(root: Path, gradio: str, requirements: str, python: str) -> None:
     """Let Spaces with these requirements run with `python`, as if pip had installed all of them."""
-    before = os.umask(0o077)  # as the Hub's own files are
+    before = os.umask(0o077)  # the mode of the Hub's own files
     try:
         name = environment_name(f"gradio[oauth]=={gradio}", requirements)
         file = root / "spaces" / "environments" / name / "bin" / "python"

@@ -1,10 +1,10 @@
-"""Which processes run."""
+"""Whether a process runs."""
 
 import psutil
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; one that ended and that nobody has waited for yet does not."""
+    """Tell whether a process runs; a zombie does not."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

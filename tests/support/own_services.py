@@ -1,41 +1,36 @@
-"""A PostgreSQL and a Redis of our own on free ports; neither touches the machine's services."""
+"""A PostgreSQL and a Redis on free ports, apart from the machine's own services."""
 
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
+from palate.argilla.server.ports import free_port
+
 PACKAGES = "apt-get install postgresql redis-server"
-PASSWORD = f"p@ss/w%rd:{secrets.token_hex(8)}"  # every character that a URL could trip over
+PASSWORD = f"p@ss/w%rd:{secrets.token_hex(8)}"  # with every character that is special in a URL
 
 
 def program(name: str) -> str:
-    """Return where it is; Debian keeps PostgreSQL's servers off the PATH."""
+    """Return the path of a program; Debian keeps PostgreSQL's servers off the PATH."""
     debian = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    found = shutil.which(name) or (str(debian[-1]) if debian else None)
-    assert found, f"{name} is not installed, and these tests run it: {PACKAGES}"
-    return found
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    path = shutil.which(name) or (str(debian[-1]) if debian else None)
+    assert path, f"these tests need {name}: {PACKAGES}"
+    return path
 
 
 class Postgres:
-    """A cluster in a folder of its own, with the database that `url` names."""
+    """A cluster in its own folder, with the database that `url` names."""
 
     def __init__(self, encoding: str = "UTF8"):
         self.root = Path(tempfile.mkdtemp(prefix="palate-pg-"))
         self.user = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
         if self.user:
             shutil.chown(self.root, self.user)
-        self.port = free_port()
+        self.port = free_port("127.0.0.1", 0)
         secret = self.root / "password"
         secret.write_text(PASSWORD)
         locale = "C.UTF-8" if encoding == "UTF8" else "C"
@@ -63,7 +58,7 @@ class Postgres:
         return self
 
     def stop(self, mode: str = "fast") -> None:
-        """End it; `immediate` is as good as a crash."""
+        """End it; `immediate` is like a crash."""
         self._run("pg_ctl", "stop", "-w", "-D", str(self.data), "-m", mode)
 
     def query(self, statement: str) -> str:
@@ -92,10 +87,10 @@ class Postgres:
 
 
 class Redis:
-    """A server with a password that keeps nothing on the disk."""
+    """A server with a password that stores nothing on disk."""
 
     def __init__(self) -> None:
-        self.port = free_port()
+        self.port = free_port("127.0.0.1", 0)
         self.process: subprocess.Popen[str]
 
     @property

@@ -1,1 +1,1 @@
-"""Runs inside the server's own environment: argilla-server in one process, on SQLite."""
+"""Code that runs in the server's own environment, around an unmodified argilla-server."""

@@ -1,3 +1,5 @@
+"""`python -m embedded --host ADDRESS --port N`; everything else comes from the environment."""
+
 import argparse
 
 from embedded.app import main

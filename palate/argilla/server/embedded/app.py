@@ -1,6 +1,6 @@
-"""The unmodified argilla-server, with our search engine and job queue put in before it starts.
+"""The unmodified argilla-server, with our search engine and job queue installed before it starts.
 
-SQLite is for one process; with PostgreSQL and Redis there are as many as wanted.
+On SQLite it is one process, on PostgreSQL and Redis as many as configured.
 """
 
 import asyncio
@@ -23,54 +23,59 @@ from argilla_server import _app, database
 from argilla_server.settings import settings
 from embedded import (
     engine,  # noqa: F401  (registers itself)
-    quicker,
+    patches,
+    workers,
 )
-from embedded.pools import AT_ONCE, PLACES, WORKERS, pool
-from embedded.preparing import prepare
+from embedded.connections import MAX_CONNECTIONS, MAX_WRITES, WORKERS, pool
+from embedded.migrations import prepare
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-database.async_engine = pool(PLACES)
+BCRYPT_ROUNDS = 4
+
+database.async_engine = pool(MAX_CONNECTIONS)
 database.AsyncSessionLocal.configure(bind=database.async_engine)
 
-quicker.install()
+patches.install()
 
-# Redis was asked before the start; while it is away, a worker that takes the place of another
-# saves labels all the same.
+# Redis was checked before the start. If it is down later, a worker that replaces another must
+# still start and save labels.
 _app.configure_redis = lambda: None
 
-# Every password here is drawn at random and long. Slow hashes would add nothing but a third of a
-# second for each new annotator, in which the server answers nobody.
+# Every password here is random and long. A slow hash would add nothing but a third of a second for
+# each new annotator, during which the server answers nobody.
 _gensalt = bcrypt.gensalt
-bcrypt.gensalt = lambda rounds=4, prefix=b"2b": _gensalt(rounds, prefix)
+bcrypt.gensalt = lambda rounds=BCRYPT_ROUNDS, prefix=b"2b": _gensalt(rounds, prefix)
 
 
-class InTurn:
-    """So many writes at once and no more; who came first is first.
+class WriteLimit:
+    """Lets `limit` writes run at once, in the order of their arrival.
 
-    SQLite has one writer: they queue fairly here instead of polling for its lock. With PostgreSQL
-    those that wait would only slow down those that are being answered.
+    SQLite has one writer: writes queue fairly here instead of polling for its lock. On PostgreSQL
+    more writes at once would only slow each other down.
     """
 
-    def __init__(self, app, at_once: int):
-        self.app, self.turn = app, asyncio.Semaphore(at_once)
+    def __init__(self, app: ASGIApp, limit: int):
+        self.app, self.slots = app, asyncio.Semaphore(limit)
 
-    async def __call__(self, scope, receive, send):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         writes = scope["type"] == "http" and scope["method"] != "GET"
         if writes and not scope["path"].endswith("/search"):
-            async with self.turn:
+            async with self.slots:
                 return await self.app(scope, receive, send)
         return await self.app(scope, receive, send)
 
 
-def _unmounted(app):
-    """Return the app under its base URL: whoever proxies it takes that off the path.
+def _unmounted(app: FastAPI) -> ASGIApp:
+    """Return the app under its base URL, which the proxy removes from the path.
 
-    Mounted, Argilla's own start would not be run.
+    A mounted app would not run Argilla's own start-up.
     """
     return app.routes[0].app if settings.base_url != "/" else app
 
 
-def _end_with(parent: int):
-    """Stop when the process that started us is gone, however it went."""
+def _end_with(parent: int) -> None:
+    """Stop when the process that started this one is gone, however it ended."""
     while os.getppid() == parent:
         time.sleep(1)
     os.kill(os.getpid(), 15)
@@ -81,11 +86,9 @@ def main(host: str, port: int) -> None:
 
     parent = int(os.environ.get("EMBEDDED_PARENT", "0"))
     prepare()
-    app = InTurn(_unmounted(argilla_server.app), AT_ONCE)
+    app = WriteLimit(_unmounted(argilla_server.app), MAX_WRITES)
     if SHARED:
-        from embedded import crew
-
-        crew.run(app, host, port, WORKERS, parent)
+        workers.run(app, host, port, WORKERS, parent)
         return
     if parent:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

@@ -1,14 +1,28 @@
-"""How the search engine asks SQLite: JSON by `json_each`, text by FTS5.
+"""The search engine's SQL for SQLite: JSON by `json_each`, text by FTS5.
 
-Full text is the only derived data; SQL triggers keep it inside Argilla's transactions.
+The full-text index is the only derived data; triggers update it within Argilla's transactions.
 """
 
 import hashlib
 
 from argilla_server.models import Record
-from argilla_server.search_engine.base import TermsFilter
+from argilla_server.search_engine.base import RangeFilter, TermsFilter, TextQuery
 from embedded.query import Term, parse
-from sqlalchemy import Float, String, and_, cast, column, exists, func, select, table, text
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    String,
+    TableValuedAlias,
+    TextClause,
+    and_,
+    cast,
+    column,
+    exists,
+    func,
+    select,
+    table,
+    text,
+)
 
 NAME = "sqlite"
 VERSION = "SELECT sqlite_version()"
@@ -40,7 +54,7 @@ PREPARE = [
     f"CREATE TRIGGER IF NOT EXISTS embedded_fts_ad AFTER DELETE ON records BEGIN {_DROP} END",
     "CREATE TRIGGER IF NOT EXISTS embedded_fts_au AFTER UPDATE OF fields ON records"
     f" BEGIN {_DROP} {_NEW} END",
-    # two separate steps so that the second only touches rows the first just mapped
+    # two steps, so that the second touches only rows that the first has mapped
     _FILL.format(r="records", frm="records,", flt=_MISSING).split(";")[0],
     _FILL.format(
         r="records", frm="records,", flt="AND m.id NOT IN (SELECT rowid FROM embedded_fts)"
@@ -48,13 +62,13 @@ PREPARE = [
 ]
 
 
-def containing(query):
-    """Return the condition that a record's text answers the query; None if it asks for nothing."""
-    alternatives, unwanted = parse(query.q)
+def containing(query: TextQuery) -> ColumnElement[bool] | None:
+    """Return the condition that a record's text matches the query, None for an empty query."""
+    alternatives, excluded = parse(query.q)
     if not alternatives:
         return None
     match = " OR ".join("(" + " AND ".join(map(_quoted, terms)) + ")" for terms in alternatives)
-    match = f"({match})" + "".join(f" NOT {_quoted(t)}" for t in unwanted)
+    match = f"({match})" + "".join(f" NOT {_quoted(t)}" for t in excluded)
     hits = (
         select(_MAP.c.record_id)
         .join(_FTS, _FTS.c.rowid == _MAP.c.id)
@@ -69,44 +83,48 @@ def _quoted(term: Term) -> str:
     return '"' + term.text.replace('"', '""') + '"' + ("*" if term.prefix else "")
 
 
-def shuffled(user_id):
-    """Return an order of the records that differs from user to user and is stable for each."""
+def shuffled(user_id: object) -> TextClause:
+    """Return an order of the records that is random but stable per user."""
     h = hashlib.sha256(str(user_id).encode()).digest()
     a, b, c = (int.from_bytes(h[i : i + 4], "big") % _PRIME for i in (0, 4, 8))
     x = f"((records.rowid * {a | 1} + {b}) % {_PRIME})"
     return text(f"({x} * ({x} % 46337 + {c})) % {_PRIME}")
 
 
-def holds(col, names, wanted):
-    """Return the condition that the scalar there, or one of the list, passes the filter."""
-    found = func.json_each(col, _path(names)).table_valued("value", "type")
-    value = found.c.value
-    if isinstance(wanted, TermsFilter):
-        test = cast(value, String).in_([str(v) for v in wanted.values])
+def holds(
+    col: ColumnElement, names: list[str], test: TermsFilter | RangeFilter
+) -> ColumnElement[bool]:
+    """Return the condition that the value at a path, or an item of its list, passes the filter."""
+    items = func.json_each(col, _path(names)).table_valued("value", "type")
+    value = items.c.value
+    if isinstance(test, TermsFilter):
+        condition = cast(value, String).in_([str(v) for v in test.values])
     else:
-        bounds = [] if wanted.ge is None else [value >= wanted.ge]
-        test = and_(*bounds, *([] if wanted.le is None else [value <= wanted.le]))
-    return exists(select(1).select_from(found).where(test))
+        bounds = [] if test.ge is None else [value >= test.ge]
+        condition = and_(*bounds, *([] if test.le is None else [value <= test.le]))
+    return exists(select(1).select_from(items).where(condition))
 
 
-def first(col, names):
-    """Return what to sort by: the value there, null where there is none."""
+def first(col: ColumnElement, names: list[str]) -> ColumnElement:
+    """Return the value at a path, or null, to sort by."""
     return func.json_extract(col, _path(names))
 
 
-def mean(col, names):
+def mean(col: ColumnElement, names: list[str]) -> ColumnElement:
     return func.avg(cast(first(col, names), Float))
 
 
-def values(col, names):
-    """Return what to join to get all values there, the value, and when it counts."""
-    found = func.json_each(col, _path(names)).table_valued("value", "type")
-    return found, found.c.value, found.c.type != "null"
+def values(
+    col: ColumnElement, names: list[str]
+) -> tuple[TableValuedAlias, ColumnElement, ColumnElement[bool]]:
+    """Return a table of the values at a path, its value column, and the condition to count it."""
+    items = func.json_each(col, _path(names)).table_valued("value", "type")
+    return items, items.c.value, items.c.type != "null"
 
 
-def number(value):
+def number(value: ColumnElement) -> ColumnElement:
     return value
 
 
-def _path(names) -> str:
+def _path(names: list[str]) -> str:
     return "$" + "".join('."' + n.replace('"', '""') + '"' for n in names)

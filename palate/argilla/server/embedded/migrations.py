@@ -1,4 +1,4 @@
-"""Before the first request: Argilla's migrations, the search's tables, and the owner."""
+"""What runs before the first request: Argilla's migrations, the search tables, the owner."""
 
 import asyncio
 import logging
@@ -12,21 +12,21 @@ from argilla_server import database
 from argilla_server.contexts import accounts
 from argilla_server.models import User, UserRole
 from argilla_server.settings import settings
-from embedded.engine import sql
+from embedded.filters import sql
 from sqlalchemy import text
 
-LOCK = 0x70616C617465  # any number that nobody else locks
+LOCK = 0x70616C617465  # an advisory lock that nothing else uses
 
 
 def prepare() -> None:
-    with _alone():
+    with _exclusive():
         _migrate()
         asyncio.run(_fill())
 
 
 @contextmanager
-def _alone() -> Generator[None]:
-    """Hold back other servers that start on the same PostgreSQL; SQLite's folder is ours."""
+def _exclusive() -> Generator[None]:
+    """Hold back other servers that start on the same PostgreSQL; nobody shares SQLite's folder."""
     if settings.database_is_sqlite:
         yield
         return
@@ -37,15 +37,16 @@ def _alone() -> Generator[None]:
 
 
 def _migrate() -> None:
-    url = database.database_url_sync().replace("%", "%%")  # alembic reads it as an ini file's
+    url = database.database_url_sync().replace("%", "%%")  # alembic interpolates like configparser
     database.database_url_sync = lambda: url
     command.upgrade(Config(database.ALEMBIC_CONFIG_FILE), "head")
     for logger in logging.root.manager.loggerDict.values():
         if isinstance(logger, logging.Logger):
-            logger.disabled = False  # alembic's file silences all that it does not name
+            logger.disabled = False  # alembic's config disables every logger it does not name
 
 
 async def _fill() -> None:
+    """Create the search tables and the owner, unless they exist."""
     async with database.async_engine.begin() as connection:
         for statement in sql.PREPARE:
             await connection.exec_driver_sql(statement)

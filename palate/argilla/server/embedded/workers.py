@@ -1,8 +1,8 @@
-"""Several server processes and one for background jobs; who dies is replaced.
+"""Several server processes and one for background jobs; a process that dies is restarted.
 
 They are forked from a process that has everything loaded, so they share most of their memory. Each
-server has a socket of its own at the same port, over which the kernel spreads the connections; the
-sockets stay open here, so those that wait at a dead one are taken by its successor.
+server process has its own socket on the same port, and the kernel distributes the connections. The
+parent keeps the sockets open, so the successor of a dead process takes over its waiting clients.
 """
 
 import gc
@@ -13,34 +13,38 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from multiprocessing.connection import wait
+from multiprocessing.context import ForkProcess
+
+from embedded.jobs import work
+from starlette.types import ASGIApp
 
 FORK = multiprocessing.get_context("fork")
-GRACE = 5  # seconds for a request that is being answered
+GRACE_SECONDS = 5  # for a request that is being answered
+RESTART_SECONDS = 0.2  # between restarts, if every process dies at once for lack of its database
+BACKLOG = 2048  # connections
 
 
-def run(app, host: str, port: int, workers: int, parent: int) -> None:
-    """Serve until SIGTERM or Ctrl-C, or until the process `parent` (0: any) is gone."""
-    from embedded.jobs import work
-
+def run(app: ASGIApp, host: str, port: int, workers: int, parent: int) -> None:
+    """Serve until SIGTERM, Ctrl-C or the end of the process `parent` (0: ignore it)."""
     sockets = [_listen(host, port) for _ in range(workers)]
     tasks: list[Callable[[], None]] = [partial(_serve, app, s, sockets) for s in sockets]
-    tasks.append(partial(_work, work, sockets))
+    tasks.append(partial(_work, sockets))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
     gc.collect()
-    gc.freeze()  # the children shall not copy what is loaded by counting it
-    Crew(tasks).watch(parent)
+    gc.freeze()  # reference counting must not copy the shared memory into the children
+    Workers(tasks).watch(parent)
 
 
-class Crew:
-    """Child processes, one for each task."""
+class Workers:
+    """Child processes, one per task."""
 
     def __init__(self, tasks: list[Callable[[], None]]):
         self.tasks = tasks
-        self.leash = os.pipe()  # reads as ended in the children once we are gone, however we went
+        self.leash = os.pipe()  # its end tells the children that this process is gone
         self.children = [self._start(task) for task in tasks]
 
     def watch(self, parent: int) -> None:
@@ -49,14 +53,14 @@ class Crew:
                 wait([child.sentinel for child in self.children], timeout=1)
                 for n, child in enumerate(self.children):
                     if not child.is_alive():
-                        print(f"Process {child.pid} ended ({child.exitcode}); another takes over.")
-                        time.sleep(0.2)  # where each dies at once, for want of its database
+                        print(f"Process {child.pid} ended ({child.exitcode}); starting another.")
+                        time.sleep(RESTART_SECONDS)
                         self.children[n] = self._start(self.tasks[n])
         finally:
             self._stop()
 
-    def _start(self, task: Callable[[], None]):
-        sys.stdout.flush()  # or the child would print it again
+    def _start(self, task: Callable[[], None]) -> ForkProcess:
+        sys.stdout.flush()  # or the child would print the buffer again
         child = FORK.Process(target=_child, args=(task, *self.leash))
         child.start()
         return child
@@ -66,7 +70,7 @@ class Crew:
             signal.signal(number, signal.SIG_IGN)
         for child in self.children:
             child.terminate()
-        deadline = time.monotonic() + GRACE + 2
+        deadline = time.monotonic() + GRACE_SECONDS + 2
         for child in self.children:
             child.join(max(0.0, deadline - time.monotonic()))
             child.kill()
@@ -80,31 +84,31 @@ def _child(task: Callable[[], None], leash: int, other_end: int) -> None:
     os.close(other_end)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
-    threading.Thread(target=_follow, args=(leash,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(leash,), daemon=True).start()
     task()
 
 
-def _follow(leash: int) -> None:
+def _end_with_parent(leash: int) -> None:
     os.read(leash, 1)
     os._exit(1)
 
 
-def _serve(app, ours: socket.socket, sockets: list[socket.socket]) -> None:
+def _serve(app: ASGIApp, own: socket.socket, sockets: list[socket.socket]) -> None:
     import uvicorn
 
-    _close(s for s in sockets if s is not ours)
+    _close(s for s in sockets if s is not own)
     config = uvicorn.Config(
-        app, access_log=False, log_level="info", timeout_graceful_shutdown=GRACE
+        app, access_log=False, log_level="info", timeout_graceful_shutdown=GRACE_SECONDS
     )
-    uvicorn.Server(config).run(sockets=[ours])
+    uvicorn.Server(config).run(sockets=[own])
 
 
-def _work(work: Callable[[], None], sockets: list[socket.socket]) -> None:
+def _work(sockets: list[socket.socket]) -> None:
     _close(sockets)
     work()
 
 
-def _close(sockets) -> None:
+def _close(sockets: Iterable[socket.socket]) -> None:
     for s in sockets:
         s.close()
 
@@ -114,5 +118,5 @@ def _listen(host: str, port: int) -> socket.socket:
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     s.bind((host, port))
-    s.listen(2048)
+    s.listen(BACKLOG)
     return s
