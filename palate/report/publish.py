@@ -14,7 +14,6 @@ from palate.core.errors import PalateError
 from palate.core.project import Project
 from palate.evaluate.verdict import Verdict
 from palate.report import cards
-from palate.train import hubpoint
 from palate.train.job import Job
 from palate.train.workdir import read_run, run_text
 
@@ -50,6 +49,8 @@ def push_trained(
     console: Console, job: Job, sentence: Callable[[dict], str], following: str
 ) -> None:
     """Push what lies in `work.model`, tidy up and say how it went and what comes next."""
+    from palate.train import hubpoint
+
     args, work = job.args, job.work
     try:
         sha, run = push_model(work.model, args.output, public=args.public)

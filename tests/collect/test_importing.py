@@ -157,7 +157,8 @@ def test_the_recorded_pairs_import_whole(hub, repo_id, titles):
     new = labels_of(tables.read(str(titles)), columns, None)
     assert (len(new.prompts), len(new.events)) == (114, 1140)
     importing.start_project(repo_id, new.prompts, Settings())
-    project = importing.add(repo_id, new, "Import")
+    importing.add(repo_id, new, "Import")
+    project, _ = export(repo_id)
     split = {p.id: p.split for p in project.prompts}
     assert len(split) == 114
     assert len(ledger.standing_judgements(project.labels)) == 1140

@@ -157,4 +157,4 @@ def test_what_somebody_wrote_is_published_as_a_candidate_with_the_event(hub, rep
     new = Candidate.of(PROMPT.id, "w")
     publisher.add([event(1, "rewrite", chosen=new.id, text="w")])
     assert publisher.close()
-    assert Project.load(repo_id).candidates == [new]
+    assert Project.load(repo_id).candidates == (new,)
