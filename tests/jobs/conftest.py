@@ -1,16 +1,18 @@
 """Projects with a tiny model, and jobs run as the user runs them: as processes."""
 
 import importlib.util
-import os
 import subprocess
 import sys
+import tempfile
 import uuid
 import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from dpo_runs import SCRIPT
+from forking import FastPython
 
 from palate.collect import importing
 from palate.core import hub as client
@@ -19,6 +21,7 @@ from palate.core.paths import shipped
 from palate.core.project import Project, Settings
 from palate.core.schema import Candidate, Event, Prompt, pairs_of
 from palate.label import preferences
+from palate.run.local import child_environment
 
 
 @pytest.fixture(scope="session")
@@ -90,42 +93,60 @@ def labelled(project, tiny) -> Project:
     return Project.load(project.id)
 
 
-class Jobs:
-    """Runs job files with this Python; each test has a cache of its own."""
+@pytest.fixture(scope="session")
+def fast_python(hub) -> Iterator[FastPython]:
+    """A Python whose scripts start with PyTorch imported, and know this run's Hub."""
+    python = FastPython(Path(tempfile.mkdtemp(dir=hub.root.parent)), child_environment())
+    yield python
+    python.stop()
 
-    def __init__(self, cache: Path):
-        self.env = {**os.environ, "PALATE_CACHE": str(cache), "COLUMNS": "200"}
+
+class Jobs:
+    """Runs job files, each a process of its own; each test has a cache of its own."""
+
+    def __init__(self, python: FastPython, cache: Path):
+        self._python = python
+        self.env = {**child_environment(), "PALATE_CACHE": str(cache), "COLUMNS": "200"}
 
     def start(self, name: str, *argv: str) -> subprocess.Popen:
-        return subprocess.Popen(
-            [sys.executable, "-u", str(shipped("jobs") / f"{name}.py"), *argv],
-            env=self.env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        return self.python(str(shipped("jobs") / f"{name}.py"), *argv)
+
+    def python(self, *words: str) -> subprocess.Popen:
+        """Start Python with these words."""
+        return self._python.start(
+            "-u", *words, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
-    def __call__(self, name: str, *argv: str, code: int = 0) -> str:
-        """Run it to its end, and return what it printed."""
-        with self.start(name, *argv) as process:
+    def run(self, *words: str) -> subprocess.CompletedProcess:
+        """Run Python with these words to its end."""
+        with self.python(*words) as process:
             out, err = process.communicate()
-        assert process.returncode == code, out + err
-        return out + err
+        return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+    def __call__(self, name: str, *argv: str, code: int = 0, cold: bool = False) -> str:
+        """Run it to its end, `cold` with a Python that starts from nothing; return its output."""
+        file = str(shipped("jobs") / f"{name}.py")
+        if cold:
+            words = [sys.executable, file, *argv]
+            done = subprocess.run(words, env=self.env, capture_output=True, text=True)
+        else:
+            done = self.run(file, *argv)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
 
 
 @pytest.fixture
-def jobs(hub, tmp_path) -> Jobs:
-    return Jobs(tmp_path / "cache")
+def jobs(fast_python, tmp_path) -> Jobs:
+    return Jobs(fast_python, tmp_path / "cache")
 
 
 @pytest.fixture
-def changed(tmp_path, jobs):
+def changed(tmp_path, jobs) -> Callable[..., subprocess.CompletedProcess]:
     """Return a function that runs a training job after a change to what it imports."""
 
     def run(change: str, *argv: str, job: str = "dpo") -> subprocess.CompletedProcess:
         file: Path = tmp_path / "job.py"
         file.write_text(SCRIPT.format(change=change, job=str(shipped("jobs") / f"{job}.py")))
-        words = [sys.executable, str(file), *argv]
-        return subprocess.run(words, env=jobs.env, capture_output=True, text=True)
+        return jobs.run(str(file), *argv)
 
     return run

@@ -22,7 +22,7 @@ from palate.core.stats import wilson
 
 @pytest.mark.slow
 def test_full_training_is_pushed_recorded_and_compared(labelled, base_model, jobs, tmp_path):
-    said = jobs("dpo", labelled.id, *FAST)
+    said = jobs("dpo", labelled.id, *FAST, cold=True)
     repo = labelled.model_repo
     sha, files = client.describe(repo, "model")
     assert client.describe(repo, "model", "round-1")[0] == sha
@@ -181,9 +181,7 @@ def test_ctrl_c_says_how_to_continue(labelled, jobs):
         "import sys; from palate.run.local import run_job\n"
         f"sys.exit(run_job('dpo', ['{labelled.id}', '--epochs', '50']))"
     )
-    with subprocess.Popen(
-        [sys.executable, "-u", "-c", code], env=jobs.env, stdout=subprocess.PIPE, text=True
-    ) as process:
+    with jobs.python("-c", code) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if re.search(r"step +\d+/", line):
@@ -296,10 +294,7 @@ def test_a_batch_is_halved_where_memory_runs_out(labelled, jobs):
 
     def scarce(most: int) -> subprocess.CompletedProcess:
         code = SCARCE.format(most=most, file=file)
-        return subprocess.run(
-            [sys.executable, "-c", code, labelled.id, *FAST],
-            env=jobs.env, capture_output=True, text=True,
-        )  # fmt: skip
+        return jobs.run("-c", code, labelled.id, *FAST)
 
     done = scarce(0)
     assert done.returncode == 1

@@ -3,8 +3,6 @@
 import json
 import random
 import signal
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import replace
 
@@ -21,7 +19,7 @@ SHORT = ("--max-new-tokens", "24", "--temperature", "1.0")
 
 @pytest.mark.slow
 def test_candidates_for_all_but_the_eval_prompts_once(project, base_model, jobs):
-    said = jobs("candidates", project.id, "--per-prompt", "3", *SHORT)
+    said = jobs("candidates", project.id, "--per-prompt", "3", *SHORT, cold=True)
     after = Project.load(project.id)
     rows = after.candidates
     split = {p.id: p.split for p in after.prompts}
@@ -141,10 +139,9 @@ def test_sixteen_shards_of_which_five_are_killed_write_what_one_job_writes(
         assert process.returncode == -signal.SIGKILL
     kept = {n: done(project.id, n) for n in killed}
     code = ALL_SHARDS.format(file=str(shipped("jobs") / "candidates.py"))
-    said = subprocess.run(
-        [sys.executable, "-c", code, project.id, *flags],
-        env=jobs.env, capture_output=True, text=True, check=True,
-    ).stdout.split("shard ")[1:]  # fmt: skip
+    run = jobs.run("-c", code, project.id, *flags)
+    assert run.returncode == 0, run.stdout + run.stderr
+    said = run.stdout.split("shard ")[1:]
     assert texts(project.id) == texts(whole.id), kept
     assert len({row[0] for row in texts(project.id)}) == len(texts(project.id))
     for n, groups in kept.items():

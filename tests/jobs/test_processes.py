@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from importlib.util import find_spec
@@ -66,24 +64,19 @@ def test_two_processes_have_the_losses_of_one(flags, labelled, jobs, alone):
 @pytest.mark.slow
 def test_two_machines_have_the_losses_of_one(labelled, jobs, alone):
     port, job = str(free_port()), str(shipped("jobs") / "dpo.py")
-    words = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2"]
+    words = ["-m", "torch.distributed.run", "--nnodes", "2"]
     words += ["--nproc-per-node", "1", "--master-addr", "127.0.0.1", "--master-port", port]
+    jobs.env["GLOO_SOCKET_IFNAME"] = "lo"
     with ExitStack() as machines:
         started = [
             machines.enter_context(
-                subprocess.Popen(
-                    [*words, "--node-rank", rank, job, labelled.id, *FAST],
-                    env=jobs.env | {"GLOO_SOCKET_IFNAME": "lo"},
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                )
+                jobs.python(*words, "--node-rank", rank, job, labelled.id, *FAST)
             )
             for rank in ("0", "1")
         ]
-        said = [machine.communicate()[0] for machine in started]
+        said = [machine.communicate() for machine in started]
     assert [machine.returncode for machine in started] == [0, 0], said
-    assert ["test reward accuracy" in text for text in said] == [True, False]
+    assert ["test reward accuracy" in out for out, _ in said] == [True, False]
     same_curves(alone(labelled, jobs), record(labelled.model_repo))
 
 

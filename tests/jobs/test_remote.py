@@ -12,9 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from forking import FastPython
 
 from palate.core import hub as client
 from palate.run import bundle, forecast, hf, hf_jobs, wheel
+from palate.run.local import child_environment
 
 FAST = ("--learning-rate", "1e-3", "--epochs", "2")
 HF = ("--on", "hf", "--yes")
@@ -23,19 +25,22 @@ HF = ("--on", "hf", "--yes")
 class Palate:
     """The command line as a person types it, in processes of its own."""
 
+    def __init__(self, python: FastPython):
+        self._python = python
+
     def start(self, *args: str, stdin: int = subprocess.DEVNULL, **env: str) -> subprocess.Popen:
         code = (  # a shell in the background ignores SIGINT, and so would what it starts
             "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
             "from palate.cli import main; main()"
         )
-        return subprocess.Popen(
-            [sys.executable, "-uc", code, *args],
-            env={**os.environ, "COLUMNS": "80", **env},
+        return self._python.start(
+            "-uc", code, *args,
+            env={**child_environment(), "COLUMNS": "80", **env},
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-        )
+        )  # fmt: skip
 
     def __call__(self, *args: str, code: int = 0, stdin: int = subprocess.DEVNULL, **env) -> str:
         with self.start(*args, stdin=stdin, **env) as process:
@@ -46,8 +51,8 @@ class Palate:
 
 
 @pytest.fixture
-def palate(hub) -> Palate:
-    return Palate()
+def palate(fast_python) -> Palate:
+    return Palate(fast_python)
 
 
 def lines_until(process: subprocess.Popen, pattern: str) -> list[str]:

@@ -21,7 +21,7 @@ FAST = ("--learning-rate", "1e-3")
 def test_what_was_preferred_is_learned_and_dpo_starts_from_these_very_weights(
     method, labelled, base_model, jobs, tmp_path
 ):
-    said = jobs("sft", labelled.id, *FAST, "--method", method)
+    said = jobs("sft", labelled.id, *FAST, "--method", method, cold=method == "full")
     repo = labelled.sft_repo
     sha, files = client.describe(repo, "model")
     assert client.describe(repo, "model", "round-1")[0] == sha

@@ -1,0 +1,55 @@
+"""Python processes that start in milliseconds: forks of one that has imported PyTorch already."""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+SUPPORT = Path(__file__).parent
+
+
+class FastPython:
+    """A zygote, and `executable`, a program that takes the place of Python and asks it for forks.
+
+    The zygote keeps the environment that it starts with; `zygote.py` says what that means.
+    """
+
+    def __init__(self, folder: Path, environment: dict[str, str]):
+        self.folder = folder
+        self._zygote = subprocess.Popen(
+            [sys.executable, str(SUPPORT / "zygote.py"), str(folder)],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self._zygote.stdout is not None
+        self._zygote.stdout.readline()  # it has imported everything and listens
+        self.executable = folder / "python"
+        words = [sys.executable, "-IS", str(SUPPORT / "fast_python.py"), str(self.executable)]
+        words += [str(folder / "socket"), sys.executable]
+        self.executable.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+        self.executable.chmod(0o700)
+
+    def start(self, *words: str, **options: Any) -> "Fork":
+        """Start Python with these words; the options are those of `subprocess.Popen`."""
+        return Fork(self, *words, **options)
+
+    def stop(self) -> None:
+        """End the zygote and every fork."""
+        self._zygote.communicate()
+
+
+class Fork(subprocess.Popen):
+    """A process whose signals, SIGKILL included, reach the fork itself."""
+
+    def __init__(self, python: FastPython, *words: str, **options: Any):
+        self._folder = python.folder
+        super().__init__([str(python.executable), *words], **options)
+
+    def send_signal(self, sig: int) -> None:
+        try:
+            os.kill(int((self._folder / str(self.pid)).read_text()), sig)
+        except FileNotFoundError:  # not forked yet, a real interpreter, or ended
+            super().send_signal(sig)
