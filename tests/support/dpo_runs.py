@@ -13,7 +13,7 @@ SCRIPT = """
 import os, runpy, signal, sys, torch
 from accelerate.state import PartialState
 from accelerate.utils import DistributedType
-from palate import processes
+from palate.run import processes
 from palate.train.tree import TreeDPOTrainer
 
 def together(*args, real=processes.together):
