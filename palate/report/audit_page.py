@@ -4,8 +4,8 @@ from typing import Any
 
 from palate.audit.findings import Finding
 from palate.audit.measure import Audit
+from palate.core import drawing
 from palate.core.paths import shipped
-from palate.report import plots
 
 COLOURS = {"fatal": "bold red", "warning": "yellow", "note": "green"}
 
@@ -25,7 +25,7 @@ def pictures(audit: Audit) -> dict[str, str]:
     """Return SVGs by what they show, as far as there is something to show."""
     made = {}
     if audit.baseline:
-        made["What a model has to beat"] = plots.rates(
+        made["What a model has to beat"] = drawing.rates(
             [
                 *((f"lookup of wins, split {how}", a, 50.0) for how, a in audit.lookup.items()),
                 *((f"bag of words, split {how}", a, 50.0) for how, a in audit.baseline.items()),
@@ -37,7 +37,7 @@ def pictures(audit: Audit) -> dict[str, str]:
         sides = [] if audit.second is None else [("the second side", audit.second, 50.0)]
         marks = [(f"the one with {name}", r, 50.0) for name, r in audit.formats.items()]
         cycles = [("triads that run in a circle", audit.cycles, 25.0)] if audit.cycles.n else []
-        made["What was chosen"] = plots.rates(
+        made["What was chosen"] = drawing.rates(
             [("the longer text", audit.longer, 50.0), *sides, *marks, *cycles]
         )
     if audit.curve:
@@ -48,33 +48,33 @@ def pictures(audit: Audit) -> dict[str, str]:
 
 
 def _curve(audit: Audit) -> str:
-    figure, axes = plots.canvas(4.8, 2.4)
+    figure, axes = drawing.canvas(4.8, 2.4)
     axes.set_position((0.1, 0.2, 0.86, 0.74))
     labels = [p["labels"] for p in audit.curve]
     rates = [100 * p["rate"] for p in audit.curve]
     low, high = ([100 * p["interval"][side] for p in audit.curve] for side in (0, 1))
-    axes.fill_between(labels, low, high, color=plots.BLUE, alpha=0.18, linewidth=0)
-    axes.plot(labels, rates, color=plots.BLUE, marker="o", markersize=5, linewidth=1.8)
-    axes.axhline(50, color=plots.INK, linewidth=1, linestyle=(0, (2, 2)))
+    axes.fill_between(labels, low, high, color=drawing.BLUE, alpha=0.18, linewidth=0)
+    axes.plot(labels, rates, color=drawing.BLUE, marker="o", markersize=5, linewidth=1.8)
+    axes.axhline(50, color=drawing.INK, linewidth=1, linestyle=(0, (2, 2)))
     axes.set_xscale("log", base=2)
     axes.set_xticks(labels, [f"{n:,}" for n in labels])
     axes.minorticks_off()
     axes.set_xlabel("labels to learn from (dotted: chance)")
     axes.set_yticks(axes.get_yticks()[1:-1], [f"{y:.0f} %" for y in axes.get_yticks()[1:-1]])
-    axes.grid(axis="y", color=plots.FAINT, linewidth=0.6)
+    axes.grid(axis="y", color=drawing.FAINT, linewidth=0.6)
     points = ", ".join(f"{r:.1f} % from {n:,}" for n, r in zip(labels, rates, strict=True))
-    return plots.svg(figure, f"Accuracy of a bag of words by labels: {points}")
+    return drawing.svg(figure, f"Accuracy of a bag of words by labels: {points}")
 
 
 def _candidates(audit: Audit) -> str:
     counts = sorted(audit.candidates.items())[:20]
-    figure, axes = plots.canvas(4.8, 1.8)
+    figure, axes = drawing.canvas(4.8, 1.8)
     axes.set_position((0.02, 0.16, 0.96, 0.72))
-    bars = axes.bar([str(k) for k, _ in counts], [n for _, n in counts], color=plots.BLUE)
-    axes.bar_label(bars, [f"{n:,}" for _, n in counts], padding=2, color=plots.INK)
+    bars = axes.bar([str(k) for k, _ in counts], [n for _, n in counts], color=drawing.BLUE)
+    axes.bar_label(bars, [f"{n:,}" for _, n in counts], padding=2, color=drawing.INK)
     axes.set_yticks(())
     axes.tick_params(length=0)
-    return plots.svg(figure, "Prompts by texts: " + ", ".join(f"{k}: {n}" for k, n in counts))
+    return drawing.svg(figure, "Prompts by texts: " + ", ".join(f"{k}: {n}" for k, n in counts))
 
 
 def tiles(audit: Audit) -> list[tuple[str, str]]:

@@ -17,8 +17,10 @@ from palate.core.paths import shipped
 from palate.core.project import Project
 from palate.core.schema import ROWS, SPLITS, Config, Event, features
 from palate.core.stats import wilson
+from palate.evaluate.pictures import verdict_pictures
 from palate.evaluate.verdict import Verdict
 from palate.label import agreement, preferences
+from palate.label.pictures import how_people_label, strengths
 from palate.report import plots
 from palate.train import taste
 
@@ -132,7 +134,7 @@ def model_files(
     except KeyError as error:
         raise BadInput("run.json", "is missing", field=str(error.args[0])) from None
     if judged:
-        pictures |= plots.verdict(judged)
+        pictures |= verdict_pictures(judged)
     readme = _document(
         head,
         "model.md.j2",
@@ -260,9 +262,9 @@ def dataset_files(project: Project) -> Files:
     people = agreement.report(events, project.candidates)
     pictures = {}
     if people.left.n:
-        pictures["rates"] = plots.how_people_label(people)
+        pictures["rates"] = how_people_label(people)
     if strength:
-        pictures["strengths"] = plots.strengths(strength)
+        pictures["strengths"] = strengths(strength)
     configs = [config for config in ROWS if project.paths(config)]
     readme = _document(
         _dataset_head(project, configs),

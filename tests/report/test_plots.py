@@ -8,6 +8,9 @@ import matplotlib
 import pytest
 from verdicts import votes as verdict
 
+from palate.core import drawing
+from palate.evaluate.pictures import verdict_pictures, win_rate
+from palate.label.pictures import strengths
 from palate.report import plots
 
 NULLS = {"test_loss": None, "test_reward_accuracy": None, "test_reward_margin": None}
@@ -35,13 +38,13 @@ def history(steps: int, evaluate_every: int = 10) -> list[dict]:
 def pictures() -> dict[str, str]:
     return plots.training_curves(history(60)) | {
         "one point": plots.training_curves(history(1))["loss"],
-        "won": plots.win_rate(verdict(78, 30, 4)),
-        "even": plots.win_rate(verdict(10, 10)),
-        "lost": plots.win_rate(verdict(0, 40)),
-        "all": plots.win_rate(verdict(40, 0)),
-        "ties": plots.win_rate(verdict(0, 0, 5)),
-        "moves": plots.verdict(verdict(78, 30, 4))["moves"],
-        "strengths": plots.strengths({1: 120, 4: 9}),
+        "won": win_rate(verdict(78, 30, 4)),
+        "even": win_rate(verdict(10, 10)),
+        "lost": win_rate(verdict(0, 40)),
+        "all": win_rate(verdict(40, 0)),
+        "ties": win_rate(verdict(0, 0, 5)),
+        "moves": verdict_pictures(verdict(78, 30, 4))["moves"],
+        "strengths": strengths({1: 120, 4: 9}),
     }
 
 
@@ -73,7 +76,7 @@ def luminance(colour: str) -> float:
 
 @pytest.mark.parametrize("page", ["#ffffff", "#0b0f19"])
 def test_colours_stand_out_on_light_and_dark_pages(page):
-    for colour, least in ((plots.INK, 4.2), (plots.BLUE, 3), (plots.ORANGE, 3)):
+    for colour, least in ((drawing.INK, 4.2), (drawing.BLUE, 3), (drawing.ORANGE, 3)):
         low, high = sorted((luminance(colour), luminance(page)))
         assert (high + 0.05) / (low + 0.05) >= least, colour
 
@@ -107,11 +110,11 @@ def test_names_of_lines_that_end_together_do_not_overlap():
 
 @pytest.mark.parametrize(
     ("votes", "colour"),
-    [((78, 30, 4), plots.BLUE), ((20, 18, 1), plots.INK), ((5, 60, 0), plots.ORANGE)],
+    [((78, 30, 4), drawing.BLUE), ((20, 18, 1), drawing.INK), ((5, 60, 0), drawing.ORANGE)],
 )
 def test_the_win_rate_carries_its_doubt_and_its_colour(votes, colour):
     v = verdict(*votes)
-    svg = plots.win_rate(v)
+    svg = win_rate(v)
     low, high = (100 * x for x in v.interval)
     assert f"95 % interval {low:.1f}–{high:.1f} %" in svg
     assert f"{votes[0]} won · {votes[1]} lost · {votes[2]} tied" in svg

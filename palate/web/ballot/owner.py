@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from palate.label import agreement
-from palate.report import plots
+from palate.label.pictures import labelling_pictures
 from palate.web.ballot import argilla_pages
 
 HERE = Path(__file__).parent
@@ -33,7 +33,7 @@ def page(ballot: Any, link: str) -> Any:
             report=report,
             names={p.annotator: names.get(p.annotator, p.annotator) for p in report.people},
             sentences=report.sentences(names),
-            pictures=plots.labelling(report, names),
+            pictures=labelling_pictures(report, names),
             problem=ballot.problem(),
             asked=asked,
             total=total,

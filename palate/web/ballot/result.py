@@ -6,8 +6,8 @@ from typing import Any
 from palate.core import hub
 from palate.core.schema import Event, model_of
 from palate.evaluate import ratings
+from palate.evaluate.pictures import verdict_pictures
 from palate.evaluate.verdict import Verdict, plan
-from palate.report import plots
 from palate.web.ballot.owner import template
 from palate.web.ballot.render import markdown
 
@@ -26,7 +26,7 @@ def page(ballot: Any, link: str) -> Any:
             v=v,
             ratings=ballot.ratings,
             plan=plan(),
-            pictures=plots.verdict(v) if v else {},
+            pictures=verdict_pictures(v) if v else {},
             examples=examples(ballot, v) if v else {},
             card=f"{hub.endpoint()}/{ballot.model_repo}",
             json=f"/verdict.json{link}",

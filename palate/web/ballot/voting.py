@@ -10,11 +10,11 @@ from palate.core import paths
 from palate.core.project import Project
 from palate.core.schema import Event, model_of
 from palate.evaluate.contest import contest
+from palate.evaluate.pictures import verdict_pictures
 from palate.evaluate.ratings import Rating, ratings
 from palate.evaluate.verdict import Verdict, verdict
 from palate.label.assignment import Queue
 from palate.label.strategies import Informative
-from palate.report import plots
 from palate.web.ballot.access import Person
 from palate.web.ballot.service import Ballot, Receipt, State
 
@@ -72,7 +72,7 @@ class EvaluateBallot(Ballot):
         """Count the votes and load what draws them, so that the verdict opens at once."""
 
         if found := self.verdict():
-            plots.verdict(found)
+            verdict_pictures(found)
 
     def verdict(self) -> Verdict | None:
         """Return the verdict of all votes that are here, on the Hub already or not."""
