@@ -10,8 +10,8 @@ import tyro
 from palate import __version__
 from palate.commands import data, results, serving
 from palate.commands.common import console
-from palate.core.errors import UsageError
-from palate.run.local import run_guarded, run_job
+from palate.core.errors import UsageError, run_guarded
+from palate.run.local import run_job
 
 COMMANDS: dict[str, Callable] = {
     "init": data.init,

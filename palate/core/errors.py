@@ -5,8 +5,13 @@
     │   └── BadInput      a file's content is wrong: names file, row and field; exit code 2
     └── Unreachable       the Hub or Argilla does not answer, or refuses the token; exit code 1
 
-Messages end in what to do next. The command line prints them without a traceback unless `--debug`.
+Messages end in what to do next. `run_guarded` prints them without a traceback unless `--debug`.
 """
+
+import errno
+import os
+import sys
+from collections.abc import Callable
 
 
 class PalateError(Exception):
@@ -40,3 +45,30 @@ class BadInput(UsageError):
 
 class Unreachable(PalateError):
     """A server does not answer, or does not accept the token."""
+
+
+def run_guarded(call: Callable[[], object], *, debug: bool = False) -> int:
+    """Call `call` and return the exit code: 0, 130 for Ctrl-C, or the error's own.
+
+    An error that the user can act on is printed as one line; with `debug` it is raised.
+    """
+    try:
+        call()
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as head, has closed the pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # a shell's exit code for SIGPIPE
+    except (PalateError, OSError) as error:
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        if debug or not (full or isinstance(error, PalateError)):
+            raise
+        text = " ".join(str(error).split())
+        if full:
+            text += ". Free some space and run the same command again: it continues."
+        print(f"palate: {text}", file=sys.stderr)
+        return error.exit_code if isinstance(error, PalateError) else 1
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        return 130
+    return 0

@@ -1,10 +1,8 @@
-"""A job here, as a child process. And how commands end: in one line, not a traceback.
+"""Run a job on this machine, as a child process.
 
-Elsewhere jobs run through `remote` (HF Jobs) and `slurm`. `run_main` is the last line of every job,
-`run_guarded` what the command line puts its calls in.
+Elsewhere jobs run through `remote` (HF Jobs) and `slurm`. `run_main` is the last line of every job.
 """
 
-import errno
 import importlib.util
 import os
 import signal
@@ -14,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from palate.core.errors import PalateError, UsageError
+from palate.core.errors import UsageError, run_guarded
 from palate.core.paths import shipped
 
 A = TypeVar("A")
@@ -88,30 +86,3 @@ def run_main(main: Callable[[A], object], kind: type[A], description: str | None
         lambda: main(tyro.cli(kind, args=words, description=description, prog=prog, config=flags)),
         debug=debug,
     )
-
-
-def run_guarded(call: Callable[[], object], *, debug: bool = False) -> int:
-    """Call and return an exit code: 0, 130 for Ctrl-C, or what the error says.
-
-    What the user can act on is printed in one line; `debug` shows the traceback as well.
-    """
-    try:
-        call()
-        sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads us, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141  # what a shell says of SIGPIPE
-    except (PalateError, OSError) as error:
-        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-        if debug or not (full or isinstance(error, PalateError)):
-            raise
-        text = " ".join(str(error).split())
-        if full:
-            text += ". Free some space and run the same command again: it continues."
-        print(f"palate: {text}", file=sys.stderr)
-        return error.exit_code if isinstance(error, PalateError) else 1
-    except KeyboardInterrupt:
-        if debug:
-            raise
-        return 130
-    return 0

@@ -5,8 +5,8 @@ PALATE_PROJECT names the project, HF_TOKEN writes to it, PALATE_SECRET keys pseu
 
 import sys
 
+from palate.core.errors import run_guarded
 from palate.core.project import Project
-from palate.run.local import run_guarded
 from palate.web.ballot.serve import Settings, serve
 from palate.web.ballot.voting import EvaluateBallot
 

@@ -11,9 +11,8 @@ from functools import cache
 from pathlib import Path
 
 from palate.argilla.store import LabelStore
-from palate.core.errors import PalateError
+from palate.core.errors import PalateError, run_guarded
 from palate.core.project import Project
-from palate.run.local import run_guarded
 from palate.web.ballot import signin
 from palate.web.ballot.argilla_pages import BASE
 from palate.web.ballot.labelling import LabelBallot

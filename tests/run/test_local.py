@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from palate.core.errors import PalateError, UsageError
+from palate.core.errors import PalateError, UsageError, run_guarded
 from palate.core.paths import shipped
-from palate.run.local import child_environment, run_guarded, run_job
+from palate.run.local import child_environment, run_job
 from palate.train.record import command
 
 
