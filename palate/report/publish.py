@@ -53,9 +53,9 @@ def push_trained(
 
     args, work = job.args, job.work
     try:
-        sha, run = push_model(work.model, args.output, public=args.public)
+        sha, run = push_model(work.model, job.repo, public=args.public)
         if args.checkpoint_to_hub:
-            hubpoint.forget(args.output)
+            hubpoint.forget(job.repo)
     except (PalateError, OSError, RuntimeError) as error:  # RuntimeError: an upload that broke off
         raise PalateError(
             f"{error} The trained model lies in {work.model}. To push it, run the same command"
@@ -65,5 +65,5 @@ def push_trained(
     for alarm in run["alarms"]:
         console.print(f"  alarm: {alarm}", style="yellow")
     console.print(sentence(run))
-    console.print(f"model: {hub.endpoint()}/{args.output} at {sha[:7]}")
+    console.print(f"model: {hub.endpoint()}/{job.repo} at {sha[:7]}")
     console.print(f"Next: {following}")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from palate.core.errors import UsageError
-from palate.run.processes import WHOLE
+from palate.train.config import WHOLE, DPOArguments, SFTArguments, TrainArguments
 from palate.train.sizes import BYTES, LARGEST_FULL, ROOM
 
 USED = 0.3  # of a machine's peak
@@ -124,7 +124,7 @@ class Load:
         return self.seconds(flavor) / 3600 * flavor.price
 
 
-def training(args: Any, parameters: int, pairs: Iterable[Sequence[str]]) -> Load:
+def training(args: DPOArguments, parameters: int, pairs: Iterable[Sequence[str]]) -> Load:
     """Return what DPO asks for; `pairs` are texts: prompt, chosen, rejected."""
     distinct = {
         text for pair in pairs for text in ((pair[0],), (pair[0], pair[1]), (pair[0], pair[2]))
@@ -134,13 +134,15 @@ def training(args: Any, parameters: int, pairs: Iterable[Sequence[str]]) -> Load
     return _training(args, parameters, tokens, runs, 6 * args.epochs + 2)
 
 
-def imitating(args: Any, parameters: int, answers: Iterable[Sequence[str]]) -> Load:
+def imitating(args: SFTArguments, parameters: int, answers: Iterable[Sequence[str]]) -> Load:
     """Return what SFT asks for; `answers` are texts: prompt, answer. There is no reference."""
     tokens = sum(_tokens(text) for answer in answers for text in answer)
     return _training(args, parameters, tokens, 1, 6 * args.epochs)
 
 
-def _training(args: Any, parameters: int, tokens: float, runs: int, a_token: float) -> Load:
+def _training(
+    args: TrainArguments, parameters: int, tokens: float, runs: int, a_token: float
+) -> Load:
     """Return what `runs` trainings ask for; `a_token` are operations for each and parameter."""
     method = args.method or ("full" if parameters <= LARGEST_FULL else "lora")
     memory = parameters * BYTES[method] / ROOM

@@ -20,20 +20,9 @@ from typing import Any
 
 from palate.core.errors import PalateError, UsageError
 from palate.core.paths import shipped
+from palate.train.config import WHOLE
 
-WHOLE = "ddp"  # every process holds the whole model
 _OURS = "PALATE_PROCESSES"  # set in the processes that we start, which report to us
-
-
-def first() -> bool:
-    """Tell whether this is the process that speaks and pushes: of several, the one of rank 0."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def parted() -> bool:
-    """Tell whether the processes hold a part of the model each, by what accelerate was told."""
-    told = (os.environ.get(f"ACCELERATE_USE_{name}", "false") for name in ("FSDP", "DEEPSPEED"))
-    return "true" in told
 
 
 def together(processes: int, configuration: str) -> None:

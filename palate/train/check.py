@@ -21,6 +21,7 @@ from palate.core.project import Project
 from palate.generate import models
 from palate.label import agreement
 from palate.train import data, samples, taste, view
+from palate.train.config import DPOArguments
 from palate.train.sizes import Sizes, halved
 
 
@@ -47,7 +48,7 @@ def audit(
     return [f.to_json() for f in found]
 
 
-def flip_rate(args: Any, project: Project) -> float | None:
+def flip_rate(args: DPOArguments, project: Project) -> float | None:
     """Return how often labels are wrong, where the loss has to know it."""
     if args.loss != "robust" or args.flip_rate is not None:
         return args.flip_rate

@@ -3,28 +3,36 @@
 A job prepares a `Job`. `train` has its steps taken, `leave` writes what came out, `push` ends it.
 """
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from rich.console import Console
 
 from palate.core.project import Project
 from palate.generate import models
 from palate.train import check, data
+from palate.train.config import TrainArguments
 from palate.train.sizes import Sizes
 from palate.train.workdir import Clock, WorkDir, save_run
 
+if TYPE_CHECKING:
+    from palate.train.callbacks import Guard
+
+
+A = TypeVar("A", bound=TrainArguments)
+
 
 @dataclass
-class Job:
-    """One training: its arguments with everything decided, its rows and where it lies."""
+class Job(Generic[A]):
+    """One training run: its arguments with everything decided, its rows and its folder."""
 
-    args: Any
+    args: A
     sizes: Sizes
     project: Project
     rows: data.Rows
@@ -32,16 +40,38 @@ class Job:
     audit: list[dict[str, str]]
     work: WorkDir
 
+    @property
+    def repo(self) -> str:
+        """The model repo to push to, which a prepared job always has."""
+        assert self.args.output
+        return self.args.output
+
 
 @dataclass(frozen=True)
 class Beginning:
-    """What a training goes on from, if anything, and what watches it."""
+    """The checkpoint to continue from, if any, and what watches the training."""
 
     checkpoint: Path | None
     clock: Clock
-    guard: Any
+    guard: "Guard"
     callbacks: list[Any]
     say: Callable[[str], None]
+
+
+def is_main_process() -> bool:
+    """Tell whether this process prints and pushes: of several, the one of rank 0."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def is_sharded() -> bool:
+    """Tell whether each process holds only a part of the model, by accelerate's variables."""
+    names = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED")
+    return "true" in (os.environ.get(name, "false") for name in names)
+
+
+def console_of() -> Console:
+    """Return the console of a job, which is quiet in all processes but the first."""
+    return Console(highlight=False, soft_wrap=True, quiet=not is_main_process())
 
 
 @contextmanager
@@ -57,7 +87,7 @@ def resumable(console: Console) -> Generator[None]:
         raise
 
 
-def train(console: Console, job: Job, steps: Callable[[Console, Job], None]) -> None:
+def train(console: Console, job: Job[A], steps: Callable[[Console, Job[A]], None]) -> None:
     """Train from the last checkpoint or from the start; leave model and record in `work.model`.
 
     `steps` does so; it is called again where memory ran out, with smaller parts of a batch.
@@ -98,14 +128,14 @@ def begin(console: Console, job: Job) -> Beginning:
         console.print(f"  {text}", style="yellow")
 
     with first_here():
-        if args.checkpoint_to_hub and hubpoint.restore(args.output, work):
-            console.print(f"Took the last checkpoint from {args.output}")
+        if args.checkpoint_to_hub and hubpoint.restore(job.repo, work):
+            console.print(f"Took the last checkpoint from {job.repo}")
         checkpoint = work.checkpoint()
     clock = Clock(work)
     guard = Guard(clock)
     callbacks: list[Any] = [guard, Ending(), Metrics(work.path / "metrics.jsonl")]
     if args.checkpoint_to_hub:
-        callbacks.insert(1, hubpoint.HubCheckpoint(args.output, work, args.public, say))
+        callbacks.insert(1, hubpoint.HubCheckpoint(job.repo, work, args.public, say))
     return Beginning(checkpoint, clock, guard, callbacks, say)
 
 

@@ -202,7 +202,7 @@ def facts(name: str, job: Job, trainer: Any, clock: Clock) -> dict[str, Any]:
         "data_revision": project.revision,
         "base_model": base.repo,
         "base_revision": base.revision,
-        "model": args.output,
+        "model": job.repo,
         "round": project.settings.round,
         "license": project.settings.license,
         "command": command(name, args),

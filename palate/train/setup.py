@@ -9,6 +9,7 @@ from typing import Any
 
 from palate.generate.models import Loaded
 from palate.train import data, taste
+from palate.train.config import DPOArguments, TrainArguments
 from palate.train.sizes import Sizes
 from palate.train.workdir import WorkDir, cache
 
@@ -19,7 +20,7 @@ RANK = 16
 
 
 def make_trainer(
-    args: Any,
+    args: DPOArguments,
     sizes: Sizes,
     loaded: Loaded,
     rows: data.Rows,
@@ -69,7 +70,7 @@ def reference(loaded: Loaded, sizes: Sizes) -> Any:
     return copy.deepcopy(loaded.model) if parted and sizes.method == "full" else None
 
 
-def configuration(args: Any, sizes: Sizes, rows: data.Rows, folder: Path) -> Any:
+def configuration(args: DPOArguments, sizes: Sizes, rows: data.Rows, folder: Path) -> Any:
     from trl import DPOConfig
 
     return DPOConfig(
@@ -81,7 +82,7 @@ def configuration(args: Any, sizes: Sizes, rows: data.Rows, folder: Path) -> Any
     )
 
 
-def schedule(args: Any, sizes: Sizes, rows: data.Rows, folder: Path) -> dict[str, Any]:
+def schedule(args: TrainArguments, sizes: Sizes, rows: data.Rows, folder: Path) -> dict[str, Any]:
     """Return TRL's options of batches, steps, looks at the test rows and checkpoints."""
     import torch
 
@@ -127,7 +128,7 @@ def callbacks(watching: Sequence[Any], rows: data.Rows) -> list[Any]:
     return [*watching, *stop]
 
 
-def losses(args: Any) -> dict[str, Any]:
+def losses(args: DPOArguments) -> dict[str, Any]:
     """Return TRL's options of the loss."""
     anchored = args.sft_weight > 0
     return {

@@ -1,80 +1,112 @@
-"""TRL's SFT on the answers that people preferred, its loss on the answers alone."""
+"""SFT from a project to a saved model: a warm start for DPO on the answers that people preferred.
 
-from collections.abc import Sequence
+Nothing is pushed here: the job does that with what `run` returns.
+"""
+
+from dataclasses import replace
 from typing import Any
 
-import torch
-from peft import PeftModel
-from transformers import PrinterCallback
-from trl import SFTConfig, SFTTrainer
+from rich.console import Console
 
-from palate.generate.models import Loaded
-from palate.train import answers, data, setup
-from palate.train.sizes import Sizes
-from palate.train.steady import Steady
+from palate.core.errors import UsageError
+from palate.core.project import Project
+from palate.generate import models
+from palate.train import answers, check, data, record
+from palate.train.config import SFTArguments
+from palate.train.job import (
+    Beginning,
+    Job,
+    begin,
+    go,
+    is_main_process,
+    is_sharded,
+    leave,
+    load,
+    train,
+)
+from palate.train.sizes import Machine, choose_for_answers
 from palate.train.workdir import WorkDir
 
+SFTJob = Job[SFTArguments]
 
-class AnswerTrainer(Steady, SFTTrainer):
-    """SFTTrainer whose look at the test rows is the mean over all their answers' tokens.
 
-    Trainer averages the means of batches, which hold different numbers of tokens: its figure
-    depends on the size of the batches and on how many processes share them.
+def run(console: Console, args: SFTArguments) -> SFTJob:
+    """Train, and return the trained job."""
+    job = prepare(console, args)
+    train(console, job, steps)
+    return job
+
+
+def prepare(console: Console, args: SFTArguments) -> SFTJob:
+    """Read and audit the data; decide what the arguments leave open.
+
+    Raises UsageError for arguments that cannot work, PalateError for data that are not fit.
     """
-
-    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        found = self.look()
-        metrics = {"eval_loss": found["loss"], "eval_mean_token_accuracy": found["accuracy"]}
-        self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(
-            self.args, self.state, self.control, metrics
+    id, _, revision = args.project.partition("@")
+    project = Project.load(id, revision or "main")
+    if args.output == project.model_repo:
+        raise UsageError(
+            f"{args.output} is where {project.id}'s DPO goes, which people compare blind. Leave"
+            f" --output out: it is {project.sft_repo} then."
         )
-        return metrics
-
-    def look(self) -> dict[str, float]:
-        """Return loss and accuracy a token on the test rows, whatever the batches."""
-        model: Any = self.model
-        model.eval()
-        rows = []
-        for batch in self.get_eval_dataloader():
-            with torch.no_grad(), self.compute_loss_context_manager():
-                out = model(**batch, fused_lm_head=True)
-            each = (-out.log_probs.float(), out.is_top1, out.label_mask)
-            sums = torch.stack([x.sum(-1).double() for x in each], dim=1)
-            rows.append(self.accelerator.gather_for_metrics(sums))
-        loss, right, tokens = torch.cat(rows).sum(0).tolist()
-        return {"loss": loss / tokens, "accuracy": right / tokens}
-
-    def merge(self) -> None:
-        """Put an adapter, if there is one, into the weights, for what is saved to be whole."""
-        model: Any = self.model
-        if isinstance(model, PeftModel):
-            self.model = model.merge_and_unload()
-
-
-def make_trainer(
-    args: Any,
-    sizes: Sizes,
-    loaded: Loaded,
-    rows: data.Rows,
-    work: WorkDir,
-    watching: Sequence[Any],
-    *,
-    fresh: bool,
-) -> AnswerTrainer:
-    """Return the trainer; a `fresh` one looks at the test rows before its first step, too."""
-    trainer = AnswerTrainer(
-        model=loaded.model,
-        args=SFTConfig(
-            **setup.schedule(args, sizes, rows, work.path),
-            eval_on_start=fresh and bool(rows.test),
-            report_to="none",
-        ),
-        train_dataset=answers.dataset(rows.train),
-        eval_dataset=answers.dataset(rows.test) if rows.test else None,
-        processing_class=loaded.tokenizer,
-        peft_config=None if sizes.method == "full" else setup.adapter(loaded.revision),
-        callbacks=setup.callbacks(watching, rows),
+    compared = data.read(project, implied=False)
+    findings = check.audit(console, project, compared, ignore=args.ignore_audit)
+    rows = answers.preferred(project.id, compared)
+    base = models.find(args.base_model or project.settings.base_model)
+    sizes = choose_for_answers(args, base.parameters, Machine.here())
+    check.mergeable(sizes.method, is_sharded())
+    decided = replace(
+        args,
+        project=f"{project.id}@{project.revision}",
+        base_model=f"{base.repo}@{base.revision}",
+        method=sizes.method,
+        learning_rate=sizes.learning_rate,
+        batch_size=sizes.batch_size,
+        output=args.output or project.sft_repo,
     )
-    trainer.remove_callback(PrinterCallback)
-    return trainer
+    work = WorkDir(project.id, rows.key(), "sft", decided.identity())
+    return Job(decided, sizes, project, rows, base, findings, work)
+
+
+def steps(console: Console, job: SFTJob) -> None:
+    """Train, and leave model and record in `work.model`."""
+    from palate.train.sft_trainer import make_trainer
+
+    begun = begin(console, job)
+    loaded, rows = load(console, job)
+    trainer = make_trainer(
+        job.args, job.sizes, loaded, rows, job.work, begun.callbacks, fresh=not begun.checkpoint
+    )
+    go(console, trainer, begun, ("mean_token_accuracy", "tokens guessed"))
+    finish(console, job, begun, trainer, loaded, rows)
+
+
+def finish(
+    console: Console,
+    job: SFTJob,
+    begun: Beginning,
+    trainer: Any,
+    loaded: models.Loaded,
+    rows: data.Rows,
+) -> None:
+    """Measure the result, and write model and record; the record comes last."""
+    log, guard = trainer.state.log_history, begun.guard
+    best = check.kept_step(trainer, guard)
+    facts = record.facts("sft", job, trainer, begun.clock)  # before an adapter is merged
+    trainer.merge()
+    tuned = trainer.look() if rows.test else None
+    result = answers.result(answers.before(log), tuned, len(rows.test), best)
+    trainer.save_model(str(job.work.model))
+    if not is_main_process():
+        return
+    with console.status("What base and tuned model write on test prompts"):
+        samples = check.compared(job.base, trainer, loaded, job)
+    facts |= {
+        "seconds": round(begun.clock.seconds, 1),
+        "data": answers.facts(job.project, rows),
+        "history": record.curve(log, answers.KEYS),
+        "results": result,
+        "samples": samples,
+        "alarms": list(answers.alarms(result, guard.failed_at, samples)),
+    }
+    leave(job, loaded, facts)

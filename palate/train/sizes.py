@@ -7,11 +7,11 @@ and two moments), 2 for frozen weights in bfloat16, 0.6 for those in four bits.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
-from typing import Any, Literal
+from typing import Literal
 
 from palate.core.errors import UsageError
+from palate.train.config import DPOArguments, Method, SFTArguments, TrainArguments
 
-Method = Literal["full", "lora", "qlora"]
 LARGEST_FULL = 2e9  # parameters: beyond, an adapter learns as much from a thousand pairs
 BYTES = {"full": 16.0, "lora": 2.6, "qlora": 0.9}  # of memory a parameter
 ROOM = 0.7  # of the device's memory; the rest is for activations
@@ -72,7 +72,7 @@ class Sizes:
         return self.batch_size // self.accumulate // self.processes
 
 
-def choose(args: Any, parameters: int, prompts: Sequence[str], machine: Machine) -> Sizes:
+def choose(args: DPOArguments, parameters: int, prompts: Sequence[str], machine: Machine) -> Sizes:
     """Return DPO's sizes: those given in `args`, else what fits the model and the device.
 
     `prompts` names each training row's prompt. Raises UsageError for what cannot work.
@@ -92,7 +92,7 @@ def choose(args: Any, parameters: int, prompts: Sequence[str], machine: Machine)
     )
 
 
-def choose_for_answers(args: Any, parameters: int, machine: Machine) -> Sizes:
+def choose_for_answers(args: SFTArguments, parameters: int, machine: Machine) -> Sizes:
     """Return SFT's sizes, as `choose` returns DPO's; weights in four bits are not among them."""
     method, why = _method(args.method, parameters, replace(machine, quantizes=False))
     rate = args.learning_rate or ANSWERS_RATES[method]
@@ -102,7 +102,7 @@ def choose_for_answers(args: Any, parameters: int, machine: Machine) -> Sizes:
     return _sizes(args, parameters, machine, asked)
 
 
-def _sizes(args: Any, parameters: int, machine: Machine, asked: Sizes) -> Sizes:
+def _sizes(args: TrainArguments, parameters: int, machine: Machine, asked: Sizes) -> Sizes:
     """Return the sizes with parts, checkpointing and types, which follow from the device."""
     batch, accumulate, reasons = asked.batch_size, args.accumulate or 1, list(asked.reasons)
     if batch % (accumulate * machine.processes):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from palate.core.errors import UsageError
+from palate.train.config import DPOArguments
 
 NAMES = ("beta", "learning_rate", "epochs", "sft_weight", "flip_rate", "seed", "batch_size")
 
@@ -18,9 +19,9 @@ class Sweep:
     results: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
-    def read(cls, args: Any) -> "Sweep":
+    def read(cls, args: DPOArguments) -> "Sweep":
         """Return what `--sweep name=value,value` asks for. Raises UsageError for what it cannot."""
-        name, _, values = args.sweep.partition("=")
+        name, _, values = (args.sweep or "").partition("=")
         name = name.replace("-", "_")
         try:
             numbers = [float(v) for v in values.split(",")]
@@ -38,10 +39,10 @@ class Sweep:
         if not test_rows:
             raise UsageError("A sweep picks by the test split, and no test prompt has labels.")
 
-    def arguments(self, args: Any) -> list[Any]:
+    def arguments(self, args: DPOArguments) -> list[DPOArguments]:
         return [replace(args, **{self.name: value, "sweep": None}) for value in self.values]
 
-    def best(self, runs: Sequence[tuple[Any, dict[str, Any]]]) -> tuple[int, list[str]]:
+    def best(self, runs: Sequence[tuple[DPOArguments, dict[str, Any]]]) -> tuple[int, list[str]]:
         """Return which run to keep, and a line about each.
 
         By reward accuracy on the test split: losses at different beta are not comparable. Among

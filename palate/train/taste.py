@@ -1,15 +1,15 @@
 """What of the labels enters the training: strength, noise, and what they prefer. Pure: no I/O."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from palate.audit import baselines, measure
 from palate.audit.rows import Row, Rows
 from palate.core.errors import UsageError
 from palate.core.schema import Preference
 from palate.label.agreement import Report
+from palate.train.config import Strength
 
-Strength = Literal["off", "offset", "weight"]
 NOISELESS = 20  # repeats: fewer say too little of how often people change their mind
 
 

@@ -1,0 +1,123 @@
+"""The arguments of `palate train` and `palate sft`: command line and part of the record at once.
+
+tyro turns each field into a flag, and the text below the field into the flag's help.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Literal
+
+import tyro
+
+Method = Literal["full", "lora", "qlora"]
+Loss = Literal["sigmoid", "robust", "ipo", "hinge", "apo_zero", "sigmoid_norm"]
+Strength = Literal["off", "offset", "weight"]
+BatchMode = Literal["tree", "rows", "trl"]
+WHOLE = "ddp"  # the accelerate configuration in which every process holds the whole model
+
+# These do not change the weights: a run that was interrupted continues when they differ.
+IDENTITY_EXCLUDED = frozenset(
+    {"project", "output", "public", "sweep", "accumulate", "processes", "checkpoint_to_hub"}
+    | {"trackio", "ignore_audit", "reckless"}
+)
+
+
+def _hint(metavar: str) -> Any:
+    """Return how `--help` shows a flag whose default its help text explains."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint="")
+
+
+ProjectId = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="OWNER/NAME")]
+Repo = Annotated[str | None, _hint("OWNER/NAME")]
+Number = Annotated[float | None, _hint("FLOAT")]
+Count = Annotated[int | None, _hint("INT")]
+Switch = Annotated[bool | None, _hint("True|False")]
+
+
+@dataclass(frozen=True)
+class TrainArguments:
+    """What DPO and SFT share."""
+
+    project: ProjectId
+    """Project, such as me/titles. me/titles@COMMIT trains on an earlier state of it."""
+    base_model: Annotated[str | None, _hint("OWNER/NAME[@REVISION]")] = None
+    """Model to train. Default: the project's base model."""
+    method: Annotated[Method | None, _hint("full|lora|qlora")] = None
+    """Train all weights, an adapter, or an adapter on weights in four bits. Default: what fits."""
+    learning_rate: Number = None
+    """Peak learning rate."""
+    epochs: float = 3.0
+    """Passes over the training rows. The best checkpoint may come from an earlier one."""
+    batch_size: Count = None
+    """Rows per optimizer step."""
+    accumulate: Count = None
+    """Parts in which a batch is computed. Doubled automatically when memory runs out."""
+    max_length: int = 1024
+    """Tokens of prompt and answer. Longer rows are left out, counted and listed."""
+    gradient_checkpointing: Switch = None
+    """Compute activations twice to save memory. Default: on a GPU, from 1 B parameters."""
+    checkpoint_to_hub: bool = False
+    """Keep the last checkpoint in the model's repo as well, in case the machine is lost."""
+    ignore_audit: bool = False
+    """Train even if the audit finds something fatal. The card says so."""
+    processes: int = 1
+    """Processes that train together on this machine, one per GPU."""
+    accelerate: str = WHOLE
+    """How they share the model: ddp (each holds all of it), fsdp2, zero3, or an accelerate file."""
+    seed: int = 0
+    """Seed of the row order and of the adapter's first weights."""
+    output: Repo = None
+    """Model repo to push to. Default: the project's own."""
+    public: bool = False
+    """Make the model repo public if it is created now; it is private otherwise."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return the arguments that decide the weights, by name."""
+        return {k: v for k, v in asdict(self).items() if k not in IDENTITY_EXCLUDED}
+
+
+@dataclass(frozen=True)
+class DPOArguments(TrainArguments):
+    """The arguments of `palate train`."""
+
+    learning_rate: Number = None
+    """Peak learning rate. Default: 1e-6 for full, 5e-6 for an adapter."""
+    batch_size: Count = None
+    """Pairs per optimizer step. Default: those of four prompts."""
+    beta: float = 0.1
+    """How firmly the model is held to the base model. Higher changes it less."""
+    loss: Loss = "sigmoid"
+    """TRL's loss. "robust" allows for wrong labels, at the rate that repeated pairs show."""
+    flip_rate: Number = None
+    """Share of wrong labels, for --loss robust. Default: measured from repeated pairs."""
+    strength: Strength = "off"
+    """Use answer strength: as an offset of the reward margin, or as the weight of a pair."""
+    length_desensitized: bool = False
+    """Halve the credit for extra length, so that the model does not just learn to write more."""
+    sft_weight: float = 0.0
+    """Weight of the chosen answers' own likelihood, added to the loss. 0.1 protects fluency."""
+    no_implied: bool = False
+    """Leave out preferences that were inferred from other answers."""
+    sweep: Annotated[str | None, _hint("NAME=VALUE,VALUE")] = None
+    """Train once per value and keep the best on test, such as beta=0.05,0.1,0.5."""
+    batches: BatchMode = "tree"
+    """Compute each prompt once (tree), each completion once (rows), or use TRL's pairs (trl)."""
+    trackio: bool = False
+    """Log to Trackio as well as to metrics.jsonl."""
+    reckless: bool = False
+    """Allow a learning rate that is known to ruin adapters."""
+
+
+@dataclass(frozen=True)
+class SFTArguments(TrainArguments):
+    """The arguments of `palate sft`."""
+
+    method: Annotated[Literal["full", "lora"] | None, _hint("full|lora")] = None
+    """Train all weights, or an adapter that is merged at the end. Default: what fits."""
+    learning_rate: Number = None
+    """Peak learning rate. Default: 1e-5 for full, 1e-4 for an adapter."""
+    epochs: float = 2.0
+    """Passes over the training rows. The best checkpoint may come from an earlier one."""
+    batch_size: Count = None
+    """Answers per optimizer step. Default: 8."""
+    output: Repo = None
+    """Model repo to push to. Default: me/titles-sft for me/titles."""
