@@ -14,7 +14,7 @@ ROOMS = (
 SERVERS = ("localhub", "argilla.server")  # reached over HTTP: they import nothing else of palate
 START = ("commands", "cli", "__main__")  # what a command needs is imported when it is called
 # these subclass TRL's or Transformers' classes, which takes seconds to import
-HEAVY = ("train.callbacks", "train.hubpoint", "train.setup", "train.tree")
+HEAVY = tuple(f"train.{m}" for m in ("callbacks", "hubpoint", "setup", "sft_trainer", "tree"))
 
 
 def modules() -> dict[str, Path]:

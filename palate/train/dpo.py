@@ -15,6 +15,7 @@ from palate.generate import models
 from palate.train import check, data, record
 from palate.train.config import DPOArguments
 from palate.train.job import Beginning, Job, begin, go, is_main_process, leave, load, train
+from palate.train.rewards import margins
 from palate.train.sizes import Machine, choose
 from palate.train.sweep import Sweep
 from palate.train.workdir import WorkDir, read_run, save_run
@@ -120,8 +121,6 @@ def finish(
     saving: dict[str, Any],
 ) -> None:
     """Measure the result, and write model and record; the record comes last."""
-    from palate.train.rewards import margins
-
     args, guard = job.args, begun.guard
     result = record.result(margins(trainer) if rows.test else [], check.kept_step(trainer, guard))
     result["baselines"] = check.to_beat(rows)
