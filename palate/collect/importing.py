@@ -256,8 +256,7 @@ def add(project_id: str, new: Imported, message: str) -> Project:
         events = [replace(e, round=s.round) for e in new.events]
         return lacking(project, {"prompts": prompts, "candidates": candidates, "labels": events})
 
-    commit_to(project_id, message, files)
-    return Project.load(project_id)
+    return commit_to(project_id, message, files)
 
 
 def lacking(project: Project, rows: Mapping[Config, Sequence[Any]]) -> dict[str, str]:
@@ -271,22 +270,14 @@ def lacking(project: Project, rows: Mapping[Config, Sequence[Any]]) -> dict[str,
     return files
 
 
-def commit_to(project_id: str, message: str, files: Callable[[Project], dict[str, str]]) -> bool:
-    """Commit `files` of the project as it stands; return whether there were any.
+def commit_to(project_id: str, message: str, build: Callable[[Project], dict[str, str]]) -> Project:
+    """Commit the files that `build` makes from the project; return the project with them."""
 
-    Somebody else may write meanwhile: then everything is read again.
-    """
-    for _ in range(5):
-        project = Project.load(project_id)
-        made = files(project)
-        if not made:
-            return False
-        try:
-            hub.commit(project_id, "dataset", made, message, parent=project.revision)
-        except hub.Conflict:
-            continue
-        return True
-    raise hub.Conflict(f"{project_id} keeps changing while we write to it; try again in a minute.")
+    def change(sha: str, paths: list[str]) -> hub.Change[None]:
+        return hub.Change(None, message, build(Project.at(project_id, sha, paths)))
+
+    sha, _ = hub.update(project_id, "dataset", change)
+    return Project.load(project_id, sha)
 
 
 def read_template(path: Path | None, table: Table) -> Template | None:

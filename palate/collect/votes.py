@@ -67,5 +67,4 @@ def add(project_id: str, new: Imported, message: str) -> Project:
             },
         )
 
-    importing.commit_to(project_id, message, files)
-    return Project.load(project_id)
+    return importing.commit_to(project_id, message, files)

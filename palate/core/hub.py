@@ -1,27 +1,25 @@
-"""The few Hub calls that palate makes, with retry, and errors that say what to do.
+"""The Hub calls that palate makes, with retries and errors that say what to do.
 
 `HF_ENDPOINT` alone decides which Hub; the token is the one `hf auth login` stored, or `HF_TOKEN`.
 """
 
-import errno
 import os
 import random
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
-from palate.core.errors import PalateError, Unreachable, UsageError
+from palate.core.errors import PalateError
+from palate.core.hub_errors import Conflict, readable_errors
+from palate.core.retries import TRIES, retry
 
 T = TypeVar("T")
 RepoType = Literal["model", "dataset", "space"]
-TRIES = 5
-
-
-class Conflict(PalateError):
-    """The branch moved since `parent` was read: read again, then commit again."""
+Files = Mapping[str, bytes | str | Path]  # contents by repo path; a Path is uploaded from disk
 
 
 @cache
@@ -92,7 +90,7 @@ def create(repo: str, kind: RepoType, *, private: bool = True) -> bool:
 def commit(
     repo: str,
     kind: RepoType,
-    files: Mapping[str, bytes | str | Path],
+    files: Files,
     message: str,
     *,
     delete: Sequence[str] = (),
@@ -106,12 +104,10 @@ def commit(
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-    def content(value: bytes | str | Path) -> bytes | Path:
-        return value.encode("utf-8") if isinstance(value, str) else value
-
     def send() -> str:
-        # built anew for each try: an operation remembers what it has uploaded
-        operations: list = [CommitOperationAdd(p, content(v)) for p, v in sorted(files.items())]
+        # built for each try: an operation remembers what it has uploaded
+        operations: list[CommitOperationAdd | CommitOperationDelete]
+        operations = [CommitOperationAdd(p, _content(v)) for p, v in sorted(files.items())]
         operations += [CommitOperationDelete(p) for p in sorted(delete)]
         return (
             api()
@@ -128,6 +124,56 @@ def commit(
 
     with readable_errors(repo), _quiet():
         return retry(send, also=() if parent else (409, 412))
+
+
+@dataclass(frozen=True)
+class Change(Generic[T]):
+    """A commit to make, and the `result` to return once it is on the Hub."""
+
+    result: T
+    message: str = ""
+    files: Files = field(default_factory=dict)
+    delete: Sequence[str] = ()
+
+
+def update(
+    repo: str,
+    kind: RepoType,
+    build: Callable[[str, list[str]], Change[T]],
+    *,
+    tries: int = TRIES,
+) -> tuple[str, T]:
+    """Read the head, build a change from it and commit that; start over if the head has moved.
+
+    `build` gets the head's commit hash and its file paths. A change without files is not committed.
+    Returns the commit's hash and the change's `result`. Raises Conflict when all tries collide.
+    """
+    for _ in range(tries):
+        head, paths = describe(repo, kind)
+        change = build(head, paths)
+        if not change.files and not change.delete:
+            return head, change.result
+        what, delete = (repo, kind, change.files, change.message), change.delete
+        try:
+            return commit(*what, delete=delete, parent=head), change.result
+        except Conflict:
+            # writers that collided must not collide again in step
+            time.sleep(random.uniform(0, 0.5))
+    raise Conflict(
+        f"Others changed {repo} during each of {tries} tries to commit to it."
+        " Nothing was written. Run the same command again in a minute."
+    )
+
+
+def differ(repo: str, kind: RepoType, revision: str, have: Sequence[str], files: Files) -> bool:
+    """Tell whether any of `files` (text or bytes) is missing or different at a commit."""
+    if not set(files) <= set(have):
+        return True
+    local = fetch(repo, kind, revision, list(files)) if files else []
+    return any(
+        file.read_bytes() != _content(value)
+        for file, value in zip(local, files.values(), strict=True)
+    )
 
 
 def tag(repo: str, kind: RepoType, name: str, revision: str) -> None:
@@ -156,113 +202,8 @@ def delete_branch(repo: str, kind: RepoType, name: str) -> None:
         retry(lambda: api().delete_branch(repo, branch=name, repo_type=kind))
 
 
-def retry(call: Callable[[], T], tries: int = TRIES, also: Sequence[int] = ()) -> T:
-    """Call until it succeeds: a Hub that is busy, restarting or rate-limiting gets a new chance.
-
-    Waits 0.5, 1, 2 … s with jitter, or what `Retry-After` says; other errors than those and the
-    status codes `also` pass at once.
-    """
-    from huggingface_hub.errors import HfHubHTTPError
-    from huggingface_hub.utils import httpx
-
-    for attempt in range(tries):
-        try:
-            return call()
-        except HfHubHTTPError as error:
-            status = error.response.status_code
-            passing = status == 429 or (status >= 500 and status != 507) or status in also
-            if attempt == tries - 1 or not passing:
-                raise
-            wait = float(error.response.headers.get("Retry-After") or 0)
-        except httpx.TransportError:
-            if attempt == tries - 1:
-                raise
-            wait = 0
-        time.sleep(min(60, max(wait, 0.5 * 2**attempt * random.uniform(0.7, 1.3))))
-    raise AssertionError("unreachable: the last try returns or raises")
-
-
-@contextmanager
-def readable_errors(repo: str) -> Generator[None]:
-    """Turn the clients' errors into palate's, each ending in what to do."""
-    from huggingface_hub.errors import (
-        HfHubHTTPError,
-        LocalTokenNotFoundError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-    from huggingface_hub.utils import httpx
-
-    where = endpoint()
-    try:
-        yield
-    except LocalTokenNotFoundError:
-        raise Unreachable(f"No token for {where}. Sign in with: hf auth login") from None
-    except RevisionNotFoundError as error:
-        if "revision" in str(error).lower():
-            raise UsageError(f"{repo} has no such revision: {_first_line(error)}") from None
-        raise
-    except RepositoryNotFoundError as error:
-        raise _not_found(repo, where, error.response.status_code) from None
-    except HfHubHTTPError as error:
-        raise _http_error(repo, where, error) from None
-    except (httpx.TransportError, OfflineModeIsEnabled) as error:
-        raise Unreachable(
-            f"The Hub at {where} does not answer ({_first_line(error)}). Is it running?"
-            " Check HF_ENDPOINT, or start a local one with: palate hub serve"
-        ) from None
-    except RuntimeError as error:  # how the client says that an LFS upload broke off
-        if "uploading" not in str(error):
-            raise
-        raise Unreachable(
-            f"An upload to {repo} broke off ({_first_line(error.__cause__ or error)})."
-            " Run the same command again."
-        ) from error
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise PalateError(
-                f"No space left on the disk for {repo}. Free some, or point HF_HOME at a larger"
-                " disk, and run the same command again: it resumes."
-            ) from None
-        raise
-
-
-def _not_found(repo: str, where: str, status: int) -> PalateError:
-    if status == 401:
-        return Unreachable(
-            f"{where} did not let us see {repo}: no valid token. Sign in with: hf auth login"
-            " (or set HF_TOKEN)"
-        )
-    return UsageError(
-        f"There is no repo {repo} on {where}, or your token may not see it."
-        " Check the spelling; a new project starts with: palate init OWNER/NAME --prompts FILE"
-    )
-
-
-def _http_error(repo: str, where: str, error) -> PalateError:
-    status, text = error.response.status_code, error.server_message or _first_line(error)
-    if status == 402:
-        return PalateError(
-            f"{where} asks for payment for {repo} ({text}). See {where}/settings/billing"
-        )
-    if status == 412:
-        return Conflict(f"{repo} was changed by somebody else meanwhile: {text}")
-    if status == 401:
-        return Unreachable(f"{where} does not accept the token. Sign in with: hf auth login")
-    if status == 403:
-        return Unreachable(
-            f"The token may not write to {repo} ({text}). Use one with write access: hf auth login"
-        )
-    if status == 507:
-        return PalateError(f"The Hub's disk is full, nothing was written to {repo}: {text}")
-    if status == 404:
-        return UsageError(f"{repo}: {text}")
-    return PalateError(f"The Hub answered {status} for {repo}: {text}")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def _content(value: bytes | str | Path) -> bytes | Path:
+    return value.encode("utf-8") if isinstance(value, str) else value
 
 
 def _literal(path: str) -> str:

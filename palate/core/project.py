@@ -3,7 +3,7 @@
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
@@ -110,7 +110,11 @@ class Project:
     def load(cls, id: str, revision: str = "main") -> "Project":
         """Read the project from the Hub at `revision` (branch, tag or commit)."""
         check_id(id)
-        sha, files = hub.describe(id, "dataset", revision)
+        return cls.at(id, *hub.describe(id, "dataset", revision))
+
+    @classmethod
+    def at(cls, id: str, sha: str, files: Sequence[str]) -> "Project":
+        """Read the project at a commit that holds `files`, as `hub.describe` returns them."""
         if SETTINGS_FILE not in files:
             raise UsageError(
                 f"The dataset repo {id} holds no {SETTINGS_FILE}, so it is not a palate project."

@@ -11,16 +11,14 @@ killed.
 """
 
 import json
-import random
 import re
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from palate import __version__
 from palate.core import hub
-from palate.core.errors import PalateError, UsageError
+from palate.core.errors import UsageError
 from palate.core.project import Project
 from palate.core.schema import Prompt, digest
 
@@ -92,8 +90,9 @@ def join(project_id: str, shard: Shard, settings: Mapping[str, Any], divide: Div
     """
     folder = f"shards/{digest(dict(settings))}"
     path = f"{folder}/{shard.number}-of-{shard.of}.json"
-    for _ in range(TRIES):
-        now = Project.load(project_id)
+
+    def begin(sha: str, paths: list[str]) -> hub.Change[Share]:
+        now = Project.at(project_id, sha, paths)
         there = _read(now, folder)
         stale = list(there) if _over(there, _names(divide(now))) else []
         known = {} if stale else there
@@ -103,7 +102,7 @@ def join(project_id: str, shard: Shard, settings: Mapping[str, Any], divide: Div
         groups = divide(start)
         done = {n for record in known.values() for n in record["done"]}
         if path in known:
-            return Share(start, shard, (path, known[path]), done)
+            return hub.Change(Share(start, shard, (path, known[path]), done))
         record = {
             "palate": __version__,
             "revision": start.revision,
@@ -112,20 +111,15 @@ def join(project_id: str, shard: Shard, settings: Mapping[str, Any], divide: Div
             "settings": dict(settings),
             "done": [],
         }
-        try:
-            message = f"Begin shard {shard} of a run of candidates, palate {__version__}"
-            files = {path: _text(record)}
-            delete = [p for p in stale if p != path]
-            # against the commit that was read, so that no two begin at different ones
-            hub.commit(project_id, "dataset", files, message, delete=delete, parent=now.revision)
-        except hub.Conflict:
-            time.sleep(random.uniform(0, 0.5))
-            continue
-        return Share(start, shard, (path, record), done)
-    raise PalateError(
-        f"{project_id} was changed by others at each of {TRIES} tries to take shard {shard}."
-        " Run the same command again."
-    )
+        return hub.Change(
+            Share(start, shard, (path, record), done),
+            f"Begin shard {shard} of a run of candidates, palate {__version__}",
+            {path: _text(record)},
+            [p for p in stale if p != path],
+        )
+
+    # against the commit that was read, so that no two begin at different ones
+    return hub.update(project_id, "dataset", begin, tries=TRIES)[1]
 
 
 def _read(project: Project, folder: str) -> dict[str, dict[str, Any]]:

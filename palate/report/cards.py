@@ -70,32 +70,16 @@ def _is_about(repo: str, said: Mapping[str, Any], run: Any) -> bool:
     return _read_json(repo, said["tuned"]["revision"], "run.json") == run
 
 
-def _push(
-    repo: str, kind: hub.RepoType, render: Callable[[str, Sequence[str]], Files], tries: int = 5
-) -> str:
-    for attempt in range(tries):
-        sha, have = hub.describe(repo, kind)
+def _push(repo: str, kind: hub.RepoType, render: Callable[[str, Sequence[str]], Files]) -> str:
+    def build(sha: str, have: list[str]) -> hub.Change[None]:
         files = render(sha, have)
         stale = [p for p in have if re.fullmatch(r"plots/[^/]+\.svg", p) and p not in files]
-        if not stale and _same(repo, kind, sha, have, files):
-            break
-        try:
-            hub.commit(repo, kind, files, "Render the card", delete=stale, parent=sha)
-            break
-        except hub.Conflict:
-            if attempt == tries - 1:
-                raise
+        if not stale and not hub.differ(repo, kind, sha, have, files):
+            return hub.Change(None)
+        return hub.Change(None, "Render the card", files, stale)
+
+    hub.update(repo, kind, build)
     return f"{hub.endpoint()}/{'datasets/' if kind == 'dataset' else ''}{repo}"
-
-
-def _same(
-    repo: str, kind: hub.RepoType, sha: str, have: Sequence[str], files: Mapping[str, str | bytes]
-) -> bool:
-    if not set(files) <= set(have):
-        return False
-    local = hub.fetch(repo, kind, sha, list(files))
-    new = (v.encode() if isinstance(v, str) else v for v in files.values())
-    return all(file.read_bytes() == value for file, value in zip(local, new, strict=True))
 
 
 def _read_json(repo: str, revision: str, path: str) -> Any:

@@ -9,35 +9,20 @@ from palate.report import cards
 def export(project_id: str) -> tuple[Project, Preferences]:
     """Rebuild preferences and dataset card from the ledger; commit what differs.
 
-    Returns the project with what was committed. Another writer's commit is no conflict: events
-    that arrive meanwhile are in the next export.
+    Returns the project with what was committed. Events that arrive in the meantime are part of the
+    next export. Raises Conflict if others keep writing, so that nothing could be committed.
     """
-    for _ in range(5):
-        project = Project.load(project_id)
-        result = rebuild(project.prompts, project.candidates, project.labels)
-        files = preference_files(result)
+
+    def build(sha: str, paths: list[str]) -> hub.Change[Preferences]:
+        project = Project.at(project_id, sha, paths)
+        preferences = rebuild(project.prompts, project.candidates, project.labels)
+        files = preference_files(preferences)
         stale = [p for p in project.paths("preferences") if p not in files]
-        if not stale and _same(project, files):
-            break
-        try:
-            count = sum(map(len, result.rows.values()))
-            hub.commit(
-                project_id,
-                "dataset",
-                files,
-                f"Rebuild {count} preferences",
-                delete=stale,
-                parent=project.revision,
-            )
-            break
-        except hub.Conflict:
-            continue
+        if not stale and not hub.differ(project_id, "dataset", sha, paths, files):
+            return hub.Change(preferences)
+        message = f"Rebuild {len(preferences.all())} preferences"
+        return hub.Change(preferences, message, files, stale)
+
+    _, preferences = hub.update(project_id, "dataset", build)
     cards.push_dataset_card(project_id)
-    return Project.load(project_id), result
-
-
-def _same(project: Project, files: dict[str, str]) -> bool:
-    if not set(files) <= set(project.files):
-        return False
-    local = hub.fetch(project.id, "dataset", project.revision, list(files)) if files else []
-    return all(f.read_text("utf-8") == files[p] for p, f in zip(files, local, strict=True))
+    return Project.load(project_id), preferences

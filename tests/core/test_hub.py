@@ -1,7 +1,11 @@
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
 import pytest
 
 from palate.core import hub as calls
 from palate.core.errors import PalateError, Unreachable, UsageError
+from palate.core.retries import requested_wait
 
 
 def test_a_file_goes_up_and_comes_down(hub, repo_id, tmp_path):
@@ -76,3 +80,24 @@ def test_what_will_not_get_better_is_not_tried_again():
     with pytest.raises(Unreachable, match="may not write"), calls.readable_errors("me/x"):
         calls.retry(call)
     assert len(tries) == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "least", "most"),
+    [
+        ({}, 0, 0),
+        ({"Retry-After": "7"}, 7, 7),
+        ({"retry-after": " 7 "}, 7, 7),
+        ({"Retry-After": format_datetime(datetime.now(UTC) + timedelta(hours=1))}, 3500, 3600),
+        ({"Retry-After": "Wed, 25 Nov 2026 20:40:00 -0000"}, 0, 1e9),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0, 0),
+        ({"Retry-After": "soon"}, 0, 0),
+        ({"Retry-After": "-5"}, 0, 0),
+        ({"Retry-After": "³"}, 0, 0),
+        ({"RateLimit": '"api";r=0;t=55', "Retry-After": "7"}, 55, 55),
+        ({"RateLimit": '"api";r=3;t=55', "Retry-After": "7"}, 7, 7),
+        ({"RateLimit": "nonsense"}, 0, 0),
+    ],
+)
+def test_a_server_can_ask_for_a_wait_in_several_ways(headers, least, most):
+    assert least <= requested_wait(headers) <= most

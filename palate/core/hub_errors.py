@@ -1,0 +1,99 @@
+"""The Hub clients' errors as palate's, each ending in what to do next."""
+
+import errno
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from palate.core.errors import PalateError, Unreachable, UsageError
+
+if TYPE_CHECKING:
+    from huggingface_hub.errors import HfHubHTTPError
+
+
+class Conflict(PalateError):
+    """The branch moved since its head was read."""
+
+
+@contextmanager
+def readable_errors(repo: str) -> Generator[None]:
+    """Turn the clients' errors into palate's, each ending in what to do."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        LocalTokenNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+    from huggingface_hub.utils import httpx
+
+    where = constants.ENDPOINT
+    try:
+        yield
+    except LocalTokenNotFoundError:
+        raise Unreachable(f"No token for {where}. Sign in with: hf auth login") from None
+    except RevisionNotFoundError as error:
+        if "revision" in str(error).lower():
+            raise UsageError(f"{repo} has no such revision: {_first_line(error)}") from None
+        raise
+    except RepositoryNotFoundError as error:
+        raise _not_found(repo, where, error.response.status_code) from None
+    except HfHubHTTPError as error:
+        raise _http_error(repo, where, error) from None
+    except (httpx.TransportError, OfflineModeIsEnabled) as error:
+        raise Unreachable(
+            f"The Hub at {where} does not answer ({_first_line(error)}). Is it running?"
+            " Check HF_ENDPOINT, or start a local one with: palate hub serve"
+        ) from None
+    except RuntimeError as error:  # how the client says that an LFS upload broke off
+        if "uploading" not in str(error):
+            raise
+        raise Unreachable(
+            f"An upload to {repo} broke off ({_first_line(error.__cause__ or error)})."
+            " Run the same command again."
+        ) from error
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise PalateError(
+                f"No space left on the disk for {repo}. Free some, or point HF_HOME at a larger"
+                " disk, and run the same command again: it resumes."
+            ) from None
+        raise
+
+
+def _not_found(repo: str, where: str, status: int) -> PalateError:
+    if status == 401:
+        return Unreachable(
+            f"{where} did not let us see {repo}: no valid token. Sign in with: hf auth login"
+            " (or set HF_TOKEN)"
+        )
+    return UsageError(
+        f"There is no repo {repo} on {where}, or your token may not see it."
+        " Check the spelling; a new project starts with: palate init OWNER/NAME --prompts FILE"
+    )
+
+
+def _http_error(repo: str, where: str, error: "HfHubHTTPError") -> PalateError:
+    status, text = error.response.status_code, error.server_message or _first_line(error)
+    if status == 402:
+        return PalateError(
+            f"{where} asks for payment for {repo} ({text}). See {where}/settings/billing"
+        )
+    if status == 412:
+        return Conflict(f"{repo} was changed by somebody else meanwhile: {text}")
+    if status == 401:
+        return Unreachable(f"{where} does not accept the token. Sign in with: hf auth login")
+    if status == 403:
+        return Unreachable(
+            f"The token may not write to {repo} ({text}). Use one with write access: hf auth login"
+        )
+    if status == 507:
+        return PalateError(f"The Hub's disk is full, nothing was written to {repo}: {text}")
+    if status == 404:
+        return UsageError(f"{repo}: {text}")
+    return PalateError(f"The Hub answered {status} for {repo}: {text}")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
