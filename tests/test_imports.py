@@ -58,7 +58,7 @@ def allowed(source: str, target: str) -> bool:
     if here == there or not target:
         return True
     if here in SERVERS or there in SERVERS:
-        return here in ("demo", "commands")
+        return here in ("", "demo", "commands")
     if here in ("", "__main__"):
         return True
     return ROOMS.index(there) < ROOMS.index(here)
@@ -85,7 +85,7 @@ def test_own_modules_are_imported_at_the_top():
 def test_no_circles():
     targets: dict[str, set[str]] = {}
     for source, target, _ in ARROWS:
-        if source != target:
+        if source != target and source:  # palate's own names are imported when they are used
             targets.setdefault(source, set()).add(target)
     done: set[str] = set()
 

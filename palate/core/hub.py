@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from palate.core.errors import PalateError
 from palate.core.hub_errors import Conflict, readable_errors
@@ -20,6 +21,19 @@ from palate.core.retries import TRIES, retry
 T = TypeVar("T")
 RepoType = Literal["model", "dataset", "space"]
 Files = Mapping[str, bytes | str | Path]  # contents by repo path; a Path is uploaded from disk
+
+
+def keep_to_lfs() -> None:
+    """Turn Xet off for a Hub on this machine, which stores large files by LFS alone.
+
+    huggingface_hub reads the variable once, at its import, so this runs when this module is
+    imported, before anything here imports the client. A value that is set already stays.
+    """
+    if urlsplit(os.environ.get("HF_ENDPOINT", "")).hostname in ("127.0.0.1", "localhost", "::1"):
+        os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
+
+
+keep_to_lfs()
 
 
 @cache

@@ -19,7 +19,6 @@ from palate.core.paths import shipped
 from palate.run import wheel
 
 _DEPENDENCY = re.compile(r'(?m)^#   "([\w-]+)[^"]*",\n')
-_SOURCES = re.compile(r"(?m)^# \[tool\.uv\.sources\]\n(?:# \w+ = .*\n)+")
 
 
 def ship(project: str, job: str) -> tuple[str, str]:
@@ -57,8 +56,8 @@ def portable(script: str) -> str:
         released = re.fullmatch(r"\d+(\.\d+)*", installed)
         return f'#   "{name}=={installed}",\n' if released else found[0]
 
-    head, end, rest = script.partition('\n"""')
-    return _SOURCES.sub("", _DEPENDENCY.sub(pinned, head)) + end + rest
+    head, end, rest = wheel.without_sources(script).partition('\n"""')
+    return _DEPENDENCY.sub(pinned, head) + end + rest
 
 
 def packages(arguments: Any) -> list[str]:

@@ -7,6 +7,7 @@ same bytes: an unchanged palate is never sent to the Hub twice.
 import base64
 import hashlib
 import io
+import re
 import zipfile
 from collections.abc import Iterator
 from importlib.metadata import distribution
@@ -19,6 +20,7 @@ from palate.core.paths import PACKAGE, shipped
 NAME = f"palate-{__version__}-py3-none-any.whl"
 _WHEEL = "Wheel-Version: 1.0\nGenerator: palate\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip file knows
+_SOURCES = re.compile(r"(?m)^# \[tool\.uv\.sources\]\n(?:# \w+ = .*\n)+")
 
 
 def build() -> bytes:
@@ -48,7 +50,21 @@ def _code() -> Iterator[tuple[str, bytes]]:
         if file.is_file() and not _passing(file.relative_to(root))
     }
     for path in sorted(found):
-        yield path, found[path].read_bytes()
+        if path.startswith("palate/_shipped/jobs/") and path.endswith(".py"):
+            yield path, installed_job(found[path].read_text("utf-8")).encode()
+        else:
+            yield path, found[path].read_bytes()
+
+
+def without_sources(script: str) -> str:
+    """Return a job's file without uv's sources, whose path leads to palate in a checkout alone."""
+    head, end, rest = script.partition('\n"""')
+    return _SOURCES.sub("", head) + end + rest
+
+
+def installed_job(script: str) -> str:
+    """Return a job's file as an install holds it: its header asks for the palate it came with."""
+    return without_sources(script).replace('#   "palate",\n', f'#   "palate=={__version__}",\n', 1)
 
 
 def _passing(file: Path) -> bool:
