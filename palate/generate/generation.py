@@ -1,29 +1,25 @@
-"""Completions: each draws from a random stream of its own seed.
+"""Completions: each is drawn from a random stream with its own seed.
 
-So a completion is the same whatever it is batched with, an interrupted run continues as if it had
-not stopped, and two models can be given the same luck.
+A completion is therefore the same in any batch, an interrupted run continues as if it had not
+stopped, and two models can be given the same luck.
 """
 
-import os
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from palate import __version__
-from palate.core import hub, ledger
 from palate.core.errors import UsageError
 from palate.core.schema import Candidate, Message, Prompt, digest
 from palate.generate.models import Loaded
 
 Write = Callable[[Loaded, Sequence[list[Message]], Sequence[int], "Sampling"], list["Completion"]]
-TRIES = 4  # how many times a prompt is asked again for completions that were filtered out
+MAX_TRIES = 4  # per prompt, to replace completions that were filtered out
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a token is drawn. Raises UsageError for values that mean nothing."""
+    """How a token is drawn. Raises UsageError for values out of range."""
 
     temperature: float = 0.9
     top_p: float = 1.0
@@ -61,7 +57,7 @@ def complete(
         return_dict=True,
     ).to(model.device)
     ends = end_tokens(loaded)
-    # made anew, so that penalties in the repo's own settings do not act unrecorded
+    # penalties in the repo's own generation settings would act unrecorded
     model.generation_config = GenerationConfig(
         do_sample=False, eos_token_id=sorted(ends), pad_token_id=tokenizer.pad_token_id
     )
@@ -103,7 +99,7 @@ def _sampler(sampling: Sampling, seeds: Sequence[int]) -> Any:
     )
 
     class Sampler(LogitsProcessor):
-        """Leaves one token a row possible: the one at which the summed probability passes u."""
+        """Leaves one token possible per row: the one where the cumulative probability passes u."""
 
         step = 0
 
@@ -131,13 +127,13 @@ def seed_of(seed: int, prompt_id: str, index: int) -> int:
 
 
 def groups_of(prompts: Sequence[Prompt], n: int, batch_size: int) -> list[list[Prompt]]:
-    """Return the prompts in groups whose `n` completions each make a batch.
+    """Return the prompts in groups; the `n` completions of a group's prompts make one batch.
 
-    They depend on all prompts of a run alone, not on what is done already or on who does it: in
-    low precision a text may depend on its batch.
+    The groups depend only on the run's prompts, not on what is already done or which job does it:
+    in low precision a text may depend on its batch.
     """
     size = max(1, batch_size // n)
-    # alike lengths in a batch leave little padding
+    # similar lengths in a batch need little padding
     order = sorted(prompts, key=lambda p: (len(p.text), p.id))
     return [order[start:][:size] for start in range(0, len(order), size)]
 
@@ -150,31 +146,31 @@ def generate(
     *,
     seed: int = 0,
     batch_size: int = 32,
-    round: int = 1,
+    round_number: int = 1,
     existing: Mapping[str, Sequence[Candidate]] | None = None,
     dropped: Counter | None = None,
     write: Write | None = None,
 ) -> Iterator[dict[str, list[Candidate]]]:
     """Yield each group's new candidates by prompt id, until each has `n` different ones.
 
-    Empty, repeated and overlong completions are counted in `dropped` and asked for again, at most
-    `TRIES` times. `existing` (by prompt id) is what this model wrote before, which counts. `write`
-    computes a batch as `complete` does.
+    Empty, repeated and overlong completions are counted in `dropped` and replaced, in at most
+    `MAX_TRIES` tries. Candidates in `existing`, by prompt id, count towards `n`. `write` computes a
+    batch in place of `complete`.
     """
     dropped = Counter() if dropped is None else dropped
     existing = existing or {}
     for prompts in groups:
-        group = [_Asked(p, existing.get(p.id, ()), n, seed) for p in prompts]
+        group = [_Unfinished(p, existing.get(p.id, ()), n, seed) for p in prompts]
         group = [a for a in group if len(a.have) < n]
-        for _ in range(TRIES):
-            asks = [(a, i) for a in group for i in a.take()]
-            for at in range(0, len(asks), batch_size):
-                some = asks[at:][:batch_size]
-                seeds = [seed_of(seed, a.prompt.id, i) for a, i in some]
-                messages = [a.prompt.prompt for a, _ in some]
+        for _ in range(MAX_TRIES):
+            wanted = [(a, i) for a in group for i in a.take()]
+            for start in range(0, len(wanted), batch_size):
+                batch = wanted[start:][:batch_size]
+                seeds = [seed_of(seed, a.prompt.id, i) for a, i in batch]
+                messages = [a.prompt.prompt for a, _ in batch]
                 texts = (write or complete)(loaded, messages, seeds, sampling)
-                for (a, _), s, text in zip(some, seeds, texts, strict=True):
-                    candidate = _candidate(loaded, a.prompt, text, sampling, s, round)
+                for (a, _), s, text in zip(batch, seeds, texts, strict=True):
+                    candidate = _candidate(loaded, a.prompt, text, sampling, s, round_number)
                     if problem := a.add(candidate, text):
                         dropped[problem] += 1
         if short := sum(len(a.have) < n for a in group):
@@ -186,7 +182,7 @@ def _normal(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-class _Asked:
+class _Unfinished:
     """A prompt while its completions are collected."""
 
     def __init__(self, prompt: Prompt, have: Sequence[Candidate], n: int, seed: int):
@@ -195,19 +191,19 @@ class _Asked:
         self._texts = {_normal(c.text) for c in have}
         # seeds that an earlier run used would only give the same texts again
         used = {c.sampling["seed"] for c in have if c.sampling}
-        numbers = range(n * (TRIES + 1))
+        numbers = range(n * (MAX_TRIES + 1))
         self._next = 1 + max(
             (i for i in numbers if seed_of(seed, prompt.id, i) in used), default=-1
         )
 
     def take(self) -> range:
-        """Return the numbers of the completions to ask for now."""
+        """Return the numbers of the completions to write next."""
         first = self._next
         self._next += max(0, self.n - len(self.have))
         return range(first, self._next)
 
     def add(self, candidate: Candidate, completion: Completion) -> str | None:
-        """Keep the candidate, or return why not."""
+        """Keep the candidate, or return why it is dropped."""
         normal = _normal(candidate.text)
         if not normal:
             return "empty"
@@ -227,7 +223,7 @@ def _candidate(
     completion: Completion,
     sampling: Sampling,
     seed: int,
-    round: int,
+    round_number: int,
 ) -> Candidate:
     return Candidate.of(
         prompt.id,
@@ -235,49 +231,5 @@ def _candidate(
         model=loaded.repo,
         revision=loaded.revision,
         sampling={**asdict(sampling), "seed": seed},
-        round=round,
+        round=round_number,
     )
-
-
-class Saver:
-    """Commits candidates to the project, about a minute apart, and the rest when it is left.
-
-    What was finished before an interruption is then on the Hub; each commit is a file of its own.
-    """
-
-    def __init__(self, project_id: str):
-        self.project_id = project_id
-        self.saved = 0
-        self._interval = float(os.environ.get("PALATE_PUBLISH_SECONDS", "60"))
-        self._waiting: list[Candidate] = []
-        self._beside: dict[str, str] = {}
-        self._file = ledger.event_file("candidates")
-        self._last = time.monotonic()
-
-    def add(self, candidates: Sequence[Candidate], beside: Mapping[str, str] | None = None) -> None:
-        """Queue candidates, and files (path → text) that come with the same commit as they do."""
-        self._waiting += candidates
-        self._beside |= beside or {}
-        if time.monotonic() - self._last >= self._interval:
-            self.flush()
-
-    def flush(self) -> None:
-        files = dict(self._beside)
-        if self._waiting:
-            # an interrupted commit may have arrived: sent again, the same file changes nothing
-            files[self._file] = ledger.jsonl(self._waiting)
-        if files:
-            of = f" of {self._waiting[0].model}" if self._waiting else ""
-            message = f"Add {len(self._waiting)} candidates{of}, palate {__version__}"
-            hub.commit(self.project_id, "dataset", files, message)
-            self.saved += len(self._waiting)
-            # named by time, so that the newest completions come last
-            self._waiting, self._file = [], ledger.event_file("candidates")
-            self._beside = {}
-        self._last = time.monotonic()
-
-    def __enter__(self) -> "Saver":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.flush()

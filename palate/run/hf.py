@@ -153,7 +153,7 @@ def load_of(job: str, arguments: Any, project: Project) -> Load:
         if arguments.endpoint or arguments.provider:
             return forecast.asking()
         return forecast.writing(2 * pairs, arguments.batch_size, 6, parameters(arguments.model))
-    if job == "candidates" and arguments.engine not in engines.HERE:
+    if job == "candidates" and arguments.engine not in engines.IN_PROCESS:
         return forecast.asking()
     prompts = [p.split for p in project.prompts]
     blind, models = prompts.count("eval"), 1

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from palate.core.errors import UsageError, run_guarded
+from palate.core.flags import parse
 from palate.core.paths import shipped
 
 A = TypeVar("A")
@@ -37,16 +38,14 @@ def job_file(name: str) -> Path:
 
 def arguments_of(name: str, argv: Sequence[str]) -> Any:
     """Return what the job would make of its command line; a wrong one ends as it would there."""
-    import tyro
-
     spec = importlib.util.spec_from_file_location(f"_palate_job_{name}", job_file(name))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where tyro looks for the fields' comments
     spec.loader.exec_module(module)
-    flags = (tyro.conf.FlagCreatePairsOff,)
-    return tyro.cli(module.Arguments, args=list(argv), prog=f"jobs/{name}.py", config=flags)
+    arguments = getattr(module, f"{name.capitalize()}Arguments", None) or module.Arguments
+    return parse(arguments, argv, f"jobs/{name}.py")
 
 
 def run_job(name: str, argv: Sequence[str]) -> int:
@@ -76,13 +75,9 @@ def run_job(name: str, argv: Sequence[str]) -> int:
 
 def run_main(main: Callable[[A], object], kind: type[A], description: str | None = None) -> int:
     """Parse the command line into `kind`, call `main` with it and return the exit code."""
-    import tyro
-
     words = [w for w in sys.argv[1:] if w != "--debug"]
-    debug = len(words) < len(sys.argv) - 1
     prog = f"python jobs/{Path(sys.argv[0]).name}"
-    flags = (tyro.conf.FlagCreatePairsOff,)
     return run_guarded(
-        lambda: main(tyro.cli(kind, args=words, description=description, prog=prog, config=flags)),
-        debug=debug,
+        lambda: main(parse(kind, words, prog, description)),
+        debug=len(words) < len(sys.argv) - 1,
     )

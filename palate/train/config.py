@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from palate.core.flags import Count, ModelRef, Number, ProjectId, Repo, Switch, flag
+
 Method = Literal["full", "lora", "qlora"]
 Loss = Literal["sigmoid", "robust", "ipo", "hinge", "apo_zero", "sigmoid_norm"]
 Strength = Literal["off", "offset", "weight"]
@@ -21,27 +23,15 @@ IDENTITY_EXCLUDED = frozenset(
 )
 
 
-def _hint(metavar: str) -> Any:
-    """Return how `--help` shows a flag whose default its help text explains."""
-    return tyro.conf.arg(metavar=metavar, help_behavior_hint="")
-
-
-ProjectId = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="OWNER/NAME")]
-Repo = Annotated[str | None, _hint("OWNER/NAME")]
-Number = Annotated[float | None, _hint("FLOAT")]
-Count = Annotated[int | None, _hint("INT")]
-Switch = Annotated[bool | None, _hint("True|False")]
-
-
 @dataclass(frozen=True)
 class TrainArguments:
     """What DPO and SFT share."""
 
     project: ProjectId
     """Project, such as me/titles. me/titles@COMMIT trains on an earlier state of it."""
-    base_model: Annotated[str | None, _hint("OWNER/NAME[@REVISION]")] = None
+    base_model: ModelRef = None
     """Model to train. Default: the project's base model."""
-    method: Annotated[Method | None, _hint("full|lora|qlora")] = None
+    method: Annotated[Method | None, flag("full|lora|qlora")] = None
     """Train all weights, an adapter, or an adapter on weights in four bits. Default: what fits."""
     learning_rate: Number = None
     """Peak learning rate."""
@@ -61,7 +51,7 @@ class TrainArguments:
     """Train even if the audit finds something fatal. The card says so."""
     processes: int = 1
     """Processes that train together on this machine, one per GPU."""
-    accelerate: str = WHOLE
+    accelerate: Annotated[str, tyro.conf.arg(metavar="ddp|fsdp2|zero3|FILE")] = WHOLE
     """How they share the model: ddp (each holds all of it), fsdp2, zero3, or an accelerate file."""
     seed: int = 0
     """Seed of the row order and of the adapter's first weights."""
@@ -97,7 +87,7 @@ class DPOArguments(TrainArguments):
     """Weight of the chosen answers' own likelihood, added to the loss. 0.1 protects fluency."""
     no_implied: bool = False
     """Leave out preferences that were inferred from other answers."""
-    sweep: Annotated[str | None, _hint("NAME=VALUE,VALUE")] = None
+    sweep: Annotated[str | None, flag("NAME=VALUE,VALUE")] = None
     """Train once per value and keep the best on test, such as beta=0.05,0.1,0.5."""
     batches: BatchMode = "tree"
     """Compute each prompt once (tree), each completion once (rows), or use TRL's pairs (trl)."""
@@ -111,7 +101,7 @@ class DPOArguments(TrainArguments):
 class SFTArguments(TrainArguments):
     """The arguments of `palate sft`."""
 
-    method: Annotated[Literal["full", "lora"] | None, _hint("full|lora")] = None
+    method: Annotated[Literal["full", "lora"] | None, flag("full|lora")] = None
     """Train all weights, or an adapter that is merged at the end. Default: what fits."""
     learning_rate: Number = None
     """Peak learning rate. Default: 1e-5 for full, 1e-4 for an adapter."""

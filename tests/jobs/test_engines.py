@@ -75,9 +75,9 @@ def test_shards_may_ask_a_server(project, jobs, server):
 def test_what_is_no_engine_is_wrong_usage(project, jobs, server):
     server.models = ("another/model",)
     for flags, says in (
-        (("--engine", "tgi"), "expected transformers, vllm, or the address"),
+        (("--engine", "tgi"), "expected transformers, vllm, or the URL"),
         (("--engine", "vllm"), "--engine vllm needs the package vllm: pip install vllm."),
-        (("--tensor-parallel", "2"), "of --engine vllm, and of no other"),
+        (("--tensor-parallel", "2"), "--tensor-parallel needs --engine vllm"),
         (("--engine", server.url), "runs another/model, not"),
     ):
         said = jobs("candidates", project.id, *flags, code=2)
@@ -120,5 +120,5 @@ def test_vllm_is_asked_for_safetensors_and_a_seed_each(base_model, monkeypatch):
 
 
 def test_an_engine_of_one_gpu_is_not_spread():
-    with pytest.raises(UsageError, match="and of no other"):
+    with pytest.raises(UsageError, match="needs --engine vllm"):
         engines.find("transformers", "me/model", gpus=2)

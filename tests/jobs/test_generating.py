@@ -26,7 +26,7 @@ def test_candidates_for_all_but_the_eval_prompts_once(project, base_model, jobs)
     assert Counter(split[c.prompt_id] for c in rows) == {"train": 24 * 3, "test": 6 * 3}
     assert {(c.model, c.round) for c in rows} == {(base_model, 1)}
     assert {c.revision for c in rows} == {client.describe(base_model, "model")[0]}
-    assert f"{len(pairs_of(rows))} pairs to label now" in said
+    assert f"{len(pairs_of(rows))} pairs to label" in said
     assert f"palate label {project.id}" in said
 
     said = jobs("candidates", project.id, "--per-prompt", "3", *SHORT)

@@ -103,7 +103,7 @@ def test_a_judge_that_breaks_off_continues(compared, jobs, server):
 def test_what_is_no_judge_is_not_counted(compared, jobs, server):
     server.mute = True
     said = jobs("judge", compared.id, "--model", "judge", "--endpoint", server.url, code=1)
-    assert "said neither A nor B nor tie in 40 of 40 answers" in said
+    assert "40 of 40 replies of judge at" in said
     assert "judge.json" not in client.describe(compared.model_repo, "model")[1]
     both = ("--endpoint", server.url, "--provider", "auto")
     assert "not both" in jobs("judge", compared.id, "--model", "judge", *both, code=2)
@@ -133,4 +133,4 @@ def test_a_model_that_runs_here_is_asked_too(compared, base_model, jobs):
     # it writes titles, whatever it is asked
     said = jobs("judge", compared.id, "--model", base_model, "--pairs", "4", code=1)
     assert "4 of 4 pairs to judge" in said
-    assert "so it is no judge. Choose a larger" in said
+    assert "so it cannot judge. Choose a larger" in said

@@ -1,0 +1,74 @@
+"""Types of command-line flags: what `--help` calls a value, for commands and jobs alike.
+
+A flag whose default is None uses one of the optional types below; its help text says what happens
+without it. `parse` turns words into a dataclass or a call.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+
+import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+T = TypeVar("T")
+
+
+def flag(metavar: str) -> object:
+    """Return how `--help` shows a flag whose default its help text explains."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint="")
+
+
+ProjectId = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="OWNER/NAME")]
+Repo = Annotated[str | None, flag("OWNER/NAME")]
+ModelRef = Annotated[str | None, flag("OWNER/NAME[@REVISION]")]
+Count = Annotated[int | None, flag("N")]
+Number = Annotated[float | None, flag("X")]
+Text = Annotated[str | None, flag("TEXT")]
+Url = Annotated[str | None, flag("URL")]
+Switch = Annotated[bool | None, flag("True|False")]
+
+
+def parse(kind: Callable[..., T], words: Sequence[str], prog: str, about: str | None = None) -> T:
+    """Return `kind` called with what `words` say; exit with 2 where they are wrong.
+
+    `--help` prints `about`, or else the docstring of `kind`, and exits with 0.
+    """
+    flags = (tyro.conf.FlagCreatePairsOff,)
+    with _registry():
+        return tyro.cli(kind, args=list(words), description=about, prog=prog, config=flags)
+
+
+@cache
+def _registry() -> ConstructorRegistry:
+    """Return the rules by which a value is called N, X or a|b|c rather than by its Python type."""
+    registry = ConstructorRegistry()
+
+    @registry.primitive_rule
+    def number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
+        kind: Any = info.type
+        if kind not in (int, float):
+            return None
+        return PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="N" if kind is int else "X",
+            instance_from_str=lambda words: kind(words[0]),
+            is_instance=lambda value: isinstance(value, (int, kind)),
+            str_from_instance=lambda value: [str(value)],
+        )
+
+    @registry.primitive_rule
+    def choice(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
+        choices = get_args(info.type)
+        if get_origin(info.type) is not Literal or not all(isinstance(c, str) for c in choices):
+            return None
+        return PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="|".join(choices),
+            instance_from_str=lambda words: words[0],
+            is_instance=lambda value: value in choices,
+            str_from_instance=lambda value: [value],
+            choices=choices,
+        )
+
+    return registry
