@@ -7,14 +7,13 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 from typing import Any
 
 from palate.audit import baselines
 from palate.audit.baselines import Accuracy
 from palate.audit.rows import Row, Rows
 from palate.collect.splits import normal
-from palate.core.stats import Rate, against_half
+from palate.core.stats import Rate, against_half, cyclic_triads
 from palate.core.text import FORMATS
 
 LEARNABLE = 60  # strict rows: fewer say nothing about a baseline
@@ -163,22 +162,12 @@ def _contradictions(strict: Iterable[Row]) -> int:
 
 
 def cycles(strict: Iterable[Row]) -> Rate:
-    """Return the cyclic ones of all triads of texts that one person compared throughout.
-
-    The last choice on a pair stands. Random choices make a quarter of the triads cyclic: M. G.
-    Kendall, B. Babington Smith, "On the method of paired comparisons", Biometrika 31 (1940).
-    """
-    said: dict[tuple[str, str], dict[tuple[str, str], str]] = defaultdict(dict)
+    """Return how many triads of texts are cyclic, by person; the last choice on a pair counts."""
+    winners: dict[tuple[str, str], dict[tuple[str, str], str]] = defaultdict(dict)
     for r in strict:
         pair = min(r.left, r.right), max(r.left, r.right)
-        said[r.annotator, normal(r.prompt)][pair] = r.winner
-    cyclic = triads = 0
-    for winners in said.values():
-        for x, y, z in combinations(sorted({t for pair in winners for t in pair}), 3):
-            if (x, y) in winners and (y, z) in winners and (x, z) in winners:
-                triads += 1
-                cyclic += len({winners[x, y], winners[y, z], winners[x, z]}) == 3
-    return Rate(cyclic, triads)
+        winners[r.annotator, normal(r.prompt)][pair] = r.winner
+    return cyclic_triads(winners.values())
 
 
 def leaks(strict: Sequence[Row]) -> list[Leak]:

@@ -26,17 +26,18 @@ def agreement(project: Id, as_json: AsJson = False) -> None:
         as_json: print all figures as JSON.
     """
     from palate.core.project import Project
-    from palate.label import agreement as labelling
+    from palate.label.agreement import report
+    from palate.label.agreement_text import sentences, table
 
     loaded = Project.load(project)
-    result = labelling.report(loaded.labels, loaded.candidates)
+    result = report(loaded.labels, loaded.candidates)
     if as_json:
         print(json.dumps(result.to_json(), indent=2, ensure_ascii=False))
         return
-    for sentence in result.sentences():
+    for sentence in sentences(result):
         console.print(sentence)
     if result.people:
-        console.print(labelling.table(result))
+        console.print(table(result))
 
 
 def verdict(

@@ -5,8 +5,9 @@ fraction.
 """
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -190,11 +191,11 @@ class Rate:
         return {"hits": self.hits, "n": self.n, "rate": self.rate, "interval": self.interval, **p}
 
     def words(self) -> str:
-        """Return "18 of 20 (90 %, 69.9–97.2)"."""
+        """Return "18 of 20 (90%, 69.9–97.2%)"."""
         if self.rate is None or self.interval is None:
             return "none"
         low, high = (100 * x for x in self.interval)
-        return f"{self.hits} of {self.n} ({100 * self.rate:.0f} %, {low:.1f}–{high:.1f})"
+        return f"{self.hits} of {self.n} ({100 * self.rate:.0f}%, {low:.1f}–{high:.1f}%)"
 
 
 def against_half(hits: int, n: int) -> Rate:
@@ -202,3 +203,20 @@ def against_half(hits: int, n: int) -> Rate:
     from scipy.stats import binomtest
 
     return Rate(hits, n, float(binomtest(hits, n).pvalue) if n else None)
+
+
+def cyclic_triads(winners: Iterable[Mapping[tuple[str, str], str]]) -> Rate:
+    """Return how many triads are cyclic: x over y, y over z, z over x.
+
+    Each mapping holds one person's winner of each compared pair (x, y), x < y; a triad counts where
+    all three of its pairs were compared. Random choices make a quarter cyclic: M. G. Kendall, B.
+    Babington Smith, "On the method of paired comparisons", Biometrika 31 (1940).
+    """
+    cyclic = triads = 0
+    for winner in winners:
+        for x, y, z in combinations(sorted({item for pair in winner for item in pair}), 3):
+            if (x, y) in winner and (y, z) in winner and (x, z) in winner:
+                triads += 1
+                # in a cycle each of the three wins once
+                cyclic += len({winner[x, y], winner[y, z], winner[x, z]}) == 3
+    return Rate(cyclic, triads)

@@ -10,8 +10,8 @@ from palate.collect import importing, tables
 from palate.collect.importing import Columns
 from palate.core.schema import Candidate, Event, Pair
 from palate.core.stats import Rate
-from palate.label import agreement
 from palate.label.agreement import report
+from palate.label.agreement_text import sentences, table
 
 X, Y, Z, _ = TEXTS
 
@@ -27,7 +27,7 @@ def choice(pair: Pair, chosen: str, who: str = "p-1", **changes) -> Event:
 def test_nothing_said_is_a_report_too():
     made = report([], [])
     assert made.people == []
-    assert made.sentences() == ["Nobody has labelled a pair yet."]
+    assert sentences(made) == ["Nobody has labelled a pair yet."]
     assert made.to_json()["agreement"] == {"hits": 0, "n": 0, "rate": None, "interval": None}
 
 
@@ -70,6 +70,25 @@ def test_alpha_is_the_published_one():
     assert report(said, []).alpha == pytest.approx(0.095, abs=5e-4)
 
 
+def test_alpha_of_four_people_with_gaps_is_the_published_one():
+    # the same, example C: five categories, empty cells; nominal α
+    rows = ["123321412...", "1233224125.3", ".3332342251.", "12332441251."]
+    pairs = [Pair.between(PROMPT.id, f"a{i}", f"b{i}") for i in range(12)]
+    judged = [
+        {
+            "1": choice(p, p.a, who),
+            "2": choice(p, p.b, who),
+            "3": event(p, "tie", annotator=who),
+            "4": event(p, "both_bad", annotator=who),
+            "5": event(p, "rewrite", annotator=who),
+        }[value]
+        for who, values in zip(("p-1", "p-2", "p-3", "p-4"), rows, strict=True)
+        for p, value in zip(pairs, values, strict=True)
+        if value != "."
+    ]
+    assert report(judged, []).alpha == pytest.approx(0.743, abs=5e-4)
+
+
 def test_no_alpha_without_overlap_or_variation():
     assert report([choice(p, p.a) for p in PAIRS], TEXTS).alpha is None
     same = [choice(PAIRS[0], PAIRS[0].a, who) for who in ("p-1", "p-2")]
@@ -97,7 +116,7 @@ def test_side_and_length_bias_come_with_a_test():
     made = report(said, [long, short])
     assert (made.left.hits, made.longer.hits, made.longer.n) == (10, 10, 10)
     assert made.left.p == pytest.approx(2 / 2**10)
-    assert any("somebody favours one" in s for s in made.sentences())
+    assert any("somebody favours one" in s for s in sentences(made))
 
 
 def test_circles_are_counted_for_each_person():
@@ -117,7 +136,7 @@ def test_who_cannot_have_read_is_named():
     ]
     made = report(hasty + calm, words)
     assert made.suspects == ["p-1"]
-    assert any("Ada was too fast" in s for s in made.sentences({"p-1": "Ada"}))
+    assert any("Ada answered too fast" in s for s in sentences(made, {"p-1": "Ada"}))
 
 
 def test_flags_and_notes_are_listed_in_order():
@@ -154,7 +173,7 @@ def test_sides_and_repetition_change_only_what_is_about_sides(said):
 
 
 def test_a_rate_says_its_doubt():
-    assert Rate(18, 20).words() == "18 of 20 (90 %, 69.9–97.2)"
+    assert Rate(18, 20).words() == "18 of 20 (90%, 69.9–97.2%)"
 
 
 def test_the_recorded_titles(titles):
@@ -164,4 +183,4 @@ def test_the_recorded_titles(titles):
     assert (made.cycles.hits, made.cycles.n) == (68, 1140)
     assert made.left.rate == pytest.approx(1 - 0.479, abs=5e-4)
     assert made.longer.rate == pytest.approx(0.454, abs=5e-4)
-    assert agreement.table(made).row_count == 1
+    assert table(made).row_count == 1

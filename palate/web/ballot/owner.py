@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from palate.label import agreement
+from palate.label import agreement, agreement_text
 from palate.label.pictures import labelling_pictures
 from palate.web.ballot import argilla_pages
 
@@ -32,7 +32,7 @@ def page(ballot: Any, link: str) -> Any:
             question=ballot.question,
             report=report,
             names={p.annotator: names.get(p.annotator, p.annotator) for p in report.people},
-            sentences=report.sentences(names),
+            sentences=agreement_text.sentences(report, names),
             pictures=labelling_pictures(report, names),
             problem=ballot.problem(),
             asked=asked,
