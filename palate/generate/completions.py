@@ -11,6 +11,7 @@ from palate.collect.splits import check_training
 from palate.core import hub
 from palate.core.errors import PalateError, UsageError
 from palate.core.project import Project
+from palate.core.ref import Ref
 from palate.core.schema import Candidate, Prompt
 from palate.generate import models
 from palate.generate.config import CompletionsArguments
@@ -55,7 +56,7 @@ def write_completions(args: CompletionsArguments) -> None:
 
 def trained(name: str, project: Project) -> tuple[models.Source, dict[str, Any]]:
     """Return the tuned model `owner/name[@revision]` and the run.json beside its weights."""
-    repo = name.partition("@")[0]
+    repo = Ref.parse(name).repo
     if not hub.exists(repo, "model"):
         raise UsageError(f"There is no model {repo} yet. Train it with: palate train {project.id}")
     source = models.find(name)

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from palate.core import hub
 from palate.core.errors import UsageError
+from palate.core.ref import Ref
 from palate.core.schema import Message
 from palate.generate import models
 from palate.generate.generation import Completion, Sampling, Write, complete
@@ -129,9 +130,9 @@ class Server:
     kind = "server"
 
     def __init__(self, model: str, url: str):
-        repo, _, revision = model.partition("@")
-        self._client = ChatClient(repo, url.rstrip("/"), KEY_VARIABLE)
-        self.named = Loaded(repo, hub.describe(repo, "model", revision or "main")[0], None, None)
+        ref = Ref.parse(model)
+        self._client = ChatClient(ref.repo, url.rstrip("/"), KEY_VARIABLE)
+        self.named = Loaded(ref.repo, hub.describe(ref.repo, "model", ref.revision)[0], None, None)
 
     def load(self) -> tuple[Loaded, Write]:
         served = self._client.models()

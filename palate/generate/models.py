@@ -11,6 +11,7 @@ from typing import Any
 
 from palate.core import hub
 from palate.core.errors import UsageError
+from palate.core.ref import Ref
 
 _TEXT_FILES = {".json", ".txt", ".jinja", ".model"}
 
@@ -51,8 +52,9 @@ def peek(name: str) -> Peek:
     """Return what is known of `owner/name[@revision]` without a download of its weights."""
     from huggingface_hub import HfApi
 
-    repo, _, revision = name.partition("@")
-    sha, files = hub.describe(repo, "model", revision or "main")
+    ref = Ref.parse(name)
+    repo = ref.repo
+    sha, files = hub.describe(repo, "model", ref.revision)
     if "adapter_config.json" in files:
         folder = hub.fetch(repo, "model", sha, ["adapter_config.json"])[0].parent
         config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
@@ -73,8 +75,9 @@ def find(name: str) -> Source:
 
     Raises UsageError for a repo without safetensors.
     """
-    repo, _, revision = name.partition("@")
-    sha, files = hub.describe(repo, "model", revision or "main")
+    ref = Ref.parse(name)
+    repo = ref.repo
+    sha, files = hub.describe(repo, "model", ref.revision)
     weights = [f for f in files if re.fullmatch(r"(adapter_)?model[^/]*\.safetensors", f)]
     if not weights:
         raise _no_weights(repo)

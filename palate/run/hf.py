@@ -17,6 +17,7 @@ from rich.console import Console
 from palate.core import hub
 from palate.core.errors import PalateError, Unreachable, UsageError
 from palate.core.project import Project
+from palate.core.ref import Ref
 from palate.core.schema import Preference
 from palate.evaluate.contest import contest
 from palate.generate import engines
@@ -83,8 +84,8 @@ def plan(command: str, job: str, argv: Sequence[str], flavor: str | None) -> Pla
     """Return what would be started, or raise UsageError for what cannot work."""
     arguments = arguments_of(job, argv)
     check_arguments(job, arguments)
-    id, _, revision = arguments.project.partition("@")
-    project = Project.load(id, revision or "main")
+    ref = Ref.parse(arguments.project)
+    project = Project.load(ref.repo, ref.revision)
     load = load_of(job, arguments, project)
     with job_errors(project.id):
         flavors = [Flavor.of(info) for info in hub.retry(hub.api().list_jobs_hardware)]
@@ -180,8 +181,9 @@ def _texts(row: Any) -> tuple[list[dict], ...]:
 @cache
 def parameters(name: str) -> int:
     """Return how many parameters `owner/name[@revision]` has, from its safetensors' headers."""
-    repo, _, revision = name.partition("@")
-    sha, files = hub.describe(repo, "model", revision or "main")
+    ref = Ref.parse(name)
+    repo = ref.repo
+    sha, files = hub.describe(repo, "model", ref.revision)
     if "adapter_config.json" in files:
         file = hub.fetch(repo, "model", sha, ["adapter_config.json"])[0]
         return parameters(json.loads(file.read_text("utf-8"))["base_model_name_or_path"])

@@ -36,7 +36,7 @@ def jobs_of(project: str) -> list[Any]:
     with job_errors(project):
         found = hub.retry(lambda: list(hub.api().list_jobs(**wanted)))
     # two names can have one label
-    return [j for j in found if any(w.partition("@")[0] == project for w in j.command or ())]
+    return [j for j in found if any(f"{w}@".startswith(f"{project}@") for w in j.command or ())]
 
 
 def named(project: str, id: str) -> Any:

@@ -20,6 +20,7 @@ from palate import __version__
 from palate.core import hub
 from palate.core.errors import PalateError, UsageError
 from palate.core.project import Project
+from palate.core.ref import Ref
 from palate.run import forecast
 from palate.run.forecast import Flavor, Load
 from palate.run.hf import check_arguments, load_of
@@ -67,10 +68,10 @@ wait "$job"
 def run(console: Console, command: str, job: str, argv: Sequence[str]) -> None:
     """Write the batch script and submit it; raises PalateError where `sbatch` is not there."""
     arguments = arguments_of(job, argv)
-    id, _, revision = arguments.project.partition("@")
+    ref = Ref.parse(arguments.project)
     check_arguments(job, arguments)
-    load = load_of(job, arguments, Project.load(id, revision or "main"))
-    file = Path(f"palate-{command}-{label(id)}.sbatch")
+    load = load_of(job, arguments, Project.load(ref.repo, ref.revision))
+    file = Path(f"palate-{command}-{label(ref.repo)}.sbatch")
     file.write_text(script(command, job, argv, load, file.name), "utf-8")
     expected = forecast.duration(load.seconds(ASSUMED))
     console.print(f"{load.what}: about {expected} on {_machine(load)}", markup=False)

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from palate.core.errors import UsageError
 from palate.core.project import Project
+from palate.core.ref import Ref
 from palate.generate import models
 from palate.train import check, data, record
 from palate.train.config import DPOArguments
@@ -59,8 +60,8 @@ def prepare(console: Console, args: DPOArguments) -> DPOJob:
     Raises UsageError for arguments that cannot work, PalateError for data that are not fit.
     """
     check_arguments(args)
-    id, _, revision = args.project.partition("@")
-    project = Project.load(id, revision or "main")
+    ref = Ref.parse(args.project)
+    project = Project.load(ref.repo, ref.revision)
     rows = data.read(project, implied=not args.no_implied)
     findings = check.audit(console, project, rows, ignore=args.ignore_audit)
     base = models.find(args.base_model or project.settings.base_model)

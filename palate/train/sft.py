@@ -10,6 +10,7 @@ from rich.console import Console
 
 from palate.core.errors import UsageError
 from palate.core.project import Project
+from palate.core.ref import Ref
 from palate.generate import models
 from palate.train import answers, check, data, record
 from palate.train.config import SFTArguments
@@ -42,8 +43,8 @@ def prepare(console: Console, args: SFTArguments) -> SFTJob:
 
     Raises UsageError for arguments that cannot work, PalateError for data that are not fit.
     """
-    id, _, revision = args.project.partition("@")
-    project = Project.load(id, revision or "main")
+    ref = Ref.parse(args.project)
+    project = Project.load(ref.repo, ref.revision)
     if args.output == project.model_repo:
         raise UsageError(
             f"{args.output} is where {project.id}'s DPO goes, which people compare blind. Leave"
