@@ -218,7 +218,7 @@ def figures(side: Side) -> dict:
     cuts = statistics.quantiles(side.times, n=100)
     return {
         "server": side.name,
-        "labels a second": round(len(side.times) / side.seconds, 1),
+        "labels per second": round(len(side.times) / side.seconds, 1),
         "p50 ms": round(1000 * cuts[49]),
         "p99 ms": round(1000 * cuts[98]),
         "memory MB": round(side.megabytes),
