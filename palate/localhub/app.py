@@ -27,8 +27,8 @@ from palate.localhub import (  # noqa: F401 - importing a module adds its routes
 )
 from palate.localhub.accounts import RESERVED
 from palate.localhub.calls import Call, router
-from palate.localhub.errors import HubError, disk_full
-from palate.localhub.hub import DISK_FULL, Hub
+from palate.localhub.errors import HubError
+from palate.localhub.hub import DISK_FULL, Hub, disk_full
 from palate.localhub.ports import LOOPBACK_HOSTS
 
 HOST_NAME = re.compile(r"[\w.-]+|\[[0-9a-f:]+\]", re.ASCII | re.IGNORECASE)

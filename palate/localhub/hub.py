@@ -1,10 +1,14 @@
 """The state of a Hub, shared by all requests."""
 
+import errno
 import fcntl
 import os
 import shutil
+import sqlite3
 from io import TextIOWrapper
 from pathlib import Path
+
+import pygit2
 
 from palate.localhub.accounts import Accounts, Signer, User, create_root
 from palate.localhub.database import Database
@@ -78,3 +82,13 @@ def _lock(root: Path) -> TextIOWrapper:
         message = f"{root} is in use by another local Hub: stop it, or choose another --root"
         raise ServeError(message) from None
     return file
+
+
+def disk_full(error: Exception) -> bool:
+    """Tell whether `error` means that the disk is full, whichever library raised it."""
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    # libgit2 passes on the system's message, but not its number
+    return isinstance(error, OSError | pygit2.GitError) and "No space left" in str(error)
