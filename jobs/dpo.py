@@ -34,7 +34,7 @@ from contextlib import suppress
 from palate.report.publish import push_trained
 from palate.run.local import run_main
 from palate.run.processes import one_voice, together
-from palate.train import dpo, record
+from palate.train import dpo
 from palate.train.config import DPOArguments as Arguments
 from palate.train.job import console_of, is_main_process, resumable
 
@@ -45,7 +45,7 @@ def main(args: Arguments) -> None:
     with one_voice(), resumable(console):
         best, *others = dpo.run(console, args)
         if is_main_process():
-            push_trained(console, best, record.sentence, f"palate completions {best.project.id}")
+            push_trained(console, best, f"palate completions {best.project.id}")
             for other in others:
                 with suppress(FileNotFoundError):
                     other.work.remove()

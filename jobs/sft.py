@@ -33,7 +33,7 @@ import sys
 from palate.report.publish import push_trained
 from palate.run.local import run_main
 from palate.run.processes import one_voice, together
-from palate.train import answers, sft
+from palate.train import sft
 from palate.train.config import SFTArguments as Arguments
 from palate.train.job import console_of, is_main_process, resumable
 
@@ -44,8 +44,7 @@ def main(args: Arguments) -> None:
     with one_voice(), resumable(console):
         job = sft.run(console, args)
         if is_main_process():
-            following = f"palate train {job.project.id} --base-model {job.repo}"
-            push_trained(console, job, answers.sentence, following)
+            push_trained(console, job, f"palate train {job.project.id} --base-model {job.repo}")
 
 
 if __name__ == "__main__":

@@ -22,9 +22,12 @@ from palate.evaluate.verdict import Verdict
 from palate.label import agreement, preferences
 from palate.label.pictures import how_people_label, strengths
 from palate.report import plots
-from palate.train import taste
+from palate.train import record, taste
+from palate.train.record import DPORecord, SFTRecord
+from palate.train.samples import Example
 
 Files = dict[str, str | bytes]
+Run = DPORecord | SFTRecord
 EXAMPLE_CHARACTERS = 300
 ADAPTERS = ("lora", "qlora")
 RULES = {
@@ -46,7 +49,7 @@ def push_model_card(project_id: str) -> str:
                 f"The model repo {repo} holds no run.json, so there is nothing to make a card of."
                 f" Train with: palate train {project_id}"
             )
-        run = _read_json(repo, sha, "run.json")
+        run = _read_run(repo, sha)
         verdict, judge = (
             _read_json(repo, sha, file) if file in have else None
             for file in ("verdict.json", "judge.json")
@@ -66,8 +69,8 @@ def push_dataset_card(project_id: str) -> str:
     return _push(project_id, "dataset", lambda sha, _: dataset_files(Project.load(project_id, sha)))
 
 
-def _is_about(repo: str, said: Mapping[str, Any], run: Any) -> bool:
-    return _read_json(repo, said["tuned"]["revision"], "run.json") == run
+def _is_about(repo: str, said: Mapping[str, Any], run: Run) -> bool:
+    return _read_run(repo, said["tuned"]["revision"]) == run
 
 
 def _push(repo: str, kind: hub.RepoType, render: Callable[[str, Sequence[str]], Files]) -> str:
@@ -82,16 +85,23 @@ def _push(repo: str, kind: hub.RepoType, render: Callable[[str, Sequence[str]], 
     return f"{hub.endpoint()}/{'datasets/' if kind == 'dataset' else ''}{repo}"
 
 
+def _read(repo: str, revision: str, path: str) -> str:
+    return hub.fetch(repo, "model", revision, [path])[0].read_text("utf-8")
+
+
+def _read_run(repo: str, revision: str) -> Run:
+    return record.parse(_read(repo, revision, "run.json"), f"{repo}/run.json")
+
+
 def _read_json(repo: str, revision: str, path: str) -> Any:
-    text = hub.fetch(repo, "model", revision, [path])[0].read_text("utf-8")
     try:
-        return json.loads(text)
+        return json.loads(_read(repo, revision, path))
     except json.JSONDecodeError as error:
         raise BadInput(f"{repo}/{path}", f"not JSON: {error}") from None
 
 
 def model_files(
-    run: Mapping[str, Any],
+    run: Run,
     verdict: Mapping[str, Any] | None,
     judge: Mapping[str, Any] | None = None,
 ) -> Files:
@@ -99,8 +109,6 @@ def model_files(
 
     A `judge` is shown only where people voted on the same pairs. A warm start has a card of its
     own, which knows no verdict.
-
-    Raises BadInput naming the first fact that `run` lacks.
     """
     try:
         judged = Verdict.from_json(dict(verdict)) if verdict else None
@@ -109,39 +117,34 @@ def model_files(
             "verdict.json",
             "written by another version of palate. Count the votes again: palate verdict",
         ) from None
-    try:
-        if run["job"] == "sft":
-            return _sft_files(run)
-        pictures = plots.training_curves(run["history"])
-        head = _model_head(run, judged)
-        shown = _examples(run["samples"]["examples"])
-    except KeyError as error:
-        raise BadInput("run.json", "is missing", field=str(error.args[0])) from None
+    if isinstance(run, SFTRecord):
+        return _sft_files(run)
+    pictures = plots.training_curves(run.history)
     if judged:
         pictures |= verdict_pictures(judged)
     readme = _document(
-        head,
+        _model_head(run, judged),
         "model.md.j2",
         run=run,
         verdict=judged,
         judge=judge if judge and judge["agreement"]["n"] else None,
         pictures=set(pictures),
-        adapter=run["method"] in ADAPTERS,
-        shown=shown,
+        adapter=run.method in ADAPTERS,
+        shown=_examples(run.samples.examples),
         baselines=RULES,
     )
     return _files(readme, pictures)
 
 
-def _sft_files(run: Mapping[str, Any]) -> Files:
-    pictures = plots.training_curves(run["history"], plots.ANSWER_CURVES)
+def _sft_files(run: SFTRecord) -> Files:
+    pictures = plots.training_curves(run.history, plots.ANSWER_CURVES)
     readme = _document(
         _head(run, "sft"),
         "sft.md.j2",
         run=run,
         pictures=set(pictures),
         adapter=False,
-        shown=_examples(run["samples"]["examples"]),
+        shown=_examples(run.samples.examples),
     )
     return _files(readme, pictures)
 
@@ -150,18 +153,18 @@ def _files(readme: str, pictures: Mapping[str, str]) -> Files:
     return {"README.md": readme} | {f"plots/{k}.svg": v for k, v in pictures.items()}
 
 
-def _examples(examples: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+def _examples(examples: Sequence[Example]) -> dict[str, Any]:
     """Return base and tuned answers as the card's table shows them.
 
     What all prompts begin and end with is left out, as they are one template filled in.
     """
-    prompts = [e["prompt"] for e in examples]
+    prompts = [e.prompt for e in examples]
     start = _common(prompts)
     end = _common([p[start:][::-1] for p in prompts])
     cut = len(examples) > 2 and start + end >= 40
     if cut:
         prompts = [p[start : len(p) - end].strip() for p in prompts]
-    rows = [_shorten({**e, "prompt": p}) for e, p in zip(examples, prompts, strict=True)]
+    rows = [_shorten({**vars(e), "prompt": p}) for e, p in zip(examples, prompts, strict=True)]
     return {"cut": cut, "examples": rows}
 
 
@@ -172,50 +175,50 @@ def _common(texts: Sequence[str]) -> int:
     return max((m.end() for m in re.finditer(r"\W", alike)), default=0)
 
 
-def _model_head(run: Mapping[str, Any], verdict: Verdict | None) -> Any:
+def _model_head(run: DPORecord, verdict: Verdict | None) -> Any:
     results = _eval_results(run, verdict)
-    name = run["model"].split("/")[-1]
+    name = run.model.split("/")[-1]
     known = {"model_name": name, "eval_results": results} if results else {}
-    return _head(run, "dpo", adapter=run["method"] in ADAPTERS, **known)
+    return _head(run, "dpo", adapter=run.method in ADAPTERS, **known)
 
 
-def _head(run: Mapping[str, Any], job: str, *, adapter: bool = False, **results: Any) -> Any:
+def _head(run: Run, job: str, *, adapter: bool = False, **results: Any) -> Any:
     from huggingface_hub import ModelCardData
 
     return ModelCardData(
-        base_model=run["base_model"],
+        base_model=run.base_model,
         base_model_relation="adapter" if adapter else "finetune",
-        datasets=[run["project"]],
+        datasets=[run.project],
         library_name="peft" if adapter else "transformers",
         pipeline_tag="text-generation",
-        tags=["palate", job, "trl", "preference", *([run["method"]] if adapter else [])],
-        **_license(run["license"]),
+        tags=["palate", job, "trl", "preference", *([run.method] if adapter else [])],
+        **_license(run.license),
         **results,
     )
 
 
-def _eval_results(run: Mapping[str, Any], verdict: Verdict | None) -> list[Any]:
+def _eval_results(run: DPORecord, verdict: Verdict | None) -> list[Any]:
     from huggingface_hub import EvalResult
 
     common: dict[str, Any] = {
         "task_type": "text-generation",
-        "dataset_type": run["project"],
-        "dataset_name": run["project"],
+        "dataset_type": run.project,
+        "dataset_name": run.project,
     }
-    results, found = [], run["results"]
-    if found["test_reward_accuracy"] is not None:
+    results, test = [], run.results
+    if test.test_reward_accuracy is not None and test.test_reward_accuracy_interval is not None:
         results.append(
             EvalResult(
                 **common,
                 dataset_config="preferences",
                 dataset_split="test",
-                dataset_revision=run["data_revision"],
+                dataset_revision=run.data_revision,
                 metric_type="accuracy",
                 metric_name="Test reward accuracy",
-                metric_value=round(found["test_reward_accuracy"], 4),
+                metric_value=round(test.test_reward_accuracy, 4),
                 metric_args={
-                    "interval_95": [round(x, 4) for x in found["test_reward_accuracy_interval"]],
-                    "rows": found["test_rows"],
+                    "interval_95": [round(x, 4) for x in test.test_reward_accuracy_interval],
+                    "rows": test.test_rows,
                 },
             )
         )

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from palate.core.drawing import BLUE, FAINT, INK, ORANGE, canvas, svg
+from palate.train.record import DPOPoint, SFTPoint
 
 SPLITS, SIDES = ("train", "test"), ("chosen", "rejected")
 CURVES = {
@@ -23,17 +24,18 @@ ANSWER_CURVES = {  # of SFT; at step 0 stands the base model
 
 
 def training_curves(
-    history: Sequence[Mapping[str, Any]], curves: Mapping[str, Any] = CURVES
+    history: Sequence[DPOPoint | SFTPoint], curves: Mapping[str, Any] = CURVES
 ) -> dict[str, str]:
     """Return the SVGs of those curves of `run.json`'s history that have a point.
 
-    Keys are those of `curves`. Null values are gaps; accuracies are fractions.
+    Keys are those of `curves`, whose fields the points have. None is a gap; accuracies are
+    fractions.
     """
     pictures = {}
     for name, (title, labels, keys, untrained) in curves.items():
         scale = 100 if name == "accuracy" else 1
-        lines = {
-            label: [(h["step"], scale * h[key]) for h in history if h.get(key) is not None]
+        lines: dict[str, list[tuple[float, float]]] = {
+            label: [(p.step, scale * y) for p in history if (y := getattr(p, key)) is not None]
             for label, key in zip(labels, keys, strict=True)
         }
         if any(lines.values()):

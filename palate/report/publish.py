@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +14,25 @@ from palate.core.errors import PalateError
 from palate.core.project import Project
 from palate.evaluate.verdict import Verdict
 from palate.report import cards
+from palate.train import record
 from palate.train.job import Job
-from palate.train.workdir import read_run, run_text
+from palate.train.record import DPORecord, SFTRecord
 
 
-def push_model(folder: Path, repo: str, *, public: bool) -> tuple[str, dict[str, Any]]:
+def push_model(folder: Path, repo: str, *, public: bool) -> tuple[str, DPORecord | SFTRecord]:
     """Push a finished model and tag it `round-N`; return the commit and the record.
 
     What an earlier round left in the repo goes, its verdict too: it is not about these weights.
     """
-    run: dict[str, Any] = {**read_run(folder), "model": repo}
+    run = replace(record.load(folder), model=repo)
     files: dict[str, Any] = {f.name: f for f in folder.iterdir() if f.is_file()}
-    files |= {"run.json": run_text(run), **cards.model_files(run, None)}
+    files |= {"run.json": run.text(), **cards.model_files(run, None)}
     hub.create(repo, "model", private=not public)
     there = hub.describe(repo, "model")[1]
     stale = [f for f in there if f not in files and f != ".gitattributes"]
-    message = f"Round {run['round']}: {run['job']} on {run['data']['train']} rows"
+    message = f"Round {run.round}: {run.job} on {run.data.train} rows"
     sha = hub.commit(repo, "model", files, message, delete=stale)
-    hub.tag(repo, "model", f"round-{run['round']}", sha)
+    hub.tag(repo, "model", f"round-{run.round}", sha)
     return sha, run
 
 
@@ -45,9 +46,7 @@ def publish_verdict(project: Project, result: Verdict) -> str:
     return cards.push_model_card(project.id)
 
 
-def push_trained(
-    console: Console, job: Job, sentence: Callable[[dict], str], following: str
-) -> None:
+def push_trained(console: Console, job: Job, following: str) -> None:
     """Push what lies in `work.model`, tidy up and say how it went and what comes next."""
     from palate.train import hubpoint
 
@@ -62,8 +61,8 @@ def push_trained(
             f" again, which will not train again: {shlex.join(['python', *sys.argv])}"
         ) from error
     work.remove()
-    for alarm in run["alarms"]:
+    for alarm in run.alarms:
         console.print(f"  alarm: {alarm}", style="yellow")
-    console.print(sentence(run))
+    console.print(run.sentence())
     console.print(f"model: {hub.endpoint()}/{job.repo} at {sha[:7]}")
     console.print(f"Next: {following}")

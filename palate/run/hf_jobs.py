@@ -1,6 +1,5 @@
 """The jobs of a project on HF Jobs: followed, listed with time, cost and result, and ended."""
 
-import json
 import re
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,8 @@ from palate.core.errors import PalateError, Unreachable, UsageError
 from palate.core.progress import Relay
 from palate.run import forecast
 from palate.run.forecast import Flavor
+from palate.train import record
+from palate.train.record import DPORecord
 
 ENDED = ("COMPLETED", "ERROR", "CANCELED", "DELETED")
 LABEL = "palate-project"
@@ -140,8 +141,10 @@ def _result(job: Any, name: str, project: str) -> str:
             _, files = hub.describe(repo, "model", commit.commit_id)
             if "run.json" in files:
                 file = hub.fetch(repo, "model", commit.commit_id, ["run.json"])[0]
-                reached = json.loads(file.read_text("utf-8"))["results"]["test_reward_accuracy"]
-                known = "" if reached is None else f", accuracy {100 * reached:.1f} %"
+                run = record.parse(file.read_text("utf-8"), f"{repo}/run.json")
+                known = ""
+                if isinstance(run, DPORecord) and run.results.test_reward_accuracy is not None:
+                    known = f", accuracy {100 * run.results.test_reward_accuracy:.1f} %"
                 return f"{known}, model {commit.commit_id[:7]}"
     return ""
 

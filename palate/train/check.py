@@ -15,6 +15,7 @@ from rich.console import Console
 
 from palate.audit import findings, measure
 from palate.audit import rows as audit_rows
+from palate.audit.baselines import Accuracy
 from palate.collect.splits import check_no_overlap, check_training
 from palate.core.errors import PalateError, UsageError
 from palate.core.project import Project
@@ -27,7 +28,7 @@ from palate.train.sizes import Sizes, halved
 
 def audit(
     console: Console, project: Project, rows: data.Rows, *, ignore: bool
-) -> list[dict[str, str]]:
+) -> tuple[findings.Finding, ...]:
     """Audit the labels, print what is serious and return all of it; raise at what is fatal."""
     figures = measure.measure(audit_rows.of_project(project), learn=False)
     found = findings.findings(figures)
@@ -45,7 +46,7 @@ def audit(
             f"{fatal[0].text} {fatal[0].advice} All that was found: palate audit {project.id}."
             " To train all the same: --ignore-audit"
         )
-    return [f.to_json() for f in found]
+    return tuple(found)
 
 
 def flip_rate(args: DPOArguments, project: Project) -> float | None:
@@ -56,8 +57,8 @@ def flip_rate(args: DPOArguments, project: Project) -> float | None:
     return round(taste.flip_rate(report), 4)
 
 
-def saving(trainer: Any) -> dict[str, Any]:
-    """Return token positions of an epoch, with our batches and with TRL's, and a sentence."""
+def positions(trainer: Any) -> view.Positions:
+    """Return the token positions of an epoch, with the trainer's batches and with TRL's."""
     rows, size = trainer.train_dataset, trainer.args.per_device_train_batch_size
     columns = (rows[name][:] for name in ("prompt_ids", "chosen_ids", "rejected_ids"))
     pairs = list(zip(*columns, strict=True))
@@ -67,15 +68,7 @@ def saving(trainer: Any) -> dict[str, Any]:
     ours = theirs
     if trainer.mode != "trl":
         ours = view.positions(pairs, size, share_prompt=trainer.mode == "tree")
-    what = {"tree": "a row for each prompt", "rows": "a row for each completion"}.get(
-        trainer.mode, "TRL's own batches"
-    )
-    return {
-        "ours": ours,
-        "trl": theirs,
-        "sentence": f"An epoch is {ours:,} token positions, {theirs:,} as TRL batches them"
-        f" ({theirs / ours:.1f} times as many): {what}",
-    }
+    return view.Positions(ours, theirs, trainer.mode)
 
 
 def _padded(batch: list) -> int:
@@ -153,12 +146,12 @@ def kept_step(trainer: Any, guard: Any) -> int:
     return trainer.state.global_step
 
 
-def to_beat(rows: data.Rows) -> dict[str, Any]:
+def to_beat(rows: data.Rows) -> dict[str, Accuracy]:
     said = [r for r in rows.train if r.source == "human"]
     return taste.to_beat(said or rows.train, rows.test)
 
 
-def compared(base: models.Source, trainer: Any, loaded: models.Loaded, job: Any) -> dict[str, Any]:
+def compared(base: models.Source, trainer: Any, loaded: models.Loaded, job: Any) -> samples.Samples:
     """Return what base and tuned model write on test prompts; eval prompts stay blind.
 
     `job` has project, arguments and the folder of the saved model.
@@ -184,4 +177,4 @@ def compared(base: models.Source, trainer: Any, loaded: models.Loaded, job: Any)
         else:
             yield models.load(base, dtype=loaded.model.dtype)
 
-    return samples.compare(before, tuned, asked, job.args.seed) | {"held_out": bool(held)}
+    return samples.compare(before, tuned, asked, job.args.seed, held_out=bool(held))

@@ -1,17 +1,15 @@
 """Preferences as TRL reads them, checked: no prompt on both sides, nothing dropped unseen."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from palate.core import hub, ledger
+from palate.core import hub
 from palate.core.errors import UsageError
 from palate.core.project import Project, read_jsonl
 from palate.core.schema import Preference, digest, to_json
-from palate.label import agreement, preferences
-from palate.train import taste
 
 
 @dataclass(frozen=True)
@@ -109,34 +107,3 @@ def dataset(rows: Sequence[Preference]) -> Any:
     return Dataset.from_list(
         [{"prompt": r.prompt, "chosen": r.chosen, "rejected": r.rejected} for r in rows]
     )
-
-
-def facts(project: Project, rows: Rows) -> dict[str, Any]:
-    """Return what the record says about the data: rows, prompts, people, what was left out."""
-    prompts, labels = project.prompts, project.labels
-    made = preferences.rebuild(prompts, project.candidates, labels)
-    people = agreement.report(labels, project.candidates)
-    return {
-        "train": len(rows.train),
-        "test": len(rows.test),
-        "prompts": {
-            "train": _prompts(rows.train),
-            "test": _prompts(rows.test),
-            "eval": sum(p.split == "eval" for p in prompts),
-        },
-        "annotators": len({r.annotator for r in rows.train + rows.test if r.source == "human"}),
-        "implied": sum(r.source == "implied" for r in rows.train),
-        "labels": sum(e.kind == "label" for e in ledger.standing_judgements(labels)),
-        "agreement": people.agreement.to_json(),
-        "alpha": people.alpha,
-        "self_consistency": people.self_consistency.to_json(),
-        "guidelines": project.guidelines,
-        "question": project.settings.question,
-        "taste": taste.sentence(rows.train),
-        "left_out": dict(made.left_out),
-        "dropped": dict(rows.dropped),
-    }
-
-
-def _prompts(rows: Iterable[Preference]) -> int:
-    return len({r.prompt_id for r in rows})

@@ -13,13 +13,17 @@ from palate.core.errors import UsageError
 from palate.core.project import Project
 from palate.core.ref import Ref
 from palate.generate import models
-from palate.train import check, data, record
+from palate.train import check, data, facts, record
+from palate.train.alarms import dpo_alarms
 from palate.train.config import DPOArguments
 from palate.train.job import Beginning, Job, begin, go, is_main_process, leave, load, train
+from palate.train.record import DPORecord
 from palate.train.rewards import margins
 from palate.train.sizes import Machine, choose
 from palate.train.sweep import Sweep
-from palate.train.workdir import WorkDir, read_run, save_run
+from palate.train.sweep import lines as sweep_lines
+from palate.train.view import Positions
+from palate.train.workdir import WorkDir
 
 DPOJob = Job[DPOArguments]
 
@@ -46,11 +50,12 @@ def sweep(console: Console, args: DPOArguments) -> list[DPOJob]:
         train(console, job, steps)
     if not is_main_process():
         return jobs
-    best, table = swept.best([(job.args, read_run(job.work.model)) for job in jobs])
-    for line in table:
+    records = [record.load(job.work.model) for job in jobs]
+    best, compared = swept.best([r.results for r in records if isinstance(r, DPORecord)])
+    for line in sweep_lines(compared, best):
         console.print(line)
     kept = jobs.pop(best)
-    save_run(kept.work.model, read_run(kept.work.model) | swept.record())
+    replace(records[best], sweep=compared).save(kept.work.model)
     return [kept, *jobs]
 
 
@@ -106,10 +111,10 @@ def steps(console: Console, job: DPOJob) -> None:
         trainer = make_trainer(
             job.args, job.sizes, loaded, rows, job.work, begun.callbacks, begun.say
         )
-    saving = check.saving(trainer)
-    console.print(f"  {saving['sentence']}")
+    positions = check.positions(trainer)
+    console.print(f"  {positions.sentence()}")
     go(console, trainer, begun, ("rewards/accuracies", "reward accuracy"))
-    finish(console, job, begun, trainer, loaded, rows, saving)
+    finish(console, job, begun, trainer, loaded, rows, positions)
 
 
 def finish(
@@ -119,25 +124,27 @@ def finish(
     trainer: Any,
     loaded: models.Loaded,
     rows: data.Rows,
-    saving: dict[str, Any],
+    positions: Positions,
 ) -> None:
     """Measure the result, and write model and record; the record comes last."""
     args, guard = job.args, begun.guard
-    result = record.result(margins(trainer) if rows.test else [], check.kept_step(trainer, guard))
-    result["baselines"] = check.to_beat(rows)
+    step = check.kept_step(trainer, guard)
+    results = facts.dpo_results(margins(trainer) if rows.test else [], step, check.to_beat(rows))
     trainer.save_model(str(job.work.model))
     if not is_main_process():
         return
     with console.status("What base and tuned model write on test prompts"):
         samples = check.compared(job.base, trainer, loaded, job)
     log = trainer.state.log_history
-    facts = record.facts("dpo", job, trainer, begun.clock) | {
-        "data": data.facts(job.project, rows),
-        "history": record.curve(log),
-        "results": result,
-        "samples": samples,
-        "positions": {k: v for k, v in saving.items() if k != "sentence"} | {"mode": trainer.mode},
-        "sweep": None,
-        "alarms": record.alarms(log, result, args.beta, guard.failed_at, samples),
-    }
-    leave(job, loaded, facts)
+    trainable = facts.trainable_parameters(trainer.model)
+    run = DPORecord(
+        **facts.common("dpo", job, begun.clock, trainable),
+        data=facts.dpo_data(job.project, rows),
+        history=facts.dpo_curve(log),
+        results=results,
+        samples=samples,
+        positions=replace(positions, mode=trainer.mode),
+        sweep=None,
+        alarms=dpo_alarms(log, results, args.beta, guard.failed_at, samples),
+    )
+    leave(job, loaded, run)

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from rich.console import Console
 
+from palate.audit.findings import Finding
 from palate.core.project import Project
 from palate.generate import models
 from palate.train import check, data
 from palate.train.config import TrainArguments
+from palate.train.record import RunRecord
 from palate.train.sizes import Sizes
-from palate.train.workdir import Clock, WorkDir, save_run
+from palate.train.workdir import Clock, WorkDir
 
 if TYPE_CHECKING:
     from palate.train.callbacks import Guard
@@ -37,7 +39,7 @@ class Job(Generic[A]):
     project: Project
     rows: data.Rows
     base: models.Source
-    audit: list[dict[str, str]]
+    audit: tuple[Finding, ...]
     work: WorkDir
 
     @property
@@ -166,13 +168,13 @@ def go(console: Console, trainer: Any, begun: Beginning, accuracy: tuple[str, st
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
 
-def leave(job: Job, loaded: models.Loaded, run: dict[str, Any]) -> None:
+def leave(job: Job, loaded: models.Loaded, run: RunRecord) -> None:
     """Write what lies beside the saved weights; the record comes last."""
     model = job.work.model
     loaded.tokenizer.save_pretrained(model)
     (model / "training_args.bin").unlink()  # a pickle, which nobody should have to trust
     (model / "metrics.jsonl").write_bytes((job.work.path / "metrics.jsonl").read_bytes())
-    save_run(model, run)
+    run.save(model)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from dataclasses import dataclass
 
 from palate.core.schema import Message
 from palate.generate.generation import Completion, Sampling, complete, end_tokens, seed_of
@@ -11,6 +11,43 @@ from palate.generate.models import Loaded
 SHOWN = 10  # prompts with both answers on the card
 PROMPTS = 32  # that lengths and the divergence are measured on
 BATCH = 8
+MAX_NEW_TOKENS = 200
+
+
+@dataclass(frozen=True)
+class BaseAndTuned:
+    """One figure of both models."""
+
+    base: float
+    tuned: float
+
+
+@dataclass(frozen=True)
+class Example:
+    """One prompt and both models' answers to it."""
+
+    prompt: str
+    base: str
+    tuned: str
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What both models write on `prompts` prompts, as `run.json` has it.
+
+    `kl` is the mean over tuned completions of log p_tuned - log p_base, in nats per completion: an
+    unbiased estimate of the divergence from the base model (J. Schulman, "Approximating KL
+    divergence", 2020, k1).
+    """
+
+    prompts: int
+    longest: int  # tokens after which a completion was cut off
+    held_out: bool  # whether the prompts are test prompts, else training prompts
+    kl: float
+    length: BaseAndTuned  # mean characters
+    unended: BaseAndTuned  # share of completions that were cut off
+    same_opening: float  # share of tuned completions with the most frequent first three words
+    examples: tuple[Example, ...]
 
 
 def compare(
@@ -18,14 +55,14 @@ def compare(
     tuned: Loaded,
     prompts: Sequence[list[Message]],
     seed: int,
-    longest: int = 200,
-) -> dict[str, Any]:
-    """Return what both models make of up to `PROMPTS` prompts, with the same luck.
+    *,
+    held_out: bool,
+    longest: int = MAX_NEW_TOKENS,
+) -> Samples:
+    """Return what both models write on up to `PROMPTS` prompts, with the same seeds.
 
-    `base` gives the base model for a while: it may be the tuned one without its adapter.
-    `kl` is the mean over tuned completions of log p_tuned - log p_base, in nats a completion: an
-    unbiased estimate of the divergence from the base model (J. Schulman, "Approximating KL
-    divergence", 2020, k1). Lengths are mean characters, `unended` the share that was cut off.
+    `base` is a context manager that yields the base model, which may be the tuned one with its
+    adapter off.
     """
     asked = list(prompts)[:PROMPTS]
     sampling = Sampling(temperature=1.0, max_new_tokens=longest)
@@ -50,18 +87,19 @@ def compare(
         texts["base"] = write(loaded)
         before = score(loaded)
     drift = [x - y for x, y in zip(after, before, strict=True)]
-    return {
-        "prompts": len(asked),
-        "longest": longest,
-        "kl": sum(drift) / len(drift),
-        "length": {name: _mean([len(c.text) for c in cs]) for name, cs in texts.items()},
-        "unended": {name: _mean([not c.ended for c in cs]) for name, cs in texts.items()},
-        "same_opening": _repeated([c.text for c in texts["tuned"]]),
-        "examples": [
-            {"prompt": prompt[-1]["content"], "base": b.text, "tuned": t.text}
+    return Samples(
+        prompts=len(asked),
+        longest=longest,
+        held_out=held_out,
+        kl=sum(drift) / len(drift),
+        length=BaseAndTuned(**{k: _mean([len(c.text) for c in cs]) for k, cs in texts.items()}),
+        unended=BaseAndTuned(**{k: _mean([not c.ended for c in cs]) for k, cs in texts.items()}),
+        same_opening=_repeated([c.text for c in texts["tuned"]]),
+        examples=tuple(
+            Example(prompt[-1]["content"], b.text, t.text)
             for prompt, b, t in list(zip(asked, texts["base"], texts["tuned"], strict=True))[:SHOWN]
-        ],
-    }
+        ),
+    )
 
 
 def _mean(values: Sequence[float]) -> float:

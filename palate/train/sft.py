@@ -12,7 +12,8 @@ from palate.core.errors import UsageError
 from palate.core.project import Project
 from palate.core.ref import Ref
 from palate.generate import models
-from palate.train import answers, check, data, record
+from palate.train import answers, check, data, facts
+from palate.train.alarms import sft_alarms
 from palate.train.config import SFTArguments
 from palate.train.job import (
     Beginning,
@@ -25,6 +26,7 @@ from palate.train.job import (
     load,
     train,
 )
+from palate.train.record import SFTRecord
 from palate.train.sizes import Machine, choose_for_answers
 from palate.train.workdir import WorkDir
 
@@ -93,21 +95,21 @@ def finish(
     """Measure the result, and write model and record; the record comes last."""
     log, guard = trainer.state.log_history, begun.guard
     best = check.kept_step(trainer, guard)
-    facts = record.facts("sft", job, trainer, begun.clock)  # before an adapter is merged
+    trainable = facts.trainable_parameters(trainer.model)  # before an adapter is merged
     trainer.merge()
     tuned = trainer.look() if rows.test else None
-    result = answers.result(answers.before(log), tuned, len(rows.test), best)
+    results = facts.sft_results(facts.before_training(log), tuned, len(rows.test), best)
     trainer.save_model(str(job.work.model))
     if not is_main_process():
         return
     with console.status("What base and tuned model write on test prompts"):
         samples = check.compared(job.base, trainer, loaded, job)
-    facts |= {
-        "seconds": round(begun.clock.seconds, 1),
-        "data": answers.facts(job.project, rows),
-        "history": record.curve(log, answers.KEYS),
-        "results": result,
-        "samples": samples,
-        "alarms": list(answers.alarms(result, guard.failed_at, samples)),
-    }
-    leave(job, loaded, facts)
+    run = SFTRecord(
+        **facts.common("sft", job, begun.clock, trainable),
+        data=facts.sft_data(job.project, rows),
+        history=facts.sft_curve(log),
+        results=results,
+        samples=samples,
+        alarms=sft_alarms(results, guard.failed_at, samples),
+    )
+    leave(job, loaded, run)

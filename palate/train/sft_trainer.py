@@ -11,6 +11,7 @@ from trl import SFTConfig, SFTTrainer
 from palate.generate.models import Loaded
 from palate.train import answers, data, setup
 from palate.train.config import SFTArguments
+from palate.train.facts import TokenFigures
 from palate.train.sizes import Sizes
 from palate.train.steady import Steady
 from palate.train.workdir import WorkDir
@@ -24,16 +25,16 @@ class AnswerTrainer(Steady, SFTTrainer):
     """
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        found = self.look()
-        metrics = {"eval_loss": found["loss"], "eval_mean_token_accuracy": found["accuracy"]}
+        figures = self.look()
+        metrics = {"eval_loss": figures.loss, "eval_mean_token_accuracy": figures.accuracy}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
         )
         return metrics
 
-    def look(self) -> dict[str, float]:
-        """Return loss and accuracy a token on the test rows, whatever the batches."""
+    def look(self) -> TokenFigures:
+        """Return loss and accuracy per token on the test rows, whatever the batches."""
         model: Any = self.model
         model.eval()
         rows = []
@@ -44,7 +45,7 @@ class AnswerTrainer(Steady, SFTTrainer):
             sums = torch.stack([x.sum(-1).double() for x in each], dim=1)
             rows.append(self.accelerator.gather_for_metrics(sums))
         loss, right, tokens = torch.cat(rows).sum(0).tolist()
-        return {"loss": loss / tokens, "accuracy": right / tokens}
+        return TokenFigures(loss / tokens, right / tokens)
 
     def merge(self) -> None:
         """Put an adapter, if there is one, into the weights, for what is saved to be whole."""

@@ -1,22 +1,21 @@
 """Several trainings that differ in one setting, of which the best on the test split is kept."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from palate.core.errors import UsageError
 from palate.train.config import DPOArguments
+from palate.train.record import DPOResults, SweepFacts, SweepRun
 
 NAMES = ("beta", "learning_rate", "epochs", "sft_weight", "flip_rate", "seed", "batch_size")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Sweep:
-    """The setting and its values; `results` are filled by `best`."""
+    """An argument and its values."""
 
     name: str
     values: list[float]
-    results: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
     def read(cls, args: DPOArguments) -> "Sweep":
@@ -42,28 +41,30 @@ class Sweep:
     def arguments(self, args: DPOArguments) -> list[DPOArguments]:
         return [replace(args, **{self.name: value, "sweep": None}) for value in self.values]
 
-    def best(self, runs: Sequence[tuple[DPOArguments, dict[str, Any]]]) -> tuple[int, list[str]]:
-        """Return which run to keep, and a line about each.
+    def best(self, results: Sequence[DPOResults]) -> tuple[int, SweepFacts]:
+        """Return which run to keep, and the table of all; `results` are in the order of `values`.
 
-        By reward accuracy on the test split: losses at different beta are not comparable. Among
-        equals the one with the lower test loss.
+        The highest reward accuracy on the test split wins: losses at different beta are not
+        comparable. Ties go to the lower test loss.
         """
-        self.results = [
-            {"value": getattr(args, self.name), **_figures(run["results"])} for args, run in runs
-        ]
-        keys = [(r["test_reward_accuracy"], -r["test_loss"]) for r in self.results]
-        best = keys.index(max(keys))
-        lines = [
-            f"{'→' if i == best else ' '} {self.name} {r['value']:g}: test reward accuracy"
-            f" {100 * r['test_reward_accuracy']:.1f} %, loss {r['test_loss']:.4f}"
-            for i, r in enumerate(self.results)
-        ]
-        return best, lines
-
-    def record(self) -> dict[str, Any]:
-        return {"sweep": {"name": self.name, "runs": self.results}}
+        keys = [(r.test_reward_accuracy or 0.0, -(r.test_loss or 0.0)) for r in results]
+        runs = tuple(_run(value, r) for value, r in zip(self.values, results, strict=True))
+        return keys.index(max(keys)), SweepFacts(self.name, runs)
 
 
-def _figures(results: dict[str, Any]) -> dict[str, Any]:
-    names = ("test_reward_accuracy", "test_reward_accuracy_interval", "test_loss", "best_step")
-    return {name: results[name] for name in names}
+def _run(value: float, r: DPOResults) -> SweepRun:
+    # a sweep is refused without test rows
+    assert r.test_reward_accuracy is not None
+    assert r.test_reward_accuracy_interval is not None
+    assert r.test_loss is not None
+    accuracy, interval = r.test_reward_accuracy, r.test_reward_accuracy_interval
+    return SweepRun(value, accuracy, interval, r.test_loss, r.best_step)
+
+
+def lines(facts: SweepFacts, best: int) -> list[str]:
+    """Return a line for each run, with an arrow at the best."""
+    return [
+        f"{'→' if i == best else ' '} {facts.name} {run.value:g}: test reward accuracy"
+        f" {100 * run.test_reward_accuracy:.1f} %, loss {run.test_loss:.4f}"
+        for i, run in enumerate(facts.runs)
+    ]

@@ -1,7 +1,6 @@
 """What of the labels enters the training: strength, noise, and what they prefer. Pure: no I/O."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from palate.audit import baselines, measure
 from palate.audit.rows import Row, Rows
@@ -57,13 +56,15 @@ def as_rows(preferences: Iterable[Preference], split: str) -> list[Row]:
     ]  # fmt: skip
 
 
-def to_beat(train: Sequence[Preference], test: Sequence[Preference]) -> dict[str, Any]:
+def to_beat(
+    train: Sequence[Preference], test: Sequence[Preference]
+) -> dict[str, baselines.Accuracy]:
     """Return the accuracy on `test` of rules learned from `train`; empty without test rows."""
     if not test:
         return {}
     known, held = as_rows(train, "train"), as_rows(test, "test")
     rules = {"bag of words": baselines.bag_of_words, "length": baselines.longer}
-    return {name: baselines.tested(known, held, rule).to_json() for name, rule in rules.items()}
+    return {name: baselines.tested(known, held, rule) for name, rule in rules.items()}
 
 
 def sentence(rows: Sequence[Preference]) -> str:

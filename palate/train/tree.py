@@ -18,9 +18,10 @@ from trl import DPOTrainer
 from trl.trainer import utils as trl_utils
 
 from palate.train.batches import WeightedCollator
+from palate.train.config import BatchMode
 from palate.train.references import with_references
 from palate.train.steady import Steady
-from palate.train.view import TREE_KEYS, Mode, to_pairs, tree_inputs, tree_mask
+from palate.train.view import TREE_KEYS, to_pairs, tree_inputs, tree_mask
 
 Say = Callable[[str], None]
 Probe = tuple[float, list[torch.Tensor]]  # loss and gradients
@@ -50,7 +51,7 @@ class TreeDPOTrainer(Steady, DPOTrainer):
     def __init__(
         self,
         *args: Any,
-        mode: Mode = "tree",
+        mode: BatchMode = "tree",
         say: Say = print,
         references: Path | None = None,
         origin: str = "",
@@ -172,7 +173,7 @@ class TreeDPOTrainer(Steady, DPOTrainer):
         return loss, (float(each[:, 1].sum()) / norm) ** 0.5 if norm > 0 else 0.0
 
 
-def allowed(mode: Mode, config: Any, aux_loss: bool) -> tuple[Mode, str]:
+def allowed(mode: BatchMode, config: Any, aux_loss: bool) -> tuple[BatchMode, str]:
     """Return the highest mode that a model's architecture is known to allow, and why no higher."""
     text = config.get_text_config()
     name = f"{text.model_type} models"

@@ -16,11 +16,30 @@ last token of a completion, so a row is as long as prompt and completions togeth
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-Mode = Literal["tree", "rows", "trl"]
+from palate.train.config import BatchMode
+
 IGNORED = -100  # a label that is not scored
 TREE_KEYS = ("tree_ids", "tree_positions", "tree_segments", "tree_labels", "tree_from", "tree_to")
+
+MODES = {"tree": "a row for each prompt", "rows": "a row for each completion"}
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Token positions computed per epoch, padding included: in palate's batches and in TRL's."""
+
+    ours: int
+    trl: int
+    mode: BatchMode
+
+    def sentence(self) -> str:
+        rows = MODES.get(self.mode, "TRL's own batches")
+        return (
+            f"An epoch is {self.ours:,} token positions, {self.trl:,} as TRL batches them"
+            f" ({self.trl / self.ours:.1f} times as many): {rows}"
+        )
 
 
 @dataclass

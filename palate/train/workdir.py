@@ -13,7 +13,6 @@ import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from palate.core.ledger import now
 from palate.core.schema import digest
@@ -75,16 +74,3 @@ def cache() -> Path:
     """Return `PALATE_CACHE`, or `palate` in the user's cache folder."""
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "palate"
     return Path(os.environ.get("PALATE_CACHE") or default)
-
-
-def save_run(folder: Path, run: dict[str, Any]) -> None:
-    """Write `run.json`; done last, so that its existence means that training is over."""
-    (folder / "run.json").write_text(run_text(run), "utf-8")
-
-
-def read_run(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "run.json").read_text("utf-8"))
-
-
-def run_text(run: dict[str, Any]) -> str:
-    return json.dumps(run, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -82,10 +82,13 @@ def test_the_card_shows_no_judge_without_agreement():
     from run_facts import RUN
 
     from palate.report import cards
+    from palate.train import record
+
+    run = record.from_json(RUN)
 
     made = {"judge": "me/judge at 1234567", **judged("wWlL" * 10, agree=30)}
-    text = cards.model_files(RUN, votes(78, 30).to_json(), made)["README.md"]
+    text = cards.model_files(run, votes(78, 30).to_json(), made)["README.md"]
     assert "It says the same as people on 75.0 % of 40 votes" in str(text)
     alone = made | {"agreement": {**made["agreement"], "n": 0}}
-    text = cards.model_files(RUN, votes(78, 30).to_json(), alone)["README.md"]
+    text = cards.model_files(run, votes(78, 30).to_json(), alone)["README.md"]
     assert "A language model as judge" not in str(text)

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import matplotlib
@@ -12,11 +13,10 @@ from palate.core import drawing
 from palate.evaluate.pictures import verdict_pictures, win_rate
 from palate.label.pictures import strengths
 from palate.report import plots
+from palate.train.record import DPOPoint
 
-NULLS = {"test_loss": None, "test_reward_accuracy": None, "test_reward_margin": None}
 
-
-def history(steps: int, evaluate_every: int = 10) -> list[dict]:
+def history(steps: int, evaluate_every: int = 10) -> list[DPOPoint]:
     rows = []
     for step in range(1, steps + 1):
         gain = 1 - math.exp(-step / 25)
@@ -26,12 +26,12 @@ def history(steps: int, evaluate_every: int = 10) -> list[dict]:
             "loss": 0.6931 - 0.16 * gain,
             "reward_margin": 0.9 * gain,
             "reward_accuracy": 0.5 + 0.28 * gain,
-        } | NULLS
+        }
         if step % evaluate_every == 0:
             row |= {"test_loss": 0.66, "test_reward_accuracy": 0.6, "test_reward_margin": 0.2}
             row |= {"test_reward_chosen": -0.1 * gain, "test_reward_rejected": -0.5 * gain}
             row |= {"test_logp_chosen": -40 - gain, "test_logp_rejected": -40 - 5 * gain}
-        rows.append(row)
+        rows.append(DPOPoint(**row))
     return rows
 
 
@@ -82,8 +82,7 @@ def test_colours_stand_out_on_light_and_dark_pages(page):
 
 
 def test_curves_without_a_point_are_not_drawn():
-    rows = [{"step": 1, "epoch": 0.1, "loss": 0.7, "reward_margin": None, "reward_accuracy": None}]
-    assert set(plots.training_curves([rows[0] | NULLS])) == {"loss"}
+    assert set(plots.training_curves([DPOPoint(step=1, epoch=0.1, loss=0.7)])) == {"loss"}
     assert plots.training_curves([]) == {}
 
 
@@ -101,7 +100,7 @@ def test_only_measured_lines_are_named():
 
 
 def test_names_of_lines_that_end_together_do_not_overlap():
-    rows = [r | {"test_loss": r["loss"]} for r in history(30)]
+    rows = [replace(p, test_loss=p.loss) for p in history(30)]
     svg = plots.training_curves(rows)["loss"]
     heights = re.findall(r'y="([\d.]+)"[^>]*>(?:train|test)<', svg)
     assert len(heights) == 2

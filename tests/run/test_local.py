@@ -8,7 +8,7 @@ import pytest
 from palate.core.errors import PalateError, UsageError, run_guarded
 from palate.core.paths import shipped
 from palate.run.local import child_environment, run_job
-from palate.train.record import command
+from palate.train.facts import command
 
 
 @dataclass(frozen=True)

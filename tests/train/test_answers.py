@@ -1,6 +1,5 @@
-"""Which answers SFT learns, and what is recorded and said of a run on them."""
+"""Which answers SFT learns."""
 
-import math
 from collections import Counter
 
 import pytest
@@ -10,8 +9,6 @@ from hypothesis import strategies as st
 from palate.core.errors import UsageError
 from palate.core.schema import Preference, Prompt
 from palate.train import answers, data
-
-SAID = {"prompts": 6, "unended": {"base": 0.0, "tuned": 0.0}, "same_opening": 0.2}
 
 
 def row(chosen: str, rejected: str, prompt: str = "a film about cats") -> Preference:
@@ -81,39 +78,3 @@ def test_trl_reads_prompt_and_completion():
     made = answers.dataset(rows.train)
     assert made.column_names == ["prompt", "completion"]
     assert made[0]["completion"] == [{"role": "assistant", "content": "A"}]
-
-
-LOG = [
-    {"step": 0, "epoch": 0, "eval_loss": 2.0, "eval_mean_token_accuracy": 0.3},
-    {"step": 1, "epoch": 0.5, "loss": 1.9},
-    {"step": 1, "epoch": 0.5, "eval_loss": 1.5, "eval_mean_token_accuracy": 0.4},
-]
-
-
-def test_a_result_stands_beside_the_base_models():
-    made = answers.result(answers.before(LOG), {"loss": 1.5, "accuracy": 0.4}, 6, best_step=1)
-    assert (made["base_test_loss"], made["test_loss"]) == (2.0, 1.5)
-    assert made["test_perplexity"] == pytest.approx(math.exp(1.5))
-    assert list(answers.alarms(made, None, SAID)) == []
-    said = answers.sentence({"results": made, "seconds": 9.2})
-    assert said == (
-        "test loss 2.0000 → 1.5000 a token (perplexity 7.4 → 4.5) on 6 answers, best at step 1, 9 s"
-    )
-
-
-def test_a_result_without_test_answers_claims_nothing():
-    made = answers.result(answers.before(LOG[1:2]), None, 0, best_step=3)
-    assert {v for k, v in made.items() if "loss" in k or "perplexity" in k} == {None}
-    assert list(answers.alarms(made, None, SAID)) == []
-    assert "nothing is known" in answers.sentence({"results": made})
-
-
-def test_what_deserves_a_second_look_is_said():
-    worse = answers.result(answers.before(LOG), {"loss": 2.1, "accuracy": 0.3}, 6, best_step=1)
-    odd = SAID | {"unended": {"base": 0.0, "tuned": 0.5}, "same_opening": 0.8}
-    never, cut, template = answers.alarms(worse, None, odd)
-    assert "never fell below the base model's 2.0000 (best: 2.1000)" in never
-    assert "50 % of completions did not come to an end" in cut
-    assert "one template. Lower the learning rate, or take fewer epochs." in template
-    stopped = next(answers.alarms(worse, 31, SAID))
-    assert "not a number at step 31" in stopped

@@ -1,85 +1,83 @@
-import math
+"""run.json: read back as it was written, whichever version wrote it."""
+
+import json
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from run_facts import RUN, SFT_RUN
 
-from palate.train.record import KEYS, alarms, curve, hardware, result, versions
+from palate.core.errors import BadInput, PalateError
+from palate.report import cards
+from palate.train import record
+from palate.train.record import VERSION, DPORecord, SFTRecord
 
-
-def entry(step, loss=0.5, accuracy=0.8, chosen=0.1, logps=-20.0):
-    return {
-        "step": step,
-        "epoch": step / 10,
-        "loss": loss,
-        "rewards/accuracies": accuracy,
-        "rewards/margins": 0.3,
-        "rewards/chosen": chosen,
-        "logps/chosen": logps,
-    }
+STORED = Path(__file__).parents[1] / "stored"
+FACTS = [pytest.param(r, f, id=f"{r['job']}-{f}") for r in (RUN, SFT_RUN) for f in r if f != "job"]
 
 
-LOG = [entry(i) for i in range(1, 9)]
-GOOD = result([0.5, 0.4, 0.2, -0.1], best_step=8)
+def test_a_run_of_the_version_before_the_field_still_loads_and_makes_a_card():
+    folder = STORED / "me--titles-dpo"
+    run = record.load(folder)
+    stored = json.loads((folder / "run.json").read_text("utf-8"))
+    assert "version" not in stored
+    assert isinstance(run, DPORecord)
+    assert run.to_json() == stored | {"version": VERSION}  # nothing is lost
+    assert run.results.baselines["bag of words"].n == run.results.test_rows == 92
+    verdict = json.loads((folder / "verdict.json").read_text("utf-8"))
+    card = str(cards.model_files(run, verdict)["README.md"])
+    assert "The Bread That Outlived Three 40 Calm I Page" in card
 
 
-def test_a_curve_has_one_point_a_step_and_none_where_nothing_was_measured():
-    log = [
-        entry(1),
-        entry(2, loss=math.nan),
-        {"step": 2, "epoch": 0.2, "eval_loss": 0.6, "eval_rewards/accuracies": 0.7},
-        {"step": 2, "epoch": 0.2, "train_runtime": 3.0, "total_flos": 0.0},
-    ]
-    points = curve(log)
-    assert all(set(p) == {"step", "epoch", *KEYS.values()} for p in points)
-    train = {"reward_margin": 0.3, "reward_accuracy": 0.8}
-    assert [{k: v for k, v in p.items() if v is not None} for p in points] == [
-        {"step": 1, "epoch": 0.1, "loss": 0.5, **train},
-        {"step": 2, "epoch": 0.2, "test_loss": 0.6, "test_reward_accuracy": 0.7, **train},
-    ]
+@pytest.mark.parametrize(("facts", "kind"), [(RUN, DPORecord), (SFT_RUN, SFTRecord)])
+def test_a_record_is_read_back_as_it_was_written(facts, kind, tmp_path):
+    run = record.from_json(facts)
+    assert type(run) is kind
+    run.save(tmp_path)
+    assert record.load(tmp_path) == run
+    assert run.to_json()["version"] == VERSION
 
 
-def test_a_result_counts_rows():
-    made = result([1.0, 1.0, -1.0, 0.0], best_step=7)
-    assert made["test_reward_accuracy"] == 0.5  # no margin is no win
-    assert made["test_loss"] == pytest.approx(
-        (2 * math.log1p(math.exp(-1)) + math.log1p(math.exp(1)) + math.log(2)) / 4
+@pytest.mark.parametrize(("facts", "fact"), FACTS)
+def test_a_missing_fact_is_an_error_not_a_blank(facts, fact):
+    with pytest.raises(BadInput, match=f"run.json, field '{fact}': is missing"):
+        record.from_json({k: v for k, v in facts.items() if k != fact})
+
+
+def test_a_missing_fact_is_named_by_its_path():
+    bad = RUN | {"data": RUN["data"] | {"prompts": {"train": 1, "test": 2}}}
+    with pytest.raises(BadInput, match=r"field 'data\.prompts\.eval': is missing"):
+        record.from_json(bad)
+
+
+def test_a_newer_record_says_what_to_do():
+    with pytest.raises(PalateError, match="A newer palate wrote it"):
+        record.from_json(RUN | {"version": VERSION + 1})
+
+
+@given(st.recursive(st.none() | st.integers() | st.text(), st.lists) | st.just({"job": "judge"}))
+def test_what_is_no_record_is_refused(value):
+    with pytest.raises(BadInput, match="field 'job'"):
+        record.from_json(value)
+
+
+def test_text_that_is_not_json_is_refused():
+    with pytest.raises(BadInput, match=r"me/x/run\.json: not JSON"):
+        record.parse("{", "me/x/run.json")
+
+
+def test_the_result_is_one_line():
+    dpo, sft = record.from_json(RUN).sentence(), record.from_json(SFT_RUN).sentence()
+    assert dpo.startswith("test reward accuracy 62.7 % (95 % interval 53.4–71.2, 110 rows)")
+    assert sft == (
+        "test loss 3.2000 → 2.5000 a token (perplexity 24.5 → 12.2) on 24 answers, best at step 50,"
+        " 612 s"
     )
-    assert made["test_reward_margin"] == 0.25
-    assert made["test_reward_accuracy_interval"] == pytest.approx([0.150, 0.850], abs=1e-3)
-    assert (made["test_rows"], made["best_step"]) == (4, 7)
 
 
-def test_a_result_without_test_rows_claims_nothing():
-    made = result([], best_step=3)
-    assert made.pop("best_step") == 3
-    assert made.pop("test_rows") == 0
-    assert set(made.values()) == {None}
-
-
-def test_margins_of_any_size_have_a_loss():
-    assert result([-5000.0], 1)["test_loss"] == 5000.0
-    assert result([5000.0], 1)["test_loss"] == 0.0
-
-
-def test_a_good_run_raises_no_alarm():
-    assert alarms(LOG, GOOD, 0.1) == []
-
-
-@pytest.mark.parametrize(
-    ("log", "made", "failed_at", "words"),
-    [
-        ([entry(i, loss=0.6931) for i in range(9)], GOOD, None, "stayed at 0.6931"),
-        ([entry(i, accuracy=0.99) for i in range(9)], result([1, -1], 2), None, "rather than"),
-        (LOG, result([-0.1, -0.2], 2), None, "no better than the base"),
-        ([entry(i, chosen=-1.5, logps=-35.0) for i in range(9)], GOOD, None, "fell by 75 %"),
-        (LOG, GOOD, 31, "not a number at step 31"),
-    ],
-)
-def test_what_deserves_a_second_look_is_said(log, made, failed_at, words):
-    assert any(words in a for a in alarms(log, made, 0.1, failed_at))
-
-
-def test_versions_and_machine_are_recorded():
-    assert set(versions()) >= {"python", "torch", "transformers", "trl", "peft", "datasets"}
-    machine = hardware()
-    assert machine["cores"] >= 1
-    assert machine["peak_memory_gb"] > 0
+@pytest.mark.parametrize("facts", [RUN, SFT_RUN])
+def test_without_test_rows_the_line_claims_nothing(facts):
+    nothing = {k: None for k in facts["results"] if "test" in k} | {"test_rows": 0}
+    run = record.from_json(facts | {"results": facts["results"] | nothing})
+    assert "nothing is known" in run.sentence()

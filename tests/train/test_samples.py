@@ -32,18 +32,20 @@ def source(tmp_path_factory):
 PROMPTS = [Prompt.of(f"Name a film about bread, part {i}.").prompt for i in range(12)]
 
 
-def compare(base, tuned, **kwargs):
-    return samples.compare(lambda: nullcontext(base), tuned, PROMPTS, seed=0, longest=24, **kwargs)
+def compare(base, tuned):
+    return samples.compare(
+        lambda: nullcontext(base), tuned, PROMPTS, seed=0, held_out=True, longest=24
+    )
 
 
 def test_a_model_is_no_distance_from_itself(source):
     base = models.load(source)
     said = compare(base, models.load(source))
-    assert said["kl"] == pytest.approx(0, abs=1e-4)
-    assert said["length"]["base"] == said["length"]["tuned"] > 3
-    assert said["unended"]["base"] == said["unended"]["tuned"] < 0.5
-    assert len(said["examples"]) == 10
-    assert all(e["base"] == e["tuned"] and e["base"] for e in said["examples"])
+    assert said.kl == pytest.approx(0, abs=1e-4)
+    assert said.length.base == said.length.tuned > 3
+    assert said.unended.base == said.unended.tuned < 0.5
+    assert len(said.examples) == 10
+    assert all(e.base == e.tuned and e.base for e in said.examples)
     assert said == compare(base, base)  # the same luck every time
 
 
@@ -57,16 +59,16 @@ def test_a_model_that_moved_is_further_from_the_base_and_one_that_fell_silent_is
         for w, z in zip(loaded.model.parameters(), noise, strict=True):
             w.data += scale * z
     one, other = compare(base, near), compare(base, far)
-    assert 0 < one["kl"] < other["kl"]
+    assert 0 < one.kl < other.kl
     end = base.tokenizer.eos_token_id
     silent = models.load(source)
     head = silent.model.get_output_embeddings()
     head.bias = torch.nn.Parameter(torch.full((head.out_features,), -1e4))
     head.bias.data[end] = 1e4
     said = compare(base, replace(silent))
-    assert said["length"]["tuned"] == 0
-    assert said["unended"]["tuned"] == 0
-    assert said["kl"] > 1
+    assert said.length.tuned == 0
+    assert said.unended.tuned == 0
+    assert said.kl > 1
 
 
 def test_the_base_of_an_adapter_is_the_model_without_it(source):
@@ -86,10 +88,10 @@ def test_the_base_of_an_adapter_is_the_model_without_it(source):
         with model.disable_adapter():
             yield tuned
 
-    one = samples.compare(without, tuned, PROMPTS, seed=0, longest=24)
+    one = samples.compare(without, tuned, PROMPTS, seed=0, held_out=True, longest=24)
     other = compare(plain, tuned)
-    assert one["examples"] == other["examples"]
-    assert one["kl"] == pytest.approx(other["kl"], rel=1e-4)
+    assert one.examples == other.examples
+    assert one.kl == pytest.approx(other.kl, rel=1e-4)
 
 
 def test_one_opening_for_all_is_counted():

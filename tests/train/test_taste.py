@@ -77,8 +77,8 @@ def test_the_sentence_counts_what_is_preferred_and_says_when_nothing_is():
 def test_rules_to_beat_are_learned_from_train_and_counted_on_test():
     rows = [preference(f"i{i}", short(3, i), short(6, i)) for i in range(80)]
     rules = taste.to_beat(rows[:60], rows[60:])
-    assert rules["length"]["rate"] == 1
-    assert rules["length"]["n"] == 20
+    assert rules["length"].rate == 1
+    assert rules["length"].n == 20
     assert set(rules) == {"bag of words", "length"}
-    assert all(math.isfinite(x) for r in rules.values() for x in (r["rate"], *r["interval"]))
+    assert all(math.isfinite(x) for r in rules.values() for x in (r.rate, *r.interval))
     assert taste.to_beat(rows, []) == {}
