@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from palate.collect.splits import check_training
-from palate.core import hub
+from palate.core import hub, typed
 from palate.core.errors import PalateError, UsageError
 from palate.core.project import Project
 from palate.core.ref import Ref
@@ -19,6 +19,16 @@ from palate.generate.generation import Completion, Sampling, complete, seed_of
 from palate.generate.saving import Batch, save_batches
 
 SamplingRow = dict[str, Any]  # a row's `sampling`: the fields of Sampling, and a seed
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a model was trained from: those facts of its run.json, which every version has."""
+
+    project: str
+    data_revision: str
+    base_model: str
+    base_revision: str
 
 
 @dataclass(frozen=True)
@@ -36,10 +46,10 @@ def write_completions(args: CompletionsArguments) -> None:
     project = Project.load(args.project)
     # the tag, since commits to the card move main and leave the weights as they were
     newest = f"{project.model_repo}@round-{project.settings.round}"
-    tuned, run = trained(args.model or newest, project)
-    base = models.find(f"{run['base_model']}@{run['base_revision']}")
+    tuned, origin = trained(args.model or newest, project)
+    base = models.find(f"{origin.base_model}@{origin.base_revision}")
     prompts = [p for p in project.prompts if p.split == "eval"]
-    check_blind(run, prompts)
+    check_blind(origin, prompts)
     sampling = Sampling(args.temperature, args.top_p, args.max_new_tokens)
     tasks = [
         Task(p, n, {**asdict(sampling), "seed": seed_of(args.seed, p.id, n)})
@@ -54,8 +64,8 @@ def write_completions(args: CompletionsArguments) -> None:
     report(console, Project.load(project.id), base, tuned)
 
 
-def trained(name: str, project: Project) -> tuple[models.Source, dict[str, Any]]:
-    """Return the tuned model `owner/name[@revision]` and the run.json beside its weights."""
+def trained(name: str, project: Project) -> tuple[models.Source, Origin]:
+    """Return the tuned model `owner/name[@revision]` and what it was trained from."""
     repo = Ref.parse(name).repo
     if not hub.exists(repo, "model"):
         raise UsageError(f"There is no model {repo} yet. Train it with: palate train {project.id}")
@@ -66,14 +76,14 @@ def trained(name: str, project: Project) -> tuple[models.Source, dict[str, Any]]
             f"{name} holds no run.json, so its base model is unknown."
             f" Expected a model made by: palate train {project.id}"
         )
-    return source, json.loads(file.read_text("utf-8"))
+    return source, typed.read(Origin, json.loads(file.read_text("utf-8")), f"{repo}/run.json")
 
 
-def check_blind(run: dict[str, Any], prompts: Sequence[Prompt]) -> None:
+def check_blind(origin: Origin, prompts: Sequence[Prompt]) -> None:
     """Raise if an eval prompt is among those that the model was trained on."""
     if not prompts:
         raise UsageError("The project has no eval prompts. Add some with: palate init")
-    data = Project.load(run["project"], run["data_revision"])
+    data = Project.load(origin.project, origin.data_revision)
     check_training(data.preferences, prompts)
 
 
