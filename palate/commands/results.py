@@ -58,19 +58,20 @@ def verdict(
         as_json: print all figures as JSON.
     """
     from palate.core.project import Project
-    from palate.evaluate import verdict as votes
+    from palate.evaluate.loading import project_verdict
     from palate.evaluate.ratings import figures, ratings, table
     from palate.report.publish import publish_verdict
 
     loaded = Project.load(project)
-    result = votes.count(loaded, margin, characters)
+    result = project_verdict(loaded, margin, characters)
     rated = ratings(loaded.evaluations, loaded.candidates, result.base)
     url = publish_verdict(loaded, result) if loaded.is_trained() else None
     if as_json:
         print(json.dumps(figures(result, rated), indent=2, ensure_ascii=False))
         return
     console.print(f"verdict: {result.sentence()}")
-    lines = (result.meaning(), *result.cautions(), *votes.confounded(result), *table(rated))
+    decided_by = result.confounds.sentences() if result.confounds else []
+    lines = (result.meaning(), *result.cautions(), *decided_by, *table(rated))
     for line in lines:
         console.print(f"  {line}")
     console.print(

@@ -157,13 +157,15 @@ def _usage_errors(serve_error: type[Exception]) -> Generator[None]:
 def _serve(kind, project: str, port: int) -> None:
     from palate.core import hub
     from palate.core.project import Project
-    from palate.evaluate.contest import contest
+    from palate.evaluate.loading import pairs_to_compare
     from palate.evaluate.verdict import plan
     from palate.web.serving import Space
 
     loaded = Project.load(project)
     if kind == "evaluate":
-        contest(loaded)  # says here, rather than in the Space's log, that something is missing
+        pairs_to_compare(
+            loaded
+        )  # says here, rather than in the Space's log, that something is missing
     seconds = "2" if hub.is_local() else "30"  # the Hub limits commits by the hour
     space = Space(kind, project, port=port, env={"PALATE_PUBLISH_SECONDS": seconds})
     try:

@@ -71,11 +71,11 @@ def lines(value: Any) -> Markdown:
 
 
 def percent(value: float) -> Markdown:
-    return Markdown(f"{100 * value:.1f} %")
+    return Markdown(f"{100 * value:.1f}%")
 
 
 def interval(bounds: Sequence[float]) -> Markdown:
-    return Markdown(f"{100 * bounds[0]:.1f}–{100 * bounds[1]:.1f} %")
+    return Markdown(f"{100 * bounds[0]:.1f}–{100 * bounds[1]:.1f}%")
 
 
 def count(n: int, noun: str, nouns: str | None = None) -> Markdown:

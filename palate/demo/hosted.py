@@ -30,7 +30,7 @@ from palate.demo.common import (
     say,
 )
 from palate.demo.person import Taste
-from palate.evaluate import verdict as votes
+from palate.evaluate.loading import project_verdict
 from palate.report import cards
 from palate.report.export import export
 from palate.report.publish import publish_verdict
@@ -86,7 +86,7 @@ def loop(root: Path, hub: Any, labels: int) -> None:
         url = _running(spaces.space_of(PROJECT, "evaluate"))
         _people(chromium, hub, url, "votes", 2 * VOTES, threading.Event())
     project = Project.load(PROJECT)
-    say("card", publish_verdict(project, votes.count(project)))
+    say("card", publish_verdict(project, project_verdict(project)))
     cards.push_dataset_card(PROJECT)
 
 

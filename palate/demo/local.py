@@ -24,7 +24,7 @@ from palate.demo.common import (
 )
 from palate.demo.person import Taste
 from palate.demo.servers import enter
-from palate.evaluate import verdict as votes
+from palate.evaluate.loading import project_verdict
 from palate.report import cards
 from palate.report.export import export
 from palate.report.publish import publish_verdict
@@ -50,7 +50,7 @@ def loop(root: Path, labels: int, argilla: dict[str, str]) -> None:
     _job("completions", PROJECT, *SHORT)
     _vote("evaluate", None, taste, root, {})
     project = Project.load(PROJECT)
-    url = publish_verdict(project, votes.count(project))
+    url = publish_verdict(project, project_verdict(project))
     cards.push_dataset_card(PROJECT)
     say("card", url)
 
@@ -82,7 +82,7 @@ def _vote(kind, limit: int | None, taste, root: Path, env: dict[str, str]) -> No
 
 def verdict_line() -> str:
 
-    result = votes.count(Project.load(PROJECT))
+    result = project_verdict(Project.load(PROJECT))
     say("found", result.meaning())
     return f"verdict: {result.sentence()}"
 

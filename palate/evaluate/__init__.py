@@ -1,1 +1,1 @@
-"""Completions and votes to a verdict. Pure: no I/O."""
+"""Completions and votes to a verdict. Pure but for `loading`, which reads the Hub."""

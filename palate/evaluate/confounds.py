@@ -1,106 +1,181 @@
-"""What besides quality may have decided a blind comparison: side, length, format. Pure: no I/O."""
+"""What besides quality may have decided a blind comparison: side, length, format.
+
+Pure: no I/O.
+"""
 
 import math
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from palate.core.stats import against_half
+from palate.core.stats import Rate, against_half
 from palate.core.text import FORMATS
 
-ENOUGH = 30  # decisive votes that a controlled win rate takes
+MIN_VOTES = 30  # decisive votes that a controlled win rate needs
+MIN_PROMPTS = 5
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True)
-class Duel:
-    """One vote: the texts, whether tuned stood left, and its result (1 won, 0 lost, ½ tie)."""
+class Vote:
+    """One vote on two answers to a prompt: 1 is a win of the tuned model, 0 a loss, ½ a tie."""
 
-    prompt: str
+    prompt_id: str
     base: str
     tuned: str
     tuned_left: bool
     result: float
 
 
-def confounds(duels: Sequence[Duel], characters: tuple[int, int] | None = None) -> dict[str, Any]:
-    """Return what differs between the models' texts, and how the choice follows it.
+@dataclass(frozen=True)
+class Lengths:
+    """How long the answers are, and whether length decided."""
 
-    `texts` counts, over the distinct texts, how many of each model have a feature (within
-    `characters`, where a range is given); `length` gives median characters and how often the longer
-    one won; `left` how often the left one did; `controlled` the win rate between texts alike.
+    median: tuple[float, float]  # characters; base, tuned
+    longer_won: Rate
+
+
+@dataclass(frozen=True)
+class Controlled:
+    """The win rate between answers that are equal in side, length and format."""
+
+    rate: float
+    interval: tuple[float, float]  # 95%
+    n: int  # decisive votes
+    alike_in: str  # such as "length and format", where one model never changed sides
+
+
+@dataclass(frozen=True)
+class Confounds:
+    """What differs between the two models' answers, and how the votes follow it."""
+
+    of: tuple[int, int]  # distinct answers; base, tuned
+    texts: dict[str, tuple[int, int]]  # feature → answers that have it; base, tuned
+    length: Lengths
+    left: Rate | None  # how often the left side won; None where one model never changed sides
+    controlled: Controlled | None
+
+    def sentences(self) -> list[str]:
+        """Return what besides quality may have decided, a sentence each."""
+        lines = []
+        if self.left is not None and self.left.n:
+            lines.append(f"The left answer won {_of(self.left)}.")
+        if self.length.longer_won.n:
+            base, tuned = self.length.median
+            lines.append(
+                f"The longer answer won {_of(self.length.longer_won)}; median length: base"
+                f" {base:.0f} characters, tuned {tuned:.0f}."
+            )
+        for name, (b, t) in self.texts.items():
+            lines.append(
+                f"Answers with {name}: base {b} of {self.of[0]}, tuned {t} of {self.of[1]}."
+            )
+        if self.controlled:
+            low, high = (100 * x for x in self.controlled.interval)
+            lines.append(
+                f"With {self.controlled.alike_in} equal, tuned would win"
+                f" {100 * self.controlled.rate:.1f}% ({low:.1f}–{high:.1f})."
+            )
+        return lines
+
+    def to_json(self) -> dict[str, Any]:
+        length = {"median": self.length.median, "longer_won": self.length.longer_won.to_json()}
+        return asdict(self) | {"length": length, "left": self.left and self.left.to_json()}
+
+
+def _of(rate: Rate) -> str:
+    return f"{rate.hits} of {rate.n} (p = {rate.p:.2g})"
+
+
+def confounds(votes: Sequence[Vote], characters: tuple[int, int] | None = None) -> Confounds:
+    """Return what differs between the models' answers, and how the votes follow it.
+
+    With `characters` given, answers whose length is in that range are counted, too.
     """
-    texts = [list(dict.fromkeys((d.prompt, t) for d in duels for t in [getattr(d, side)]))
-             for side in ("base", "tuned")]  # fmt: skip
-    features = dict(FORMATS)
+    base = list(dict.fromkeys((v.prompt_id, v.base) for v in votes))
+    tuned = list(dict.fromkeys((v.prompt_id, v.tuned) for v in votes))
+    features: dict[str, Callable[[str], bool]] = dict(FORMATS)
     if characters:
         low, high = characters
         features = {f"{low} to {high} characters": lambda t: low <= len(t) <= high, **features}
     counts = {
-        name: [sum(has(t) for _, t in side) for side in texts] for name, has in features.items()
+        name: (sum(has(t) for _, t in base), sum(has(t) for _, t in tuned))
+        for name, has in features.items()
     }
-    decided = [d for d in duels if d.result in (0, 1)]
-    unequal = [d for d in decided if len(d.base) != len(d.tuned)]
-    longer = sum((len(d.tuned) > len(d.base)) == (d.result == 1) for d in unequal)
-    left = sum(d.tuned_left == (d.result == 1) for d in decided)
-    same_side = len({d.tuned_left for d in decided}) == 1
-    return {
-        "of": [len(side) for side in texts],
-        "texts": {name: n for name, n in counts.items() if any(n)},
-        "length": {
-            "median": [statistics.median(len(t) for _, t in side) for side in texts],
-            "longer_won": against_half(longer, len(unequal)).to_json(),
-        },
-        # one model always on the same side: position and quality cannot be told apart
-        "left": None if same_side else against_half(left, len(decided)).to_json(),
-        "controlled": controlled(decided),
-    }
+    decided = [v for v in votes if v.result in (0, 1)]
+    unequal = [v for v in decided if len(v.base) != len(v.tuned)]
+    longer = sum((len(v.tuned) > len(v.base)) == (v.result == 1) for v in unequal)
+    left = sum(v.tuned_left == (v.result == 1) for v in decided)
+    one_side = len({v.tuned_left for v in decided}) == 1
+    median = (
+        statistics.median(len(t) for _, t in base),
+        statistics.median(len(t) for _, t in tuned),
+    )
+    return Confounds(
+        of=(len(base), len(tuned)),
+        texts={name: n for name, n in counts.items() if any(n)},
+        length=Lengths(median, against_half(longer, len(unequal))),
+        # where one model is always on the same side, position and quality cannot be told apart
+        left=None if one_side else against_half(left, len(decided)),
+        controlled=controlled(decided),
+    )
 
 
-def controlled(decided: Sequence[Duel]) -> dict[str, Any] | None:
-    """Return the win rate where side, length and format are the same, with a 95 % interval.
+def controlled(decided: Sequence[Vote]) -> Controlled | None:
+    """Return the win rate between answers of the same side, length and format.
 
-    The intercept of a logistic regression on their differences: T. Li, A. Angelopoulos, W.-L.
-    Chiang, "Does style matter? Disentangling style and substance in Chatbot Arena" (2024). Its
-    error takes votes on one prompt together: K.-Y. Liang, S. L. Zeger, "Longitudinal data analysis
-    using generalized linear models", Biometrika 73 (1986).
+    It is the intercept of a logistic regression on their differences: T. Li, A. Angelopoulos, W.-L.
+    Chiang, "Does style matter? Disentangling style and substance in Chatbot Arena" (2024).
 
-    None with too few votes or prompts, where all went to one model, or where one model's answers
-    differ in something always in the same direction: none are alike in it then. A side that never
+    None with too few votes or prompts, where one model won all of them, or where the models'
+    answers always differ in the same direction, since none are alike then. A side that never
     changed is left out.
     """
-    from scipy.stats import t
     from sklearn.linear_model import LogisticRegression
 
-    won = np.array([d.result == 1 for d in decided], float)
-    prompts = {p: i for i, p in enumerate(dict.fromkeys(d.prompt for d in decided))}
-    if len(decided) < ENOUGH or len(prompts) < 5 or won.min() == won.max():
+    won = np.array([v.result == 1 for v in decided], float)
+    prompts = len({v.prompt_id for v in decided})
+    if len(decided) < MIN_VOTES or prompts < MIN_PROMPTS or won.min() == won.max():
         return None
-    x = np.array([_difference(d) for d in decided])
+    x = np.array([_difference(v) for v in decided])
     sided = x[:, 0].std() > 0
     x = x[:, x.any(0)] if sided else x[:, 1:][:, x[:, 1:].any(0)]
     if not x.shape[1] or (x.min(0) > 0).any() or (x.max(0) < 0).any():
         return None
     x = x / x.std(0)
     model = LogisticRegression(max_iter=500).fit(x, won)
-    design = np.column_stack((np.ones(len(x)), x))
-    p = model.predict_proba(x)[:, 1]
-    ridge = np.diag([0.0, *np.ones(x.shape[1])])  # scikit-learn's, on all but the intercept
-    bread = np.linalg.inv((design * (p * (1 - p))[:, None]).T @ design + ridge)
-    scores = np.zeros((len(prompts), design.shape[1]))
-    np.add.at(scores, [prompts[d.prompt] for d in decided], (won - p)[:, None] * design)
-    k = len(prompts)
-    error = math.sqrt((bread @ (scores.T @ scores) @ bread)[0, 0] * k / (k - 1))
-    middle, half = float(model.intercept_[0]), float(t.ppf(0.975, k - 1)) * error
+    middle, half = float(model.intercept_[0]), _half_width(x, won, model, decided)
     low, rate, high = (1 / (1 + math.exp(-z)) for z in (middle - half, middle, middle + half))
     alike = "side, length and format" if sided else "length and format"
-    return {"rate": rate, "interval": [low, high], "n": len(decided), "alike_in": alike}
+    return Controlled(rate, (low, high), len(decided), alike)
 
 
-def _difference(d: Duel) -> list[float]:
-    """Return tuned less base: side, logarithm of the length, each format."""
-    length = math.log((len(d.tuned) + 1) / (len(d.base) + 1))
-    formats = [float(has(d.tuned)) - float(has(d.base)) for has in FORMATS.values()]
-    return [1.0 if d.tuned_left else -1.0, length, *formats]
+def _half_width(x: Floats, won: Floats, model: Any, decided: Sequence[Vote]) -> float:
+    """Return half the width of the intercept's 95% interval, in log odds.
+
+    Its error takes the votes on one prompt together: K.-Y. Liang, S. L. Zeger, "Longitudinal data
+    analysis using generalized linear models", Biometrika 73 (1986). `x` is (votes, features).
+    """
+    from scipy.stats import t
+
+    prompts = {p: i for i, p in enumerate(dict.fromkeys(v.prompt_id for v in decided))}
+    k = len(prompts)
+    design = np.column_stack((np.ones(len(x)), x))
+    p = model.predict_proba(x)[:, 1]
+    ridge = np.diag([0.0, *np.ones(x.shape[1])])  # scikit-learn penalises all but the intercept
+    bread = np.linalg.inv((design * (p * (1 - p))[:, None]).T @ design + ridge)
+    scores = np.zeros((k, design.shape[1]))
+    np.add.at(scores, [prompts[v.prompt_id] for v in decided], (won - p)[:, None] * design)
+    error = math.sqrt((bread @ (scores.T @ scores) @ bread)[0, 0] * k / (k - 1))
+    return float(t.ppf(0.975, k - 1)) * error
+
+
+def _difference(v: Vote) -> list[float]:
+    """Return tuned minus base: side, logarithm of the length, each format."""
+    length = math.log((len(v.tuned) + 1) / (len(v.base) + 1))
+    formats = [float(has(v.tuned)) - float(has(v.base)) for has in FORMATS.values()]
+    return [1.0 if v.tuned_left else -1.0, length, *formats]

@@ -1,100 +1,137 @@
-"""Who meets whom in an evaluation: base and tuned completions of `eval` prompts, pair by pair."""
+"""Which answers an evaluation compares: base and tuned completions of `eval` prompts.
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+Pure: no I/O.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 
-from palate.collect.splits import check_evaluation
 from palate.core.errors import PalateError, UsageError
-from palate.core.project import Project
 from palate.core.schema import Candidate, Model, Pair, Prompt, model_of
 
 
 @dataclass(frozen=True)
-class Contest:
-    """Base against tuned on the `eval` prompts: the pairs to ask, and the ties by identity."""
+class Comparison:
+    """Two answers to one prompt side by side, one by the base model and one by the tuned one."""
+
+    pair_id: str
+    prompt_id: str
+    prompt: str
+    base: str
+    tuned: str
+
+
+@dataclass(frozen=True)
+class EvaluationPairs:
+    """The pairs that an evaluation asks about, and how many were identical texts."""
 
     base: Model
     tuned: Model
     pairs: list[Pair]
-    identical: int
+    identical: int = 0
     others: list[Pair] = field(default_factory=list)  # of any other two models: `compare = "all"`
 
 
-def contest(project: Project) -> Contest:
-    """Return what there is to compare; the newest completions of the project's model count.
-
-    Raises UsageError where completions are missing, PalateError where an `eval` prompt, or one much
-    like it, was trained on.
-    """
-    prompts, candidates = project.prompts, project.candidates
-    check_evaluation(prompts, project.preferences)
-    newest = contest_of(prompts, candidates, project.model_repo, project.id)
-    if project.settings.compare == "newest":
-        return newest
-    return replace(newest, others=_others(newest, prompts, candidates))
-
-
-def _others(
-    newest: Contest, prompts: Sequence[Prompt], candidates: Sequence[Candidate]
-) -> list[Pair]:
-    """Return the pairs of every other two models, where both wrote something else."""
-    blind = {p.id for p in prompts if p.split == "eval"}
-    texts: dict[str, dict[Model, list[Candidate]]] = {}
-    for c in candidates:
-        if c.prompt_id in blind and c.model:
-            texts.setdefault(c.prompt_id, {}).setdefault(model_of(c), []).append(c)
-    found: dict[str, Pair] = {}
-    for by_model in texts.values():
-        for one, other in combinations(by_model, 2):
-            if {one, other} != {newest.base, newest.tuned}:
-                for x, y in zip(by_model[one], by_model[other], strict=False):
-                    if x.text.strip() != y.text.strip():
-                        pair = Pair.of(x, y)
-                        found[pair.id] = pair
-    return list(found.values())
-
-
-def contest_of(
+def evaluation_pairs(
     prompts: Sequence[Prompt], candidates: Sequence[Candidate], model_repo: str, project_id: str
-) -> Contest:
-    """Pair base and tuned completions prompt by prompt, the n-th with the n-th."""
-    blind = {p.id: p for p in prompts if p.split == "eval"}
-    if not blind:
+) -> EvaluationPairs:
+    """Pair base and tuned completions prompt by prompt, the n-th with the n-th.
+
+    The newest completions of `model_repo` count. Raises UsageError where completions are missing
+    or all identical, PalateError where only one of the models answered a prompt.
+    """
+    texts = {p.id: p.text for p in prompts if p.split == "eval"}
+    if not texts:
         raise UsageError(
-            f"{project_id} has no eval prompts, which nobody labelled. Add prompts with:"
+            f"{project_id} has no eval prompts, which are kept out of labelling. Add prompts with:"
             f" palate init {project_id} --prompts FILE"
         )
-    ours = [c for c in candidates if c.prompt_id in blind and c.model]
-    make = f"Make them with: palate completions {project_id}"
-    tuned = next((model_of(c) for c in reversed(ours) if c.model == model_repo), None)
+    completions = [c for c in candidates if c.prompt_id in texts and c.model]
+    hint = f"Make them with: palate completions {project_id}"
+    base, tuned = _newest_models(completions, model_repo, hint)
+    answers = _answers(completions, base, tuned)
+    for prompt_id, (by_base, by_tuned) in answers.items():
+        if bool(by_base) != bool(by_tuned):
+            raise PalateError(
+                f"Only {(tuned if by_tuned else base).repo} has completions of the eval prompt"
+                f" {texts[prompt_id][:80]!r}. {hint}"
+            )
+    both = [pair for lists in answers.values() for pair in zip(*lists, strict=False)]
+    different = [(x, y) for x, y in both if x.text.strip() != y.text.strip()]
+    if both and not different:
+        raise UsageError(
+            f"{base.repo} and {tuned.repo} wrote the same on all {len(both)} pairs: the training"
+            " changed nothing that shows. Train longer, or with a higher --learning-rate."
+        )
+    return EvaluationPairs(base, tuned, _distinct(different), len(both) - len(different))
+
+
+def other_pairs(
+    newest: EvaluationPairs, prompts: Iterable[Prompt], candidates: Iterable[Candidate]
+) -> list[Pair]:
+    """Return the pairs of every other two models, where the texts differ."""
+    eval_ids = {p.id for p in prompts if p.split == "eval"}
+    by_prompt: dict[str, dict[Model, list[Candidate]]] = {}
+    for c in candidates:
+        if c.prompt_id in eval_ids and c.model:
+            by_prompt.setdefault(c.prompt_id, {}).setdefault(model_of(c), []).append(c)
+    return _distinct(
+        (x, y)
+        for by_model in by_prompt.values()
+        for one, other in combinations(by_model, 2)
+        if {one, other} != {newest.base, newest.tuned}
+        for x, y in zip(by_model[one], by_model[other], strict=False)
+        if x.text.strip() != y.text.strip()
+    )
+
+
+def comparisons(
+    compared: EvaluationPairs, prompts: Iterable[Prompt], candidates: Iterable[Candidate]
+) -> list[Comparison]:
+    """Return the pairs of base and tuned model with their texts."""
+    texts = {p.id: p.text for p in prompts}
+    by_id = {c.id: c for c in candidates}
+    return [_comparison(pair, compared.tuned, texts, by_id) for pair in compared.pairs]
+
+
+def _comparison(
+    pair: Pair, tuned: Model, texts: Mapping[str, str], by_id: Mapping[str, Candidate]
+) -> Comparison:
+    one, other = by_id[pair.a], by_id[pair.b]
+    base, ours = (other, one) if model_of(one) == tuned else (one, other)
+    return Comparison(pair.id, pair.prompt_id, texts[pair.prompt_id], base.text, ours.text)
+
+
+def _newest_models(
+    completions: Sequence[Candidate], model_repo: str, hint: str
+) -> tuple[Model, Model]:
+    """Return base and tuned model; raises UsageError where either has no completions."""
+    tuned = next((model_of(c) for c in reversed(completions) if c.model == model_repo), None)
     if tuned is None:
-        raise UsageError(f"There are no completions of {model_repo} on eval prompts yet. {make}")
-    others = [model_of(c) for c in ours if model_of(c) != tuned]
-    # the tuned model's own earlier rounds stand in only where no other model is
+        raise UsageError(f"There are no completions of {model_repo} on eval prompts yet. {hint}")
+    others = [model_of(c) for c in completions if model_of(c) != tuned]
+    # an earlier round of the tuned model is the base only where there is no other model
     base = next(
         (m for m in reversed(others) if m.repo != model_repo), others[0] if others else None
     )
     if base is None:
-        raise UsageError(f"There are no completions of the base model on eval prompts yet. {make}")
-    texts = {id: ([], []) for id in blind}
-    for c in ours:
+        raise UsageError(f"There are no completions of the base model on eval prompts yet. {hint}")
+    return base, tuned
+
+
+def _answers(
+    completions: Iterable[Candidate], base: Model, tuned: Model
+) -> dict[str, tuple[list[Candidate], list[Candidate]]]:
+    """Return the completions of base and tuned model for each prompt that either answered."""
+    answers: dict[str, tuple[list[Candidate], list[Candidate]]] = {}
+    for c in completions:
         if model_of(c) in (base, tuned):
-            texts[c.prompt_id][model_of(c) == tuned].append(c)
-    for id, (before, after) in texts.items():
-        if bool(before) != bool(after):
-            raise PalateError(
-                f"Only {(tuned if after else base).repo} has completions of the eval prompt"
-                f" {blind[id].text[:80]!r}. {make}"
-            )
-    met = [(x, y) for both in texts.values() for x, y in zip(*both, strict=False)]
-    alike = [x.text.strip() == y.text.strip() for x, y in met]
-    # by id, since the same sample may come twice
-    pairs = {p.id: p for (x, y), same in zip(met, alike, strict=True) if not same
-             for p in [Pair.of(x, y)]}  # fmt: skip
-    if met and all(alike):
-        raise UsageError(
-            f"{base.repo} and {tuned.repo} wrote the same on all {len(met)} pairs: the training"
-            " changed nothing that shows. Train longer, or with a higher --learning-rate."
-        )
-    return Contest(base, tuned, list(pairs.values()), sum(alike))
+            answers.setdefault(c.prompt_id, ([], []))[model_of(c) == tuned].append(c)
+    return answers
+
+
+def _distinct(pairs: Iterable[tuple[Candidate, Candidate]]) -> list[Pair]:
+    """Return each pair once: the same two samples may come up several times."""
+    by_id = {pair.id: pair for x, y in pairs for pair in [Pair.of(x, y)]}
+    return list(by_id.values())

@@ -12,7 +12,7 @@ def verdict_pictures(result: Verdict) -> dict[str, str]:
 
 
 def win_rate(verdict: Verdict) -> str:
-    """Return the SVG of a verdict: the rate as a number, both its intervals on 0–100 %."""
+    """Return the SVG of a verdict: the rate as a number, both its intervals on 0–100%."""
     rate = verdict.win_rate
     (low, high), (least, most) = (
         tuple(100 * x for x in bounds) for bounds in (verdict.interval, verdict.sequence)
@@ -21,8 +21,8 @@ def win_rate(verdict: Verdict) -> str:
     counts = f"{verdict.wins} won · {verdict.losses} lost · {verdict.ties} tied"
     lines = [
         f"preferred over the base model, blind; {count(verdict.votes, 'vote')}: {counts}",
-        f"95 % interval {least:.1f}–{most:.1f} %, looked at after every vote (thin)",
-        f"95 % interval {low:.1f}–{high:.1f} %, had their number been fixed (thick)",
+        f"95% interval {least:.1f}–{most:.1f}%, valid after every vote (thin)",
+        f"95% interval {low:.1f}–{high:.1f}%, if you had planned {count(verdict.votes, 'vote')} (thick)",
     ]
     ends = ("base preferred", "tuned preferred")
     figure, axes = canvas(7.2, 1.9)
@@ -33,35 +33,35 @@ def win_rate(verdict: Verdict) -> str:
     axes.plot((50, 50), (-1, 1), color=INK, linewidth=1.4)
     axes.plot(100 * rate, 0, marker="o", markersize=12, color=colour)
     axes.set(xlim=(-2, 102), ylim=(-1, 1), xticks=(0, 25, 50, 75, 100), yticks=())
-    axes.set_xticklabels([f"0 %\n{ends[0]}", "25 %", "50 %", "75 %", f"100 %\n{ends[1]}"])
+    axes.set_xticklabels([f"0%\n{ends[0]}", "25%", "50%", "75%", f"100%\n{ends[1]}"])
     for tick, side in zip(axes.get_xticklabels()[::4], ("left", "right"), strict=True):
         tick.set_horizontalalignment(side)
     axes.tick_params(length=0)
     axes.spines["bottom"].set_visible(False)
-    figure.text(0.03, 0.62, f"{100 * rate:.1f} %", fontsize=34, fontweight="bold", color=colour)
+    figure.text(0.03, 0.62, f"{100 * rate:.1f}%", fontsize=34, fontweight="bold", color=colour)
     first, *rest = lines[0].split("; ") + lines[1:]
     figure.text(0.35, 0.58, "\n".join([first, *rest]), linespacing=1.5, color=INK, fontsize=9)
-    return svg(figure, f"{100 * rate:.1f} % {'; '.join(lines)}")
+    return svg(figure, f"{100 * rate:.1f}% {'; '.join(lines)}")
 
 
 def moves(result: Verdict) -> str:
     """Return the SVG of how the win rate moved with the votes, with the band that always holds."""
     figure, axes = canvas(6.4, 2.8)
     axes.set_position((0.09, 0.17, 0.88, 0.78))
-    n, rate, low, high = zip(*result.moves, strict=True)
+    n = [point.votes for point in result.moves]
     colour = {"better": BLUE, "worse": ORANGE}.get(result.decision, INK)
-    percent = [[100 * x for x in values] for values in (rate, low, high)]
-    axes.fill_between(n, percent[1], percent[2], color=colour, alpha=0.18, linewidth=0)
-    axes.plot(n, percent[0], color=colour, linewidth=1.8)
+    percent = [[100 * x for x in (p.win_rate, p.low, p.high)] for p in result.moves]
+    rate, low, high = (list(values) for values in zip(*percent, strict=True))
+    axes.fill_between(n, low, high, color=colour, alpha=0.18, linewidth=0)
+    axes.plot(n, rate, color=colour, linewidth=1.8)
     axes.axhline(50, color=INK, linewidth=1.2)
     axes.set(ylim=(0, 100), xlim=(min(n), max(n)))
-    axes.set_yticks((0, 25, 50, 75, 100), ("0 %", "25 %", "50 %", "75 %", "100 %"))
+    axes.set_yticks((0, 25, 50, 75, 100), ("0%", "25%", "50%", "75%", "100%"))
     axes.set_xlabel("votes")
     axes.grid(axis="y", color=FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
     return svg(
         figure,
-        f"The win rate after each vote, from {percent[0][0]:.0f} % at the first to"
-        f" {percent[0][-1]:.1f} % after {n[-1]:,} votes, with the band"
-        f" {percent[1][-1]:.0f}–{percent[2][-1]:.0f} %",
+        f"The win rate after each vote, from {rate[0]:.0f}% after the first to {rate[-1]:.1f}%"
+        f" after {n[-1]:,} votes, with its 95% band, at last {low[-1]:.0f}–{high[-1]:.0f}%",
     )

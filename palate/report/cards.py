@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
-from typing import Any
+from typing import Any, TypeVar
 
 from palate.core import hub, ledger, markdown
 from palate.core.errors import BadInput, UsageError
@@ -17,6 +17,7 @@ from palate.core.paths import shipped
 from palate.core.project import Project
 from palate.core.schema import ROWS, SPLITS, Config, Event, features
 from palate.core.stats import wilson
+from palate.evaluate.judging import JudgeReport
 from palate.evaluate.pictures import verdict_pictures
 from palate.evaluate.verdict import Verdict
 from palate.label import agreement, preferences
@@ -28,6 +29,7 @@ from palate.train.samples import Example
 
 Files = dict[str, str | bytes]
 Run = DPORecord | SFTRecord
+Report = TypeVar("Report", Verdict, JudgeReport)
 EXAMPLE_CHARACTERS = 300
 ADAPTERS = ("lora", "qlora")
 RULES = {
@@ -50,15 +52,13 @@ def push_model_card(project_id: str) -> str:
                 f" Train with: palate train {project_id}"
             )
         run = _read_run(repo, sha)
-        verdict, judge = (
-            _read_json(repo, sha, file) if file in have else None
-            for file in ("verdict.json", "judge.json")
-        )
-        # what was said of an earlier round's weights is not about these
-        if verdict and not _is_about(repo, verdict, run):
-            verdict = None
-        if judge and not _is_about(repo, judge, run):
-            judge = None
+        verdict = judge = None
+        if "verdict.json" in have:
+            stored = _read_json(repo, sha, "verdict.json")
+            verdict = _of_this_round(repo, run, Verdict.from_json(stored, f"{repo}/verdict.json"))
+        if "judge.json" in have:
+            stored = _read_json(repo, sha, "judge.json")
+            judge = _of_this_round(repo, run, JudgeReport.from_json(stored, f"{repo}/judge.json"))
         return model_files(run, verdict, judge)
 
     return _push(repo, "model", render)
@@ -69,8 +69,9 @@ def push_dataset_card(project_id: str) -> str:
     return _push(project_id, "dataset", lambda sha, _: dataset_files(Project.load(project_id, sha)))
 
 
-def _is_about(repo: str, said: Mapping[str, Any], run: Run) -> bool:
-    return _read_run(repo, said["tuned"]["revision"]) == run
+def _of_this_round(repo: str, run: Run, report: Report) -> Report | None:
+    """Return the report, or None where it is about the weights of an earlier round."""
+    return report if _read_run(repo, report.tuned.revision) == run else None
 
 
 def _push(repo: str, kind: hub.RepoType, render: Callable[[str, Sequence[str]], Files]) -> str:
@@ -102,32 +103,25 @@ def _read_json(repo: str, revision: str, path: str) -> Any:
 
 def model_files(
     run: Run,
-    verdict: Mapping[str, Any] | None,
-    judge: Mapping[str, Any] | None = None,
+    verdict: Verdict | None = None,
+    judge: JudgeReport | None = None,
 ) -> Files:
     """Return README.md and plots/*.svg of a model, by repo path. Pure.
 
     A `judge` is shown only where people voted on the same pairs. A warm start has a card of its
     own, which knows no verdict.
     """
-    try:
-        judged = Verdict.from_json(dict(verdict)) if verdict else None
-    except (KeyError, TypeError):
-        raise BadInput(
-            "verdict.json",
-            "written by another version of palate. Count the votes again: palate verdict",
-        ) from None
     if isinstance(run, SFTRecord):
         return _sft_files(run)
     pictures = plots.training_curves(run.history)
-    if judged:
-        pictures |= verdict_pictures(judged)
+    if verdict:
+        pictures |= verdict_pictures(verdict)
     readme = _document(
-        _model_head(run, judged),
+        _model_head(run, verdict),
         "model.md.j2",
         run=run,
-        verdict=judged,
-        judge=judge if judge and judge["agreement"]["n"] else None,
+        verdict=verdict,
+        judge=judge if judge and judge.agreement.n else None,
         pictures=set(pictures),
         adapter=run.method in ADAPTERS,
         shown=_examples(run.samples.examples),

@@ -14,9 +14,10 @@ from palate.core.project import Project
 from palate.core.schema import model_of
 from palate.evaluate import judges, judging
 from palate.evaluate.config import JudgeArguments
-from palate.evaluate.contest import Contest, contest
+from palate.evaluate.contest import Comparison, EvaluationPairs, comparisons
 from palate.evaluate.judges import Ask
-from palate.evaluate.judging import Answer, Bout
+from palate.evaluate.judging import Answer
+from palate.evaluate.loading import pairs_to_compare
 from palate.report import cards
 from palate.train.workdir import WorkDir
 
@@ -31,16 +32,16 @@ def judge_pairs(args: JudgeArguments) -> None:
     judges.check(args)
     console = Console(highlight=False, soft_wrap=True)
     project = Project.load(args.project)
-    contested = contest(project)
-    bouts = bouts_of(project, contested)[: args.pairs]
-    if not bouts:
+    compared = pairs_to_compare(project)
+    texts = comparisons(compared, project.prompts, project.candidates)[: args.pairs]
+    if not texts:
         raise UsageError("Base and tuned model wrote the same text for every prompt.")
     name, ask = judges.judge_of(args)
-    work = WorkDir("judge", project.id, name, vars(contested.base), vars(contested.tuned))
+    work = WorkDir("judge", project.id, name, vars(compared.base), vars(compared.tuned))
     file = work.path / "answers.json"
     answers: Answers = json.loads(file.read_text("utf-8")) if file.exists() else {}
-    todo = [b for b in bouts if b.pair_id not in answers]
-    console.print(f"{name}: {len(todo):,} of {len(bouts):,} pairs to judge, each in both orders")
+    todo = [c for c in texts if c.pair_id not in answers]
+    console.print(f"{name}: {len(todo):,} of {len(texts):,} pairs to judge, each in both orders")
     columns = (TextColumn("judging"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("", total=len(todo))
@@ -49,41 +50,27 @@ def judge_pairs(args: JudgeArguments) -> None:
             answers |= answers_on(project, batch, ask)
             replace(file, json.dumps(answers))
             bar.advance(task, len(batch))
-    publish(console, project, contested, bouts, name, answers)
+    publish(console, project, compared, texts, name, answers)
     work.remove()
 
 
-def bouts_of(project: Project, contested: Contest) -> list[Bout]:
-    """Return the pairs to judge, with their texts."""
-    prompts = {p.id: p.text for p in project.prompts}
-    candidates = {c.id: c for c in project.candidates}
-    bouts = []
-    for pair in contested.pairs:
-        base, tuned = sorted(
-            (candidates[pair.a], candidates[pair.b]), key=lambda c: model_of(c) == contested.tuned
-        )
-        text = prompts[pair.prompt_id]
-        bouts.append(Bout(pair.id, pair.prompt_id, text, base.text, tuned.text))
-    return bouts
-
-
-def answers_on(project: Project, bouts: Sequence[Bout], ask: Ask) -> Answers:
+def answers_on(project: Project, texts: Sequence[Comparison], ask: Ask) -> Answers:
     """Return the judge's answers by pair: with the tuned answer first, with it second."""
     question, rules = project.settings.question, project.guidelines
     messages = [
-        judging.messages(b, question, rules, tuned_first=first)
-        for b in bouts
+        judging.messages(c, question, rules, tuned_first=first)
+        for c in texts
         for first in (True, False)
     ]
-    answers = [judging.read(reply) for reply in ask(messages)]
-    return {b.pair_id: answers[2 * i : 2 * i + 2] for i, b in enumerate(bouts)}
+    answers = [judging.parse_reply(reply) for reply in ask(messages)]
+    return {c.pair_id: answers[2 * i : 2 * i + 2] for i, c in enumerate(texts)}
 
 
 def publish(
     console: Console,
     project: Project,
-    contested: Contest,
-    bouts: Sequence[Bout],
+    compared: EvaluationPairs,
+    texts: Sequence[Comparison],
     name: str,
     answers: Answers,
 ) -> None:
@@ -91,20 +78,18 @@ def publish(
 
     Raises PalateError if too few replies could be read.
     """
-    tuned = {c.id for c in project.candidates if model_of(c) == contested.tuned}
-    of_bouts = {b.pair_id: answers[b.pair_id] for b in bouts}
+    tuned = {c.id for c in project.candidates if model_of(c) == compared.tuned}
+    given = {c.pair_id: answers[c.pair_id] for c in texts}
     votes = ledger.standing_judgements(project.evaluations)
-    summary = judging.summary(of_bouts, bouts, votes, tuned)
-    if summary["unreadable"] > MAX_UNREADABLE * 2 * len(bouts):
+    report = judging.summary(name, compared, given, texts, votes, tuned)
+    if report.unreadable > MAX_UNREADABLE * 2 * len(texts):
         raise PalateError(
-            f"{summary['unreadable']:,} of {2 * len(bouts):,} replies of {name} were neither A nor"
+            f"{report.unreadable:,} of {2 * len(texts):,} replies of {name} were neither A nor"
             " B nor tie, so it cannot judge. Choose a larger or an instruction-tuned model."
         )
-    compared = {"base": vars(contested.base), "tuned": vars(contested.tuned)}
-    record = {"judge": name, **compared, **summary}
-    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(report.to_json(), indent=2, ensure_ascii=False) + "\n"
     if hub.exists(project.model_repo, "model"):
         hub.commit(project.model_repo, "model", {"judge.json": text}, "Add a judge's figures")
         if "run.json" in hub.describe(project.model_repo, "model")[1]:
             cards.push_model_card(project.id)
-    console.print(judging.sentence({"judge": name, **summary}))
+    console.print(report.sentence())

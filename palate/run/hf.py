@@ -19,7 +19,7 @@ from palate.core.errors import PalateError, Unreachable, UsageError
 from palate.core.project import Project
 from palate.core.ref import Ref
 from palate.core.schema import Preference
-from palate.evaluate.contest import contest
+from palate.evaluate.loading import pairs_to_compare
 from palate.generate import engines
 from palate.generate.shards import Shard
 from palate.run import bundle, forecast, processes
@@ -150,7 +150,7 @@ def load_of(job: str, arguments: Any, project: Project) -> Load:
         reckoned = forecast.imitating if job == "sft" else forecast.training
         return reckoned(arguments, size, texts)
     if job == "judge":
-        pairs = arguments.pairs or len(contest(project).pairs)
+        pairs = arguments.pairs or len(pairs_to_compare(project).pairs)
         if arguments.endpoint or arguments.provider:
             return forecast.asking()
         return forecast.writing(2 * pairs, arguments.batch_size, 6, parameters(arguments.model))

@@ -8,7 +8,8 @@ from palate.core import hub as calls
 from palate.core import ledger
 from palate.core.project import Project
 from palate.core.schema import Candidate
-from palate.evaluate import verdict as votes
+from palate.evaluate.loading import project_verdict
+from palate.report.publish import publish_verdict
 from palate.web.serving import Space
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -57,7 +58,7 @@ def test_ten_blind_votes_and_the_verdict_on_the_card(
         v.page.click(".b-dialog[open] [data-act=stop]")
         v.page.wait_for_url("**/verdict?key=*")
         said = v.page.inner_text("main")
-        assert "was preferred in 80 % of 10 votes" in said
+        assert "was preferred in 80% of 10 votes" in said
         assert "One person voted" in said
         v.page.goto(f"{space.url}/?as=Ada")
         v.page.wait_for_selector(".ballot[data-state=empty]")  # no more voting, the result again
@@ -68,15 +69,15 @@ def test_ten_blind_votes_and_the_verdict_on_the_card(
     for secret in (BASE, "base-model", project.model_repo, "-dpo", revision, "b" * 40):
         assert not [a for a in blind if secret in a], secret
     loaded = Project.load(project.id)
-    result = votes.count(loaded)
+    result = project_verdict(loaded)
     assert (result.votes, result.wins, result.losses) == (10, 8, 2)
     assert 1 < sum(e.chosen == e.left for e in loaded.evaluations) < 10
-    votes.publish(loaded, result)
+    publish_verdict(loaded, result)
     (readme,) = calls.fetch(
         project.model_repo, "model", calls.describe(project.model_repo, "model")[0], ["README.md"]
     )
     card = readme.read_text("utf-8")
-    assert "**80.0 %** of 10 votes (95 % interval 49.0–94.3" in card
+    assert "**80.0%** of 10 votes (95% interval 49.0–94.3" in card
 
 
 def read(response) -> str:

@@ -8,7 +8,7 @@ from palate.collect.tables import Table
 from palate.core.errors import BadInput, UsageError
 from palate.core.project import Project, Settings
 from palate.core.schema import Prompt
-from palate.evaluate.verdict import count
+from palate.evaluate.loading import project_verdict
 
 COLUMNS = Columns("prompt", "base", "tuned", "better")
 
@@ -45,7 +45,7 @@ def test_votes_are_added_once_and_counted(hub, repo_id):
     votes.add(repo_id, new, "Import")
     project = Project.load(repo_id)
     assert len(project.evaluations) == 30
-    v = count(project)
+    v = project_verdict(project)
     assert (v.wins, v.losses, v.prompts) == (20, 10, 30)
     assert v.confounds["left"] is None  # base always stood left
 

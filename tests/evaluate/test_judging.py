@@ -1,10 +1,13 @@
 """A judge's answers: read, brought together from both orders, compared with people's."""
 
+from dataclasses import replace
+
 import pytest
-from verdicts import BASE, TUNED, events, votes
+from verdicts import BASE, TUNED, asked_about, events, votes
 
 from palate.evaluate import judging
-from palate.evaluate.judging import Bout, outcome, read
+from palate.evaluate.contest import Comparison
+from palate.evaluate.judging import JudgeReport, outcome, parse_reply
 
 
 @pytest.mark.parametrize(
@@ -16,7 +19,7 @@ from palate.evaluate.judging import Bout, outcome, read
     ],
 )  # fmt: skip
 def test_replies_are_read_or_are_nothing(reply, answer):
-    assert read(reply) == answer
+    assert parse_reply(reply) == answer
 
 
 @pytest.mark.parametrize(
@@ -31,9 +34,9 @@ def test_only_what_holds_in_both_orders_counts(tuned_first, base_first, found):
 
 
 def test_both_orders_ask_the_same_of_exchanged_answers_and_name_no_model():
-    bout = Bout("x", "q", "A prompt", "from base", "from tuned")
+    pair = Comparison("x", "q", "A prompt", "from base", "from tuned")
     one, two = (
-        judging.messages(bout, "Which is better?", "Be kind.", tuned_first=first)[0]["content"]
+        judging.messages(pair, "Which is better?", "Be kind.", tuned_first=first)[0]["content"]
         for first in (True, False)
     )
     assert one.index("from tuned") < one.index("from base")
@@ -45,37 +48,36 @@ def test_both_orders_ask_the_same_of_exchanged_answers_and_name_no_model():
     assert BASE.repo not in one
 
 
-def judged(outcomes: str, agree: int):
+def judged(outcomes: str, agree: int) -> JudgeReport:
     """People vote `outcomes`; the judge says the same on the first `agree`, the opposite then."""
     made, candidates = events(outcomes)
     text = {c.id: c for c in candidates}
-    bouts, answers = [], {}
+    pairs, answers = [], {}
     for i, (e, letter) in enumerate(zip(made, outcomes.lower(), strict=True)):
-        bouts.append(Bout(e.pair_id, e.prompt_id, "p", text[e.left].text, text[e.right].text))
+        texts = text[e.left].text, text[e.right].text
+        pairs.append(Comparison(e.pair_id, e.prompt_id, "p", *texts))
         better = (letter == "w") == (i < agree)
         answers[e.pair_id] = ["A", "B"] if better else ["B", "A"]
     tuned = {c.id for c in candidates if c.model == TUNED.repo}
-    return judging.summary(answers, bouts, made, tuned)
+    return judging.summary("me/judge at 1234567", asked_about(), answers, pairs, made, tuned)
 
 
 def test_agreement_is_counted_raw_and_corrected_for_chance():
-    found = judged("wWlL" * 10, agree=30)
-    assert found["pairs"] == 40
-    a = found["agreement"]
-    assert (a["hits"], a["n"]) == (30, 40)
-    assert a["kappa"] == pytest.approx(0.5)  # half way from chance to full agreement
-    low, high = a["kappa_interval"]
+    report = judged("wWlL" * 10, agree=30)
+    assert report.pairs == 40
+    a = report.agreement
+    assert (a.hits, a.n) == (30, 40)
+    assert a.kappa == pytest.approx(0.5)  # half way from chance to full agreement
+    assert a.kappa_interval is not None
+    low, high = a.kappa_interval
     assert low < 0.5 < high
 
 
 def test_without_people_nothing_is_claimed():
-    made, _ = events("wl")
-    found = judged("wl", agree=2)
-    alone = judging.summary({}, [], [], set())
-    assert alone["agreement"]["n"] == 0
-    assert "what its judgement is worth is not known" in judging.sentence({"judge": "x", **alone})
-    assert "says the same as people on 100 %" in judging.sentence({"judge": "x", **found})
-    assert len(made) == 2
+    alone = judging.summary("x", asked_about(), {}, [], [], set())
+    assert alone.agreement.n == 0
+    assert "how far to trust it is not known" in alone.sentence()
+    assert "agrees with people on 100% of 2 votes" in judged("wl", agree=2).sentence()
 
 
 def test_the_card_shows_no_judge_without_agreement():
@@ -86,9 +88,9 @@ def test_the_card_shows_no_judge_without_agreement():
 
     run = record.from_json(RUN)
 
-    made = {"judge": "me/judge at 1234567", **judged("wWlL" * 10, agree=30)}
-    text = cards.model_files(run, votes(78, 30).to_json(), made)["README.md"]
-    assert "It says the same as people on 75.0 % of 40 votes" in str(text)
-    alone = made | {"agreement": {**made["agreement"], "n": 0}}
-    text = cards.model_files(run, votes(78, 30).to_json(), alone)["README.md"]
+    report = judged("wWlL" * 10, agree=30)
+    text = cards.model_files(run, votes(78, 30), report)["README.md"]
+    assert "It agrees with people on 75.0% of 40 votes" in str(text)
+    alone = replace(report, agreement=replace(report.agreement, hits=0, n=0))
+    text = cards.model_files(run, votes(78, 30), alone)["README.md"]
     assert "A language model as judge" not in str(text)

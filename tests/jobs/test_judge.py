@@ -14,7 +14,7 @@ from palate.core import hub as client
 from palate.core import ledger
 from palate.core.project import Project
 from palate.core.schema import Candidate, Model, Pair, model_of
-from palate.evaluate.contest import contest
+from palate.evaluate.loading import pairs_to_compare
 
 
 class Server(OpenAIServer):
@@ -112,7 +112,7 @@ def test_what_is_no_judge_is_not_counted(compared, jobs, server):
 def test_of_several_rounds_only_base_and_tuned_are_judged(hub, repo_id, jobs, server):
     project, (base, _, tuned) = rounds(repo_id)
     text = {c.id: c for c in project.candidates}
-    pairs = contest(project).pairs
+    pairs = pairs_to_compare(project).pairs
     votes = [
         event(p, chosen=next(id for id in (p.a, p.b) if model_of(text[id]) == tuned)) for p in pairs
     ]

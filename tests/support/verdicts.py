@@ -1,7 +1,9 @@
 """Verdicts for tests, counted from votes as palate counts them."""
 
 from palate.core.schema import Candidate, Event, Model, Pair
-from palate.evaluate.verdict import Verdict, verdict
+from palate.evaluate.contest import EvaluationPairs
+from palate.evaluate.counting import count_votes
+from palate.evaluate.verdict import Verdict
 
 BASE = Model("Qwen/Qwen2.5-0.5B-Instruct", "7ae5" * 10)
 TUNED = Model("me/titles-dpo", "b" * 40)
@@ -50,7 +52,20 @@ def events(
 def votes(wins: int, losses: int, ties: int = 0, revision: str = "b" * 40) -> Verdict:
     """Return a verdict of so many votes, half of them with tuned on either side."""
     letters = ("wW" * wins)[:wins] + ("lL" * losses)[:losses] + "t" * ties + "ssb"
-    tuned, asked = Model(TUNED.repo, revision), wins + losses + ties
-    made = verdict(*events(letters, BASE, tuned), BASE, tuned, pairs=asked, identical=1)
-    assert made is not None
-    return made
+    tuned = Model(TUNED.repo, revision)
+    judgements, candidates = events(letters, BASE, tuned)
+    return counted(judgements, candidates, asked_about(wins + losses + ties, 1, tuned))
+
+
+def asked_about(pairs: int = 0, identical: int = 0, tuned: Model = TUNED) -> EvaluationPairs:
+    """Return an evaluation of base and tuned with so many pairs, which nothing looks into."""
+    return EvaluationPairs(BASE, tuned, [Pair("q", "a", "b")] * pairs, identical)
+
+
+def counted(
+    judgements: list[Event], candidates: list[Candidate], compared: EvaluationPairs | None = None
+) -> Verdict:
+    """Return the verdict of votes, of which there has to be one."""
+    verdict = count_votes(judgements, candidates, compared or asked_about())
+    assert verdict is not None
+    return verdict

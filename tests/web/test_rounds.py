@@ -9,7 +9,7 @@ from rounds import rounds
 from palate.commands import results
 from palate.core.project import Project
 from palate.core.schema import Model
-from palate.evaluate.verdict import count
+from palate.evaluate.loading import project_verdict
 from palate.web.ballot.access import Person
 from palate.web.ballot.result import examples, figures
 from palate.web.ballot.voting import EvaluateBallot
@@ -49,7 +49,7 @@ def test_pairs_of_other_rounds_do_not_dilute_the_identical_ones(ballot, met):
     assert (v.votes, v.losses, v.identical) == (3, 3, 3)
     assert v.win_rate_with_identical == pytest.approx(0.25)  # three votes, three ties
     assert ballot.close()
-    counted = count(Project.load(met[0].id))
+    counted = project_verdict(Project.load(met[0].id))
     assert counted.win_rate_with_identical == pytest.approx(0.25)
 
 

@@ -9,10 +9,11 @@ from typing import Any
 from palate.core import paths
 from palate.core.project import Project
 from palate.core.schema import Event, model_of
-from palate.evaluate.contest import contest
+from palate.evaluate.counting import count_votes
+from palate.evaluate.loading import pairs_to_compare
 from palate.evaluate.pictures import verdict_pictures
 from palate.evaluate.ratings import Rating, ratings
-from palate.evaluate.verdict import Verdict, verdict
+from palate.evaluate.verdict import Verdict
 from palate.label.assignment import Queue
 from palate.label.strategies import Informative
 from palate.web.ballot.access import Person
@@ -23,11 +24,11 @@ class EvaluateBallot(Ballot):
     """Blind votes, base against tuned, on `eval` prompts; published straight to the Hub."""
 
     def __init__(self, project: Project, key: str, pause: float = 30.0, memory: Path | None = None):
-        self._contest = contested = contest(project)
+        self._compared = compared = pairs_to_compare(project)
         self.model_repo = project.model_repo
         s = project.settings
         side = {c.id: model_of(c) for c in project.candidates}
-        pairs = [*contested.pairs, *contested.others]
+        pairs = [*compared.pairs, *compared.others]
         strategy = Informative(pairs, side)
         queue = Queue(pairs, strategy, seed=s.seed, wanted=None, repeats=s.repeats)
         super().__init__(project, "evaluations", queue, key, pause, memory=memory)
@@ -78,12 +79,8 @@ class EvaluateBallot(Ballot):
         """Return the verdict of all votes that are here, on the Hub already or not."""
         events = self.events()
         if self._verdict[0] != len(events):
-            c = self._contest
-            found = verdict(
-                events, self.texts(), c.base, c.tuned, pairs=len(c.pairs), identical=c.identical
-            )
-            self.ratings = ratings(events, self.texts(), c.base)
-            self._verdict = (len(events), found)
+            self.ratings = ratings(events, self.texts(), self._compared.base)
+            self._verdict = (len(events), count_votes(events, self.texts(), self._compared))
         return self._verdict[1]
 
     def figures(self, person: Person) -> dict[str, Any]:
