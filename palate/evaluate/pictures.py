@@ -18,11 +18,12 @@ def win_rate(verdict: Verdict) -> str:
         tuple(100 * x for x in bounds) for bounds in (verdict.interval, verdict.sequence)
     )
     colour = {"better": BLUE, "worse": ORANGE}.get(verdict.decision, INK)
+    votes = count(verdict.votes, "vote")
     counts = f"{verdict.wins} won · {verdict.losses} lost · {verdict.ties} tied"
     lines = [
-        f"preferred over the base model, blind; {count(verdict.votes, 'vote')}: {counts}",
+        f"preferred over the base model, blind; {votes}: {counts}",
         f"95% interval {least:.1f}–{most:.1f}%, valid after every vote (thin)",
-        f"95% interval {low:.1f}–{high:.1f}%, if you had planned {count(verdict.votes, 'vote')} (thick)",
+        f"95% interval {low:.1f}–{high:.1f}%, if you had planned {votes} (thick)",
     ]
     ends = ("base preferred", "tuned preferred")
     figure, axes = canvas(7.2, 1.9)

@@ -67,6 +67,6 @@ def test_numbers_read_well():
     assert markdown.count(1, "vote") == "1 vote"
     assert markdown.count(1140, "label") == "1,140 labels"
     assert markdown.count(2, "person", "people") == "2 people"
-    assert markdown.interval((0.623, 0.79)) == "62.3–79.0 %"
+    assert markdown.interval((0.623, 0.79)) == "62.3–79.0%"
     assert markdown.reasons({"ties": 12, "skipped": 3}) == "3 skipped; 12 ties."
     assert markdown.reasons({}) == "nothing."

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 LINE = re.compile(
-    r"verdict: tuned preferred (\d+\.\d) % \(95 % interval (\d+\.\d)–(\d+\.\d),"
+    r"verdict: tuned preferred (\d+\.\d)% \(95% interval (\d+\.\d)–(\d+\.\d),"
     r" (\d+) votes?, (\d+) ties?\)"
 )
 ARGUMENTS = ["demo", "--once", "--labels", "400", "--root"]

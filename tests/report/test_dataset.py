@@ -22,7 +22,7 @@ def test_a_dataset_card_counts_what_is_there():
     assert "| test | 1 | 1 |" in text
     assert "| `preferences` (default) | 5 |" in text
     assert "Left out of the preferences: 1 on eval prompts, which stay blind." in text
-    assert "sides are random) | 100.0\u00a0% | 61.0–100.0\u00a0% | 6 |" in text
+    assert "sides are random) | 100.0% | 61.0–100.0% | 6 |" in text
     assert "how well people agree with themselves is not known" in text
     assert "There are no written guidelines." in text
     assert "shows neither in length nor in format" in text

@@ -115,6 +115,6 @@ def test_the_win_rate_carries_its_doubt_and_its_colour(votes, colour):
     v = verdict(*votes)
     svg = win_rate(v)
     low, high = (100 * x for x in v.interval)
-    assert f"95 % interval {low:.1f}–{high:.1f} %" in svg
+    assert f"95% interval {low:.1f}–{high:.1f}%" in svg
     assert f"{votes[0]} won · {votes[1]} lost · {votes[2]} tied" in svg
-    assert re.search(rf"fill: {colour}[^>]*>{100 * v.win_rate:.1f} %<", svg)
+    assert re.search(rf"fill: {colour}[^>]*>{100 * v.win_rate:.1f}%<", svg)

@@ -36,7 +36,7 @@ RUN: dict[str, Any] = {
         "self_consistency": {"hits": 41, "n": 50, "rate": 0.82, "interval": [0.692, 0.902]},
         "guidelines": "",
         "question": "Which title would you click?",
-        "taste": "Of two texts that differ in it, the labels prefer the shorter text (60 %).",
+        "taste": "Of two texts that differ in it, the labels prefer the shorter text (60%).",
     },
     "history": [
         {
