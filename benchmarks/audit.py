@@ -17,7 +17,7 @@ from itertools import combinations
 from pathlib import Path
 from random import Random
 
-from palate.demo import writer
+from palate.demo.titles import titles
 
 
 def main() -> None:
@@ -59,7 +59,7 @@ def main() -> None:
 def write(file: Path, pairs: int) -> None:
     """Write rows of prompt, chosen and rejected; who chose likes short texts, and errs."""
     draw = Random(0)
-    words = sorted({w for _, title in writer.titles() for w in title.split()})
+    words = sorted({w for _, title in titles() for w in title.split()})
     with file.open("w", encoding="utf-8") as out:
         for prompt in range(pairs // 10):
             texts = [" ".join(draw.choices(words, k=draw.randint(6, 40))) for _ in range(5)]

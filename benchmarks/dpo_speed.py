@@ -141,6 +141,7 @@ def make_tokenizer(rows: list[dict[str, Any]]) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     from palate.demo import writer
+    from palate.demo.titles import titles
 
     bpe = Tokenizer(models.BPE())
     split = pre_tokenizers.Split(Regex(writer.WORDS), "isolated")
@@ -148,7 +149,7 @@ def make_tokenizer(rows: list[dict[str, Any]]) -> Any:
     bpe.pre_tokenizer = pre_tokenizers.Sequence([split, level])
     bpe.decoder = decoders.ByteLevel()
     texts = [m["content"] for row in rows for part in row.values() for m in part]
-    texts += [title for _, title in writer.titles()]
+    texts += [title for _, title in titles()]
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY,
         special_tokens=[writer.PAD, writer.START, writer.END],

@@ -1,4 +1,4 @@
-"""`python -m palate.demo FOLDER [STEPS]` makes the tiny model there, behind a progress bar."""
+"""`python -m palate.demo FOLDER [STEPS]` trains the tiny model into a folder."""
 
 import sys
 from pathlib import Path
@@ -11,19 +11,19 @@ from transformers.utils import logging
 from palate.demo.writer import STEPS, make_model
 
 logging.disable_progress_bar()
-torch.set_num_threads(1)  # of more a model this small makes no use, least where others work, too
+torch.set_num_threads(1)  # a model this small is slower on more, above all on a busy machine
 console = Console(highlight=False)
 steps = int(sys.argv[2]) if len(sys.argv) > 2 else STEPS
-columns = (TextColumn("learning to write"), BarColumn(), TimeRemainingColumn())
-now = TextColumn("loss {task.fields[loss]:.2f}")
-with Progress(*columns, now, console=console, transient=True) as bar:
+columns = (TextColumn("training"), BarColumn(), TimeRemainingColumn())
+loss_column = TextColumn("loss {task.fields[loss]:.2f}")
+with Progress(*columns, loss_column, console=console, transient=True) as bar:
     task = bar.add_task("", total=steps, loss=float("nan"))
-    made = make_model(
+    training = make_model(
         Path(sys.argv[1]),
         steps=steps,
         progress=lambda step, _, loss: bar.update(task, completed=step, loss=loss),
     )
 console.print(
-    f"{made['parameters']:,} parameters, {made['steps']} steps in {made['seconds']:.0f} s,"
-    f" loss {made['loss']:.2f}"
+    f"{training.parameters:,} parameters, {training.steps} steps in {training.seconds:.0f} s,"
+    f" loss {training.loss:.2f}"
 )

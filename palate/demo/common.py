@@ -1,6 +1,7 @@
-"""What the local and the hosted demo share: names, the base model, the project, progress."""
+"""What the local and the hosted demo share: names, base model, project, verdict, progress."""
 
 import contextlib
+import fcntl
 import subprocess
 import sys
 from collections.abc import Callable, Generator
@@ -15,48 +16,57 @@ from palate.core import hub
 from palate.core.errors import UsageError
 from palate.core.project import SETTINGS_FILE, Project, Settings
 from palate.core.schema import Prompt
-from palate.demo.writer import prompt_for, topics
+from palate.demo.titles import prompt_for, topics
+from palate.evaluate.loading import project_verdict
+from palate.label.preferences import Preferences
+from palate.report import cards
 from palate.report.export import export
+from palate.report.publish import publish_verdict
 from palate.run.local import child_environment
 
 PROJECT = "me/titles"
 WRITER = "me/tiny-writer"
-PER_TOPIC = 4
-# Found by a search over the tiny model: large models want a hundredth of this learning rate.
+PER_TOPIC = 4  # candidates
+# From a search over the tiny model; a large model needs a hundredth of this learning rate.
 TRAIN = ["--learning-rate", "3e-4", "--epochs", "3", "--batch-size", "16"]
-SHORT = ["--max-new-tokens", "48"]  # a title ends long before
+SHORT = ["--max-new-tokens", "48"]  # titles are shorter
+WRITER_README = """---
+license: apache-2.0
+library_name: transformers
+pipeline_tag: text-generation
+---
+# A tiny writer of titles
+
+A randomly initialised Qwen2, trained for a minute on 1,500 titles that ship with palate. It is the
+demo's base model and useful for nothing else.
+"""
 console = Console(highlight=False, soft_wrap=True)
 
 
-def say(what: str, text: str) -> None:
-    console.print(f"[bold cyan]{what:>12}[/]  {text}")
+def say(label: str, text: str) -> None:
+    """Print a line of the demo, its label in a column."""
+    console.print(f"[bold cyan]{label:>12}[/]  {text}")
 
 
 def make_writer(root: Path) -> None:
-    """Train the tiny base model on the shipped titles and push it, unless it is there."""
-
+    """Train the tiny base model on the shipped titles and push it, unless it exists."""
     if hub.exists(WRITER, "model") and "model.safetensors" in hub.describe(WRITER, "model")[1]:
         return
     folder = root / "writer"
     if not (folder / "README.md").exists():  # it is written last
-        say("base model", "a tiny Qwen2 learns to write titles, for about a minute")
+        say("base model", "training a tiny Qwen2 to write titles, about a minute")
         command = [sys.executable, "-m", "palate.demo", str(folder)]
         subprocess.run(command, check=True, env=child_environment())
     hub.create(WRITER, "model")
-    (folder / "README.md").write_text(
-        "---\nlicense: apache-2.0\nlibrary_name: transformers\npipeline_tag: text-generation\n---\n"
-        "# A tiny writer of titles\n\nA Qwen2 architecture with random beginnings, trained for a"
-        " minute on 1,500 titles that ship with palate. The demo's base model; good for nothing"
-        " else.\n"
-    )
+    (folder / "README.md").write_text(WRITER_README, "utf-8")
     files = {f.name: f for f in sorted(folder.iterdir()) if f.is_file()}
-    hub.commit(WRITER, "model", files, "A tiny writer of titles")
+    hub.commit(WRITER, "model", files, "Add a tiny writer of titles")
 
 
-def make_project():
-
-    there = hub.exists(PROJECT, "dataset")
-    if there and SETTINGS_FILE in hub.describe(PROJECT, "dataset")[1]:
+def make_project() -> Project:
+    """Return the demo's project, with a prompt for each topic; create it if necessary."""
+    exists = hub.exists(PROJECT, "dataset")
+    if exists and SETTINGS_FILE in hub.describe(PROJECT, "dataset")[1]:
         return Project.load(PROJECT)
     settings = replace(
         Settings(),
@@ -66,13 +76,34 @@ def make_project():
         test=0.15,
         eval=0.4,
     )
-    prompts = [Prompt.of(prompt_for(t)) for t in topics()]
+    prompts = [Prompt.of(prompt_for(topic)) for topic in topics()]
     importing.start_project(PROJECT, prompts, settings)
     return export(PROJECT)[0]
 
 
+def say_preferences(preferences: Preferences) -> None:
+    train, test = (len(preferences.rows[split]) for split in ("train", "test"))
+    say("preferences", f"{train} for training, {test} for testing")
+
+
+def publish_cards() -> None:
+    """Count the votes, put the verdict onto the model's card and renew the dataset's."""
+    project = Project.load(PROJECT)
+    url = publish_verdict(project, project_verdict(project))
+    cards.push_dataset_card(PROJECT)
+    say("card", url)
+
+
+def verdict_line() -> str:
+    """Say what the verdict means; return the result in a line."""
+    verdict = project_verdict(Project.load(PROJECT))
+    say("result", verdict.meaning())
+    return f"verdict: {verdict.sentence()}"
+
+
 @contextlib.contextmanager
-def bar(text: str) -> Generator[Callable[[int, int], None]]:
+def progress_bar(text: str) -> Generator[Callable[[int, int], None]]:
+    """Show a bar while the block runs; yield a function that takes steps done and total."""
     columns = (TextColumn("{task.description:>12}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
         task = progress.add_task(text)
@@ -81,14 +112,12 @@ def bar(text: str) -> Generator[Callable[[int, int], None]]:
 
 @contextlib.contextmanager
 def one_at_a_time(root: Path) -> Generator[None]:
-    """Hold the folder for one demo; raises UsageError where another runs in it."""
-    import fcntl
-
+    """Lock the folder for one demo; raises UsageError if another runs in it."""
     with (root / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UsageError(
-                f"Another demo runs in {root}. Stop it, or choose another folder with --root."
+                f"Another demo is running in {root}. Stop it, or choose another folder with --root."
             ) from None
         yield

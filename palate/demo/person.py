@@ -1,6 +1,6 @@
-"""A simulated annotator: a taste that is stated here, and seen by the model only in labels.
+"""A simulated annotator with a known taste, which the model sees only in the labels.
 
-Pure: the same question gets the same answer, whichever side a text is shown on.
+Pure: no I/O. The same two texts get the same answer, whichever side they are on.
 """
 
 import math
@@ -10,19 +10,19 @@ from random import Random
 from typing import Literal
 
 Choice = Literal["left", "right", "tie"]
-NEAR = 0.25  # a difference in utility that can go unnoticed
-TIES = 0.5  # the share of such pairs that is called a tie
+UNNOTICED_LOGITS = 0.25  # differences in utility below this may be called a tie
+TIE_SHARE = 0.5  # of such pairs
 
 
 @dataclass(frozen=True)
-class Taste:
+class SimulatedAnnotator:
     """What an annotator likes, in logits; law: `judge(b, a)` is `judge(a, b)` mirrored."""
 
     seed: int = 0
     question: float = 2.0
     number: float = 2.0
     colon: float = -2.5
-    word: float = -0.25  # for each word
+    word: float = -0.25  # per word
 
     def utility(self, text: str) -> float:
         """Return how much the text is liked."""
@@ -34,22 +34,22 @@ class Taste:
         )
 
     def judge(self, left: str, right: str) -> tuple[Choice, int]:
-        """Return which text is better and how clearly, 1–4, as a person would: not quite surely.
+        """Return the better text and how clearly it is better (1–4), with a person's noise.
 
-        The left one wins with probability 1 / (1 + exp(utility(right) − utility(left))), after
-        Bradley and Terry; the strength grows with the difference as felt. Ties have strength 1.
+        The left one wins with probability 1 / (1 + exp(utility(right) − utility(left))) (Bradley
+        and Terry 1952). The strength grows with the noisy difference; ties have strength 1.
         """
         if left == right:
             return "tie", 1
         first, second = sorted((left, right))
-        chance = Random(f"{self.seed}\0{first}\0{second}")
+        random = Random(f"{self.seed}\0{first}\0{second}")
         difference = self.utility(first) - self.utility(second)
-        if abs(difference) < NEAR and chance.random() < TIES:
+        if abs(difference) < UNNOTICED_LOGITS and random.random() < TIE_SHARE:
             return "tie", 1
-        u = 1 - chance.random()  # in (0, 1], as the logarithm wants it
-        felt = difference + math.log(u) - math.log1p(-min(u, 1 - 2**-53))
-        better = first if felt > 0 else second
-        return "left" if better == left else "right", 1 + min(3, int(abs(felt)))
+        u = 1 - random.random()  # in (0, 1], where the logarithm is finite
+        noisy = difference + math.log(u) - math.log1p(-min(u, 1 - 2**-53))
+        better = first if noisy > 0 else second
+        return "left" if better == left else "right", 1 + min(3, int(abs(noisy)))
 
     def describe(self) -> str:
         """Return the taste in words that follow "the annotator"."""
@@ -59,11 +59,11 @@ class Taste:
             "colons": self.colon,
             "long titles": self.word,
         }
-        likes = [what for what, weight in weights.items() if weight > 0]
-        dislikes = [what for what, weight in weights.items() if weight < 0]
-        said = [
-            f"{verb} {' and '.join(things)}"
-            for verb, things in (("likes", likes), ("dislikes", dislikes))
-            if things
+        likes = [feature for feature, weight in weights.items() if weight > 0]
+        dislikes = [feature for feature, weight in weights.items() if weight < 0]
+        parts = [
+            f"{verb} {' and '.join(features)}"
+            for verb, features in (("likes", likes), ("dislikes", dislikes))
+            if features
         ]
-        return ", and ".join(said) or "likes everything alike"
+        return " and ".join(parts) or "likes everything equally"

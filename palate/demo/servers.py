@@ -18,23 +18,23 @@ SERVE_ERRORS = (localhub.ServeError, server.ServeError)
 T = TypeVar("T")
 
 
-def start_hub(root: Path, servers: ExitStack):
-    """Start the Hub where it stood last time, and point the clients at it."""
-    hub = enter(servers, lambda port: LocalHub(root / "hub", port=port), 8123)
+def start_hub(root: Path, servers: ExitStack) -> LocalHub:
+    """Start the local Hub, with what it held last time, and point the clients at it."""
+    local_hub = enter(servers, lambda port: LocalHub(root / "hub", port=port), 8123)
     os.environ |= {
-        "HF_ENDPOINT": hub.endpoint,
-        "HF_TOKEN": hub.token,
+        "HF_ENDPOINT": local_hub.endpoint,
+        "HF_TOKEN": local_hub.token,
         "HF_HOME": str(root / "hf"),
         "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "PALATE_DATA": str(root / "data"),
         "PALATE_PUBLISH_SECONDS": "1",
     }
-    say("hub", f"a Hub of your own at {hub.endpoint}")
-    return hub
+    say("hub", f"local Hub at {local_hub.endpoint}")
+    return local_hub
 
 
-def start_argilla(root: Path, servers: ExitStack):
+def start_argilla(root: Path, servers: ExitStack) -> EmbeddedArgilla:
     argilla = enter(servers, lambda port: EmbeddedArgilla(root / "argilla", port=port), 6900)
     say("argilla", f"Argilla at {argilla.url}")
     return argilla

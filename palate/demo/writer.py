@@ -1,23 +1,24 @@
-"""A tiny writer of titles: a real Qwen2 architecture, small enough to train here in a minute."""
+"""A tiny writer of titles: the Qwen2 architecture, small enough to train here in a minute."""
 
-import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
-PROMPT = "Write a title for a video about {topic}."
-CORPUS = Path(__file__).with_name("titles.jsonl")
+from palate.demo.titles import prompt_for, titles, topics
+
 STEPS = 450
-TOPICS = 16  # in a batch
-OWN, BORROWED = 4, 2  # titles of a topic in a batch: its own, and other topics' made to fit
+TOPICS_PER_BATCH = 16
+OWN_TITLES, BORROWED_TITLES = 4, 2  # of a topic in a batch; borrowed: other topics', adapted
 LEARNING_RATE = 4e-3
+LOSS_WINDOW = 20  # steps whose mean is the final loss
 
 PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 VOCABULARY = 6144
-# Qwen2's own rule for where a token may not reach across; digits stand alone
+# Qwen2's pattern for where tokens end; every digit is a token
 WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -28,25 +29,17 @@ CHAT = (
 )
 
 
-def corpus() -> dict[str, list[str]]:
-    """Return the shipped titles by topic, in the file's order."""
-    rows = [json.loads(line) for line in CORPUS.read_text("utf-8").splitlines()]
-    return {row["topic"]: row["titles"] for row in rows}
+Progress = Callable[[int, int, float], None]  # step, steps, loss
 
 
-def topics() -> list[str]:
-    """Return the topics in the file's order."""
-    return list(corpus())
+@dataclass(frozen=True)
+class Training:
+    """What a training took and reached."""
 
-
-def titles() -> list[tuple[str, str]]:
-    """Return every (topic, title) in the file's order."""
-    return [(topic, title) for topic, group in corpus().items() for title in group]
-
-
-def prompt_for(topic: str) -> str:
-    """Return what a model is asked in order to get a title about `topic`."""
-    return PROMPT.format(topic=topic)
+    parameters: int
+    steps: int
+    loss: float  # nats per token, the mean of the last steps
+    seconds: float
 
 
 def make_model(
@@ -54,19 +47,17 @@ def make_model(
     *,
     steps: int = STEPS,
     seed: int = 0,
-    topics: Sequence[str] | None = None,
-    progress: Callable[[int, int, float], None] | None = None,
-) -> dict[str, Any]:
-    """Train a model on the titles of `topics` (all, if None) and save it with its tokenizer.
+    only_topics: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> Training:
+    """Train a model on the titles of some topics (None: all) and save it with its tokenizer.
 
-    The same seed gives the same weights but for rounding. `progress` is called after each step
-    with the step, `steps` and the loss. Returns `parameters`, `steps`, `loss` (the mean of
-    the last steps, nats a token) and `seconds`.
+    The same seed gives the same weights up to rounding. `progress` is called after each step.
     """
     import torch
 
     started = time.monotonic()
-    pairs = [(t, title) for t, title in titles() if topics is None or t in topics]
+    pairs = [(t, title) for t, title in titles() if only_topics is None or t in only_topics]
     tokenizer = make_tokenizer()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -74,13 +65,9 @@ def make_model(
         losses = train(model, tokenizer, pairs, steps, Random(seed), progress)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    recent = losses[-20:]
-    return {
-        "parameters": model.num_parameters(),
-        "steps": steps,
-        "loss": sum(recent) / len(recent),
-        "seconds": time.monotonic() - started,
-    }
+    last = losses[-LOSS_WINDOW:]
+    seconds = time.monotonic() - started
+    return Training(model.num_parameters(), steps, sum(last) / len(last), seconds)
 
 
 def make_tokenizer() -> Any:
@@ -102,8 +89,8 @@ def make_tokenizer() -> Any:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    asked = [f"user\n{prompt_for(t)}\nassistant\n" for t in topics()]
-    bpe.train_from_iterator([title for _, title in titles()] + asked, trainer)
+    prompts = [f"user\n{prompt_for(topic)}\nassistant\n" for topic in topics()]
+    bpe.train_from_iterator([title for _, title in titles()] + prompts, trainer)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=bpe, eos_token=END, pad_token=PAD, model_max_length=256
     )
@@ -135,11 +122,11 @@ def new_model(tokenizer: Any) -> Any:
 
 
 def _prepare(model: Any, tokenizer: Any) -> None:
-    """Begin where copying is near: "bread" in the prompt soon becomes "Bread" in the title.
+    """Initialise the weights so that the model soon copies words from the prompt into the title.
 
-    Attention begins by passing on what it reads (Trockman and Kolter 2023, "Mimetic
-    initialization"), and tokens that differ only in case or a space begin alike. Without this a
-    minute is too short to learn that titles have to do with their topics.
+    Attention starts by passing on what it reads (Trockman and Kolter 2023, "Mimetic
+    initialization"), and tokens that differ only in case or a space start almost equal. Otherwise
+    a minute is too short to learn that a title is about its topic.
     """
     import torch
 
@@ -161,7 +148,7 @@ def train(
     pairs: Sequence[tuple[str, str]],
     steps: int,
     random: Random,
-    progress: Callable[[int, int, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[float]:
     """Train with AdamW and a cosine schedule on the titles' tokens; return the losses."""
     import torch
@@ -199,58 +186,53 @@ def _loss(model: Any, sources: Any, targets: Any, **inputs: Any) -> Any:
 def _batches(
     tokenizer: Any, pairs: Sequence[tuple[str, str]], random: Random
 ) -> Iterator[dict[str, Any]]:
-    """Yield batches without end, every pass over the topics in a new order."""
+    """Yield batches without end; each pass over the topics is in a new order."""
     groups: dict[str, list[str]] = {}
     for topic, title in pairs:
         groups.setdefault(topic, []).append(title)
     order = list(groups)
     while True:
         random.shuffle(order)
-        for start in range(0, len(order), TOPICS):
-            some = order[start:][:TOPICS]
-            rows = [
-                _Row(
-                    tokenizer,
-                    t,
-                    random.sample(groups[t], min(OWN, len(groups[t])))
-                    + borrowed(t, groups, random),
-                )
-                for t in some
-            ]
+        for start in range(0, len(order), TOPICS_PER_BATCH):
+            rows = []
+            for topic in order[start:][:TOPICS_PER_BATCH]:
+                own = random.sample(groups[topic], min(OWN_TITLES, len(groups[topic])))
+                rows.append(_Row(tokenizer, topic, own + borrowed(topic, groups, random)))
             yield _batch(rows, tokenizer.pad_token_id)
 
 
 def borrowed(topic: str, groups: Mapping[str, Sequence[str]], random: Random) -> list[str]:
-    """Return titles of other topics, with this topic in the place of theirs.
+    """Return titles of other topics, with this topic in place of theirs.
 
-    They teach the model to take the topic from the prompt, and to say more than it has read.
+    They teach the model to take the topic from the prompt, and to write titles it has not seen.
     """
-    found: list[str] = []
-    while len(found) < BORROWED:
+    borrowed_titles: list[str] = []
+    while len(borrowed_titles) < BORROWED_TITLES:
         other = random.choice(list(groups))
         title = random.choice(groups[other])
         swapped = re.sub(re.escape(other), lambda _: _capitals(topic), title, flags=re.IGNORECASE)
         if swapped != title:
-            found.append(swapped)
-    return found
+            borrowed_titles.append(swapped)
+    return borrowed_titles
 
 
 def _capitals(topic: str) -> str:
+    """Return the topic as titles write it: words capitalised, but for the smallest ones."""
     small = {"a", "and", "at", "for", "from", "in", "of", "on", "the", "to", "with"}
     return " ".join(w if w in small else w[0].upper() + w[1:] for w in topic.split())
 
 
 class _Row:
-    """A prompt and its titles, one after the other; each title sees the prompt and itself."""
+    """A prompt and its titles in one sequence; each title sees only the prompt and itself."""
 
     def __init__(self, tokenizer: Any, topic: str, titles: Sequence[str]):
         message = {"role": "user", "content": prompt_for(topic)}
-        asked = tokenizer.apply_chat_template([message], tokenize=False, add_generation_prompt=True)
-        self.tokens: list[int] = tokenizer(asked)["input_ids"]
+        text = tokenizer.apply_chat_template([message], tokenize=False, add_generation_prompt=True)
+        self.tokens: list[int] = tokenizer(text)["input_ids"]
         before = len(self.tokens)
         self.positions = list(range(before))
         self.parts = [0] * before
-        # each title starts from the prompt's last token, which is there once: see `targets`
+        # every title is predicted from the prompt's last token, which occurs only once
         self.sources: list[int] = []
         self.targets: list[int] = []
         for number, title in enumerate(titles, 1):
@@ -264,7 +246,10 @@ class _Row:
 
 
 def _batch(rows: Sequence[_Row], pad: int) -> dict[str, Any]:
-    """Return tensors: ids, positions (rows, length), mask (rows, 1, length, length) and targets."""
+    """Return ids and positions (rows, length), and the mask (rows, 1, length, length).
+
+    `sources` are the flat indices to predict from, `targets` the tokens to predict there.
+    """
     import torch
 
     length = max(len(row.tokens) for row in rows)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from palate.demo.writer import corpus, prompt_for, titles, topics
+from palate.demo.titles import corpus, prompt_for, titles, topics
 
 TITLES = [title for _, title in titles()]
 

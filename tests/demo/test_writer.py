@@ -12,46 +12,47 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from palate.demo import writer
+from palate.demo.titles import corpus, prompt_for, topics
 
-SEVEN = writer.topics()[:7]
+SEVEN = topics()[:7]
 STEPS = 40
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> tuple[Path, dict, list]:
+def trained(tmp_path_factory) -> tuple[Path, writer.Training, list]:
     folder = tmp_path_factory.mktemp("tiny")
     seen: list = []
-    facts = writer.make_model(
-        folder, steps=STEPS, topics=SEVEN, progress=lambda *now: seen.append(now)
+    training = writer.make_model(
+        folder, steps=STEPS, only_topics=SEVEN, progress=lambda *now: seen.append(now)
     )
-    return folder, facts, seen
+    return folder, training, seen
 
 
 @pytest.fixture(scope="module")
-def tokenizer(made):
-    return AutoTokenizer.from_pretrained(made[0])
+def tokenizer(trained):
+    return AutoTokenizer.from_pretrained(trained[0])
 
 
 @pytest.fixture(scope="module")
-def model(made):
-    return AutoModelForCausalLM.from_pretrained(made[0])
+def model(trained):
+    return AutoModelForCausalLM.from_pretrained(trained[0])
 
 
-def test_the_folder_holds_what_the_hub_expects(made):
-    folder, facts, _ = made
+def test_the_folder_holds_what_the_hub_expects(trained):
+    folder, training, _ = trained
     names = {f.name for f in folder.iterdir()}
     assert {"model.safetensors", "config.json", "generation_config.json"} <= names
     assert {"tokenizer.json", "tokenizer_config.json"} <= names
     assert json.loads((folder / "config.json").read_text())["architectures"] == ["Qwen2ForCausalLM"]
-    assert 1e6 < facts["parameters"] < 4e6
+    assert 1e6 < training.parameters < 4e6
 
 
-def test_it_learns_and_says_how_far_it_is(made):
-    _, facts, seen = made
+def test_it_learns_and_says_how_far_it_is(trained):
+    _, training, seen = trained
     assert [(step, steps) for step, steps, _ in seen] == [(i, STEPS) for i in range(1, STEPS + 1)]
-    assert facts["steps"] == STEPS
-    assert facts["loss"] < 0.5 * seen[0][2]
-    assert facts["seconds"] > 0
+    assert training.steps == STEPS
+    assert training.loss < 0.5 * seen[0][2]
+    assert training.seconds > 0
 
 
 def test_the_auto_classes_load_it_with_its_ends(model, tokenizer):
@@ -64,15 +65,15 @@ def test_the_auto_classes_load_it_with_its_ends(model, tokenizer):
 
 
 def test_the_chat_template_is_chatml(tokenizer):
-    asked = [{"role": "user", "content": "Hi"}]
-    told = [*asked, {"role": "assistant", "content": "Tides: 2 a Day"}]
+    question = [{"role": "user", "content": "Hi"}]
+    dialogue = [*question, {"role": "assistant", "content": "Tides: 2 a Day"}]
     start = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
 
     def text(messages, **kwargs):
         return tokenizer.apply_chat_template(messages, tokenize=False, **kwargs)
 
-    assert text(asked, add_generation_prompt=True) == start
-    assert text(told) == start + "Tides: 2 a Day<|im_end|>\n"
+    assert text(question, add_generation_prompt=True) == start
+    assert text(dialogue) == start + "Tides: 2 a Day<|im_end|>\n"
 
 
 def test_tokens_round_trip_for_any_text(tokenizer):
@@ -83,9 +84,9 @@ def test_tokens_round_trip_for_any_text(tokenizer):
 
 def test_generation_ends_and_names_what_it_learned(model, tokenizer):
     torch.manual_seed(0)
-    asked = [[{"role": "user", "content": writer.prompt_for(t)}] for t in SEVEN for _ in range(4)]
+    messages = [[{"role": "user", "content": prompt_for(t)}] for t in SEVEN for _ in range(4)]
     inputs = tokenizer.apply_chat_template(
-        asked,
+        messages,
         add_generation_prompt=True,
         padding=True,
         padding_side="left",
@@ -96,7 +97,7 @@ def test_generation_ends_and_names_what_it_learned(model, tokenizer):
     ended = [tokenizer.eos_token_id in row for row in output.tolist()]
     assert sum(ended) >= 26
     texts = tokenizer.batch_decode(output, skip_special_tokens=True)
-    words = {w for t in SEVEN for title in writer.corpus()[t] for w in title.split()}
+    words = {w for t in SEVEN for title in corpus()[t] for w in title.split()}
     known = [w in words for text in texts for w in text.split()]
     assert sum(known) > 0.5 * len(known)
 
@@ -104,7 +105,7 @@ def test_generation_ends_and_names_what_it_learned(model, tokenizer):
 def test_the_same_seed_makes_the_same_model(tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         torch.manual_seed(len(name))
-        writer.make_model(tmp_path / name, steps=2, seed=seed, topics=SEVEN)
+        writer.make_model(tmp_path / name, steps=2, seed=seed, only_topics=SEVEN)
     a, b, c = (load_file(tmp_path / n / "model.safetensors") for n in "abc")
     torch.testing.assert_close(a, b, atol=1e-3, rtol=0)
     name = "model.embed_tokens.weight"

@@ -40,7 +40,7 @@ def test_the_loop_ends_with_a_verdict_and_goes_on_from_there(tmp_path, with_writ
     again = demo(tmp_path)
     assert again.splitlines()[-1] == first.splitlines()[-1]
     assert "0 of 181 prompts need completions" in again
-    assert "to train on, 0 to" not in again
+    assert "for training, 0 for testing" not in again
     users = json.loads((tmp_path / "hub" / "users.json").read_text())
     assert not [t for t in _tokens(users) if t in first + again]
 

@@ -29,16 +29,16 @@ def test_two_people_label_and_vote_in_deployed_spaces(tmp_path, with_writer):
         text=True,
         env=ENVIRONMENT,
     )
-    said = run.stdout
-    assert run.returncode == 0, said[-4000:] + run.stderr[-4000:]
-    assert "me/titles-label; it starts again with an empty disk" in said
-    assert re.search(r"labels  60 by me and 60 by you, signed in", said)
-    assert said.count("machine: cpu-") == 3  # candidates, training, completions
-    assert re.search(r"votes  \d+ by me and \d+ by you, signed in", said)
-    assert re.search(r"card  http://\S+/me/titles-dpo", said)
-    last = said.splitlines()[-1]
+    output = run.stdout
+    assert run.returncode == 0, output[-4000:] + run.stderr[-4000:]
+    assert "me/titles-label, which restarts with an empty disk" in output
+    assert re.search(r"labels  60 by me and 60 by you, signed in", output)
+    assert output.count("machine: cpu-") == 3  # candidates, training, completions
+    assert re.search(r"votes  \d+ by me and \d+ by you, signed in", output)
+    assert re.search(r"card  http://\S+/me/titles-dpo", output)
+    last = output.splitlines()[-1]
     votes = int(re.fullmatch(r"verdict: .*?\(.*?(\d+) votes.*\)", last)[1])
     assert votes > 80
     users = json.loads((tmp_path / "hub" / "users.json").read_text())
     for user in users.values():
-        assert user["token"] not in said + run.stderr
+        assert user["token"] not in output + run.stderr

@@ -19,6 +19,7 @@ from transformers import (
 from trl import DPOConfig, DPOTrainer
 
 from palate.demo import writer
+from palate.demo.titles import corpus, prompt_for
 from palate.train.batches import GroupSampler
 from palate.train.tree import TreeDPOTrainer, allowed
 
@@ -39,12 +40,12 @@ def tokenizer():
 def rows():
     """Four prompts with all six pairs of four titles, of which one is the odd one's length."""
     made = []
-    for topic, titles in list(writer.corpus().items())[:4]:
+    for topic, titles in list(corpus().items())[:4]:
         titles = [*titles[:3], titles[3] + " in ten quiet and rather long steps"]
         for x in range(4):
             for y in range(x):
                 said = [[{"role": "assistant", "content": t}] for t in (titles[x], titles[y])]
-                prompt = [{"role": "user", "content": writer.prompt_for(topic)}]
+                prompt = [{"role": "user", "content": prompt_for(topic)}]
                 made.append({"prompt": prompt, "chosen": said[0], "rejected": said[1]})
     return made
 

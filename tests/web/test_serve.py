@@ -15,7 +15,7 @@ from palate.core.errors import PalateError
 from palate.core.project import Project, Settings
 from palate.core.schema import Candidate, Prompt
 from palate.demo import api_annotator
-from palate.demo.person import Taste
+from palate.demo.person import SimulatedAnnotator
 from palate.web.serving import Space
 
 pytestmark = pytest.mark.slow
@@ -43,6 +43,11 @@ def serve(project, argilla, tmp_path, monkeypatch):
         yield make
 
 
+def answer_all(space: Space) -> int:
+    annotator = SimulatedAnnotator(seed=0)
+    return api_annotator.answer(space.url, "Ada", annotator, None, lambda done, total: None)
+
+
 def add_candidates(project: Project) -> None:
     rows = [Candidate.of(p.id, f"{n} {p.text}") for p in project.prompts for n in "ab"]
     importing.add(project.id, Imported([], rows, []), "Add")
@@ -65,7 +70,9 @@ def test_candidates_that_come_later_are_asked(project, serve):
         while not (asked := total(space)):
             assert time.monotonic() < deadline, "new candidates were not noticed"
         assert asked == goal
-        done = api_annotator.answer(space.url, "Ada", Taste(seed=0), None, lambda done, all: None)
+        done = api_annotator.answer(
+            space.url, "Ada", SimulatedAnnotator(seed=0), None, lambda done, all: None
+        )
         assert done == goal
     assert len(Project.load(project.id).labels) == goal
 
@@ -74,7 +81,9 @@ def test_two_spaces_of_a_project_hear_of_each_other(project, serve, argilla):
     add_candidates(project)
     with serve("label") as one, serve("label") as two:
         event = say(one)
-        goal = api_annotator.answer(one.url, "Ada", Taste(seed=0), None, lambda done, all: None)
+        goal = api_annotator.answer(
+            one.url, "Ada", SimulatedAnnotator(seed=0), None, lambda done, all: None
+        )
         deadline = time.monotonic() + 60
         while (state := post(two, "/api/next", {"n": 8}))["done"] < goal:
             assert time.monotonic() < deadline, "labels of the other Space were not noticed"
