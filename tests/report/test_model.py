@@ -42,7 +42,7 @@ def test_a_model_card_states_every_result_with_its_doubt():
     assert "the left side won 54 of 108 decided votes" in text
     assert "**Decided: people prefer the tuned model." in text
     assert "with a look after every vote allowed | | 56.2–84.3%" in text
-    assert "One person voted: this is their taste, nobody else's." in text
+    assert "One person voted, so this is one person's taste." in text
     assert "**62.7%** | 53.4–71.2% | 110 pairs on 11 prompts" in text
     assert "Left out of the preferences: 98 on eval prompts, which stay blind; 12 ties." in text
     assert "| learning rate | `1e-06` |" in text
@@ -116,7 +116,7 @@ def test_the_same_facts_give_the_same_bytes():
     ("wins", "losses", "says"),
     [
         (78, 30, "Decided: people prefer the tuned model."),
-        (24, 13, "Not decided yet. If votes go on as so far, about"),
+        (24, 13, "Not decided yet. At this rate, about"),
         (20, 20, "Not decided, and the votes are so even"),
         (5, 60, "Decided: people prefer the base model."),
     ],
