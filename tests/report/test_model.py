@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard
 from run_facts import RUN
 from verdicts import votes
 
-from palate.core.errors import BadInput, UsageError
+from palate.core.errors import UsageError
 from palate.evaluate.verdict import Verdict
 from palate.report import cards
 from palate.train import record
@@ -168,8 +168,6 @@ def test_an_adapter_is_loaded_onto_its_base(method):
 def test_alarms_stand_on_the_card():
     text = readme(run(alarms=["loss stuck at 0.6931", "train accuracy near 1"]))
     assert "- loss stuck at 0.6931\n- train accuracy near 1\n" in text
-
-
 
 
 def test_a_licence_that_the_hub_does_not_know_is_named_as_other():
