@@ -12,7 +12,7 @@ from hatchling.metadata.plugin.interface import MetadataHookInterface
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))
 
-from palate.run.wheel import installed_job  # noqa: E402
+from palate.run.bundle import installed_job  # noqa: E402
 
 
 class BuildHook(BuildHookInterface):

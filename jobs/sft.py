@@ -20,7 +20,7 @@ adapter is merged), tokenizer, run.json, metrics, card.
 What happens in between is in palate/train/sft.py.
 
     python jobs/sft.py me/titles
-    python jobs/dpo.py me/titles --base-model me/titles-sft
+    palate train me/titles --base-model me/titles-sft
     uv run jobs/sft.py me/titles --method lora
     python jobs/sft.py me/titles --processes 4
     palate sft me/titles --on hf

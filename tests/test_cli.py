@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from palate.cli import COMMANDS, HELP, JOBS
+from palate.cli import COMMANDS, LOOP, help_text
+from palate.run.jobs import JOBS
 
+NAMES = (*COMMANDS, *(spec.name for spec in JOBS))
 PAIRS = "idea,a,b,win\n" + "".join(f"idea {i},x{i},y{i},{i % 2}\n" for i in range(10))
 
 
@@ -25,8 +27,9 @@ def palate(*args: str, **env: str) -> subprocess.CompletedProcess:
 
 
 def test_help_shows_every_command():
-    shown = set(re.findall(r"\[cyan\]([\w ]+)\[/\]", HELP))
-    assert shown == {*COMMANDS, *JOBS}
+    shown = re.findall(r"\[cyan\]([\w ]+)\[/\]", help_text())
+    assert sorted(shown) == sorted(NAMES)
+    assert tuple(shown[: len(LOOP)]) == LOOP
     run = palate("--help")
     assert run.returncode == 0
     assert "prove it blind" in run.stdout
@@ -37,18 +40,46 @@ def test_help_loads_nothing_heavy():
         "import sys; from palate.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
     )
     code += (
-        "print([m for m in ('torch','datasets','gradio','huggingface_hub') if m in sys.modules])"
+        "print([m for m in ('torch', 'datasets', 'numpy', 'huggingface_hub') if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert run.stdout.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_explains_itself(name):
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_explains_itself_in_one_style(name):
     run = palate(*name.split(), "--help")
     assert run.returncode == 0
-    assert f"usage: palate {name}" in run.stdout
+    assert f"usage: palate {name} [-h]" in run.stdout
     assert len(run.stdout.splitlines()) > 6
+    assert not re.search(r"None|\bSTR\b|\bINT\b|\bFLOAT\b|\{\w+,\w+", run.stdout)
+    described = re.search(r"│ OWNER/NAME +(.*)", run.stdout)
+    assert not described or described[1].startswith("Project, ")
+    assert "(default: )" not in run.stdout
+
+
+@pytest.mark.parametrize("name", [spec.name for spec in JOBS])
+def test_the_help_of_a_job_says_where_it_runs_and_how_it_is_typed(name):
+    run = palate(name, "--help")
+    assert f"    palate {name} me/titles" in run.stdout
+    assert f"palate {name} me/titles --on hf --flavor" in run.stdout
+    assert "python jobs/" not in run.stdout
+
+
+def test_a_wrong_flag_is_refused_before_anything_is_read(hub):
+    for name, wrong, right in (
+        ("train", "--epoch", "--epochs"),
+        ("candidates", "--per-promt", "--per-prompt"),
+        ("status", "--jsn", "--help"),
+    ):
+        run = palate(name, "me/there-is-no-such-project", wrong, "2")
+        assert run.returncode == 2
+        assert right in run.stderr
+        assert f"palate {name} --help" in run.stderr
+        assert "no repo" not in run.stderr
+    run = palate("train", "me/there-is-no-such-project", "--processes", "0")
+    assert run.returncode == 2
+    assert "expected 1 or more" in run.stderr
 
 
 @pytest.mark.parametrize(
@@ -56,6 +87,8 @@ def test_every_command_explains_itself(name):
     [
         (["lable"], "Did you mean: palate label?"),
         (["hub", "srve"], "Did you mean: palate hub serve?"),
+        (["hub"], "Did you mean: palate hub serve?"),
+        (["argilla"], "Did you mean: palate argilla serve?"),
         (["init", "me/x"], "--prompts"),
         (["status", "titles"], "A project is named like me/titles"),
         (["import", "me/x", "nowhere.csv"], "There is no file nowhere.csv"),
@@ -81,15 +114,22 @@ def test_a_hub_that_does_not_answer_is_named():
     assert "Traceback" not in run.stderr
 
 
+def test_an_empty_address_of_the_hub_is_named():
+    run = palate("status", "me/titles", HF_ENDPOINT="")
+    assert run.returncode == 2
+    assert "HF_ENDPOINT is set but empty" in run.stderr
+
+
 def test_no_token_says_how_to_sign_in(hub, tmp_path):
     (tmp_path / "p.txt").write_text("one\ntwo\nthree\n")
     prompts = str(tmp_path / "p.txt")
     run = palate("init", "me/x", "--prompts", prompts, HF_TOKEN="", HF_HOME=str(tmp_path))
     assert run.returncode == 1
     assert "hf auth login" in run.stderr
+    assert "HF_TOKEN" not in run.stderr
     run = palate("init", "me/x", "--prompts", prompts, HF_TOKEN="hf_wrong")
     assert run.returncode == 1
-    assert "hf auth login" in run.stderr
+    assert "HF_TOKEN is set and is used before any stored token" in run.stderr
 
 
 def test_a_token_without_write_access_says_so(hub, repo_id, tmp_path):
@@ -175,7 +215,7 @@ def test_a_server_names_a_taken_port(server, tmp_path, argilla):
 
 def test_readme_names_every_command():
     readme = (Path(__file__).parents[1] / "README.md").read_text()
-    for name in (*COMMANDS, *JOBS):
+    for name in NAMES:
         assert f"`palate {name}`" in readme
 
 

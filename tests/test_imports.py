@@ -15,6 +15,8 @@ SERVERS = ("localhub", "argilla.server")  # reached over HTTP: they import nothi
 START = ("commands", "cli", "__main__")  # what a command needs is imported when it is called
 # these subclass TRL's or Transformers' classes, which takes seconds to import
 HEAVY = tuple(f"train.{m}" for m in ("callbacks", "hubpoint", "setup", "sft_trainer", "tree"))
+# and this imports numpy, for which `palate --help` would have to wait
+HEAVY += ("run.loads",)
 
 
 def modules() -> dict[str, Path]:

@@ -15,7 +15,7 @@ import pytest
 
 import palate
 from palate.core.paths import PACKAGE, shipped
-from palate.run import wheel
+from palate.run import bundle
 
 ROOT = PACKAGE.parent
 JOBS = sorted(f.stem for f in shipped("jobs").glob("*.py"))
@@ -59,7 +59,7 @@ def installed(site, tmp_path) -> Run:
 
 def contents(data: bytes, folder: Path) -> dict[str, bytes]:
     """Return a wheel's files without those in which its builder names itself."""
-    file = folder / wheel.NAME
+    file = folder / bundle.WHEEL
     file.write_bytes(data)
     with zipfile.ZipFile(file) as archive:
         names = [n for n in archive.namelist() if not n.endswith(("/RECORD", "/WHEEL"))]
@@ -70,8 +70,8 @@ def test_a_job_travels_with_the_wheel_that_hatch_builds(built, installed, tmp_pa
     (file,) = built.glob("*.whl")
     by_hatch = contents(file.read_bytes(), tmp_path)
     out = tmp_path / "by-hand"
-    code = f"import pathlib; from palate.run import wheel; pathlib.Path({str(out)!r})"
-    run = installed("-c", f"{code}.write_bytes(wheel.build())")
+    code = f"import pathlib; from palate.run import bundle; pathlib.Path({str(out)!r})"
+    run = installed("-c", f"{code}.write_bytes(bundle.build_wheel())")
     assert run.returncode == 0, run.stderr
     by_hand = contents(out.read_bytes(), tmp_path)
     assert sorted(by_hand) == sorted(by_hatch)
@@ -81,7 +81,7 @@ def test_a_job_travels_with_the_wheel_that_hatch_builds(built, installed, tmp_pa
 def test_a_checkout_makes_the_same_files(built, tmp_path):
     (file,) = built.glob("*.whl")
     code = {n: d for n, d in contents(file.read_bytes(), tmp_path).items() if "dist-info" not in n}
-    assert code == {n: d for n, d in contents(wheel.build(), tmp_path).items() if n in code}
+    assert code == {n: d for n, d in contents(bundle.build_wheel(), tmp_path).items() if n in code}
 
 
 def test_the_sdist_holds_what_its_build_needs(built):

@@ -1,22 +1,38 @@
-"""What the commands share: the words of their command lines, and where they print."""
+"""What the commands share: types of their flags, and the console they print to."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.console import Console
 
-Id = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="OWNER/NAME")]
+from palate.core.flags import flag
+
+if TYPE_CHECKING:
+    from palate.core.project import Project
+
+Id = Annotated[
+    str,
+    tyro.conf.Positional,
+    tyro.conf.arg(metavar="OWNER/NAME", help="Project, a dataset repo on the Hub."),
+]
 Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
-Column = Annotated[str | None, tyro.conf.arg(metavar="COLUMN", help_behavior_hint="")]
-Words = Annotated[str | None, tyro.conf.arg(metavar="TEXT", help_behavior_hint="")]
-File = Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")]
-Folder = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")]
-AsJson = Annotated[bool, tyro.conf.arg(name="json")]
+Column = Annotated[str | None, flag("COLUMN")]
+File = Annotated[Path | None, flag("FILE")]
+Folder = Annotated[Path | None, flag("FOLDER")]
+AsJson = Annotated[bool, tyro.conf.arg(name="json", help="Print all figures as JSON.")]
+Host = Annotated[
+    str,
+    tyro.conf.arg(
+        metavar="ADDRESS",
+        help="Address to listen on. Any address but loopback opens it to the network.",
+    ),
+]
 console = Console(highlight=False, soft_wrap=True)
 
 
-def show_status(project) -> None:
-    from palate.report import status as loop
+def show_status(project: "Project") -> None:
+    """Print where the project is in the loop, and what to run next."""
+    from palate.report import status
 
-    console.print(loop.picture(project, loop.steps(project)))
+    console.print(status.picture(project, status.steps(project)))

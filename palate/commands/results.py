@@ -1,29 +1,24 @@
-"""Commands that show what came of a project: how people label, how they voted, what ran."""
+"""Commands that show results: where a project is, how people label and vote, what ran."""
 
 import json
 from typing import Annotated
 
-import tyro
-
-from palate.commands.common import AsJson, Id, Words, console, show_status
+from palate.commands.common import AsJson, Id, console, show_status
 from palate.core.errors import UsageError
+from palate.core.flags import flag
 
 
 def status(project: Id) -> None:
-    """Show where the loop stands, and what to run next."""
+    """Show where a project is in the loop, and what to run next."""
     from palate.core.project import Project
 
     show_status(Project.load(project))
 
 
 def agreement(project: Id, as_json: AsJson = False) -> None:
-    """Show how people label: agreement, self-consistency, side and length bias, haste.
+    """Show how people label: agreement, self-consistency, position and length bias, haste.
 
-    People stand there by their pseudonyms; the label Space's page for owners knows their names.
-
-    Args:
-        project: the project, which is a dataset repo.
-        as_json: print all figures as JSON.
+    People appear under their pseudonyms. The owner's page of the label Space shows their names.
     """
     from palate.core.project import Project
     from palate.label.agreement import report
@@ -43,19 +38,17 @@ def agreement(project: Id, as_json: AsJson = False) -> None:
 def verdict(
     project: Id,
     margin: float = 0.1,
-    characters: Annotated[tuple[int, int] | None, tyro.conf.arg(metavar="LOW HIGH")] = None,
+    characters: Annotated[tuple[int, int] | None, flag("LOW HIGH")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Count the blind votes, print the verdict and put it on the model's card.
 
-    You may look after every vote: the rule that says "decided" allows for it. Beside the win rate
-    stand what other prompts and people might say, and what besides quality may have decided.
+    The rule behind "decided" allows you to look after every vote. The report also says how far
+    other prompts and people might change the win rate, and what besides quality may explain it.
 
     Args:
-        project: the project, which is a dataset repo.
-        margin: a win rate this near to one half is called no difference.
-        characters: count how many answers of each model keep within these lengths.
-        as_json: print all figures as JSON.
+        margin: A win rate this close to one half counts as no difference.
+        characters: Count each model's answers whose length is within this range.
     """
     from palate.core.project import Project
     from palate.evaluate.loading import project_verdict
@@ -95,15 +88,18 @@ def card(project: Id) -> None:
         console.print(f"no model yet: palate train {project}")
 
 
-def jobs(project: Id, follow: Words = None, cancel: Words = None) -> None:
-    """Show what ran on HF Jobs for a project: when, where, how long, at what cost, how it ended.
+def jobs(
+    project: Id,
+    follow: Annotated[str | None, flag("ID")] = None,
+    cancel: Annotated[str | None, flag("ID")] = None,
+) -> None:
+    """List what ran on HF Jobs for a project: when, where, how long, at what cost, how it ended.
 
     Example: palate train me/titles --on hf, then Ctrl-C, then palate jobs me/titles --follow ID
 
     Args:
-        project: the project, which is a dataset repo.
-        follow: show what the job with this id writes, until it ends or Ctrl-C.
-        cancel: end the job with this id.
+        follow: Show the log of the job with this id until it ends. Ctrl-C leaves it running.
+        cancel: Cancel the job with this id.
     """
     from palate.core.project import check_id
     from palate.run import hf_jobs
@@ -112,10 +108,10 @@ def jobs(project: Id, follow: Words = None, cancel: Words = None) -> None:
     if follow and cancel:
         raise UsageError("--follow and --cancel do not go together.")
     if follow:
-        hf_jobs.follow(console, project, hf_jobs.named(project, follow))
+        hf_jobs.follow(console, project, hf_jobs.job_with(project, follow))
     elif cancel:
         console.print(hf_jobs.cancel(project, cancel))
-    elif found := hf_jobs.jobs_of(project):
-        console.print(hf_jobs.table(project, found))
+    elif listed := hf_jobs.jobs_of(project):
+        console.print(hf_jobs.table(project, listed))
     else:
-        console.print(f"Nothing ran on HF Jobs yet: palate train {project} --on hf")
+        console.print(f"Nothing ran on HF Jobs yet. Start with: palate train {project} --on hf")

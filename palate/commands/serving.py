@@ -1,26 +1,24 @@
-"""Commands that serve: Spaces here or on the Hub, the demo, a Hub, Argilla."""
+"""Commands that serve something: Spaces here or on the Hub, the demo, a Hub, Argilla."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
-import tyro
-
-from palate.commands.common import Folder, Id, console
+from palate.commands.common import Folder, Host, Id, console
 from palate.commands.data import export
 from palate.core.errors import UsageError
+from palate.core.flags import flag
 
 
 def label(project: Id, port: int = 7860) -> None:
     """Serve the labelling page of a project here, until Ctrl-C.
 
-    Labels go to Argilla (the embedded one, or the one that ARGILLA_API_URL names) and from there to
-    the project on the Hub.
+    Labels go to Argilla (embedded, or the one at ARGILLA_API_URL), and from there to the project
+    on the Hub.
 
     Args:
-        project: the project, which is a dataset repo.
-        port: where to listen on this machine; 0 takes any free port.
+        port: Port to listen on. 0 takes any free port.
     """
     _serve("label", project, port)
 
@@ -29,8 +27,7 @@ def evaluate(project: Id, port: int = 7861) -> None:
     """Serve the blind comparison of base and tuned model here, until Ctrl-C.
 
     Args:
-        project: the project, which is a dataset repo.
-        port: where to listen on this machine; 0 takes any free port.
+        port: Port to listen on. 0 takes any free port.
     """
     _serve("evaluate", project, port)
 
@@ -38,11 +35,10 @@ def evaluate(project: Id, port: int = 7861) -> None:
 def deploy(
     project: Id,
     visibility: Annotated[
-        Literal["private", "protected", "public"] | None,
-        tyro.conf.arg(metavar="private|protected|public", help_behavior_hint=""),
+        Literal["private", "protected", "public"] | None, flag("private|protected|public")
     ] = None,
-    hardware: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None,
-    sleep: Annotated[int | None, tyro.conf.arg(metavar="SECONDS", help_behavior_hint="")] = None,
+    hardware: Annotated[str | None, flag("NAME")] = None,
+    sleep: Annotated[int | None, flag("SECONDS")] = None,
     cache: bool = False,
     dry_run: bool = False,
     pause: bool = False,
@@ -50,39 +46,40 @@ def deploy(
 ) -> None:
     """Put the label and the evaluate Space of a project on the Hub, and wait until they run.
 
-    Shows what it would do, does it, and shows the log of a Space that fails. Run again, it changes
-    only what differs. The Spaces write the project with your token, or with PALATE_SPACE_TOKEN if
-    that is set: best a fine-grained one that may write this dataset and its model alone. Where
+    Prints the plan, carries it out, and prints the log of a Space that fails. Run it again to apply
+    what has changed. The Spaces write to the project with your token, or with PALATE_SPACE_TOKEN;
+    best is a fine-grained token with write access to only this dataset and its model. If
     ARGILLA_API_URL and ARGILLA_API_KEY are set, labels go to that Argilla.
 
     Example: palate deploy me/titles --visibility protected
 
     Args:
-        project: the project, which is a dataset repo.
-        visibility: who may open the Spaces: private (you and your organisation, the default),
-            protected (anybody, the code stays yours) or public.
-        hardware: the Hub's name for a machine, such as cpu-upgrade; some cost money.
-        sleep: seconds without a visit after which a paid machine sleeps.
-        cache: keep downloaded packages in a bucket, so that a restart is quicker.
-        dry_run: show what would be done, and do nothing.
-        pause: pause the Spaces; deploy again to start them.
-        delete: delete the Spaces. Labels and models stay.
+        visibility: Who may open the Spaces: private (you and your organization), protected
+            (anyone, but the code stays private) or public. Default: private.
+        hardware: The Hub's name for a machine, such as cpu-upgrade. Some cost money.
+        sleep: Seconds without a visit after which a paid machine sleeps.
+        cache: Keep downloaded packages in a bucket, for faster restarts.
+        dry_run: Print the plan only.
+        pause: Pause the Spaces. Deploy again to start them.
+        delete: Delete the Spaces. Labels and models stay.
     """
+    import palate.web.deploy
     from palate.core.project import Project
-    from palate.web import deploy as spaces
+    from palate.web.deploy import Wishes
 
-    wishes = spaces.Wishes(visibility, hardware, sleep, cache)
-    if (pause or delete) and (pause + delete + dry_run > 1 or wishes != spaces.Wishes()):
-        raise UsageError(f"--{'delete' if delete else 'pause'} goes with no other flag.")
+    wishes = Wishes(visibility, hardware, sleep, cache)
+    if (pause or delete) and (pause + delete + dry_run > 1 or wishes != Wishes()):
+        raise UsageError(f"--{'delete' if delete else 'pause'} takes no other flag.")
     loaded = Project.load(project)
-    if pause or delete:
-        done = spaces.delete(loaded) if delete else spaces.pause(loaded)
-        for name in done:
-            console.print(f"{'deleted' if delete else 'paused'}: {name}")
-        if not done:
-            console.print(f"{project} has no Spaces here.")
+    if not (pause or delete):
+        palate.web.deploy.deploy(loaded, wishes, console, dry_run=dry_run)
         return
-    spaces.deploy(loaded, wishes, console, dry_run=dry_run)
+    change = palate.web.deploy.delete if delete else palate.web.deploy.pause
+    names = change(loaded)
+    for name in names:
+        console.print(f"{'deleted' if delete else 'paused'}: {name}")
+    if not names:
+        console.print(f"{project} has no Spaces here.")
 
 
 def demo(
@@ -93,28 +90,27 @@ def demo(
 ) -> None:
     """Run the whole loop on this machine, with a tiny model and a simulated annotator.
 
-    Starts a local Hub and Argilla, labels, trains, evaluates blind, and shows the links. Run again,
-    it continues where it stood.
+    Starts a local Hub and Argilla, labels, trains, compares blind, and prints the links. Run it
+    again to continue after an interruption.
 
     Args:
-        once: stop everything after the verdict instead of serving until Ctrl-C.
-        hosted: as on the Hub: Spaces that the local Hub builds and runs, jobs through its API, and
-            two people who sign in, each in a Chromium of their own.
-        labels: how many pairs the annotator labels.
-        root: where the demo keeps its Hub, its Argilla and its models.
+        once: Stop after the verdict instead of serving until Ctrl-C.
+        hosted: Work as on the Hub: the local Hub builds and runs the Spaces and the jobs, and two
+            people sign in, each in their own Chromium.
+        labels: Pairs that the annotator labels.
+        root: Folder for the demo's Hub, Argilla and models.
     """
     from palate.demo.runner import run
 
     run(root, once=once, labels=labels, as_hosted=hosted)
 
 
-def hub_serve(root: Folder = None, host: str = "127.0.0.1", port: int = 8123) -> None:
-    """Serve a Hub on this machine that the usual clients work with, until Ctrl-C.
+def hub_serve(root: Folder = None, host: Host = "127.0.0.1", port: int = 8123) -> None:
+    """Serve a Hub on this machine, for the usual clients, until Ctrl-C.
 
     Args:
-        root: where repos and users are kept.
-        host: the address to listen on; anything but loopback opens it to the network.
-        port: the port to listen on.
+        root: Folder for repos and users. Default: hub, in palate's data folder.
+        port: Port to listen on.
     """
     from palate.localhub import ServeError
     from palate.localhub.server import serve
@@ -125,18 +121,17 @@ def hub_serve(root: Folder = None, host: str = "127.0.0.1", port: int = 8123) ->
 
 
 def argilla_serve(
-    root: Folder = None, host: str = "127.0.0.1", port: int = 6900, workers: int = 1
+    root: Folder = None, host: Host = "127.0.0.1", port: int = 6900, workers: int = 1
 ) -> None:
-    """Serve Argilla on this machine, in an environment of its own, until Ctrl-C.
+    """Serve Argilla on this machine, in a separate Python environment, until Ctrl-C.
 
-    It keeps its data in SQLite, or where ARGILLA_DATABASE_URL (PostgreSQL) and ARGILLA_REDIS_URL
-    say.
+    Data are kept in SQLite, or in the PostgreSQL at ARGILLA_DATABASE_URL and the Redis at
+    ARGILLA_REDIS_URL.
 
     Args:
-        root: where its database and the owner's key are kept.
-        host: the address to listen on; anything but loopback opens it to the network.
-        port: the port to listen on.
-        workers: how many processes serve; more than one needs PostgreSQL and Redis.
+        root: Folder for its database and key. Default: argilla, in palate's data folder.
+        port: Port to listen on.
+        workers: Processes that serve. More than one needs PostgreSQL and Redis.
     """
     from palate.argilla.server import ServeError, serve
     from palate.web.serving import data_folder
@@ -154,7 +149,7 @@ def _usage_errors(serve_error: type[Exception]) -> Generator[None]:
         raise UsageError(str(error)) from error
 
 
-def _serve(kind, project: str, port: int) -> None:
+def _serve(kind: Literal["label", "evaluate"], project: str, port: int) -> None:
     from palate.core import hub
     from palate.core.project import Project
     from palate.evaluate.loading import pairs_to_compare
@@ -163,23 +158,21 @@ def _serve(kind, project: str, port: int) -> None:
 
     loaded = Project.load(project)
     if kind == "evaluate":
-        pairs_to_compare(
-            loaded
-        )  # says here, rather than in the Space's log, that something is missing
+        pairs_to_compare(loaded)  # report what is missing here, not in the Space's log
     seconds = "2" if hub.is_local() else "30"  # the Hub limits commits by the hour
     space = Space(kind, project, port=port, env={"PALATE_PUBLISH_SECONDS": seconds})
     try:
         with space:
             console.print(f"Open [bold cyan]{space.url}[/] to {kind}. Ctrl-C stops.")
             if kind == "label":
-                console.print(f"For you alone, how people label: [cyan]{space.owner_url}[/]")
+                console.print(f"For you only, how people label: [cyan]{space.owner_url}[/]")
             else:
                 console.print(plan())
                 console.print(f"The verdict so far, if you do not vote: [cyan]{space.owner_url}[/]")
             assert space.process is not None
             space.process.wait()
     except KeyboardInterrupt:
-        console.print("Stopping; what was said is being published.")
+        console.print("Stopping. Publishing what has been answered.")
     finally:
         space.stop()
     if kind == "label":

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Generic, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from palate.core.errors import PalateError
+from palate.core.errors import PalateError, UsageError
 from palate.core.hub_errors import Conflict, readable_errors
 from palate.core.retries import TRIES, retry
 
@@ -41,7 +41,13 @@ def api():
     """Return the client of the Hub that `HF_ENDPOINT` names."""
     from huggingface_hub import HfApi
 
-    return HfApi(library_name="palate")
+    client = HfApi(library_name="palate")
+    if not client.endpoint:
+        raise UsageError(
+            "HF_ENDPOINT is set but empty. Unset it for huggingface.co, or set it to the address"
+            " of your Hub, such as http://127.0.0.1:8123."
+        )
+    return client
 
 
 def endpoint() -> str:

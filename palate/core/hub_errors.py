@@ -1,6 +1,7 @@
 """The Hub clients' errors as palate's, each ending in what to do next."""
 
 import errno
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -32,7 +33,7 @@ def readable_errors(repo: str) -> Generator[None]:
     try:
         yield
     except LocalTokenNotFoundError:
-        raise Unreachable(f"No token for {where}. Sign in with: hf auth login") from None
+        raise Unreachable(f"No token for {where}. {sign_in()}") from None
     except RevisionNotFoundError as error:
         if "revision" in str(error).lower():
             raise UsageError(f"{repo} has no such revision: {_first_line(error)}") from None
@@ -62,12 +63,19 @@ def readable_errors(repo: str) -> Generator[None]:
         raise
 
 
+def sign_in() -> str:
+    """Return how to get a valid token: huggingface_hub reads HF_TOKEN before a stored one."""
+    if os.environ.get("HF_TOKEN"):
+        return (
+            "HF_TOKEN is set and is used before any stored token: set it to a valid one, or unset"
+            " it and sign in with: hf auth login"
+        )
+    return "Sign in with: hf auth login"
+
+
 def _not_found(repo: str, where: str, status: int) -> PalateError:
     if status == 401:
-        return Unreachable(
-            f"{where} did not let us see {repo}: no valid token. Sign in with: hf auth login"
-            " (or set HF_TOKEN)"
-        )
+        return Unreachable(f"{where} does not show {repo} without a valid token. {sign_in()}")
     return UsageError(
         f"There is no repo {repo} on {where}, or your token may not see it."
         " Check the spelling; a new project starts with: palate init OWNER/NAME --prompts FILE"
@@ -83,10 +91,10 @@ def _http_error(repo: str, where: str, error: "HfHubHTTPError") -> PalateError:
     if status == 412:
         return Conflict(f"{repo} was changed by somebody else meanwhile: {text}")
     if status == 401:
-        return Unreachable(f"{where} does not accept the token. Sign in with: hf auth login")
+        return Unreachable(f"{where} does not accept the token. {sign_in()}")
     if status == 403:
         return Unreachable(
-            f"The token may not write to {repo} ({text}). Use one with write access: hf auth login"
+            f"The token may not write to {repo} ({text}). It needs write access. {sign_in()}"
         )
     if status == 507:
         return PalateError(f"The Hub's disk is full, nothing was written to {repo}: {text}")

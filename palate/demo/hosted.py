@@ -31,6 +31,7 @@ from palate.demo.common import (
 from palate.localhub import LocalHub
 from palate.report.export import export
 from palate.run import hf
+from palate.run.jobs import job_named
 from palate.web import deploy
 
 PEOPLE = 2
@@ -46,14 +47,14 @@ def run_loop(root: Path, local_hub: LocalHub, labels: int) -> None:
         say("deploy", plan.sentence())
         deploy.apply(plan, console.print)
     make_writer(root)  # while the Spaces are built
-    _run_job("candidates", "candidates", "--per-prompt", str(PER_TOPIC), *SHORT)
+    _run_job("candidates", "--per-prompt", str(PER_TOPIC), *SHORT)
     missing = labels - len(project.labels)
     if missing > 0:
         _label_with_crash(chromium, local_hub, missing)
     say_preferences(export(PROJECT)[1])
     if not project.is_trained():
-        _run_job("train", "dpo", "--method", "full", *TRAIN)
-    _run_job("completions", "completions", *SHORT)
+        _run_job("train", "--method", "full", *TRAIN)
+    _run_job("completions", *SHORT)
     if not Project.load(PROJECT).evaluations:
         url = _wait_for(deploy.space_of(PROJECT, "evaluate"))
         _let_people_answer(chromium, local_hub, url, "votes", PEOPLE * VOTES_PER_PERSON)
@@ -77,10 +78,10 @@ def _wait_for(space: str) -> str:
     return url
 
 
-def _run_job(command: str, job: str, *args: str) -> None:
-    """Run a job through the Jobs API, as `palate COMMAND … --on hf` does."""
-    say("job", f"palate {command} {PROJECT} {' '.join(args)} --on hf")
-    hf.run(console, command, job, [PROJECT, *args], flavor=None, yes=True)
+def _run_job(name: str, *args: str) -> None:
+    """Run a job through the Jobs API, as `palate NAME … --on hf` does."""
+    say("job", f"palate {name} {PROJECT} {' '.join(args)} --on hf")
+    hf.run(console, job_named(name), [PROJECT, *args], flavor=None, yes=True)
 
 
 def _label_with_crash(chromium: str | None, local_hub: LocalHub, missing: int) -> None:

@@ -30,6 +30,7 @@ from palate.demo.person import SimulatedAnnotator
 from palate.demo.servers import enter
 from palate.localhub import LocalHub
 from palate.report.export import export
+from palate.run.jobs import job_named
 from palate.run.local import run_job
 from palate.web.serving import Kind, Space
 
@@ -51,7 +52,7 @@ def run_loop(root: Path, labels: int, argilla: EmbeddedArgilla) -> None:
     project, preferences = export(PROJECT)
     say_preferences(preferences)
     if not project.is_trained():
-        _run_job("dpo", PROJECT, "--method", "full", *TRAIN)
+        _run_job("train", PROJECT, "--method", "full", *TRAIN)
     _run_job("completions", PROJECT, *SHORT)
     _answer("evaluate", None, annotator, root, {})
     publish_cards()
@@ -85,7 +86,7 @@ def _argilla_variables(argilla: EmbeddedArgilla) -> dict[str, str]:
 
 
 def _run_job(name: str, *args: str) -> None:
-    code = run_job(name, args)
+    code = run_job(job_named(name), args)
     if code:
         raise PalateError(f"The job {name} ended with exit code {code}; its output is above.")
 

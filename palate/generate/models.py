@@ -1,4 +1,4 @@
-"""Models on the Hub: found at an exact commit, loaded from safetensors, adapters too."""
+"""Models on the Hub: found at an exact commit, loaded from safetensors, with or without adapter."""
 
 import json
 import math
@@ -6,6 +6,7 @@ import os
 import re
 import warnings
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Peek:
-    """What of a model can be known without its weights: tokenizer, size, window."""
+    """What is known of a model without its weights: tokenizer, size, context window."""
 
     repo: str
     revision: str
@@ -49,25 +50,40 @@ class Peek:
 
 
 def peek(name: str) -> Peek:
-    """Return what is known of `owner/name[@revision]` without a download of its weights."""
-    from huggingface_hub import HfApi
-
+    """Return what is known of `owner/name[@revision]` without downloading its weights."""
     ref = Ref.parse(name)
     repo = ref.repo
     sha, files = hub.describe(repo, "model", ref.revision)
     if "adapter_config.json" in files:
-        folder = hub.fetch(repo, "model", sha, ["adapter_config.json"])[0].parent
-        config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
-        return peek(f"{config['base_model_name_or_path']}@{config.get('revision') or 'main'}")
+        return peek(_base_of(hub.fetch(repo, "model", sha, ["adapter_config.json"])[0]))
     texts = [f for f in files if Path(f).suffix in _TEXT_FILES and "/" not in f]
     if not any(f.endswith(".safetensors") for f in files) or "config.json" not in texts:
         raise _no_weights(repo)
     folder = hub.fetch(repo, "model", sha, texts)[0].parent
-    with hub.readable_errors(repo):
-        sizes = HfApi().get_safetensors_metadata(repo, revision=sha).parameter_count
     config = json.loads((folder / "config.json").read_text("utf-8"))
     window = config.get("max_position_embeddings")
-    return Peek(repo, sha, read_tokenizer(folder), sum(sizes.values()), window)
+    return Peek(repo, sha, read_tokenizer(folder), parameters(f"{repo}@{sha}"), window)
+
+
+@cache
+def parameters(name: str) -> int:
+    """Return how many parameters `owner/name[@revision]` has, from its safetensors' headers."""
+    ref = Ref.parse(name)
+    repo = ref.repo
+    sha, files = hub.describe(repo, "model", ref.revision)
+    if "adapter_config.json" in files:
+        return parameters(_base_of(hub.fetch(repo, "model", sha, ["adapter_config.json"])[0]))
+    if not any(f.endswith(".safetensors") for f in files):
+        raise _no_weights(repo)
+    with hub.readable_errors(repo):
+        counts = hub.retry(lambda: hub.api().get_safetensors_metadata(repo, revision=sha))
+    return sum(counts.parameter_count.values())
+
+
+def _base_of(file: Path) -> str:
+    """Return the base model that an adapter_config.json names."""
+    config = json.loads(file.read_text("utf-8"))
+    return f"{config['base_model_name_or_path']}@{config.get('revision') or 'main'}"
 
 
 def find(name: str) -> Source:
@@ -85,9 +101,7 @@ def find(name: str) -> Source:
     local = hub.fetch(repo, "model", sha, weights + texts)
     folder = local[0].parent
     if "adapter_config.json" in files:
-        config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
-        named = f"{config['base_model_name_or_path']}@{config.get('revision') or 'main'}"
-        base = find(named)
+        base = find(_base_of(folder / "adapter_config.json"))
         return Source(repo, sha, folder, base.parameters, base)
     return Source(repo, sha, folder, sum(map(_parameters, local[: len(weights)])))
 
@@ -120,7 +134,7 @@ def load(source: Source, *, dtype: Any = None, four_bits: bool = False) -> Loade
     tokenizer = read_tokenizer(source.folder)
     if tokenizer.chat_template is None:
         raise UsageError(
-            f"{source.repo} has no chat template, so palate cannot put prompts to it."
+            f"{source.repo} has no chat template, so palate cannot prompt it."
             " Choose an instruction-tuned model, or add one to its tokenizer_config.json."
         )
     if tokenizer.eos_token is None:
@@ -132,7 +146,7 @@ def load(source: Source, *, dtype: Any = None, four_bits: bool = False) -> Loade
         tokenizer.pad_token = tokenizer.eos_token
     dtype = dtype or (torch.bfloat16 if device == "cuda" else torch.float32)
     model = _four_bits(source, dtype) if four_bits else _weights(source, dtype)
-    # what is saved from it later names the Hub's repo, not a folder of this machine
+    # a config saved later names the Hub's repo, not a local folder
     model.name_or_path = model.config._name_or_path = source.repo
     placed = model if four_bits else model.to(device)
     return Loaded(source.repo, source.revision, placed, tokenizer)
@@ -178,12 +192,12 @@ def _weights(source: Source, dtype: Any) -> Any:
 
 
 def quiet() -> None:
-    """Silence the libraries' bars and notices: a job draws one bar for the whole step."""
+    """Silence the libraries' bars and notices: a job draws one bar for all of it."""
     import datasets
     from transformers.utils import logging
 
     os.environ["TQDM_DISABLE"] = "1"
-    # of use to those who write libraries; what matters here fails in the tests
+    # meant for library authors; the tests turn warnings that matter here into errors
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|trl|peft")
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
     logging.set_verbosity_error()

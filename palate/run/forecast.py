@@ -1,9 +1,9 @@
-"""How long a job takes about, what it costs and which machine it needs. Pure: no I/O.
+"""Estimate a job's duration, cost and machine. Pure: no I/O.
 
-Tokens are reckoned from characters, operations as 6 · parameters for each token that is trained on
-(J. Kaplan et al., "Scaling Laws for Neural Language Models", 2020) and a third of that once for
-DPO's reference; of a machine's peak, a job of this kind reaches `USED`. Written text waits for
-memory: each token of a batch reads all weights. None of this is better than a factor of two.
+Tokens are estimated from characters. Training takes 6 · parameters operations per token (J. Kaplan
+et al., "Scaling Laws for Neural Language Models", 2020); DPO's reference takes a third of that,
+once. A job reaches `PEAK_FRACTION` of a machine's peak. Writing is bound by memory: each token of a
+batch reads all weights. Expect errors of up to a factor of two.
 """
 
 import math
@@ -15,17 +15,17 @@ from palate.core.errors import UsageError
 from palate.train.config import WHOLE, DPOArguments, SFTArguments, TrainArguments
 from palate.train.sizes import BYTES, LARGEST_FULL, ROOM
 
-USED = 0.3  # of a machine's peak
-CHARACTERS = 4  # in a token of English text; fewer in other scripts
-TEMPLATE = 10  # tokens that a chat template puts around a text
-STEP = 0.03  # seconds that a step of writing takes however small the model is
-SETUP = 150.0  # seconds to start a machine and to install what a job needs
-TRANSFER = 1e8  # bytes a second from and to the Hub
-SAVES = 4  # checkpoints an epoch
-CHEAP = 60.0  # seconds that checkpoints may take whatever else is so
-WAIT = 1.0  # dollars that an hour of waiting counts as when machines are compared
-MARGIN, LEAST = 2.5, 1800.0  # of the timeout: times the prediction, and seconds at least
-# operations and bytes a second at most; a T4 has no bfloat16, so it computes in float32
+PEAK_FRACTION = 0.3  # of a machine's peak, which a job of this kind reaches
+CHARACTERS_PER_TOKEN = 4  # of English text; fewer in other scripts
+TEMPLATE_TOKENS = 10  # that a chat template puts around a text
+MIN_STEP_SECONDS = 0.03  # per token written, however small the model is
+SETUP_SECONDS = 150.0  # to start a machine and to install what a job needs
+HUB_BYTES_PER_SECOND = 1e8
+CHECKPOINTS_PER_EPOCH = 4
+FREE_SAVING_SECONDS = 60.0  # checkpoints that take no longer are always kept
+WAITING_DOLLARS_PER_HOUR = 1.0  # when machines are compared
+TIMEOUT_FACTOR, MIN_TIMEOUT_SECONDS = 2.5, 1800.0
+# peak operations and bytes of memory a second; a T4 has no bfloat16, so it computes in float32
 GPUS = {
     "T4": (8.1e12, 0.32e12),
     "L4": (121e12, 0.3e12),
@@ -35,13 +35,13 @@ GPUS = {
     "RTX PRO 6000": (503e12, 1.6e12),
     "H200": (989e12, 4.8e12),
 }
-UNKNOWN = GPUS["A10G"]  # of a GPU that came after this table
-CORE = (5e10, 1e10)  # of a CPU's core
+UNKNOWN_GPU = GPUS["A10G"]  # assumed for a GPU that is newer than this table
+CPU_CORE = (5e10, 1e10)
 
 
 @dataclass(frozen=True)
 class Flavor:
-    """A machine for hire. `memory` is that of one GPU or else of the machine, in bytes."""
+    """A machine to rent. `memory`, in bytes, is that of one GPU, or of a machine without one."""
 
     name: str
     gpus: int
@@ -52,7 +52,7 @@ class Flavor:
 
     @classmethod
     def of(cls, info: Any) -> "Flavor":
-        """Return the flavour that huggingface_hub's `JobHardwareInfo` describes."""
+        """Return the flavor that huggingface_hub's `JobHardwareInfo` describes."""
         chips = info.accelerator
         gpus = int(chips.quantity) if chips else 0
         memory = _number(chips.vram) / gpus if chips else _number(info.ram)
@@ -63,10 +63,10 @@ class Flavor:
 
     @property
     def speed(self) -> tuple[float, float]:
-        """Operations and bytes of memory a second at most, of one GPU or of all cores."""
+        """Peak operations and bytes of memory a second, of one GPU or of all cores."""
         if self.gpu is not None:
-            return GPUS.get(self.gpu, UNKNOWN)
-        return CORE[0] * self.cores, CORE[1] * math.sqrt(self.cores)
+            return GPUS.get(self.gpu, UNKNOWN_GPU)
+        return CPU_CORE[0] * self.cores, CPU_CORE[1] * math.sqrt(self.cores)
 
     def describe(self) -> str:
         what = f"{self.gpus} × {self.gpu}" if self.gpus > 1 else self.gpu or "no GPU"
@@ -75,57 +75,56 @@ class Flavor:
 
 @dataclass(frozen=True)
 class Load:
-    """What a job asks of a machine; `what` says it in words.
-
-    `operations` are those of training; `reads` how often all weights are read one time after the
-    other to write text, and `operations_a_read` what is computed meanwhile; `moved` the bytes from
-    and to the Hub, `saved` those of checkpoints; `gpu_memory` and `cpu_memory` what has to fit, the
-    first on each of the `gpus` that work together.
-    """
+    """What a job needs of a machine; `what` describes it in words."""
 
     what: str
-    gpu_memory: float
-    cpu_memory: float
-    operations: float = 0.0
-    reads: float = 0.0
-    operations_a_read: float = 0.0
+    gpu_memory: float  # bytes on each GPU
+    cpu_memory: float  # bytes, without a GPU
+    operations: float = 0.0  # of training
+    reads: float = 0.0  # of all weights, one after another, to write text
+    operations_per_read: float = 0.0
     weights: float = 0.0  # bytes on a GPU
-    moved: float = 0.0
-    saved: float = 0.0
-    gpus: int = 1
+    moved: float = 0.0  # bytes from and to the Hub
+    saved: float = 0.0  # bytes of checkpoints
+    gpus: int = 1  # that work together
 
     def fits(self, flavor: Flavor) -> bool:
         return (self.gpu_memory if flavor.gpu else self.cpu_memory) <= flavor.memory
 
     def speed(self, flavor: Flavor) -> tuple[float, float]:
-        """Return operations and bytes of memory a second at most, of what works together."""
+        """Return peak operations and bytes of memory a second, of all GPUs that work together."""
         operations, read = flavor.speed
         together = self.gpus if flavor.gpu else 1
         return together * operations, together * read
 
     def seconds(self, flavor: Flavor) -> float:
-        """Return about how long it takes, from the start of the machine on."""
+        """Return the estimated seconds, counted from the start of the machine."""
         operations, read = self.speed(flavor)
         weights = self.weights * (1 if flavor.gpu else 2)  # float32 on a CPU
-        step = max(STEP, weights / (USED * read), self.operations_a_read / (USED * operations))
-        work = self.operations / (USED * operations) + (self.reads * step if self.reads else 0)
-        return SETUP + work + self.moved / TRANSFER
+        step = max(
+            MIN_STEP_SECONDS,
+            weights / (PEAK_FRACTION * read),
+            self.operations_per_read / (PEAK_FRACTION * operations),
+        )
+        work = self.operations / (PEAK_FRACTION * operations) + (
+            self.reads * step if self.reads else 0
+        )
+        return SETUP_SECONDS + work + self.moved / HUB_BYTES_PER_SECOND
 
-    def keep(self, flavor: Flavor) -> bool:
+    def keeps_checkpoints(self, flavor: Flavor) -> bool:
         """Tell whether checkpoints are worth sending to the Hub.
 
-        Full checkpoints of a model are large and a training may be short: then starting again
-        costs less than keeping them.
+        If they are large and the training is short, starting over costs less than saving them.
         """
-        work = self.operations / (USED * self.speed(flavor)[0])
-        return self.saved / TRANSFER <= max(CHEAP, work)
+        work = self.operations / (PEAK_FRACTION * self.speed(flavor)[0])
+        return self.saved / HUB_BYTES_PER_SECOND <= max(FREE_SAVING_SECONDS, work)
 
     def dollars(self, flavor: Flavor) -> float:
         return self.seconds(flavor) / 3600 * flavor.price
 
 
 def training(args: DPOArguments, parameters: int, pairs: Iterable[Sequence[str]]) -> Load:
-    """Return what DPO asks for; `pairs` are texts: prompt, chosen, rejected."""
+    """Return what DPO needs; `pairs` are texts: prompt, chosen, rejected."""
     distinct = {
         text for pair in pairs for text in ((pair[0],), (pair[0], pair[1]), (pair[0], pair[2]))
     }
@@ -135,15 +134,15 @@ def training(args: DPOArguments, parameters: int, pairs: Iterable[Sequence[str]]
 
 
 def imitating(args: SFTArguments, parameters: int, answers: Iterable[Sequence[str]]) -> Load:
-    """Return what SFT asks for; `answers` are texts: prompt, answer. There is no reference."""
+    """Return what SFT needs; `answers` are texts: prompt, answer. It has no reference model."""
     tokens = sum(_tokens(text) for answer in answers for text in answer)
     return _training(args, parameters, tokens, 1, 6 * args.epochs)
 
 
 def _training(
-    args: TrainArguments, parameters: int, tokens: float, runs: int, a_token: float
+    args: TrainArguments, parameters: int, tokens: float, runs: int, per_token: float
 ) -> Load:
-    """Return what `runs` trainings ask for; `a_token` are operations for each and parameter."""
+    """Return what `runs` trainings need; `per_token` is operations per token and parameter."""
     method = args.method or ("full" if parameters <= LARGEST_FULL else "lora")
     memory = parameters * BYTES[method] / ROOM
     full = method == "full"
@@ -153,16 +152,16 @@ def _training(
         gpus=args.processes,
         gpu_memory=memory if args.accelerate == WHOLE else memory / args.processes,
         cpu_memory=memory * (1 if full else 2) * args.processes,
-        operations=runs * parameters * tokens * a_token,
+        operations=runs * parameters * tokens * per_token,
         moved=parameters * (6 if full else 2),
-        saved=parameters * (12 if full else 0.12) * runs * SAVES * args.epochs,
+        saved=parameters * (12 if full else 0.12) * runs * CHECKPOINTS_PER_EPOCH * args.epochs,
     )
 
 
 def writing(
     texts: int, batch: int, longest: int, parameters: int, models: int = 1, gpus: int = 1
 ) -> Load:
-    """Return what writing so many texts of at most `longest` tokens asks for, `batch` at once."""
+    """Return what writing `texts` of at most `longest` tokens needs, `batch` of them at once."""
     weights = 2.0 * parameters
     shared = f" on {gpus} GPUs" if gpus > 1 else ""
     return Load(
@@ -171,23 +170,23 @@ def writing(
         gpu_memory=weights * 1.3 / gpus + 2e9,
         cpu_memory=2 * weights * 1.3 + 2e9,
         reads=math.ceil(texts / batch) * longest,
-        operations_a_read=2.0 * parameters * batch,
+        operations_per_read=2.0 * parameters * batch,
         weights=weights,
         moved=models * weights,
     )
 
 
 def asking() -> Load:
-    """Return what asking a model elsewhere asks for: hardly anything."""
-    return Load("asking a model elsewhere", gpu_memory=0, cpu_memory=2e9)
+    """Return what a job needs that only sends requests to a server: hardly anything."""
+    return Load("asking a server", gpu_memory=0, cpu_memory=2e9)
 
 
 def choose(flavors: Sequence[Flavor], load: Load, name: str | None = None) -> Flavor:
-    """Return the flavour called `name`, or the one that is worth its price.
+    """Return the flavor called `name`, or the best value among those that fit.
 
-    Of machines with as many GPUs as the job takes (for one, or none), it is that with the least
-    price, an hour of waiting counted as `WAIT` dollars. Raises UsageError for a name that is not
-    there or has too few GPUs, and where nothing fits.
+    The best value has the lowest cost, with `WAITING_DOLLARS_PER_HOUR` added for its duration. A
+    job for one GPU is not given a machine with several. Raises UsageError for an unknown name, too
+    few GPUs, or if nothing fits.
     """
     if name:
         return _named(flavors, load, name)
@@ -195,7 +194,9 @@ def choose(flavors: Sequence[Flavor], load: Load, name: str | None = None) -> Fl
     fitting = [f for f in enough if load.fits(f)]
     if not fitting:
         raise UsageError(_too_large(load, [f for f in enough if f.gpus]))
-    return min(fitting, key=lambda f: load.dollars(f) + load.seconds(f) / 3600 * WAIT)
+    return min(
+        fitting, key=lambda f: load.dollars(f) + load.seconds(f) / 3600 * WAITING_DOLLARS_PER_HOUR
+    )
 
 
 def _named(flavors: Sequence[Flavor], load: Load, name: str) -> Flavor:
@@ -203,7 +204,7 @@ def _named(flavors: Sequence[Flavor], load: Load, name: str) -> Flavor:
         if flavor.name == name:
             if 0 < flavor.gpus < load.gpus:
                 raise UsageError(
-                    f"{_sentence(load.what)} takes {load.gpus} GPUs, and {name} has"
+                    f"{_sentence(load.what)} needs {load.gpus} GPUs, and {name} has"
                     f" {flavor.gpus}. Choose another --flavor, or leave it out."
                 )
             return flavor
@@ -212,16 +213,16 @@ def _named(flavors: Sequence[Flavor], load: Load, name: str) -> Flavor:
 
 
 def _too_large(load: Load, enough: Sequence[Flavor]) -> str:
-    """Return why no machine will do; `enough` are those that have the GPUs."""
+    """Return why no machine fits; `enough` are those with enough GPUs."""
     most = max(enough, key=lambda f: f.memory, default=None)
     if most is None:
         return f"There is no flavor with {load.gpus} GPUs. Use fewer."
-    each = " on each" if load.gpus > 1 else ""
+    per_gpu = " on each" if load.gpus > 1 else ""
     size = "single GPU" if load.gpus == 1 else f"machine with {load.gpus} GPUs"
     return (
-        f"{_sentence(load.what)} needs about {load.gpu_memory / 1e9:.0f} GB of GPU memory{each}."
+        f"{_sentence(load.what)} needs about {load.gpu_memory / 1e9:.0f} GB of GPU memory{per_gpu}."
         f" The largest {size} is {most.describe()}. Choose a smaller model or a lighter --method,"
-        " or part it between more GPUs: --processes and --accelerate fsdp2 to train,"
+        " or shard it over more GPUs: --processes and --accelerate fsdp2 to train,"
         " --tensor-parallel to write."
     )
 
@@ -231,12 +232,12 @@ def _sentence(text: str) -> str:
 
 
 def timeout(seconds: float) -> int:
-    """Return after how many seconds a job is given up that should take `seconds`."""
-    return round(max(LEAST, MARGIN * seconds))
+    """Return the timeout, in seconds, of a job that should take `seconds`."""
+    return round(max(MIN_TIMEOUT_SECONDS, TIMEOUT_FACTOR * seconds))
 
 
 def money(dollars: float) -> str:
-    """Return "$0.12"; less than a cent is "<$0.01"."""
+    """Return "$0.12"; an amount under a cent is "<$0.01"."""
     return f"${dollars:.2f}" if dollars >= 0.01 or not dollars else "<$0.01"
 
 
@@ -254,4 +255,4 @@ def _number(text: str) -> float:
 
 
 def _tokens(text: str) -> float:
-    return len(text) / CHARACTERS + TEMPLATE
+    return len(text) / CHARACTERS_PER_TOKEN + TEMPLATE_TOKENS

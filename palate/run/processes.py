@@ -1,8 +1,8 @@
 """Several processes that train together on this machine, started and watched through accelerate.
 
-A job calls `together` first. The process that the user started becomes the one that watches: it
-starts the same command again, once for each GPU, and ends as they end. In those `together` returns.
-How they share the work says a file of accelerate's configuration; ours lie in jobs/accelerate/.
+A job calls `together` first. The process that the user started becomes the watcher: it starts the
+same command once per GPU and exits as they do. `together` returns only in the started processes. An
+accelerate config file decides how they share the work; ours are in jobs/accelerate/.
 """
 
 import json
@@ -16,20 +16,23 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from palate.core.errors import PalateError, UsageError
 from palate.core.paths import shipped
 from palate.train.config import WHOLE
 
-_OURS = "PALATE_PROCESSES"  # set in the processes that we start, which report to us
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
+
+STARTED_BY_US = "PALATE_PROCESSES"  # environment variable in the processes that `together` starts
 
 
 def together(processes: int, configuration: str) -> None:
-    """Run this very command in `processes` processes and exit as they do; return in each of them.
+    """Run this command in `processes` processes and exit as they do; return in each of them.
 
-    `configuration` is ddp, fsdp2 or zero3, or a file of accelerate's configuration. Returns at once
-    for one process with the whole model, and where accelerate or torchrun has started several.
+    `configuration` is ddp, fsdp2, zero3 or an accelerate config file. Returns at once for one
+    process with the whole model, and in processes that accelerate or torchrun started.
     """
     if "LOCAL_RANK" in os.environ:
         _take_device(int(os.environ["LOCAL_RANK"]))
@@ -42,31 +45,31 @@ def together(processes: int, configuration: str) -> None:
 
 
 def check(processes: int, configuration: str) -> Path:
-    """Return the configuration's file, or raise UsageError for what no machine could run."""
+    """Return the config file; raise UsageError for a combination that cannot work."""
     file = find(configuration)
     if processes < 1:
-        raise UsageError(f"--processes {processes} is none; expected 1 or more.")
+        raise UsageError(f"--processes {processes}: expected 1 or more.")
     if processes == 1 and configuration != WHOLE:
         raise UsageError(
-            f"--accelerate {configuration} shares work between processes, and there is one."
-            " Name how many with --processes."
+            f"--accelerate {configuration} shares the work of several processes, and there is only"
+            " one. Say how many with --processes."
         )
     return file
 
 
 def find(configuration: str) -> Path:
-    """Return the file of that configuration, or raise UsageError."""
+    """Return the accelerate config file of that name or path, or raise UsageError."""
     for file in (_folder() / f"{configuration}.yaml", Path(configuration)):
         if file.is_file():
             return file
     raise UsageError(
-        f"There is no configuration {configuration!r} of accelerate; expected one of"
+        f"There is no accelerate config {configuration!r}; expected one of"
         f" {', '.join(names())}, or a file that `accelerate config` wrote."
     )
 
 
 def names() -> list[str]:
-    """Return the names of our configurations."""
+    """Return the names of our config files."""
     return sorted(file.stem for file in _folder().glob("*.yaml"))
 
 
@@ -81,24 +84,23 @@ def _check_devices(processes: int, file: Path) -> None:
     try:
         kind = str(load_config_from_file(str(file)).distributed_type)
     except (ValueError, TypeError) as error:
-        raise UsageError(f"{file} is no configuration of accelerate: {error}") from None
+        raise UsageError(f"{file} is not an accelerate config: {error}") from None
     gpus = torch.cuda.device_count()
     if gpus and processes > gpus:
         raise UsageError(
-            f"--processes {processes} are more than this machine's GPUs, which are {gpus}:"
-            " each process needs one."
+            f"--processes {processes}: this machine has {gpus} GPUs, and each process needs one."
         )
     if "DEEPSPEED" in kind and not find_spec("deepspeed"):
         raise UsageError(f"{file.stem} needs the package deepspeed: pip install deepspeed")
     if not gpus and ("DEEPSPEED" in kind or "FSDP" in kind):
         raise UsageError(
-            f"{file.stem} parts a model between GPUs, and this machine has none. On a CPU every"
+            f"{file.stem} shards a model over GPUs, and this machine has none. On a CPU every"
             " process holds the whole model: leave --accelerate out."
         )
 
 
 def _take_device(number: int) -> None:
-    """Make this process's GPU the one that "cuda" means, before anything is put there."""
+    """Make "cuda" mean this process's GPU, before anything is put there."""
     import torch
 
     if torch.cuda.is_available():
@@ -106,17 +108,17 @@ def _take_device(number: int) -> None:
 
 
 def _watch(processes: int, file: Path) -> int:
-    """Start the processes, wait for their end and return the exit code.
+    """Start the processes, wait for them and return the exit code.
 
-    When one fails the others are stopped, and what it said is raised as PalateError.
+    If one fails, the others are stopped and its message is raised as PalateError.
     """
     from accelerate.commands.launch import launch_command, launch_command_parser
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    logging.disable(logging.ERROR)  # torch's own lines on what we say in one
-    os.environ[_OURS] = str(processes)
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # notes of DDP to programmers
+    logging.disable(logging.ERROR)  # torch's own lines about a failure that we report in one
+    os.environ[STARTED_BY_US] = str(processes)
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # DDP's notes to programmers
     if sys.platform == "linux":
         # all are on this machine, which may have no network
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
@@ -127,62 +129,62 @@ def _watch(processes: int, file: Path) -> int:
     try:
         launch_command(launch_command_parser().parse_args([*words, *sys.argv]))
     except ChildFailedError as error:
-        return _tell(error.failures)
+        return _report(error.failures)
     except SignalException as stopped:
         return 128 + stopped.sigval
     return 0
 
 
-def _tell(failures: dict[int, Any]) -> int:
-    """Say what went wrong first, and return that process's exit code: the others only followed."""
+def _report(failures: "dict[int, ProcessFailure]") -> int:
+    """Report what went wrong first and return that process's exit code."""
 
     def order(rank: int) -> tuple[int, float]:
         failure = failures[rank]
-        said, when = failure.error_file_data, failure.error_file_data.get("time", 0.0)
+        report = failure.error_file_data
+        when = report.get("time", 0.0)
         if failure.exitcode == -signal.SIGTERM:  # how the others are stopped
             return 4, when
         if failure.exitcode < 0:
             return 1, when
-        if not said.get("message"):
+        if not report.get("message"):
             return 3, when
-        # what broke because another process had gone comes later than what broke first
-        return (2 if said["traceback"] else 0), when
+        # a process that failed because another was gone comes after the one that failed first
+        return (2 if report["traceback"] else 0), when
 
     rank = min(failures, key=order)
     failure = failures[rank]
-    said = failure.error_file_data
+    report = failure.error_file_data
     if failure.exitcode < 0:
         raise PalateError(
-            f"Process {rank} was ended by {failure.signal_name()}, and the others were stopped."
+            f"{failure.signal_name()} killed process {rank}, and the others were stopped."
             " Was there too little memory? Run the same command again: it continues from the last"
             " checkpoint."
         )
-    if said.get("traceback"):
-        print(f"In process {rank}:\n{said['traceback']}", file=sys.stderr)
-    elif said.get("message"):
-        raise (UsageError if failure.exitcode == UsageError.exit_code else PalateError)(
-            said["message"]
-        )
+    if report.get("traceback"):
+        print(f"In process {rank}:\n{report['traceback']}", file=sys.stderr)
+    elif report.get("message"):
+        usage = failure.exitcode == UsageError.exit_code
+        raise (UsageError if usage else PalateError)(report["message"])
     return failure.exitcode
 
 
 @contextmanager
 def one_voice() -> Generator[None]:
-    """Leave what goes wrong in this process to the one that watches, which says it once."""
+    """Hand an error in this process to the watcher, which reports it once."""
     try:
         yield
     except Exception as error:
         file = os.environ.get("TORCHELASTIC_ERROR_FILE")
-        asked = "--debug" in sys.argv or isinstance(error, BrokenPipeError)
-        if _OURS not in os.environ or not file or asked:
+        raises = "--debug" in sys.argv or isinstance(error, BrokenPipeError)
+        if STARTED_BY_US not in os.environ or not file or raises:
             raise
         ours = isinstance(error, PalateError)
-        said = {
+        report = {
             "message": str(error) or type(error).__name__,
             "time": time.time(),
             "traceback": "" if ours else traceback.format_exc(),
         }
-        Path(file).write_text(json.dumps(said), "utf-8")
+        Path(file).write_text(json.dumps(report), "utf-8")
         # no clean-up: it could wait for processes that wait for this one
         sys.stdout.flush()
         os._exit(error.exit_code if ours else 1)

@@ -1,9 +1,9 @@
-"""A job on a Slurm cluster: a batch script that a person can read and change, given to `sbatch`.
+"""A job on a Slurm cluster: writes a readable batch script and submits it with `sbatch`.
 
-The nodes have to see this Python environment, as they do where the home folder is shared. The
-script holds no token: a job finds the one that `hf auth login` stored, or HF_TOKEN, which `sbatch`
-passes on. Partition and account come from SBATCH_PARTITION and SBATCH_ACCOUNT, which `sbatch`
-reads, or from lines added to the script.
+The nodes must see this Python environment, for example through a shared home folder. The script
+contains no token: a job uses HF_TOKEN, which `sbatch` passes on, or the token that `hf auth login`
+stored. Partition and account come from SBATCH_PARTITION and SBATCH_ACCOUNT, which `sbatch` reads,
+or from lines added to the script.
 """
 
 import math
@@ -23,11 +23,11 @@ from palate.core.project import Project
 from palate.core.ref import Ref
 from palate.run import forecast
 from palate.run.forecast import Flavor, Load
-from palate.run.hf import check_arguments, load_of
-from palate.run.hf_jobs import label
-from palate.run.local import MALLOC, arguments_of, job_file
+from palate.run.hf_jobs import label_of
+from palate.run.local import MALLOC
+from palate.run.spec import JobSpec
 
-NOTICE = 180  # seconds before its time is over in which a job saves a checkpoint
+NOTICE_SECONDS = 180  # before the time limit, for a job to save a checkpoint
 ASSUMED = Flavor("a cluster's GPU", 1, "A10G", 8, 24e9, 0.0)
 _SCRIPT = """\
 #!/bin/bash
@@ -45,12 +45,12 @@ _SCRIPT = """\
 set -u
 export HF_ENDPOINT={endpoint}
 {settings}
-# No token stands here: the job takes HF_TOKEN, or what "hf auth login" stored.
+# There is no token here: the job uses HF_TOKEN, or the one that "hf auth login" stored.
 
 {command} &
 job=$!
 
-# Before the time is over Slurm sends USR1: save a checkpoint, get in line again and go on from it.
+# Before the time limit Slurm sends USR1: save a checkpoint, requeue, and continue from it.
 again() {{
   kill -TERM "$job"
   wait "$job"
@@ -58,58 +58,58 @@ again() {{
   exit 0
 }}
 trap again USR1
-# Preempted, the job saves a checkpoint, too; Slurm itself puts it in line again.
+# When preempted, the job saves a checkpoint as well; Slurm requeues it.
 trap 'kill -TERM "$job"; wait "$job"' TERM
 
 wait "$job"
 """
 
 
-def run(console: Console, command: str, job: str, argv: Sequence[str]) -> None:
-    """Write the batch script and submit it; raises PalateError where `sbatch` is not there."""
-    arguments = arguments_of(job, argv)
+def run(console: Console, spec: JobSpec, argv: Sequence[str]) -> None:
+    """Write the batch script and submit it; raises PalateError where there is no `sbatch`."""
+    arguments = spec.parse(argv)
     ref = Ref.parse(arguments.project)
-    check_arguments(job, arguments)
-    load = load_of(job, arguments, Project.load(ref.repo, ref.revision))
-    file = Path(f"palate-{command}-{label(ref.repo)}.sbatch")
-    file.write_text(script(command, job, argv, load, file.name), "utf-8")
+    load = spec.load(arguments, Project.load(ref.repo, ref.revision))
+    file = Path(f"palate-{spec.name}-{label_of(ref.repo)}.sbatch")
+    file.write_text(script(spec, argv, load, file.name), "utf-8")
     expected = forecast.duration(load.seconds(ASSUMED))
     console.print(f"{load.what}: about {expected} on {_machine(load)}", markup=False)
     console.print(f"batch script: {file}", markup=False)
     if not shutil.which("sbatch"):
         raise PalateError(
-            f"There is no sbatch on this machine, so nothing was submitted. Where there is one:"
+            "There is no sbatch on this machine, so nothing was submitted. Where there is one:"
             f" sbatch {file}"
         )
-    done = subprocess.run(["sbatch", str(file)], capture_output=True, text=True)
-    if done.returncode:
+    submitted = subprocess.run(["sbatch", str(file)], capture_output=True, text=True)
+    if submitted.returncode:
         raise PalateError(
-            f"sbatch did not take {file}: {' '.join(done.stderr.split())}. Change the script, or"
+            f"sbatch refused {file}: {' '.join(submitted.stderr.split())}. Change the script, or"
             " set SBATCH_PARTITION and SBATCH_ACCOUNT, and run the same command again."
         )
-    console.print(done.stdout.strip(), markup=False)
+    console.print(submitted.stdout.strip(), markup=False)
     console.print(
-        f"What it writes: tail -F palate-{command}-*.log; when it is over, palate status {id}",
+        f"Its output: tail -F palate-{spec.name}-*.log. When it has ended: palate status"
+        f" {ref.repo}",
         markup=False,
     )
 
 
-def script(command: str, job: str, argv: Sequence[str], load: Load, file: str) -> str:
+def script(spec: JobSpec, argv: Sequence[str], load: Load, file: str) -> str:
     """Return the batch script of a job."""
     seconds = load.seconds(ASSUMED)
-    limit = forecast.timeout(seconds) + NOTICE
-    words = [sys.executable, str(job_file(job)), *argv]
+    limit = forecast.timeout(seconds) + NOTICE_SECONDS
+    words = [sys.executable, str(spec.file), *argv]
     if any("\n" in word for word in words):
-        raise UsageError("An argument with a line break cannot stand in a batch script.")
+        raise UsageError("A batch script cannot hold an argument with a line break.")
     return _SCRIPT.format(
-        title=shlex.join(["palate", command, *argv]),
+        title=shlex.join(["palate", spec.name, *argv]),
         version=__version__,
         file=file,
-        name=f"palate-{command}",
+        name=f"palate-{spec.name}",
         time=_clock(limit),
         gpu=f"#SBATCH --gres=gpu:{load.gpus}\n" if load.weights or load.operations else "",
         cores=4 * load.gpus,
-        notice=NOTICE,
+        notice=NOTICE_SECONDS,
         times=limit / seconds,
         expected=forecast.duration(seconds),
         machine=_machine(load),

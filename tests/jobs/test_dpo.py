@@ -178,8 +178,8 @@ def checkpoints(project) -> list[str]:
 @pytest.mark.slow
 def test_ctrl_c_says_how_to_continue(labelled, jobs):
     code = (
-        "import sys; from palate.run.local import run_job\n"
-        f"sys.exit(run_job('dpo', ['{labelled.id}', '--epochs', '50']))"
+        "import sys; from palate.run.jobs import job_named; from palate.run.local import run_job\n"
+        f"sys.exit(run_job(job_named('train'), ['{labelled.id}', '--epochs', '50']))"
     )
     with jobs.python("-c", code) as process:
         assert process.stdout is not None

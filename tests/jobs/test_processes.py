@@ -128,7 +128,7 @@ def test_when_one_process_is_killed_all_end(labelled, jobs, changed):
     change = FAILING.format(failure="os.kill(os.getpid(), signal.SIGKILL)")
     done = changed(change, labelled.id, *FAST, "--processes", "2")
     assert done.returncode == 1
-    assert done.stderr.startswith("palate: Process 1 was ended by SIGKILL, and the others were")
+    assert done.stderr.startswith("palate: SIGKILL killed process 1, and the others were")
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -155,8 +155,8 @@ def test_an_error_of_all_processes_is_said_once(project, jobs):
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (("--processes", "0"), "--processes 0 is none; expected 1 or more."),
-        (("--accelerate", "fsdp2"), "Name how many with --processes."),
+        (("--processes", "0"), "--processes 0: expected 1 or more."),
+        (("--accelerate", "fsdp2"), "Say how many with --processes."),
         (("--accelerate", "zero2"), "expected one of ddp, fsdp2, zero3, or a file"),
         (("--processes", "2", "--accelerate", "fsdp2"), "this machine has none"),
         (
@@ -178,7 +178,7 @@ def test_more_processes_than_gpus_are_wrong_usage(monkeypatch):
     from palate.run import processes
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with pytest.raises(UsageError, match="--processes 3 are more than this machine's GPUs, which"):
+    with pytest.raises(UsageError, match="--processes 3: this machine has 2 GPUs"):
         processes._check_devices(3, processes.find("ddp"))
 
 
@@ -186,7 +186,7 @@ def test_a_file_that_is_no_configuration_is_wrong_usage(tmp_path, jobs):
     file = tmp_path / "mine.yaml"
     file.write_text("shards: 3\n")
     said = jobs("dpo", "me/titles", "--processes", "2", "--accelerate", str(file), code=2)
-    assert said.startswith(f"palate: {file} is no configuration of accelerate: ")
+    assert said.startswith(f"palate: {file} is not an accelerate config: ")
 
 
 @pytest.mark.parametrize("name", ["ddp", "fsdp2", "zero3"])

@@ -15,7 +15,9 @@ import pytest
 from forking import FastPython
 
 from palate.core import hub as client
-from palate.run import bundle, forecast, hf, hf_jobs, wheel
+from palate.core.paths import shipped
+from palate.run import bundle, forecast, hf_jobs
+from palate.run.jobs import job_named
 from palate.run.local import child_environment
 
 FAST = ("--learning-rate", "1e-3", "--epochs", "2")
@@ -101,12 +103,12 @@ def test_a_training_runs_from_what_was_put_into_the_project(labelled, palate, hu
     assert all(f"/resolve/{sha}/jobs/" in word for word in job.command[3:5])
     assert hub.token not in json.dumps([job.command, job.environment, job.labels])
     shipped = [f for f in files if f.startswith("jobs/")]
-    assert sorted(f.rpartition("/")[2] for f in shipped) == ["dpo.py", wheel.NAME]
+    assert sorted(f.rpartition("/")[2] for f in shipped) == ["dpo.py", bundle.WHEEL]
 
     table = palate("jobs", labelled.id)
     assert max(map(len, table.splitlines())) <= 80
     assert re.search(rf"{job.id[:8]} +train +.*a10g-largex2 .+, \$0.\d\d +done, accuracy", table)
-    assert "has ended already: done" in palate("jobs", labelled.id, "--cancel", job.id[:8])
+    assert "has already ended: done" in palate("jobs", labelled.id, "--cancel", job.id[:8])
     assert "training 12/12" in palate("jobs", labelled.id, "--follow", job.id[:8])
 
 
@@ -142,7 +144,7 @@ def test_ctrl_c_detaches_and_a_job_that_was_ended_goes_on_with_the_same_command(
     assert "is cancelled" in hf_jobs.cancel(labelled.id, job.id[:6])
     assert process.returncode == 130
     assert f"palate jobs {labelled.id} --follow {job.id[:8]}" in said
-    assert hf_jobs.named(labelled.id, job.id).status.stage == "CANCELED"
+    assert hf_jobs.job_with(labelled.id, job.id).status.stage == "CANCELED"
     said = palate("jobs", labelled.id, "--follow", job.id[:8], code=1)
     assert "The job was cancelled. The same command starts it again" in said
 
@@ -174,7 +176,7 @@ def test_the_same_code_is_put_into_the_project_once(project):
 
 def test_nobody_to_ask_means_nothing_is_started(labelled, palate):
     said = palate("train", labelled.id, "--on", "hf", code=2)
-    assert "add --yes to start it" in said
+    assert "Add --yes to start it" in said
     assert hf_jobs.jobs_of(labelled.id) == []
     assert not [f for f in client.describe(labelled.id, "dataset")[1] if f.startswith("jobs/")]
     assert "Nothing ran on HF Jobs yet" in palate("jobs", labelled.id)
@@ -204,12 +206,12 @@ def test_a_flavour_that_is_not_there_and_flags_that_the_job_does_not_know(
     assert "--epochs" in said
     several = ("--processes", "4")
     said = palate("train", labelled.id, *several, "--flavor", "l4x1", *HF, code=2)
-    assert "takes 4 GPUs, and l4x1 has 1" in said
+    assert "needs 4 GPUs, and l4x1 has 1" in said
     parted = ("--method", "full", "--accelerate", "fsdp2")
     said = palate("train", labelled.id, *several, *parted, "--flavor", "cpu-xl", *HF, code=2)
-    assert "parts a model between GPUs, and cpu-xl has none" in said
+    assert "shards a model over GPUs, and cpu-xl has none" in said
     said = palate("train", labelled.id, *parted, *HF, code=2)
-    assert "Name how many with --processes" in said
+    assert "Say how many with --processes" in said
     said = palate("sft", labelled.id, *several, *parted[2:], "--method", "lora", *HF, code=2)
     assert "SFT merges an adapter into its base model" in said
     file = tmp_path / "own.yaml"
@@ -218,23 +220,16 @@ def test_a_flavour_that_is_not_there_and_flags_that_the_job_does_not_know(
     assert "HF Jobs does not see the file" in said
     said = palate("candidates", labelled.id, "--engine", "vlm", *HF, code=2)
     assert "There is no engine 'vlm'" in said
-    assert "belong to --on hf" in palate("train", labelled.id, "--yes", code=2)
+    assert "--flavor and --yes need --on hf" in palate("train", labelled.id, "--yes", code=2)
     assert "expected one argument" in palate("train", labelled.id, "--on", code=2)
     assert "expected local, hf or slurm" in palate("train", labelled.id, "--on=cloud", code=2)
     assert hf_jobs.jobs_of(labelled.id) == []
 
 
-def test_help_says_where_a_job_can_run(palate):
-    for name in ("train", "sft", "candidates", "completions", "judge"):
-        said = palate(name, "--help")
-        assert "--on hf" in said
-        assert "--flavor" in said
-
-
 def test_payment_required_is_one_plain_line(labelled, palate, without_credit):
     said = palate("train", labelled.id, *HF, code=1)
     last = said.splitlines()[-1]
-    assert last.startswith("palate: HF Jobs has to be paid in advance, and me's credit does not do")
+    assert last.startswith("palate: HF Jobs is prepaid, and me's credit is too low")
     assert "/settings/billing" in last
     assert hf_jobs.jobs_of(labelled.id) == []
 
@@ -255,9 +250,7 @@ def test_without_the_right_to_write_or_to_run_jobs(labelled, palate, hub):
 
 @pytest.mark.parametrize("job", ["candidates", "completions", "dpo", "judge", "sft"])
 def test_a_shipped_file_needs_no_palate_from_an_index(job):
-    from palate.run.local import job_file
-
-    before = job_file(job).read_text("utf-8")
+    before = (shipped("jobs") / f"{job}.py").read_text("utf-8")
     text = bundle.portable(before)
     head = text.partition('"""')[0]
     assert '"palate' not in head
@@ -270,33 +263,33 @@ def test_a_shipped_file_needs_no_palate_from_an_index(job):
     ("job", "words", "more"),
     [
         ("candidates", ["--engine", "vllm"], ["vllm>=0.10"]),
-        ("dpo", ["--method", "qlora", "--trackio"], ["bitsandbytes", "trackio"]),
-        ("dpo", ["--accelerate", "zero3", "--processes", "8"], ["deepspeed"]),
+        ("train", ["--method", "qlora", "--trackio"], ["bitsandbytes", "trackio"]),
+        ("train", ["--accelerate", "zero3", "--processes", "8"], ["deepspeed"]),
         ("judge", ["--model", "some/judge"], []),
     ],
 )
 def test_what_a_job_is_asked_brings_its_packages(job, words, more):
-    from palate.run.local import arguments_of
-
-    assert bundle.packages(arguments_of(job, ["me/titles", *words])) == more
+    spec = job_named(job)
+    assert spec.packages(spec.parse(["me/titles", *words])) == more
 
 
 def test_every_job_can_be_reckoned(labelled, base_model):
-    from palate.run.local import arguments_of
+    def load(name: str, *words: str) -> forecast.Load:
+        spec = job_named(name)
+        return spec.load(spec.parse([labelled.id, *words]), labelled)
 
     loads = {
-        job: hf.load_of(job, arguments_of(job, [labelled.id, *words]), labelled)
+        job: load(job, *words)
         for job, words in {
             "candidates": [],
             "completions": ["--per-prompt", "2"],
-            "dpo": ["--method", "lora", "--reckless"],
+            "train": ["--method", "lora", "--reckless"],
             "judge": ["--model", base_model, "--pairs", "5"],
             "sft": ["--processes", "2"],
         }.items()
     }
-    elsewhere = ["--model", "a-model", "--pairs", "5", "--provider", "auto"]
-    asking = hf.load_of("judge", arguments_of("judge", [labelled.id, *elsewhere]), labelled)
-    assert asking == forecast.asking()
+    elsewhere = ("--model", "a-model", "--pairs", "5", "--provider", "auto")
+    assert load("judge", *elsewhere) == forecast.asking()
     for words, what in (
         (["--engine", "http://127.0.0.1:8000/v1"], forecast.asking().what),
         (["--shard", "3/16"], "writing 8 texts of at most 256 tokens"),
@@ -305,25 +298,24 @@ def test_every_job_can_be_reckoned(labelled, base_model):
             "writing 120 texts of at most 256 tokens on 2 GPUs",
         ),
     ):
-        asked = arguments_of("candidates", [labelled.id, *words])
-        assert hf.load_of("candidates", asked, labelled).what == what
+        assert load("candidates", *words).what == what
     assert loads["judge"].what == "writing 10 texts of at most 6 tokens"
     assert loads["candidates"].what == "writing 120 texts of at most 256 tokens"
     assert loads["completions"].what == "writing 40 texts of at most 256 tokens"
-    assert loads["dpo"].what.startswith("lora training on about ")
+    assert loads["train"].what.startswith("lora training on about ")
     assert re.fullmatch(r"full training on about [\d,]+ tokens on 2 GPUs", loads["sft"].what)
 
 
 def test_the_table_holds_the_projects_own_jobs_and_fits_a_narrow_terminal(repo_id, palate):
     near = f"{repo_id}.x"
-    assert hf_jobs.label(near) == hf_jobs.label(f"{repo_id}-x")
+    assert hf_jobs.label_of(near) == hf_jobs.label_of(f"{repo_id}-x")
 
     def run(project: str, name: str, flavor: str, code: str):
         job = client.api().run_job(
             image="any",
             command=[sys.executable, "-c", code, project],
             flavor=flavor,
-            labels={hf_jobs.LABEL: hf_jobs.label(project), "palate-job": name},
+            labels={hf_jobs.PROJECT_LABEL: hf_jobs.label_of(project), hf_jobs.JOB_LABEL: name},
         )
         list(client.api().fetch_job_logs(job_id=job.id, follow=True))
         return job
@@ -338,4 +330,4 @@ def test_the_table_holds_the_projects_own_jobs_and_fits_a_narrow_terminal(repo_i
     assert "failed: exit code: 3" in table
     assert max(map(len, table.splitlines())) <= 80
     said = palate("jobs", near, "--follow", failed.id[:8], code=1)
-    assert "The job failed (Job failed with exit code: 3); it had 1 attempt." in said
+    assert "The job failed (Job failed with exit code: 3) after 1 attempt." in said

@@ -120,7 +120,7 @@ def test_what_cannot_work_is_refused_in_one_line(project, labelled, jobs):
     said = jobs("sft", labelled.id, "--output", labelled.model_repo, code=2)
     assert f"Leave --output out: it is {labelled.sft_repo} then." in said
     said = jobs("sft", labelled.id, "--processes", "0", code=2)
-    assert "--processes 0 is none; expected 1 or more." in said
+    assert "--processes 0: expected 1 or more." in said
     said = jobs("sft", labelled.id, "--base-model", "me/nowhere", code=2)
     assert "me/nowhere" in said
     jobs.env["ACCELERATE_USE_FSDP"] = "true"  # as accelerate tells those that it starts

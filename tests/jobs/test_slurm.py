@@ -126,7 +126,7 @@ def test_several_gpus_are_asked_for(labelled, cluster, tmp_path):
     assert "--processes 4 &" in script
     done = submit(labelled.id, tmp_path, cluster, "--processes", "0")
     assert done.returncode == 2
-    assert "--processes 0 is none" in done.stderr
+    assert "--processes 0: expected 1 or more" in done.stderr
 
 
 def test_a_script_that_nobody_takes(labelled, cluster, tmp_path):

@@ -61,7 +61,7 @@ def test_several_gpus_are_looked_for_on_one_machine():
         choose(flavors, training(100e9, processes=4))
     parted = training(12e9, processes=4, method="full", accelerate="fsdp2")
     assert choose(flavors, parted) is four
-    with pytest.raises(UsageError, match="takes 4 GPUs, and a100x2 has 2"):
+    with pytest.raises(UsageError, match="needs 4 GPUs, and a100x2 has 2"):
         choose(flavors, parted, "a100x2")
     with pytest.raises(UsageError, match="There is no flavor with 8 GPUs"):
         choose(flavors, training(7e9, processes=8))
@@ -97,9 +97,9 @@ def test_more_work_takes_longer(parameters, times):
 
 
 def test_checkpoints_are_kept_where_they_cost_less_than_starting_over():
-    assert training(1e5).keep(CPU)
-    assert not training(0.5e9).keep(L4)
-    assert training(7e9).keep(L4)
+    assert training(1e5).keeps_checkpoints(CPU)
+    assert not training(0.5e9).keeps_checkpoints(L4)
+    assert training(7e9).keeps_checkpoints(L4)
 
 
 def test_asking_elsewhere_takes_the_cheapest():

@@ -7,7 +7,8 @@ import pytest
 
 from palate.core.errors import PalateError, UsageError, run_guarded
 from palate.core.paths import shipped
-from palate.run.local import child_environment, run_job
+from palate.run.jobs import job_named
+from palate.run.local import child_environment
 from palate.train.facts import command
 
 
@@ -67,8 +68,8 @@ def test_a_command_repeats_the_run():
 
 
 def test_an_unknown_job_names_those_there_are():
-    with pytest.raises(UsageError, match="expected one of candidates, completions, dpo"):
-        run_job("train", [])
+    with pytest.raises(UsageError, match="expected one of candidates, train, completions"):
+        job_named("dpo")
 
 
 @pytest.mark.parametrize("kind", ["spaces", "jobs", "cards"])
@@ -83,7 +84,10 @@ def test_a_childs_memory_settings_can_be_overridden(monkeypatch):
 
 
 def test_a_jobs_exit_code_is_passed_on():
-    code = "import sys; from palate.run.local import run_job; sys.exit(run_job('dpo', ['me']))"
+    code = (
+        "import sys; from palate.run.jobs import job_named; from palate.run.local import run_job\n"
+        "sys.exit(run_job(job_named('train'), ['me']))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr == "palate: A project is named like me/titles (owner/name), not 'me'.\n"

@@ -1,0 +1,149 @@
+"""The table of jobs.
+
+A new job is a file in jobs/, a dataclass of arguments, and a JobSpec here; CONTRIBUTING.md shows
+the steps.
+"""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from palate.core.errors import UsageError
+from palate.core.project import Project
+from palate.evaluate import judges
+from palate.evaluate.config import JudgeArguments
+from palate.generate import engines
+from palate.generate.config import CandidatesArguments, CompletionsArguments
+from palate.generate.models import parameters
+from palate.generate.shards import Shard
+from palate.run import forecast, processes
+from palate.run.forecast import Load
+from palate.run.spec import JobSpec, Training
+from palate.train.config import DPOArguments, SFTArguments, TrainArguments
+
+if TYPE_CHECKING:
+    from palate.train.record import DPORecord, SFTRecord
+
+
+def job_named(name: str) -> JobSpec[Any]:
+    """Return the job that is typed `name`, or raise UsageError."""
+    for spec in JOBS:
+        if spec.name == name:
+            return spec
+    names = ", ".join(spec.name for spec in JOBS)
+    raise UsageError(f"There is no job {name!r}; expected one of {names}.")
+
+
+def _candidates_load(args: CandidatesArguments, project: Project) -> Load:
+    if args.engine not in engines.IN_PROCESS:
+        return forecast.asking()
+    prompts = sum(p.split != "eval" for p in project.prompts)
+    shards = Shard.parse(args.shard).of if args.shard else 1
+    return forecast.writing(
+        math.ceil(prompts * args.per_prompt / shards),
+        args.batch_size,
+        args.max_new_tokens,
+        parameters(args.model or project.settings.base_model),
+        gpus=args.tensor_parallel,
+    )
+
+
+def _candidates_check(args: CandidatesArguments) -> None:
+    engines.check(args.engine, args.tensor_parallel)
+    if args.shard:
+        Shard.parse(args.shard)
+
+
+def _candidates_packages(args: CandidatesArguments) -> list[str]:
+    return ["vllm>=0.10"] if args.engine == "vllm" else []
+
+
+def _completions_load(args: CompletionsArguments, project: Project) -> Load:
+    prompts = sum(p.split == "eval" for p in project.prompts)
+    return forecast.writing(
+        2 * prompts * args.per_prompt,
+        args.batch_size,
+        args.max_new_tokens,
+        parameters(project.settings.base_model),
+        models=2,
+    )
+
+
+def _judge_load(args: JudgeArguments, project: Project) -> Load:
+    from palate.run import loads
+
+    return loads.judge_load(args, project)
+
+
+def _train_check(args: TrainArguments) -> None:
+    processes.check(args.processes, args.accelerate)
+
+
+def _train_packages(args: TrainArguments) -> list[str]:
+    wanted = {
+        "bitsandbytes": args.method == "qlora",
+        "deepspeed": args.accelerate == "zero3",
+        "trackio": isinstance(args, DPOArguments) and args.trackio,
+    }
+    return [name for name, is_wanted in wanted.items() if is_wanted]
+
+
+def _dpo() -> "Training[DPOArguments, DPORecord]":
+    from palate.run import loads
+
+    return loads.DPO
+
+
+def _sft() -> "Training[SFTArguments, SFTRecord]":
+    from palate.run import loads
+
+    return loads.SFT
+
+
+JOBS: tuple[JobSpec[Any], ...] = (
+    JobSpec(
+        name="candidates",
+        script="candidates",
+        arguments=CandidatesArguments,
+        help="write several completions of each prompt; they make the pairs",
+        load=_candidates_load,
+        check=_candidates_check,
+        packages=_candidates_packages,
+        key_variable=engines.KEY_VARIABLE,
+    ),
+    JobSpec(
+        name="train",
+        script="dpo",
+        arguments=DPOArguments,
+        help="train with DPO and push the model with its card",
+        load=lambda args, project: _dpo().load(args, project),
+        check=_train_check,
+        packages=_train_packages,
+        training=_dpo,
+    ),
+    JobSpec(
+        name="completions",
+        script="completions",
+        arguments=CompletionsArguments,
+        help="write base and tuned completions of the eval prompts",
+        load=_completions_load,
+    ),
+    JobSpec(
+        name="sft",
+        script="sft",
+        arguments=SFTArguments,
+        help="train on the preferred answers first: a warm start for train",
+        load=lambda args, project: _sft().load(args, project),
+        check=_train_check,
+        packages=_train_packages,
+        training=_sft,
+    ),
+    JobSpec(
+        name="judge",
+        script="judge",
+        arguments=JudgeArguments,
+        help="let a language model vote too, and see how far it agrees with people",
+        load=_judge_load,
+        check=judges.check,
+        key_variable=judges.KEY_VARIABLE,
+    ),
+)

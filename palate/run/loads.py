@@ -1,0 +1,106 @@
+"""What jobs need of a machine, if a project's rows decide it, and what is checked before paying.
+
+Imported when a job is planned: it imports numpy, for which `palate --help` would have to wait.
+"""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from palate.core.errors import UsageError
+from palate.core.project import Project
+from palate.core.schema import Message
+from palate.evaluate import judges
+from palate.evaluate.config import JudgeArguments
+from palate.evaluate.loading import pairs_to_compare
+from palate.generate.models import parameters
+from palate.run import forecast, processes
+from palate.run.forecast import Flavor, Load
+from palate.run.spec import Training
+from palate.train import answers, check, data, sizes
+from palate.train.config import WHOLE, DPOArguments, SFTArguments, TrainArguments
+from palate.train.record import DPORecord, SFTRecord
+
+
+def judge_load(args: JudgeArguments, project: Project) -> Load:
+    if args.endpoint or args.provider:
+        return forecast.asking()
+    pairs = args.pairs or len(pairs_to_compare(project).pairs)
+    size = parameters(args.model)
+    return forecast.writing(2 * pairs, args.batch_size, judges.REPLY_TOKENS, size)
+
+
+def dpo_load(args: DPOArguments, project: Project) -> Load:
+    rows = data.read(project, implied=not args.no_implied)
+    texts = [[_text(r.prompt), _text(r.chosen), _text(r.rejected)] for r in rows.train]
+    return forecast.training(args, _size(args, project), texts)
+
+
+def sft_load(args: SFTArguments, project: Project) -> Load:
+    rows = answers.preferred(project.id, data.read(project, implied=False))
+    texts = [[_text(r.prompt), _text(r.completion)] for r in rows.train]
+    return forecast.imitating(args, _size(args, project), texts)
+
+
+def check_dpo(args: DPOArguments, project: Project, flavor: Flavor) -> None:
+    _check_sharing(args, flavor)
+    rows = data.read(project, implied=not args.no_implied)
+    check.audit(Console(quiet=True), project, rows, ignore=args.ignore_audit)
+    prompts = [r.prompt_id for r in rows.train]
+    sizes.choose(args, _size(args, project), prompts, _machine(args, flavor))
+
+
+def check_sft(args: SFTArguments, project: Project, flavor: Flavor) -> None:
+    _check_sharing(args, flavor)
+    preferences = data.read(project, implied=False)
+    check.audit(Console(quiet=True), project, preferences, ignore=args.ignore_audit)
+    answers.preferred(project.id, preferences)
+    chosen = sizes.choose_for_answers(args, _size(args, project), _machine(args, flavor))
+    check.mergeable(chosen.method, args.accelerate != WHOLE)
+
+
+def _check_sharing(args: TrainArguments, flavor: Flavor) -> None:
+    names = processes.names()
+    if args.accelerate not in names:
+        raise UsageError(
+            f"HF Jobs does not see the file {args.accelerate}; expected one of {', '.join(names)}."
+        )
+    if args.accelerate != WHOLE and not flavor.gpus:
+        raise UsageError(
+            f"--accelerate {args.accelerate} shards a model over GPUs, and {flavor.name} has none."
+            " Choose another --flavor, or leave --accelerate out."
+        )
+
+
+def _machine(args: TrainArguments, flavor: Flavor) -> sizes.Machine:
+    cuda = flavor.gpu is not None
+    return sizes.Machine(
+        flavor.name,
+        flavor.memory,
+        cuda,
+        bf16=cuda and flavor.gpu != "T4",
+        quantizes=cuda,
+        processes=args.processes,
+    )
+
+
+def _size(args: TrainArguments, project: Project) -> int:
+    return parameters(args.base_model or project.settings.base_model)
+
+
+def _text(messages: Sequence[Message]) -> str:
+    return "\n".join(m["content"] for m in messages)
+
+
+def dpo_result(run: DPORecord) -> str:
+    accuracy = run.results.test_reward_accuracy
+    return "" if accuracy is None else f"accuracy {100 * accuracy:.1f}%"
+
+
+def sft_result(run: SFTRecord) -> str:
+    loss = run.results.test_loss
+    return "" if loss is None else f"test loss {loss:.3f}"
+
+
+DPO = Training(preflight=check_dpo, suffix="-dpo", result=dpo_result, load=dpo_load)
+SFT = Training(preflight=check_sft, suffix="-sft", result=sft_result, load=sft_load)
