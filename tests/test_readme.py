@@ -1,4 +1,4 @@
-"""What the README says is there is there, and what is there stands in it."""
+"""README, CONTRIBUTING and docs say what is true: the tree, the links, the commands, the words."""
 
 import re
 import subprocess
@@ -8,19 +8,20 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
-TREE = README.split("## The tree\n\n```\n")[1].split("```")[0]
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+TREE = CONTRIBUTING.split("## The tree\n\n```\n")[1].split("```")[0]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+UNLISTED = (".gitignore", "palate/argilla/__init__.py")
 
 
 def entries() -> list[str]:
     """Return the tree's paths, relative to the repo."""
     paths, folder = [], ""
     for line in TREE.splitlines():
-        names = line.split("  ")[0].split() if line.startswith("  ") else [line.split("  ")[0]]
         if line.startswith("  "):
             paths.append(folder + line.split()[0])
             continue
-        if line.startswith("README.md"):
-            names = line.split()
+        names = line.split() if line.startswith("README.md") else [line.split("  ")[0]]
         folder = names[0]
         paths += names
     return paths
@@ -29,33 +30,36 @@ def entries() -> list[str]:
 def files() -> list[str]:
     run = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
     if run.returncode:
-        pytest.skip("this is no git checkout")
+        pytest.skip("this is not a git checkout")
     return run.stdout.splitlines()
 
 
 def test_every_line_of_the_tree_is_on_the_disk():
-    missing = [p for p in entries() if not (ROOT / p).exists()]
-    assert not missing
+    assert [p for p in entries() if not (ROOT / p).exists()] == []
 
 
-def test_every_file_stands_in_the_tree():
-    named = entries()
-    specific = [p for p in named if p not in ("palate/", "spaces/", "jobs/")]
+def test_every_file_is_in_the_tree():
+    listed = [p for p in entries() if p not in ("palate/", "spaces/", "jobs/")]
     lost = [
         f
         for f in files()
-        if not any(f == p or (p.endswith("/") and f.startswith(p)) for p in specific)
-        and f not in (".gitignore", "palate/__init__.py", "palate/argilla/__init__.py")
+        if not any(f == p or (p.endswith("/") and f.startswith(p)) for p in listed)
+        and f not in UNLISTED
     ]
-    assert not lost
+    assert lost == []
 
 
-def test_links_and_pictures_lead_somewhere():
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
+def test_links_and_pictures_lead_somewhere(document):
+    targets = re.findall(r"\]\(([^)#:]+)\)", document.read_text("utf-8"))
+    assert [t for t in targets if not (document.parent / t).exists()] == []
 
 
 def test_make_targets_exist():
     makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"^make (\w+)", README, re.M):
+    for target in re.findall(r"^make (\w+)", README + CONTRIBUTING, re.M):
         assert re.search(rf"^{target}:", makefile, re.M)
+
+
+def test_the_readme_can_be_read_in_ten_minutes():
+    assert len(README.split()) < 1800
