@@ -193,9 +193,9 @@ def export(project: Id) -> None:
 
     url, key = os.environ.get("ARGILLA_API_URL"), os.environ.get("ARGILLA_API_KEY")
     if url and key:
-        from palate.web.ballot.labelling import take_edits
+        from palate.web.argilla_sync import sync_edits
 
-        console.print(f"changed in Argilla: {take_edits(project, url, key)}")
+        console.print(f"changed in Argilla: {sync_edits(project, url, key)}")
     result, preferences = export_project(project)
     rows = ", ".join(f"{len(v):,} {k}" for k, v in preferences.rows.items())
     console.print(f"{project}: {rows} preferences at {result.revision[:7]}")

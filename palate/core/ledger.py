@@ -54,8 +54,8 @@ def event_file(config: Config, prefix: str = "") -> str:
 class Publisher:
     """Commits events to the project's repo from a thread of its own, at most once per `interval`.
 
-    `published` holds the ids of all events that are on the Hub. Events that cannot be committed
-    wait and are tried again; `problem` then says why, in words for the page.
+    `published` are the ids of events that are on the Hub already. Events that cannot be committed
+    are tried again, and `problem` says why, in words for the page. Safe to call from any thread.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Publisher:
         on_publish: Callable[[list[Event]], None] = lambda events: None,
     ):
         self.repo, self.config, self.interval = repo, config, interval
-        self.published = set(published)
+        self._published = set(published)
         self.problem: str | None = None
         self._waiting: dict[str, Event] = {}
         self._change = threading.Condition()
@@ -81,9 +81,21 @@ class Publisher:
         """Queue events; those already published or queued are passed over."""
         with self._change:
             for e in events:
-                if e.event_id not in self.published:
+                if e.event_id not in self._published:
                     self._waiting.setdefault(e.event_id, e)
             self._change.notify_all()
+
+    def is_published(self, event_id: str) -> bool:
+        """Tell whether the event is on the Hub."""
+        with self._change:
+            return event_id in self._published
+
+    def mark_published(self, event_ids: Iterable[str]) -> None:
+        """Note events that reached the Hub another way, such as from another Space."""
+        with self._change:
+            for event_id in event_ids:
+                self._published.add(event_id)
+                self._waiting.pop(event_id, None)
 
     def waiting(self) -> list[Event]:
         """Return the events that are not on the Hub yet."""
@@ -107,7 +119,7 @@ class Publisher:
                 # a moment more lets a batch gather: Hub commits are rate-limited
                 self._change.wait_for(lambda: self._closing, self.interval)
                 batch = list(self._waiting.values())
-            if not self._publish(batch):
+            if batch and not self._publish(batch):
                 with self._change:
                     if self._closing:
                         return
@@ -127,6 +139,6 @@ class Publisher:
         with self._change:
             for e in batch:
                 self._waiting.pop(e.event_id, None)
-            self.published.update(e.event_id for e in batch)
+            self._published.update(e.event_id for e in batch)
         self._on_publish(batch)
         return True

@@ -1,1 +1,1 @@
-"""The two Spaces: the pages, how they are served and how they are deployed."""
+"""The two Spaces: their pages, how they are served on this machine, how they are deployed."""

@@ -1,7 +1,5 @@
 """Spaces on this machine: each a child process that serves the page until it is told to stop."""
 
-import hashlib
-import hmac
 import os
 import secrets
 import signal
@@ -18,6 +16,7 @@ from typing import Literal
 
 from palate.core.errors import PalateError, UsageError
 from palate.core.paths import shipped
+from palate.web.ballot.people import owner_key
 
 Kind = Literal["label", "evaluate"]
 
@@ -43,11 +42,6 @@ def secret_of(project_id: str) -> str:
         with os.fdopen(handle, "w") as out:
             out.write(secrets.token_hex(32))
     return file.read_text()
-
-
-def owner_key(secret: str) -> str:
-    """Return what opens the owner's page on this machine, where nobody signs in."""
-    return hmac.new(secret.encode(), b"owner", hashlib.sha256).hexdigest()[:32]
 
 
 def free_port() -> int:

@@ -1,6 +1,7 @@
-"""The evaluation Space: base against tuned on prompts that nobody labelled, blind.
+"""The evaluation Space: base and tuned model, compared blind on prompts that nobody labelled.
 
-PALATE_PROJECT names the project, HF_TOKEN writes to it, PALATE_SECRET keys pseudonyms and ballots.
+PALATE_PROJECT names the project, HF_TOKEN writes to it, and PALATE_SECRET is the key of pseudonyms
+and assignments.
 """
 
 import sys
@@ -8,7 +9,8 @@ import sys
 from palate.core.errors import run_guarded
 from palate.core.project import Project
 from palate.web.ballot.serve import Settings, serve
-from palate.web.ballot.voting import EvaluateBallot
+from palate.web.voting import result
+from palate.web.voting.ballot import EvaluateBallot
 
 
 def make(settings: Settings) -> EvaluateBallot:
@@ -17,4 +19,4 @@ def make(settings: Settings) -> EvaluateBallot:
 
 
 if __name__ == "__main__":
-    sys.exit(run_guarded(lambda: serve("evaluate", make)))
+    sys.exit(run_guarded(lambda: serve("evaluate", make, result.routes)))

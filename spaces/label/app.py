@@ -1,7 +1,8 @@
-"""The labelling Space: pairs of a project's candidates; labels to Argilla, and on to the Hub.
+"""The labelling Space: pairs of a project's candidates. Labels go to Argilla, then to the Hub.
 
-PALATE_PROJECT names the project, HF_TOKEN writes to it, PALATE_SECRET keys pseudonyms and ballots.
-ARGILLA_API_URL and ARGILLA_API_KEY name an Argilla; without them one starts beside the page.
+PALATE_PROJECT names the project, HF_TOKEN writes to it, and PALATE_SECRET is the key of pseudonyms
+and assignments. ARGILLA_API_URL and ARGILLA_API_KEY name an Argilla; without them, the Space starts
+its own.
 """
 
 import os
@@ -10,32 +11,32 @@ import threading
 from functools import cache
 from pathlib import Path
 
+from palate.argilla.server import EmbeddedArgilla, ServeError
 from palate.argilla.store import LabelStore
 from palate.core.errors import PalateError, run_guarded
 from palate.core.project import Project
-from palate.web.ballot import signin
-from palate.web.ballot.argilla_pages import BASE
-from palate.web.ballot.labelling import LabelBallot
+from palate.web.ballot.people import sign_in_required
 from palate.web.ballot.serve import Settings, serve
+from palate.web.labelling import argilla_pages, owner
+from palate.web.labelling.ballot import LabelBallot
 
 starting = threading.Lock()
 
 
 def connect() -> LabelStore:
-    with starting:  # one Argilla, however often the page starts anew, also while it is made
+    with starting:  # one Argilla for all ballots, even if a second ballot asks while it starts
         return LabelStore(*argilla())
 
 
 @cache
 def argilla() -> tuple[str, str]:
-    """Return the address and the key of Argilla, which may take a minute."""
+    """Return Argilla's address and key, which may take a minute."""
     url, key = os.environ.get("ARGILLA_API_URL"), os.environ.get("ARGILLA_API_KEY")
     if url and key:
         return url, key
-    from palate.argilla.server import EmbeddedArgilla, ServeError
-
     home = Path(os.environ.get("PALATE_HOME", ".palate"))
-    base = BASE if signin.required() else "/"  # on the Hub owners see its pages through the Space
+    # on the Hub, owners see Argilla's pages through the Space
+    base = argilla_pages.BASE if sign_in_required() else "/"
     try:
         server = EmbeddedArgilla(home / "argilla", base_url=base).start()
     except ServeError as error:
@@ -49,4 +50,4 @@ def make(settings: Settings) -> LabelBallot:
 
 
 if __name__ == "__main__":
-    sys.exit(run_guarded(lambda: serve("label", make)))
+    sys.exit(run_guarded(lambda: serve("label", make, owner.routes)))

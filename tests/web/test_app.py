@@ -13,7 +13,7 @@ from palate.collect import importing
 from palate.collect.importing import Imported
 from palate.core.project import Project, Settings
 from palate.core.schema import Candidate, Prompt
-from palate.web.ballot.app import LARGEST, MOST
+from palate.web.ballot.app import MAX_EVENTS, MAX_REQUEST_BYTES
 from palate.web.serving import Space
 
 ADA = {"x-annotator": "Ada"}
@@ -69,7 +69,7 @@ def test_whoever_says_no_name_is_asked_for_one(client):
         ("next", '{"have": 5}'),
         ("next", '{"device": 5}'),
         ("events", '{"events": 5}'),
-        ("events", json.dumps({"events": [{}] * (MOST + 1)})),
+        ("events", json.dumps({"events": [{}] * (MAX_EVENTS + 1)})),
         ("events", "[" * 100_000),
     ],
 )
@@ -80,7 +80,7 @@ def test_a_malformed_request_is_a_400_that_says_why(client, path, body):
 
 
 def test_an_oversized_request_is_not_read_to_its_end(client):
-    answer = client.post("/api/events", content=b" " * (LARGEST + 1), headers=ADA)
+    answer = client.post("/api/events", content=b" " * (MAX_REQUEST_BYTES + 1), headers=ADA)
     assert answer.status_code == 413
 
 

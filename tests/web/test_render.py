@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palate.web.ballot.render import LONGEST, MATHS, TAGS, markdown
+from palate.web.ballot.render import MATH_TAGS, SHOWN_CHARACTERS, TAGS, markdown
 
 
 @pytest.mark.parametrize(
@@ -28,11 +28,11 @@ def test_what_is_plain_markdown_shows_as_such():
 
 
 def test_a_text_of_enormous_length_is_cut():
-    assert len(markdown("w" * 100_000)) < LONGEST + 100
+    assert len(markdown("w" * 100_000)) < SHOWN_CHARACTERS + 100
 
 
 @given(st.text(max_size=200))
 def test_only_known_tags_come_out(text):
     import re
 
-    assert set(re.findall(r"<\s*([a-z0-9]+)", markdown(text))) <= TAGS | MATHS
+    assert set(re.findall(r"<\s*([a-z0-9]+)", markdown(text))) <= TAGS | MATH_TAGS

@@ -10,9 +10,9 @@ from palate.commands import results
 from palate.core.project import Project
 from palate.core.schema import Model
 from palate.evaluate.loading import project_verdict
-from palate.web.ballot.access import Person
-from palate.web.ballot.result import examples, figures
-from palate.web.ballot.voting import EvaluateBallot
+from palate.web.ballot.people import Person
+from palate.web.voting.ballot import EvaluateBallot
+from palate.web.voting.result import examples, figures
 
 ADA = Person("local:ada", "Ada")
 

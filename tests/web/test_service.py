@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import asdict
 
 import pytest
+from argilla_ui import change_response, respond_as_owner
 
 from palate.argilla.server import EmbeddedArgilla
 from palate.argilla.store import LabelStore
@@ -14,12 +15,10 @@ from palate.collect.importing import Imported
 from palate.core import hub as calls
 from palate.core.project import Project, Settings
 from palate.core.schema import Candidate, Prompt
-from palate.label.assignment import Queue
-from palate.label.strategies import Ranking
 from palate.report.export import export
-from palate.web.ballot.access import Access, Person
-from palate.web.ballot.labelling import LabelBallot, take_edits
-from palate.web.ballot.service import Ballot
+from palate.web.argilla_sync import sync_edits
+from palate.web.ballot.people import Access, Person
+from palate.web.labelling.ballot import LabelBallot
 
 ADA, BO = Person("local:ada", "Ada"), Person("local:bo", "Bo")
 
@@ -83,7 +82,7 @@ def test_a_label_is_saved_then_published_and_said_once(ballot, project):
         ({"strength": True}, "strength"),
         ({"kind": "like"}, "kind: expected one of label"),
         ({"choice": "up"}, "choice: expected left or right"),
-        ({"kind": "undo", "target": "nothing-here"}, "nothing of yours to take back"),
+        ({"kind": "undo", "target": "nothing-here"}, "you have nothing to take back"),
         ({"milliseconds": -1}, "milliseconds"),
         ({"comment": "x" * 5000}, "comment"),
         ({"event_id": "x"}, "event_id"),
@@ -127,11 +126,8 @@ def test_eval_prompts_are_never_asked_for_labels(ballot, project):
     assert not [i for i in asked if any(f"<p>{t}</p>" in i["prompt"] for t in blind)]
 
 
-def test_ids_and_sides_follow_from_the_key_alone(ballot, project, argilla):
-    pairs = ballot._queue.all()
-    again, other = (
-        Ballot(project, "labels", Queue(pairs, Ranking()), key, 1) for key in ("key", "new")
-    )
+def test_ids_and_sides_follow_from_the_key_alone(ballot, project, connect):
+    again, other = (LabelBallot(project, connect, key, 1) for key in ("key", "new"))
     assert ballot.next(ADA, 20, [])["items"] == again.next(ADA, 20, [])["items"]
     ids = [{i["id"] for i in b.next(ADA, 20, [])["items"]} for b in (again, other)]
     assert ids[0].isdisjoint(ids[1])
@@ -177,16 +173,12 @@ def test_an_empty_argilla_is_filled_again_from_the_ledger(project, ballot, tmp_p
         assert again.close()
 
 
-def test_a_label_changed_in_argilla_reaches_ledger_and_preferences(project, ballot, connect):
+def test_a_label_changed_in_argilla_reaches_ledger_and_preferences(project, ballot, argilla):
     item = ballot.next(ADA, 1, [])["items"][0]
     ballot.submit(ADA, [said(item)])
-    client = ballot._store._clients[ballot._store.annotator(ballot.pseudonym(ADA), "Ada").id]
-    (response,) = ballot._store.responses()
-    values = {k: {"value": v} for k, v in (response.values | {"choice": "tie"}).items()}
-    body = {"values": values, "status": "submitted"}
-    client.put(f"/api/v1/responses/{response.id}", json=body).raise_for_status()
-    assert ballot.look() == 1
-    assert ballot.look() == 0
+    change_response(argilla, ballot.store(), choice="tie")
+    assert ballot.take_edits() == 1
+    assert ballot.take_edits() == 0
     assert ballot.close()
     first, edit = sorted(Project.load(project.id).labels, key=lambda e: e.time)
     assert (edit.kind, edit.via, edit.annotator) == ("tie", "argilla", first.annotator)
@@ -196,23 +188,18 @@ def test_a_label_changed_in_argilla_reaches_ledger_and_preferences(project, ball
 def test_export_brings_edits_from_argilla_along(project, ballot, argilla, monkeypatch):
     ballot.submit(ADA, [said(ballot.next(ADA, 1, [])["items"][0])])
     assert ballot.close()
-    client = ballot._store._owner()
-    record = next(id for pair, id in ballot._store._records.items())
-    item = {"record_id": record, "values": {"choice": {"value": "a"}}, "status": "submitted"}
-    client.post("/api/v1/me/responses/bulk", json={"items": [item]}).raise_for_status()
+    respond_as_owner(argilla, project.id, choice="a")
     monkeypatch.setenv("PALATE_SECRET", "key")
-    assert take_edits(project.id, argilla.url, argilla.api_key) == 1
-    assert take_edits(project.id, argilla.url, argilla.api_key) == 0
+    assert sync_edits(project.id, argilla.url, argilla.api_key) == 1
+    assert sync_edits(project.id, argilla.url, argilla.api_key) == 0
     assert {e.via for e in Project.load(project.id).labels} == {"ballot", "argilla"}
 
 
 def test_a_better_one_has_to_be_another_one(ballot):
     item = ballot.next(ADA, 1, [])["items"][0]
-    shown = ballot._shown(
-        ballot.pseudonym(ADA), ballot._question(ballot.pseudonym(ADA), item["id"])
-    )
+    left = item["left"].strip().removeprefix("<p>").removesuffix("</p>")
     for text, why in (
-        (shown.left.text, "one of the two"),
+        (left, "one of the two"),
         ("", "expected the better"),
         (5, "text"),
     ):

@@ -1,1 +1,1 @@
-"""The labelling and voting page of both Spaces: what it asks, how it is served."""
+"""The page that both Spaces share: what it asks, who may answer, how it is served."""

@@ -1,10 +1,9 @@
-"""What a ballot asks and what it does with the answers; knows nothing of HTTP.
+"""The questions that a ballot asks and what it does with the answers; independent of HTTP.
 
-`LabelBallot` (labelling.py) puts pairs of candidates to people and keeps the labels in Argilla
-until they are on the Hub. `EvaluateBallot` (voting.py) puts base against tuned, blind, and keeps
-the votes on the Hub alone; the browser holds them until they are there. Both can be killed at any
-moment: nothing that they handed out has to be remembered, because an assignment's id follows from
-the person, the pair and a key.
+`LabelBallot` (web/labelling) asks about pairs of candidates and keeps the labels in Argilla until
+the Hub has them. `EvaluateBallot` (web/voting) compares base and tuned model blind; its votes stay
+in the browser until the Hub has them. Both survive a kill at any moment, because an assignment's id
+follows from the person, the pair and a key: nothing that was handed out has to be remembered.
 """
 
 import hashlib
@@ -13,11 +12,11 @@ import json
 import statistics
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import ChainMap
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from palate.core import hub, paths
 from palate.core.ledger import Publisher, standing_judgements
@@ -25,25 +24,25 @@ from palate.core.project import Project, read_jsonl
 from palate.core.schema import PURPOSES, Candidate, Config, Event, Gold, Prompt
 from palate.label.assignment import Question, Queue
 from palate.label.ranking import Order
-from palate.web.ballot.access import Access, Person
-from palate.web.ballot.reading import Rejected, Shown, event_id_of, read
+from palate.web.ballot.event_parsing import (
+    Receipt,
+    Rejected,
+    Shown,
+    State,
+    event_id_of,
+    parse_event,
+    rejection,
+)
+from palate.web.ballot.people import Access, Person, owner_key
 from palate.web.ballot.render import markdown
-from palate.web.serving import owner_key
-
-State = Literal["waiting", "saved", "published", "rejected"]
 
 
-@dataclass(frozen=True)
-class Receipt:
-    """Where an event is: `waiting` (only in the browser), `saved`, `published`, or `rejected`."""
+class Ballot(ABC):
+    """Hands out pairs and takes events; subclasses decide in `_keep` where events are stored.
 
-    event_id: str
-    state: State
-    reason: str | None = None
-
-
-class Ballot:
-    """Hands out pairs and takes events; `_keep` is what the two kinds do differently."""
+    `project` is read once. `key` makes pseudonyms and assignment ids. `pause` is the time between
+    commits, in seconds. `memory` is a file that lets a restart know who holds which pair.
+    """
 
     def __init__(
         self,
@@ -63,26 +62,26 @@ class Ballot:
         self._key = key.encode()
         self._prompts: dict[str, Prompt] = {p.id: p for p in project.prompts}
         self._texts: dict[str, Candidate] = {c.id: c for c in project.candidates}
-        self._gold: dict[str, Gold] = {}  # the better candidate → what the owner says of it
+        self._gold: dict[str, Gold] = {}  # id of the better candidate → its warm-up
         for g in gold:
             prompt, better, worse = g.rows()
             self._prompts.setdefault(prompt.id, prompt)
             self._texts |= {better.id: better, worse.id: worse}
             self._gold[better.id] = g
         self._queue = queue
-        self._memory = memory  # where it lies who has which pair in hand, for a restart
+        self._memory = memory
         if memory and memory.exists():
             queue.hold(json.loads(memory.read_text()))
         self._known: dict[str, Event] = {}
-        self._lock = threading.RLock()
-        self._heard = set(project.paths(config))  # files of events that are known here
+        self._lock = threading.RLock()  # guards _known and _queue
+        self._files_read = set(project.paths(config))
         published = project.read(config)
         self._note(published)
         ids = {e.event_id for e in published}
         self.publisher = Publisher(project.id, config, published=ids, interval=pause)
 
     def problem(self) -> str | None:
-        """Return what keeps events from their place, in words, or None."""
+        """Return, in words, what keeps events from reaching the Hub; None if nothing does."""
         return self.publisher.problem
 
     def next(
@@ -93,21 +92,23 @@ class Ballot:
         device: str = "",
         waiting: Iterable[str] = (),
     ) -> dict[str, Any]:
-        """Return up to `n` pairs for the person, without names, and how far they are.
+        """Return up to `n` pairs for the person, without model names, and their progress.
 
-        `have` are the assignments in hand on this device, `waiting` the events that lie there, of
-        which `unknown` have not come yet. `total` is an estimate while answers decide what else is
-        asked; `later` counts pairs that others hold at this moment.
+        `have`: ids of the assignments that this device holds. `waiting`: ids of the events that the
+        Hub has not confirmed to it. In the result, `unknown` lists those of `waiting` that this
+        server lacks, `total` is an estimate while answers decide what is asked next, and `later`
+        counts the pairs that other people hold.
         """
         annotator = self.pseudonym(person)
         over = self.over(annotator)
         n, have = (0, ()) if over else (n, have)
-        held = {q.id for id in have if (q := self._question(annotator, id))}
+        held = {q.id for assignment in have if (q := self._question(annotator, assignment))}
         now = time.time()
         with self._lock:
             questions = self._queue.next(annotator, n, held, now, device)
             done = self._queue.done(annotator)
             left, later = (0, 0) if over else self._queue.left(annotator, device, now)
+            unknown = [event_id for event_id in waiting if event_id not in self._known]
             if self._memory:
                 paths.replace(self._memory, json.dumps(self._queue.held(now)))
         return {
@@ -115,21 +116,20 @@ class Ballot:
             "done": done,
             "total": done + left,
             "later": later,
-            "unknown": [id for id in waiting if id not in self._known],
+            "unknown": unknown,
         }
 
-    def submit(self, person: Person, events: Sequence[Any]) -> list[Receipt]:
-        """Take events as the page sends them; one that came before only tells where it is."""
+    def submit(self, person: Person, events: Sequence[object]) -> list[Receipt]:
+        """Store events that the page sends and return where each is; repeats change nothing."""
         annotator = self.pseudonym(person)
         receipts: dict[str, Receipt] = {}
         accepted: dict[str, Event] = {}
         for raw in events:
             try:
-                event = self._read(annotator, raw, accepted)
+                event = self._parse(annotator, raw, accepted)
             except Rejected as error:
-                given = str(raw.get("event_id") if isinstance(raw, dict) else "")[:100]
-                id = given.encode("utf-8", "replace").decode()
-                receipts[id] = Receipt(id, "rejected", str(error))
+                receipt = rejection(raw, str(error))
+                receipts[receipt.event_id] = receipt
             else:
                 accepted[event.event_id] = event
         for event_id, state in self._keep(person, list(accepted.values())).items():
@@ -137,24 +137,24 @@ class Ballot:
         return list(receipts.values())
 
     def figures(self, person: Person) -> dict[str, Any]:
-        """Return what the person did so far: for their own eyes at the end, nobody else's."""
+        """Return what the person has done so far; only they see it."""
         annotator = self.pseudonym(person)
         with self._lock:
             mine = [e for e in self._known.values() if e.annotator == annotator]
-        asked, repeats = standing_judgements(mine), standing_judgements(mine, "repeat")
-        took = [e.milliseconds / 1000 for e in asked if e.milliseconds is not None]
-        first = {e.pair_id: e for e in asked}
+        judgements, repeats = standing_judgements(mine), standing_judgements(mine, "repeat")
+        seconds = [e.milliseconds / 1000 for e in judgements if e.milliseconds is not None]
+        first = {e.pair_id: e for e in judgements}
         again = [e for e in repeats if e.pair_id in first]
         by_prompt: dict[str, list[Event]] = {}
-        for e in asked:
+        for e in judgements:
             by_prompt.setdefault(e.prompt_id, []).append(e)
         return {
-            "judged": len(asked),
+            "judged": len(judgements),
             "prompts": len(by_prompt),
-            "seconds": round(statistics.median(took), 1) if took else None,
-            "implied": sum(len(list(Order(said).implied())) for said in by_prompt.values()),
+            "seconds": round(statistics.median(seconds), 1) if seconds else None,
+            "implied": sum(len(list(Order(events).implied())) for events in by_prompt.values()),
             "repeats": len(again),
-            "same": sum(e.statements() == _unsided(first[e.pair_id], e) for e in again),
+            "same": sum(e.statements() == _statements(first[e.pair_id], e) for e in again),
         }
 
     def events(self) -> list[Event]:
@@ -163,7 +163,7 @@ class Ballot:
             return list(self._known.values())
 
     def progress(self) -> tuple[int, int]:
-        """Return how many answers there are, and about how many there will be."""
+        """Return the number of answers, and an estimate of how many there will be."""
         with self._lock:
             return self._queue.progress()
 
@@ -176,47 +176,41 @@ class Ballot:
         return self._prompts
 
     def standing(self) -> list[Event]:
-        """Return the judgements that stand."""
+        """Return the standing judgements."""
         return standing_judgements(self.events())
-
-    def names(self) -> dict[str, str]:
-        """Return the annotators' names by pseudonym, as far as they are known here."""
-        return {}
 
     def over(self, annotator: str) -> bool:
         """Tell whether the person gets no more pairs."""
         return False
 
     def warm_up(self) -> None:
-        """Do once what would make the first visitor wait."""
+        """Import what renders the pages, so that the first visitor need not wait for it."""
+        markdown("")
 
     def close(self, timeout: float = 30.0) -> bool:
-        """Publish what waits; return whether all of it reached the Hub."""
+        """Publish what is waiting; return whether all of it reached the Hub."""
         return self.publisher.close(timeout)
 
     def pseudonym(self, person: Person) -> str:
-        """Return the annotator id that is published; the name cannot be found from it."""
+        """Return the annotator id that is published; it does not reveal the name."""
         return self.pseudonym_of(person.subject)
-
-    def owner_key(self) -> str:
-        return owner_key(self._key.decode())
 
     def pseudonym_of(self, subject: str) -> str:
         return "p-" + self._mac("annotator", subject)[:10]
 
-    def _keep(self, person: Person, events: list[Event]) -> dict[str, State]:
-        raise NotImplementedError
+    def owner_key(self) -> str:
+        """Return the key to the owner's page on this machine."""
+        return owner_key(self._key.decode())
 
-    def _note(self, events: Iterable[Event]) -> None:
-        with self._lock:
-            fresh = [e for e in events if e.event_id not in self._known]
-            self._known |= {e.event_id: e for e in fresh}
-            self._queue.add(fresh)
+    @abstractmethod
+    def _keep(self, person: Person, events: list[Event]) -> dict[str, State]:
+        """Store the events; return each one's state by id."""
 
     def hear(self, files: Iterable[str]) -> list[Event]:
-        """Take in the events of those of the project's files that are new; return them."""
+        """Read the events in those of the project's `files` that are new; return the new events."""
         config = self.publisher.config
-        new = sorted(p for p in files if p.startswith(f"{config}/") and p not in self._heard)
+        prefix, read = f"{config}/", self._files_read
+        new = sorted(path for path in files if path.startswith(prefix) and path not in read)
         if not new:
             return []
         local = hub.fetch(self.project_id, "dataset", "main", new)
@@ -225,24 +219,30 @@ class Ballot:
             for path, file in zip(new, local, strict=True)
             for event in read_jsonl(config, file, f"{self.project_id}/{path}")
         ]
+        fresh = self._note(events)
+        self.publisher.mark_published(e.event_id for e in events)
+        self._files_read.update(new)
+        return fresh
+
+    def _note(self, events: Iterable[Event]) -> list[Event]:
+        """Add the events to what is known; return those that are new."""
         with self._lock:
             fresh = [e for e in events if e.event_id not in self._known]
-            self._note(fresh)
-        self.publisher.published.update(e.event_id for e in events)
-        self._heard.update(new)
+            self._known |= {e.event_id: e for e in fresh}
+            self._queue.add(fresh)
         return fresh
 
     def _mac(self, *parts: str) -> str:
         return hmac.new(self._key, "\x1f".join(parts).encode(), hashlib.sha256).hexdigest()
 
     def _assignment(self, annotator: str, q: Question) -> str:
-        """Return what stands for the question on the page: nobody else can answer by it."""
+        """Return the question's id on the page, with which nobody else can answer it."""
         return f"{q.id}:{self._mac(annotator, q.id)[:16]}"
 
     def _question(self, annotator: str, assignment: object) -> Question | None:
+        """Return the question of an assignment id, or None if it is not this person's."""
         purpose, _, rest = str(assignment).partition(":")
-        id = rest.partition(":")[0]
-        pair = self._queue.pair(id, purpose)
+        pair = self._queue.pair(rest.partition(":")[0], purpose)
         if pair is None or purpose not in PURPOSES:
             return None
         q = Question(pair, purpose)
@@ -257,6 +257,7 @@ class Ballot:
         return Shown(q, self._texts[left], self._texts[right], annotator)
 
     def _item(self, annotator: str, q: Question) -> dict[str, Any]:
+        """Return a question as the page shows it."""
         shown = self._shown(annotator, q)
         item: dict[str, Any] = {
             "id": self._assignment(annotator, q),
@@ -270,26 +271,26 @@ class Ballot:
             item["gold"] = {"answer": answer, "why": markdown(gold.why or "")}
         return item
 
-    def _read(self, annotator: str, raw: Any, beside: dict[str, Event]) -> Event:
-        """Return the event that the page means; raises Rejected for one that cannot be right.
+    def _parse(self, annotator: str, raw: object, batch: Mapping[str, Event]) -> Event:
+        """Return the event that the page describes; raise Rejected if it cannot be valid.
 
-        `beside` came in the same request, so an undo may follow what it takes back.
+        `batch` holds the events of the same request: an undo may follow its target there.
         """
         event_id = event_id_of(raw)
+        assert isinstance(raw, dict)
         with self._lock:
-            before = self._known.get(event_id)
-        if before is not None:
-            if before.annotator != annotator:
+            known = self._known.get(event_id)
+        if known is not None:
+            if known.annotator != annotator:
                 raise Rejected("this event id is taken")
-            return before
+            return known
         question = self._question(annotator, raw.get("assignment_id"))
         if question is None:
             raise Rejected("this pair is not yours, or no longer in the project")
-        return read(
-            raw, self._shown(annotator, question), ChainMap(beside, self._known), self.round
-        )
+        shown = self._shown(annotator, question)
+        return parse_event(raw, shown, ChainMap(dict(batch), self._known), self.round)
 
 
-def _unsided(said: Event, like: Event) -> list[tuple[str, str, bool]]:
-    """Return what was said, with the sides as `like` shows them: a tie names both in order."""
-    return said.statements() if said.left == like.left else said.swap().statements()
+def _statements(e: Event, like: Event) -> list[tuple[str, str, bool]]:
+    """Return what `e` states with the sides as in `like`, because a tie names both in order."""
+    return e.statements() if e.left == like.left else e.swap().statements()

@@ -1,9 +1,7 @@
-"""The labelling ballot: labels are saved in Argilla first, then published."""
+"""The labelling ballot: labels are saved in Argilla first, then published to the Hub."""
 
 import threading
-import time
 from collections.abc import Callable, Iterable
-from contextlib import closing
 from pathlib import Path
 
 from palate.argilla.edits import edit
@@ -13,17 +11,18 @@ from palate.core.project import Project, unique
 from palate.core.schema import Event, Pair, pairs_of
 from palate.label.assignment import Queue
 from palate.label.strategies import STRATEGIES
-from palate.web.ballot.access import Person
-from palate.web.ballot.service import Ballot, State
-from palate.web.serving import secret_of
+from palate.web.ballot.event_parsing import State
+from palate.web.ballot.people import Person
+from palate.web.ballot.service import Ballot
 
-LOOK = 900.0  # seconds between looks at what was changed in Argilla's own UI
+EDITS_SECONDS = 900.0  # between checks for edits made in Argilla's own UI
+RETRY_SECONDS = 1.0  # between attempts to reach Argilla
 
 
 class LabelBallot(Ballot):
     """Labels of `train` and `test` pairs.
 
-    `connect` may take its time: it is called in a thread, and events wait in the browser.
+    `connect` may take its time: it runs in a thread, and meanwhile events wait in the browser.
     """
 
     def __init__(
@@ -40,18 +39,18 @@ class LabelBallot(Ballot):
         self._ready = threading.Event()
         self._closing = threading.Event()
         self._why: str | None = "Argilla is starting"
-        threading.Thread(target=self._prepare, name="argilla", daemon=True).start()
+        threading.Thread(target=self._run, name="argilla", daemon=True).start()
 
     def problem(self) -> str | None:
         return self._why or super().problem()
 
     def prepared(self, timeout: float = 120.0) -> None:
-        """Wait until Argilla is up to date; raises PalateError saying why it is not."""
+        """Wait until Argilla is up to date; raise PalateError saying why it is not."""
         if not self._ready.wait(timeout):
             raise PalateError(self._why or "Argilla does not answer")
 
     def names(self) -> dict[str, str]:
-        """Return the annotators' names by pseudonym, as far as Argilla can be asked now."""
+        """Return the annotators' names by pseudonym; none while Argilla cannot be reached."""
         try:
             return self._store.names() if self._ready.is_set() else {}
         except PalateError:
@@ -61,13 +60,13 @@ class LabelBallot(Ballot):
         """Return Argilla's client, or None before Argilla is up to date."""
         return self._store if self._ready.is_set() else None
 
-    def look(self) -> int:
-        """Take over what was changed in Argilla's own UI; return how many edits those were."""
-        with self._lock:
-            known: dict[tuple[str, str], list[Event]] = {}
-            for e in self._known.values():
-                known.setdefault((e.annotator, e.pair_id), []).append(e)
-        found = []
+    def take_edits(self) -> int:
+        """Turn what was changed in Argilla's own UI into events; return how many there were."""
+        known: dict[tuple[str, str], list[Event]] = {}
+        for e in self.events():
+            known.setdefault((e.annotator, e.pair_id), []).append(e)
+        ids = {e.event_id for events in known.values() for e in events}
+        edits = []
         for response in self._store.responses():
             pair = self._queue.pairs.get(response.pair_id)
             if pair is None:
@@ -75,63 +74,63 @@ class LabelBallot(Ballot):
             who = response.annotator
             ours = who.startswith("p-")
             pseudonym = who if ours else self.pseudonym_of(f"argilla:{who}")
-            said = known.get((pseudonym, pair.id), [])
-            change = edit(response, pair, said, self.round, pseudonym)
-            if change and change.event_id not in self._known:
+            earlier = known.get((pseudonym, pair.id), [])
+            change = edit(response, pair, earlier, self.round, pseudonym)
+            if change and change.event_id not in ids:
                 if ours:
                     self._store.save(self._store.annotator(pseudonym), [change])
-                found.append(change)
-        self._note(found)
-        self.publisher.add(found)
-        return len(found)
+                edits.append(change)
+        self._note(edits)
+        self.publisher.add(edits)
+        return len(edits)
 
     def close(self, timeout: float = 30.0) -> bool:
         self._closing.set()
         if self._ready.is_set():
-            try:
-                self.look()
-            except PalateError as error:
-                self._why = str(error)
+            self._try_edits()
         return super().close(timeout)
 
-    def _prepare(self) -> None:
-        """Bring Argilla up to date, however long it takes to answer; then look at it regularly."""
-        while not (self._ready.is_set() or self._closing.is_set()):
-            try:
-                self._store = self._connect()
-                self._store.open(
-                    self.project_id, question=self.question, guidelines=self.guidelines
-                )
-                self._store.add_pairs([self._row(p) for p in self._queue.all()])
-                self._reconcile()
-                self._ready.set()
-                self.look()
-            except (PalateError, OSError) as error:
-                self._why = str(error)
-                time.sleep(1)
-                continue
-            self._why = None
-        while not self._closing.wait(LOOK):
-            try:
-                self.look()
-            except PalateError as error:
-                self._why = str(error)
-
     def hear(self, files: Iterable[str]) -> list[Event]:
-        """Take in what is new on the Hub, so that what this Space saves in Argilla keeps it."""
+        """Read new events from the Hub, and keep them in Argilla's responses from then on."""
         fresh = super().hear(files)
         if self._ready.is_set():
             self._store.learn(fresh)
         return fresh
 
+    def _run(self) -> None:
+        """Bring Argilla up to date, however long that takes; then check it for edits."""
+        while not (self._ready.is_set() or self._closing.is_set()):
+            try:
+                self._prepare()
+                self._why = None
+            except (PalateError, OSError) as error:
+                self._why = str(error)
+                self._closing.wait(RETRY_SECONDS)
+        while not self._closing.wait(EDITS_SECONDS):
+            self._try_edits()
+
+    def _prepare(self) -> None:
+        self._store = self._connect()
+        self._store.open(self.project_id, question=self.question, guidelines=self.guidelines)
+        self._store.add_pairs([self._row(p) for p in self._queue.all()])
+        self._reconcile()
+        self._ready.set()
+        self.take_edits()
+
+    def _try_edits(self) -> None:
+        try:
+            self.take_edits()
+        except PalateError as error:
+            self._why = str(error)
+
     def _reconcile(self) -> None:
-        """Bring Argilla and the ledger to the same: either may have lost what the other holds."""
+        """Copy events between Argilla and the ledger: each may lack some that the other has."""
         saved = self._store.events()
-        there = {e.event_id for e in saved}
+        in_argilla = {e.event_id for e in saved}
         lost: dict[str, list[Event]] = {}
         for e in self.events():
             ours = e.via == "ballot" or e.annotator.startswith("p-")
-            if ours and e.event_id not in there and self._queue.holds(e.pair_id):
+            if ours and e.event_id not in in_argilla and self._queue.holds(e.pair_id):
                 lost.setdefault(e.annotator, []).append(e)
         for annotator, events in lost.items():
             self._store.save(self._store.annotator(annotator), events)
@@ -143,11 +142,11 @@ class LabelBallot(Ballot):
         return pair, self._prompts[pair.prompt_id], *texts
 
     def _keep(self, person: Person, events: list[Event]) -> dict[str, State]:
-        published = self.publisher.published
+        with self._lock:
+            known = [e for e in events if e.event_id in self._known]
+        published = self.publisher.is_published
         states: dict[str, State] = {
-            e.event_id: "published" if e.event_id in published else "saved"
-            for e in events
-            if e.event_id in self._known
+            e.event_id: "published" if published(e.event_id) else "saved" for e in known
         }
         new = [e for e in events if e.event_id not in states]
         if not new:
@@ -166,30 +165,14 @@ class LabelBallot(Ballot):
         return states | {e.event_id: "saved" for e in new}
 
 
-def take_edits(project_id: str, url: str, key: str) -> int:
-    """Bring what was changed in that Argilla's own UI to the ledger; return how many edits."""
-
-    def edits() -> int:
-        return sum(e.via == "argilla" for e in ballot.events())
-
-    project = Project.load(project_id)
-    with closing(LabelStore(url, key)) as store:
-        ballot = LabelBallot(project, lambda: store, secret_of(project_id), pause=0.0)
-        before = edits()
-        ballot.prepared()
-        if not ballot.close():
-            raise PalateError(f"The edits are not on the Hub: {ballot.problem()}")
-    return edits() - before
-
-
 def _queue(project: Project) -> Queue:
-    """Return the queue of the pairs that are labelled: none of a prompt that stays blind."""
+    """Return the queue of pairs to label: none on an `eval` prompt, which stays blind."""
     split = {p.id: p.split for p in project.prompts}
     written = {e.chosen for e in project.labels if e.kind == "rewrite"}
     candidates = [
         c
         for c in unique(project.candidates)
-        # who wrote a better one has said where it stands; it is not asked again
+        # a person's better answer was compared when they wrote it
         if split.get(c.prompt_id) in ("train", "test") and c.id not in written
     ]
     s = project.settings

@@ -1,0 +1,137 @@
+"""Events as the page sends them: checked, then made into `Event`s. Pure: no I/O."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from palate.core import ledger
+from palate.core.schema import KINDS, Candidate, Event
+from palate.label.assignment import Question
+
+COMMENT_CHARACTERS = 2000
+REWRITE_CHARACTERS = 20_000
+MAX_MILLISECONDS = 24 * 3600 * 1000  # a longer time means that a clock was wrong
+EVENT_ID = re.compile(r"[\w-]{8,100}", re.ASCII)
+State = Literal["waiting", "saved", "published", "rejected"]
+
+
+class Rejected(ValueError):
+    """An event that cannot be valid, and why."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A question as one person saw it."""
+
+    question: Question
+    left: Candidate
+    right: Candidate
+    annotator: str  # their pseudonym
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """Where an event is: `waiting` (only in the browser), `saved`, `published`, or `rejected`."""
+
+    event_id: str
+    state: State
+    reason: str | None = None
+
+
+def event_id_of(raw: object) -> str:
+    """Return the event's id; raise Rejected if there is no valid one."""
+    if not isinstance(raw, dict):
+        raise Rejected("expected an object")
+    event_id = raw.get("event_id")
+    if not isinstance(event_id, str) or not EVENT_ID.fullmatch(event_id):
+        raise Rejected("event_id: expected 8 to 100 letters, digits, - or _")
+    return event_id
+
+
+def parse_event(
+    raw: Mapping[str, Any], shown: Shown, known: Mapping[str, Event], number: int
+) -> Event:
+    """Return the event that the page describes; raise Rejected if it cannot be valid.
+
+    `known` maps ids to the events that an undo may name; `number` is the project's round. The time
+    is now, because the page's clock cannot be trusted.
+    """
+    pair, kind = shown.question.pair, raw.get("kind")
+    if kind not in KINDS:
+        raise Rejected(f"kind: expected one of {', '.join(KINDS)}")
+    text = _rewrite(raw, shown) if kind == "rewrite" else None
+    return Event(
+        event_id=event_id_of(raw),
+        kind=kind,
+        pair_id=pair.id,
+        prompt_id=pair.prompt_id,
+        left=shown.left.id,
+        right=shown.right.id,
+        chosen=_choice(raw, shown) if kind == "label" else text and _new_id(shown, text, number),
+        strength=_integer(raw, "strength", 1, 4) if kind == "label" else None,
+        annotator=shown.annotator,
+        milliseconds=_integer(raw, "milliseconds", 0, MAX_MILLISECONDS),
+        time=ledger.now(),
+        round=number,
+        via="ballot",
+        target=_target(raw, shown, known) if kind == "undo" else None,
+        comment=_text(raw, "comment", COMMENT_CHARACTERS),
+        purpose=shown.question.purpose,
+        text=text,
+    )
+
+
+def rejection(raw: object, reason: str) -> Receipt:
+    """Return the receipt of an event that is refused, however malformed its id is."""
+    given = str(raw.get("event_id") if isinstance(raw, dict) else "")[:100]
+    return Receipt(given.encode("utf-8", "replace").decode(), "rejected", reason)
+
+
+def _choice(raw: Mapping[str, Any], shown: Shown) -> str:
+    sides = {"left": shown.left.id, "right": shown.right.id}
+    if raw.get("choice") not in ("left", "right"):
+        raise Rejected("choice: expected left or right")
+    return sides[raw["choice"]]
+
+
+def _rewrite(raw: Mapping[str, Any], shown: Shown) -> str:
+    text = _text(raw, "text", REWRITE_CHARACTERS)
+    if not text:
+        raise Rejected("text: expected the better answer")
+    if text in (shown.left.text.strip(), shown.right.text.strip()):
+        raise Rejected("text: this is one of the two answers; choose it instead")
+    if shown.question.purpose != "ask":
+        raise Rejected("kind: this pair was answered before; choose one of the two")
+    return text
+
+
+def _new_id(shown: Shown, text: str, number: int) -> str:
+    return Candidate.of(shown.question.pair.prompt_id, text, round=number).id
+
+
+def _target(raw: Mapping[str, Any], shown: Shown, known: Mapping[str, Event]) -> str:
+    target = known.get(raw.get("target") or "")
+    mine = (shown.annotator, shown.question.pair.id, shown.question.purpose)
+    if target is None or (target.annotator, target.pair_id, target.purpose) != mine:
+        raise Rejected("target: you have nothing to take back on this pair")
+    return target.event_id
+
+
+def _text(raw: Mapping[str, Any], name: str, most: int) -> str | None:
+    value = raw.get(name)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or len(value) > most:
+        raise Rejected(f"{name}: expected text of at most {most} characters")
+    clean = value.replace("\0", "").encode("utf-8", "replace").decode()
+    return clean.strip() or None
+
+
+def _integer(raw: Mapping[str, Any], name: str, least: int, most: int) -> int | None:
+    value = raw.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise Rejected(f"{name}: expected a whole number from {least} to {most}")
+    return value

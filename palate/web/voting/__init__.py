@@ -1,0 +1,1 @@
+"""The evaluate Space: its blind votes and the verdict page."""

@@ -1,0 +1,100 @@
+"""The blind comparison of base and tuned model, and the verdict for people who stopped voting."""
+
+import hmac
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from palate.core import paths
+from palate.core.project import Project
+from palate.core.schema import Event, model_of
+from palate.evaluate.counting import count_votes
+from palate.evaluate.loading import pairs_to_compare
+from palate.evaluate.pictures import verdict_pictures
+from palate.evaluate.ratings import Rating, ratings
+from palate.evaluate.verdict import Verdict
+from palate.label.assignment import Queue
+from palate.label.strategies import Informative
+from palate.web.ballot.event_parsing import Receipt, State, rejection
+from palate.web.ballot.people import Person
+from palate.web.ballot.service import Ballot
+
+STOPPED = "you have seen the result, so you cannot vote any more"
+
+
+class EvaluateBallot(Ballot):
+    """Blind votes on base and tuned for `eval` prompts, published straight to the Hub."""
+
+    def __init__(self, project: Project, key: str, pause: float = 30.0, memory: Path | None = None):
+        self._compared = pairs_to_compare(project)
+        self.model_repo = project.model_repo
+        s = project.settings
+        model = {c.id: model_of(c) for c in project.candidates}
+        pairs = [*self._compared.pairs, *self._compared.others]
+        queue = Queue(pairs, Informative(pairs, model), seed=s.seed, wanted=None, repeats=s.repeats)
+        super().__init__(project, "evaluations", queue, key, pause, memory=memory)
+        # A restart must know who has seen the result; a lost disk only lets them vote again.
+        self._stopped_file = memory.with_suffix(".stopped") if memory else None
+        self._stopped: set[str] = set()  # pseudonyms
+        if self._stopped_file and self._stopped_file.exists():
+            self._stopped = set(json.loads(self._stopped_file.read_text()))
+        self._verdict: tuple[int, Verdict | None] = (-1, None)  # and how many events it counts
+        self.ratings: list[Rating] = []  # of several models, computed with the verdict
+
+    def over(self, annotator: str) -> bool:
+        """Tell whether the person has seen the result, so that they vote no more."""
+        return annotator in self._stopped
+
+    def submit(self, person: Person, events: Sequence[object]) -> list[Receipt]:
+        """Take votes; from people who have seen the result, only those they cast before."""
+        if not self.over(self.pseudonym(person)):
+            return super().submit(person, events)
+        known = {e.event_id for e in self.events()}
+        votes = [e for e in events if isinstance(e, dict)]
+        early = [e for e in votes if e.get("event_id") in known]
+        late = [e for e in votes if e.get("event_id") not in known]
+        return [*super().submit(person, early), *(rejection(e, STOPPED) for e in late)]
+
+    def stop(self, person: Person) -> str:
+        """End the person's voting and return the key that shows them the verdict."""
+        annotator = self.pseudonym(person)
+        with self._lock:
+            self._stopped.add(annotator)
+            if self._stopped_file:
+                paths.replace(self._stopped_file, json.dumps(sorted(self._stopped)))
+        return self.result_key(annotator)
+
+    def result_key(self, annotator: str) -> str:
+        """Return the key that shows the verdict to this person once they have stopped."""
+        return self._mac("verdict", annotator)[:32]
+
+    def opens(self, key: str) -> bool:
+        """Tell whether the key shows the verdict: the owner's, or that of a person who stopped."""
+        with self._lock:
+            keys = [self.owner_key(), *map(self.result_key, self._stopped)]
+        given = key.encode("utf-8", "replace")
+        return any(hmac.compare_digest(given, k.encode()) for k in keys)
+
+    def warm_up(self) -> None:
+        """Also count the votes and draw them once, so that the verdict opens at once."""
+        super().warm_up()
+        if result := self.verdict():
+            verdict_pictures(result)
+
+    def verdict(self) -> Verdict | None:
+        """Return the verdict on all votes here, published or not; None before the first."""
+        events = self.events()
+        if self._verdict[0] != len(events):
+            self.ratings = ratings(events, self.texts(), self._compared.base)
+            self._verdict = (len(events), count_votes(events, self.texts(), self._compared))
+        return self._verdict[1]
+
+    def figures(self, person: Person) -> dict[str, Any]:
+        return super().figures(person) | {"implied": 0}  # votes are counted, never implied
+
+    def _keep(self, person: Person, events: list[Event]) -> dict[str, State]:
+        self._note(events)
+        self.publisher.add(events)
+        published = self.publisher.is_published
+        return {e.event_id: "published" if published(e.event_id) else "waiting" for e in events}

@@ -1,0 +1,97 @@
+"""The verdict page, for people who have stopped voting: it cannot influence their votes."""
+
+import json
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from palate.core import hub
+from palate.core.schema import Event, model_of
+from palate.evaluate import ratings
+from palate.evaluate.pictures import verdict_pictures
+from palate.evaluate.verdict import Verdict, plan
+from palate.web.ballot.app import api_route
+from palate.web.ballot.render import markdown, template
+from palate.web.voting.ballot import EvaluateBallot
+
+EXAMPLES = 3  # shown for each model
+Example = dict[str, str]  # prompt, base, tuned → HTML
+
+
+def routes(ballot: EvaluateBallot) -> list[Route]:
+    """Return the routes that only the evaluate Space has."""
+    return [
+        api_route("/api/stop", ballot, lambda _, person, body: {
+            "link": f"/verdict?key={ballot.stop(person)}"
+        }),
+        _stopped_route("/verdict", ballot, lambda query: page(ballot, query)),
+        _stopped_route("/verdict.json", ballot, lambda query: figures(ballot)),
+    ]  # fmt: skip
+
+
+def _stopped_route(path: str, ballot: EvaluateBallot, answer: Callable[[str], Response]) -> Route:
+    """Return a GET route for people who have stopped voting, and for the owner's link."""
+
+    def endpoint(request: Request) -> Response:
+        key = request.query_params.get("key", "")
+        if ballot.opens(key):
+            return answer(f"?key={key}")
+        return HTMLResponse(template("not-yet.html").render(), 403)
+
+    return Route(path, endpoint)
+
+
+def page(ballot: EvaluateBallot, query: str) -> HTMLResponse:
+    """Return the verdict with figures, words and examples."""
+    verdict = ballot.verdict()
+    return HTMLResponse(
+        template("verdict.html").render(
+            project=ballot.project_id,
+            question=ballot.question,
+            v=verdict,
+            ratings=ballot.ratings,
+            plan=plan(),
+            pictures=verdict_pictures(verdict) if verdict else {},
+            examples=examples(ballot, verdict) if verdict else {},
+            card=f"{hub.endpoint()}/{ballot.model_repo}",
+            json=f"/verdict.json{query}",
+        )
+    )
+
+
+def figures(ballot: EvaluateBallot) -> Response:
+    """Return the verdict as JSON; null before the first vote."""
+    verdict = ballot.verdict()
+    content = ratings.figures(verdict, ballot.ratings) if verdict else None
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    return Response(text, media_type="application/json")
+
+
+def examples(ballot: EvaluateBallot, v: Verdict) -> dict[str, list[Example]]:
+    """Return the clearest votes for tuned and for base, as safe HTML; no prompt occurs twice."""
+    model = {c.id: model_of(c) for c in ballot.texts()}
+    text = {c.id: c.text for c in ballot.texts()}
+    prompts = ballot.prompts()
+    shown: dict[str, list[Example]] = {"tuned": [], "base": []}
+    for e in sorted(ballot.standing(), key=_clearness):
+        if e.chosen is None or e.chosen not in model or e.prompt_id not in prompts:
+            continue
+        other = e.right if e.chosen == e.left else e.left
+        if {model[e.chosen], model.get(other)} != {v.base, v.tuned}:
+            continue
+        winner, loser = ("tuned", "base") if model[e.chosen] == v.tuned else ("base", "tuned")
+        example = {
+            "prompt": markdown(prompts[e.prompt_id].text),
+            winner: markdown(text[e.chosen]),
+            loser: markdown(text[other]),
+        }
+        known = [x["prompt"] for x in shown[winner]]
+        if len(known) < EXAMPLES and example["prompt"] not in known:
+            shown[winner].append(example)
+    return shown
+
+
+def _clearness(e: Event) -> tuple[int, str]:
+    return -(e.strength or 0), e.event_id
