@@ -1,12 +1,8 @@
 """The law of imports: a room imports itself and the rooms before it, wherever the import is."""
 
-import ast
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
+from own_imports import imports, modules
 
-PACKAGE = Path(__file__).parents[1] / "palate"
 ROOMS = (
     *("core", "collect", "generate", "label", "evaluate", "audit", "train", "report"),
     *("argilla", "run", "web", "demo", "commands", "cli"),
@@ -17,33 +13,6 @@ START = ("commands", "cli", "__main__")  # what a command needs is imported when
 HEAVY = tuple(f"train.{m}" for m in ("callbacks", "hubpoint", "setup", "sft_trainer", "tree"))
 # and this imports numpy, for which `palate --help` would have to wait
 HEAVY += ("run.loads",)
-
-
-def modules() -> dict[str, Path]:
-    """Return every module of palate by its name without `palate.`."""
-    files = {p.relative_to(PACKAGE).with_suffix(""): p for p in PACKAGE.rglob("*.py")}
-    return {".".join(p.parts).removesuffix("__init__").rstrip("."): f for p, f in files.items()}
-
-
-def imports(file: Path, known: dict[str, Path]) -> Iterator[tuple[str, bool]]:
-    """Yield each own module that a file imports, and whether a function does it."""
-    tree = ast.parse(file.read_text("utf-8"))
-    inside = {
-        node
-        for function in ast.walk(tree)
-        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
-        for node in ast.walk(function)
-    }
-    for node in ast.walk(tree):
-        names = []
-        if isinstance(node, ast.ImportFrom) and not node.level and node.module:
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        for name in names:
-            own = name.removeprefix("palate").lstrip(".")
-            if name.split(".")[0] == "palate":
-                yield own if own in known else own.rpartition(".")[0], node in inside
 
 
 def room(module: str) -> str:

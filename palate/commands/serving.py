@@ -65,14 +65,14 @@ def deploy(
     """
     import palate.web.deploy
     from palate.core.project import Project
-    from palate.web.deploy import Wishes
+    from palate.web.deploy_plan import SpaceOptions
 
-    wishes = Wishes(visibility, hardware, sleep, cache)
-    if (pause or delete) and (pause + delete + dry_run > 1 or wishes != Wishes()):
+    options = SpaceOptions(visibility, hardware, sleep, cache)
+    if (pause or delete) and (pause + delete + dry_run > 1 or options != SpaceOptions()):
         raise UsageError(f"--{'delete' if delete else 'pause'} takes no other flag.")
     loaded = Project.load(project)
     if not (pause or delete):
-        palate.web.deploy.deploy(loaded, wishes, console, dry_run=dry_run)
+        palate.web.deploy.deploy(loaded, options, console, dry_run=dry_run)
         return
     change = palate.web.deploy.delete if delete else palate.web.deploy.pause
     names = change(loaded)

@@ -33,6 +33,7 @@ from palate.report.export import export
 from palate.run import hf
 from palate.run.jobs import job_named
 from palate.web import deploy
+from palate.web.deploy_plan import KINDS, SpaceOptions, plan_space, space_of
 
 PEOPLE = 2
 VOTES_PER_PERSON = 60
@@ -42,8 +43,8 @@ def run_loop(root: Path, local_hub: LocalHub, labels: int) -> None:
     """Run the loop once, up to `labels` labels, from whatever exists on the local Hub."""
     chromium = browser.find_chromium()
     project = make_project()
-    for kind in deploy.KINDS:
-        plan = deploy.plan(project, kind, deploy.Wishes("protected"))
+    for kind in KINDS:
+        plan = plan_space(project, kind, SpaceOptions("protected"))
         say("deploy", plan.sentence())
         deploy.apply(plan, console.print)
     make_writer(root)  # while the Spaces are built
@@ -56,15 +57,15 @@ def run_loop(root: Path, local_hub: LocalHub, labels: int) -> None:
         _run_job("train", "--method", "full", *TRAIN)
     _run_job("completions", *SHORT)
     if not Project.load(PROJECT).evaluations:
-        url = _wait_for(deploy.space_of(PROJECT, "evaluate"))
+        url = _wait_for(space_of(PROJECT, "evaluate"))
         _let_people_answer(chromium, local_hub, url, "votes", PEOPLE * VOTES_PER_PERSON)
     publish_cards()
 
 
 def print_links(local_hub: LocalHub) -> None:
     """Print where everything is, for as long as the local Hub runs."""
-    for kind in deploy.KINDS:
-        say(kind, deploy.wait(deploy.space_of(PROJECT, kind), lambda stage: None))
+    for kind in KINDS:
+        say(kind, deploy.wait(space_of(PROJECT, kind), lambda stage: None))
     say("hub", local_hub.login_url(f"/{PROJECT}-dpo"))
     names = " and ".join(list(local_hub.tokens)[:PEOPLE])
     say("people", f"{names}; their tokens are in {local_hub.root / 'users.json'}")
@@ -86,7 +87,7 @@ def _run_job(name: str, *args: str) -> None:
 
 def _label_with_crash(chromium: str | None, local_hub: LocalHub, missing: int) -> None:
     """Let the people label, and kill the Space once half of the labels are there."""
-    space = deploy.space_of(PROJECT, "label")
+    space = space_of(PROJECT, "label")
     url = _wait_for(space)
     halfway = threading.Event()
     with ThreadPoolExecutor(1) as pool:

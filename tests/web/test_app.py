@@ -33,7 +33,7 @@ def space(hub, argilla, tmp_path_factory) -> Iterator[Space]:
         "PALATE_HOME": str(folder), "PALATE_SECRET": "key",
     }  # fmt: skip
     with Space("label", id, env=env, log=folder / "label.log") as space:
-        with httpx.Client(base_url=space.url) as client:
+        with httpx.Client(base_url=space.url, timeout=60) as client:
             while client.get("/healthz").status_code != 200:
                 time.sleep(0.1)
         yield space
@@ -41,7 +41,7 @@ def space(hub, argilla, tmp_path_factory) -> Iterator[Space]:
 
 @pytest.fixture
 def client(space):
-    with httpx.Client(base_url=space.url) as client:
+    with httpx.Client(base_url=space.url, timeout=60) as client:
         yield client
 
 

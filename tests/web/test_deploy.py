@@ -1,4 +1,4 @@
-"""Deploying the Spaces to the local Hub: planned, made, run, renewed, paused, deleted."""
+"""Deploying the Spaces to the local Hub: planned, created, run, updated, paused, deleted."""
 
 import sys
 import urllib.request
@@ -13,7 +13,8 @@ from palate.core.errors import PalateError, UsageError
 from palate.core.project import Project, Settings
 from palate.core.schema import Prompt
 from palate.web import deploy
-from palate.web.deploy import Wishes, plan, space_of
+from palate.web.deploy_plan import KINDS, SpaceOptions, plan_space, space_of
+from palate.web.space_files import space_files
 
 
 @pytest.fixture(autouse=True)
@@ -25,16 +26,16 @@ def _at_home(tmp_path, monkeypatch) -> None:
 @pytest.fixture
 def project(hub, repo_id) -> Project:
     prompts = [Prompt.of(f"A title about {n}") for n in range(12)]
-    made = importing.start_project(repo_id, prompts, Settings(base_model="me/base"))
-    yield made
-    deploy.delete(made)
+    project = importing.start_project(repo_id, prompts, Settings(base_model="me/base"))
+    yield project
+    deploy.delete(project)
 
 
 @pytest.fixture
 def built(hub) -> None:
     """What the Spaces need is installed already: in the environment that runs the tests."""
-    for kind in deploy.KINDS:
-        files = deploy.files(kind)
+    for kind in KINDS:
+        files = space_files(kind)
         version = next(
             line.split()[1]
             for line in files["README.md"].read_text().splitlines()
@@ -55,7 +56,7 @@ def page(project: Project, kind: str) -> str:
 
 
 def test_a_space_holds_all_it_needs_and_nothing_else():
-    files = deploy.files("label")
+    files = space_files("label")
     assert {"app.py", "README.md", "requirements.txt", "palate/__init__.py"} < set(files)
     assert {"dataset.md.j2", "parts/use.md.j2"} <= {
         f.removeprefix("palate/_shipped/cards/") for f in files
@@ -110,14 +111,16 @@ def test_a_missing_secret_is_named_on_the_page_and_put_back(built, project, caps
 
 
 def test_another_token_is_renewed_and_another_key_is_not(project, monkeypatch):
-    made = plan(project, "evaluate", Wishes())
-    made.files = {}
-    deploy.apply(made)
+    plan = plan_space(project, "evaluate", SpaceOptions())
+    plan.files = {}
+    deploy.apply(plan)
     monkeypatch.setenv("PALATE_SECRET", "the key of another machine")
-    assert "PALATE_SECRET" not in plan(project, "evaluate", Wishes()).secrets
-    assert "HF_TOKEN" not in plan(project, "evaluate", Wishes()).secrets
+    assert "PALATE_SECRET" not in plan_space(project, "evaluate", SpaceOptions()).secrets
+    assert "HF_TOKEN" not in plan_space(project, "evaluate", SpaceOptions()).secrets
     monkeypatch.setenv("PALATE_SPACE_TOKEN", "hf_another-token")
-    assert plan(project, "evaluate", Wishes()).secrets == {"HF_TOKEN": "hf_another-token"}
+    assert plan_space(project, "evaluate", SpaceOptions()).secrets == {
+        "HF_TOKEN": "hf_another-token"
+    }
 
 
 def test_a_space_of_that_name_that_is_not_ours_is_left_alone(project, capsys):
@@ -140,9 +143,9 @@ def test_nothing_is_paused_or_deleted_beside_another_wish(flags, project, capsys
 
 
 def test_pause_and_delete_leave_the_labels(built, project, capsys):
-    made = plan(project, "evaluate", Wishes())
-    deploy.apply(made)
-    space = made.space
+    plan = plan_space(project, "evaluate", SpaceOptions())
+    deploy.apply(plan)
+    space = plan.space
     assert run(capsys, project.id, "--pause")[1] == f"paused: {space}\n"
     assert hub.api().get_space_runtime(space).stage == "PAUSED"
     assert run(capsys, project.id, "--delete")[1] == f"deleted: {space}\n"
@@ -151,12 +154,12 @@ def test_pause_and_delete_leave_the_labels(built, project, capsys):
 
 
 def test_a_space_that_breaks_shows_the_end_of_its_log(built, project):
-    made = plan(project, "label", Wishes())
-    made.files["app.py"] = "raise RuntimeError('the reason')\n"
-    deploy.apply(made)
+    plan = plan_space(project, "label", SpaceOptions())
+    plan.files["app.py"] = "raise RuntimeError('the reason')\n"
+    deploy.apply(plan)
     seen: list[str] = []
     with pytest.raises(PalateError, match=r"RUNTIME_ERROR[\s\S]*the reason"):
-        deploy.wait(made.space, seen.append)
+        deploy.wait(plan.space, seen.append)
     assert seen[-1] == "RUNTIME_ERROR"
 
 
@@ -170,7 +173,7 @@ def test_without_write_access_nothing_is_made(hub, project, monkeypatch):
     )
     monkeypatch.setenv("HF_TOKEN", hub.tokens["you"])
     with pytest.raises(PalateError, match="may not write to"):
-        deploy.apply(plan(project, "label", Wishes()))
+        deploy.apply(plan_space(project, "label", SpaceOptions()))
     monkeypatch.setenv("HF_TOKEN", hub.token)
     assert not calls.exists(space_of(project.id, "label"), "space")
 
@@ -178,7 +181,7 @@ def test_without_write_access_nothing_is_made(hub, project, monkeypatch):
 def test_without_a_token_it_says_what_to_do(project, monkeypatch):
     monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
     with pytest.raises(UsageError, match="hf auth login"):
-        plan(project, "label", Wishes())
+        plan_space(project, "label", SpaceOptions())
 
 
 @pytest.mark.parametrize(
@@ -186,7 +189,7 @@ def test_without_a_token_it_says_what_to_do(project, monkeypatch):
     [("t4-small", "asks for payment"), ("abacus", "There is no flavor 'abacus'; expected cpu-")],
 )
 def test_hardware_that_is_not_to_be_had(without_credit, project, hardware, said):
-    made = plan(project, "evaluate", Wishes(hardware=hardware))
-    made.files = {}
+    plan = plan_space(project, "evaluate", SpaceOptions(hardware=hardware))
+    plan.files = {}
     with pytest.raises(PalateError, match=said):
-        deploy.apply(made)
+        deploy.apply(plan)

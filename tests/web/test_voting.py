@@ -95,7 +95,7 @@ def test_the_verdicts_page_is_closed_until_one_stops_and_harmless_then(project, 
     ada = {"x-annotator": "Ada"}
     with (
         Space("evaluate", project.id, env=env, log=tmp_path / "log") as space,
-        httpx.Client(base_url=space.url) as client,
+        httpx.Client(base_url=space.url, timeout=60) as client,
     ):
         for path in ("/verdict", "/verdict.json", "/verdict?key=x"):
             answer = client.get(path)
