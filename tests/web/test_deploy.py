@@ -58,10 +58,7 @@ def page(project: Project, kind: str) -> str:
 def test_a_space_holds_all_it_needs_and_nothing_else():
     files = space_files("label")
     assert {"app.py", "README.md", "requirements.txt", "palate/__init__.py"} < set(files)
-    assert {"dataset.md.j2", "parts/use.md.j2"} <= {
-        f.removeprefix("palate/_shipped/cards/") for f in files
-    }
-    assert not [p for p in files if "localhub" in p or "material" in p or "__pycache__" in p]
+    assert not [p for p in files if "localhub" in p or "_shipped" in p or "__pycache__" in p]
     lines = files["requirements.txt"].split()
     assert all("==" in line for line in lines)
     assert not [line for line in lines if line.startswith(("torch", "trl"))]
