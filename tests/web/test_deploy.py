@@ -136,7 +136,7 @@ def test_a_space_of_that_name_that_is_not_ours_is_left_alone(project, capsys):
 def test_nothing_is_paused_or_deleted_beside_another_wish(flags, project, capsys):
     code, _, err = run(capsys, project.id, *flags)
     assert code == 2
-    assert "goes with no other flag" in err
+    assert "takes no other flag" in err
 
 
 def test_pause_and_delete_leave_the_labels(built, project, capsys):
