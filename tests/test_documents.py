@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from palate.cli import COMMANDS, JOBS
+from palate.cli import COMMANDS
 from palate.core.flags import parse
-from palate.run.local import arguments_of
+from palate.run.jobs import JOBS
 
 ROOT = Path(__file__).parents[1]
 NAMES = ["README.md", "CONTRIBUTING.md", *(f"docs/{f.name}" for f in (ROOT / "docs").glob("*.md"))]
@@ -22,6 +22,7 @@ PAIRS = "idea,title_a,title_b,title_b_preferred\n" + "".join(
     f"idea {n},Why {n} wins,The truth about {n},{n % 2}\n" for n in range(30)
 )
 VOTES = "idea,base_title,tuned_title,tuned_preferred\nidea 1,One,Won,1\nidea 2,Two,Too,0\n"
+SPECS = {spec.name: spec for spec in JOBS}
 OURS = ("--on", "--flavor", "--yes")  # flags of the command line, which no job knows
 
 
@@ -50,15 +51,15 @@ def check(words: list[str]) -> None:
     """Parse a command line as palate does, and call nothing; SystemExit tells what is wrong."""
     size = 2 if " ".join(words[:2]) in COMMANDS else 1
     name, rest = " ".join(words[:size]), words[size:]
-    if name in JOBS:
+    if name in SPECS:
         for flag in OURS:
             while flag in rest:
                 at = rest.index(flag)
                 del rest[at : at + (1 if flag == "--yes" else 2)]
         if rest:  # a sentence may show the flag alone
-            arguments_of(JOBS[name], ["me/titles"] * rest[0].startswith("-") + rest)
+            SPECS[name].parse(["me/titles"] * rest[0].startswith("-") + rest)
         return
-    command = COMMANDS[name]
+    command = COMMANDS[name].call
     if not rest:  # named in a sentence
         return
 

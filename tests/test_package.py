@@ -94,6 +94,11 @@ def test_the_sdist_holds_what_its_build_needs(built):
     assert needed <= names
 
 
+def test_the_build_hook_imports_only_the_standard_library():
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import palate.run.bundle"
+    subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True)
+
+
 def test_the_metadata(site):
     (info,) = site.glob("palate-*.dist-info")
     facts = PathDistribution(info).metadata
