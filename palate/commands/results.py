@@ -78,12 +78,13 @@ def card(project: Id) -> None:
     """Render the cards of dataset and model again and push them."""
     from palate.core import hub
     from palate.core.project import Project
-    from palate.report import cards
+    from palate.report.dataset_card import push_dataset_card
+    from palate.report.model_card import push_model_card
 
-    console.print(f"dataset card: {cards.push_dataset_card(project)}")
+    console.print(f"dataset card: {push_dataset_card(project)}")
     repo = Project.load(project).model_repo
     if hub.exists(repo, "model"):
-        console.print(f"model card: {cards.push_model_card(project)}")
+        console.print(f"model card: {push_model_card(project)}")
     else:
         console.print(f"no model yet: palate train {project}")
 

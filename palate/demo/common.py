@@ -19,7 +19,7 @@ from palate.core.schema import Prompt
 from palate.demo.titles import prompt_for, topics
 from palate.evaluate.loading import project_verdict
 from palate.label.preferences import Preferences
-from palate.report import cards
+from palate.report.dataset_card import push_dataset_card
 from palate.report.export import export
 from palate.report.publish import publish_verdict
 from palate.run.local import child_environment
@@ -90,7 +90,7 @@ def publish_cards() -> None:
     """Count the votes, put the verdict onto the model's card and renew the dataset's."""
     project = Project.load(PROJECT)
     url = publish_verdict(project, project_verdict(project))
-    cards.push_dataset_card(PROJECT)
+    push_dataset_card(PROJECT)
     say("card", url)
 
 

@@ -1,1 +1,1 @@
-"""What goes onto the Hub about a project: cards, plots, exports, verdicts."""
+"""What goes onto the Hub about a project: cards, plots, exports, verdicts, judge reports."""

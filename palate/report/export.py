@@ -1,13 +1,13 @@
-"""Preferences and dataset card, rebuilt from the ledger and committed where they differ."""
+"""Rebuild preferences and dataset card from the labels, and commit what differs."""
 
 from palate.core import hub
 from palate.core.project import Project
 from palate.label.preferences import Preferences, preference_files, rebuild
-from palate.report import cards
+from palate.report.dataset_card import push_dataset_card
 
 
 def export(project_id: str) -> tuple[Project, Preferences]:
-    """Rebuild preferences and dataset card from the ledger; commit what differs.
+    """Rebuild preferences and dataset card from the labels; commit what differs.
 
     Returns the project with what was committed. Events that arrive in the meantime are part of the
     next export. Raises Conflict if others keep writing, so that nothing could be committed.
@@ -24,5 +24,5 @@ def export(project_id: str) -> tuple[Project, Preferences]:
         return hub.Change(preferences, message, files, stale)
 
     _, preferences = hub.update(project_id, "dataset", build)
-    cards.push_dataset_card(project_id)
+    push_dataset_card(project_id)
     return Project.load(project_id), preferences

@@ -18,7 +18,7 @@ from palate.evaluate.contest import Comparison, EvaluationPairs, comparisons
 from palate.evaluate.judges import Ask
 from palate.evaluate.judging import Answer
 from palate.evaluate.loading import pairs_to_compare
-from palate.report import cards
+from palate.report.model_card import push_model_card
 from palate.train.workdir import WorkDir
 
 MAX_UNREADABLE = 0.2  # share of the replies: beyond it, the model does not follow the instructions
@@ -91,5 +91,5 @@ def publish(
     if hub.exists(project.model_repo, "model"):
         hub.commit(project.model_repo, "model", {"judge.json": text}, "Add a judge's figures")
         if "run.json" in hub.describe(project.model_repo, "model")[1]:
-            cards.push_model_card(project.id)
+            push_model_card(project.id)
     console.print(report.sentence())

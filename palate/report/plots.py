@@ -17,19 +17,18 @@ CURVES = {
     "rewards": ("Rewards on test", SIDES, ("test_reward_chosen", "test_reward_rejected"), 0.0),
     "logps": ("Log-probability on test", SIDES, ("test_logp_chosen", "test_logp_rejected"), None),
 }  # fmt: skip
-ANSWER_CURVES = {  # of SFT; at step 0 stands the base model
-    "loss": ("Loss a token", SPLITS, ("loss", "test_loss"), None),
-    "accuracy": ("Tokens guessed, %", SPLITS, ("token_accuracy", "test_token_accuracy"), None),
+ANSWER_CURVES = {  # of SFT; step 0 is the base model
+    "loss": ("Loss per token", SPLITS, ("loss", "test_loss"), None),
+    "accuracy": ("Token accuracy, %", SPLITS, ("token_accuracy", "test_token_accuracy"), None),
 }
 
 
 def training_curves(
     history: Sequence[DPOPoint | SFTPoint], curves: Mapping[str, Any] = CURVES
 ) -> dict[str, str]:
-    """Return the SVGs of those curves of `run.json`'s history that have a point.
+    """Return the SVGs, by curve, of a history's curves that have a point.
 
-    Keys are those of `curves`, whose fields the points have. None is a gap; accuracies are
-    fractions.
+    The points have the fields that `curves` names. None is a gap; accuracies are fractions.
     """
     pictures = {}
     for name, (title, labels, keys, untrained) in curves.items():
@@ -52,7 +51,7 @@ def _curve(title: str, lines: dict[str, list[tuple[float, float]]], untrained: f
     for colour, (label, points) in zip((BLUE, ORANGE), lines.items(), strict=True):
         if points:
             steps, values = zip(*points, strict=True)
-            # test points are few: markers show where the model was really evaluated
+            # test points are few: markers show where the model was evaluated
             marker = "o" if label != "train" or len(points) == 1 else None
             axes.plot(steps, values, color=colour, linewidth=1.8, marker=marker, markersize=4)
             ends.append((steps[-1], values[-1], label, colour))
@@ -66,11 +65,11 @@ def _curve(title: str, lines: dict[str, list[tuple[float, float]]], untrained: f
     axes.set_axisbelow(True)
     _label_ends(axes, ends)
     described = ", ".join(f"{label} {value:.3g} at step {step}" for step, value, label, _ in ends)
-    return svg(figure, f"{title} over the training: {described}")
+    return svg(figure, f"{title} during training: {described}")
 
 
 def _label_ends(axes: Any, ends: list[tuple[float, float, str, str]]) -> None:
-    """Write each line's name beside its last point, apart from the other's."""
+    """Write each line's name next to its last point, without overlap."""
     low, high = axes.get_ylim()
     gap = 0.09 * (high - low)
     heights = [value for _, value, _, _ in ends]

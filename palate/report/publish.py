@@ -1,4 +1,4 @@
-"""A trained model on its way to the Hub: weights, record and card in one commit, and a tag."""
+"""Push a trained model, or a verdict on it, to the Hub; renew the card."""
 
 import json
 import shlex
@@ -13,23 +13,23 @@ from palate.core import hub
 from palate.core.errors import PalateError
 from palate.core.project import Project
 from palate.evaluate.verdict import Verdict
-from palate.report import cards
+from palate.report.model_card import model_files, push_model_card
 from palate.train import record
 from palate.train.job import Job
 from palate.train.record import DPORecord, SFTRecord
 
 
 def push_model(folder: Path, repo: str, *, public: bool) -> tuple[str, DPORecord | SFTRecord]:
-    """Push a finished model and tag it `round-N`; return the commit and the record.
+    """Push a trained model in one commit and tag it `round-N`; return the commit and the record.
 
-    What an earlier round left in the repo goes, its verdict too: it is not about these weights.
+    Deletes all files of an earlier round, its verdict included: it is not about these weights.
     """
     run = replace(record.load(folder), model=repo)
     files: dict[str, Any] = {f.name: f for f in folder.iterdir() if f.is_file()}
-    files |= {"run.json": run.text(), **cards.model_files(run, None)}
+    files |= {"run.json": run.text(), **model_files(run, None)}
     hub.create(repo, "model", private=not public)
-    there = hub.describe(repo, "model")[1]
-    stale = [f for f in there if f not in files and f != ".gitattributes"]
+    present = hub.describe(repo, "model")[1]
+    stale = [f for f in present if f not in files and f != ".gitattributes"]
     message = f"Round {run.round}: {run.job} on {run.data.train} rows"
     sha = hub.commit(repo, "model", files, message, delete=stale)
     hub.tag(repo, "model", f"round-{run.round}", sha)
@@ -37,17 +37,20 @@ def push_model(folder: Path, repo: str, *, public: bool) -> tuple[str, DPORecord
 
 
 def publish_verdict(project: Project, result: Verdict) -> str:
-    """Write the verdict beside votes and weights, tag the judged revision, renew the card."""
+    """Write the verdict to dataset and model, tag the judged revision, renew the model's card.
+
+    Returns the model's URL.
+    """
     text = json.dumps(result.to_json(), indent=2, ensure_ascii=False) + "\n"
     path = f"verdicts/{result.tuned.revision[:12]}.json"
     hub.commit(project.id, "dataset", {path: text}, "Add the blind verdict")
     hub.commit(project.model_repo, "model", {"verdict.json": text}, "Add the blind verdict")
     hub.tag(project.model_repo, "model", "judged", result.tuned.revision)
-    return cards.push_model_card(project.id)
+    return push_model_card(project.id)
 
 
 def push_trained(console: Console, job: Job, following: str) -> None:
-    """Push what lies in `work.model`, tidy up and say how it went and what comes next."""
+    """Push the trained model, delete the run's folder, print the result and the next command."""
     from palate.train import hubpoint
 
     args, work = job.args, job.work
@@ -55,10 +58,10 @@ def push_trained(console: Console, job: Job, following: str) -> None:
         sha, run = push_model(work.model, job.repo, public=args.public)
         if args.checkpoint_to_hub:
             hubpoint.forget(job.repo)
-    except (PalateError, OSError, RuntimeError) as error:  # RuntimeError: an upload that broke off
+    except (PalateError, OSError, RuntimeError) as error:  # RuntimeError: an interrupted upload
         raise PalateError(
-            f"{error} The trained model lies in {work.model}. To push it, run the same command"
-            f" again, which will not train again: {shlex.join(['python', *sys.argv])}"
+            f"{error} The trained model is in {work.model}. To push it, run the same command again;"
+            f" it will not train again: {shlex.join(['python', *sys.argv])}"
         ) from error
     work.remove()
     for alarm in run.alarms:

@@ -1,114 +1,121 @@
-"""Where the loop stands: counts at each step, and the command that comes next."""
+"""Where a project is in the loop: counts for each step, and the command that comes next."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from palate.core import hub, ledger
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from palate.core import hub
+from palate.core.ledger import standing_judgements
+from palate.core.markdown import count
 from palate.core.project import Project
-from palate.core.schema import pairs_of
+from palate.core.schema import Candidate, Event, pairs_of
 from palate.label import preferences
 
 
 @dataclass(frozen=True)
 class Step:
-    """One station of the loop: what is there, in words, and whether it is done."""
+    """One step of the loop: what exists, in words, and whether it is done."""
 
     name: str
     done: bool
     facts: str
-    command: str  # what to run when this is the next step
+    command: str  # runs this step
 
 
 def steps(project: Project) -> list[Step]:
-    """Return the loop's stations in order, as the project's revision has them."""
-    p = project.id
-    prompts, candidates = project.prompts, project.candidates
-    split = {x.id: x.split for x in prompts}
-    size = Counter(split.values())
-    ours = [c for c in candidates if split.get(c.prompt_id) in ("train", "test")]
-    pairs = pairs_of(ours)
-    standing = ledger.standing_judgements(project.labels)
-    kinds = Counter(e.kind for e in standing)
-    judged = len({e.pair_id for e in standing})
-    rows = project.preferences
-    blind = [c for c in candidates if split.get(c.prompt_id) == "eval" and c.model]
-    votes = ledger.standing_judgements(project.evaluations)
-    sha, files = _model(project)
-    stale = len(rows) != len(preferences.rebuild(prompts, candidates, standing).all())
-    trained = sha is not None
+    """Return the steps of the loop in order, at the project's revision."""
+    split = {p.id: p.split for p in project.prompts}
+    to_label = [c for c in project.candidates if split.get(c.prompt_id) in ("train", "test")]
+    completions = [c for c in project.candidates if split.get(c.prompt_id) == "eval" and c.model]
+    votes = standing_judgements(project.evaluations)
     return [
-        Step(
-            "prompts",
-            bool(prompts),
-            f"{len(prompts):,}: {size['train']:,} train, {size['test']:,} test,"
-            f" {size['eval']:,} eval",
-            f"palate init {p} --prompts FILE",
-        ),
-        Step(
-            "candidates",
-            bool(pairs),
-            f"{len(ours):,}, which make {len(pairs):,} pairs",
-            f"palate candidates {p}",
-        ),
-        Step(
-            "labels",
-            kinds["label"] > 0,
-            f"{kinds['label'] + kinds['rewrite']:,} choices,"
-            f" {kinds['tie'] + kinds['both_bad']:,} ties and both bad, {kinds['skip']:,} skips on"
-            f" {judged:,} pairs by {len({e.annotator for e in standing}):,} people",
-            f"palate label {p}",
-        ),
-        Step(
-            "preferences",
-            bool(rows) and not stale,
-            f"{len(rows):,}" + (", older than the labels" if stale and rows else ""),
-            f"palate export {p}",
-        ),
-        Step(
-            "model",
-            trained,
-            f"{project.model_repo} at {sha[:7]}" if sha else "none yet",
-            f"palate train {p}",
-        ),
-        Step(
-            "completions",
-            bool(blind),
-            f"{len(blind):,} on eval prompts",
-            f"palate completions {p}",
-        ),
-        Step("votes", bool(votes), f"{len(votes):,} blind", f"palate evaluate {p}"),
-        Step(
-            "verdict",
-            "verdict.json" in files,
-            "on the card" if "verdict.json" in files else "none yet",
-            f"palate verdict {p}",
-        ),
+        _prompts(project),
+        _candidates(project, to_label),
+        _labels(project, standing_judgements(project.labels)),
+        _preferences(project),
+        *_model_steps(project, completions, votes),
+    ]
+
+
+def _prompts(project: Project) -> Step:
+    sizes = Counter(p.split for p in project.prompts)
+    splits = ", ".join(f"{sizes[split]:,} {split}" for split in ("train", "test", "eval"))
+    command = f"palate init {project.id} --prompts FILE"
+    return Step("prompts", bool(sizes), f"{len(project.prompts):,}: {splits}", command)
+
+
+def _candidates(project: Project, to_label: list[Candidate]) -> Step:
+    pairs = pairs_of(to_label)
+    facts = f"{len(to_label):,}, which form {count(len(pairs), 'pair')}"
+    return Step("candidates", bool(pairs), facts, f"palate candidates {project.id}")
+
+
+def _labels(project: Project, standing: Iterable[Event]) -> Step:
+    standing = list(standing)
+    kinds = Counter(e.kind for e in standing)
+    choices = kinds["label"] + kinds["rewrite"]
+    parts = [count(choices, "choice"), _some(kinds["tie"], "tie")]
+    parts += [f"{kinds['both_bad']:,} both bad"] if kinds["both_bad"] else []
+    parts += [_some(kinds["skip"], "skip")]
+    pairs = count(len({e.pair_id for e in standing}), "pair")
+    people = count(len({e.annotator for e in standing}), "person", "people")
+    facts = f"{', '.join(parts)} · {pairs} · {people}"
+    return Step("labels", choices > 0, facts, f"palate label {project.id}")
+
+
+def _some(n: int, noun: str) -> str:
+    return count(n, noun) if n else f"no {noun}s"
+
+
+def _preferences(project: Project) -> Step:
+    rows = project.preferences
+    rebuilt = preferences.rebuild(project.prompts, project.candidates, project.labels)
+    stale = len(rows) != len(rebuilt.all())
+    facts = f"{len(rows):,}" + (", older than the labels" if stale and rows else "")
+    done = bool(rows) and not stale
+    return Step("preferences", done, facts, f"palate export {project.id}")
+
+
+def _model_steps(project: Project, completions: list[Candidate], votes: list[Event]) -> list[Step]:
+    """Return the steps from the training to the verdict."""
+    revision, files = _model(project)
+    model = f"{project.model_repo} at {revision[:7]}" if revision else "none yet"
+    judged = "verdict.json" in files
+    verdict = "on the card" if judged else "none yet"
+    on_eval = f"{len(completions):,} on eval prompts"
+    return [
+        Step("model", revision is not None, model, f"palate train {project.id}"),
+        Step("completions", bool(completions), on_eval, f"palate completions {project.id}"),
+        Step("votes", bool(votes), f"{len(votes):,} blind", f"palate evaluate {project.id}"),
+        Step("verdict", judged, verdict, f"palate verdict {project.id}"),
     ]
 
 
 def _model(project: Project) -> tuple[str | None, list[str]]:
+    """Return the revision of the trained model, None without one, and the files of its repo."""
     if not hub.exists(project.model_repo, "model"):
         return None, []
-    sha, files = hub.describe(project.model_repo, "model")
-    return (sha, files) if "run.json" in files else (None, files)
+    revision, files = hub.describe(project.model_repo, "model")
+    return (revision, files) if "run.json" in files else (None, files)
 
 
-def picture(project: Project, stations: list[Step]):
-    """Return the loop as a rich renderable: a rail of stations, the next one marked."""
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
-    following = next((s for s in stations if not s.done), None)
+def picture(project: Project, loop: list[Step]) -> Group:
+    """Return the loop for a terminal: a line per step, the next one marked."""
+    following = next((step for step in loop if not step.done), None)
     table = Table.grid(padding=(0, 2))
-    for s in stations:
-        mark, style = ("●", "green") if s.done else ("○", "dim")
-        if s is following:
+    for step in loop:
+        mark, style = ("●", "green") if step.done else ("○", "dim")
+        if step is following:
             mark, style = "▶", "bold yellow"
-        table.add_row(Text(f"{mark} {s.name}", style), Text(s.facts, "" if s.done else "dim"))
+        facts = Text(step.facts, "" if step.done else "dim")
+        table.add_row(Text(f"{mark} {step.name}", style), facts)
     title = Text.assemble((project.id, "bold"), f"  at {project.revision[:7]} on {hub.endpoint()}")
     command = following.command if following else f"palate candidates {project.id}"
-    why = "next" if following else "next round"
+    label = "next" if following else "next round"
     return Group(
-        title, Text(""), table, Text(""), Text.assemble(f"{why}: ", (command, "bold cyan"))
+        title, Text(""), table, Text(""), Text.assemble(f"{label}: ", (command, "bold cyan"))
     )

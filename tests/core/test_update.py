@@ -13,7 +13,7 @@ from palate.core.hub import Change
 from palate.core.project import SETTINGS_FILE, Project, Settings
 from palate.core.schema import Candidate
 from palate.generate.shards import Shard, join
-from palate.report import cards
+from palate.report.dataset_card import push_dataset_card
 from palate.report.export import export
 
 
@@ -61,7 +61,7 @@ def add(project: str) -> object:
 CALLERS: dict[str, tuple[Callable[[str], object], str]] = {
     "export": (export, "preferences/"),
     "import": (add, "candidates/2"),
-    "card": (cards.push_dataset_card, "README.md"),
+    "card": (push_dataset_card, "README.md"),
     "shard": (
         lambda id: join(id, Shard(1, 2), {"seed": 0}, lambda p: [list(p.prompts)]),
         "shards/",

@@ -83,14 +83,14 @@ def test_without_people_nothing_is_claimed():
 def test_the_card_shows_no_judge_without_agreement():
     from run_facts import RUN
 
-    from palate.report import cards
+    from palate.report.model_card import model_files
     from palate.train import record
 
     run = record.from_json(RUN)
 
     report = judged("wWlL" * 10, agree=30)
-    text = cards.model_files(run, votes(78, 30), report)["README.md"]
+    text = model_files(run, votes(78, 30), report)["README.md"]
     assert "It agrees with people on 75.0% of 40 votes" in str(text)
     alone = replace(report, agreement=replace(report.agreement, hits=0, n=0))
-    text = cards.model_files(run, votes(78, 30), alone)["README.md"]
+    text = model_files(run, votes(78, 30), alone)["README.md"]
     assert "A language model as judge" not in str(text)

@@ -13,7 +13,7 @@ from palate.core.errors import BadInput, PalateError
 from palate.core.stats import sequence
 from palate.evaluate.judging import JudgeAgreement, JudgeReport
 from palate.evaluate.verdict import Matches, Point, Verdict
-from palate.report import cards
+from palate.report.model_card import model_files
 from palate.train import record
 
 STORED = Path(__file__).parents[1] / "stored"
@@ -54,7 +54,7 @@ def test_the_first_verdicts_held_counts_and_the_rest_follows():
 
 @pytest.mark.parametrize("name", ["me--titles-dpo/verdict.json", "verdict-0-first.json"])
 def test_cards_render_from_stored_verdicts(name):
-    files = cards.model_files(
+    files = model_files(
         record.from_json(RUN),
         Verdict.from_json(stored(name)),
         JudgeReport.from_json(stored("judge-0.json")),

@@ -35,8 +35,8 @@ def test_the_page_holds_everything_itself():
     assert not re.search(r"<(script|link|img|iframe)", html)
     assert not re.search(r"(src|href)=[\"']?http", html.replace("http://www.w3.org", ""))
     assert "prefers-color-scheme:dark" in html
-    assert "What a model has to beat" in html
-    assert "What was chosen" in html
+    assert "Baselines to beat" in html
+    assert "What people chose" in html
     for f in found:
         assert f'class="{f.level}"' in html
     assert html.count("<svg") == html.count("<figure>") >= 3

@@ -9,11 +9,11 @@ from huggingface_hub import DatasetCard
 from palate.core import ledger, schema
 from palate.core.project import SETTINGS_FILE
 from palate.core.schema import Prompt
-from palate.report import cards
+from palate.report.dataset_card import dataset_files, push_dataset_card
 
 
 def dataset_readme(of: InMemory) -> str:
-    return text_of(cards.dataset_files(of))
+    return text_of(dataset_files(of))
 
 
 def test_a_dataset_card_counts_what_is_there():
@@ -23,7 +23,7 @@ def test_a_dataset_card_counts_what_is_there():
     assert "| `preferences` (default) | 5 |" in text
     assert "Left out of the preferences: 1 on eval prompts, which stay blind." in text
     assert "sides are random) | 100.0% | 61.0–100.0% | 6 |" in text
-    assert "how well people agree with themselves is not known" in text
+    assert "unknown how consistent people are" in text
     assert "There are no written guidelines." in text
     assert "shows neither in length nor in format" in text
     assert "6 choices of 6 say how much better" in text
@@ -81,7 +81,7 @@ def test_labelled_text_cannot_change_a_dataset_card(text):
 def test_every_config_loads_with_its_exact_types(pushed):
     from datasets import load_dataset
 
-    url = cards.push_dataset_card(pushed)
+    url = push_dataset_card(pushed)
     assert url.endswith(f"/datasets/{pushed}")
     for config in schema.ROWS:
         for name, split in load_dataset(pushed, config).items():
@@ -102,7 +102,7 @@ def test_sampling_settings_survive_beside_nulls(repo_id):
     files["candidates/1.jsonl"] = ledger.jsonl(c for c in of.candidates if not c.sampling)
     files["candidates/2.jsonl"] = ledger.jsonl(c for c in of.candidates if c.sampling)
     hub.commit(repo_id, "dataset", files, "Candidates")
-    cards.push_dataset_card(repo_id)
+    push_dataset_card(repo_id)
     rows = load_dataset(repo_id, "candidates", split="train")
     assert rows.features == schema.features("candidates")
     assert rows[-1]["sampling"] == of.candidates[0].sampling
@@ -111,9 +111,9 @@ def test_sampling_settings_survive_beside_nulls(repo_id):
 def test_a_card_is_committed_only_when_it_differs(pushed):
     from palate.core import hub
 
-    cards.push_dataset_card(pushed)
+    push_dataset_card(pushed)
     before = hub.describe(pushed, "dataset")[0]
-    cards.push_dataset_card(pushed)
+    push_dataset_card(pushed)
     assert hub.describe(pushed, "dataset")[0] == before
 
 

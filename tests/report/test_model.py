@@ -13,7 +13,7 @@ from verdicts import votes
 
 from palate.core.errors import UsageError
 from palate.evaluate.verdict import Verdict
-from palate.report import cards
+from palate.report.model_card import model_files, push_model_card
 from palate.train import record
 
 NO_TEST = {
@@ -33,7 +33,7 @@ def run(**changes: Any) -> dict[str, Any]:
 
 
 def readme(facts: dict[str, Any], verdict: Verdict | None = None) -> str:
-    return text_of(cards.model_files(record.from_json(facts), verdict))
+    return text_of(model_files(record.from_json(facts), verdict))
 
 
 def test_a_model_card_states_every_result_with_its_doubt():
@@ -41,7 +41,7 @@ def test_a_model_card_states_every_result_with_its_doubt():
     assert "**71.4%** of 112 votes (95% interval 62.5–79.0%, 4 ties counted" in text
     assert "the left side won 54 of 108 decided votes" in text
     assert "**Decided: people prefer the tuned model." in text
-    assert "with a look after every vote allowed | | 56.2–84.3%" in text
+    assert "valid after every vote | | 56.2–84.3%" in text
     assert "One person voted, so this is one person's taste." in text
     assert "**62.7%** | 53.4–71.2% | 110 pairs on 11 prompts" in text
     assert "Left out of the preferences: 98 on eval prompts, which stay blind; 12 ties." in text
@@ -56,14 +56,14 @@ def test_a_model_card_says_what_was_known_before_and_what_changed():
     text = readme(RUN)
     assert "the labels prefer the shorter text (60%)" in text
     assert "length alone, for comparison | 51.8% | 42.0–61.0% | 110 pairs |" in text
-    assert "said the same on 82.0% of 50 pairs" in text
+    assert "gave the same answer on 82.0% of 50 pairs" in text
     assert "No pair was judged by two people" in text
     assert "- **warning**: 60 of 990 triads run in a circle." in text
     assert "Sides are even" not in text
     assert "| tides | All about tides | Tides, explained |" in text
-    assert "KL divergence from the base model, nats an answer | 0 | 3.21 |" in text
-    assert "| 16,392, where batches of pairs would take 231,024 (14.1 times as many) |" in text
-    assert "and why: full fine-tune" in text
+    assert "KL divergence from the base model, nats per answer | 0 | 3.21 |" in text
+    assert "| 16,392; batches of pairs would take 231,024 (14.1 times as many) |" in text
+    assert "Chosen automatically: full fine-tune" in text
     guided = readme(run(data={"guidelines": "# Be kind\n```\nor not"}))
     assert "````\n# Be kind\n```\nor not\n````" in guided
 
@@ -89,7 +89,7 @@ def test_a_sweep_is_shown_with_what_it_flatters():
         for value, rate in ((0.05, 0.58), (0.5, 0.63))
     ]
     text = readme(run(sweep={"name": "beta", "runs": runs}))
-    assert "Of 2 trainings that differ in beta alone" in text
+    assert "Of 2 runs that differ only in beta" in text
     assert "| `0.5` | 63.0% | 53.0–73.0% | 0.6500 |" in text
 
 
@@ -109,7 +109,7 @@ def test_a_model_cards_front_matter_reads_back():
 def test_the_same_facts_give_the_same_bytes():
     verdict = votes(78, 30, 4)
     one, same = record.from_json(RUN), record.from_json(copy.deepcopy(RUN))
-    assert cards.model_files(one, verdict) == cards.model_files(same, verdict)
+    assert model_files(one, verdict) == model_files(same, verdict)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_a_model_repo_without_a_run_says_what_to_do(pushed):
 
     hub.create(f"{pushed}-dpo", "model")
     with pytest.raises(UsageError, match=f"palate train {pushed}"):
-        cards.push_model_card(pushed)
+        push_model_card(pushed)
 
 
 def test_the_model_card_follows_run_and_verdict(pushed):
@@ -220,7 +220,7 @@ def test_the_model_card_follows_run_and_verdict(pushed):
         if verdict:
             text = json.dumps(verdict.to_json())
             hub.commit(repo, "model", {"verdict.json": text}, "Verdict")
-        assert cards.push_model_card(pushed).endswith(f"/{repo}")
+        assert push_model_card(pushed).endswith(f"/{repo}")
         head = hub.describe(repo, "model")[0]
         return hub.fetch(repo, "model", head, ["README.md"])[0].read_text("utf-8")
 

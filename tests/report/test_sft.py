@@ -8,7 +8,7 @@ from card_projects import NASTY, body, shape, text_of
 from huggingface_hub import ModelCard
 from run_facts import SFT_RUN
 
-from palate.report import cards
+from palate.report.model_card import model_files
 from palate.train import record
 
 
@@ -17,30 +17,30 @@ def readme(**changes: Any) -> str:
     facts = copy.deepcopy(SFT_RUN)
     for name, value in changes.items():
         facts[name] = facts[name] | value if name in ("data", "results", "samples") else value
-    return text_of(cards.model_files(record.from_json(facts), None))
+    return text_of(model_files(record.from_json(facts), None))
 
 
 def test_it_says_what_it_is_what_it_learned_and_what_changed():
     text = readme()
     assert "after supervised fine-tuning on 201 answers that one person preferred" in text
     assert "**warm start for [DPO]" in text
-    assert "**nobody has measured**" in text
+    assert "**has not been measured**" in text
     assert "palate train me/titles --base-model me/titles-sft\n" in text
-    assert "| loss a token | 3.2000 | 2.5000 |" in text
+    assert "| loss per token | 3.2000 | 2.5000 |" in text
     assert "| perplexity | 24.53 | 12.18 |" in text
-    assert "won more of the comparisons that people made than it lost" in text
-    assert "| test | 11 | 110 | 24 | the loss above, choice of checkpoint |" in text
-    assert "Not learned: 290 won no more comparisons than they lost." in text
+    assert "won more comparisons than it lost" in text
+    assert "| test | 11 | 110 | 24 | the loss above, choosing the checkpoint |" in text
+    assert "Not used: 290 won no more comparisons than they lost." in text
     assert "| tides | All about tides | Tides, explained |" in text
     assert "reward" not in text.lower()
     assert "rafailov" not in text
 
 
 def test_the_curve_begins_with_the_base_model():
-    files = cards.model_files(record.from_json(SFT_RUN), None)
+    files = model_files(record.from_json(SFT_RUN), None)
     assert set(files) == {"README.md", "plots/loss.svg", "plots/accuracy.svg"}
     loss = files["plots/loss.svg"]
-    assert "Loss a token over the training: train 2.1 at step 50, test 2.5 at step 50" in str(loss)
+    assert "Loss per token during training: train 2.1 at step 50, test 2.5 at step 50" in str(loss)
 
 
 def test_its_front_matter_reads_back_and_claims_no_result():

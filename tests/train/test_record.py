@@ -10,7 +10,7 @@ from run_facts import RUN, SFT_RUN
 
 from palate.core.errors import BadInput, PalateError
 from palate.evaluate.verdict import Verdict
-from palate.report import cards
+from palate.report.model_card import model_files
 from palate.train import record
 from palate.train.record import VERSION, DPORecord, SFTRecord
 
@@ -27,7 +27,7 @@ def test_a_run_of_the_version_before_the_field_still_loads_and_makes_a_card():
     assert run.to_json() == stored | {"version": VERSION}  # nothing is lost
     assert run.results.baselines["bag of words"].n == run.results.test_rows == 92
     verdict = Verdict.from_json(json.loads((folder / "verdict.json").read_text("utf-8")))
-    card = str(cards.model_files(run, verdict)["README.md"])
+    card = str(model_files(run, verdict)["README.md"])
     assert "The Bread That Outlived Three 40 Calm I Page" in card
 
 

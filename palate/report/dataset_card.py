@@ -1,0 +1,124 @@
+"""A dataset's card: from the project's rows alone."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from palate.core import ledger
+from palate.core.project import Project
+from palate.core.schema import ROWS, SPLITS, Config, Event, features
+from palate.label import agreement, preferences
+from palate.label.pictures import how_people_label, strengths
+from palate.report.cards import Files, document, license_facts, push, shorten, with_pictures
+from palate.train import taste
+
+if TYPE_CHECKING:
+    from huggingface_hub import DatasetCardData
+
+
+def push_dataset_card(project_id: str) -> str:
+    """Render the project's dataset card and push it; return the dataset's URL."""
+
+    def render(sha: str, _: Sequence[str]) -> Files:
+        project = Project.load(project_id, sha)
+        return dataset_files(project, trained=project.is_trained())
+
+    return push(project_id, "dataset", render)
+
+
+def dataset_files(project: Project, *, trained: bool = False) -> Files:
+    """Return README.md and plots/*.svg of the project's dataset.
+
+    `trained`: whether the project's model exists, so that the card can link it.
+    """
+    events = project.labels
+    standing = ledger.standing_judgements(events)
+    labels = [e for e in standing if e.kind == "label"]
+    strength = Counter(e.strength for e in labels if e.strength)
+    people = agreement.report(events, project.candidates)
+    pictures = {}
+    if people.left.n:
+        pictures["rates"] = how_people_label(people)
+    if strength:
+        pictures["strengths"] = strengths(strength)
+    configs = [config for config in ROWS if project.paths(config)]
+    readme = document(
+        _dataset_head(project, configs),
+        "dataset.md.j2",
+        project=project,
+        trained=trained,
+        configs={config: len(project.read(config)) for config in configs},
+        prompts=Counter(p.split for p in project.prompts),
+        models=Counter((c.model, c.revision) for c in project.candidates),
+        kinds=Counter(e.kind for e in events),
+        standing=Counter(e.kind for e in standing),
+        annotators=Counter(e.annotator for e in standing),
+        strength=strength,
+        report=people,
+        guidelines=project.guidelines,
+        **_preference_facts(project, events),
+        schema={config: {k: _type(v) for k, v in features(config).items()} for config in configs},
+        pictures=set(pictures),
+    )
+    return with_pictures(readme, pictures)
+
+
+def _preference_facts(project: Project, events: Sequence[Event]) -> dict[str, Any]:
+    """Return the card's facts about the preference files, compared with the labels."""
+    prompts = project.prompts
+    rows = project.preferences
+    split = {p.id: p.split for p in prompts}
+    rebuilt = preferences.rebuild(prompts, project.candidates, events)
+    return {
+        "preferences": Counter(split.get(row.prompt_id, "train") for row in rows),
+        "labelled": len({row.prompt_id for row in rows}),
+        "implied": sum(row.source == "implied" for row in rows),
+        "left_out": rebuilt.left_out,
+        "stale": sum(map(len, rebuilt.rows.values())) - len(rows),
+        "taste": taste.sentence(rows) if rows else "",
+        "example": shorten(json.loads(ledger.to_json(rows[0]))) if rows else None,
+    }
+
+
+def _type(feature: Any) -> str:
+    """Return the name of a `datasets` feature's type."""
+    if isinstance(feature, dict):
+        return "{" + ", ".join(feature) + "}"
+    return feature.dtype if hasattr(feature, "dtype") else f"list of {_type(feature.feature)}"
+
+
+def _dataset_head(project: Project, configs: Sequence[Config]) -> "DatasetCardData":
+    """Return the front matter: the configs that have files, each with its exact types."""
+    from datasets.info import DatasetInfo, DatasetInfosDict
+    from huggingface_hub import DatasetCardData
+
+    head = DatasetCardData(
+        pretty_name=project.id.split("/")[-1],
+        task_categories=["text-generation"],
+        size_categories=[_size(len(project.preferences))],
+        tags=["palate", "preference", "dpo", "trl", "human-feedback"],
+        configs=[_config(project, config) for config in configs],
+        **license_facts(project.settings.license),
+    )
+    infos: dict[str, Any] = {c: DatasetInfo(features=features(c)) for c in configs}
+    DatasetInfosDict(infos).to_dataset_card_data(head)
+    return head
+
+
+def _config(project: Project, config: Config) -> dict[str, Any]:
+    if config != "preferences":
+        return {"config_name": config, "data_files": f"{config}/*.jsonl"}
+    files = [
+        {"split": split, "path": path}
+        for split in SPLITS
+        if (path := f"preferences/{split}.jsonl") in project.files
+    ]
+    return {"config_name": config, "default": True, "data_files": files}
+
+
+def _size(rows: int) -> str:
+    if rows < 1_000:
+        return "n<1K"
+    bounds = ((10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+    return next((name for bound, name in bounds if rows < bound), "1M<n<10M")

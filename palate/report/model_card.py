@@ -1,0 +1,216 @@
+"""A model's card: from its `run.json`, `verdict.json` and `judge.json` alone."""
+
+import json
+import re
+from collections.abc import Sequence
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from palate.core import hub
+from palate.core.errors import BadInput, UsageError
+from palate.core.project import Project
+from palate.core.schema import Config
+from palate.evaluate.judging import JudgeReport
+from palate.evaluate.pictures import verdict_pictures
+from palate.evaluate.verdict import Verdict
+from palate.report import plots
+from palate.report.cards import Files, document, license_facts, push, shorten, with_pictures
+from palate.train import record
+from palate.train.record import DPORecord, SFTRecord
+from palate.train.samples import Example
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult, ModelCardData
+
+Run = DPORecord | SFTRecord
+Report = TypeVar("Report", Verdict, JudgeReport)
+ADAPTERS = ("lora", "qlora")
+MIN_SHARED_CHARACTERS = 40  # of all prompts: fewer are not worth leaving out
+RULES = {
+    "bag of words": "a bag of words (logistic regression on one- and two-word phrases)",
+    "length": "a rule by length alone",
+}
+
+
+def push_model_card(project_id: str) -> str:
+    """Render the card of the project's model and push it; return the model's URL.
+
+    Commits only what differs. Raises UsageError if no model has been trained yet.
+    """
+    repo = Project.load(project_id).model_repo
+
+    def render(sha: str, have: Sequence[str]) -> Files:
+        if "run.json" not in have:
+            raise UsageError(
+                f"The model repo {repo} has no run.json, which the card is made from."
+                f" Train with: palate train {project_id}"
+            )
+        run = _read_run(repo, sha)
+        verdict = judge = None
+        if "verdict.json" in have:
+            stored = _read_json(repo, sha, "verdict.json")
+            verdict = _of_this_round(repo, run, Verdict.from_json(stored, f"{repo}/verdict.json"))
+        if "judge.json" in have:
+            stored = _read_json(repo, sha, "judge.json")
+            judge = _of_this_round(repo, run, JudgeReport.from_json(stored, f"{repo}/judge.json"))
+        return model_files(run, verdict, judge)
+
+    return push(repo, "model", render)
+
+
+def _of_this_round(repo: str, run: Run, report: Report) -> Report | None:
+    """Return the report, or None where it is about the weights of an earlier round."""
+    return report if _read_run(repo, report.tuned.revision) == run else None
+
+
+def _read(repo: str, revision: str, path: str) -> str:
+    return hub.fetch(repo, "model", revision, [path])[0].read_text("utf-8")
+
+
+def _read_run(repo: str, revision: str) -> Run:
+    return record.parse(_read(repo, revision, "run.json"), f"{repo}/run.json")
+
+
+def _read_json(repo: str, revision: str, path: str) -> Any:
+    try:
+        return json.loads(_read(repo, revision, path))
+    except json.JSONDecodeError as error:
+        raise BadInput(f"{repo}/{path}", f"not JSON: {error}") from None
+
+
+def model_files(
+    run: Run,
+    verdict: Verdict | None = None,
+    judge: JudgeReport | None = None,
+) -> Files:
+    """Return README.md and plots/*.svg of a model. Pure.
+
+    A `judge` is shown only if people voted on the same pairs. The card of a warm start (SFT) has
+    neither.
+    """
+    if isinstance(run, SFTRecord):
+        return _sft_files(run)
+    pictures = plots.training_curves(run.history)
+    if verdict:
+        pictures |= verdict_pictures(verdict)
+    readme = document(
+        _model_head(run, verdict),
+        "model.md.j2",
+        run=run,
+        verdict=verdict,
+        judge=judge if judge and judge.agreement.n else None,
+        pictures=set(pictures),
+        adapter=run.method in ADAPTERS,
+        shown=_examples(run.samples.examples),
+        baselines=RULES,
+    )
+    return with_pictures(readme, pictures)
+
+
+def _sft_files(run: SFTRecord) -> Files:
+    pictures = plots.training_curves(run.history, plots.ANSWER_CURVES)
+    readme = document(
+        _head(run, "sft"),
+        "sft.md.j2",
+        run=run,
+        pictures=set(pictures),
+        adapter=False,
+        shown=_examples(run.samples.examples),
+    )
+    return with_pictures(readme, pictures)
+
+
+def _examples(examples: Sequence[Example]) -> dict[str, Any]:
+    """Return base and tuned answers for the card's table.
+
+    If all prompts fill in one template, what they share at both ends is left out.
+    """
+    prompts = [e.prompt for e in examples]
+    start = _shared_characters(prompts)
+    end = _shared_characters([p[start:][::-1] for p in prompts])
+    cut = len(examples) > 2 and start + end >= MIN_SHARED_CHARACTERS
+    if cut:
+        prompts = [p[start : len(p) - end].strip() for p in prompts]
+    rows = [shorten({**vars(e), "prompt": p}) for e, p in zip(examples, prompts, strict=True)]
+    return {"cut": cut, "examples": rows}
+
+
+def _shared_characters(texts: Sequence[str]) -> int:
+    """Return the length of the texts' shared beginning, in whole words."""
+    extremes = zip(min(texts, default=""), max(texts, default=""), strict=False)
+    shared = "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], extremes))
+    return max((m.end() for m in re.finditer(r"\W", shared)), default=0)
+
+
+def _model_head(run: DPORecord, verdict: Verdict | None) -> "ModelCardData":
+    results = _eval_results(run, verdict)
+    named = {"model_name": run.model.split("/")[-1], "eval_results": results} if results else {}
+    return _head(run, "dpo", adapter=run.method in ADAPTERS, **named)
+
+
+def _head(run: Run, job: str, *, adapter: bool = False, **results: Any) -> "ModelCardData":
+    from huggingface_hub import ModelCardData
+
+    return ModelCardData(
+        base_model=run.base_model,
+        base_model_relation="adapter" if adapter else "finetune",
+        datasets=[run.project],
+        library_name="peft" if adapter else "transformers",
+        pipeline_tag="text-generation",
+        tags=["palate", job, "trl", "preference", *([run.method] if adapter else [])],
+        **license_facts(run.license),
+        **results,
+    )
+
+
+def _eval_results(run: DPORecord, verdict: Verdict | None) -> "list[EvalResult]":
+    """Return test reward accuracy and win rate, as far as they were measured."""
+    results, test = [], run.results
+    if test.test_reward_accuracy is not None and test.test_reward_accuracy_interval is not None:
+        results.append(
+            _eval_result(
+                run,
+                "preferences",
+                ("accuracy", "Test reward accuracy", test.test_reward_accuracy),
+                test.test_reward_accuracy_interval,
+                {"rows": test.test_rows},
+                dataset_split="test",
+                dataset_revision=run.data_revision,
+            )
+        )
+    if verdict:
+        results.append(
+            _eval_result(
+                run,
+                "evaluations",
+                ("win_rate", "Blind win rate against the base model", verdict.win_rate),
+                verdict.interval,
+                {"votes": verdict.votes, "ties": verdict.ties},
+            )
+        )
+    return results
+
+
+def _eval_result(
+    run: DPORecord,
+    config: Config,
+    metric: tuple[str, str, float],
+    interval: tuple[float, float],
+    counts: dict[str, int],
+    **dataset: Any,
+) -> "EvalResult":
+    """Return a metric (type, name, value) with its 95% interval, as the Hub lists it."""
+    from huggingface_hub import EvalResult
+
+    kind, name, value = metric
+    return EvalResult(
+        task_type="text-generation",
+        dataset_type=run.project,
+        dataset_name=run.project,
+        dataset_config=config,
+        metric_type=kind,
+        metric_name=name,
+        metric_value=round(value, 4),
+        metric_args={"interval_95": [round(bound, 4) for bound in interval], **counts},
+        **dataset,
+    )
