@@ -5,13 +5,20 @@ The Hub's address is set before any client is imported: huggingface_hub reads it
 
 import json
 import os
+import random
 import socket
+import subprocess
+import sys
 import tempfile
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tiny_model
+from forking import SPACE, FastPython
 from hypothesis import HealthCheck, settings
+from once import once
 
 # how long an example takes depends on what else the machine does
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -57,6 +64,39 @@ def repo_id(hub) -> str:
     return f"me/t{uuid.uuid4().hex[:10]}"
 
 
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory) -> Path:
+    """A folder that all workers of this run share."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
+def space_python(hub) -> Iterator[FastPython]:
+    """A Python that starts a Space in half a second: it has imported Gradio and Argilla."""
+    folder = Path(tempfile.mkdtemp(dir=ROOT))
+    with FastPython(folder, SPACE, dict(os.environ)) as python:
+        yield python
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(shared) -> Path:
+    """The tiny model and its tokenizer, trained once for the whole run."""
+
+    def make(folder: Path) -> None:
+        subprocess.run([sys.executable, tiny_model.__file__, str(folder)], check=True)
+
+    return once(shared / "tiny", make)
+
+
+@pytest.fixture
+def chance() -> random.Random:
+    """Random numbers. A test that fails shows their seed, and PALATE_TEST_SEED repeats them."""
+    seed = int(os.environ.get("PALATE_TEST_SEED") or random.SystemRandom().randrange(2**32))
+    print(f"PALATE_TEST_SEED={seed}")
+    return random.Random(seed)
+
+
 @pytest.fixture
 def without_credit(hub) -> None:
     """User `me` has not paid."""
@@ -88,6 +128,18 @@ def titles() -> Path:
     return file
 
 
+LONGEST = ("test_demo", "test_faults", "test_workers", "test_hosted")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest, so that no worker ends with it while the others wait."""
-    items.sort(key=lambda item: "loop" not in item.path.parts)
+    """Begin with the longest, so that no worker ends with one while the other has nothing left.
+
+    The hosted loop comes after the other one has trained the writer that both need.
+    """
+
+    def order(item: pytest.Item) -> tuple[int, bool]:
+        name = item.path.stem
+        rank = LONGEST.index(name) if name in LONGEST else len(LONGEST)
+        return rank, item.get_closest_marker("slow") is None
+
+    items.sort(key=order)

@@ -40,7 +40,7 @@ def together(processes: int, configuration: str) -> None:
     file = check(processes, configuration)
     if processes == 1:
         return
-    _check_devices(processes, file)
+    check_devices(processes, file)
     raise SystemExit(_watch(processes, file))
 
 
@@ -77,7 +77,7 @@ def _folder() -> Path:
     return shipped("jobs") / "accelerate"
 
 
-def _check_devices(processes: int, file: Path) -> None:
+def check_devices(processes: int, file: Path) -> None:
     import torch
     from accelerate.commands.config.config_args import load_config_from_file
 

@@ -40,6 +40,13 @@ class Visit:
     def current(self) -> str:
         return self.page.evaluate("document.querySelector('.ballot')?.dataset.aid || ''")
 
+    def texts(self) -> dict[str, str]:
+        """Return the prompt and the two answers that are on screen."""
+        return {
+            side: self.page.inner_text(f"[data-f={side}]").strip()
+            for side in ("prompt", "left", "right")
+        }
+
     def close(self) -> None:
         """Close what opened over the page."""
         self.page.click(".b-dialog[open] [data-act=close]")
@@ -111,6 +118,13 @@ def project(hub, repo_id, request) -> Project:
     importing.start_project(repo_id, prompts, settings)
     importing.add(repo_id, Imported([], candidates, []), "Add candidates")
     return Project.load(repo_id)
+
+
+@pytest.fixture(autouse=True)
+def fast_spaces(space_python) -> Iterator[None]:
+    """Spaces that a test starts are forks."""
+    with space_python.instead():
+        yield
 
 
 @pytest.fixture

@@ -87,4 +87,4 @@ def test_an_eval_prompt_that_was_nearly_trained_on_is_named(blind):
 )
 def test_prompts_that_share_a_form_are_no_near_duplicates(blind):
     known = trained_on("Explain how fine-tuning on human feedback works.")
-    splits.check_evaluation([*known, replace(Prompt.of(blind), split="eval")], [])
+    assert splits.check_evaluation([*known, replace(Prompt.of(blind), split="eval")], []) is None

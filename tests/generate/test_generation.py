@@ -1,8 +1,7 @@
-import importlib.util
 from collections import Counter
-from pathlib import Path
 
 import pytest
+import tiny_model
 import torch
 
 from palate.core.errors import UsageError
@@ -13,28 +12,16 @@ from palate.generate.models import Loaded
 SAMPLING = Sampling(temperature=1.0, max_new_tokens=24)
 
 
-def tiny():
-    path = Path(__file__).parents[1] / "jobs" / "tiny_model.py"
-    spec = importlib.util.spec_from_file_location("tiny_model", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-TINY = tiny()
-PROMPTS = [Prompt.of(TINY.prompt(i)) for i in range(6)]
+PROMPTS = [Prompt.of(tiny_model.prompt(i)) for i in range(6)]
 
 
 @pytest.fixture(scope="module")
-def loaded(tmp_path_factory) -> Loaded:
+def loaded(tiny_folder) -> Loaded:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    folder = tmp_path_factory.mktemp("model")
-    TINY.make(folder)
-    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-    return Loaded("me/tiny", "abc", AutoModelForCausalLM.from_pretrained(folder), tokenizer)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_folder, padding_side="left")
+    model = AutoModelForCausalLM.from_pretrained(tiny_folder)
+    return Loaded("me/tiny", "abc", model, tokenizer)
 
 
 def run(loaded, prompts=PROMPTS, n=3, **options):

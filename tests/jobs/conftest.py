@@ -1,6 +1,6 @@
 """Projects with a tiny model, and jobs run as the user runs them: as processes."""
 
-import importlib.util
+import json
 import subprocess
 import sys
 import tempfile
@@ -11,10 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from dpo_runs import SCRIPT
-from forking import FastPython
+import tiny_model
+from dpo_runs import SCRIPT, record
+from forking import TRAINING, FastPython
+from once import once
 
-from palate.collect import importing
+from palate.collect import importing, splits
 from palate.core import hub as client
 from palate.core import ledger
 from palate.core.paths import shipped
@@ -23,48 +25,46 @@ from palate.core.schema import Candidate, Event, Prompt, pairs_of
 from palate.label import preferences
 from palate.run.local import child_environment
 
-
-@pytest.fixture(scope="session")
-def tiny():
-    spec = importlib.util.spec_from_file_location(
-        "tiny_model", Path(__file__).with_name("tiny_model.py")
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+PROMPTS = [Prompt.of(tiny_model.prompt(i)) for i in range(40)]
+TEST, EVAL = 0.15, 0.25  # parts of the prompts
 
 
 @pytest.fixture(scope="session")
-def base_model(hub, tiny, tmp_path_factory) -> str:
+def fast_python(hub) -> Iterator[FastPython]:
+    """A Python whose scripts start with PyTorch imported, and know this run's Hub."""
+    folder = Path(tempfile.mkdtemp(dir=hub.root.parent))
+    with FastPython(folder, TRAINING, child_environment()) as python:
+        yield python
+
+
+@pytest.fixture(scope="session")
+def base_model(hub, tiny_folder) -> str:
     """A model repo with the tiny model."""
-    folder = tmp_path_factory.mktemp("tiny")
-    tiny.make(folder)
     repo = f"me/tiny{uuid.uuid4().hex[:8]}"
     client.create(repo, "model")
     with warnings.catch_warnings():
         # huggingface_hub's own upload of a large file; a job's process is not as strict
         warnings.filterwarnings("ignore", "Use 'content=<...>' to upload", DeprecationWarning)
-        client.commit(repo, "model", {f.name: f for f in folder.iterdir()}, "A tiny model")
+        client.commit(repo, "model", {f.name: f for f in tiny_folder.iterdir()}, "A tiny model")
     return repo
 
 
 @pytest.fixture
-def project(repo_id, tiny, base_model) -> Project:
+def project(repo_id, base_model) -> Project:
     """Forty prompts, nothing else: 24 train, 6 test, 10 eval."""
-    prompts = [Prompt.of(tiny.prompt(i)) for i in range(40)]
-    settings = replace(Settings(), base_model=base_model, test=0.15, eval=0.25)
-    return importing.start_project(repo_id, prompts, settings)
+    settings = replace(Settings(), base_model=base_model, test=TEST, eval=EVAL)
+    return importing.start_project(repo_id, PROMPTS, settings)
 
 
-@pytest.fixture
-def labelled(project, tiny) -> Project:
-    """The project with three labels a prompt that prefer a question, and their preferences."""
-    prompts = [p for p in project.prompts if p.split != "eval"]
-    number = {Prompt.of(tiny.prompt(i)).id: i for i in range(40)}
-    candidates = [Candidate.of(p.id, tiny.title(number[p.id], k)) for p in prompts for k in (0, 1)]
-    candidates += [Candidate.of(p.id, f"{tiny.title(number[p.id], 2)}!") for p in prompts]
+@pytest.fixture(scope="session")
+def label_files() -> dict[str, str]:
+    """The files that add three labels for each prompt of `project`, which prefer a question."""
+    assigned = splits.assign(PROMPTS, [], test=TEST, eval=EVAL, seed=Settings().seed)
+    prompts = [p for p in assigned if p.split != "eval"]
+    number = {p.id: i for i, p in enumerate(PROMPTS)}
+    numbered = [(p.id, number[p.id]) for p in prompts]
+    candidates = [Candidate.of(p, tiny_model.title(n, k)) for p, n in numbered for k in (0, 1)]
+    candidates += [Candidate.of(p, f"{tiny_model.title(n, 2)}!") for p, n in numbered]
     text = {c.id: c.text for c in candidates}
     events = [
         Event(
@@ -84,21 +84,18 @@ def labelled(project, tiny) -> Project:
         )
         for pair in pairs_of(candidates)
     ]
-    files = {
+    return {
         ledger.event_file("candidates"): ledger.jsonl(candidates),
         ledger.event_file("labels"): ledger.jsonl(events),
         **preferences.preference_files(preferences.rebuild(prompts, candidates, events)),
     }
-    client.commit(project.id, "dataset", files, "Label")
+
+
+@pytest.fixture
+def labelled(project, label_files) -> Project:
+    """The project with labels and their preferences."""
+    client.commit(project.id, "dataset", label_files, "Label")
     return Project.load(project.id)
-
-
-@pytest.fixture(scope="session")
-def fast_python(hub) -> Iterator[FastPython]:
-    """A Python whose scripts start with PyTorch imported, and know this run's Hub."""
-    python = FastPython(Path(tempfile.mkdtemp(dir=hub.root.parent)), child_environment())
-    yield python
-    python.stop()
 
 
 class Jobs:
@@ -117,11 +114,9 @@ class Jobs:
             "-u", *words, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
-    def run(self, *words: str) -> subprocess.CompletedProcess:
-        """Run Python with these words to its end."""
-        with self.python(*words) as process:
-            out, err = process.communicate()
-        return subprocess.CompletedProcess(words, process.returncode, out, err)
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run Python with these words to its end, and keep what it printed."""
+        return self._python.run("-u", *words, env=self.env)
 
     def __call__(self, name: str, *argv: str, code: int = 0, cold: bool = False) -> str:
         """Run it to its end, `cold` with a Python that starts from nothing; return its output."""
@@ -150,3 +145,56 @@ def changed(tmp_path, jobs) -> Callable[..., subprocess.CompletedProcess]:
         return jobs.run(str(file), *argv)
 
     return run
+
+
+@pytest.fixture
+def reference(shared, labelled, fast_python) -> Callable[..., dict]:
+    """Return a function that trains in one process with these flags and returns the record.
+
+    That happens once in the whole run: projects and base models of all workers are alike.
+    """
+
+    def train(*flags: str, job: str = "dpo") -> dict:
+        def make(folder: Path) -> None:
+            repo = f"{labelled.id}-{job}-reference"
+            jobs = Jobs(fast_python, folder / "cache")
+            jobs(job, labelled.id, *flags, "--output", repo)
+            (folder / "run.json").write_text(json.dumps(record(repo)))
+
+        name = "-".join(word.strip("-") for word in (job, *flags))
+        return json.loads((once(shared / f"reference-{name}", make) / "run.json").read_text())
+
+    return train
+
+
+class Palate:
+    """The command line as a person types it, in processes of its own."""
+
+    def __init__(self, python: FastPython):
+        self._python = python
+
+    def start(self, *args: str, stdin: int = subprocess.DEVNULL, **env: str) -> subprocess.Popen:
+        code = (  # a shell in the background ignores SIGINT, and so would what it starts
+            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+            "from palate.cli import main; main()"
+        )
+        return self._python.start(
+            "-uc", code, *args,
+            env={**child_environment(), "COLUMNS": "80", **env},
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )  # fmt: skip
+
+    def __call__(self, *args: str, code: int = 0, stdin: int = subprocess.DEVNULL, **env) -> str:
+        with self.start(*args, stdin=stdin, **env) as process:
+            said, _ = process.communicate()
+        assert process.returncode == code, said
+        assert "Traceback" not in said
+        return said
+
+
+@pytest.fixture
+def palate(fast_python) -> Palate:
+    return Palate(fast_python)

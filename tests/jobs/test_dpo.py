@@ -1,15 +1,6 @@
 """dpo.py against the local Hub, and completions.py with what it made."""
 
-import json
-import math
-import random
-import re
-import shutil
-import signal
 import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
 from dpo_runs import FAST, record
@@ -115,131 +106,6 @@ def test_an_adapter_is_trained_pushed_and_used(labelled, base_model, jobs):
     assert not {"adapter_model.safetensors", "adapter_config.json", "verdict.json"} & set(files)
 
 
-def step_of(cache: Path) -> int:
-    """Return the last step that a running job has logged."""
-    lines = [f.read_text("utf-8").splitlines() for f in cache.glob("training/*/metrics.jsonl")]
-    return max((json.loads(line)["step"] for file in lines for line in file), default=0)
-
-
-@pytest.mark.slow
-def test_a_run_killed_five_times_ends_as_if_it_had_not_been(labelled, jobs, tmp_path):
-    whole, flags = f"{labelled.model_repo}-whole", ("--learning-rate", "1e-3", "--epochs", "4")
-    jobs("dpo", labelled.id, *flags, "--output", whole)
-    one = record(whole)
-
-    last = one["history"][-1]["step"]
-    moments = sorted(random.Random().sample(range(1, last), 5))
-    for moment in moments:
-        with jobs.start("dpo", labelled.id, *flags) as process:
-            while step_of(tmp_path / "cache") < moment:
-                assert process.poll() is None, process.communicate()
-                time.sleep(0.01)
-            process.kill()
-    assert not client.exists(labelled.model_repo, "model")
-    said = jobs("dpo", labelled.id, *flags)
-    assert re.search(r"Continuing after step \d+", said) or moments[-1] < 3, said
-    assert not list((tmp_path / "cache" / "training").iterdir())
-    two = record(labelled.model_repo)
-    for key in ("loss", "test_loss", "reward_margin", "test_reward_accuracy", "test_logp_chosen"):
-        one_curve, two_curve = (
-            [math.inf if p[key] is None else p[key] for p in run["history"]] for run in (one, two)
-        )
-        assert two_curve == pytest.approx(one_curve, rel=1e-4, abs=1e-5), (key, moments)
-    assert one["results"]["best_step"] == two["results"]["best_step"]
-    assert one["results"]["test_loss"] == pytest.approx(two["results"]["test_loss"], rel=1e-4)
-
-
-@pytest.mark.slow
-def test_a_run_whose_machine_is_lost_goes_on_on_another(labelled, jobs, tmp_path):
-    flags = ("--learning-rate", "1e-3", "--epochs", "4", "--checkpoint-to-hub")
-    with jobs.start("dpo", labelled.id, *flags) as process:
-        while "checkpoint" not in branches(labelled.model_repo) or not checkpoints(labelled):
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.05)
-        process.kill()
-    shutil.rmtree(tmp_path / "cache")
-    said = jobs("dpo", labelled.id, *flags)
-    assert f"Took the last checkpoint from {labelled.model_repo}" in said
-    assert re.search(r"Continuing after step \d+", said)
-    assert branches(labelled.model_repo) == ["main"]
-    steps = [p["step"] for p in record(labelled.model_repo)["history"]]
-    assert steps == list(range(1, len(steps) + 1))
-
-
-def branches(repo: str) -> list[str]:
-    return client.branches(repo, "model") if client.exists(repo, "model") else []
-
-
-def checkpoints(project) -> list[str]:
-    files = client.describe(project.model_repo, "model", "checkpoint")[1]
-    return [f for f in files if f.endswith("trainer_state.json")]
-
-
-@pytest.mark.slow
-def test_ctrl_c_says_how_to_continue(labelled, jobs):
-    code = (
-        "import sys; from palate.run.jobs import job_named; from palate.run.local import run_job\n"
-        f"sys.exit(run_job(job_named('train'), ['{labelled.id}', '--epochs', '50']))"
-    )
-    with jobs.python("-c", code) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if re.search(r"step +\d+/", line):
-                break
-        process.send_signal(signal.SIGINT)
-        out = process.stdout.read()
-    assert process.returncode == 130
-    assert "To continue, run the same command again: python " in out
-    assert f"dpo.py {labelled.id} --epochs 50" in out
-
-
-@pytest.mark.slow
-def test_a_loss_that_is_no_number_stops_the_run(labelled, jobs):
-    said = jobs("dpo", labelled.id, "--learning-rate", "1e30", "--epochs", "1", code=1)
-    assert re.search(r"palate: The loss was not a number at step \d", said)
-    assert not client.exists(labelled.model_repo, "model")
-
-
-@pytest.mark.slow
-def test_what_could_not_be_pushed_is_pushed_by_the_same_command(labelled, jobs, tmp_path):
-    other = "you/not-mine"
-    said = jobs("dpo", labelled.id, *FAST, "--output", other, code=1)
-    assert "run the same command again, which will not train again: python" in said
-    (work,) = (tmp_path / "cache" / "training").iterdir()
-    assert (work / "model" / "model.safetensors").exists()
-    said = jobs("dpo", labelled.id, *FAST)
-    assert "Training is done" in said
-    assert record(labelled.model_repo)["model"] == labelled.model_repo
-
-
-def test_nothing_to_train_on(project, jobs):
-    said = jobs("dpo", project.id, code=2)
-    assert said.startswith(f"palate: {project.id} holds no preferences to train on.")
-
-
-@pytest.mark.slow
-def test_a_held_out_prompt_in_the_training_rows_is_refused(labelled, jobs):
-    eval_prompt = next(p for p in labelled.prompts if p.split == "eval")
-    file = client.fetch(labelled.id, "dataset", labelled.revision, ["preferences/train.jsonl"])[0]
-    lines = file.read_text("utf-8").splitlines()
-    row = json.loads(lines[0]) | {"prompt": eval_prompt.prompt, "prompt_id": eval_prompt.id}
-    text = "\n".join([*lines, json.dumps(row)]) + "\n"
-    client.commit(labelled.id, "dataset", {"preferences/train.jsonl": text}, "Leak")
-    said = jobs("dpo", labelled.id, code=1)
-    assert f"The eval prompt {eval_prompt.text!r} occurs in the training data" in said
-    assert "To train all the same: --ignore-audit" in said
-    assert not client.exists(labelled.model_repo, "model")
-    jobs("dpo", labelled.id, "--ignore-audit", "--epochs", "1")
-    sha, _ = client.describe(labelled.model_repo, "model")
-    card = client.fetch(labelled.model_repo, "model", sha, ["README.md"])[0].read_text("utf-8")
-    assert "- **fatal**: " in card
-
-
-def test_a_batch_that_cannot_be_parted_is_refused(labelled, jobs):
-    said = jobs("dpo", labelled.id, "--accumulate", "5", code=2)
-    assert "--batch-size 12 cannot be computed in --accumulate 5 equal parts" in said
-
-
 @pytest.mark.slow
 def test_a_sweep_trains_from_one_reference_and_keeps_the_best_on_test(labelled, jobs, tmp_path):
     said = jobs("dpo", labelled.id, *FAST, "--sweep", "beta=0.05,0.5")
@@ -287,9 +153,7 @@ runpy.run_path({file!r}, run_name="__main__")
 
 
 @pytest.mark.slow
-def test_a_batch_is_halved_where_memory_runs_out(labelled, jobs):
-    whole = f"{labelled.model_repo}-whole"
-    jobs("dpo", labelled.id, *FAST, "--output", whole)
+def test_a_batch_is_halved_where_memory_runs_out(labelled, jobs, reference):
     file = str(shipped("jobs") / "dpo.py")
 
     def scarce(most: int) -> subprocess.CompletedProcess:
@@ -303,57 +167,7 @@ def test_a_batch_is_halved_where_memory_runs_out(labelled, jobs):
     assert done.returncode == 0, done.stdout + done.stderr
     said = "memory ran out: from here on a batch of 12 is computed in 2 parts"
     assert said in done.stdout
-    one, two = record(whole), record(labelled.model_repo)
+    one, two = reference(*FAST), record(labelled.model_repo)
     assert [p["loss"] for p in two["history"]] == pytest.approx(
         [p["loss"] for p in one["history"]], rel=1e-3
     )
-
-
-@pytest.mark.slow
-def test_no_space_left_while_saving_loses_nothing(labelled, jobs, tmp_path):
-    mount = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
-    if subprocess.run([*mount, f"mount -t tmpfs none {tmp_path}"], check=False).returncode:
-        pytest.skip("no user may mount a small disk here")
-    (tmp_path / "cache").mkdir()
-    script = f'mount -t tmpfs -o size=2m none {tmp_path / "cache"} && exec "$@"'
-    words = [sys.executable, str(shipped("jobs") / "dpo.py"), labelled.id, *FAST]
-    done = subprocess.run(
-        [*mount, script, "sh", *words], env=jobs.env, capture_output=True, text=True
-    )
-    assert done.returncode == 1
-    assert "palate: No space is left on the disk of" in done.stderr
-    assert "Free some space, and run the same command again: python" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not client.exists(labelled.model_repo, "model")
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ({"chat_template": None}, "has no chat template"),
-        ({"eos_token": None}, "has no EOS token, so its answers would never end"),
-    ],
-)
-def test_a_model_that_cannot_be_asked_or_cannot_stop_is_refused(
-    change, says, labelled, base_model, jobs, tmp_path
-):
-    from palate.generate import models
-
-    source = models.find(base_model)
-    tokenizer = models.read_tokenizer(source.folder)
-    for name, value in change.items():
-        setattr(tokenizer, name, value)
-    tokenizer.save_pretrained(tmp_path / "model")
-    for file in (*source.folder.glob("config.json"), *source.folder.glob("*.safetensors")):
-        shutil.copy(file, tmp_path / "model")
-    repo = f"{labelled.id}-odd"
-    client.create(repo, "model")
-    client.commit(repo, "model", {f.name: f for f in (tmp_path / "model").iterdir()}, "Odd")
-    assert says in jobs("dpo", labelled.id, "--base-model", repo, code=2)
-
-
-def test_what_is_not_installed_is_named_before_anything_is_read(labelled, jobs):
-    said = jobs("dpo", labelled.id, "--trackio", code=2)
-    assert "--trackio needs the package trackio: pip install trackio" in said
-    said = jobs("dpo", labelled.id, "--sweep", "loss=1,2", code=2)
-    assert "such as beta=0.05,0.1,0.5" in said

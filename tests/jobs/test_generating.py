@@ -1,12 +1,12 @@
 """candidates.py and completions.py against the local Hub."""
 
 import json
-import random
 import signal
 from collections import Counter
 from dataclasses import replace
 
 import pytest
+import tiny_model
 
 from palate.collect import importing
 from palate.core import hub as client
@@ -121,16 +121,16 @@ for n in range(1, 17):
 
 @pytest.mark.slow
 def test_sixteen_shards_of_which_five_are_killed_write_what_one_job_writes(
-    project, tiny, base_model, jobs
+    project, base_model, jobs, chance
 ):
     jobs.env["PALATE_PUBLISH_SECONDS"] = "0"
     settings = replace(project.settings, base_model=base_model)
-    prompts = [Prompt.of(tiny.prompt(i)) for i in range(40)]
+    prompts = [Prompt.of(tiny_model.prompt(i)) for i in range(40)]
     whole = importing.start_project(f"{project.id}-whole", prompts, settings)
     flags = ("--per-prompt", "4", "--batch-size", "4", *SHORT)  # a prompt is a group
     jobs("candidates", whole.id, *flags)
 
-    killed = random.Random().sample(range(1, 15), 5)  # these have two groups each
+    killed = chance.sample(range(1, 15), 5)  # these have two groups each
     for n in killed:
         with jobs.start("candidates", project.id, "--shard", f"{n}/16", *flags) as process:
             while not done(project.id, n):

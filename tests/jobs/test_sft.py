@@ -2,13 +2,12 @@
 
 import json
 import math
-import random
 import re
 import time
 from pathlib import Path
 
 import pytest
-from dpo_runs import CPU_AS_GPU, CPU_BY_DEEPSPEED, record, same_curves
+from dpo_runs import CPU_AS_GPU, CPU_BY_DEEPSPEED, record, same_curves, step_of
 
 from palate.core import hub as client
 from palate.core.project import Project
@@ -61,37 +60,30 @@ def check_record(run: dict, project: Project, base_model: str) -> None:
     assert run["alarms"] == []
 
 
-def step_of(cache: Path) -> int:
-    """Return the last step that a running job has logged."""
-    lines = [f.read_text("utf-8").splitlines() for f in cache.glob("training/*/metrics.jsonl")]
-    return max((json.loads(line)["step"] for file in lines for line in file), default=0)
-
-
 @pytest.mark.slow
 def test_killed_or_in_several_processes_a_run_has_the_curve_of_any_other(
-    labelled, jobs, changed, tmp_path
+    labelled, jobs, changed, reference, chance, tmp_path
 ):
     # neither 24 rows nor 6 are a multiple of the batch
-    flags = (labelled.id, *FAST, "--batch-size", "10", "--epochs", "3")
-    whole, killed, parted = (f"{labelled.sft_repo}-{name}" for name in ("whole", "killed", "parts"))
-    jobs("sft", *flags, "--output", whole)
-    one = record(whole)
-    kill_and_continue(jobs, tmp_path / "cache", one, (*flags, "--output", killed))
+    flags = (*FAST, "--batch-size", "10", "--epochs", "3")
+    one = reference(*flags, job="sft")
+    killed, parted = (f"{labelled.sft_repo}-{name}" for name in ("killed", "parts"))
+    moment = chance.randrange(3, one["history"][-1]["step"] - 1)
+    kill_and_continue(jobs, tmp_path / "cache", moment, (labelled.id, *flags, "--output", killed))
 
-    said = jobs("sft", *flags, "--processes", "2")
+    said = jobs("sft", labelled.id, *flags, "--processes", "2")
     assert said.count("a token (perplexity") == 1
     assert "Warning" not in said
     assert "[transformers]" not in said
     parts = ("--processes", "2", "--accelerate", "fsdp2", "--output", parted)
-    done = changed(CPU_AS_GPU, *flags, *parts, job="sft")
+    done = changed(CPU_AS_GPU, labelled.id, *flags, *parts, job="sft")
     assert done.returncode == 0, done.stdout + done.stderr
     for repo in (killed, labelled.sft_repo, parted):
         same_curves(one, record(repo))
         assert record(repo)["samples"]["examples"] == one["samples"]["examples"]
 
 
-def kill_and_continue(jobs, cache: Path, whole: dict, words: tuple[str, ...]) -> None:
-    moment = random.Random().randrange(3, whole["history"][-1]["step"] - 1)
+def kill_and_continue(jobs, cache: Path, moment: int, words: tuple[str, ...]) -> None:
     with jobs.start("sft", *words) as process:
         while step_of(cache) < moment:
             assert process.poll() is None, process.communicate()
@@ -101,15 +93,13 @@ def kill_and_continue(jobs, cache: Path, whole: dict, words: tuple[str, ...]) ->
 
 
 @pytest.mark.slow
-def test_deepspeed_parts_a_model_as_well(labelled, jobs, changed):
+def test_deepspeed_parts_a_model_as_well(labelled, jobs, changed, reference):
     pytest.importorskip("deepspeed", reason="deepspeed is not installed: pip install deepspeed")
     jobs.env["DS_ACCELERATOR"] = "cpu"
     words = (labelled.id, *FAST, "--processes", "2", "--accelerate", "zero3")
     done = changed(CPU_BY_DEEPSPEED, *words, job="sft")
     assert done.returncode == 0, done.stdout + done.stderr
-    whole = f"{labelled.sft_repo}-whole"
-    jobs("sft", labelled.id, *FAST, "--output", whole)
-    one, two = record(whole), record(labelled.sft_repo)
+    one, two = reference(*FAST, job="sft"), record(labelled.sft_repo)
     same_curves(one, two)
     assert two["samples"]["examples"] == one["samples"]["examples"]
 

@@ -1,19 +1,18 @@
 """The batch script, submitted to programs that run it as Slurm would."""
 
-import json
 import os
 import re
 import signal
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
+from dpo_runs import LONG, record
 
-from palate.core import hub as client
+from palate.run.local import child_environment
 
-FLAGS = ("--learning-rate", "1e-3", "--epochs", "4")
 SBATCH = """#!/bin/bash
 # Takes the script as Slurm does: a copy, run with bash, its output in the file that it names.
 cp "$1" job.sh
@@ -36,17 +35,22 @@ def cluster(tmp_path) -> dict[str, str]:
         file.write_text(text)
         file.chmod(0o755)
     return {
-        **os.environ,
+        **child_environment(),
         "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
         "PALATE_CACHE": str(tmp_path / "cache"),
         "PYTHONUNBUFFERED": "1",
     }
 
 
-def submit(project: str, folder: Path, env: dict, *flags: str) -> subprocess.CompletedProcess:
-    code = "from palate.cli import main; main()"
-    words = [sys.executable, "-c", code, "train", project, *FLAGS, "--on", "slurm", *flags]
-    return subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True)
+@pytest.fixture
+def submit(fast_python, tmp_path) -> Callable[..., subprocess.CompletedProcess]:
+    """Return a function that submits a training of a project from the folder of the test."""
+
+    def submit(project: str, env: dict[str, str], *flags: str) -> subprocess.CompletedProcess:
+        words = ["-c", "from palate.cli import main; main()", "train", project, *LONG, *flags]
+        return fast_python.run(*words, "--on", "slurm", cwd=tmp_path, env=env)
+
+    return submit
 
 
 def start(folder: Path, env: dict) -> subprocess.Popen:
@@ -62,8 +66,10 @@ def start(folder: Path, env: dict) -> subprocess.Popen:
 
 
 @pytest.mark.slow
-def test_a_job_whose_time_is_over_gets_in_line_again_and_goes_on(labelled, cluster, tmp_path, hub):
-    done = submit(labelled.id, tmp_path, cluster)
+def test_a_job_whose_time_is_over_gets_in_line_again_and_goes_on(
+    labelled, cluster, submit, tmp_path, hub
+):
+    done = submit(labelled.id, cluster)
     assert done.returncode == 0, done.stderr
     assert "Submitted batch job 4711" in done.stdout
     script = (tmp_path / "job.sh").read_text()
@@ -90,16 +96,14 @@ def test_a_job_whose_time_is_over_gets_in_line_again_and_goes_on(labelled, clust
         said = node.stdout.read()
     assert node.returncode == 0
     assert f"Continuing after step {newest}" in said
-    sha, _ = client.describe(labelled.model_repo, "model")
-    file = client.fetch(labelled.model_repo, "model", sha, ["run.json"])[0]
-    assert json.loads(file.read_text("utf-8"))["history"][-1]["step"] == 24
+    assert record(labelled.model_repo)["history"][-1]["step"] == 24
 
 
 @pytest.mark.slow
 def test_a_job_that_is_preempted_saves_a_checkpoint_before_the_script_ends(
-    labelled, cluster, tmp_path
+    labelled, cluster, submit, tmp_path
 ):
-    submit(labelled.id, tmp_path, cluster)
+    submit(labelled.id, cluster)
     with start(tmp_path, cluster) as node:
         for line in node.stdout:
             if re.search(r"training 5/", line):
@@ -117,24 +121,24 @@ def test_a_job_that_is_preempted_saves_a_checkpoint_before_the_script_ends(
     assert list((tmp_path / "cache").glob("training/*/checkpoint-*"))
 
 
-def test_several_gpus_are_asked_for(labelled, cluster, tmp_path):
-    said = submit(labelled.id, tmp_path, cluster, "--processes", "4").stdout
+def test_several_gpus_are_asked_for(labelled, cluster, submit, tmp_path):
+    said = submit(labelled.id, cluster, "--processes", "4").stdout
     assert "on 4 GPUs: about" in said
     script = (tmp_path / "job.sh").read_text()
     assert "#SBATCH --gres=gpu:4\n" in script
     assert "#SBATCH --cpus-per-task=16\n" in script
     assert "--processes 4 &" in script
-    done = submit(labelled.id, tmp_path, cluster, "--processes", "0")
+    done = submit(labelled.id, cluster, "--processes", "0")
     assert done.returncode == 2
     assert "--processes 0: expected 1 or more" in done.stderr
 
 
-def test_a_script_that_nobody_takes(labelled, cluster, tmp_path):
-    done = submit(labelled.id, tmp_path, {**cluster, "SBATCH_REFUSES": "1"})
+def test_a_script_that_nobody_takes(labelled, cluster, submit, tmp_path):
+    done = submit(labelled.id, {**cluster, "SBATCH_REFUSES": "1"})
     assert done.returncode == 1
     assert "invalid partition. Change the script, or set SBATCH_PARTITION" in done.stderr
     bare = {**cluster, "PATH": str(tmp_path)}
-    done = submit(labelled.id, tmp_path, bare)
+    done = submit(labelled.id, bare)
     assert done.returncode == 1
     assert "There is no sbatch on this machine, so nothing was submitted" in done.stderr
     file = re.search(r"batch script: (\S+)", done.stdout)[1]

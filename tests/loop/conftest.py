@@ -1,4 +1,4 @@
-"""The demo's base model, trained once for both tests of the loop, which one worker runs."""
+"""The demo's base model, trained once for both tests of the loop."""
 
 import shutil
 import subprocess
@@ -7,17 +7,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from once import once
 
 from palate.run.local import child_environment
 
 
 @pytest.fixture(scope="session")
-def with_writer(tmp_path_factory) -> Callable[[Path], Path]:
+def with_writer(shared) -> Callable[[Path], Path]:
     """Puts the trained writer where a demo in that folder would have left it."""
-    trained = tmp_path_factory.mktemp("writer")
-    command = [sys.executable, "-m", "palate.demo", str(trained)]
-    subprocess.run(command, check=True, env=child_environment())
-    (trained / "README.md").touch()  # what says that it is whole
+
+    def make(folder: Path) -> None:
+        command = [sys.executable, "-m", "palate.demo", str(folder)]
+        subprocess.run(command, check=True, env=child_environment())
+        (folder / "README.md").touch()  # what says that it is whole
+
+    trained = once(shared / "writer", make)
 
     def put(root: Path) -> Path:
         shutil.copytree(trained, root / "writer")

@@ -30,7 +30,6 @@ def demo(root: Path) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-@pytest.mark.xdist_group("loop")
 def test_the_loop_ends_with_a_verdict_and_goes_on_from_there(tmp_path, with_writer):
     first = demo(with_writer(tmp_path))
     rate, low, high, votes, _ = map(float, LINE.search(first.splitlines()[-1]).groups())

@@ -15,7 +15,6 @@ ARGUMENTS = ["demo", "--hosted", "--once", "--labels", "120", "--root"]
 @pytest.mark.slow
 @pytest.mark.browser
 @pytest.mark.timeout(2400)
-@pytest.mark.xdist_group("loop")
 def test_two_people_label_and_vote_in_deployed_spaces(tmp_path, with_writer):
     run = subprocess.run(
         [

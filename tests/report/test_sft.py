@@ -85,4 +85,4 @@ def test_what_a_run_says_cannot_change_it(text):
 
 
 def test_the_hub_accepts_it(hub):
-    ModelCard(readme()).validate(repo_type="model")
+    assert ModelCard(readme()).validate(repo_type="model") is None

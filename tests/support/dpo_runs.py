@@ -1,12 +1,14 @@
 """What the tests of dpo.py and sft.py share: how they are run, and what they recorded."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from palate.core import hub
 
 FAST = ("--learning-rate", "1e-3", "--epochs", "2")
+LONG = ("--learning-rate", "1e-3", "--epochs", "4")  # time enough to be interrupted
 
 
 SCRIPT = """
@@ -30,13 +32,13 @@ def init(self, *args, real=PartialState.__init__, **kwargs):
     if self.distributed_type == DistributedType.MULTI_CPU:
         self.distributed_type, self.device = DistributedType.MULTI_GPU, torch.device("cpu")
 PartialState.__init__ = init
-processes._check_devices = lambda *args: None
+processes.check_devices = lambda *args: None
 """
 # DeepSpeed takes a CPU for an accelerator, accelerate does not
 CPU_BY_DEEPSPEED = """
 import trl
 
-processes._check_devices = lambda *args: None
+processes.check_devices = lambda *args: None
 if "LOCAL_RANK" in os.environ:
     def init(self, cpu=False, real=PartialState.__init__, **kwargs):
         real(self, **kwargs)
@@ -57,6 +59,17 @@ if "LOCAL_RANK" in os.environ:
 def record(repo: str, revision: str = "main") -> dict:
     sha, _ = hub.describe(repo, "model", revision)
     return json.loads(hub.fetch(repo, "model", sha, ["run.json"])[0].read_text("utf-8"))
+
+
+def saved_parameters(repo: str) -> int:
+    """Return how many parameters the files of a model repo hold."""
+    return sum(hub.api().get_safetensors_metadata(repo).parameter_count.values())
+
+
+def step_of(cache: Path) -> int:
+    """Return the last step that a running job has logged."""
+    lines = [f.read_text("utf-8").splitlines() for f in cache.glob("training/*/metrics.jsonl")]
+    return max((json.loads(line)["step"] for file in lines for line in file), default=0)
 
 
 def same_curves(one: dict, other: dict) -> None:

@@ -45,6 +45,7 @@ def request(words: list[str]) -> dict[str, object] | None:
         "environment": dict(os.environ),
         "folder": str(Path.cwd()),
         "umask": umask,
+        "parent": str(os.getppid()),
         "ignores_sigint": signal.getsignal(signal.SIGINT) == signal.SIG_IGN,
     }
 

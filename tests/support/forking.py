@@ -1,13 +1,32 @@
-"""Python processes that start in milliseconds: forks of one that has imported PyTorch already."""
+"""Python processes that start in milliseconds: forks of one that has imported much already."""
 
 import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 SUPPORT = Path(__file__).parent
+# what training and generating import, except palate itself
+TRAINING = (
+    "accelerate.commands.launch",
+    "datasets",
+    "peft",
+    "scipy.stats",
+    "sklearn.feature_extraction.text",
+    "sklearn.linear_model",
+    "torch.distributed.run",
+    "transformers.models.qwen2.modeling_qwen2",
+    "transformers.trainer",
+    "trl.trainer.dpo_trainer",
+    "trl.trainer.sft_trainer",
+    "tyro",
+)
+# what a Space imports
+SPACE = ("argilla", "gradio", "huggingface_hub.hf_api", "latex2mathml.converter", "scipy.stats")
 
 
 class FastPython:
@@ -16,10 +35,10 @@ class FastPython:
     The zygote keeps the environment that it starts with; `zygote.py` says what that means.
     """
 
-    def __init__(self, folder: Path, environment: dict[str, str]):
+    def __init__(self, folder: Path, modules: Sequence[str], environment: dict[str, str]):
         self.folder = folder
         self._zygote = subprocess.Popen(
-            [sys.executable, str(SUPPORT / "zygote.py"), str(folder)],
+            [sys.executable, str(SUPPORT / "zygote.py"), str(folder), *modules],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -36,7 +55,27 @@ class FastPython:
         """Start Python with these words; the options are those of `subprocess.Popen`."""
         return Fork(self, *words, **options)
 
-    def stop(self) -> None:
+    def run(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run Python with these words to its end, and keep what it printed."""
+        with self.start(
+            *words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+        ) as process:
+            out, err = process.communicate()
+        return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+    @contextmanager
+    def instead(self) -> Generator[None]:
+        """Let what this process starts with `sys.executable` be forks."""
+        real, sys.executable = sys.executable, str(self.executable)
+        try:
+            yield
+        finally:
+            sys.executable = real
+
+    def __enter__(self) -> "FastPython":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """End the zygote and every fork."""
         self._zygote.communicate()
 

@@ -1,6 +1,6 @@
-"""A Python that has imported PyTorch, Transformers and TRL, and forks a process for each script.
+"""A Python that has imported heavy modules, and forks a process for each script.
 
-    python zygote.py FOLDER
+    python zygote.py FOLDER MODULE [MODULE ...]
 
 It listens at FOLDER/socket; `fast_python.py` is the client and explains the protocol. It runs one
 thread, and ends with all forks when its standard input ends.
@@ -37,27 +37,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-# what training and generating import, except palate itself
-HEAVY = (
-    "accelerate.commands.launch",
-    "datasets",
-    "peft",
-    "scipy.stats",
-    "sklearn.feature_extraction.text",
-    "sklearn.linear_model",
-    "torch.distributed.run",
-    "transformers.models.qwen2.modeling_qwen2",
-    "transformers.trainer",
-    "trl.trainer.dpo_trainer",
-    "trl.trainer.sft_trainer",
-    "tyro",
-)
 # variables that libraries read when they are imported, or the C library when a process starts
 READ_EARLY = re.compile(
     r"(HF|HUGGINGFACE|TRANSFORMERS|DATASETS|TOKENIZERS|TRL|PEFT|TORCHINDUCTOR|TORCHDYNAMO|CUDA|OMP"
-    r"|MKL|KMP|OPENBLAS|MALLOC|LD|LC|PYTHON)_?\w*|LANG|TZ|TMPDIR|DS_ACCELERATOR"
+    r"|GRADIO|OAUTH|OPENID|SPACE|MKL|KMP|OPENBLAS|MALLOC|LD|LC|PYTHON)_?\w*|LANG|TZ|TMPDIR|DS_ACCELERATOR|SYSTEM"
 )
-READ_LATE = {"HF_TOKEN"}
+READ_LATE = {"HF_TOKEN", "PYTHONUNBUFFERED"}
 LENGTH = struct.Struct("!I")
 PR_SET_PDEATHSIG = 1
 PEER = struct.Struct("3i")  # pid, uid, gid
@@ -180,10 +165,12 @@ def become(request: dict[str, Any], streams: list[int]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.default_int_handler)
     os.environ.clear()
     os.environ.update(request["environment"])
+    if os.environ.get("PALATE_PARENT") == request["parent"]:
+        os.environ["PALATE_PARENT"] = str(os.getppid())  # what starts a Space, for the Space
     os.chdir(request["folder"])
     os.umask(request["umask"])
     sys.executable = request["executable"]
-    if request["unbuffered"]:
+    if request["unbuffered"] or os.environ.get("PYTHONUNBUFFERED"):
         raw = io.FileIO(1, "w", closefd=False)
         sys.stdout = sys.__stdout__ = io.TextIOWrapper(raw, "utf-8", write_through=True)
     if "TORCH_CPP_LOG_LEVEL" in os.environ:
@@ -218,9 +205,10 @@ def leave(status: int) -> None:
 
 def main() -> None:
     before = dict(os.environ)
-    for name in HEAVY:
+    folder, *modules = sys.argv[1:]
+    for name in modules:
         importlib.import_module(name)
-    zygote = Zygote(Path(sys.argv[1]), before)
+    zygote = Zygote(Path(folder), before)
     gc.collect()
     gc.freeze()  # or collections in the forks would copy the memory that they share
     print("listening", flush=True)

@@ -1,9 +1,7 @@
 """Base and tuned model side by side, with a tiny Qwen2 that has learned to end a title."""
 
-import importlib.util
 from contextlib import nullcontext
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -12,21 +10,9 @@ from palate.generate import models
 from palate.train import samples
 
 
-def tiny():
-    file = Path(__file__).parents[1] / "jobs" / "tiny_model.py"
-    spec = importlib.util.spec_from_file_location("tiny_model", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tiny")
-    tiny().make(folder)
-    return models.Source("me/tiny", "a" * 40, folder, 100_000, None)
+def source(tiny_folder) -> models.Source:
+    return models.Source("me/tiny", "a" * 40, tiny_folder, 100_000, None)
 
 
 PROMPTS = [Prompt.of(f"Name a film about bread, part {i}.").prompt for i in range(12)]

@@ -20,7 +20,7 @@ ADA = {"x-annotator": "Ada"}
 
 
 @pytest.fixture(scope="module")
-def space(hub, argilla, tmp_path_factory) -> Iterator[Space]:
+def space(hub, argilla, space_python, tmp_path_factory) -> Iterator[Space]:
     """A label Space in a process of its own, as it is served."""
     id = f"me/t{uuid.uuid4().hex[:10]}"
     prompts = [Prompt.of(f"Prompt {i}") for i in range(60)]
@@ -32,7 +32,10 @@ def space(hub, argilla, tmp_path_factory) -> Iterator[Space]:
         "ARGILLA_API_URL": argilla.url, "ARGILLA_API_KEY": argilla.api_key,
         "PALATE_HOME": str(folder), "PALATE_SECRET": "key",
     }  # fmt: skip
-    with Space("label", id, env=env, log=folder / "label.log") as space:
+    with (
+        space_python.instead(),
+        Space("label", id, env=env, log=folder / "label.log") as space,
+    ):
         with httpx.Client(base_url=space.url, timeout=60) as client:
             while client.get("/healthz").status_code != 200:
                 time.sleep(0.1)

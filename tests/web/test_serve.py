@@ -29,11 +29,11 @@ def project(hub, repo_id) -> Project:
 
 
 @pytest.fixture
-def serve(project, argilla, tmp_path, monkeypatch):
+def serve(project, argilla, space_python, tmp_path, monkeypatch):
     monkeypatch.setenv("PALATE_DATA", str(tmp_path / "data"))
     env = {"ARGILLA_API_URL": argilla.url, "ARGILLA_API_KEY": argilla.api_key}
 
-    with ExitStack() as ends:
+    with space_python.instead(), ExitStack() as ends:
 
         def make(kind: str, **more: str) -> Space:
             space = Space(kind, project.id, env=env | more, log=tmp_path / f"{kind}.log")

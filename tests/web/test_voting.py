@@ -90,10 +90,13 @@ def test_nobody_opens_the_result_with_another_ones_or_a_made_up_key(ballot):
     assert not ballot.opens(ballot.result_key(ballot.pseudonym(BO)))  # Bo has not stopped
 
 
-def test_the_verdicts_page_is_closed_until_one_stops_and_harmless_then(project, tmp_path):
+def test_the_verdicts_page_is_closed_until_one_stops_and_harmless_then(
+    project, space_python, tmp_path
+):
     env = {"PALATE_HOME": str(tmp_path), "PALATE_PUBLISH_SECONDS": "0.1"}
     ada = {"x-annotator": "Ada"}
     with (
+        space_python.instead(),
         Space("evaluate", project.id, env=env, log=tmp_path / "log") as space,
         httpx.Client(base_url=space.url, timeout=60) as client,
     ):

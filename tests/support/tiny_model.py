@@ -1,5 +1,6 @@
 """A Qwen2 of 100,000 parameters that has learned to end a title; made in about two seconds."""
 
+import sys
 from pathlib import Path
 
 SUBJECTS = ("bread", "stars", "money", "cats", "music", "rivers", "clocks", "paint")
@@ -81,3 +82,7 @@ def make_tokenizer(texts: list[str]):
     )
     tokenizer.chat_template = TEMPLATE
     return tokenizer
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]))

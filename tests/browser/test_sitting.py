@@ -1,0 +1,143 @@
+"""A sitting from its instructions to its end, over several tabs, devices and networks."""
+
+import json
+
+import pytest
+from devices import DESK, PHONE
+
+from palate.core import hub as calls
+from palate.core.project import Project
+from palate.report.export import export
+from palate.web.serving import Space
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def test_what_was_said_offline_arrives_once_after_a_reload(project, label_space, visit):
+    v = visit(label_space.url, "Ed", DESK)
+    v.press("ArrowLeft")
+    v.published()
+    v.context.set_offline(True)
+    for key in ("ArrowLeft", "ArrowRight", "ArrowDown"):
+        v.press(key)
+    assert "3 to send" in v.page.inner_text(".b-sync")
+    v.page.close()
+    v.context.set_offline(False)
+    v.page = v.context.new_page()
+    v.page.goto(f"{label_space.url}/?as=Ed")
+    v.ready()
+    v.published()
+    assert len(Project.load(project.id).labels) == 4
+    assert v.page.inner_text(".b-count").startswith("4 /")
+
+
+def test_instructions_and_warm_up_come_first(project, argilla, visit, tmp_path, monkeypatch):
+    gold = {"prompt": "Warm up", "chosen": "Good", "rejected": "Bad", "why": "Good is **good**"}
+    files = {"guidelines.md": "Be *kind*.", "gold.jsonl": json.dumps(gold) + "\n"}
+    calls.commit(project.id, "dataset", files, "Add guidelines and a warm-up")
+    monkeypatch.setenv("PALATE_DATA", str(tmp_path / "data"))
+    env = {"ARGILLA_API_URL": argilla.url, "ARGILLA_API_KEY": argilla.api_key}
+    with Space("label", project.id, env=env, log=tmp_path / "label.log") as space:
+        v = visit(space.url, "Kai", DESK)
+        v.page.wait_for_selector(".b-dialog[open] em")
+        v.page.keyboard.press("1")  # the page behind does not listen
+        v.close()
+        v.ready()
+        shown = v.texts()
+        assert shown["prompt"] == "Warm up"
+        v.page.keyboard.press("1" if shown["left"] == "Bad" else "0")
+        v.page.wait_for_selector(".b-dialog[open] strong")
+        assert "The owner prefers" in v.page.inner_text(".b-dialog")
+        v.close()
+        v.ready()
+        assert v.texts()["prompt"] != "Warm up"
+        v.press("1")
+        v.published()
+        assert [e.purpose for e in Project.load(project.id).labels] == ["gold", "ask"]
+        assert sum(map(len, export(project.id)[1].rows.values())) == 1
+        v.page.reload()  # neither comes twice
+        v.ready()
+        assert v.page.locator(".b-dialog[open]").count() == 0
+        assert v.texts()["prompt"] != "Warm up"
+
+
+def test_two_tabs_and_two_devices_never_ask_the_same(project, label_space, visit):
+    one = visit(label_space.url, "Lea", DESK)
+    one.ready()
+    tab = one.context.new_page()
+    tab.goto(f"{label_space.url}/?as=Lea")
+    tab.wait_for_selector(".b-dialog[open]")
+    assert "another tab" in tab.inner_text(".b-dialog")
+    two = visit(label_space.url, "Lea", PHONE)
+    shown = []
+    for _ in range(5):
+        for v in (one, two):
+            v.ready()
+            shown.append(v.current())
+            v.press("1")
+    assert len(set(shown)) == 10
+    one.page.close()
+    tab.wait_for_function("document.querySelector('.ballot')?.dataset.aid")
+    two.published()
+    said = Project.load(project.id).labels
+    assert len({e.pair_id for e in said}) == len(said) == 10
+    assert len({e.annotator for e in said}) == 1
+
+
+def test_what_the_server_refuses_is_kept_and_shown(project, label_space, visit):
+    v = visit(label_space.url, "Max", DESK)
+    v.ready()
+    v.page.evaluate("""() => {
+      const name = Object.keys(localStorage).find((k) => k.startsWith('palate:outbox')) ||
+        'palate:outbox:/:label:Max'
+      const event = { event_id: 'forged-event', assignment_id: 'ask:nothing:here', kind: 'label',
+                      choice: 'left', strength: 9, milliseconds: 1 }
+      localStorage.setItem(name, JSON.stringify([{ event, state: null, at: 0 }]))
+    }""")
+    v.press("1")
+    v.page.wait_for_function("document.querySelector('.b-sync').textContent === '1 refused'")
+    v.page.click(".b-sync")
+    v.page.wait_for_selector(".b-refused li")
+    assert "not yours" in v.page.inner_text(".b-refused")
+    v.close()
+    v.page.reload()
+    v.ready()
+    assert v.page.inner_text(".b-sync") == "1 refused"
+
+
+def test_a_long_sitting_is_followed_by_a_suggestion(project, label_space, visit):
+    v = visit(label_space.url, "Nia", DESK)
+    v.ready()
+    v.page.clock.install()
+    v.page.reload()
+    for _ in range(7):
+        v.page.wait_for_function("document.querySelector('.ballot')?.dataset.aid")
+        v.page.clock.run_for(4 * 60 * 1000)
+        before = v.current()
+        v.page.keyboard.press("1")
+        v.page.clock.run_for(100)
+        v.moved(before)
+    assert "a short break" in v.page.inner_text(".b-toast")
+
+
+def test_the_end_thanks_with_ones_own_figures(project, label_space, visit):
+    v = visit(label_space.url, "Oz", DESK)
+    for _ in range(60):
+        v.page.wait_for_function(
+            "['ready', 'empty'].includes(document.querySelector('.ballot')?.dataset.state)"
+        )
+        if v.page.get_attribute(".ballot", "data-state") == "empty":
+            break
+        v.press("1")
+    v.page.wait_for_selector(".b-prompt .b-figures")
+    thanks = v.page.inner_text(".b-prompt")
+    v.published()
+    said = Project.load(project.id).labels
+    assert "Thank you" in thanks
+    assert f"{len(said)}\npairs judged" in thanks
+    # three candidates: two or three questions a prompt, and the rest follows
+    asked = len({e.prompt_id for e in said})
+    assert 2 * asked <= len(said) < 3 * asked
+    assert f"+{3 * asked - len(said)}\nmore follow" in thanks
+    _, made = export(project.id)
+    assert len(made.all()) == 3 * asked
