@@ -42,7 +42,7 @@ from palate.train.job import console_of, is_main_process, resumable
 def main(args: Arguments) -> None:
     together(args.processes, args.accelerate)
     console = console_of()
-    with one_voice(), resumable(console):
+    with one_voice(), resumable(console, args):
         best, *others = dpo.run(console, args)
         if is_main_process():
             push_trained(console, best, f"palate completions {best.project.id}")

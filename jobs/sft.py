@@ -41,7 +41,7 @@ from palate.train.job import console_of, is_main_process, resumable
 def main(args: Arguments) -> None:
     together(args.processes, args.accelerate)
     console = console_of()
-    with one_voice(), resumable(console):
+    with one_voice(), resumable(console, args):
         job = sft.run(console, args)
         if is_main_process():
             push_trained(console, job, f"palate train {job.project.id} --base-model {job.repo}")

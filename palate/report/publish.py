@@ -1,8 +1,6 @@
 """Push a trained model, or a verdict on it, to the Hub; renew the card."""
 
 import json
-import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,7 +59,7 @@ def push_trained(console: Console, job: Job, following: str) -> None:
     except (PalateError, OSError, RuntimeError) as error:  # RuntimeError: an interrupted upload
         raise PalateError(
             f"{error} The trained model is in {work.model}. To push it, run the same command again;"
-            f" it will not train again: {shlex.join(['python', *sys.argv])}"
+            f" it will not train again: {args.command()}"
         ) from error
     work.remove()
     for alarm in run.alarms:

@@ -3,8 +3,6 @@
 import errno
 import random
 import re
-import shlex
-import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -75,7 +73,7 @@ def _padded(batch: list) -> int:
     return 2 * len(batch) * max(len(p) + max(len(c), len(r)) for p, c, r in batch)
 
 
-def full_disk(error: Exception, folder: Path) -> PalateError | None:
+def full_disk(error: Exception, folder: Path, command: str) -> PalateError | None:
     """Return what to say where a disk that is full was the cause, else None.
 
     Safetensors and torch have words of their own for it.
@@ -90,7 +88,7 @@ def full_disk(error: Exception, folder: Path) -> PalateError | None:
     return PalateError(
         f"No space is left on the disk of {folder} to save a checkpoint ({error}). The one before"
         " it is kept. Free some space, and run the same command again:"
-        f" {shlex.join(['python', *sys.argv])}"
+        f" {command}"
     )
 
 

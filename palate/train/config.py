@@ -3,8 +3,9 @@
 tyro turns each field into a flag, and the text below the field into the flag's help.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal
+import shlex
+from dataclasses import asdict, dataclass, fields
+from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
@@ -26,6 +27,9 @@ IDENTITY_EXCLUDED = frozenset(
 @dataclass(frozen=True)
 class TrainArguments:
     """What DPO and SFT share."""
+
+    NAME: ClassVar[str]
+    """As the job is typed: train."""
 
     project: ProjectId
     """Project, such as me/titles. me/titles@COMMIT trains on an earlier state of it."""
@@ -60,6 +64,17 @@ class TrainArguments:
     public: bool = False
     """Make the model repo public if it is created now; it is private otherwise."""
 
+    def command(self) -> str:
+        """Return the `palate` command that repeats the run, without flags at their defaults."""
+        words = ["palate", self.NAME, self.project]
+        for f in fields(self):
+            value, flag_name = getattr(self, f.name), "--" + f.name.replace("_", "-")
+            if value is True and f.default is False:
+                words.append(flag_name)
+            elif f.name != "project" and value != f.default:
+                words += [flag_name, str(value)]
+        return shlex.join(words)
+
     def identity(self) -> dict[str, Any]:
         """Return the arguments that decide the weights, by name."""
         return {k: v for k, v in asdict(self).items() if k not in IDENTITY_EXCLUDED}
@@ -68,6 +83,8 @@ class TrainArguments:
 @dataclass(frozen=True)
 class DPOArguments(TrainArguments):
     """The arguments of `palate train`."""
+
+    NAME = "train"
 
     learning_rate: Number = None
     """Peak learning rate. Default: 1e-6 for full, 5e-6 for an adapter."""
@@ -100,6 +117,8 @@ class DPOArguments(TrainArguments):
 @dataclass(frozen=True)
 class SFTArguments(TrainArguments):
     """The arguments of `palate sft`."""
+
+    NAME = "sft"
 
     method: Annotated[Literal["full", "lora"] | None, flag("full|lora")] = None
     """Train all weights, or an adapter that is merged at the end. Default: what fits."""

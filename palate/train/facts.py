@@ -7,10 +7,9 @@ import math
 import os
 import platform
 import resource
-import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import Any, TypeVar
 
@@ -189,7 +188,7 @@ def common(name: str, job: Job, clock: Clock, trainable: int) -> dict[str, Any]:
         "model": job.repo,
         "round": project.settings.round,
         "license": project.settings.license,
-        "command": command(name, args),
+        "command": args.command(),
         "arguments": asdict(args),
         "seed": args.seed,
         "method": job.sizes.method,
@@ -226,21 +225,3 @@ def hardware() -> Hardware:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-
-
-def command(script: str, arguments: Any) -> str:
-    """Return the shell command that runs a job with these arguments, defaults left out.
-
-    The first field is the positional one.
-    """
-    assert is_dataclass(arguments)
-    first, *rest = fields(arguments)
-    words = ["python", f"jobs/{script}.py", str(getattr(arguments, first.name))]
-    for f in rest:
-        value = getattr(arguments, f.name)
-        flag = "--" + f.name.replace("_", "-")
-        if value is True and f.default is False:
-            words.append(flag)
-        elif value != f.default:
-            words += [flag, str(value)]
-    return shlex.join(words)

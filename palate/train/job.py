@@ -4,8 +4,6 @@ A job prepares a `Job`. `train` has its steps taken, `leave` writes what came ou
 """
 
 import os
-import shlex
-import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,14 +75,15 @@ def console_of() -> Console:
 
 
 @contextmanager
-def resumable(console: Console) -> Generator[None]:
-    """Say after Ctrl-C how to continue."""
+def resumable(console: Console, args: TrainArguments) -> Generator[None]:
+    """On Ctrl-C print how to continue, then raise it again."""
     try:
         yield
     except KeyboardInterrupt:
+        by_torchrun = args.processes == 1 and "LOCAL_RANK" in os.environ
+        command = "" if by_torchrun else f": {args.command()}"
         console.print(
-            "Stopped; checkpoints are kept. To continue, run the same command again:"
-            f" {shlex.join(['python', *sys.argv])}"
+            f"Stopped; checkpoints are kept. To continue, run the same command again{command}"
         )
         raise
 
@@ -113,7 +112,7 @@ def train(console: Console, job: Job[A], steps: Callable[[Console, Job[A]], None
                 style="yellow",
             )
         except (OSError, RuntimeError, SafetensorError) as error:
-            if full := check.full_disk(error, job.work.path):
+            if full := check.full_disk(error, job.work.path, job.args.command()):
                 raise full from None
             raise
         torch.cuda.empty_cache()

@@ -34,7 +34,7 @@ def test_full_training_is_pushed_recorded_and_compared(labelled, base_model, job
     assert run["data"]["prompts"] == {"train": 24, "test": 6, "eval": 10}
     assert run["arguments"]["learning_rate"] == 1e-3
     assert run["command"].startswith(
-        f"python jobs/dpo.py {labelled.id}@{labelled.revision} --base-model {base_model}@"
+        f"palate train {labelled.id}@{labelled.revision} --base-model {base_model}@"
     )
     result, best = run["results"], run["results"]["best_step"]
     points = {p["step"]: p for p in run["history"]}

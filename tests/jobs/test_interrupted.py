@@ -82,8 +82,8 @@ def test_ctrl_c_says_how_to_continue(labelled, jobs):
         process.send_signal(signal.SIGINT)
         out = process.stdout.read()
     assert process.returncode == 130
-    assert "To continue, run the same command again: python " in out
-    assert f"dpo.py {labelled.id} --epochs 50" in out
+    assert "To continue, run the same command again: palate train " in out
+    assert f"palate train {labelled.id} --epochs 50.0" in out
 
 
 @pytest.mark.slow
@@ -97,7 +97,7 @@ def test_a_loss_that_is_no_number_stops_the_run(labelled, jobs):
 def test_what_could_not_be_pushed_is_pushed_by_the_same_command(labelled, jobs, tmp_path):
     other = "you/not-mine"
     said = jobs("dpo", labelled.id, *FAST, "--output", other, code=1)
-    assert "run the same command again, which will not train again: python" in said
+    assert "it will not train again: palate train" in said
     (work,) = (tmp_path / "cache" / "training").iterdir()
     assert (work / "model" / "model.safetensors").exists()
     said = jobs("dpo", labelled.id, *FAST)
@@ -118,6 +118,6 @@ def test_no_space_left_while_saving_loses_nothing(labelled, jobs, tmp_path):
     )
     assert done.returncode == 1
     assert "palate: No space is left on the disk of" in done.stderr
-    assert "Free some space, and run the same command again: python" in done.stderr
+    assert "Free some space, and run the same command again: palate train" in done.stderr
     assert "Traceback" not in done.stderr
     assert not client.exists(labelled.model_repo, "model")

@@ -117,7 +117,7 @@ def test_ctrl_c_reaches_all_processes(labelled, jobs):
         process.send_signal(signal.SIGINT)
         out, err = process.communicate()
     assert process.returncode == 130, err
-    assert out.count("To continue, run the same command again: python ") == 1
+    assert out.count("To continue, run the same command again: palate train ") == 1
     assert "Traceback" not in err
 
 

@@ -1,7 +1,7 @@
 import errno
+import shlex
 import subprocess
 import sys
-from dataclasses import dataclass
 
 import pytest
 
@@ -9,16 +9,7 @@ from palate.core.errors import PalateError, UsageError, run_guarded
 from palate.core.paths import shipped
 from palate.run.jobs import job_named
 from palate.run.local import child_environment
-from palate.train.facts import command
-
-
-@dataclass(frozen=True)
-class Arguments:
-    project: str
-    learning_rate: float | None = None
-    public: bool = False
-    output: str = "me/x"
-    twice: bool | None = None
+from palate.train.config import DPOArguments, SFTArguments
 
 
 def fail(error: BaseException):
@@ -60,11 +51,16 @@ def test_success_is_zero():
 
 
 def test_a_command_repeats_the_run():
-    assert command("dpo", Arguments("me/a")) == "python jobs/dpo.py me/a"
-    made = Arguments("me/a", learning_rate=1e-5, public=True, output="me/a b", twice=True)
-    assert command("dpo", made) == (
-        "python jobs/dpo.py me/a --learning-rate 1e-05 --public --output 'me/a b' --twice True"
-    )
+    assert DPOArguments("me/a").command() == "palate train me/a"
+    args = SFTArguments("me/a@abc", learning_rate=1e-5, public=True, output="me/a b")
+    words = shlex.split(args.command())
+    assert words[:3] == ["palate", "sft", "me/a@abc"]
+    assert job_named("sft").parse(words[2:]) == args
+
+
+def test_arguments_know_what_their_job_is_called():
+    assert job_named(DPOArguments.NAME).arguments is DPOArguments
+    assert job_named(SFTArguments.NAME).arguments is SFTArguments
 
 
 def test_an_unknown_job_names_those_there_are():
