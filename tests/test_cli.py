@@ -146,7 +146,10 @@ def test_a_token_without_write_access_says_so(hub, repo_id, tmp_path):
 
 def test_a_project_from_init_to_export(hub, repo_id, tmp_path):
     (tmp_path / "ideas.csv").write_text("Idea\nidea 0\nidea 1\nidea 2\n")
-    run = palate("init", repo_id, "--prompts", str(tmp_path / "ideas.csv"))
+    run = palate("init", repo_id, "--prompts", str(tmp_path / "ideas.csv"), "--column", "idees")
+    assert run.returncode == 2
+    assert "Did you mean 'Idea'?" in run.stderr
+    run = palate("init", repo_id, "--prompts", str(tmp_path / "ideas.csv"), "--column", "idea")
     assert run.returncode == 0, run.stderr
     assert f"next: palate candidates {repo_id}" in run.stdout
     (tmp_path / "pairs.csv").write_text(PAIRS)

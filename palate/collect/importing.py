@@ -73,8 +73,9 @@ def template_of(text: str, table: Table) -> Template:
 def prompts_of(table: Table, column: str | None = None, template: Template | None = None):
     """Return one Prompt for each row, without repeats. Raises BadInput for an empty one."""
     if template is None:
-        column = column or (table.columns[0] if len(table.columns) == 1 else "prompt")
-        table.need(column)
+        column = table.name_of(
+            column or (table.columns[0] if len(table.columns) == 1 else "prompt")
+        )
     result = [
         Prompt.of(template(row) if template else _messages(row[column or ""], table, n, column))
         for row, n in zip(table.rows, table.numbers, strict=True)

@@ -5,6 +5,7 @@ import io
 import json
 import re
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,22 @@ class Table:
         for column in columns:
             if column not in self.columns:
                 have = ", ".join(self.columns) or "none"
-                raise BadInput(self.source, f"there is no such column; found: {have}", field=column)
+                by_name = {c.casefold(): c for c in self.columns}
+                near = get_close_matches(column.casefold(), by_name, 1)
+                hint = f". Did you mean {by_name[near[0]]!r}?" if near else ""
+                problem = f"there is no such column; found: {have}{hint}"
+                raise BadInput(self.source, problem, field=column)
+
+    def name_of(self, column: str) -> str:
+        """Return the column of this name, in another case if only one column matches then.
+
+        Raises BadInput if there is none.
+        """
+        matches = [c for c in self.columns if c.casefold() == column.casefold()]
+        if column not in self.columns and len(matches) == 1:
+            return matches[0]
+        self.need(column)
+        return column
 
 
 def read(source: str) -> Table:
