@@ -7,9 +7,9 @@ import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from palate.core.stats import Rate, against_half
 from palate.core.text import FORMATS
@@ -17,7 +17,7 @@ from palate.core.text import FORMATS
 MIN_VOTES = 30  # decisive votes that a controlled win rate needs
 MIN_PROMPTS = 5
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Confounds:
             )
         return lines
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         length = {"median": self.length.median, "longer_won": self.length.longer_won.to_json()}
         return asdict(self) | {"length": length, "left": self.left and self.left.to_json()}
 
@@ -148,28 +148,29 @@ def controlled(decided: Sequence[Vote]) -> Controlled | None:
         return None
     x = x / x.std(0)
     model = LogisticRegression(max_iter=500).fit(x, won)
-    middle, half = float(model.intercept_[0]), _half_width(x, won, model, decided)
+    chances = model.predict_proba(x)[:, 1]
+    middle, half = float(model.intercept_[0]), _half_width(x, won, chances, decided)
     low, rate, high = (1 / (1 + math.exp(-z)) for z in (middle - half, middle, middle + half))
     alike = "side, length and format" if sided else "length and format"
     return Controlled(rate, (low, high), len(decided), alike)
 
 
-def _half_width(x: Floats, won: Floats, model: Any, decided: Sequence[Vote]) -> float:
+def _half_width(x: Floats, won: Floats, chances: Floats, decided: Sequence[Vote]) -> float:
     """Return half the width of the intercept's 95% interval, in log odds.
 
     Its error takes the votes on one prompt together: K.-Y. Liang, S. L. Zeger, "Longitudinal data
-    analysis using generalized linear models", Biometrika 73 (1986). `x` is (votes, features).
+    analysis using generalized linear models", Biometrika 73 (1986). `x` is (votes,
+    features); `won` and the predicted `chances` are (votes,).
     """
     from scipy.stats import t
 
     prompts = {p: i for i, p in enumerate(dict.fromkeys(v.prompt_id for v in decided))}
     k = len(prompts)
     design = np.column_stack((np.ones(len(x)), x))
-    p = model.predict_proba(x)[:, 1]
     ridge = np.diag([0.0, *np.ones(x.shape[1])])  # scikit-learn penalises all but the intercept
-    bread = np.linalg.inv((design * (p * (1 - p))[:, None]).T @ design + ridge)
+    bread = np.linalg.inv((design * (chances * (1 - chances))[:, None]).T @ design + ridge)
     scores = np.zeros((k, design.shape[1]))
-    np.add.at(scores, [prompts[v.prompt_id] for v in decided], (won - p)[:, None] * design)
+    np.add.at(scores, [prompts[v.prompt_id] for v in decided], (won - chances)[:, None] * design)
     error = math.sqrt((bread @ (scores.T @ scores) @ bread)[0, 0] * k / (k - 1))
     return float(t.ppf(0.975, k - 1)) * error
 

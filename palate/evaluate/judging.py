@@ -8,7 +8,7 @@ LLM-as-a-judge with MT-Bench and Chatbot Arena", 2023). Two answers that differ 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class JudgeAgreement(Rate):
     kappa: float | None = None  # Cohen's; None where all votes are the same
     kappa_interval: tuple[float, float] | None = None  # 95%, over prompts
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return super().to_json() | {"kappa": self.kappa, "kappa_interval": self.kappa_interval}
 
 
@@ -74,7 +74,7 @@ class JudgeReport:
             f" ({low:.0f}–{high:.0f}%{kappa})."
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return asdict(self) | {"agreement": self.agreement.to_json()}
 
     @classmethod

@@ -7,9 +7,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from palate.core.ledger import standing_judgements
 from palate.core.markdown import count
@@ -22,7 +22,7 @@ SCALE = 400 / math.log(10)  # of chess ratings: 400 points are odds of ten to on
 # Every two models share this fraction of a tie, so that one that always wins stays finite.
 PRIOR_TIE = 0.2
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Rating:
     interval: tuple[float, float] | None  # 95%, over prompts; None: the first one, few prompts
     votes: int
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return asdict(self)
 
 
@@ -119,7 +119,7 @@ def _intervals(games: Sequence[_Game], models: Sequence[Model]) -> list[tuple[fl
     return [None, *((float(low[i]), float(high[i])) for i in range(1, len(models)))]
 
 
-def figures(verdict: Verdict, rated: Sequence[Rating]) -> dict[str, Any]:
+def figures(verdict: Verdict, rated: Sequence[Rating]) -> dict[str, object]:
     """Return a verdict's figures for JSON, together with the ratings."""
     return verdict.to_json() | {"ratings": [r.to_json() for r in rated]}
 

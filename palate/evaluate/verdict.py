@@ -4,7 +4,7 @@ Pure: no I/O. `verdict.json` is `Verdict.to_json`; `Verdict.from_json` reads eve
 """
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from palate.core.markdown import count
 from palate.core.schema import Model
@@ -137,7 +137,7 @@ class Verdict:
         low, high = self.clustered or self.interval
         return high - low > self.interval[1] - self.interval[0]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return asdict(self) | {"confounds": self.confounds and self.confounds.to_json()}
 
     @classmethod
@@ -147,19 +147,29 @@ class Verdict:
         Raises BadInput naming the field that does not fit, PalateError for a newer version.
         """
         if version_of(data, VERSION, source) == 0 and isinstance(data, dict):
-            data = _from_version_0(data)
+            data = _from_version_0(data, source)
         return read(cls, data, source)
 
 
-def _from_version_0(data: dict[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Counts:
+    """What the very first verdicts held, besides what follows from it."""
+
+    wins: int
+    losses: int
+    ties: int
+
+
+def _from_version_0(data: dict[str, object], source: object) -> dict[str, object]:
     """Return a file without `version` as version 1 has it.
 
-    Its points were bare lists, and the first ones held hardly more than the counts. What follows
-    from the counts is computed; what does not is empty.
+    Its points were bare lists. The first files had little more than the counts: what follows from
+    them is computed, the rest is empty.
     """
-    if "sequence" not in data and {"wins", "losses", "ties"} <= set(data):
-        wins, losses = data["wins"], data["losses"]
-        bounds, e = sequence(wins, losses, data["ties"]), evidence(wins, losses)
+    if "sequence" not in data:
+        counts = read(_Counts, data, source)
+        wins, losses = counts.wins, counts.losses
+        bounds, e = sequence(wins, losses, counts.ties), evidence(wins, losses)
         decision = decide(wins, losses, bounds, MARGIN)
         data = data | {
             "lost": 0, "sequence": bounds, "clustered": None, "win_rate_with_identical": None,

@@ -6,7 +6,7 @@ a blank.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from palate.core import hub, markdown
 from palate.core.paths import shipped
@@ -36,7 +36,7 @@ def push(repo: str, kind: hub.RepoType, render: Callable[[str, Sequence[str]], F
     return f"{hub.endpoint()}/{'datasets/' if kind == 'dataset' else ''}{repo}"
 
 
-def document(head: "CardData", template: str, **facts: Any) -> str:
+def document(head: "CardData", template: str, **facts: object) -> str:
     """Return the text of a card: front matter, and the template filled with facts."""
     body = markdown.render(shipped("cards") / template, facts | {"wilson": wilson})
     return f"---\n{head.to_yaml()}\n---\n\n{body}"
@@ -47,16 +47,19 @@ def with_pictures(readme: str, pictures: Mapping[str, str]) -> Files:
     return {"README.md": readme} | {f"plots/{k}.svg": v for k, v in pictures.items()}
 
 
-def license_facts(name: str) -> dict[str, Any]:
-    """Return the front matter's licence; the Hub refuses identifiers that it does not know."""
+def hub_license(name: str) -> tuple[str, str | None]:
+    """Return the front matter's `license` and `license_name`.
+
+    The Hub refuses identifiers that it does not know, so such a licence is `other` with a name.
+    """
     # from https://huggingface.co/docs/hub/repositories-licenses
     known = (shipped("cards") / "licenses.txt").read_text("utf-8").split()
     if name in known:
-        return {"license": name}
-    return {"license": "other", "license_name": re.sub(r"[^a-z0-9.]+", "-", name.casefold())}
+        return name, None
+    return "other", re.sub(r"[^a-z0-9.]+", "-", name.casefold())
 
 
-def shorten(value: Any) -> Any:
+def shorten(value: object) -> object:
     """Return JSON-like data with long strings cut."""
     if isinstance(value, str) and len(value) > EXAMPLE_CHARACTERS:
         return value[:EXAMPLE_CHARACTERS] + " …"

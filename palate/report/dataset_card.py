@@ -10,7 +10,7 @@ from palate.core.project import Project
 from palate.core.schema import ROWS, SPLITS, Config, Event, features
 from palate.label import agreement, preferences
 from palate.label.pictures import how_people_label, strengths
-from palate.report.cards import Files, document, license_facts, push, shorten, with_pictures
+from palate.report.cards import Files, document, hub_license, push, shorten, with_pictures
 from palate.train import taste
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def dataset_files(project: Project, *, trained: bool = False) -> Files:
     return with_pictures(readme, pictures)
 
 
-def _preference_facts(project: Project, events: Sequence[Event]) -> dict[str, Any]:
+def _preference_facts(project: Project, events: Sequence[Event]) -> dict[str, object]:
     """Return the card's facts about the preference files, compared with the labels."""
     prompts = project.prompts
     rows = project.preferences
@@ -93,20 +93,22 @@ def _dataset_head(project: Project, configs: Sequence[Config]) -> "DatasetCardDa
     from datasets.info import DatasetInfo, DatasetInfosDict
     from huggingface_hub import DatasetCardData
 
+    license_id, license_name = hub_license(project.settings.license)
     head = DatasetCardData(
         pretty_name=project.id.split("/")[-1],
         task_categories=["text-generation"],
         size_categories=[_size(len(project.preferences))],
         tags=["palate", "preference", "dpo", "trl", "human-feedback"],
         configs=[_config(project, config) for config in configs],
-        **license_facts(project.settings.license),
+        license=license_id,
+        license_name=license_name,
     )
-    infos: dict[str, Any] = {c: DatasetInfo(features=features(c)) for c in configs}
+    infos: dict[str, DatasetInfo] = {c: DatasetInfo(features=features(c)) for c in configs}
     DatasetInfosDict(infos).to_dataset_card_data(head)
     return head
 
 
-def _config(project: Project, config: Config) -> dict[str, Any]:
+def _config(project: Project, config: Config) -> dict[str, object]:
     if config != "preferences":
         return {"config_name": config, "data_files": f"{config}/*.jsonl"}
     files = [

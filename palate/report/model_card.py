@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from palate.core import hub
 from palate.core.errors import BadInput, UsageError
@@ -14,7 +14,7 @@ from palate.evaluate.judging import JudgeReport
 from palate.evaluate.pictures import verdict_pictures
 from palate.evaluate.verdict import Verdict
 from palate.report import plots
-from palate.report.cards import Files, document, license_facts, push, shorten, with_pictures
+from palate.report.cards import Files, document, hub_license, push, shorten, with_pictures
 from palate.train import record
 from palate.train.record import DPORecord, SFTRecord
 from palate.train.samples import Example
@@ -71,7 +71,7 @@ def _read_run(repo: str, revision: str) -> Run:
     return record.parse(_read(repo, revision, "run.json"), f"{repo}/run.json")
 
 
-def _read_json(repo: str, revision: str, path: str) -> Any:
+def _read_json(repo: str, revision: str, path: str) -> object:
     try:
         return json.loads(_read(repo, revision, path))
     except json.JSONDecodeError as error:
@@ -90,17 +90,18 @@ def model_files(
     """
     if isinstance(run, SFTRecord):
         return _sft_files(run)
+    adapter = run.method in ADAPTERS
     pictures = plots.training_curves(run.history)
     if verdict:
         pictures |= verdict_pictures(verdict)
     readme = document(
-        _model_head(run, verdict),
+        _head(run, "dpo", adapter=adapter, results=_eval_results(run, verdict)),
         "model.md.j2",
         run=run,
         verdict=verdict,
         judge=judge if judge and judge.agreement.n else None,
         pictures=set(pictures),
-        adapter=run.method in ADAPTERS,
+        adapter=adapter,
         shown=_examples(run.samples.examples),
         baselines=RULES,
     )
@@ -108,7 +109,7 @@ def model_files(
 
 
 def _sft_files(run: SFTRecord) -> Files:
-    pictures = plots.training_curves(run.history, plots.ANSWER_CURVES)
+    pictures = plots.training_curves(run.history, plots.SFT_CURVES)
     readme = document(
         _head(run, "sft"),
         "sft.md.j2",
@@ -120,7 +121,7 @@ def _sft_files(run: SFTRecord) -> Files:
     return with_pictures(readme, pictures)
 
 
-def _examples(examples: Sequence[Example]) -> dict[str, Any]:
+def _examples(examples: Sequence[Example]) -> dict[str, object]:
     """Return base and tuned answers for the card's table.
 
     If all prompts fill in one template, what they share at both ends is left out.
@@ -142,15 +143,12 @@ def _shared_characters(texts: Sequence[str]) -> int:
     return max((m.end() for m in re.finditer(r"\W", shared)), default=0)
 
 
-def _model_head(run: DPORecord, verdict: Verdict | None) -> "ModelCardData":
-    results = _eval_results(run, verdict)
-    named = {"model_name": run.model.split("/")[-1], "eval_results": results} if results else {}
-    return _head(run, "dpo", adapter=run.method in ADAPTERS, **named)
-
-
-def _head(run: Run, job: str, *, adapter: bool = False, **results: Any) -> "ModelCardData":
+def _head(
+    run: Run, job: str, *, adapter: bool = False, results: "Sequence[EvalResult]" = ()
+) -> "ModelCardData":
     from huggingface_hub import ModelCardData
 
+    license_id, license_name = hub_license(run.license)
     return ModelCardData(
         base_model=run.base_model,
         base_model_relation="adapter" if adapter else "finetune",
@@ -158,8 +156,10 @@ def _head(run: Run, job: str, *, adapter: bool = False, **results: Any) -> "Mode
         library_name="peft" if adapter else "transformers",
         pipeline_tag="text-generation",
         tags=["palate", job, "trl", "preference", *([run.method] if adapter else [])],
-        **license_facts(run.license),
-        **results,
+        license=license_id,
+        license_name=license_name,
+        model_name=run.model.split("/")[-1] if results else None,
+        eval_results=list(results) or None,
     )
 
 
@@ -174,8 +174,8 @@ def _eval_results(run: DPORecord, verdict: Verdict | None) -> "list[EvalResult]"
                 ("accuracy", "Test reward accuracy", test.test_reward_accuracy),
                 test.test_reward_accuracy_interval,
                 {"rows": test.test_rows},
-                dataset_split="test",
-                dataset_revision=run.data_revision,
+                split="test",
+                revision=run.data_revision,
             )
         )
     if verdict:
@@ -197,7 +197,8 @@ def _eval_result(
     metric: tuple[str, str, float],
     interval: tuple[float, float],
     counts: dict[str, int],
-    **dataset: Any,
+    split: str | None = None,
+    revision: str | None = None,
 ) -> "EvalResult":
     """Return a metric (type, name, value) with its 95% interval, as the Hub lists it."""
     from huggingface_hub import EvalResult
@@ -212,5 +213,6 @@ def _eval_result(
         metric_name=name,
         metric_value=round(value, 4),
         metric_args={"interval_95": [round(bound, 4) for bound in interval], **counts},
-        **dataset,
+        dataset_split=split,
+        dataset_revision=revision,
     )

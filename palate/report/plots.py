@@ -1,44 +1,57 @@
 """The training curves of a model card, as SVG text. Pure: no I/O."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from palate.core.drawing import BLUE, FAINT, INK, ORANGE, canvas, svg
 from palate.train.record import DPOPoint, SFTPoint
 
 SPLITS, SIDES = ("train", "test"), ("chosen", "rejected")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Two lines of a history: their names and fields, and the value of an untrained model."""
+
+    title: str
+    lines: tuple[str, str]
+    fields: tuple[str, str]
+    untrained: float | None = None
+    scale: float = 1.0
+
+
 CURVES = {
-    # file: (title, names of the two lines, their keys, what an untrained model has)
-    "loss": ("DPO loss", SPLITS, ("loss", "test_loss"), 0.6931),
-    "margin": ("Reward margin", SPLITS, ("reward_margin", "test_reward_margin"), 0.0),
-    "accuracy": (
-        "Reward accuracy, %", SPLITS, ("reward_accuracy", "test_reward_accuracy"), 50.0,
+    "loss": Curve("DPO loss", SPLITS, ("loss", "test_loss"), 0.6931),
+    "margin": Curve("Reward margin", SPLITS, ("reward_margin", "test_reward_margin"), 0.0),
+    "accuracy": Curve(
+        "Reward accuracy, %", SPLITS, ("reward_accuracy", "test_reward_accuracy"), 50.0, 100
     ),
-    "rewards": ("Rewards on test", SIDES, ("test_reward_chosen", "test_reward_rejected"), 0.0),
-    "logps": ("Log-probability on test", SIDES, ("test_logp_chosen", "test_logp_rejected"), None),
-}  # fmt: skip
-ANSWER_CURVES = {  # of SFT; step 0 is the base model
-    "loss": ("Loss per token", SPLITS, ("loss", "test_loss"), None),
-    "accuracy": ("Token accuracy, %", SPLITS, ("token_accuracy", "test_token_accuracy"), None),
+    "rewards": Curve("Rewards on test", SIDES, ("test_reward_chosen", "test_reward_rejected"), 0.0),
+    "logps": Curve("Log-probability on test", SIDES, ("test_logp_chosen", "test_logp_rejected")),
+}
+SFT_CURVES = {  # step 0 is the base model
+    "loss": Curve("Loss per token", SPLITS, ("loss", "test_loss")),
+    "accuracy": Curve(
+        "Token accuracy, %", SPLITS, ("token_accuracy", "test_token_accuracy"), scale=100
+    ),
 }
 
 
 def training_curves(
-    history: Sequence[DPOPoint | SFTPoint], curves: Mapping[str, Any] = CURVES
+    history: Sequence[DPOPoint | SFTPoint], curves: Mapping[str, Curve] = CURVES
 ) -> dict[str, str]:
-    """Return the SVGs, by curve, of a history's curves that have a point.
-
-    The points have the fields that `curves` names. None is a gap; accuracies are fractions.
-    """
+    """Return the SVGs, by name, of a history's curves that have a point. None is a gap."""
     pictures = {}
-    for name, (title, labels, keys, untrained) in curves.items():
-        scale = 100 if name == "accuracy" else 1
+    for name, curve in curves.items():
         lines: dict[str, list[tuple[float, float]]] = {
-            label: [(p.step, scale * y) for p in history if (y := getattr(p, key)) is not None]
-            for label, key in zip(labels, keys, strict=True)
+            line: [
+                (p.step, curve.scale * y) for p in history if (y := getattr(p, field)) is not None
+            ]
+            for line, field in zip(curve.lines, curve.fields, strict=True)
         }
         if any(lines.values()):
-            pictures[name] = _curve(title, lines, untrained)
+            pictures[name] = _curve(curve.title, lines, curve.untrained)
     return pictures
 
 

@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -23,7 +22,7 @@ def push_model(folder: Path, repo: str, *, public: bool) -> tuple[str, DPORecord
     Deletes all files of an earlier round, its verdict included: it is not about these weights.
     """
     run = replace(record.load(folder), model=repo)
-    files: dict[str, Any] = {f.name: f for f in folder.iterdir() if f.is_file()}
+    files: dict[str, bytes | str | Path] = {f.name: f for f in folder.iterdir() if f.is_file()}
     files |= {"run.json": run.text(), **model_files(run, None)}
     hub.create(repo, "model", private=not public)
     present = hub.describe(repo, "model")[1]
