@@ -27,7 +27,7 @@ Fit = Callable[[Sequence[Row]], Callable[[Sequence[Row]], Any]]
 
 @dataclass(frozen=True)
 class Accuracy:
-    """A held-out accuracy; the 95 % interval resamples whole prompts, not rows."""
+    """A held-out accuracy; the 95% interval resamples whole prompts, not rows."""
 
     rate: float
     interval: tuple[float, float]
@@ -41,9 +41,9 @@ class Accuracy:
         return {"rate": self.rate, "interval": list(self.interval), "n": self.n}
 
     def words(self) -> str:
-        """Return "63.5 % (59.1–67.8)"."""
+        """Return "63.5% (59.1–67.8)"."""
         low, high = (100 * x for x in self.interval)
-        return f"{100 * self.rate:.1f} % ({low:.1f}–{high:.1f})"
+        return f"{100 * self.rate:.1f}% ({low:.1f}–{high:.1f})"
 
 
 def sample(rows: Sequence[Row], seed: int = 0) -> list[Row]:

@@ -117,13 +117,13 @@ def _answers(a: Audit) -> Iterator[Finding]:
     if share > 15:
         yield Finding(
             "warning",
-            f"{c.hits:,} of {c.n:,} triads are cyclic ({share:.1f} %; chance is 25 %).",
+            f"{c.hits:,} of {c.n:,} triads are cyclic ({share:.1f}%; chance is 25%).",
             "The answers hardly follow an order. Narrow the question, or label with more care.",
         )
     else:
         yield Finding(
             "note",
-            f"{c.hits:,} of {c.n:,} triads are cyclic ({share:.1f} %; chance is 25 %).",
+            f"{c.hits:,} of {c.n:,} triads are cyclic ({share:.1f}%; chance is 25%).",
             "The answers follow an order: a ranking of each prompt's texts would ask fewer pairs.",
         )
 

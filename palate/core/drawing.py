@@ -88,11 +88,11 @@ def rates(shown: Sequence[tuple[str, Share, float | None]]) -> str:
         axes.plot(100 * (rate.rate or 0), y, marker="o", markersize=10, color=colour)
         if at is not None:
             axes.plot((at, at), (y - 0.16, y + 0.16), color=INK, linewidth=1.4)
-        figures = f"{100 * (rate.rate or 0):.0f} % of {rate.n:,}"
+        figures = f"{100 * (rate.rate or 0):.0f}% of {rate.n:,}"
         axes.text(0, y - 0.3, text, color=INK)
         axes.text(100, y - 0.3, figures, color=INK, ha="right", fontweight="bold")
     axes.set(xlim=(-2, 102), ylim=(len(shown) - 0.5, -0.75), yticks=())
-    axes.set_xticks((0, 25, 50, 75, 100), ("0 %", "25 %", "50 %", "75 %", "100 %"))
+    axes.set_xticks((0, 25, 50, 75, 100), ("0%", "25%", "50%", "75%", "100%"))
     for tick, side in zip(axes.get_xticklabels()[::4], ("left", "right"), strict=True):
         tick.set_horizontalalignment(side)
     axes.tick_params(length=0)

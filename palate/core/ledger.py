@@ -52,7 +52,7 @@ def event_file(config: Config, prefix: str = "") -> str:
 
 
 class Publisher:
-    """Commits events to the project's repo from a thread of its own, at most once per `interval`.
+    """Commits events to the project's repo from a thread, at most once per `interval`.
 
     `published` are the ids of events that are on the Hub already. Events that cannot be committed
     are tried again, and `problem` says why, in words for the page. Safe to call from any thread.

@@ -18,7 +18,7 @@ def shipped(kind: Literal["spaces", "jobs", "cards"]) -> Path:
         if folder.is_dir() and not (folder / "__init__.py").exists():
             return folder
     raise PalateError(
-        f"This palate lies in {PACKAGE} without its {kind}/ folder."
+        f"The palate in {PACKAGE} has no {kind}/ folder."
         " Install it again: pip install --force-reinstall palate"
     )
 

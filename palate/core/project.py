@@ -99,7 +99,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Project:
-    """The project `id` as it stands at commit `revision`. Rows are read on demand and checked."""
+    """The project `id` at commit `revision`. Rows are read on demand and checked."""
 
     id: str
     revision: str

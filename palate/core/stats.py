@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 ALPHA = 0.05
-DECIDES = 1 / (0.99 * ALPHA)  # e-value, 20.2: of the 5 % of doubt, ties' share takes a hundredth
-PRIOR = 1.5  # of wins and of losses: quick to decide where the truth is 60 to 85 %
+DECIDES = 1 / (0.99 * ALPHA)  # e-value, 20.2: of the 5% of doubt, ties' share takes a hundredth
+PRIOR = 1.5  # of wins and of losses: quick to decide where the truth is 60% to 85%
 TIE_PRIOR = (0.25, 3.0)  # of ties and other votes: few ties, or none
 RESAMPLES = 2_000
 
@@ -50,7 +50,7 @@ def evidence(wins: int, losses: int) -> float:
 
 
 def sequence(wins: int, losses: int, ties: int = 0) -> tuple[float, float]:
-    """Return the 95 % interval of the win rate that holds at every number of votes at once.
+    """Return the 95% interval of the win rate that holds at every number of votes at once.
 
     The win rate is 1/2 + (1 - s) (p - 1/2) for a share s of ties and a share p of wins among the
     others. Its ends are those of the confidence sequences of both, so that ties cost nothing in

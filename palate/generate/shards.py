@@ -1,6 +1,6 @@
 """A run of candidates that several jobs share: each takes groups of prompts that no other takes.
 
-Beside the rows, each shard keeps a record in the project, committed together with them:
+In addition to the rows, each shard keeps a record in the project, committed together with them:
 
 shards/<key>/3-of-16.json   palate's version, the project's commit that the run began at, the
                             run's settings, and the numbers of the groups that are done

@@ -1,4 +1,4 @@
-"""A local Hub in a process of its own."""
+"""A local Hub in a child process."""
 
 import http.client
 import json

@@ -121,7 +121,7 @@ def start(plan: Plan) -> "JobInfo":
     package, script = bundle.ship(plan.project.id, plan.spec.script)
     # not run_uv_job: it would upload an argument that happens to name a local file
     words = ["uv", "run", "--with", package]
-    # uv installs these over the header's packages, so each may bring a torch of its own
+    # uv installs these over the header's packages, so each may bring a different torch
     words += [word for name in plan.spec.packages(plan.arguments) for word in ("--with", name)]
     words += [script, *plan.argv]
     if plan.keeps_checkpoints and "--checkpoint-to-hub" not in plan.argv:

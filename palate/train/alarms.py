@@ -65,7 +65,7 @@ def _learning(log: Sequence[dict], results: DPOResults) -> Iterator[str]:
     accuracy, test = _mean(_last_quarter(train), "rewards/accuracies"), results.test_reward_accuracy
     if test is not None and accuracy >= 0.95 and test <= 0.6:
         yield (
-            f"Train reward accuracy is {100 * accuracy:.0f} % and test {100 * test:.0f} %: it"
+            f"Train reward accuracy is {100 * accuracy:.0f}% and test {100 * test:.0f}%: it"
             " learned these pairs rather than the taste. Fewer epochs, or more prompts."
         )
     if results.test_loss is not None and results.test_loss >= UNTRAINED_LOSS:
@@ -77,8 +77,8 @@ def _worse_than_simple(results: DPOResults) -> Iterator[str]:
     for name, rule in results.baselines.items():
         if test is not None and rule.rate > test:
             yield (
-                f"{BASELINES[name]} alone is right on {100 * rule.rate:.1f} % of the test pairs,"
-                f" the model on {100 * test:.1f} %: it has not learned the taste yet."
+                f"{BASELINES[name]} alone is right on {100 * rule.rate:.1f}% of the test pairs,"
+                f" the model on {100 * test:.1f}%: it has not learned the taste yet."
             )
 
 
@@ -88,7 +88,7 @@ def _unlearned(log: Sequence[dict], beta: float) -> Iterator[str]:
     entries = tests[-3:] or _last_quarter([e for e in log if "loss" in e])
     if entries and "logps/chosen" in entries[0] and (drop := _drop(entries, beta)) > 0.3:
         yield (
-            f"The log-probability of chosen texts fell by {100 * drop:.0f} %: the model unlearns"
+            f"The log-probability of chosen texts fell by {100 * drop:.0f}%: the model unlearns"
             " to write. Lower the learning rate, or raise beta."
         )
 
@@ -107,12 +107,12 @@ def _style(samples: Samples, advice: str) -> Iterator[str]:
     cut = samples.unended
     if cut.tuned > max(0.2, 2 * cut.base):
         yield (
-            f"{100 * cut.tuned:.0f} % of completions did not come to an end (base:"
-            f" {100 * cut.base:.0f} %): does the chat template close answers with EOS?"
+            f"{100 * cut.tuned:.0f}% of completions did not come to an end (base:"
+            f" {100 * cut.base:.0f}%): does the chat template close answers with EOS?"
         )
     if samples.same_opening > 0.5:
         yield (
-            f"{100 * samples.same_opening:.0f} % of completions begin with the same three words:"
+            f"{100 * samples.same_opening:.0f}% of completions begin with the same three words:"
             f" the model has settled on one template. {advice}"
         )
 

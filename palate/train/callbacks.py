@@ -41,7 +41,7 @@ class Bar(TrainerCallback):
         logs = kwargs["logs"]
         if "loss" in logs:
             accuracy = 100 * logs[self._key]
-            self._bar.update(self._task, now=f"loss {logs['loss']:.4f}, accuracy {accuracy:.0f} %")
+            self._bar.update(self._task, now=f"loss {logs['loss']:.4f}, accuracy {accuracy:.0f}%")
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         metrics = kwargs["metrics"]

@@ -211,7 +211,7 @@ class DPORecord(RunRecord):
             return "There is no test split, so nothing is known about the result."
         low, high = (100 * x for x in r.test_reward_accuracy_interval)
         return (
-            f"test reward accuracy {100 * r.test_reward_accuracy:.1f} % (95 % interval"
+            f"test reward accuracy {100 * r.test_reward_accuracy:.1f}% (95% interval"
             f" {low:.1f}–{high:.1f}, {r.test_rows:,} rows), best at step {r.best_step},"
             f" {self.seconds:.0f} s"
         )

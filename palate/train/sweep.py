@@ -65,6 +65,6 @@ def lines(facts: SweepFacts, best: int) -> list[str]:
     """Return a line for each run, with an arrow at the best."""
     return [
         f"{'→' if i == best else ' '} {facts.name} {run.value:g}: test reward accuracy"
-        f" {100 * run.test_reward_accuracy:.1f} %, loss {run.test_loss:.4f}"
+        f" {100 * run.test_reward_accuracy:.1f}%, loss {run.test_loss:.4f}"
         for i, run in enumerate(facts.runs)
     ]

@@ -74,7 +74,7 @@ def sentence(rows: Sequence[Preference]) -> str:
     if figures.longer.p is not None and figures.longer.p < 0.05:
         more = (figures.longer.rate or 0) > 0.5
         share = figures.longer.rate if more else 1 - (figures.longer.rate or 0)
-        said.append(f"the {'longer' if more else 'shorter'} text ({100 * (share or 0):.0f} %)")
+        said.append(f"the {'longer' if more else 'shorter'} text ({100 * (share or 0):.0f}%)")
     marked = [
         (abs((r.rate or 0) - 0.5), name, r)
         for name, r in figures.formats.items()
@@ -83,7 +83,7 @@ def sentence(rows: Sequence[Preference]) -> str:
     for _, name, r in sorted(marked, key=lambda m: -m[0])[:2]:
         more = (r.rate or 0) > 0.5
         share = r.rate if more else 1 - (r.rate or 0)
-        said.append(f"{'one with' if more else 'one without'} {name} ({100 * (share or 0):.0f} %)")
+        said.append(f"{'one with' if more else 'one without'} {name} ({100 * (share or 0):.0f}%)")
     if not said:
         return "What the labels prefer shows neither in length nor in format."
     return f"Of two texts that differ in it, the labels prefer {', '.join(said)}."

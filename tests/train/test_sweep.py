@@ -38,7 +38,7 @@ def test_the_best_accuracy_is_kept_and_among_equals_the_lower_loss():
     sweep = Sweep.read(args("beta=0.05,0.1,0.5"))
     best, facts = sweep.best([results(0.6, 0.65), results(0.62, 0.66), results(0.62, 0.61)])
     assert best == 2
-    assert lines(facts, best)[2] == "→ beta 0.5: test reward accuracy 62.0 %, loss 0.6100"
+    assert lines(facts, best)[2] == "→ beta 0.5: test reward accuracy 62.0%, loss 0.6100"
     assert facts.name == "beta"
     assert [r.value for r in facts.runs] == [0.05, 0.1, 0.5]
 

@@ -64,10 +64,10 @@ def test_too_few_repeats_say_nothing():
 
 def test_the_sentence_counts_what_is_preferred_and_says_when_nothing_is():
     shorter = [preference(f"i{i}", short(3, i), short(6, i)) for i in range(60)]
-    said = "Of two texts that differ in it, the labels prefer the shorter text (100 %)."
+    said = "Of two texts that differ in it, the labels prefer the shorter text (100%)."
     assert taste.sentence(shorter) == said
     marked = [preference(f"i{i}", f"is it {i}?", f"it is {i}!") for i in range(40)]
-    assert "one with a question mark (100 %)" in taste.sentence(marked)
+    assert "one with a question mark (100%)" in taste.sentence(marked)
     even = [
         preference(f"i{i}", short(3 + 3 * (i % 2), i), short(6 - 3 * (i % 2), i)) for i in range(60)
     ]
