@@ -184,7 +184,7 @@ def test_a_wrong_row_leaves_nothing_behind(hub, repo_id, tmp_path):
     columns = ["--prompt", "idea", "--a", "a", "--b", "b", "--choice", "win"]
     run = palate("import", repo_id, str(tmp_path / "pairs.csv"), *columns)
     assert run.returncode == 2
-    assert "row 11, field 'a, b': the same text stands on both sides" in run.stderr
+    assert "row 11, field 'a, b': the same text is on both sides" in run.stderr
     assert palate("status", repo_id).returncode == 2
 
 

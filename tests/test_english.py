@@ -15,7 +15,7 @@ FORBIDDEN = {
     "lies in": r"\b(?:lies?|lay|lain) (?:in|at|on|there|here|beside|next|between|where)\b",
     "stands in": r"\b(?:stands?|stood) (?:in|at|on|there|here|beside|below|above|for)\b",
     "beside": r"\bbeside\b",
-    "95 %": r"\d %(?!\s*[({\w\[])",  # 95%; but `x % 2` and `"…" % (…)` are code
+    "95 %": r"[\d}] %(?! ?[\d({}])",  # but not `{% if n > 10 %}` and not modulo
     "1 people": r"\b1 (?:people|labels|votes|pairs|prompts|rows)\b",
     "come along": r"\bcomes? along\b",
     "what is said": r"\bwhat (?:is|was) said\b",
@@ -27,19 +27,51 @@ FILES = [
     ROOT / "benchmarks" / "README.md",
     *sorted(f for d in FOLDERS for f in (ROOT / d).rglob("*") if f.suffix in KINDS),
 ]
-ALLOWED: dict[str, str] = {}
+# a file and the phrases that it may hold
+ALLOWED = {
+    "palate/label/assignment.py": {"whoever", "what is said"},
+    "palate/label/strategies.py": {"stands in"},
+    "palate/train/check.py": {"beside", "of its own"},
+    "palate/train/job.py": {"beside", "lies in"},
+}
 
 
-def phrases(text: str) -> list[str]:
-    """Return the forbidden phrases of a text with their lines, such as "3: shall"."""
+def phrases(text: str, allowed: frozenset[str] | set[str] = frozenset()) -> list[str]:
+    """Return the forbidden phrases of a text with their lines, such as "3: shall (We shall …)"."""
     return [
         f"{number}: {name} ({line.strip()[:80]})"
         for number, line in enumerate(text.splitlines(), 1)
         for name, pattern in FORBIDDEN.items()
-        if re.search(pattern, line, re.I)
+        if name not in allowed and re.search(pattern, line, re.I)
     ]
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(ROOT)))
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.relative_to(ROOT).as_posix())
 def test_no_forbidden_phrase(file):
-    assert phrases(file.read_text("utf-8")) == []
+    name = file.relative_to(ROOT).as_posix()
+    assert phrases(file.read_text("utf-8"), ALLOWED.get(name, set())) == []
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_no_file_is_allowed_more_than_it_holds(name):
+    held = {p.split(": ")[1].split(" (")[0] for p in phrases((ROOT / name).read_text("utf-8"))}
+    assert held >= ALLOWED[name]
+
+
+@pytest.mark.parametrize(
+    ("line", "phrase"),
+    [
+        ("You shall label.", "shall"),
+        ("The file lies in a folder.", "lies in"),
+        ("It agrees in 95 % of pairs.", "95 %"),
+        ('f"{100 * rate:.1f} %"', "95 %"),
+        ("by 1 people", "1 people"),
+    ],
+)
+def test_a_phrase_is_seen(line, phrase):
+    assert [p.split(": ")[1].split(" (")[0] for p in phrases(line)] == [phrase]
+
+
+@pytest.mark.parametrize("line", ["x = n % 2", "{% if n > 10 %}", '"%.1f" % (3,)', "f(7) % PRIME"])
+def test_code_is_no_phrase(line):
+    assert phrases(line) == []

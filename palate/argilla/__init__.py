@@ -1,1 +1,1 @@
-"""Argilla: the working store of labels (`store`), and a server of one's own (`server`)."""
+"""Argilla: the working store of labels (`store`), and a server that runs it here (`server`)."""

@@ -1,7 +1,7 @@
-"""The Argilla side of a project: pairs are records, annotators are users, events lie in responses.
+"""The Argilla side of a project: pairs are records, annotators are users, events are in responses.
 
 Knows nothing of embedded or full. A response holds what a person says of a pair in Argilla's own
-terms (choice, strength, comment), so its UI shows it, and beside that every event as it was made,
+terms (choice, strength, comment), so its UI shows it, and in addition every event as it was made,
 so that nothing of the ledger is lost if the process dies before publishing.
 """
 
@@ -143,7 +143,7 @@ class LabelStore:
         return {u["username"]: u["first_name"] for u in users if _is_ours(u)}
 
     def responses(self) -> Iterator[Response]:
-        """Yield every response in Argilla, whoever gave it and wherever."""
+        """Yield every response in Argilla, of all people and in all datasets."""
         users = self._get(self._owner(), "/api/v1/users")["items"]
         ours = {u["id"]: u["username"] for u in users if _is_ours(u)}
         for record in self._pages("include=responses"):
@@ -219,7 +219,7 @@ class LabelStore:
         return {"record_id": self._records[pair_id], "values": values, "status": status}
 
     def _load(self) -> None:
-        """Read once what was said before this process, so that nothing of it is overwritten."""
+        """Read once the responses from before this process, so that none is overwritten."""
         with self._loading:
             if not self._loaded:
                 self.events()
@@ -262,7 +262,7 @@ class LabelStore:
 
 
 def answers_of(said: Sequence[Event]) -> tuple[str, dict[str, Any]]:
-    """Return a response's status and what stands in Argilla's own questions after these events."""
+    """Return a response's status and the answers to Argilla's own questions after these events."""
     standing = standing_judgements(said)
     last = standing[-1] if standing else None
     values: dict[str, Any] = {}

@@ -223,7 +223,7 @@ def _differ(x: str, y: str, table: Table, number: int, a: str, b: str) -> None:
     if x == y:
         raise BadInput(
             table.source,
-            f"the same text stands on both sides ({x[:60]!r}), so nobody can have preferred one",
+            f"the same text is on both sides ({x[:60]!r}), so neither can be preferred",
             row=number,
             field=f"{a}, {b}",
         )

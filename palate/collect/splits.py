@@ -9,7 +9,7 @@ from palate.core.errors import PalateError
 from palate.core.schema import Preference, Prompt, Split
 
 NEAR = 0.85  # of the trigrams of two prompts: then they are the same question
-SPECIFIC = 12  # trigrams that a prompt has of its own before it can be near to another
+SPECIFIC = 12  # trigrams of a prompt alone, from which it can be near to another
 
 
 def assign(
@@ -36,7 +36,7 @@ def assign(
 
 
 def check_no_overlap(prompts: Iterable[Prompt]) -> None:
-    """Raise if a prompt, by its normalised text, stands in two splits."""
+    """Raise if a prompt, by its normalised text, is in two splits."""
     seen: dict[str, Prompt] = {}
     for p in prompts:
         other = seen.setdefault(normal(p.text), p)

@@ -17,7 +17,7 @@ _HUB_ID = re.compile(r"[\w.\-]+/[\w.\-]+(:[\w.\-]+)?")
 
 @dataclass(frozen=True)
 class Table:
-    """Rows as they stand in the source; `numbers` are those that an error names.
+    """Rows as they are in the source; `numbers` are those that an error names.
 
     `splits` names each row's split where the source has several.
     """

@@ -20,7 +20,7 @@ def votes_of(
 ) -> Imported:
     """Return prompts (all `eval`), completions and votes; the first text is the base model's.
 
-    Without the prompt's column each row is a comparison with a prompt of its own. Raises as
+    Without the prompt's column each row has a different prompt. Raises as
     `importing.labels_of` does.
     """
     if not (columns.a and columns.b and columns.choice):

@@ -158,7 +158,7 @@ class Event:
         return Candidate.of(self.prompt_id, self.text, round=self.round)
 
     def statements(self) -> list[tuple[str, str, bool]]:
-        """Return what the event says of each two candidates: (better, worse, True), or False for alike."""
+        """Return its comparisons: (better, worse, True), or (one, other, False) for a tie."""
         if self.kind == "label" and self.chosen:
             return [(self.chosen, self.right if self.chosen == self.left else self.left, True)]
         if self.kind == "rewrite" and self.chosen:

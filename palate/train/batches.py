@@ -1,4 +1,4 @@
-"""Which pairs come together in a batch, and what a batch carries beside TRL's tensors."""
+"""Which pairs come together in a batch, and what a batch has in addition to TRL's tensors."""
 
 from collections.abc import Iterator, Sequence
 from itertools import cycle, islice

@@ -1,4 +1,4 @@
-"""What happens beside the training steps: a bar, a stop at NaN or when asked to end, the clock."""
+"""Trainer callbacks: a progress bar, a stop at NaN or on request, the clock."""
 
 import json
 import math
@@ -48,7 +48,7 @@ class Bar(TrainerCallback):
         self._console.print(
             f"  step {state.global_step:>4}/{state.max_steps}: test loss"
             f" {metrics['eval_loss']:.4f}, {self._name}"
-            f" {100 * metrics[f'eval_{self._key}']:.1f} %"
+            f" {100 * metrics[f'eval_{self._key}']:.1f}%"
         )
 
 

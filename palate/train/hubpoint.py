@@ -1,6 +1,6 @@
 """Checkpoints on the Hub, so that a run whose machine is lost goes on elsewhere.
 
-They lie in a branch of the model's repo of their own, one at a time for each run:
+They are in a separate branch of the model's repo, one at a time for each run:
 
 checkpoint/<key>/checkpoint-N/   as Trainer wrote it; `key` is that of the run's work folder
                  clock.json
@@ -43,7 +43,7 @@ class HubCheckpoint(TrainerCallback):
             if f.is_file()
         }
         there = hub.describe(self.repo, "model", BRANCH)[1]
-        # the other runs of a sweep have theirs beside it
+        # the other runs of a sweep have theirs there, too
         stale = [f for f in there if f.startswith(f"{key}/") and f not in files]
         message = f"Checkpoint of step {folder.name.split('-')[1]}"
         hub.commit(self.repo, "model", files, message, delete=stale, revision=BRANCH)

@@ -95,7 +95,7 @@ def tree_inputs(batch: dict[str, Any], share_prompt: bool) -> dict[str, Any]:
     """Return the tensors of the row view of TRL's batch, under `TREE_KEYS`.
 
     ids, positions, segments (-1 is padding) and labels have shape (rows, T). `tree_from` are flat
-    indices of scored positions in the rows, `tree_to` where they stand in the flat (2P, L - 1) of
+    indices of scored positions in the rows, `tree_to` their places in the flat (2P, L - 1) of
     the pair view; both have one entry for each completion token of each pair.
     """
     import torch

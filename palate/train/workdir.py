@@ -1,4 +1,4 @@
-"""Where a training run lies on this machine, so that the same command continues it.
+"""The folder of a training run on this machine; the same command continues there.
 
 <cache>/training/<key>/checkpoint-N/   TRL's checkpoints
                        clock.json      when it began, how long it has run

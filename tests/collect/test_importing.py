@@ -44,7 +44,7 @@ def test_a_choice_can_be_said_in_many_ways(tmp_path, value, chosen):
     [
         ("tea,x,y,maybe", "row 2, field 'win': expected a or 0 for 'a'.*found 'maybe'"),
         ("tea,x,y,", "row 2, field 'win': expected a or 0"),
-        ("tea,same,same,a", "row 2, field 'a, b': the same text stands on both sides"),
+        ("tea,same,same,a", "row 2, field 'a, b': the same text is on both sides"),
         (",x,y,a", "row 2, field 'idea': expected text, found nothing"),
         ("tea,x,  ,a", "row 2, field 'b': expected text"),
     ],

@@ -69,7 +69,7 @@ export function start(element) {
     try {
       const waiting = entries.map((e) => e.event.event_id).slice(-1000)
       const r = await post('/api/next', { n: AHEAD - queue.length, have: [...new Set(have)].slice(-1000), waiting, device })
-      // what was said and the server does not know yet counts, too
+      // answers that the server does not have yet count as well
       done = r.done + judgements(outbox.read().filter((e) => r.unknown.includes(e.event.event_id) || !waiting.includes(e.event.event_id)))
       total = Math.max(r.total, done)
       later = r.later
@@ -109,8 +109,8 @@ export function start(element) {
     const text = $('[data-f=prompt]'), turn = ++idleTurn
     root.dataset.state = total === null ? 'loading' : done < total ? 'waiting' : 'empty'
     if (total === null || done < total) { text.textContent = total === null ? 'Loading the first pairs …' : 'Loading the next pair …'; return }
-    text.textContent = later ? 'The last pairs are in other people’s hands. This page looks again by itself.'
-      : done ? 'Thank you. That was all there is for you to judge.' : 'There is nothing to judge yet.'
+    text.textContent = later ? 'Others are working on the last pairs. This page will refresh.'
+      : done ? 'Thank you, you are done.' : 'There is nothing to judge yet.'
     if (later || !done || outbox.unsent().length) return // asked again when they have arrived
     try {
       const f = await post('/api/figures', {})

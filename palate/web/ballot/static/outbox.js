@@ -1,5 +1,5 @@
-// What this person said and the Hub does not hold yet. It lies in this browser's storage, under the
-// person's name, and an entry leaves it only when the event is on the Hub.
+// Answers that the Hub does not have yet, in this browser's storage, under the person's name.
+// An entry is removed only when its event is on the Hub.
 const POLL_MS = 3000
 const BATCH = 20
 
