@@ -14,7 +14,7 @@ ANSWERS = ("choice", "strength", "rewrite", "comment")
 def edit(
     response: Response, pair: Pair, known: Iterable[Event], round: int, annotator: str
 ) -> Event | None:
-    """Return the event that turns the recorded judgement into the one that Argilla shows; None if nothing does.
+    """Return the event that makes the ledger agree with Argilla; None if they agree.
 
     `known` are the events of `annotator` (a pseudonym) on this pair that are known elsewhere; the
     response may carry others. The event's id follows from the response and its time, so finding
