@@ -199,7 +199,7 @@ def test_a_taken_port_is_named(hub, repo_id, tmp_path):
         port = str(s.getsockname()[1])
         run = palate("label", repo_id, "--port", port, PALATE_DATA=str(tmp_path / "data"))
     assert run.returncode == 2
-    assert f"Port {port} is taken" in run.stderr
+    assert f"Port {port} is in use" in run.stderr
 
 
 @pytest.mark.parametrize("server", ["hub", "argilla"])

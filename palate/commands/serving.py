@@ -160,7 +160,8 @@ def _serve(kind: Literal["label", "evaluate"], project: str, port: int) -> None:
     if kind == "evaluate":
         pairs_to_compare(loaded)  # report what is missing here, not in the Space's log
     seconds = "2" if hub.is_local() else "30"  # the Hub limits commits by the hour
-    space = Space(kind, project, port=port, env={"PALATE_PUBLISH_SECONDS": seconds})
+    variables = {"PALATE_PUBLISH_SECONDS": seconds}
+    space = Space(kind, project, port=port, env=variables, show=console.print)
     try:
         with space:
             console.print(f"Open [bold cyan]{space.url}[/] to {kind}. Ctrl-C stops.")
@@ -175,6 +176,8 @@ def _serve(kind: Literal["label", "evaluate"], project: str, port: int) -> None:
         console.print("Stopping. Publishing what has been answered.")
     finally:
         space.stop()
+    if printed := space.printed().strip():
+        console.print(f"The Space printed to {space.log}:\n{printed}", markup=False)
     if kind == "label":
         export(project)
     else:

@@ -1,4 +1,4 @@
-"""Spaces on this machine: each a child process that serves the page until it is told to stop."""
+"""Spaces on this machine: each is a child process that serves its page until it is stopped."""
 
 import os
 import secrets
@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -19,12 +19,17 @@ from palate.core.paths import shipped
 from palate.web.ballot.people import owner_key
 
 Kind = Literal["label", "evaluate"]
+QUIET_SECONDS = 2.0  # of waiting without a word about it
+IDLE_SECONDS = 120.0  # without an answer or any use of the processor before a start fails
+STOP_SECONDS = 60.0  # in which a Space publishes what is waiting and ends
+POLL_SECONDS = 0.1
+LOG_CHARACTERS = 2000  # of the log's end that an error shows
 
 
 def data_folder(*parts: str) -> Path:
-    """Return (and make) a folder for what palate keeps on this machine.
+    """Return a folder for what palate keeps on this machine, and create it if need be.
 
-    `PALATE_DATA` names it; otherwise it is `palate` in the user's data folder.
+    It is inside `PALATE_DATA`, or inside `palate` in the user's data folder.
     """
     default = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "palate"
     folder = Path(os.environ.get("PALATE_DATA") or default).joinpath(*parts)
@@ -33,7 +38,7 @@ def data_folder(*parts: str) -> Path:
 
 
 def secret_of(project_id: str) -> str:
-    """Return the key of the project's pseudonyms and ballots on this machine (mode 600)."""
+    """Return the key of the project's pseudonyms and assignments, from a file of mode 600."""
     if given := os.environ.get("PALATE_SECRET"):
         return given
     file = data_folder(project_id.replace("/", "--")) / "secret"
@@ -45,13 +50,14 @@ def secret_of(project_id: str) -> str:
 
 
 def free_port() -> int:
+    """Return a port of this machine on which nothing listens."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
 
 
 def is_taken(port: int) -> bool:
-    """Whether something else listens on the port."""
+    """Tell whether something listens on the port."""
     with socket.socket() as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -62,15 +68,19 @@ def is_taken(port: int) -> bool:
 
 
 def check_port(port: int) -> None:
-    """Raise UsageError where something else listens on the port."""
+    """Raise UsageError if something listens on the port."""
     if is_taken(port):
         raise UsageError(
-            f"Port {port} is taken. Choose another with --port, or --port 0 for any free one."
+            f"Port {port} is in use. Choose another with --port; --port 0 takes any free one."
         )
 
 
 class Space:
-    """The label or evaluate Space of a project, served on loopback by a child process."""
+    """The label or evaluate Space of a project, served on loopback by a child process.
+
+    What the Space prints goes to `log`, by default a file in the project's data folder. `show` gets
+    a line about what a start is waiting for; by default it is printed to stderr.
+    """
 
     def __init__(
         self,
@@ -80,19 +90,24 @@ class Space:
         port: int = 0,
         env: Mapping[str, str] | None = None,
         log: Path | None = None,
+        show: Callable[[str], object] = lambda line: print(line, file=sys.stderr, flush=True),
     ):
         if port:
             check_port(port)
-        self.kind, self.project_id, self.port, self.log = kind, project_id, port or free_port(), log
+        folder = data_folder(project_id.replace("/", "--"))
+        self.kind, self.project_id, self.port = kind, project_id, port or free_port()
+        self.log = log or folder / f"{kind}.log"
         self.url = f"http://127.0.0.1:{self.port}"
+        self._show = show
         self._env = {
             "PALATE_PROJECT": project_id,
             "PALATE_SECRET": secret_of(project_id),
-            "PALATE_HOME": str(data_folder(project_id.replace("/", "--"))),
+            "PALATE_HOME": str(folder),
             "PORT": str(self.port),
             **(env or {}),
         }
-        self.process: subprocess.Popen | None = None
+        self._log_start = 0  # where this run's lines begin
+        self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def owner_url(self) -> str:
@@ -100,37 +115,59 @@ class Space:
         path = "owner" if self.kind == "label" else "verdict"
         return f"{self.url}/{path}?key={owner_key(self._env['PALATE_SECRET'])}"
 
-    def start(self, wait: float = 120.0) -> "Space":
-        """Start it and return once its page answers; raise PalateError if it dies before."""
+    def start(self) -> "Space":
+        """Start it and return once its page answers.
+
+        Raises PalateError, with the end of its log, if it ends before that or does nothing.
+        """
         app = shipped("spaces") / self.kind / "app.py"
-        out = self.log.open("ab") if self.log else None
-        self.process = subprocess.Popen(
-            [sys.executable, str(app)],
-            env={**os.environ, **self._env, "PALATE_PARENT": str(os.getpid())},
-            stdout=out,
-            stderr=subprocess.STDOUT if out else None,
-            start_new_session=True,  # Ctrl-C reaches it through stop(), after its last commit
-        )
-        if out:
-            out.close()  # the child has its own
-        deadline = time.monotonic() + wait
-        while not self._answers():
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                code = self.process.poll()
-                self.stop()
-                why = f"ended with code {code}" if code is not None else "did not answer"
-                where = f"; its log is {self.log}" if self.log else ""
-                raise PalateError(f"The {self.kind} Space {why}{where}.")
-            time.sleep(0.1)
+        self.log.touch(mode=0o600)
+        with self.log.open("ab") as out:
+            self._log_start = out.tell()
+            self.process = subprocess.Popen(
+                [sys.executable, str(app)],
+                env={**os.environ, **self._env, "PALATE_PARENT": str(os.getpid())},
+                stdout=out,
+                stderr=out,
+                start_new_session=True,  # Ctrl-C reaches it through stop(), after its last commit
+            )
+        self._wait_until_it_answers(self.process)
         return self
 
-    def stop(self, timeout: float = 60.0) -> None:
-        """Let it publish what waits, then end it."""
+    def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
+        begin = active = time.monotonic()
+        shown, used = False, _processor_seconds(process.pid)
+        while not self._answers():
+            now = time.monotonic()
+            if process.poll() is not None:
+                raise self._failure(f"ended with code {process.returncode}")
+            if (seconds := _processor_seconds(process.pid)) != used:
+                active, used = now, seconds
+            elif used is not None and now - active > IDLE_SECONDS:
+                self.stop()
+                raise self._failure(f"did nothing for {IDLE_SECONDS:.0f} s")
+            if not shown and now - begin > QUIET_SECONDS:
+                self._show(f"Waiting for the {self.kind} Space to start. Its log: {self.log}")
+                shown = True
+            time.sleep(POLL_SECONDS)
+
+    def _failure(self, why: str) -> PalateError:
+        printed = self.printed()[-LOG_CHARACTERS:].strip() or "nothing"
+        return PalateError(f"The {self.kind} Space {why}. Its log, {self.log}, ends: {printed}")
+
+    def printed(self) -> str:
+        """Return what the Space has printed since it was started."""
+        with self.log.open("rb") as lines:
+            lines.seek(self._log_start)
+            return lines.read().decode("utf-8", "replace")
+
+    def stop(self) -> None:
+        """Let it publish what is waiting, then end it."""
         if self.process is None or self.process.poll() is not None:
             return
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(timeout)
+            self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
@@ -145,7 +182,16 @@ class Space:
         try:
             urllib.request.urlopen(f"{self.url}/healthz", timeout=2).close()
         except urllib.error.HTTPError:
-            return True  # it speaks, though something behind it is not ready yet
+            return True  # it answers, though something behind it is not ready yet
         except OSError:
             return False
         return True
+
+
+def _processor_seconds(pid: int) -> float | None:
+    """Return the processor time that a process has used, or None where /proc does not tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # user and system

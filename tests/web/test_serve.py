@@ -1,12 +1,14 @@
-"""A Space as a process: it starts anew with what is new, and publishes what waits when it ends."""
+"""A Space as a process: it shows why it waits, follows the project, and publishes at its end."""
 
 import socket
 import time
 import uuid
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 
 import pytest
+from huggingface_hub.utils import httpx
 
 from palate.argilla.store import LabelStore
 from palate.collect import importing
@@ -19,6 +21,7 @@ from palate.demo.person import SimulatedAnnotator
 from palate.web.serving import Space
 
 pytestmark = pytest.mark.slow
+ADA = {"x-annotator": "Ada"}
 
 
 @pytest.fixture
@@ -29,14 +32,23 @@ def project(hub, repo_id) -> Project:
 
 
 @pytest.fixture
-def serve(project, argilla, space_python, tmp_path, monkeypatch):
+def lines() -> list[str]:
+    """What the Spaces show while they start."""
+    return []
+
+
+@pytest.fixture
+def serve(
+    project, argilla, space_python, tmp_path, monkeypatch, lines
+) -> Iterator[Callable[..., Space]]:
+    """Makes Spaces with the given variables, and stops them in the end."""
     monkeypatch.setenv("PALATE_DATA", str(tmp_path / "data"))
     env = {"ARGILLA_API_URL": argilla.url, "ARGILLA_API_KEY": argilla.api_key}
 
     with space_python.instead(), ExitStack() as ends:
 
         def make(kind: str, **more: str) -> Space:
-            space = Space(kind, project.id, env=env | more, log=tmp_path / f"{kind}.log")
+            space = Space(kind, project.id, env=env | more, show=lines.append)
             ends.callback(space.stop)
             return space
 
@@ -44,6 +56,7 @@ def serve(project, argilla, space_python, tmp_path, monkeypatch):
 
 
 def answer_all(space: Space) -> int:
+    """Answer every pair as Ada; return how many there were."""
     annotator = SimulatedAnnotator(seed=0)
     return api_annotator.answer(space.url, "Ada", annotator, None, lambda done, total: None)
 
@@ -54,36 +67,58 @@ def add_candidates(project: Project) -> None:
 
 
 def post(space: Space, path: str, body: dict) -> dict:
-    from huggingface_hub.utils import httpx
-
-    answer = httpx.post(f"{space.url}{path}", json=body, headers={"x-annotator": "Ada"}, timeout=30)
+    answer = httpx.post(f"{space.url}{path}", json=body, headers=ADA, timeout=30)
     answer.raise_for_status()
     return answer.json()
 
 
-def test_candidates_that_come_later_are_asked(project, serve):
+def label_one(space: Space) -> dict:
+    """Label a pair; return the event once Argilla has it."""
+    (item,) = post(space, "/api/next", {"n": 1})["items"]
+    event = {
+        "event_id": str(uuid.uuid4()), "assignment_id": item["id"], "kind": "label",
+        "choice": "left", "strength": 3, "milliseconds": 900,
+    }  # fmt: skip
+    while post(space, "/api/events", {"events": [event]})["results"][0]["state"] == "waiting":
+        pass  # Argilla is being filled
+    return event
+
+
+def total(space: Space) -> int:
+    """Return how many pairs there are; none while the Space restarts."""
+    try:
+        return post(space, "/api/next", {"n": 0})["total"]
+    except httpx.HTTPError:
+        return 0
+
+
+def read(space: Space, path: str) -> tuple[int, str]:
+    """Return status and text; status 0 while the Space restarts."""
+    try:
+        answer = httpx.get(f"{space.url}{path}", timeout=30)
+    except httpx.HTTPError:
+        return 0, ""
+    return answer.status_code, answer.text
+
+
+def test_new_candidates_are_asked_about(project, serve):
     with serve("label") as space:
         assert post(space, "/api/next", {"n": 8})["total"] == 0
         add_candidates(project)
         goal = len([p for p in project.prompts if p.split != "eval"])
         deadline = time.monotonic() + 60
-        while not (asked := total(space)):
+        while not (pairs := total(space)):
             assert time.monotonic() < deadline, "new candidates were not noticed"
-        assert asked == goal
-        done = api_annotator.answer(
-            space.url, "Ada", SimulatedAnnotator(seed=0), None, lambda done, all: None
-        )
-        assert done == goal
+        assert pairs == goal
+        assert answer_all(space) == goal
     assert len(Project.load(project.id).labels) == goal
 
 
-def test_two_spaces_of_a_project_hear_of_each_other(project, serve, argilla):
+def test_two_spaces_of_a_project_learn_of_each_others_labels(project, serve, argilla):
     add_candidates(project)
     with serve("label") as one, serve("label") as two:
-        event = say(one)
-        goal = api_annotator.answer(
-            one.url, "Ada", SimulatedAnnotator(seed=0), None, lambda done, all: None
-        )
+        event = label_one(one)
+        goal = answer_all(one)
         deadline = time.monotonic() + 60
         while (state := post(two, "/api/next", {"n": 8}))["done"] < goal:
             assert time.monotonic() < deadline, "labels of the other Space were not noticed"
@@ -96,38 +131,16 @@ def test_two_spaces_of_a_project_hear_of_each_other(project, serve, argilla):
         assert {event["event_id"], undo["event_id"]} < {e.event_id for e in store.events()}
 
 
-def say(space: Space) -> dict:
-    """Label a pair; return the event when Argilla has it."""
-    (item,) = post(space, "/api/next", {"n": 1})["items"]
-    event = {
-        "event_id": str(uuid.uuid4()), "assignment_id": item["id"], "kind": "label",
-        "choice": "left", "strength": 3, "milliseconds": 900,
-    }  # fmt: skip
-    while post(space, "/api/events", {"events": [event]})["results"][0]["state"] == "waiting":
-        pass  # Argilla is being filled
-    return event
-
-
-def total(space: Space) -> int:
-    """Return how many pairs there are; none while the Space starts anew."""
-    from huggingface_hub.utils import httpx
-
-    try:
-        return post(space, "/api/next", {"n": 0})["total"]
-    except httpx.HTTPError:
-        return 0
-
-
-def test_what_waits_is_published_when_it_is_told_to_end(project, serve):
+def test_a_space_publishes_what_is_waiting_when_it_is_stopped(project, serve):
     add_candidates(project)
     with serve("label", PALATE_PUBLISH_SECONDS="600") as space:
-        event = say(space)
+        event = label_one(space)
         assert Project.load(project.id).labels == ()
     (label,) = Project.load(project.id).labels
     assert label.event_id == event["event_id"]
 
 
-def test_a_space_that_is_told_to_end_while_it_reads_the_project_ends(project, serve):
+def test_a_start_that_takes_long_shows_its_log_and_can_be_stopped(serve, lines):
     with socket.create_server(("127.0.0.1", 0)) as stalled, ThreadPoolExecutor(1) as pool:
         endpoint = f"http://127.0.0.1:{stalled.getsockname()[1]}"
         space = serve(
@@ -136,11 +149,24 @@ def test_a_space_that_is_told_to_end_while_it_reads_the_project_ends(project, se
         starting = pool.submit(space.start)
         stalled.settimeout(120)
         connection, _ = stalled.accept()  # a Hub that does not answer
+        while not lines:
+            time.sleep(0.1)
         space.process.terminate()
         stalled.close()
         connection.close()
         with pytest.raises(PalateError, match="ended with code 0"):
             starting.result()
+    assert lines == [f"Waiting for the label Space to start. Its log: {space.log}"]
+
+
+def test_a_start_that_fails_shows_the_cause_and_the_log(serve):
+    space = serve("label", PALATE_PROJECT="me/no-such-project")
+    with pytest.raises(PalateError) as error:
+        space.start()
+    assert "The label Space ended with code 2" in str(error.value)
+    assert "no repo me/no-such-project" in str(error.value)
+    assert str(space.log) in str(error.value)
+    assert space.log.stat().st_mode & 0o777 == 0o600
 
 
 def test_on_the_hub_the_page_says_what_is_missing_until_it_is_there(project, serve, hub):
@@ -162,14 +188,3 @@ def test_on_the_hub_the_page_says_what_is_missing_until_it_is_there(project, ser
         while read(space, "/healthz")[0] != 200:
             assert time.monotonic() < deadline, "it did not go on"
         assert "Which answer is better?" in read(space, "/")[1]
-
-
-def read(space: Space, path: str) -> tuple[int, str]:
-    """Return status and text; status 0 while the Space starts anew."""
-    from huggingface_hub.utils import httpx
-
-    try:
-        answer = httpx.get(f"{space.url}{path}", timeout=30)
-    except httpx.HTTPError:
-        return 0, ""
-    return answer.status_code, answer.text
