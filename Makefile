@@ -1,6 +1,6 @@
 # make demo   the whole loop on this machine, from prompts to a blind verdict
 # make test   the tests; everything that they need is installed first
-# make lint   formatting, lint and types
+# make lint   formatting, lint, types, the rules for imports, English
 # make bench  the benchmarks; tables in benchmarks/README.md
 # make clean  removes what make made here
 SHELL := /bin/bash
@@ -54,6 +54,7 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/ty check palate
+	$(BIN)/python -m pytest -q tests/test_english.py tests/test_imports.py
 
 bench: $(VENV)/installed chromium services
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit 1; done
