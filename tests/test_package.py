@@ -121,6 +121,7 @@ def test_python_m_palate_is_the_command(installed):
 def test_a_job_explains_itself_from_an_install(installed, command):
     run = installed("-m", "palate", command, "--help")
     assert run.returncode == 0, run.stderr
+    assert f"usage: palate {command}" in run.stdout
     assert "--on hf" in run.stdout
 
 
