@@ -3,7 +3,7 @@
     python benchmarks/dpo_quality.py --data pairs.csv [--seeds 5] [--json]
 
 Each seed splits the prompts anew (a sixth is test) and trains the same tiny Qwen2, which has
-learned to write titles, once with TreeDPOTrainer (pairs of a prompt together) and once with TRL's
+learned to write titles, once with PackedDPOTrainer (pairs of a prompt together) and once with TRL's
 DPOTrainer (pairs shuffled): same rows, batch size, learning rate and epochs. Both are looked at
 eight times an epoch, and the figures are those of the lowest test loss. Differences are tree less
 TRL, with Student's 95 % interval over the seeds.
@@ -83,10 +83,10 @@ def learn(
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import DPOConfig, DPOTrainer
 
-    from palate.train.tree import TreeDPOTrainer
+    from palate.train.dpo_trainer import PackedDPOTrainer
 
     looks = max(1, round(len(train) / dpo_speed.PAIRS / LOOKS))
-    trainer = {"tree": TreeDPOTrainer, "trl": DPOTrainer}[name](
+    trainer = {"tree": PackedDPOTrainer, "trl": DPOTrainer}[name](
         model=AutoModelForCausalLM.from_pretrained(folder / "model"),
         args=DPOConfig(
             output_dir=str(folder / "out"), use_cpu=True, report_to="none", save_strategy="no",

@@ -194,9 +194,9 @@ class Bench:
         return self._make(DPOTrainer, rows, **flags)
 
     def tree(self, rows: list[dict], **flags: Any) -> Any:
-        from palate.train.tree import TreeDPOTrainer
+        from palate.train.dpo_trainer import PackedDPOTrainer
 
-        return self._make(TreeDPOTrainer, rows, **flags)
+        return self._make(PackedDPOTrainer, rows, **flags)
 
     def _make(self, cls: type, rows: list[dict], size: int = PAIRS, **flags: Any) -> Any:
         from datasets import Dataset
@@ -283,9 +283,7 @@ def step(trainer: Any, rows: list[dict]) -> float:
 
 def positions(rows: list[dict], tokenizer: Any) -> dict[str, int]:
     """Return token positions of an epoch: TRL's padded batches of 8, and tree batches."""
-    import random
-
-    from palate.train import view
+    from palate.train.packing import count_positions, count_trl_positions
 
     def ids(messages: list[dict], ask: bool = False) -> list[int]:
         made = tokenizer.apply_chat_template(messages, add_generation_prompt=ask, return_dict=True)
@@ -297,15 +295,10 @@ def positions(rows: list[dict], tokenizer: Any) -> dict[str, int]:
         prompt = known.setdefault(json.dumps(row["prompt"]), ids(row["prompt"], ask=True))
         whole = [ids(row["prompt"] + row[side]) for side in ("chosen", "rejected")]
         pairs.append((prompt, *(w[len(prompt) :] for w in whole)))
-    order = list(pairs)
-    random.Random(0).shuffle(order)
-    trl = 0
-    for start in range(0, len(order), 8):
-        batch = order[start : start + 8]
-        trl += 2 * len(batch) * max(len(p) + max(len(c), len(r)) for p, c, r in batch)
     # without the padding of rows to the longest of their batch
-    least = sum(view.positions(pairs[i : i + 10], 10) for i in range(0, len(pairs), 10))
-    return {"tree": view.positions(pairs, PAIRS), "tree_unpadded": least, "trl": trl}
+    least = sum(count_positions(pairs[i : i + 10], 10) for i in range(0, len(pairs), 10))
+    trl = count_trl_positions(pairs, 8)
+    return {"tree": count_positions(pairs, PAIRS), "tree_unpadded": least, "trl": trl}
 
 
 if __name__ == "__main__":

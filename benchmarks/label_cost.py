@@ -23,7 +23,7 @@ from palate.label import preferences
 from palate.label.assignment import Queue
 from palate.label.ranking import Order
 from palate.label.strategies import STRATEGIES
-from palate.train import taste
+from palate.train.preflight import as_audit_rows
 
 DATA = Path(__file__).parents[2] / "shared/data/youtube-titles/idea-title_pairs-preferences.csv"
 COLUMNS = Columns("idea", "title_a", "title_b", "title_b_preferred")
@@ -125,7 +125,7 @@ def accuracy(rows: list[Preference], data: Imported, held: set[str]) -> float:
         for better, worse, strictly in e.statements()
         if strictly
     ]
-    return baselines.tested(taste.as_rows(rows, "train"), test, baselines.bag_of_words).rate
+    return baselines.tested(as_audit_rows(rows, "train"), test, baselines.bag_of_words).rate
 
 
 if __name__ == "__main__":

@@ -36,19 +36,19 @@ from palate.run.local import run_main
 from palate.run.processes import one_voice, together
 from palate.train import dpo
 from palate.train.config import DPOArguments as Arguments
-from palate.train.job import console_of, is_main_process, resumable
+from palate.train.job import is_main_process, job_console, resumable
 
 
 def main(args: Arguments) -> None:
     together(args.processes, args.accelerate)
-    console = console_of()
+    console = job_console()
     with one_voice(), resumable(console, args):
         best, *others = dpo.run(console, args)
         if is_main_process():
             push_trained(console, best, f"palate completions {best.project.id}")
             for other in others:
                 with suppress(FileNotFoundError):
-                    other.work.remove()
+                    other.run_dir.remove()
 
 
 if __name__ == "__main__":

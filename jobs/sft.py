@@ -35,12 +35,12 @@ from palate.run.local import run_main
 from palate.run.processes import one_voice, together
 from palate.train import sft
 from palate.train.config import SFTArguments as Arguments
-from palate.train.job import console_of, is_main_process, resumable
+from palate.train.job import is_main_process, job_console, resumable
 
 
 def main(args: Arguments) -> None:
     together(args.processes, args.accelerate)
-    console = console_of()
+    console = job_console()
     with one_voice(), resumable(console, args):
         job = sft.run(console, args)
         if is_main_process():

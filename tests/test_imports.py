@@ -10,7 +10,7 @@ ROOMS = (
 SERVERS = ("localhub", "argilla.server")  # reached over HTTP: they import nothing else of palate
 START = ("commands", "cli", "__main__")  # what a command needs is imported when it is called
 # these subclass TRL's or Transformers' classes, which takes seconds to import
-HEAVY = tuple(f"train.{m}" for m in ("callbacks", "hubpoint", "setup", "sft_trainer", "tree"))
+HEAVY = tuple(f"train.{m}" for m in ("callbacks", "dpo_trainer", "trainer"))
 # and this imports numpy, for which `palate --help` would have to wait
 HEAVY += ("run.loads",)
 

@@ -11,7 +11,7 @@ from palate.core.schema import ROWS, SPLITS, Config, Event, features
 from palate.label import agreement, preferences
 from palate.label.pictures import how_people_label, strengths
 from palate.report.cards import Files, document, hub_license, push, shorten, with_pictures
-from palate.train import taste
+from palate.train.preflight import preference_sentence
 
 if TYPE_CHECKING:
     from huggingface_hub import DatasetCardData
@@ -76,7 +76,7 @@ def _preference_facts(project: Project, events: Sequence[Event]) -> dict[str, ob
         "implied": sum(row.source == "implied" for row in rows),
         "left_out": rebuilt.left_out,
         "stale": sum(map(len, rebuilt.rows.values())) - len(rows),
-        "taste": taste.sentence(rows) if rows else "",
+        "taste": preference_sentence(rows) if rows else "",
         "example": shorten(json.loads(ledger.to_json(rows[0]))) if rows else None,
     }
 

@@ -19,7 +19,7 @@ from palate.evaluate.judges import Ask
 from palate.evaluate.judging import Answer
 from palate.evaluate.loading import pairs_to_compare
 from palate.report.model_card import push_model_card
-from palate.train.workdir import WorkDir
+from palate.train.run_dir import RunDir
 
 MAX_UNREADABLE = 0.2  # share of the replies: beyond it, the model does not follow the instructions
 PAIRS_PER_SAVE = 8
@@ -37,7 +37,7 @@ def judge_pairs(args: JudgeArguments) -> None:
     if not texts:
         raise UsageError("Base and tuned model wrote the same text for every prompt.")
     name, ask = judges.judge_of(args)
-    work = WorkDir("judge", project.id, name, vars(compared.base), vars(compared.tuned))
+    work = RunDir("judge", project.id, name, vars(compared.base), vars(compared.tuned))
     file = work.path / "answers.json"
     answers: Answers = json.loads(file.read_text("utf-8")) if file.exists() else {}
     todo = [c for c in texts if c.pair_id not in answers]

@@ -14,6 +14,7 @@ from palate.report.model_card import model_files, push_model_card
 from palate.train import record
 from palate.train.job import Job
 from palate.train.record import DPORecord, SFTRecord
+from palate.train.run_dir import forget_checkpoints
 
 
 def push_model(folder: Path, repo: str, *, public: bool) -> tuple[str, DPORecord | SFTRecord]:
@@ -48,19 +49,17 @@ def publish_verdict(project: Project, result: Verdict) -> str:
 
 def push_trained(console: Console, job: Job, following: str) -> None:
     """Push the trained model, delete the run's folder, print the result and the next command."""
-    from palate.train import hubpoint
-
-    args, work = job.args, job.work
+    folder = job.run_dir.model
     try:
-        sha, run = push_model(work.model, job.repo, public=args.public)
-        if args.checkpoint_to_hub:
-            hubpoint.forget(job.repo)
+        sha, run = push_model(folder, job.repo, public=job.args.public)
+        if job.args.checkpoint_to_hub:
+            forget_checkpoints(job.repo)
     except (PalateError, OSError, RuntimeError) as error:  # RuntimeError: an interrupted upload
         raise PalateError(
-            f"{error} The trained model is in {work.model}. To push it, run the same command again;"
-            f" it will not train again: {args.command()}"
+            f"{error} The trained model is in {folder}. To push it, run the same command again;"
+            f" it will not train again: {job.args.command()}"
         ) from error
-    work.remove()
+    job.run_dir.remove()
     for alarm in run.alarms:
         console.print(f"  alarm: {alarm}", style="yellow")
     console.print(run.sentence())

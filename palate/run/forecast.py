@@ -13,7 +13,7 @@ from typing import Any
 
 from palate.core.errors import UsageError
 from palate.train.config import WHOLE, DPOArguments, SFTArguments, TrainArguments
-from palate.train.sizes import BYTES, LARGEST_FULL, ROOM
+from palate.train.recipe import BYTES_PER_PARAMETER, MAX_FULL_PARAMETERS, MEMORY_FRACTION
 
 PEAK_FRACTION = 0.3  # of a machine's peak, which a job of this kind reaches
 CHARACTERS_PER_TOKEN = 4  # of English text; fewer in other scripts
@@ -143,8 +143,8 @@ def _training(
     args: TrainArguments, parameters: int, tokens: float, runs: int, per_token: float
 ) -> Load:
     """Return what `runs` trainings need; `per_token` is operations per token and parameter."""
-    method = args.method or ("full" if parameters <= LARGEST_FULL else "lora")
-    memory = parameters * BYTES[method] / ROOM
+    method = args.method or ("full" if parameters <= MAX_FULL_PARAMETERS else "lora")
+    memory = parameters * BYTES_PER_PARAMETER[method] / MEMORY_FRACTION
     full = method == "full"
     shared = f" on {args.processes} GPUs" if args.processes > 1 else ""
     return Load(

@@ -17,9 +17,10 @@ from palate.generate.models import parameters
 from palate.run import forecast, processes
 from palate.run.forecast import Flavor, Load
 from palate.run.spec import Training
-from palate.train import answers, check, data, sizes
+from palate.train import preflight, recipe
 from palate.train.config import WHOLE, DPOArguments, SFTArguments, TrainArguments
 from palate.train.record import DPORecord, SFTRecord
+from palate.train.rows import preferred_answers, read_preferences
 
 
 def judge_load(args: JudgeArguments, project: Project) -> Load:
@@ -31,32 +32,32 @@ def judge_load(args: JudgeArguments, project: Project) -> Load:
 
 
 def dpo_load(args: DPOArguments, project: Project) -> Load:
-    rows = data.read(project, implied=not args.no_implied)
+    rows = read_preferences(project, implied=not args.no_implied)
     texts = [[_text(r.prompt), _text(r.chosen), _text(r.rejected)] for r in rows.train]
     return forecast.training(args, _size(args, project), texts)
 
 
 def sft_load(args: SFTArguments, project: Project) -> Load:
-    rows = answers.preferred(project.id, data.read(project, implied=False))
+    rows = preferred_answers(project.id, read_preferences(project, implied=False))
     texts = [[_text(r.prompt), _text(r.completion)] for r in rows.train]
     return forecast.imitating(args, _size(args, project), texts)
 
 
 def check_dpo(args: DPOArguments, project: Project, flavor: Flavor) -> None:
     _check_sharing(args, flavor)
-    rows = data.read(project, implied=not args.no_implied)
-    check.audit(Console(quiet=True), project, rows, ignore=args.ignore_audit)
+    rows = read_preferences(project, implied=not args.no_implied)
+    preflight.audit(Console(quiet=True), project, rows, ignore=args.ignore_audit)
     prompts = [r.prompt_id for r in rows.train]
-    sizes.choose(args, _size(args, project), prompts, _machine(args, flavor))
+    recipe.choose_recipe(args, _size(args, project), prompts, _machine(args, flavor))
 
 
 def check_sft(args: SFTArguments, project: Project, flavor: Flavor) -> None:
     _check_sharing(args, flavor)
-    preferences = data.read(project, implied=False)
-    check.audit(Console(quiet=True), project, preferences, ignore=args.ignore_audit)
-    answers.preferred(project.id, preferences)
-    chosen = sizes.choose_for_answers(args, _size(args, project), _machine(args, flavor))
-    check.mergeable(chosen.method, args.accelerate != WHOLE)
+    preferences = read_preferences(project, implied=False)
+    preflight.audit(Console(quiet=True), project, preferences, ignore=args.ignore_audit)
+    preferred_answers(project.id, preferences)
+    chosen = recipe.choose_sft_recipe(args, _size(args, project), _machine(args, flavor))
+    recipe.check_mergeable(chosen.method, is_sharded=args.accelerate != WHOLE)
 
 
 def _check_sharing(args: TrainArguments, flavor: Flavor) -> None:
@@ -72,9 +73,9 @@ def _check_sharing(args: TrainArguments, flavor: Flavor) -> None:
         )
 
 
-def _machine(args: TrainArguments, flavor: Flavor) -> sizes.Machine:
+def _machine(args: TrainArguments, flavor: Flavor) -> recipe.Machine:
     cuda = flavor.gpu is not None
-    return sizes.Machine(
+    return recipe.Machine(
         flavor.name,
         flavor.memory,
         cuda,

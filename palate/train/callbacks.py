@@ -1,8 +1,9 @@
-"""Trainer callbacks: a progress bar, a stop at NaN or on request, the clock."""
+"""Callbacks of a run: progress, metrics, a stop at NaN or SIGTERM, checkpoints on the Hub."""
 
 import json
 import math
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from transformers import TrainerCallback
 
+from palate.core import hub, paths
+from palate.core.errors import PalateError
 from palate.core.progress import Progress
-from palate.train.workdir import Clock
+from palate.train.run_dir import BRANCH, Clock, RunDir, push_checkpoint
 
 
-class Bar(TrainerCallback):
-    """Draws the progress, and prints a line for every look at the test split.
+class ProgressBar(TrainerCallback):
+    """Draws the progress, and prints a line for every evaluation on the test split.
 
-    `key` is that of an accuracy in the log, which is printed as `name`.
+    `key` names an accuracy in the log, which is printed as `name`.
     """
 
     def __init__(self, console: Console, key: str, name: str):
@@ -26,7 +29,7 @@ class Bar(TrainerCallback):
         now = TextColumn("{task.fields[now]}")
         self._bar = Progress(*columns, TimeRemainingColumn(), now, console=console)
 
-    def __enter__(self) -> "Bar":
+    def __enter__(self) -> "ProgressBar":
         self._bar.start()
         self._task = self._bar.add_task("", total=None, now="")
         return self
@@ -52,8 +55,8 @@ class Bar(TrainerCallback):
         )
 
 
-class Metrics(TrainerCallback):
-    """Writes every logged figure as a line of JSON, from the first step on, after a resume too."""
+class MetricsFile(TrainerCallback):
+    """Writes every log entry as a line of JSON; a resumed run has those of its first part, too."""
 
     def __init__(self, file: Path):
         self._file = file
@@ -61,15 +64,14 @@ class Metrics(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.is_world_process_zero:
             lines = "".join(json.dumps(entry) + "\n" for entry in state.log_history)
-            scratch = self._file.with_suffix(".tmp")
-            scratch.write_text(lines, "utf-8")
-            scratch.replace(self._file)
+            paths.replace(self._file, lines)
 
 
-class Guard(TrainerCallback):
+class LossGuard(TrainerCallback):
     """Stops at a loss that is not a number, before a checkpoint can hold it.
 
-    Also looks at the last step, and keeps the clock. It has to come after Trainer's own callbacks.
+    It also evaluates after the last step, and saves the clock with each checkpoint. It has to come
+    after Trainer's own callbacks.
     """
 
     def __init__(self, clock: Clock):
@@ -98,15 +100,15 @@ class Guard(TrainerCallback):
             control.should_evaluate = control.should_save = False
 
 
-class Ending(TrainerCallback):
-    """Saves a checkpoint when the process is asked to end (SIGTERM), then stops as Ctrl-C does.
+class SaveOnSigterm(TrainerCallback):
+    """On SIGTERM saves a checkpoint, then stops as Ctrl-C does.
 
-    Schedulers ask before they take a machine away. Of several processes each might hear it at
-    another step and wait for the others for ever, so that those end at once, as without this.
+    Schedulers send it before they take a machine away. Several processes end at once instead: each
+    might receive it at another step and wait for the others forever.
     """
 
     def __init__(self) -> None:
-        self.asked = self.saved = False
+        self.requested = self.saved = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if args.world_size == 1:
@@ -121,10 +123,28 @@ class Ending(TrainerCallback):
             raise KeyboardInterrupt
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        control.should_save |= self.asked
+        control.should_save |= self.requested
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.saved = self.asked
+        self.saved = self.requested
 
     def _note(self, *_: object) -> None:
-        self.asked = True
+        self.requested = True
+
+
+class HubCheckpoint(TrainerCallback):
+    """Pushes each saved checkpoint; a failed push is reported, and training continues."""
+
+    def __init__(self, repo: str, run_dir: RunDir, public: bool, warn: Callable[[str], None]):
+        self._repo, self._run_dir, self._warn = repo, run_dir, warn
+        hub.create(repo, "model", private=not public)
+        hub.branch(repo, "model", BRANCH)
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if not state.is_world_process_zero:
+            return
+        folder = self._run_dir.path / f"checkpoint-{state.global_step}"
+        try:
+            push_checkpoint(self._repo, self._run_dir, folder)
+        except (PalateError, OSError, RuntimeError) as error:
+            self._warn(f"The checkpoint is not on the Hub: {error} The next one will be tried.")

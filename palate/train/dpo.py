@@ -5,38 +5,38 @@ Nothing is pushed here: the job does that with what `run` returns.
 
 from dataclasses import replace
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from palate.core.errors import UsageError
 from palate.core.project import Project
 from palate.core.ref import Ref
+from palate.core.schema import Preference
 from palate.generate import models
-from palate.train import check, data, facts, record
+from palate.train import facts, job, preflight, record
 from palate.train.alarms import dpo_alarms
 from palate.train.config import DPOArguments
-from palate.train.job import Beginning, Job, begin, go, is_main_process, leave, load, train
-from palate.train.record import DPORecord
-from palate.train.rewards import margins
-from palate.train.sizes import Machine, choose
-from palate.train.sweep import Sweep
-from palate.train.sweep import lines as sweep_lines
-from palate.train.view import Positions
-from palate.train.workdir import WorkDir
+from palate.train.job import Job
+from palate.train.packing import Positions
+from palate.train.recipe import Machine, Sweep, choose_recipe
+from palate.train.record import DPORecord, SweepFacts
+from palate.train.rows import Rows, read_preferences
+from palate.train.run_dir import RunDir, cache
 
-DPOJob = Job[DPOArguments]
+if TYPE_CHECKING:
+    from palate.train.dpo_trainer import PackedDPOTrainer
+
+DPOJob = Job[DPOArguments, Preference]
 
 
 def run(console: Console, args: DPOArguments) -> list[DPOJob]:
     """Train, once per value with `--sweep`; return the trained jobs, the one to keep first."""
-    return sweep(console, args) if args.sweep else [one(console, args)]
-
-
-def one(console: Console, args: DPOArguments) -> DPOJob:
-    job = prepare(console, args)
-    train(console, job, steps)
-    return job
+    if args.sweep:
+        return sweep(console, args)
+    prepared = prepare(console, args)
+    job.train(console, prepared, train)
+    return [prepared]
 
 
 def sweep(console: Console, args: DPOArguments) -> list[DPOJob]:
@@ -45,18 +45,27 @@ def sweep(console: Console, args: DPOArguments) -> list[DPOJob]:
     quiet = Console(quiet=True)  # what the audit finds is the same for each value
     jobs = [prepare(quiet if n else console, a) for n, a in enumerate(swept.arguments(args))]
     swept.check(len(jobs[0].rows.test))
-    for job in jobs:
-        console.rule(f"{swept.name} = {getattr(job.args, swept.name):g}")
-        train(console, job, steps)
-    if not is_main_process():
+    for prepared in jobs:
+        console.rule(f"{swept.name} = {getattr(prepared.args, swept.name):g}")
+        job.train(console, prepared, train)
+    if not job.is_main_process():
         return jobs
-    records = [record.load(job.work.model) for job in jobs]
-    best, compared = swept.best([r.results for r in records if isinstance(r, DPORecord)])
-    for line in sweep_lines(compared, best):
+    records = [record.load(j.run_dir.model) for j in jobs]
+    best, table = swept.best([r.results for r in records if isinstance(r, DPORecord)])
+    for line in sweep_lines(table, best):
         console.print(line)
     kept = jobs.pop(best)
-    replace(records[best], sweep=compared).save(kept.work.model)
+    replace(records[best], sweep=table).save(kept.run_dir.model)
     return [kept, *jobs]
+
+
+def sweep_lines(table: SweepFacts, best: int) -> list[str]:
+    """Return a line for each run, with an arrow at the best."""
+    return [
+        f"{'→' if i == best else ' '} {table.name} {run.value:g}: test reward accuracy"
+        f" {100 * run.test_reward_accuracy:.1f}%, loss {run.test_loss:.4f}"
+        for i, run in enumerate(table.runs)
+    ]
 
 
 def prepare(console: Console, args: DPOArguments) -> DPOJob:
@@ -67,11 +76,12 @@ def prepare(console: Console, args: DPOArguments) -> DPOJob:
     check_arguments(args)
     ref = Ref.parse(args.project)
     project = Project.load(ref.repo, ref.revision)
-    rows = data.read(project, implied=not args.no_implied)
-    findings = check.audit(console, project, rows, ignore=args.ignore_audit)
+    rows = read_preferences(project, implied=not args.no_implied)
+    findings = preflight.audit(console, project, rows, ignore=args.ignore_audit)
     base = models.find(args.base_model or project.settings.base_model)
-    sizes = choose(args, base.parameters, [r.prompt_id for r in rows.train], Machine.here())
-    if sizes.method != "full" and base.base is not None:
+    prompts = [r.prompt_id for r in rows.train]
+    recipe = choose_recipe(args, base.parameters, prompts, Machine.here())
+    if recipe.method != "full" and base.base is not None:
         raise UsageError(
             f"{base.repo} is an adapter itself, and an adapter on an adapter is not supported."
             " Use --method full, which merges it first."
@@ -80,14 +90,14 @@ def prepare(console: Console, args: DPOArguments) -> DPOJob:
         args,
         project=f"{project.id}@{project.revision}",
         base_model=f"{base.repo}@{base.revision}",
-        method=sizes.method,
-        learning_rate=sizes.learning_rate,
-        batch_size=sizes.batch_size,
-        flip_rate=check.flip_rate(args, project),
+        method=recipe.method,
+        learning_rate=recipe.learning_rate,
+        batch_size=recipe.batch_size,
+        flip_rate=preflight.flip_rate(args, project),
         output=args.output or project.model_repo,
     )
-    work = WorkDir(project.id, rows.key(), decided.identity())
-    return Job(decided, sizes, project, rows, base, findings, work)
+    run_dir = RunDir(project.id, rows.key(), decided.identity())
+    return Job(decided, recipe, project, rows, base, findings, run_dir)
 
 
 def check_arguments(args: DPOArguments) -> None:
@@ -96,55 +106,61 @@ def check_arguments(args: DPOArguments) -> None:
         raise UsageError("--trackio needs the package trackio: pip install trackio")
     if args.sft_weight and args.strength == "weight":
         raise UsageError(
-            "--strength weight cannot weigh the texts' own likelihood, which --sft-weight adds."
+            "--strength weight cannot weigh the answers' own likelihood, which --sft-weight adds."
             " Use --strength offset."
         )
 
 
-def steps(console: Console, job: DPOJob) -> None:
-    """Train, and leave model and record in `work.model`."""
-    from palate.train.setup import make_trainer
+def train(console: Console, prepared: DPOJob) -> None:
+    """Train, and leave model and record in `run_dir.model`."""
+    from palate.train.dpo_trainer import make_dpo_trainer
 
-    begun = begin(console, job)
-    loaded, rows = load(console, job)
-    with console.status("What the base model makes of every row"):
-        trainer = make_trainer(
-            job.args, job.sizes, loaded, rows, job.work, begun.callbacks, begun.say
+    begun = job.start(console, prepared)
+    loaded, rows = job.load(console, prepared)
+    with console.status("Computing the base model's log-probabilities"):
+        trainer = make_dpo_trainer(
+            prepared.args,
+            prepared.recipe,
+            loaded,
+            rows,
+            prepared.run_dir.path,
+            begun.callbacks,
+            begun.warn,
+            cache() / "references",
         )
-    positions = check.positions(trainer)
+    positions = trainer.positions()
     console.print(f"  {positions.sentence()}")
-    go(console, trainer, begun, ("rewards/accuracies", "reward accuracy"))
-    finish(console, job, begun, trainer, loaded, rows, positions)
+    job.run_trainer(console, trainer, begun, ("rewards/accuracies", "reward accuracy"))
+    finish(console, prepared, begun, trainer, loaded, rows, positions)
 
 
 def finish(
     console: Console,
-    job: DPOJob,
-    begun: Beginning,
-    trainer: Any,
+    prepared: DPOJob,
+    begun: job.Start,
+    trainer: "PackedDPOTrainer",
     loaded: models.Loaded,
-    rows: data.Rows,
+    rows: Rows[Preference],
     positions: Positions,
 ) -> None:
     """Measure the result, and write model and record; the record comes last."""
-    args, guard = job.args, begun.guard
-    step = check.kept_step(trainer, guard)
-    results = facts.dpo_results(margins(trainer) if rows.test else [], step, check.to_beat(rows))
-    trainer.save_model(str(job.work.model))
-    if not is_main_process():
+    step = job.kept_step(trainer, begun.guard)
+    margins = trainer.test_margins() if rows.test else []
+    results = facts.dpo_results(margins, step, preflight.baseline_accuracies(rows))
+    trainer.save_model(str(prepared.run_dir.model))
+    if not job.is_main_process():
         return
-    with console.status("What base and tuned model write on test prompts"):
-        samples = check.compared(job.base, trainer, loaded, job)
+    with console.status("Base and tuned model answer test prompts"):
+        samples = job.compare_models(prepared, trainer, loaded)
     log = trainer.state.log_history
-    trainable = facts.trainable_parameters(trainer.model)
     run = DPORecord(
-        **facts.common("dpo", job, begun.clock, trainable),
-        data=facts.dpo_data(job.project, rows),
+        **facts.common("dpo", prepared, begun.clock, facts.trainable_parameters(trainer.model)),
+        data=facts.dpo_data(prepared.project, rows),
         history=facts.dpo_curve(log),
         results=results,
         samples=samples,
         positions=replace(positions, mode=trainer.mode),
         sweep=None,
-        alarms=dpo_alarms(log, results, args.beta, guard.failed_at, samples),
+        alarms=dpo_alarms(log, results, prepared.args.beta, begun.guard.failed_at, samples),
     )
-    leave(job, loaded, run)
+    job.save(prepared, loaded, run)

@@ -9,7 +9,7 @@ import platform
 import resource
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from typing import Any, TypeVar
 
@@ -17,10 +17,11 @@ from palate import __version__
 from palate.audit.baselines import Accuracy
 from palate.core import ledger
 from palate.core.project import Project
+from palate.core.schema import Preference
 from palate.core.stats import wilson
 from palate.label import agreement, preferences
-from palate.train import data, taste
 from palate.train.job import Job
+from palate.train.preflight import preference_sentence
 from palate.train.record import (
     VERSION,
     DataFacts,
@@ -32,8 +33,10 @@ from palate.train.record import (
     SFTResults,
     SplitPrompts,
     SplitRows,
+    TokenFigures,
 )
-from palate.train.workdir import Clock
+from palate.train.rows import Answer, Rows, read_preferences
+from palate.train.run_dir import Clock
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "huggingface_hub")
 DPO_KEYS = {  # of TRL's log → of the record
@@ -55,14 +58,6 @@ SFT_KEYS = {
     "eval_mean_token_accuracy": "test_token_accuracy",
 }
 Point = TypeVar("Point", DPOPoint, SFTPoint)
-
-
-@dataclass(frozen=True)
-class TokenFigures:
-    """Loss and accuracy per token."""
-
-    loss: float
-    accuracy: float
 
 
 def dpo_curve(log: Sequence[dict]) -> tuple[DPOPoint, ...]:
@@ -131,14 +126,14 @@ def before_training(log: Sequence[dict]) -> TokenFigures | None:
     return None
 
 
-def dpo_data(project: Project, rows: data.Rows) -> DataFacts:
+def dpo_data(project: Project, rows: Rows[Preference]) -> DataFacts:
     """Return what DPO records of its data."""
     return DataFacts(**_data(project, rows))
 
 
-def sft_data(project: Project, rows: data.Rows) -> SFTDataFacts:
+def sft_data(project: Project, rows: Rows[Answer]) -> SFTDataFacts:
     """Return what SFT records of its data: the answers, and the preferences behind them."""
-    compared = data.read(project, implied=False)
+    compared = read_preferences(project, implied=False)
     facts = _data(project, compared)
     facts["prompts"] = replace(
         facts["prompts"], train=_prompts(rows.train), test=_prompts(rows.test)
@@ -147,7 +142,7 @@ def sft_data(project: Project, rows: data.Rows) -> SFTDataFacts:
     return SFTDataFacts(**facts, comparisons=SplitRows(len(compared.train), len(compared.test)))
 
 
-def _data(project: Project, rows: data.Rows) -> dict[str, Any]:
+def _data(project: Project, rows: Rows[Preference]) -> dict[str, Any]:
     prompts, labels = project.prompts, project.labels
     rebuilt = preferences.rebuild(prompts, project.candidates, labels)
     people = agreement.report(labels, project.candidates)
@@ -156,7 +151,7 @@ def _data(project: Project, rows: data.Rows) -> dict[str, Any]:
         "train": len(rows.train),
         "test": len(rows.test),
         "prompts": SplitPrompts(_prompts(rows.train), _prompts(rows.test), blind),
-        "annotators": len({r.annotator for r in rows.train + rows.test if r.source == "human"}),
+        "annotators": len({r.annotator for r in (*rows.train, *rows.test) if r.source == "human"}),
         "implied": sum(r.source == "implied" for r in rows.train),
         "labels": sum(e.kind == "label" for e in ledger.standing_judgements(labels)),
         "agreement": people.agreement,
@@ -164,13 +159,13 @@ def _data(project: Project, rows: data.Rows) -> dict[str, Any]:
         "self_consistency": people.self_consistency,
         "guidelines": project.guidelines,
         "question": project.settings.question,
-        "taste": taste.sentence(rows.train),
+        "taste": preference_sentence(rows.train),
         "left_out": dict(rebuilt.left_out),
         "dropped": dict(rows.dropped),
     }
 
 
-def _prompts(rows: Iterable[Any]) -> int:
+def _prompts(rows: Iterable[Preference | Answer]) -> int:
     return len({r.prompt_id for r in rows})
 
 
@@ -191,8 +186,8 @@ def common(name: str, job: Job, clock: Clock, trainable: int) -> dict[str, Any]:
         "command": args.command(),
         "arguments": asdict(args),
         "seed": args.seed,
-        "method": job.sizes.method,
-        "why": job.sizes.reasons,
+        "method": job.recipe.method,
+        "why": job.recipe.reasons,
         "audit": job.audit,
         "versions": versions(),
         "hardware": hardware(),

@@ -1,44 +1,52 @@
-"""One training, from its first step or its last checkpoint to the push; DPO and SFT alike.
+"""One training run, from its first step or its last checkpoint to a saved model; DPO and SFT alike.
 
-A job prepares a `Job`. `train` has its steps taken, `leave` writes what came out, `push` ends it.
+`dpo.prepare` or `sft.prepare` makes a `Job`, `train` runs it, and `save` writes what came out.
 """
 
+import errno
 import os
+import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from rich.console import Console
 
 from palate.audit.findings import Finding
+from palate.core.errors import PalateError
 from palate.core.project import Project
+from palate.core.schema import Preference
 from palate.generate import models
-from palate.train import check, data
+from palate.train import samples
 from palate.train.config import TrainArguments
+from palate.train.recipe import Recipe, halved
 from palate.train.record import RunRecord
-from palate.train.sizes import Sizes
-from palate.train.workdir import Clock, WorkDir
+from palate.train.rows import Answer, Rows, usable
+from palate.train.run_dir import Clock, RunDir, restore_checkpoint
 
 if TYPE_CHECKING:
-    from palate.train.callbacks import Guard
+    from transformers import TrainerCallback
 
+    from palate.train.callbacks import LossGuard
 
+SHOWN_TOO_LONG = 10
 A = TypeVar("A", bound=TrainArguments)
+R = TypeVar("R", Preference, Answer)
 
 
 @dataclass
-class Job(Generic[A]):
+class Job(Generic[A, R]):
     """One training run: its arguments with everything decided, its rows and its folder."""
 
     args: A
-    sizes: Sizes
+    recipe: Recipe
     project: Project
-    rows: data.Rows
+    rows: Rows[R]
     base: models.Source
     audit: tuple[Finding, ...]
-    work: WorkDir
+    run_dir: RunDir
 
     @property
     def repo(self) -> str:
@@ -48,14 +56,14 @@ class Job(Generic[A]):
 
 
 @dataclass(frozen=True)
-class Beginning:
+class Start:
     """The checkpoint to continue from, if any, and what watches the training."""
 
     checkpoint: Path | None
     clock: Clock
-    guard: "Guard"
-    callbacks: list[Any]
-    say: Callable[[str], None]
+    guard: "LossGuard"
+    callbacks: list["TrainerCallback"]
+    warn: Callable[[str], None]
 
 
 def is_main_process() -> bool:
@@ -69,85 +77,130 @@ def is_sharded() -> bool:
     return "true" in (os.environ.get(name, "false") for name in names)
 
 
-def console_of() -> Console:
+def job_console() -> Console:
     """Return the console of a job, which is quiet in all processes but the first."""
     return Console(highlight=False, soft_wrap=True, quiet=not is_main_process())
 
 
 @contextmanager
 def resumable(console: Console, args: TrainArguments) -> Generator[None]:
-    """On Ctrl-C print how to continue, then raise it again."""
+    """On Ctrl-C, print the command that continues, then re-raise."""
     try:
         yield
     except KeyboardInterrupt:
         by_torchrun = args.processes == 1 and "LOCAL_RANK" in os.environ
         command = "" if by_torchrun else f": {args.command()}"
         console.print(
-            f"Stopped; checkpoints are kept. To continue, run the same command again{command}"
+            f"Stopped; checkpoints are kept. To continue, run the same command again{command}",
+            markup=False,
         )
         raise
 
 
-def train(console: Console, job: Job[A], steps: Callable[[Console, Job[A]], None]) -> None:
-    """Train from the last checkpoint or from the start; leave model and record in `work.model`.
+def train(console: Console, job: Job[A, R], steps: Callable[[Console, Job[A, R]], None]) -> None:
+    """Train from the last checkpoint or from the start; leave model and record in `run_dir.model`.
 
-    `steps` does so; it is called again where memory ran out, with smaller parts of a batch.
+    `steps` does the work. When memory runs out it is called again, with smaller parts of a batch.
     """
     import torch
     from safetensors import SafetensorError
 
-    if job.work.finished():
-        console.print(f"Training is done; the model lies in {job.work.model}")
+    if job.run_dir.finished():
+        console.print(f"Training is done; the model is in {job.run_dir.model}", markup=False)
         return None
-    for reason in job.sizes.reasons:
+    for reason in job.recipe.reasons:
         console.print(f"  {reason}")
     while True:
         try:
             return steps(console, job)
         except torch.OutOfMemoryError:
-            job.sizes = check.smaller(job.sizes)
+            job.recipe = smaller(job.recipe)
             console.print(
-                f"  memory ran out: from here on a batch of {job.sizes.batch_size} is computed in"
-                f" {job.sizes.accumulate} parts",
+                f"  memory ran out: from here on a batch of {job.recipe.batch_size} is computed in"
+                f" {job.recipe.accumulate} parts",
                 style="yellow",
             )
         except (OSError, RuntimeError, SafetensorError) as error:
-            if full := check.full_disk(error, job.work.path, job.args.command()):
-                raise full from None
+            if is_full_disk(error):
+                raise PalateError(
+                    f"No space is left on the disk of {job.run_dir.path} to save a checkpoint"
+                    f" ({error}). The one before it is kept. Free some space, and run the same"
+                    f" command again: {job.args.command()}"
+                ) from None
             raise
         torch.cuda.empty_cache()
 
 
-def begin(console: Console, job: Job) -> Beginning:
-    """Find the last checkpoint, here or on the Hub, and make what watches the training."""
-    from palate.train import hubpoint
-    from palate.train.callbacks import Ending, Guard, Metrics
+def smaller(recipe: Recipe) -> Recipe:
+    """Return the recipe to continue with when memory ran out.
 
-    args, work = job.args, job.work
+    Raises PalateError where a part is one row already, and where several processes train: one
+    cannot go back alone, since the others wait for it where it ran out.
+    """
+    parts = halved(recipe)
+    if parts is None:
+        raise PalateError(
+            f"Memory ran out on a single {recipe.unit}. Lower --max-length, or use a lighter"
+            " --method."
+        )
+    if parts.processes > 1:
+        raise PalateError(
+            "Memory ran out in one of the processes. Run the same command again with"
+            f" --accumulate {parts.accumulate}: it continues from the last checkpoint."
+        )
+    return parts
 
-    def say(text: str) -> None:
+
+def is_full_disk(error: Exception) -> bool:
+    """Tell whether a full disk caused the error; safetensors and torch word it in their own way."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOSPC
+    words = r"os error 28|No space left|PytorchStreamWriter|inline_container"
+    return bool(re.search(words, str(error)))
+
+
+def start(console: Console, job: Job) -> Start:
+    """Find the last checkpoint, here or on the Hub, and make the callbacks."""
+    from palate.train.callbacks import HubCheckpoint, LossGuard, MetricsFile, SaveOnSigterm
+
+    run_dir, to_hub = job.run_dir, job.args.checkpoint_to_hub
+
+    def warn(text: str) -> None:
         console.print(f"  {text}", style="yellow")
 
-    with first_here():
-        if args.checkpoint_to_hub and hubpoint.restore(job.repo, work):
+    with first_on_machine():
+        if to_hub and restore_checkpoint(job.repo, run_dir):
             console.print(f"Took the last checkpoint from {job.repo}")
-        checkpoint = work.checkpoint()
-    clock = Clock(work)
-    guard = Guard(clock)
-    callbacks: list[Any] = [guard, Ending(), Metrics(work.path / "metrics.jsonl")]
-    if args.checkpoint_to_hub:
-        callbacks.insert(1, hubpoint.HubCheckpoint(job.repo, work, args.public, say))
-    return Beginning(checkpoint, clock, guard, callbacks, say)
+        checkpoint = run_dir.checkpoint()
+    clock = Clock(run_dir)
+    guard = LossGuard(clock)
+    on_hub = [HubCheckpoint(job.repo, run_dir, job.args.public, warn)] if to_hub else []
+    callbacks = [guard, *on_hub, SaveOnSigterm(), MetricsFile(run_dir.path / "metrics.jsonl")]
+    return Start(checkpoint, clock, guard, callbacks, warn)
 
 
-def load(console: Console, job: Job) -> tuple[models.Loaded, data.Rows]:
-    """Return the base model and the rows that fit it."""
-    from palate.train.setup import weights_type
+@contextmanager
+def first_on_machine() -> Generator[None]:
+    """Let one process of this machine run the body before the others do."""
+    import torch
+    from accelerate import PartialState
+
+    with PartialState(cpu=not torch.cuda.is_available()).local_main_process_first():
+        yield
+
+
+def load(console: Console, job: Job[A, R]) -> tuple[models.Loaded, Rows[R]]:
+    """Return the base model and the rows that fit it; print what was left out."""
+    from palate.train.trainer import weights_dtype
 
     args, base = job.args, job.base
-    loaded = models.load(base, dtype=weights_type(job.sizes), four_bits=args.method == "qlora")
+    loaded = models.load(base, dtype=weights_dtype(job.recipe), four_bits=args.method == "qlora")
     window = getattr(loaded.model.config, "max_position_embeddings", args.max_length)
-    rows = check.fit(console, job.rows, loaded.tokenizer, args.max_length, window)
+    rows = usable(job.rows, loaded.tokenizer, args.max_length, window)
+    for reason, n in rows.dropped.items():
+        console.print(f"  left out: {n:,} rows, {reason}")
+    for prompt in rows.too_long[:SHOWN_TOO_LONG]:
+        console.print(f"    {prompt}", markup=False)
     console.print(
         f"{base.repo} at {base.revision[:7]}, {base.parameters:,} parameters, {args.method}:"
         f" {len(rows.train):,} rows to train on, {len(rows.test):,} to test with"
@@ -155,32 +208,62 @@ def load(console: Console, job: Job) -> tuple[models.Loaded, data.Rows]:
     return loaded, rows
 
 
-def go(console: Console, trainer: Any, begun: Beginning, accuracy: tuple[str, str]) -> None:
-    """Take the steps that are left, with a bar; `accuracy` is its key in the log and its name."""
-    from palate.train.callbacks import Bar
+def run_trainer(console: Console, trainer: Any, begun: Start, accuracy: tuple[str, str]) -> None:
+    """Take the remaining steps behind a progress bar; `accuracy` is its key in the log and name."""
+    from palate.train.callbacks import ProgressBar
 
-    checkpoint = begun.checkpoint
-    if checkpoint:
-        console.print(f"Continuing after step {checkpoint.name.split('-')[1]}")
-    with Bar(console, *accuracy) as bar:
+    if begun.checkpoint:
+        console.print(f"Continuing after step {begun.checkpoint.name.split('-')[1]}")
+    with ProgressBar(console, *accuracy) as bar:
         trainer.add_callback(bar)
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        trainer.train(resume_from_checkpoint=str(begun.checkpoint) if begun.checkpoint else None)
 
 
-def leave(job: Job, loaded: models.Loaded, run: RunRecord) -> None:
-    """Write what lies beside the saved weights; the record comes last."""
-    model = job.work.model
+def kept_step(trainer: Any, guard: "LossGuard") -> int:
+    """Return the step that the weights are of; raise PalateError if there is no good one."""
+    if best := trainer.state.best_model_checkpoint:
+        return int(best.rpartition("-")[2])
+    if guard.failed_at is not None:
+        raise PalateError(
+            f"The loss was not a number at step {guard.failed_at}, and no good checkpoint came"
+            " before it. Nothing was pushed. Run again with a lower --learning-rate."
+        )
+    return trainer.state.global_step
+
+
+def compare_models(job: Job, trainer: Any, loaded: models.Loaded) -> samples.Samples:
+    """Return what base and tuned model write on test prompts, or on train prompts without any.
+
+    Eval prompts stay blind. `trainer` holds the tuned model, `loaded` its tokenizer.
+    """
+    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+    base, prompts = job.base, job.project.prompts
+    held_out = [p.prompt for p in prompts if p.split == "test"]
+    adapter = hasattr(trainer.model, "disable_adapter")
+    model, sharded = trainer.model, trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+    if sharded:  # the other processes, which hold the rest of it, are done
+        unset_hf_deepspeed_config()  # or the model loaded here would be sharded over all of them
+        saved = replace(base, folder=job.run_dir.model, base=base if adapter else base.base)
+        model = models.load(saved, dtype=loaded.model.dtype).model
+    tuned = replace(loaded, model=model)
+
+    @contextmanager
+    def base_model() -> Generator[models.Loaded]:
+        if adapter and not sharded:
+            with trainer.model.disable_adapter():
+                yield tuned
+        else:
+            yield models.load(base, dtype=loaded.model.dtype)
+
+    shown = held_out or [p.prompt for p in prompts if p.split == "train"]
+    return samples.compare(base_model, tuned, shown, job.args.seed, held_out=bool(held_out))
+
+
+def save(job: Job, loaded: models.Loaded, run: RunRecord) -> None:
+    """Add the other files to the saved weights; the record comes last."""
+    model = job.run_dir.model
     loaded.tokenizer.save_pretrained(model)
     (model / "training_args.bin").unlink()  # a pickle, which nobody should have to trust
-    (model / "metrics.jsonl").write_bytes((job.work.path / "metrics.jsonl").read_bytes())
+    (model / "metrics.jsonl").write_bytes((job.run_dir.path / "metrics.jsonl").read_bytes())
     run.save(model)
-
-
-@contextmanager
-def first_here() -> Generator[None]:
-    """Let one process of this machine do what follows before the others do it."""
-    import torch
-    from accelerate import PartialState
-
-    with PartialState(cpu=not torch.cuda.is_available()).local_main_process_first():
-        yield

@@ -16,8 +16,8 @@ from palate.core.errors import BadInput
 from palate.core.stats import Rate
 from palate.core.typed import read, version_of
 from palate.train.config import Method
+from palate.train.packing import Positions
 from palate.train.samples import Samples
-from palate.train.view import Positions
 
 VERSION = 1
 FILE = "run.json"
@@ -118,6 +118,14 @@ class DPOResults:
     test_rows: int
     best_step: int
     baselines: dict[str, Accuracy]
+
+
+@dataclass(frozen=True)
+class TokenFigures:
+    """Loss and accuracy per token."""
+
+    loss: float
+    accuracy: float
 
 
 @dataclass(frozen=True)

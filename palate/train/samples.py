@@ -1,4 +1,4 @@
-"""Base and tuned model side by side on test prompts: completions, lengths, the divergence."""
+"""Completions of base and tuned model on test prompts: lengths, examples, the divergence."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -8,8 +8,8 @@ from palate.core.schema import Message
 from palate.generate.generation import Completion, Sampling, complete, end_tokens, seed_of
 from palate.generate.models import Loaded
 
-SHOWN = 10  # prompts with both answers on the card
-PROMPTS = 32  # that lengths and the divergence are measured on
+EXAMPLES = 10  # prompts whose answers are on the card
+PROMPTS = 32  # on which lengths and the divergence are measured
 BATCH = 8
 MAX_NEW_TOKENS = 200
 
@@ -64,61 +64,66 @@ def compare(
     `base` is a context manager that yields the base model, which may be the tuned one with its
     adapter off.
     """
-    asked = list(prompts)[:PROMPTS]
+    prompts = list(prompts)[:PROMPTS]
     sampling = Sampling(temperature=1.0, max_new_tokens=longest)
-    seeds = [seed_of(seed, str(i), 0) for i in range(len(asked))]
-
-    def write(loaded: Loaded) -> list[Completion]:
-        return [
-            completion
-            for start in range(0, len(asked), BATCH)
-            for completion in complete(
-                loaded, asked[start : start + BATCH], seeds[start : start + BATCH], sampling
-            )
-        ]
-
-    def score(loaded: Loaded) -> list[float]:
-        pairs = zip(asked, texts["tuned"], strict=True)
-        return [_log_probability(loaded, prompt, c) for prompt, c in pairs]
-
-    texts = {"tuned": write(tuned)}
-    after = score(tuned)
+    tuned_texts = _write(tuned, prompts, seed, sampling)
+    tuned_scores = _score(tuned, prompts, tuned_texts)
     with base() as loaded:
-        texts["base"] = write(loaded)
-        before = score(loaded)
-    drift = [x - y for x, y in zip(after, before, strict=True)]
+        base_texts = _write(loaded, prompts, seed, sampling)
+        base_scores = _score(loaded, prompts, tuned_texts)
+    drift = [t - b for t, b in zip(tuned_scores, base_scores, strict=True)]
+    both = (base_texts, tuned_texts)
     return Samples(
-        prompts=len(asked),
+        prompts=len(prompts),
         longest=longest,
         held_out=held_out,
-        kl=sum(drift) / len(drift),
-        length=BaseAndTuned(**{k: _mean([len(c.text) for c in cs]) for k, cs in texts.items()}),
-        unended=BaseAndTuned(**{k: _mean([not c.ended for c in cs]) for k, cs in texts.items()}),
-        same_opening=_repeated([c.text for c in texts["tuned"]]),
+        kl=_mean(drift),
+        length=BaseAndTuned(*(_mean([len(c.text) for c in texts]) for texts in both)),
+        unended=BaseAndTuned(*(_mean([not c.ended for c in texts]) for texts in both)),
+        same_opening=most_frequent_opening([c.text for c in tuned_texts]),
         examples=tuple(
             Example(prompt[-1]["content"], b.text, t.text)
-            for prompt, b, t in list(zip(asked, texts["base"], texts["tuned"], strict=True))[:SHOWN]
+            for prompt, b, t in list(zip(prompts, *both, strict=True))[:EXAMPLES]
         ),
     )
+
+
+def _write(
+    loaded: Loaded, prompts: Sequence[list[Message]], seed: int, sampling: Sampling
+) -> list[Completion]:
+    seeds = [seed_of(seed, str(i), 0) for i in range(len(prompts))]
+    return [
+        completion
+        for start in range(0, len(prompts), BATCH)
+        for completion in complete(
+            loaded, prompts[start : start + BATCH], seeds[start : start + BATCH], sampling
+        )
+    ]
+
+
+def _score(
+    loaded: Loaded, prompts: Sequence[list[Message]], texts: Sequence[Completion]
+) -> list[float]:
+    return [_log_probability(loaded, p, c) for p, c in zip(prompts, texts, strict=True)]
 
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def _repeated(texts: Sequence[str]) -> float:
-    """Return the share of texts that begin with the three words that most of them begin with."""
+def most_frequent_opening(texts: Sequence[str]) -> float:
+    """Return the share of texts that begin with the most frequent first three words."""
     openings = [" ".join(text.casefold().split()[:3]) for text in texts]
     return max(openings.count(o) for o in openings) / len(openings)
 
 
 def _log_probability(loaded: Loaded, prompt: list[Message], completion: Completion) -> float:
-    """Return the log-probability of a completion, its end included where it came to one."""
+    """Return the log-probability of a completion, including its end token if it ended."""
     import torch
 
     tokenizer = loaded.tokenizer
-    asked = tokenizer.apply_chat_template([prompt], add_generation_prompt=True, return_dict=True)
-    before = list(asked["input_ids"][0])
+    chat = tokenizer.apply_chat_template([prompt], add_generation_prompt=True, return_dict=True)
+    before = list(chat["input_ids"][0])
     after = tokenizer(completion.text, add_special_tokens=False)["input_ids"]
     if completion.ended:
         after = [*after, min(end_tokens(loaded) & {tokenizer.eos_token_id} or end_tokens(loaded))]
@@ -127,5 +132,5 @@ def _log_probability(loaded: Loaded, prompt: list[Message], completion: Completi
     ids = torch.tensor([before + after], device=loaded.model.device)
     with torch.inference_mode():
         logits = loaded.model(input_ids=ids).logits[0, len(before) - 1 : -1].float()
-    each = logits.log_softmax(-1).gather(-1, ids[0, len(before) :, None])
-    return float(each.sum())
+    per_token = logits.log_softmax(-1).gather(-1, ids[0, len(before) :, None])
+    return float(per_token.sum())

@@ -4,7 +4,7 @@ Nothing is pushed here: the job does that with what `run` returns.
 """
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -12,32 +12,26 @@ from palate.core.errors import UsageError
 from palate.core.project import Project
 from palate.core.ref import Ref
 from palate.generate import models
-from palate.train import answers, check, data, facts
+from palate.train import facts, job, preflight
 from palate.train.alarms import sft_alarms
 from palate.train.config import SFTArguments
-from palate.train.job import (
-    Beginning,
-    Job,
-    begin,
-    go,
-    is_main_process,
-    is_sharded,
-    leave,
-    load,
-    train,
-)
+from palate.train.job import Job
+from palate.train.recipe import Machine, check_mergeable, choose_sft_recipe
 from palate.train.record import SFTRecord
-from palate.train.sizes import Machine, choose_for_answers
-from palate.train.workdir import WorkDir
+from palate.train.rows import Answer, Rows, preferred_answers, read_preferences
+from palate.train.run_dir import RunDir
 
-SFTJob = Job[SFTArguments]
+if TYPE_CHECKING:
+    from palate.train.trainer import AnswerTrainer
+
+SFTJob = Job[SFTArguments, Answer]
 
 
 def run(console: Console, args: SFTArguments) -> SFTJob:
     """Train, and return the trained job."""
-    job = prepare(console, args)
-    train(console, job, steps)
-    return job
+    prepared = prepare(console, args)
+    job.train(console, prepared, train)
+    return prepared
 
 
 def prepare(console: Console, args: SFTArguments) -> SFTJob:
@@ -52,64 +46,70 @@ def prepare(console: Console, args: SFTArguments) -> SFTJob:
             f"{args.output} is where {project.id}'s DPO goes, which people compare blind. Leave"
             f" --output out: it is {project.sft_repo} then."
         )
-    compared = data.read(project, implied=False)
-    findings = check.audit(console, project, compared, ignore=args.ignore_audit)
-    rows = answers.preferred(project.id, compared)
+    preferences = read_preferences(project, implied=False)
+    findings = preflight.audit(console, project, preferences, ignore=args.ignore_audit)
+    rows = preferred_answers(project.id, preferences)
     base = models.find(args.base_model or project.settings.base_model)
-    sizes = choose_for_answers(args, base.parameters, Machine.here())
-    check.mergeable(sizes.method, is_sharded())
+    recipe = choose_sft_recipe(args, base.parameters, Machine.here())
+    check_mergeable(recipe.method, is_sharded=job.is_sharded())
     decided = replace(
         args,
         project=f"{project.id}@{project.revision}",
         base_model=f"{base.repo}@{base.revision}",
-        method=sizes.method,
-        learning_rate=sizes.learning_rate,
-        batch_size=sizes.batch_size,
+        method=recipe.method,
+        learning_rate=recipe.learning_rate,
+        batch_size=recipe.batch_size,
         output=args.output or project.sft_repo,
     )
-    work = WorkDir(project.id, rows.key(), "sft", decided.identity())
-    return Job(decided, sizes, project, rows, base, findings, work)
+    run_dir = RunDir(project.id, rows.key(), "sft", decided.identity())
+    return Job(decided, recipe, project, rows, base, findings, run_dir)
 
 
-def steps(console: Console, job: SFTJob) -> None:
-    """Train, and leave model and record in `work.model`."""
-    from palate.train.sft_trainer import make_trainer
+def train(console: Console, prepared: SFTJob) -> None:
+    """Train, and leave model and record in `run_dir.model`."""
+    from palate.train.trainer import make_sft_trainer
 
-    begun = begin(console, job)
-    loaded, rows = load(console, job)
-    trainer = make_trainer(
-        job.args, job.sizes, loaded, rows, job.work, begun.callbacks, fresh=not begun.checkpoint
+    begun = job.start(console, prepared)
+    loaded, rows = job.load(console, prepared)
+    trainer = make_sft_trainer(
+        prepared.args,
+        prepared.recipe,
+        loaded,
+        rows,
+        prepared.run_dir.path,
+        begun.callbacks,
+        fresh=not begun.checkpoint,
     )
-    go(console, trainer, begun, ("mean_token_accuracy", "tokens guessed"))
-    finish(console, job, begun, trainer, loaded, rows)
+    job.run_trainer(console, trainer, begun, ("mean_token_accuracy", "tokens guessed"))
+    finish(console, prepared, begun, trainer, loaded, rows)
 
 
 def finish(
     console: Console,
-    job: SFTJob,
-    begun: Beginning,
-    trainer: Any,
+    prepared: SFTJob,
+    begun: job.Start,
+    trainer: "AnswerTrainer",
     loaded: models.Loaded,
-    rows: data.Rows,
+    rows: Rows[Answer],
 ) -> None:
     """Measure the result, and write model and record; the record comes last."""
-    log, guard = trainer.state.log_history, begun.guard
-    best = check.kept_step(trainer, guard)
+    step = job.kept_step(trainer, begun.guard)
     trainable = facts.trainable_parameters(trainer.model)  # before an adapter is merged
     trainer.merge()
-    tuned = trainer.look() if rows.test else None
-    results = facts.sft_results(facts.before_training(log), tuned, len(rows.test), best)
-    trainer.save_model(str(job.work.model))
-    if not is_main_process():
+    base = facts.before_training(trainer.state.log_history)
+    tuned = trainer.token_figures() if rows.test else None
+    results = facts.sft_results(base, tuned, len(rows.test), step)
+    trainer.save_model(str(prepared.run_dir.model))
+    if not job.is_main_process():
         return
-    with console.status("What base and tuned model write on test prompts"):
-        samples = check.compared(job.base, trainer, loaded, job)
+    with console.status("Base and tuned model answer test prompts"):
+        samples = job.compare_models(prepared, trainer, loaded)
     run = SFTRecord(
-        **facts.common("sft", job, begun.clock, trainable),
-        data=facts.sft_data(job.project, rows),
-        history=facts.sft_curve(log),
+        **facts.common("sft", prepared, begun.clock, trainable),
+        data=facts.sft_data(prepared.project, rows),
+        history=facts.sft_curve(trainer.state.log_history),
         results=results,
         samples=samples,
-        alarms=sft_alarms(results, guard.failed_at, samples),
+        alarms=sft_alarms(results, begun.guard.failed_at, samples),
     )
-    leave(job, loaded, run)
+    job.save(prepared, loaded, run)

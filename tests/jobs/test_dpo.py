@@ -140,13 +140,13 @@ def test_every_way_to_use_the_labels_trains(labelled, jobs):
 # a job whose device holds no more than six pairs at once
 SCARCE = """
 import runpy, sys, torch
-from palate.train.tree import TreeDPOTrainer
-step = TreeDPOTrainer.training_step
+from palate.train.dpo_trainer import PackedDPOTrainer
+step = PackedDPOTrainer.training_step
 def scarce(self, model, inputs, *args, **kwargs):
     if len(inputs["input_ids"]) > 2 * {most}:
         raise torch.OutOfMemoryError("CUDA out of memory")
     return step(self, model, inputs, *args, **kwargs)
-TreeDPOTrainer.training_step = scarce
+PackedDPOTrainer.training_step = scarce
 sys.argv = ["jobs/dpo.py", *sys.argv[1:]]
 runpy.run_path({file!r}, run_name="__main__")
 """

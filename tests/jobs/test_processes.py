@@ -13,12 +13,12 @@ from palate.core.paths import shipped
 from palate.web.serving import free_port
 
 FAILING = """
-def training_step(self, *args, real=TreeDPOTrainer.training_step, **kwargs):
+def training_step(self, *args, real=PackedDPOTrainer.training_step, **kwargs):
     if os.environ["RANK"] == "1" and self.state.global_step == 3:
         {failure}
     return real(self, *args, **kwargs)
 if "--accumulate" not in sys.argv:
-    TreeDPOTrainer.training_step = training_step
+    PackedDPOTrainer.training_step = training_step
 """
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from palate.audit.baselines import Accuracy
 from palate.train.alarms import dpo_alarms, sft_alarms
-from palate.train.facts import TokenFigures, dpo_results, sft_results
+from palate.train.facts import dpo_results, sft_results
+from palate.train.record import TokenFigures
 from palate.train.samples import BaseAndTuned, Samples
 
 

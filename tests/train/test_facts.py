@@ -6,7 +6,6 @@ from dataclasses import asdict
 import pytest
 
 from palate.train.facts import (
-    TokenFigures,
     before_training,
     dpo_curve,
     dpo_results,
@@ -15,6 +14,7 @@ from palate.train.facts import (
     sft_results,
     versions,
 )
+from palate.train.record import TokenFigures
 
 
 def entry(step, loss=0.5, margin=0.3):

@@ -81,4 +81,7 @@ def test_the_base_of_an_adapter_is_the_model_without_it(source):
 
 
 def test_one_opening_for_all_is_counted():
-    assert samples._repeated(["Why do cats purr", "why do cats sleep", "How cats see"]) == 2 / 3
+    assert (
+        samples.most_frequent_opening(["Why do cats purr", "why do cats sleep", "How cats see"])
+        == 2 / 3
+    )

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
-from palate.train.view import positions, rows_of, to_pairs, tree_inputs, tree_mask
+from palate.train.packing import attention_mask, count_positions, pack, packed_inputs, unpack
 
 TOKENS = st.lists(st.integers(1, 9), min_size=1, max_size=5)
 PAIRS = st.lists(st.tuples(TOKENS, TOKENS, TOKENS), min_size=1, max_size=6)
@@ -20,7 +20,7 @@ def batch(pairs, **kwargs):
 
 def test_a_prompt_and_each_completion_stand_once():
     sequences = [[1, 2, 3, 4], [1, 2, 5, 6], [1, 2, 3, 4]]
-    (row,), places = rows_of(sequences, [2, 2, 2], share_prompt=True)
+    (row,), places = pack(sequences, [2, 2, 2], share_prompt=True)
     assert row.ids == [1, 2, 3, 2, 5]
     assert row.positions == [0, 1, 2, 1, 2]
     assert row.segments == [0, 1, 1, 2, 2]
@@ -29,13 +29,13 @@ def test_a_prompt_and_each_completion_stand_once():
 
 
 def test_without_sharing_a_row_is_a_prompt_with_one_completion():
-    rows, places = rows_of([[1, 2, 3], [1, 2, 4], [1, 2, 3]], [2, 2, 2], share_prompt=False)
+    rows, places = pack([[1, 2, 3], [1, 2, 4], [1, 2, 3]], [2, 2, 2], share_prompt=False)
     assert [row.ids for row in rows] == [[1, 2], [1, 2]]
     assert places == [(0, 1), (1, 1), (0, 1)]
 
 
 def test_a_token_sees_its_prompt_and_its_own_completion():
-    seen = tree_mask(torch.tensor([[0, 1, 1, 2, -1]]))[0, 0].int().tolist()
+    seen = attention_mask(torch.tensor([[0, 1, 1, 2, -1]]))[0, 0].int().tolist()
     assert seen == [
         [1, 0, 0, 0, 0],
         [1, 1, 0, 0, 0],
@@ -46,7 +46,7 @@ def test_a_token_sees_its_prompt_and_its_own_completion():
 
 
 def test_the_mask_of_eager_attention_adds_its_minimum():
-    mask = tree_mask(torch.tensor([[0, 1]]), torch.float32)
+    mask = attention_mask(torch.tensor([[0, 1]]), torch.float32)
     assert mask[0, 0].tolist() == [[0, torch.finfo(torch.float32).min], [0, 0]]
 
 
@@ -54,9 +54,9 @@ def test_the_mask_of_eager_attention_adds_its_minimum():
 @given(PAIRS, st.booleans(), st.sampled_from([None, 4, 7]), st.sampled_from(["start", "end"]))
 def test_what_is_scored_in_the_rows_is_what_trl_scores_in_the_pairs(pairs, share, longest, keep):
     whole = batch(pairs, max_length=longest, truncation_mode=f"keep_{keep}")
-    inputs = tree_inputs(whole, share)
+    inputs = packed_inputs(whole, share)
     labels = whole["input_ids"].masked_fill(whole["completion_mask"] == 0, -100)
-    back = to_pairs(inputs["tree_labels"].float(), labels, inputs)
+    back = unpack(inputs["packed_labels"].float(), labels, inputs)
     expected = labels[:, 1:].clamp(min=0)
     assert torch.equal(back.long(), expected)
 
@@ -65,27 +65,29 @@ def test_what_is_scored_in_the_rows_is_what_trl_scores_in_the_pairs(pairs, share
 @given(PAIRS, st.booleans())
 def test_a_scored_position_sees_exactly_what_comes_before_it(pairs, share):
     whole = batch(pairs)
-    inputs = tree_inputs(whole, share)
-    mask = tree_mask(inputs["tree_segments"])[:, 0]
-    width, length = inputs["tree_ids"].shape[1], whole["input_ids"].shape[1] - 1
-    for place, target in zip(inputs["tree_from"].tolist(), inputs["tree_to"].tolist(), strict=True):
+    inputs = packed_inputs(whole, share)
+    mask = attention_mask(inputs["packed_segments"])[:, 0]
+    width, length = inputs["packed_ids"].shape[1], whole["input_ids"].shape[1] - 1
+    for place, target in zip(
+        inputs["packed_source"].tolist(), inputs["packed_target"].tolist(), strict=True
+    ):
         row, column = divmod(place, width)
         i, k = divmod(target, length)
         seen = mask[row, column].nonzero().flatten()
-        assert inputs["tree_ids"][row, seen].tolist() == whole["input_ids"][i, : k + 1].tolist()
-        assert inputs["tree_positions"][row, seen].tolist() == list(range(k + 1))
+        assert inputs["packed_ids"][row, seen].tolist() == whole["input_ids"][i, : k + 1].tolist()
+        assert inputs["packed_positions"][row, seen].tolist() == list(range(k + 1))
 
 
 def test_no_position_is_computed_twice():
     pairs = [([1, 2, 3], [4, 5], [6]), ([1, 2, 3], [4, 5], [7, 8, 9])]
-    ids = tree_inputs(batch(pairs), True)["tree_ids"]
+    ids = packed_inputs(batch(pairs), True)["packed_ids"]
     assert ids.numel() == 3 - 1 + 2 + 1 + 3
-    assert positions(pairs, 2) == ids.numel()
-    assert positions(pairs, 1) == 5 + 7
+    assert count_positions(pairs, 2) == ids.numel()
+    assert count_positions(pairs, 1) == 5 + 7
 
 
 @pytest.mark.parametrize("share", [True, False])
 def test_the_seed_of_padding_is_never_scored(share):
-    inputs = tree_inputs(batch([([1], [2], [3]), ([1, 4, 5], [2, 2], [3])]), share)
-    scored = inputs["tree_labels"].flatten()[inputs["tree_from"]]
+    inputs = packed_inputs(batch([([1], [2], [3]), ([1, 4, 5], [2, 2], [3])]), share)
+    scored = inputs["packed_labels"].flatten()[inputs["packed_source"]]
     assert (scored != -100).all()

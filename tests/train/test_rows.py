@@ -1,10 +1,12 @@
+"""Preferences as rows: what is left out and counted, and their key."""
+
 from dataclasses import replace
 
 import pytest
 
 from palate.core.errors import UsageError
 from palate.core.schema import Preference, Prompt
-from palate.train.data import Rows, dataset, usable
+from palate.train.rows import Rows, preference_dataset, usable
 
 
 class Words:
@@ -62,6 +64,6 @@ def test_the_key_follows_the_rows():
 
 
 def test_trl_reads_three_columns():
-    made = dataset([row()])
-    assert made.column_names == ["prompt", "chosen", "rejected"]
-    assert made[0]["chosen"] == [{"role": "assistant", "content": "The cats"}]
+    dataset = preference_dataset([row()])
+    assert dataset.column_names == ["prompt", "chosen", "rejected"]
+    assert dataset[0]["chosen"] == [{"role": "assistant", "content": "The cats"}]

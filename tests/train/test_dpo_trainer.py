@@ -20,8 +20,9 @@ from trl import DPOConfig, DPOTrainer
 
 from palate.demo import writer
 from palate.demo.titles import corpus, prompt_for
-from palate.train.batches import GroupSampler
-from palate.train.tree import TreeDPOTrainer, allowed
+from palate.train.dpo_trainer import PackedDPOTrainer
+from palate.train.packing import allowed_mode
+from palate.train.trainer import GroupSampler
 
 # TRL and transformers rename options between the versions that we allow
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -102,7 +103,7 @@ def differing(tokenizer, rows, tmp_path, mode="tree", model=None, **kwargs):
     again = copy.deepcopy(model)
     one = trainer(DPOTrainer, tokenizer, rows, tmp_path, model=model, **kwargs)
     other = trainer(
-        TreeDPOTrainer, tokenizer, rows, tmp_path, model=again, extra={"mode": mode}, **kwargs
+        PackedDPOTrainer, tokenizer, rows, tmp_path, model=again, extra={"mode": mode}, **kwargs
     )
     loss, gradients, metrics = probe(one)
     tree_loss, tree_gradients, tree_metrics = probe(other)
@@ -152,7 +153,7 @@ def test_an_optimizer_run_has_the_curve_of_trl_on_the_same_batches(tokenizer, ro
     curves = []
     for mode in ("trl", "tree"):
         extra = {"mode": mode}
-        made = trainer(TreeDPOTrainer, tokenizer, rows, tmp_path, num_train_epochs=3, extra=extra)
+        made = trainer(PackedDPOTrainer, tokenizer, rows, tmp_path, num_train_epochs=3, extra=extra)
         made.train()
         curves.append([e["loss"] for e in made.state.log_history if "loss" in e])
     assert len(curves[0]) == 6
@@ -161,7 +162,7 @@ def test_an_optimizer_run_has_the_curve_of_trl_on_the_same_batches(tokenizer, ro
 
 def test_weights_multiply_each_pairs_loss(tokenizer, rows, tmp_path):
     def losses(chosen, weights):
-        made = trainer(TreeDPOTrainer, tokenizer, chosen, tmp_path)
+        made = trainer(PackedDPOTrainer, tokenizer, chosen, tmp_path)
         batch = made.data_collator([made.train_dataset[i] for i in range(len(chosen))])
         if weights:
             batch["weights"] = torch.tensor(weights)
@@ -177,7 +178,7 @@ def test_weights_multiply_each_pairs_loss(tokenizer, rows, tmp_path):
 def test_a_column_of_weights_reaches_the_loss(tokenizer, rows, tmp_path):
     weighted = [{**row, "weight": 2.0} for row in rows]
     plain, double = (
-        trainer(TreeDPOTrainer, tokenizer, r, tmp_path, num_train_epochs=1, learning_rate=0.0)
+        trainer(PackedDPOTrainer, tokenizer, r, tmp_path, num_train_epochs=1, learning_rate=0.0)
         for r in (rows, weighted)
     )
     plain.train()
@@ -228,8 +229,8 @@ def test_prompts_stay_together_in_a_new_order_each_epoch():
 )
 def test_architectures_that_allow_less(config, mode, why):
     config._attn_implementation = "sdpa"
-    assert allowed("tree", config, aux_loss=False)[0] == mode
-    assert why in allowed("tree", config, aux_loss=False)[1]
+    assert allowed_mode("tree", config, aux_loss=False)[0] == mode
+    assert why in allowed_mode("tree", config, aux_loss=False)[1]
 
 
 def test_routers_that_are_balanced_over_all_tokens_leave_trls_batches(tokenizer, rows, tmp_path):
@@ -239,7 +240,7 @@ def test_routers_that_are_balanced_over_all_tokens_leave_trls_batches(tokenizer,
     )  # fmt: skip
     said = []
     made = trainer(
-        TreeDPOTrainer, tokenizer, rows, tmp_path, model=model, extra={"say": said.append}
+        PackedDPOTrainer, tokenizer, rows, tmp_path, model=model, extra={"warn": said.append}
     )
     assert made.mode == "trl"
     assert "router" in said[0]
@@ -251,7 +252,7 @@ def test_routers_that_are_balanced_over_all_tokens_leave_trls_batches(tokenizer,
 def test_flash_attention_takes_no_mask():
     config = LlamaConfig()
     config._attn_implementation = "flash_attention_2"
-    assert allowed("tree", config, aux_loss=False)[0] == "rows"
+    assert allowed_mode("tree", config, aux_loss=False)[0] == "rows"
 
 
 def test_a_model_that_ignores_the_mask_is_found_out_on_the_first_batch(tokenizer, rows, tmp_path):
@@ -267,8 +268,8 @@ def test_a_model_that_ignores_the_mask_is_found_out_on_the_first_batch(tokenizer
     model.model.forward = forward
     said = []
     made = trainer(
-        TreeDPOTrainer, tokenizer, rows, tmp_path, model=model, num_train_epochs=1,
-        extra={"say": said.append},
+        PackedDPOTrainer, tokenizer, rows, tmp_path, model=model, num_train_epochs=1,
+        extra={"warn": said.append},
     )  # fmt: skip
     made.train()
     assert made.mode == "rows"

@@ -1,0 +1,293 @@
+"""TRL's DPO on packed batches, in which every distinct prompt and completion is computed once.
+
+Batches and the forward are palate's; tokens, losses, metrics and the reference are TRL's. The first
+batch is computed both ways, and where they differ palate does what TRL does.
+"""
+
+import copy
+import os
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.distributed.tensor import DTensor
+from transformers import PrinterCallback, TrainerCallback
+from trl import DPOConfig, DPOTrainer
+from trl.trainer import utils as trl_utils
+from trl.trainer.dpo_trainer import DataCollatorForPreference
+
+from palate.core.schema import Preference
+from palate.generate.models import Loaded
+from palate.train import packing
+from palate.train.config import BatchMode, DPOArguments
+from palate.train.preflight import strength_columns
+from palate.train.recipe import Recipe
+from palate.train.references import reward_margins, with_references
+from palate.train.rows import Rows, preference_dataset
+from palate.train.trainer import (
+    ReproducibleTrainerMixin,
+    adapter,
+    schedule,
+    with_early_stopping,
+)
+
+Warn = Callable[[str], None]
+Probe = tuple[float, list[torch.Tensor]]  # loss and gradients
+ALL_GRADIENTS_PARAMETERS = 100_000_000  # up to here all gradients of the first batch are compared
+SAMPLED_TENSORS = 24  # whose gradients are compared in a larger model
+# type of the forward → loss, and gradients relative to their norm: what rounding explains
+TOLERANCE = {
+    torch.float64: (1e-5, 1e-4),  # TRL scores in float32
+    torch.float32: (1e-4, 1e-3),
+    torch.float16: (0.02, 0.1),
+    torch.bfloat16: (0.05, 0.15),
+}
+
+
+class WeightedCollator(DataCollatorForPreference):
+    """TRL's collator, which also carries each pair's weight."""
+
+    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        batch = super().torch_call(examples)
+        if "weight" in examples[0]:
+            batch["weights"] = torch.tensor([e["weight"] for e in examples])
+        return batch
+
+
+class PackedDPOTrainer(ReproducibleTrainerMixin, DPOTrainer):
+    """DPOTrainer that computes each distinct token of a batch once. Same arguments as DPOTrainer.
+
+    `mode` is `tree` (one row per prompt), `rows` (one row per prompt and completion) or `trl`. A
+    lower one is used where the model does not allow the higher, and `warn` gets the reason. A
+    column `weight` of the training rows multiplies each pair's loss; a column `margin` is a reward
+    margin that the chosen answer has to reach, an offset of the reference's. Reference
+    log-probabilities are kept in the folder `references` under their tokens and `origin`, which
+    names the weights.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        mode: BatchMode = "tree",
+        warn: Warn = print,
+        references: Path | None = None,
+        origin: str = "",
+        **kwargs: Any,
+    ):
+        self.mode, self._warn, self._checked, self._installed = mode, warn, False, False
+        self._references, self._origin = references, origin
+        super().__init__(*args, **kwargs)
+        if self.precompute_ref_logps:
+            self.ref_model = None  # its log-probabilities are in the rows
+        self._install()
+
+    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        """Tokenize as TRL does, then bring the pairs of a prompt together."""
+        tokenized: Any = super()._prepare_dataset(dataset, *args, **kwargs)
+        first: dict[tuple[int, ...], int] = {}
+        order = [first.setdefault(tuple(ids), len(first)) for ids in tokenized["prompt_ids"]]
+        return tokenized.select(sorted(range(len(order)), key=order.__getitem__))
+
+    def _set_signature_columns_if_needed(self) -> None:
+        super()._set_signature_columns_if_needed()
+        if "weight" not in (columns := self._signature_columns or []):
+            self._signature_columns = [*columns, "weight"]
+
+    def groups(self, rows: Any) -> list[Any]:
+        return [tuple(ids) for ids in rows["prompt_ids"]]
+
+    def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
+        self._install()  # called while DPOTrainer is still being constructed
+        return with_references(self, dataset, batch_size, self._references, self._origin)
+
+    def _install(self) -> None:
+        if self._installed:
+            return
+        self._installed = True
+        collator: Any = self.data_collator
+        self.data_collator = WeightedCollator(
+            collator.pad_token_id,
+            collator.max_length,
+            collator.truncation_mode,
+            collator.pad_to_multiple_of,
+        )
+        policy: Any = self.model
+        model = policy.get_base_model() if hasattr(policy, "peft_config") else policy
+        self.mode, why = packing.allowed_mode(self.mode, model.config, self.aux_loss_enabled)
+        if why:
+            self._warn(why)
+        # without a Triton kernel TRL scores every position; packed rows have few to score
+        setattr(trl_utils, "_use_triton", lambda device: True)  # noqa: B010
+        for packable in (model, self.ref_model):
+            if packable is not None:
+                packing.add_packed_forward(packable)
+
+    def compute_ref_log_probs(self, model: Any, inputs: Any) -> Any:
+        inputs = {k: v for k, v in inputs.items() if k != "weights"}
+        return super().compute_ref_log_probs(model, self._packed(inputs))
+
+    def _compute_loss(self, model: Any, inputs: Any, return_outputs: bool) -> Any:
+        weighted = "weights" in inputs
+        # TRL's loss takes a weight for each pair through WPO's weights
+        self.use_weighting = weighted
+        try:
+            return super()._compute_loss(model, self._packed(inputs), return_outputs)
+        finally:
+            self.use_weighting = False
+
+    def _packed(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        if self.mode == "trl":
+            return inputs
+        return {**inputs, **packing.packed_inputs(inputs, share_prompt=self.mode == "tree")}
+
+    def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        if not self._checked:
+            self._checked = True
+            self._check(model, self._prepare_inputs(inputs))
+        return super().training_step(model, inputs, *args, **kwargs)
+
+    def positions(self) -> packing.Positions:
+        """Return the token positions of an epoch, in these batches and in TRL's."""
+        rows: Any = self.train_dataset
+        size = self.args.per_device_train_batch_size
+        columns = (rows[name][:] for name in ("prompt_ids", "chosen_ids", "rejected_ids"))
+        pairs = list(zip(*columns, strict=True))
+        ours = theirs = packing.count_trl_positions(pairs, size)
+        if self.mode != "trl":
+            ours = packing.count_positions(pairs, size, share_prompt=self.mode == "tree")
+        return packing.Positions(ours, theirs, self.mode)
+
+    def test_margins(self) -> list[float]:
+        """Return the reward margin of each test row."""
+        return reward_margins(self)
+
+    def _check(self, model: Any, inputs: dict[str, Any]) -> None:
+        """Compare loss and gradients with TRL's own, and use a lower mode until they agree."""
+        if self.mode == "trl":
+            return
+        wanted, self.mode = self.mode, "trl"
+        theirs = self._probe(model, inputs)
+        for mode in ("tree", "rows"):
+            if mode == "rows" or wanted == "tree":
+                self.mode = mode
+                difference = self._differences(theirs, self._probe(model, inputs))
+                kind = _forward_type(self)
+                if all(d <= t for d, t in zip(difference, TOLERANCE[kind], strict=True)):
+                    return
+                self._warn(
+                    f"Batches as {mode} differ from TRL's (loss by {difference[0]:.1e}, gradients"
+                    f" by {difference[1]:.1e}), so they are not used for this model."
+                )
+        self.mode = "trl"
+
+    def _probe(self, model: Any, inputs: dict[str, Any]) -> Probe:
+        """Return loss and gradients of a batch; the trainer's state does not change."""
+        metrics, tokens = self._metrics, self._total_train_tokens
+        self._metrics = {"train": defaultdict(list), "eval": defaultdict(list)}
+        model.train()
+        # FSDP 2 would keep what it has not reduced, and add it to the first step's gradients
+        unsynced = nullcontext() if self.accelerator.is_fsdp2 else self.accelerator.no_sync(model)
+        backward = not self.is_deepspeed_enabled  # DeepSpeed does not expose gradients
+        with unsynced, torch.set_grad_enabled(backward), self.compute_loss_context_manager():
+            loss = self.compute_loss(model, dict(inputs))
+            if backward:
+                loss.backward()
+        gradients = [_local(w.grad) for w in _compared_weights(model) if w.grad is not None]
+        if backward:
+            model.zero_grad(set_to_none=True)
+        self._metrics, self._total_train_tokens = metrics, tokens
+        return loss.item(), gradients
+
+    def _differences(self, one: Probe, other: Probe) -> tuple[float, float]:
+        """Return how much loss and gradients differ, over all processes: they decide alike."""
+        squared = sum((a - b).square().sum() for a, b in zip(one[1], other[1], strict=True))
+        norm = sum(a.square().sum() for a in one[1])
+        here = torch.tensor([[abs(one[0] - other[0]), float(squared), float(norm)]])
+        gathered = self.accelerator.gather(here.to(self.accelerator.device))
+        loss, norm = float(gathered[:, 0].max()), float(gathered[:, 2].sum())
+        return loss, (float(gathered[:, 1].sum()) / norm) ** 0.5 if norm > 0 else 0.0
+
+
+def _local(gradient: Any) -> torch.Tensor:
+    """Return the gradient, or the part of it that this process holds."""
+    local = gradient.to_local() if isinstance(gradient, DTensor) else gradient
+    return local.detach().double().cpu()
+
+
+def _compared_weights(model: Any) -> list[Any]:
+    """Return the weights whose gradients are compared: all, or some of every depth."""
+    weights = [w for w in model.parameters() if w.requires_grad]
+    if sum(w.numel() for w in weights) <= ALL_GRADIENTS_PARAMETERS:
+        return weights
+    small = sorted(range(len(weights)), key=lambda i: weights[i].numel())[: len(weights) // 2]
+    step = max(1, len(small) // SAMPLED_TENSORS)
+    return [weights[i] for i in sorted(small)[::step]]
+
+
+def _forward_type(trainer: Any) -> torch.dtype:
+    if trainer.args.bf16:
+        return torch.bfloat16
+    return torch.float16 if trainer.args.fp16 else trainer.model.dtype
+
+
+def make_dpo_trainer(
+    args: DPOArguments,
+    recipe: Recipe,
+    loaded: Loaded,
+    rows: Rows[Preference],
+    folder: Path,
+    callbacks: Sequence[TrainerCallback],
+    warn: Warn,
+    references: Path,
+) -> PackedDPOTrainer:
+    """Return the trainer of DPO, whose reference is the very weights that it starts from."""
+    train = preference_dataset(rows.train)
+    for name, values in strength_columns(rows.train, args.strength).items():
+        train = train.add_column(name, values)
+    trainer = PackedDPOTrainer(
+        model=loaded.model,
+        ref_model=_reference(loaded, recipe),
+        args=DPOConfig(
+            **schedule(args, recipe, rows, folder),
+            # from the very weights that training starts from; TRL would load the repo's again
+            precompute_ref_log_probs=True,
+            report_to="trackio" if args.trackio else "none",
+            **_losses(args),
+        ),
+        train_dataset=train,
+        eval_dataset=preference_dataset(rows.test) if rows.test else None,
+        processing_class=loaded.tokenizer,
+        peft_config=adapter(recipe, loaded.revision),
+        callbacks=with_early_stopping(callbacks, rows),
+        mode=args.batches,
+        warn=warn,
+        references=references,
+        origin=f"{loaded.repo}@{loaded.revision} {recipe.method} {loaded.model.dtype}",
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _reference(loaded: Loaded, recipe: Recipe) -> Any:
+    """Return a copy of the weights under FSDP with a full fine-tune, else None.
+
+    TRL would load the repo's newest weights there. Elsewhere the model itself is the reference,
+    before it is trained or with its adapter off.
+    """
+    sharded = os.environ.get("ACCELERATE_USE_FSDP", "false") == "true"
+    return copy.deepcopy(loaded.model) if sharded and recipe.method == "full" else None
+
+
+def _losses(args: DPOArguments) -> dict[str, Any]:
+    """Return TRL's options for the loss."""
+    anchored = args.sft_weight > 0
+    return {
+        "beta": args.beta,
+        "loss_type": [args.loss, "sft"] if anchored else [args.loss],
+        "loss_weights": [1.0, args.sft_weight] if anchored else None,
+        "label_smoothing": args.flip_rate or 0.0,
+        "ld_alpha": 0.5 if args.length_desensitized else None,
+    }

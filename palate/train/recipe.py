@@ -1,0 +1,248 @@
+"""The recipe of a run: method, learning rate, batch and precision, with reasons; and sweeps.
+
+All but `Machine.here` is pure. Memory is estimated per parameter: 16 bytes to train all of them in
+float32 with AdamW (weights, gradients and two moments), 2 for frozen weights in bfloat16, 0.6 for
+those in four bits.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from statistics import median
+from typing import Literal
+
+from palate.core.errors import UsageError
+from palate.train.config import DPOArguments, Method, SFTArguments, TrainArguments
+from palate.train.record import DPOResults, SweepFacts, SweepRun
+
+MAX_FULL_PARAMETERS = 2e9  # beyond, an adapter learns as much from a thousand pairs
+BYTES_PER_PARAMETER = {"full": 16.0, "lora": 2.6, "qlora": 0.9}
+MEMORY_FRACTION = 0.7  # of the device's memory; the rest is for activations
+PROMPTS_PER_STEP = 4  # at least: fewer make a step's gradient noisy
+MIN_BATCH_PAIRS, MAX_BATCH_PAIRS = 8, 64
+DPO_LEARNING_RATES = {"full": 1e-6, "lora": 5e-6, "qlora": 5e-6}
+SFT_LEARNING_RATES = {"full": 1e-5, "lora": 1e-4}  # SFT takes larger steps than DPO
+SFT_BATCH_ANSWERS = 8
+RUINOUS_ADAPTER_RATE = 5e-5  # a learning rate that ruins an adapter on little data
+CHECKPOINTING_PARAMETERS = 1e9  # from here on a GPU computes activations twice
+SWEPT = ("beta", "learning_rate", "epochs", "sft_weight", "flip_rate", "seed", "batch_size")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The device that trains; memory in bytes."""
+
+    device: str
+    memory: float
+    cuda: bool
+    bf16: bool
+    quantizes: bool  # whether bitsandbytes is installed
+    processes: int = 1  # that train together
+
+    @classmethod
+    def here(cls) -> "Machine":
+        import torch
+
+        processes = int(os.environ.get("WORLD_SIZE", "1"))
+        if torch.cuda.is_available():
+            memory = torch.cuda.get_device_properties(0).total_memory
+            name, bf16 = torch.cuda.get_device_name(), torch.cuda.is_bf16_supported()
+            quantizes = find_spec("bitsandbytes") is not None
+            return cls(name, memory, True, bf16, quantizes, processes)
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return cls("CPU", memory, False, False, False, processes)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a run uses, and why, in sentences."""
+
+    method: Method
+    learning_rate: float
+    batch_size: int
+    accumulate: int
+    gradient_checkpointing: bool
+    bf16: bool
+    reasons: tuple[str, ...]
+    processes: int = 1
+    unit: Literal["pair", "answer"] = "pair"  # what a row is
+
+    @property
+    def part(self) -> int:
+        """Rows that one process computes at once."""
+        return self.batch_size // self.accumulate // self.processes
+
+
+def choose_recipe(
+    args: DPOArguments, parameters: int, prompts: Sequence[str], machine: Machine
+) -> Recipe:
+    """Return the recipe of DPO: what `args` set, else what fits the model and the device.
+
+    `prompts` names the prompt of each training row. Raises UsageError for what cannot work.
+    """
+    method, why = _method(args.method, parameters, machine)
+    rate = args.learning_rate or DPO_LEARNING_RATES[method]
+    if method != "full" and rate >= RUINOUS_ADAPTER_RATE and not args.reckless:
+        raise UsageError(
+            f"A learning rate of {rate:g} ruins an adapter on so few pairs: its outputs collapse."
+            " Use 5e-6, or add --reckless to train anyway."
+        )
+    batch, reason = _batch(args.batch_size, prompts)
+    if not args.batch_size:
+        batch += -batch % machine.processes
+    start = Recipe(method, rate, batch, 1, False, False, (why, reason))
+    return _fit_device(args, parameters, machine, start)
+
+
+def choose_sft_recipe(args: SFTArguments, parameters: int, machine: Machine) -> Recipe:
+    """Return the recipe of SFT, as `choose_recipe` does; it never uses weights in four bits."""
+    method, why = _method(args.method, parameters, replace(machine, quantizes=False))
+    rate = args.learning_rate or SFT_LEARNING_RATES[method]
+    batch = args.batch_size or SFT_BATCH_ANSWERS + -SFT_BATCH_ANSWERS % machine.processes
+    reason = f"batches of {batch} answers{', as asked' if args.batch_size else ''}"
+    start = Recipe(method, rate, batch, 1, False, False, (why, reason), unit="answer")
+    return _fit_device(args, parameters, machine, start)
+
+
+def _fit_device(args: TrainArguments, parameters: int, machine: Machine, start: Recipe) -> Recipe:
+    """Return the recipe with parts, checkpointing and precision, which follow from the device."""
+    batch, accumulate, reasons = start.batch_size, args.accumulate or 1, list(start.reasons)
+    if batch % (accumulate * machine.processes):
+        by = f" by {machine.processes} processes" if machine.processes > 1 else ""
+        raise UsageError(
+            f"--batch-size {batch} cannot be computed in --accumulate {accumulate} equal parts{by}."
+            " Choose a divisor."
+        )
+    checkpointing = args.gradient_checkpointing
+    if checkpointing is None:
+        checkpointing = machine.cuda and parameters > CHECKPOINTING_PARAMETERS
+        reasons.append(
+            "gradient checkpointing on: the activations of a model this large take much memory"
+            if checkpointing
+            else "gradient checkpointing off: activations will fit"
+        )
+    if start.method == "full" or (start.method == "lora" and not machine.bf16):
+        reasons.append(
+            "bfloat16 arithmetic, float32 weights: steps this small would vanish in bfloat16"
+            if machine.bf16
+            else "float32: the device has no fast bfloat16"
+        )
+    else:
+        reasons.append("frozen weights in bfloat16, the adapter in float32")
+    return replace(
+        start,
+        accumulate=accumulate,
+        gradient_checkpointing=checkpointing,
+        bf16=machine.bf16,
+        reasons=tuple(reasons),
+        processes=machine.processes,
+    )
+
+
+def _method(asked: Method | None, parameters: int, machine: Machine) -> tuple[Method, str]:
+    size = (
+        f"{parameters / 1e9:.2g} B parameters"
+        if parameters >= 1e8
+        else f"{parameters:,} parameters"
+    )
+    if asked:
+        if asked == "qlora" and not machine.quantizes:
+            raise UsageError(
+                "--method qlora needs a GPU and bitsandbytes: pip install bitsandbytes."
+                " Or use --method lora."
+            )
+        return asked, f"{asked}, as asked, for {size}"
+
+    def fits(method: Method) -> bool:
+        return parameters * BYTES_PER_PARAMETER[method] <= MEMORY_FRACTION * machine.memory
+
+    memory = f"{machine.memory / 2**30:.0f} GB of {machine.device}"
+    if parameters <= MAX_FULL_PARAMETERS and (fits("full") or not machine.cuda):
+        return "full", f"full fine-tuning: {size} fit in {memory}"
+    if fits("lora") or not machine.quantizes:
+        return "lora", f"LoRA: full fine-tuning of {size} exceeds {memory} or what the data need"
+    return "qlora", f"QLoRA: {size} fit in {memory} only in four bits"
+
+
+def _batch(asked: int | None, prompts: Sequence[str]) -> tuple[int, str]:
+    if asked:
+        return asked, f"batches of {asked} pairs, as asked"
+    per_prompt = max(1, round(median(Counter(prompts).values())))
+    batch = min(max(MIN_BATCH_PAIRS, PROMPTS_PER_STEP * per_prompt), MAX_BATCH_PAIRS)
+    if batch > per_prompt:
+        batch -= batch % per_prompt
+    return batch, (
+        f"batches of {batch} pairs, {per_prompt} per prompt: {PROMPTS_PER_STEP} or more prompts"
+        " per step"
+    )
+
+
+def halved(recipe: Recipe) -> Recipe | None:
+    """Return the recipe with about twice as many parts per batch; None where a part is one row."""
+    whole = recipe.batch_size // recipe.processes
+    for parts in range(2 * recipe.accumulate, whole + 1):
+        if whole % parts == 0:
+            return replace(recipe, accumulate=parts)
+    return None
+
+
+def check_mergeable(method: str, *, is_sharded: bool) -> None:
+    """Raise UsageError where SFT could not merge its adapter: no process would hold all weights."""
+    if method != "full" and is_sharded:
+        raise UsageError(
+            "SFT merges its adapter into the base model at the end, which no GPU can do that holds"
+            " only a part of the model. Use --method full, or leave --accelerate out."
+        )
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """An argument and its values; each value is one run, and the best on the test split is kept."""
+
+    name: str
+    values: list[float]
+
+    @classmethod
+    def read(cls, args: DPOArguments) -> "Sweep":
+        """Return what `--sweep name=value,value` says. Raises UsageError for what cannot work."""
+        name, _, values = (args.sweep or "").partition("=")
+        name = name.replace("-", "_")
+        try:
+            numbers = [float(v) for v in values.split(",")]
+        except ValueError:
+            numbers = []
+        if name not in SWEPT or len(set(numbers)) < 2 or len(set(numbers)) < len(numbers):
+            raise UsageError(
+                f"Cannot sweep over {args.sweep!r}: expected two or more different numbers for one"
+                f" of {', '.join(n.replace('_', '-') for n in SWEPT)}, such as beta=0.05,0.1,0.5"
+            )
+        return cls(name, [int(n) if name in ("seed", "batch_size") else n for n in numbers])
+
+    def check(self, test_rows: int) -> None:
+        """Raise UsageError, before anything is trained, where there is nothing to choose by."""
+        if not test_rows:
+            raise UsageError("A sweep chooses by the test split, and no test prompt has labels.")
+
+    def arguments(self, args: DPOArguments) -> list[DPOArguments]:
+        return [replace(args, **{self.name: value, "sweep": None}) for value in self.values]
+
+    def best(self, results: Sequence[DPOResults]) -> tuple[int, SweepFacts]:
+        """Return which run to keep, and the table of all; `results` are in the order of `values`.
+
+        The highest reward accuracy on the test split wins: losses at different beta are not
+        comparable. Ties go to the lower test loss.
+        """
+        keys = [(r.test_reward_accuracy or 0.0, -(r.test_loss or 0.0)) for r in results]
+        runs = tuple(_sweep_run(value, r) for value, r in zip(self.values, results, strict=True))
+        return keys.index(max(keys)), SweepFacts(self.name, runs)
+
+
+def _sweep_run(value: float, r: DPOResults) -> SweepRun:
+    # a sweep is refused without test rows
+    assert r.test_reward_accuracy is not None
+    assert r.test_reward_accuracy_interval is not None
+    assert r.test_loss is not None
+    accuracy, interval = r.test_reward_accuracy, r.test_reward_accuracy_interval
+    return SweepRun(value, accuracy, interval, r.test_loss, r.best_step)

@@ -1,0 +1,174 @@
+"""The recipe for each model and device, and which run of a sweep is kept."""
+
+from dataclasses import replace
+
+import pytest
+
+from palate.core.errors import UsageError
+from palate.train.config import DPOArguments, SFTArguments
+from palate.train.dpo import sweep_lines
+from palate.train.recipe import Machine, Sweep, choose_recipe, choose_sft_recipe, halved
+from palate.train.record import DPOResults
+
+GB = 2**30
+LAPTOP = Machine("CPU", 24 * GB, cuda=False, bf16=False, quantizes=False)
+T4 = Machine("Tesla T4", 16 * GB, cuda=True, bf16=False, quantizes=True)
+A10G = Machine("NVIDIA A10G", 24 * GB, cuda=True, bf16=True, quantizes=True)
+H200 = Machine("NVIDIA H200", 139 * GB, cuda=True, bf16=True, quantizes=False)
+TITLES = [f"p{i}" for i in range(92) for _ in range(10)]
+
+
+def asked(**given):
+    return DPOArguments("me/titles", **given)
+
+
+def sft(**given):
+    return SFTArguments("me/titles", **given)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "machine", "method", "checkpointing"),
+    [
+        (25_000_000, LAPTOP, "full", False),
+        (494_000_000, LAPTOP, "full", False),
+        (494_000_000, T4, "full", False),
+        (494_000_000, A10G, "full", False),
+        (1_540_000_000, A10G, "lora", True),
+        (1_540_000_000, H200, "full", True),
+        (7_600_000_000, H200, "lora", True),
+        (7_600_000_000, T4, "qlora", True),
+    ],
+)
+def test_the_method_follows_model_and_device(parameters, machine, method, checkpointing):
+    recipe = choose_recipe(asked(), parameters, TITLES, machine)
+    assert (recipe.method, recipe.gradient_checkpointing) == (method, checkpointing)
+    assert recipe.learning_rate == {"full": 1e-6}.get(method, 5e-6)
+    assert recipe.bf16 == machine.bf16
+    assert len(recipe.reasons) == 4
+    assert machine.device in recipe.reasons[0] or machine is H200
+
+
+@pytest.mark.parametrize(
+    ("prompts", "batch"),
+    [
+        (TITLES, 40),  # four prompts of ten
+        (["one"] * 45 + ["two"] * 45, 45),  # no more than 64, and whole prompts
+        ([f"p{i}" for i in range(900)], 8),
+        ([f"p{i}" for i in range(5) for _ in range(3)], 12),
+    ],
+)
+def test_a_batch_is_four_prompts_or_more(prompts, batch):
+    assert choose_recipe(asked(), 10**6, prompts, LAPTOP).batch_size == batch
+
+
+def test_several_processes_share_a_batch():
+    several = Machine("NVIDIA A10G", 24 * GB, cuda=True, bf16=True, quantizes=True, processes=3)
+    recipe = choose_recipe(asked(), 10**6, TITLES, several)
+    assert (recipe.batch_size, recipe.part) == (42, 14)
+    smaller = halved(recipe)
+    assert smaller is not None
+    assert (smaller.accumulate, smaller.part) == (2, 7)
+    with pytest.raises(UsageError, match="by 3 processes"):
+        choose_recipe(asked(batch_size=40), 10**6, TITLES, several)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "machine", "method", "rate"),
+    [
+        (25_000_000, LAPTOP, "full", 1e-5),
+        (494_000_000, A10G, "full", 1e-5),
+        (7_600_000_000, H200, "lora", 1e-4),
+        (7_600_000_000, T4, "lora", 1e-4),  # never in four bits, which cannot be merged
+    ],
+)
+def test_sft_takes_larger_steps_and_eight_answers(parameters, machine, method, rate):
+    recipe = choose_sft_recipe(sft(), parameters, machine)
+    assert (recipe.method, recipe.learning_rate) == (method, rate)
+    assert (recipe.batch_size, recipe.unit) == (8, "answer")
+    assert "batches of 8 answers" in recipe.reasons
+    several = choose_sft_recipe(sft(), parameters, replace(machine, processes=3))
+    assert (several.batch_size, several.part) == (9, 3)
+
+
+def test_what_is_asked_for_is_taken():
+    recipe = choose_recipe(
+        asked(
+            method="lora",
+            learning_rate=1e-5,
+            batch_size=12,
+            accumulate=3,
+            gradient_checkpointing=True,
+        ),
+        10**6,
+        TITLES,
+        LAPTOP,
+    )
+    assert (recipe.method, recipe.learning_rate, recipe.batch_size, recipe.accumulate) == (
+        "lora", 1e-5, 12, 3,
+    )  # fmt: skip
+    assert recipe.gradient_checkpointing
+    assert "as asked" in recipe.reasons[0]
+    assert "as asked" in recipe.reasons[1]
+
+
+def test_what_cannot_work_is_refused_with_what_can():
+    with pytest.raises(UsageError, match="Choose a divisor"):
+        choose_recipe(asked(batch_size=10, accumulate=4), 10**6, TITLES, LAPTOP)
+    with pytest.raises(UsageError, match="pip install bitsandbytes"):
+        choose_recipe(asked(method="qlora"), 10**9, TITLES, H200)
+    with pytest.raises(UsageError, match="Use 5e-6, or add --reckless"):
+        choose_recipe(asked(method="lora", learning_rate=5e-5), 10**9, TITLES, A10G)
+    assert choose_recipe(
+        asked(method="lora", learning_rate=5e-5, reckless=True), 10**9, TITLES, A10G
+    ).learning_rate == pytest.approx(5e-5)
+
+
+def test_a_batch_is_halved_until_a_part_is_one_pair():
+    recipe, parts = choose_recipe(asked(), 10**6, TITLES, LAPTOP), []
+    while recipe:
+        assert recipe.batch_size == 40
+        parts.append(recipe.accumulate)
+        recipe = halved(recipe)
+    assert parts == [1, 2, 4, 8, 20, 40]
+
+
+def swept(sweep):
+    return DPOArguments("me/titles", sweep=sweep)
+
+
+def results(accuracy, loss):
+    return DPOResults(loss, accuracy, (accuracy - 0.1, accuracy + 0.1), 0.2, 110, 8, {})
+
+
+def test_each_value_is_a_training_of_its_own():
+    betas = swept("beta=0.05,0.1,0.5")
+    runs = Sweep.read(betas).arguments(betas)
+    assert [(a.beta, a.sweep) for a in runs] == [(0.05, None), (0.1, None), (0.5, None)]
+    seeds = swept("seed=0,1")
+    assert [a.seed for a in Sweep.read(seeds).arguments(seeds)] == [0, 1]
+    rates = swept("learning-rate=1e-6,5e-6")
+    assert [a.learning_rate for a in Sweep.read(rates).arguments(rates)] == [1e-6, 5e-6]
+
+
+@pytest.mark.parametrize(
+    "words", ["beta", "beta=", "beta=0.1", "beta=0.1,0.1", "beta=a,b", "loss=1,2", "=1,2"]
+)
+def test_what_is_no_sweep_is_refused_with_an_example(words):
+    with pytest.raises(UsageError, match="such as beta="):
+        Sweep.read(swept(words))
+
+
+def test_the_best_accuracy_is_kept_and_among_equals_the_lower_loss():
+    sweep = Sweep.read(swept("beta=0.05,0.1,0.5"))
+    best, facts = sweep.best([results(0.6, 0.65), results(0.62, 0.66), results(0.62, 0.61)])
+    assert best == 2
+    assert sweep_lines(facts, best)[2] == "→ beta 0.5: test reward accuracy 62.0%, loss 0.6100"
+    assert facts.name == "beta"
+    assert [r.value for r in facts.runs] == [0.05, 0.1, 0.5]
+
+
+def test_without_test_rows_nothing_can_be_picked():
+    sweep = Sweep.read(swept("beta=0.05,0.1"))
+    with pytest.raises(UsageError, match="no test prompt has labels"):
+        sweep.check(0)
+    sweep.check(1)

@@ -1,0 +1,61 @@
+import pytest
+
+from palate.train.run_dir import Clock, RunDir
+
+
+@pytest.fixture
+def run_dir(tmp_path, monkeypatch):
+    monkeypatch.setenv("PALATE_CACHE", str(tmp_path))
+    return RunDir("me/titles", {"seed": 0})
+
+
+def checkpoint(run_dir, step, state='{"global_step": 1, "max_steps": 2}'):
+    folder = run_dir.path / f"checkpoint-{step}"
+    folder.mkdir()
+    if state is not None:
+        (folder / "trainer_state.json").write_text(state)
+    return folder
+
+
+def test_the_same_run_has_the_same_folder_and_another_another(run_dir):
+    assert RunDir("me/titles", {"seed": 0}).path == run_dir.path
+    assert RunDir("me/titles", {"seed": 1}).path != run_dir.path
+    assert RunDir("me/other", {"seed": 0}).path != run_dir.path
+
+
+def test_a_run_that_was_killed_while_saving_continues_from_the_one_before(run_dir):
+    assert run_dir.checkpoint() is None
+    whole = checkpoint(run_dir, 8)
+    half = checkpoint(run_dir, 12, state='{"global_st')
+    empty = checkpoint(run_dir, 100, state=None)
+    assert run_dir.checkpoint() == whole
+    assert not half.exists()
+    assert not empty.exists()
+
+
+def test_it_does_not_continue_from_the_last_step(run_dir):
+    before = checkpoint(run_dir, 8)
+    checkpoint(run_dir, 9, state='{"global_step": 9, "max_steps": 9}')
+    assert run_dir.checkpoint() == before
+
+
+def test_checkpoints_are_ordered_by_step_rather_than_name(run_dir):
+    checkpoint(run_dir, 9)
+    assert run_dir.checkpoint() != checkpoint(run_dir, 10) == run_dir.checkpoint()
+
+
+def test_it_is_finished_when_the_record_is_there(run_dir):
+    run_dir.model.mkdir()
+    assert not run_dir.finished()
+    (run_dir.model / "run.json").write_text("{}")
+    assert run_dir.finished()
+
+
+def test_the_clock_goes_on_after_an_interruption(run_dir):
+    first = Clock(run_dir)
+    first.save()
+    second = Clock(run_dir)
+    assert second.started == first.started
+    assert second.seconds >= 0
+    second.save()
+    assert Clock(run_dir).seconds >= second._before
