@@ -135,6 +135,6 @@ def test_who_may_label(project, hub, hosted, browser, annotators, may):
     if may:
         press(page)
     else:
-        page.wait_for_selector(".b-dialog[open] h2:text('By invitation')")
+        page.wait_for_selector(".b-dialog[open] h2:text('Invitation only')")
         assert page.evaluate(ASK) == 403
     context.close()

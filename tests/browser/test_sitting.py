@@ -138,6 +138,6 @@ def test_the_end_thanks_with_ones_own_figures(project, label_space, visit):
     # three candidates: two or three questions a prompt, and the rest follows
     asked = len({e.prompt_id for e in said})
     assert 2 * asked <= len(said) < 3 * asked
-    assert f"+{3 * asked - len(said)}\nmore follow" in thanks
+    assert f"+{3 * asked - len(said)}\npairs inferred" in thanks
     _, made = export(project.id)
     assert len(made.all()) == 3 * asked

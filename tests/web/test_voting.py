@@ -103,7 +103,7 @@ def test_the_verdicts_page_is_closed_until_one_stops_and_harmless_then(
         for path in ("/verdict", "/verdict.json", "/verdict?key=x"):
             answer = client.get(path)
             assert answer.status_code == 403
-            assert "stopped voting" in answer.text
+            assert "after you have stopped voting" in answer.text
         assert client.post("/api/stop", json={}).status_code == 401
         empty = client.get(space.owner_url)
         assert "Nobody has voted yet. About 29 votes" in empty.text
@@ -113,7 +113,7 @@ def test_the_verdicts_page_is_closed_until_one_stops_and_harmless_then(
         link = client.post("/api/stop", json={}, headers=ada).json()["link"]
         page = client.get(link)
         assert page.status_code == 200
-        assert "The tuned model's answer was preferred in 100 % of 3 votes" in page.text
+        assert "The tuned model's answer was preferred in 100% of 3 votes" in page.text
         assert "One person voted" in page.text
         assert "me/base at bbbbbbbb" in page.text
         assert "<b>fine</b>" not in page.text

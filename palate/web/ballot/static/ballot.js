@@ -1,16 +1,18 @@
-// The page's life: pairs come ahead of need, judgements go into the outbox first and then the next
-// pair is shown at once. The server hears of it meanwhile.
+// The page: it fetches pairs ahead of need. An answer goes into the outbox, the next pair is shown
+// at once, and the server is told meanwhile.
 import * as dialogs from '/ballot/dialogs.js'
 import { differences } from '/ballot/diff.js'
+import { Modal } from '/ballot/modal.js'
 import { Outbox } from '/ballot/outbox.js'
 
-const AHEAD = 8
-const LOW = 4
-const ARM_MS = 250 // a second click of a double click lands within it
-const DEEP = 500
-const LOOK_MS = 5000 // between looks for pairs that others hold, or that are not there yet
+const AHEAD = 8 // pairs to hold
+const LOW = 4 // pairs below which more are fetched
+const ARM_MS = 250 // ignores the second click of a double click
+const MAX_UNDO = 500
+const MAX_IDS = 1000 // of a kind in a request
+const REFRESH_MS = 5000 // between checks for pairs that others hold, or that do not exist yet
 const SITTING_MS = 25 * 60 * 1000 // after which a break is suggested
-const PAUSE_MS = 5 * 60 * 1000 // without a judgement: that was a break
+const BREAK_MS = 5 * 60 * 1000 // without an answer: that was a break
 
 const store = (name, value) => value === undefined ? localStorage.getItem(`palate:${name}`) : localStorage.setItem(`palate:${name}`, value)
 const uuid = () => crypto.randomUUID ? crypto.randomUUID()
@@ -19,11 +21,11 @@ const uuid = () => crypto.randomUUID ? crypto.randomUUID()
 export function start(element) {
   const root = element.querySelector('.ballot')
   const $ = (selector) => root.querySelector(selector)
-  const dialog = $('.b-dialog')
+  const modal = new Modal($('.b-dialog'))
   const blind = root.dataset.kind === 'evaluate'
-  const asked = new URLSearchParams(location.search)
-  const hist = []
-  const seen = new Set() // never show an assignment twice unless it was taken back
+  const query = new URLSearchParams(location.search)
+  const answered = []
+  const seen = new Set() // an assignment is shown twice only if its answer was undone
   let me = { name: '', guidelines: '' }
   let outbox = null
   let queue = []
@@ -35,8 +37,6 @@ export function start(element) {
   let later = 0
   let fetching = false
   let active = false
-  let locked = false // the dialog is about something that has to be settled first
-  let onClose = null
   let idleTurn = 0
   let sitting = { since: Date.now(), last: Date.now(), count: 0 }
 
@@ -50,8 +50,8 @@ export function start(element) {
     try {
       const headers = { 'content-type': 'application/json', 'x-annotator': encodeURIComponent(me.name) }
       const r = await fetch(path, { method: 'POST', keepalive, signal: control.signal, headers, body: JSON.stringify(body) })
-      if (r.status === 401) open(dialogs.signIn(), { lock: true })
-      if (r.status === 403) open(dialogs.refused(), { lock: true })
+      if (r.status === 401) modal.open(dialogs.signIn(), { lock: true })
+      if (r.status === 403) modal.open(dialogs.refused(), { lock: true })
       if (!r.ok) throw new Error(r.status)
       return await r.json()
     } finally { clearTimeout(limit) }
@@ -63,12 +63,12 @@ export function start(element) {
     if (fetching || !active || queue.length >= LOW) return
     fetching = true
     const entries = outbox.read()
-    const have = [...queue, ...(current ? [current] : []), ...hist.map((h) => h.item)].map((item) => item.id)
+    const have = [...queue, ...(current ? [current] : []), ...answered.map((h) => h.item)].map((item) => item.id)
     have.push(...entries.map((e) => e.event.assignment_id))
     let again = 0
     try {
-      const waiting = entries.map((e) => e.event.event_id).slice(-1000)
-      const r = await post('/api/next', { n: AHEAD - queue.length, have: [...new Set(have)].slice(-1000), waiting, device })
+      const waiting = entries.map((e) => e.event.event_id).slice(-MAX_IDS)
+      const r = await post('/api/next', { n: AHEAD - queue.length, have: [...new Set(have)].slice(-MAX_IDS), waiting, device })
       // answers that the server does not have yet count as well
       done = r.done + judgements(outbox.read().filter((e) => r.unknown.includes(e.event.event_id) || !waiting.includes(e.event.event_id)))
       total = Math.max(r.total, done)
@@ -76,7 +76,7 @@ export function start(element) {
       queue.push(...r.items.filter((a) => !seen.has(a.id) && !queue.some((q) => q.id === a.id)))
       if (!current && queue.length) show(queue.shift()); else progress()
       if (!current) idle()
-      if (!current && (later || done < total || !total)) again = LOOK_MS
+      if (!current && (later || done < total || !total)) again = REFRESH_MS
     } catch { again = 700 + 600 * Math.random() } finally { fetching = false }
     if (again) setTimeout(refill, again)
   }
@@ -98,7 +98,7 @@ export function start(element) {
     $('.b-more [data-act=note]').classList.remove('b-on')
     shownAt = performance.now()
     progress()
-    if (item && before) { // a screen reader reads on from here
+    if (item && before) { // where a screen reader continues
       $('.b-live').textContent = `Next pair, ${Math.min(done + 1, total)} of about ${total}`
       $('.b-prompt').focus({ preventScroll: true })
     }
@@ -111,11 +111,11 @@ export function start(element) {
     if (total === null || done < total) { text.textContent = total === null ? 'Loading the first pairs …' : 'Loading the next pair …'; return }
     text.textContent = later ? 'Others are working on the last pairs. This page will refresh.'
       : done ? 'Thank you, you are done.' : 'There is nothing to judge yet.'
-    if (later || !done || outbox.unsent().length) return // asked again when they have arrived
+    if (later || !done || outbox.unsent().length) return // this runs again when they have arrived
     try {
       const f = await post('/api/figures', {})
-      if (!current && turn === idleTurn) text.insertAdjacentHTML('beforeend', dialogs.figures(f) + (blind ? dialogs.result.replace('Stop voting and see', 'See') : ''))
-    } catch { /* the thanks stand without figures */ }
+      if (!current && turn === idleTurn) text.insertAdjacentHTML('beforeend', dialogs.figures(f) + (blind ? dialogs.resultAtEnd : ''))
+    } catch { /* the thanks are shown without figures */ }
   }
 
   function progress() {
@@ -133,51 +133,18 @@ export function start(element) {
     chip.dataset.s = refused ? 'bad' : unsent ? (outbox.failures > 1 || !navigator.onLine ? 'off' : 'busy') : 'ok'
     const text = refused ? `${refused} refused` : unsent ? `${unsent} to send` : outbox.read().length ? 'saved' : 'on the Hub'
     if (chip.firstElementChild.textContent !== text) chip.firstElementChild.textContent = text
-    if (news) refill() // an answer may open the next question
+    if (news) refill() // an answer can lead to the next question
   }
 
-  function open(html, { lock = false, fill = null, closed = null } = {}) {
-    if (locked && dialog.open) return
-    locked = lock
-    dialog.innerHTML = html
-    fill?.(dialog)
-    if (!dialog.open) dialog.showModal()
-    onClose = closed
-    ;(dialog.querySelector('textarea,input,[autofocus]') || dialog.querySelector('.b-main'))?.focus()
-  }
-
-  function unlock() { locked = false; if (dialog.open) dialog.close() }
-
-  dialog.addEventListener('cancel', (e) => { if (locked) e.preventDefault() })
-  dialog.addEventListener('close', () => { if (locked) dialog.showModal(); else { const call = onClose; onClose = null; call?.() } })
-
-  function ask(title, hint, action, long, take, text = '') {
-    open(dialogs.field(title, hint, action, long), {
-      fill: (d) => {
-        d.querySelector('textarea').value = text
-        d.querySelector('form').addEventListener('submit', (e) => {
-          e.preventDefault()
-          const said = d.querySelector('textarea').value.trim()
-          dialog.close()
-          take(said)
-        })
-      },
-    })
-  }
-
-  function toast(text) {
-    const t = $('.b-toast')
-    t.textContent = text
-    t.hidden = !text
-  }
+  const toast = (text) => Object.assign($('.b-toast'), { textContent: text, hidden: !text })
 
   async function session() {
     const f = await post('/api/figures', {}).catch(() => null)
     const waiting = outbox.read().length, unsent = outbox.unsent().length
-    const state = unsent ? `${unsent} of them are on this device only, and are sent as soon as the server answers.`
-      : waiting ? `All of it is saved; ${waiting} are on their way to the Hub. You may close this page.` : 'All of it is on the Hub. You may close this page.'
+    const state = unsent ? `${unsent} ${unsent === 1 ? 'answer is' : 'answers are'} on this device only, and will be sent when the server responds.`
+      : waiting ? `All answers are saved; ${waiting} ${waiting === 1 ? 'is' : 'are'} on the way to the Hub. You can close this page.` : 'All answers are on the Hub. You can close this page.'
     const refusals = outbox.read('refused')
-    open(dialogs.session(f, state, refusals.length, me.owner, me.sign_in, blind), {
+    modal.open(dialogs.session(f, state, refusals.length, me.owner, me.sign_in, blind), {
       fill: (d) => refusals.forEach((r) => {
         const li = document.createElement('li')
         li.textContent = `${r.kind}${r.choice ? ` ${r.choice}` : ''}: ${r.reason}`
@@ -186,28 +153,28 @@ export function start(element) {
     })
   }
 
-  // ---- what a person can say
-  const free = () => current && active && !dialog.open && performance.now() - shownAt >= ARM_MS
+  // ---- what a person can do
+  const free = () => current && active && !modal.isOpen && performance.now() - shownAt >= ARM_MS
 
   function judge(kind, more = {}) {
     const item = current
     const event = { event_id: uuid(), assignment_id: item.id, kind, comment: note || null, milliseconds: Math.round(performance.now() - shownAt), ...more }
-    hist.push({ item, event_id: event.event_id })
-    if (hist.length > DEEP) hist.shift()
+    answered.push({ item, event_id: event.event_id })
+    if (answered.length > MAX_UNDO) answered.shift()
     done++
-    outbox.put(event) // durable here before the next pair is painted
+    outbox.put(event) // stored on this device before the next pair is shown
     rest()
     if (item.gold && kind !== 'skip') {
       const { answer, why } = item.gold
-      open(dialogs.gold(more.choice === answer, answer === 'left' ? 'A' : 'B'), {
+      modal.open(dialogs.gold(more.choice === answer, answer === 'left' ? 'A' : 'B'), {
         fill: (d) => { d.querySelector('[data-f=why]').innerHTML = why }, closed: () => show(queue.shift()),
       })
     } else show(queue.shift())
   }
 
   function undo() {
-    if (!hist.length || !active || dialog.open) return
-    const { item, event_id } = hist.pop()
+    if (!answered.length || !active || modal.isOpen) return
+    const { item, event_id } = answered.pop()
     if (current) { seen.delete(current.id); queue.unshift(current) }
     done--
     outbox.put({ event_id: uuid(), assignment_id: item.id, kind: 'undo', target: event_id, milliseconds: null })
@@ -216,11 +183,11 @@ export function start(element) {
 
   function rest() {
     const now = Date.now()
-    if (now - sitting.last > PAUSE_MS) sitting = { since: now, last: now, count: 0 }
+    if (now - sitting.last > BREAK_MS) sitting = { since: now, last: now, count: 0 }
     sitting.last = now
     sitting.count++
     if (now - sitting.since < SITTING_MS) { if (sitting.count % 5 === 0) toast(''); return }
-    toast(`${sitting.count} pairs in ${Math.round((now - sitting.since) / 60000)} minutes: a short break keeps your eye fresh.`)
+    toast(`${sitting.count} pairs in ${Math.round((now - sitting.since) / 60000)} minutes. Take a short break to keep a fresh eye.`)
     sitting = { since: now, last: now, count: 0 }
   }
 
@@ -228,32 +195,31 @@ export function start(element) {
   const side = (choice) => (v) => { if (free()) judge('label', { choice, strength: v || 3 }) }
   const acts = {
     left: side('left'), right: side('right'), tie: say('tie'), bad: say('both_bad'), skip: say('skip'), undo, session,
-    close: () => unlock(),
-    result: () => current ? open(dialogs.stop()) : acts.stop(),
+    result: () => current ? modal.open(dialogs.stop()) : acts.stop(),
     stop: async () => {
       outbox.flush()
-      if (outbox.unsent().length) { toast('Your last votes are being sent; try again in a moment.'); return }
-      try { location.href = (await post('/api/stop', {})).link } catch { toast('The server does not answer; try again in a moment.') }
+      if (outbox.unsent().length) { toast('Your last votes are being sent. Try again in a moment.'); return }
+      try { location.href = (await post('/api/stop', {})).link } catch { toast('The server does not respond. Try again in a moment.') }
     },
-    menu: () => open(dialogs.menu()),
-    help: () => { if (dialog.open && !locked) dialog.close(); else open(dialogs.help(me.guidelines, false)) },
+    menu: () => modal.open(dialogs.menu()),
+    help: () => { if (modal.isOpen) modal.close(); else modal.open(dialogs.help(me.guidelines, false)) },
     theme: () => store('theme', document.body.classList.toggle('dark') ? 'dark' : 'light'),
     diff: () => {
       if (!current) return
       const b = $('.b-more [data-act=diff]'), on = b.getAttribute('aria-pressed') !== 'true'
       for (const f of ['left', 'right']) $(`[data-f=${f}]`).innerHTML = current[f]
-      if (on) toast(differences($('[data-f=left]'), $('[data-f=right]')) ? '' : 'Both say the same in the same words.')
+      if (on) toast(differences($('[data-f=left]'), $('[data-f=right]')) ? '' : 'Both answers have the same words.')
       b.setAttribute('aria-pressed', String(on))
     },
-    note: () => current && ask('A note on this pair', 'It goes to the owner with your choice.', 'Keep', false, (text) => {
+    note: () => current && modal.ask('Add a note on this pair', 'The owner sees it with your answer.', 'Keep', false, (text) => {
       note = text
       $('.b-more [data-act=note]').classList.toggle('b-on', Boolean(text))
     }, note),
-    flag: () => current && ask('Flag this pair', 'What is wrong with it? You can still choose, or skip it.', 'Flag', false, (text) => {
+    flag: () => current && modal.ask('Flag this pair', 'What is wrong with it? You can still answer or skip it.', 'Flag', false, (text) => {
       outbox.put({ event_id: uuid(), assignment_id: current.id, kind: 'flag', comment: text || null, milliseconds: null })
       toast('Flagged. The owner will see it.')
     }),
-    rewrite: () => current && !current.gold && ask('Write a better one', 'It will count as better than both.', 'Send', true, (text) => {
+    rewrite: () => current && !current.gold && modal.ask('Write a better answer', 'It counts as better than both.', 'Send', true, (text) => {
       if (text) judge('rewrite', { text })
     }),
   }
@@ -266,19 +232,19 @@ export function start(element) {
   root.addEventListener('click', (e) => {
     const b = e.target.closest('[data-act]')
     if (!b) return
-    if (dialog.contains(b) && !locked) dialog.close()
+    if (modal.element.contains(b)) modal.close()
     if (b.dataset.act !== 'close') acts[b.dataset.act](Number(b.dataset.v) || 0)
     b.blur()
   })
   window.addEventListener('keydown', (e) => {
     if (e.repeat || e.ctrlKey || e.metaKey || e.altKey || e.isComposing) return
-    if (/^(INPUT|TEXTAREA|SELECT)$/.test(e.target.tagName) || (dialog.open && e.key !== '?')) return
-    const digit = /^Digit(\d)$/.exec(e.code)?.[1] // where the digits are, whatever the layout
+    if (/^(INPUT|TEXTAREA|SELECT)$/.test(e.target.tagName) || (modal.isOpen && e.key !== '?')) return
+    const digit = /^Digit(\d)$/.exec(e.code)?.[1] // by position, for any keyboard layout
     const act = STRENGTH[digit] && !e.shiftKey ? () => acts[STRENGTH[digit][0]](STRENGTH[digit][1]) : KEYS[e.key.length === 1 ? e.key.toLowerCase() : e.key]
     if (act) { e.preventDefault(); act() }
   })
 
-  // what is in hand here is free for others once the page is left
+  // pairs that this page holds become free for others once it is left
   window.addEventListener('pagehide', () => {
     if (!active) return
     const have = outbox.read().map((e) => e.event.assignment_id)
@@ -286,26 +252,26 @@ export function start(element) {
   })
   window.addEventListener('pageshow', (e) => { if (e.persisted) location.reload() })
 
-  // ---- who is here, and in one tab only
+  // ---- who is here, and that they are here in one tab only
   function begin() {
-    unlock()
+    modal.unlock()
     outbox = new Outbox(`${location.pathname}:${root.dataset.kind}:${me.name}`, async (events, keepalive) => (await post('/api/events', { events }, keepalive)).results, changed)
     const go = () => {
       active = true
-      unlock()
+      modal.unlock()
       changed(false)
       outbox.flush()
       show(null)
       const read = `read:${outbox.name}`
-      if (me.guidelines && store(read) !== me.guidelines) open(dialogs.help(me.guidelines, true), { closed: () => { store(read, me.guidelines); shownAt = performance.now() } })
+      if (me.guidelines && store(read) !== me.guidelines) modal.open(dialogs.help(me.guidelines, true), { closed: () => { store(read, me.guidelines); shownAt = performance.now() } })
     }
     if (!navigator.locks) { go(); return }
-    open(dialogs.elsewhere(), { lock: true })
+    modal.open(dialogs.elsewhere(), { lock: true })
     navigator.locks.request(`palate:${outbox.name}`, () => { go(); return new Promise(() => {}) })
   }
 
   function askName() {
-    open(dialogs.name(), {
+    modal.open(dialogs.name(), {
       lock: true,
       fill: (d) => d.querySelector('form').addEventListener('submit', (e) => {
         e.preventDefault()
@@ -323,9 +289,9 @@ export function start(element) {
     if (chosen) document.body.classList.toggle('dark', chosen === 'dark')
     else if (matchMedia('(prefers-color-scheme: dark)').matches) document.body.classList.add('dark')
     try { me = await (await fetch('/api/me')).json() } catch { setTimeout(arrive, 1000); return }
-    if (me.sign_in && !me.name) { open(dialogs.signIn(), { lock: true }); return }
-    if (!me.may) { open(dialogs.refused(), { lock: true }); return }
-    me.name ||= asked.get('as') || store('name') || ''
+    if (me.sign_in && !me.name) { modal.open(dialogs.signIn(), { lock: true }); return }
+    if (!me.may) { modal.open(dialogs.refused(), { lock: true }); return }
+    me.name ||= query.get('as') || store('name') || ''
     if (me.name) begin(); else askName()
   }
   arrive()

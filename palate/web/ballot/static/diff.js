@@ -1,12 +1,12 @@
-// Marks the words in which two near-identical answers differ, in the page as it is rendered.
-const MOST = 4_000_000 // cells of the table; beyond, only the shared beginning and end are found
+// Marks the words that differ between two answers, in the rendered page.
+const MAX_CELLS = 4_000_000 // of the table; beyond, only the shared beginning and end are found
 
 function words(root) {
-  const found = []
+  const list = []
   const walk = document.createTreeWalker(root, NodeFilter.SHOW_TEXT)
   for (let node = walk.nextNode(); node; node = walk.nextNode())
-    for (const m of node.data.matchAll(/\S+/g)) found.push({ node, from: m.index, to: m.index + m[0].length, text: m[0] })
-  return found
+    for (const m of node.data.matchAll(/\S+/g)) list.push({ node, from: m.index, to: m.index + m[0].length, text: m[0] })
+  return list
 }
 
 // Longest common subsequence; returns which words of a and of b are in it.
@@ -19,7 +19,7 @@ function shared(a, b) {
   for (let i = 0; i < head; i++) { inA.add(i); inB.add(i) }
   for (let i = 1; i <= tail; i++) { inA.add(a.length - i); inB.add(b.length - i) }
   const n = a.length - head - tail, m = b.length - head - tail
-  if (n * m > MOST) return [inA, inB]
+  if (n * m > MAX_CELLS) return [inA, inB]
   const width = m + 1
   const best = new Uint16Array((n + 1) * width)
   for (let i = n - 1; i >= 0; i--)
@@ -35,7 +35,7 @@ function shared(a, b) {
 }
 
 function mark(list, kept) {
-  for (let i = list.length - 1; i >= 0; i--) { // from the end, so that offsets before stay right
+  for (let i = list.length - 1; i >= 0; i--) { // from the end, so that earlier offsets stay right
     if (kept.has(i)) continue
     const { node, from, to } = list[i]
     const range = document.createRange()
@@ -45,7 +45,7 @@ function mark(list, kept) {
   }
 }
 
-// Marks what differs between the two elements; returns how many words that are.
+// Marks the words that differ between the two elements; returns how many there are.
 export function differences(left, right) {
   const a = words(left), b = words(right)
   const [inA, inB] = shared(a, b)

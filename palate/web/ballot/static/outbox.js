@@ -4,7 +4,7 @@ const POLL_MS = 3000
 const BATCH = 20
 
 export class Outbox {
-  // `send(events, keepalive)` resolves to receipts; `changed(news)` is told of every change
+  // `send(events, keepalive)` resolves to receipts; `changed(news)` is called after every change
   constructor(name, send, changed) {
     Object.assign(this, { name, send, changed, failures: 0, flushing: false, timer: 0 })
     window.addEventListener('online', () => { this.failures = 0; this.flush() })
@@ -20,18 +20,18 @@ export class Outbox {
   unsent() { return this.read().filter((entry) => entry.state !== 'saved') }
 
   put(event) {
-    this.write([...this.read(), { event, state: null, at: 0 }]) // durable before anything is sent
+    this.write([...this.read(), { event, state: null, at: 0 }]) // stored before anything is sent
     this.changed(false)
     this.flush()
   }
 
-  // Sent at all times but while a request is under way: then it is this one's turn next.
+  // Sends what is due. While a request is under way, the next one waits for its end.
   async flush(keepalive = false) {
     clearTimeout(this.timer)
     const list = this.read()
     if (this.flushing || !list.length) { this.changed(false); return }
     this.flushing = true
-    // what the server has not seen goes first, then what it was asked about longest ago
+    // events that the server has not seen go first, then those it was asked about longest ago
     const batch = list.sort((x, y) => x.at - y.at).slice(0, BATCH)
     let news = false
     try {
@@ -46,7 +46,7 @@ export class Outbox {
     this.timer = setTimeout(() => this.flush(), wait)
   }
 
-  // Returns whether the server now knows of something that it did not know before.
+  // Returns whether the server has taken events that it did not have before.
   settle(receipts) {
     const state = new Map(receipts.map((r) => [r.event_id, r]))
     const refused = this.read('refused')
