@@ -5,6 +5,8 @@ from typing import Annotated
 
 from palate.core.flags import Count, ProjectId, Text, Url, flag
 
+ENDPOINT_KEY = "JUDGE_API_KEY"  # environment variable with the key of the server in --endpoint
+
 
 @dataclass(frozen=True)
 class JudgeArguments:

@@ -4,12 +4,11 @@ from collections.abc import Callable, Sequence
 
 from palate.core.errors import UsageError
 from palate.core.schema import Message
-from palate.evaluate.config import JudgeArguments
+from palate.evaluate.config import ENDPOINT_KEY, JudgeArguments
 from palate.generate import models
 from palate.generate.generation import Sampling, complete
 from palate.generate.openai import ChatClient
 
-KEY_VARIABLE = "JUDGE_API_KEY"
 REPLY_TOKENS = 6  # for "A", "B" or "tie"
 GREEDY = Sampling(temperature=1e-4, max_new_tokens=REPLY_TOKENS)
 
@@ -42,7 +41,7 @@ def _local(args: JudgeArguments) -> tuple[str, Ask]:
 
 
 def _remote(args: JudgeArguments) -> tuple[str, Ask]:
-    client = ChatClient(args.model, args.endpoint, KEY_VARIABLE, args.provider)
+    client = ChatClient(args.model, args.endpoint, ENDPOINT_KEY, args.provider)
 
     def ask(messages: Sequence[list[Message]]) -> list[str]:
         return [client.ask(m, max_tokens=REPLY_TOKENS, temperature=0.0).text for m in messages]

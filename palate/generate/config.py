@@ -7,6 +7,8 @@ import tyro
 
 from palate.core.flags import ModelRef, ProjectId, flag
 
+SERVER_KEY = "SERVER_API_KEY"  # environment variable with the key of the server in --engine
+
 
 @dataclass(frozen=True)
 class CandidatesArguments:

@@ -15,12 +15,12 @@ from palate.core.errors import UsageError
 from palate.core.ref import Ref
 from palate.core.schema import Message
 from palate.generate import models
+from palate.generate.config import SERVER_KEY
 from palate.generate.generation import Completion, Sampling, Write, complete
 from palate.generate.models import Loaded
 from palate.generate.openai import ChatClient
 
 IN_PROCESS = ("transformers", "vllm")
-KEY_VARIABLE = "SERVER_API_KEY"
 
 
 class Engine(Protocol):
@@ -131,7 +131,7 @@ class Server:
 
     def __init__(self, model: str, url: str):
         ref = Ref.parse(model)
-        self._client = ChatClient(ref.repo, url.rstrip("/"), KEY_VARIABLE)
+        self._client = ChatClient(ref.repo, url.rstrip("/"), SERVER_KEY)
         self.named = Loaded(ref.repo, hub.describe(ref.repo, "model", ref.revision)[0], None, None)
 
     def load(self) -> tuple[Loaded, Write]:

@@ -1,13 +1,13 @@
 """A run of candidates that several jobs share: each takes groups of prompts that no other takes.
 
-In addition to the rows, each shard keeps a record in the project, committed together with them:
+Each shard commits a record together with its rows:
 
-shards/<key>/3-of-16.json   palate's version, the project's commit that the run began at, the
-                            run's settings, and the numbers of the groups that are done
+shards/<key>/3-of-16.json   palate's version, the project's commit at the start of the run, the
+                            run's settings, and the numbers of the finished groups
 
-`key` names the settings that decide the texts. Everybody works from the commit that the first one
-began at, so what a shard writes depends neither on the others nor on what was done before it was
-killed.
+`key` is a digest of the settings that decide the texts. All shards start from the commit that the
+first one started from, so what a shard writes depends neither on the others nor on what was done
+before it was killed.
 """
 
 import json
@@ -22,7 +22,7 @@ from palate.core.errors import UsageError
 from palate.core.project import Project
 from palate.core.schema import Prompt, digest
 
-TRIES = 50  # to join: others may join, and people label, at the same moment
+MAX_TRIES = 50  # to join, while others join and people label
 Divide = Callable[[Project], list[list[Prompt]]]
 
 
@@ -36,8 +36,8 @@ class Shard:
     @classmethod
     def parse(cls, text: str) -> "Shard":
         """Return the shard that `3/16` names, or raise UsageError."""
-        found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text, re.ASCII)
-        shard = cls(int(found[1]), int(found[2])) if found else None
+        match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text, re.ASCII)
+        shard = cls(int(match[1]), int(match[2])) if match else None
         if shard is None or not 1 <= shard.number <= shard.of:
             raise UsageError(
                 f"There is no shard {text!r}; expected one such as 3/16, from 1/16 to 16/16."
@@ -45,7 +45,7 @@ class Shard:
         return shard
 
     def takes(self, group: int) -> bool:
-        """Tell whether a group is this shard's: neighbours are alike long, so they are dealt."""
+        """Tell whether a group is this shard's. Neighbours are similar in length, so deal them."""
         return group % self.of == self.number - 1
 
     def __str__(self) -> str:
@@ -53,9 +53,9 @@ class Shard:
 
 
 class Share:
-    """What a job has to do of a run: `start` is the project as the run found it.
+    """A job's part of a run: all of it, or the groups of one shard that no shard has finished.
 
-    All of it, or what one shard takes and no shard has done yet.
+    `start` is the project at the start of the run.
     """
 
     def __init__(
@@ -71,11 +71,11 @@ class Share:
         return self._shard is None or self._shard.takes(group)
 
     def left(self, group: int) -> bool:
-        """Tell whether the group is ours and not done."""
+        """Tell whether the group is ours and not finished."""
         return self.takes(group) and group not in self._done
 
     def after(self, group: int) -> dict[str, str]:
-        """Return the record to commit together with what the group gave, by its path."""
+        """Return the record to commit together with the group's candidates, by its path."""
         if self._record is None:
             return {}
         path, record = self._record
@@ -84,18 +84,18 @@ class Share:
 
 
 def join(project_id: str, shard: Shard, settings: Mapping[str, Any], divide: Divide) -> Share:
-    """Return the shard's share of the run with these settings; the first to come begins it.
+    """Return the shard's share of the run with these settings; the first shard starts the run.
 
-    Raises UsageError if the run's other shards are written by another version of palate.
+    Raises UsageError if another version of palate writes the run's other shards.
     """
     folder = f"shards/{digest(dict(settings))}"
     path = f"{folder}/{shard.number}-of-{shard.of}.json"
 
     def begin(sha: str, paths: list[str]) -> hub.Change[Share]:
         now = Project.at(project_id, sha, paths)
-        there = _read(now, folder)
-        stale = list(there) if _over(there, _names(divide(now))) else []
-        known = {} if stale else there
+        records = _read(now, folder)
+        stale = list(records) if _over(records, _names(divide(now))) else []
+        known = {} if stale else records
         _check_version(list(known.values()), shard)
         first = next(iter(known.values()), None)
         start = Project.load(project_id, first["revision"]) if first else now
@@ -119,7 +119,7 @@ def join(project_id: str, shard: Shard, settings: Mapping[str, Any], divide: Div
         )
 
     # against the commit that was read, so that no two begin at different ones
-    return hub.update(project_id, "dataset", begin, tries=TRIES)[1]
+    return hub.update(project_id, "dataset", begin, tries=MAX_TRIES)[1]
 
 
 def _read(project: Project, folder: str) -> dict[str, dict[str, Any]]:

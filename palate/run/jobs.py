@@ -1,26 +1,20 @@
 """The table of jobs.
 
 A new job is a file in jobs/, a dataclass of arguments, and a JobSpec here; CONTRIBUTING.md shows
-the steps.
+the steps. `palate --help` reads this table, so its functions import what they need when called.
 """
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from palate.core.errors import UsageError
-from palate.core.project import Project
-from palate.evaluate import judges
-from palate.evaluate.config import JudgeArguments
-from palate.generate import engines
-from palate.generate.config import CandidatesArguments, CompletionsArguments
-from palate.generate.models import parameters
-from palate.generate.shards import Shard
-from palate.run import forecast, processes
-from palate.run.forecast import Load
+from palate.evaluate.config import ENDPOINT_KEY, JudgeArguments
+from palate.generate.config import SERVER_KEY, CandidatesArguments, CompletionsArguments
 from palate.run.spec import JobSpec, Training
 from palate.train.config import DPOArguments, SFTArguments, TrainArguments
 
 if TYPE_CHECKING:
+    from palate.core.project import Project
+    from palate.run.forecast import Load
     from palate.train.record import DPORecord, SFTRecord
 
 
@@ -33,21 +27,16 @@ def job_named(name: str) -> JobSpec[Any]:
     raise UsageError(f"There is no job {name!r}; expected one of {names}.")
 
 
-def _candidates_load(args: CandidatesArguments, project: Project) -> Load:
-    if args.engine not in engines.IN_PROCESS:
-        return forecast.asking()
-    prompts = sum(p.split != "eval" for p in project.prompts)
-    shards = Shard.parse(args.shard).of if args.shard else 1
-    return forecast.writing(
-        math.ceil(prompts * args.per_prompt / shards),
-        args.batch_size,
-        args.max_new_tokens,
-        parameters(args.model or project.settings.base_model),
-        gpus=args.tensor_parallel,
-    )
+def _candidates_load(args: CandidatesArguments, project: "Project") -> "Load":
+    from palate.run import loads
+
+    return loads.candidates_load(args, project)
 
 
 def _candidates_check(args: CandidatesArguments) -> None:
+    from palate.generate import engines
+    from palate.generate.shards import Shard
+
     engines.check(args.engine, args.tensor_parallel)
     if args.shard:
         Shard.parse(args.shard)
@@ -57,24 +46,27 @@ def _candidates_packages(args: CandidatesArguments) -> list[str]:
     return ["vllm>=0.10"] if args.engine == "vllm" else []
 
 
-def _completions_load(args: CompletionsArguments, project: Project) -> Load:
-    prompts = sum(p.split == "eval" for p in project.prompts)
-    return forecast.writing(
-        2 * prompts * args.per_prompt,
-        args.batch_size,
-        args.max_new_tokens,
-        parameters(project.settings.base_model),
-        models=2,
-    )
+def _completions_load(args: CompletionsArguments, project: "Project") -> "Load":
+    from palate.run import loads
+
+    return loads.completions_load(args, project)
 
 
-def _judge_load(args: JudgeArguments, project: Project) -> Load:
+def _judge_load(args: JudgeArguments, project: "Project") -> "Load":
     from palate.run import loads
 
     return loads.judge_load(args, project)
 
 
+def _judge_check(args: JudgeArguments) -> None:
+    from palate.evaluate import judges
+
+    judges.check(args)
+
+
 def _train_check(args: TrainArguments) -> None:
+    from palate.run import processes
+
     processes.check(args.processes, args.accelerate)
 
 
@@ -108,7 +100,7 @@ JOBS: tuple[JobSpec[Any], ...] = (
         load=_candidates_load,
         check=_candidates_check,
         packages=_candidates_packages,
-        key_variable=engines.KEY_VARIABLE,
+        key_variable=SERVER_KEY,
     ),
     JobSpec(
         name="train",
@@ -143,7 +135,7 @@ JOBS: tuple[JobSpec[Any], ...] = (
         arguments=JudgeArguments,
         help="let a language model vote too, and see how far it agrees with people",
         load=_judge_load,
-        check=judges.check,
-        key_variable=judges.KEY_VARIABLE,
+        check=_judge_check,
+        key_variable=ENDPOINT_KEY,
     ),
 )

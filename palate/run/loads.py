@@ -1,8 +1,6 @@
-"""What jobs need of a machine, if a project's rows decide it, and what is checked before paying.
+"""What each job needs of a machine, and what is checked of a training before one is paid for."""
 
-Imported when a job is planned: it imports numpy, for which `palate --help` would have to wait.
-"""
-
+import math
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -13,7 +11,10 @@ from palate.core.schema import Message
 from palate.evaluate import judges
 from palate.evaluate.config import JudgeArguments
 from palate.evaluate.loading import pairs_to_compare
+from palate.generate import engines
+from palate.generate.config import CandidatesArguments, CompletionsArguments
 from palate.generate.models import parameters
+from palate.generate.shards import Shard
 from palate.run import forecast, processes
 from palate.run.forecast import Flavor, Load
 from palate.run.spec import Training
@@ -21,6 +22,31 @@ from palate.train import preflight, recipe
 from palate.train.config import WHOLE, DPOArguments, SFTArguments, TrainArguments
 from palate.train.record import DPORecord, SFTRecord
 from palate.train.rows import preferred_answers, read_preferences
+
+
+def candidates_load(args: CandidatesArguments, project: Project) -> Load:
+    if args.engine not in engines.IN_PROCESS:
+        return forecast.asking()
+    prompts = sum(p.split != "eval" for p in project.prompts)
+    shards = Shard.parse(args.shard).of if args.shard else 1
+    return forecast.writing(
+        math.ceil(prompts * args.per_prompt / shards),
+        args.batch_size,
+        args.max_new_tokens,
+        parameters(args.model or project.settings.base_model),
+        gpus=args.tensor_parallel,
+    )
+
+
+def completions_load(args: CompletionsArguments, project: Project) -> Load:
+    prompts = sum(p.split == "eval" for p in project.prompts)
+    return forecast.writing(
+        2 * prompts * args.per_prompt,
+        args.batch_size,
+        args.max_new_tokens,
+        parameters(project.settings.base_model),
+        models=2,
+    )
 
 
 def judge_load(args: JudgeArguments, project: Project) -> Load:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from palate.core.flags import parse
 from palate.core.paths import shipped
-from palate.core.project import Project
-from palate.run.forecast import Flavor, Load
 from palate.train.config import TrainArguments
 
 if TYPE_CHECKING:
+    from palate.core.project import Project
+    from palate.run.forecast import Flavor, Load
     from palate.train.record import RunRecord
 
 
@@ -32,13 +32,13 @@ R = TypeVar("R", bound="RunRecord")
 class Training(Generic[T, R]):
     """What only a training has: it exports the labels first, keeps checkpoints, pushes a model."""
 
-    preflight: Callable[[T, Project, Flavor], None]
+    preflight: "Callable[[T, Project, Flavor], None]"
     """Raises what the training would raise after its machine was paid for."""
     suffix: str
     """Of the model's repo: me/titles-dpo for me/titles."""
     result: "Callable[[R], str]"
     """What `palate jobs` shows of a finished training, such as "accuracy 61.2%"."""
-    load: Callable[[T, Project], Load]
+    load: "Callable[[T, Project], Load]"
 
 
 def _no_packages(args: JobArguments) -> list[str]:
@@ -60,7 +60,7 @@ class JobSpec(Generic[A]):
     arguments: type[A]
     help: str
     """Its line in `palate --help`."""
-    load: Callable[[A, Project], Load]
+    load: "Callable[[A, Project], Load]"
     """What it needs of a machine."""
     check: Callable[[A], None] = _anything
     """Raises UsageError for arguments that cannot work on any machine."""

@@ -56,6 +56,7 @@ def count(args: CountArguments) -> None:
 SPEC = """
 
 from palate.collect.counting import CountArguments
+from palate.run import forecast
 
 JOBS += (
     JobSpec(
