@@ -1,203 +1,262 @@
-"""How many votes a verdict takes and how often it is wrong, by simulation with fixed seeds.
+"""How often a verdict is wrong and how many votes it takes, by simulation with fixed seeds.
 
-    python benchmarks/votes.py [--runs 10000] [--json]
+    python benchmarks/votes.py [--runs 2000] [--json]
 
-Every simulated evaluation is looked at after each vote, up to 500. Voters see sides at random, one
-in ten votes is a tie, and who is unsure takes the left side more often than the right. Compared are
-palate's rule (the e-value reaches 20.2), Wilson's interval looked at after every vote from the
-tenth on, a fixed number of votes (80 % power at 68 %), and a group-sequential design of five looks
-(P. C. O'Brien, T. R. Fleming, Biometrics 35, 1979) of the same power. Coverage is the share of
-evaluations in which the interval that palate shows held the truth after every one of 500 votes, the
-lowest of several truths; `clustered` that of the interval over prompts, five votes on each.
+Every simulated evaluation is looked at after each vote. Cells differ in the number of prompts and
+voters, in how much votes on one prompt agree (their correlation, 0 to 0.5: each prompt has a win
+rate of its own), and in how much voters' tastes differ (likewise). `rounds`: each prompt is asked
+once before any is asked again, over all people; `one person first`: a person votes on everything
+before the next begins. One cell of each size has 30% ties and voters who favor a side.
+
+`false_decided`: equal models that were called different at any look. The claim about people is
+measured where tastes differ, that about prompts where they do not: people who voted may prefer one.
+`median_votes`: one person, one decisive vote a prompt. `oracle`: the rule with the correlation
+known. `coverage`: evaluations whose interval held the truth, with all votes in.
 """
 
 import argparse
 import json
-from collections.abc import Callable
-from functools import cache
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from scipy.special import betaln
 
 from palate.core import stats
+from palate.evaluate.decision import (
+    PEOPLE_NEEDED,
+    PROMPTS_NEEDED,
+    people_effect,
+    prompts_effect,
+)
 
-MOST = 500
-TIES = 0.1
-LEFT = 0.1  # of the votes go to the left side, whatever stands there
-TRUTHS = (0.68, 0.75, 0.85)
-OBRIEN_FLEMING = 2.04  # of the fifth of five looks, two-sided 5 %
+PROMPTS, VOTERS = (11, 20, 50, 100, 200), (1, 3, 5, 10, 30)
+CORRELATIONS, TASTES = (0.0, 0.1, 0.3, 0.5), (0.1, 0.3)
+RATES = (0.68, 0.75, 0.85)
+MOST_VOTES = 3_000  # of an evaluation
+TIES, SIDE = 0.3, 0.2  # of the cells that have them: share of ties, points that a side adds
+
+
+@dataclass(frozen=True)
+class Cell:
+    prompts: int
+    voters: int
+    correlation: float = 0.0
+    tastes: float = 0.0
+    order: str = "rounds"
+    ties: float = 0.0
+    side: float = 0.0
+    rate: float = 0.5
+
+    @property
+    def population(self) -> str:
+        return "people" if self.tastes else "prompts"
+
+
+@dataclass
+class Sums:
+    """What the rule needs of the votes so far, for each run; units are prompts or people."""
+
+    total: NDArray  # (runs, units)
+    count: NDArray  # (units,): every run has the same order
+    squares: NDArray  # (runs,): Σ total²
+    products: NDArray  # Σ total · count
+    sizes: float = 0.0  # Σ count²
+
+    @classmethod
+    def of(cls, runs: int, units: int) -> "Sums":
+        empty = np.zeros(runs)
+        return cls(np.zeros((runs, units)), np.zeros(units), empty.copy(), empty.copy())
+
+    def add(self, unit: int, results: NDArray) -> None:
+        total, n = self.total[:, unit], self.count[unit]
+        self.squares += 2 * total * results + results**2
+        self.products += total + n * results + results
+        self.sizes += 2 * n + 1
+        self.total[:, unit] += results
+        self.count[unit] += 1
+
+    def variance(self, rate: NDArray) -> NDArray:
+        between = self.squares - 2 * rate * self.products + rate**2 * self.sizes
+        return np.maximum(between, 0.0)
+
+    @property
+    def units(self) -> int:
+        return int((self.count > 0).sum())
+
+
+def order_of(cell: Cell, random: np.random.Generator) -> list[tuple[int, int]]:
+    """Return (prompt, person) of each vote."""
+    prompts, voters = cell.prompts, cell.voters
+    if cell.order == "rounds":
+        asked = random.permutation(prompts)
+        turns = [(int(asked[i]), (i + k) % voters) for k in range(voters) for i in range(prompts)]
+    else:
+        turns = [(int(p), v) for v in range(voters) for p in random.permutation(prompts)]
+    return turns[:MOST_VOTES]
+
+
+def rates_of(cell: Cell, runs: int, random: np.random.Generator) -> tuple[NDArray, NDArray]:
+    """Return each prompt's and each person's own win rate; people's are around one half."""
+
+    def own(correlation: float, mean: float, units: int) -> NDArray:
+        if not correlation:
+            return np.full((runs, units), mean)
+        scale = 1 / correlation - 1
+        return random.beta(mean * scale, (1 - mean) * scale, (runs, units)).clip(1e-6, 1 - 1e-6)
+
+    return own(cell.correlation, cell.rate, cell.prompts), own(cell.tastes, 0.5, cell.voters)
+
+
+def simulate(cell: Cell, runs: int, seed: int, oracle: bool = False) -> tuple[NDArray, NDArray]:
+    """Return for each run the vote at which it decided (below zero: for base; 0: never), and
+    whether the interval after the last vote holds the truth."""
+    random = np.random.default_rng(seed)
+    prompt_rate, person_rate = rates_of(cell, runs, random)
+    prompts, people = Sums.of(runs, cell.prompts), Sums.of(runs, cell.voters)
+    wins, losses, ties = np.zeros(runs), np.zeros(runs), np.zeros(runs)
+    stop, effect = np.zeros(runs, int), np.ones(runs)
+    for votes, (p, v) in enumerate(order_of(cell, random), 1):
+        odds = prompt_rate[:, p] / (1 - prompt_rate[:, p])
+        odds = odds * person_rate[:, v] / (1 - person_rate[:, v])
+        sided = cell.side * random.choice((-1, 1), runs)
+        won = random.random(runs) < (odds / (1 + odds) + sided).clip(0, 1)
+        tied = random.random(runs) < cell.ties
+        results = np.where(tied, 0.5, won)
+        prompts.add(p, results)
+        people.add(v, results)
+        wins, losses, ties = wins + (won & ~tied), losses + (~won & ~tied), ties + tied
+        enough = cell.population == "prompts" or people.units >= PEOPLE_NEEDED
+        if prompts.units < PROMPTS_NEEDED or not enough:
+            continue
+        rate = (wins + ties / 2) / votes
+        single = wins * (1 - rate) ** 2 + losses * rate**2 + ties * (0.5 - rate) ** 2
+        count = float(votes)
+        if oracle:
+            effect = np.full(runs, 1 + cell.correlation * (prompts.sizes / votes - 1))
+        elif cell.population == "prompts":
+            effect = prompts_effect(count, prompts.sizes, prompts.variance(rate), single)
+        else:
+            effect = people_effect(
+                count,
+                (prompts.sizes, people.sizes),
+                (prompts.variance(rate), people.variance(rate)),
+                single,
+            )
+        decides = log_evidence(wins / effect, losses / effect) >= np.log(stats.DECIDES)
+        new = (stop == 0) & decides
+        stop[new] = np.where(wins > losses, votes, -votes)[new]
+    return stop, held(cell, wins, losses, ties, effect)
+
+
+def held(cell: Cell, *sums: NDArray) -> NDArray:
+    """Return whether the interval after the last vote holds the truth; first 200 runs."""
+    truth = (1 - cell.ties) * cell.rate + cell.ties / 2
+    inside = []
+    for wins, losses, ties, effect in list(zip(*sums, strict=True))[:200]:
+        low, high = stats.sequence(wins / effect, losses / effect, ties / effect)
+        inside.append(low <= truth <= high)
+    return np.array(inside)
+
+
+def log_evidence(wins: NDArray, losses: NDArray) -> NDArray:
+    prior = stats.PRIOR
+    mixture = betaln(wins + prior, losses + prior) - betaln(prior, prior)
+    return mixture + (wins + losses) * np.log(2)
+
+
+def null_cells() -> list[Cell]:
+    sizes = [(p, v) for p in PROMPTS for v in VOTERS if p * v <= MOST_VOTES]
+    cells = [Cell(p, v, c) for p, v in sizes for c in CORRELATIONS]
+    cells += [Cell(p, v, 0.3, ties=TIES, side=SIDE) for p, v in sizes]
+    cells += [Cell(p, v, 0.3, order="one person first") for p, v in sizes if v > 1]
+    many = [(p, v) for p, v in sizes if v >= PEOPLE_NEEDED]
+    return cells + [
+        Cell(p, v, c, t, order)
+        for p, v in many
+        for c in (0.0, 0.3)
+        for t in TASTES
+        for order in ("rounds", "one person first")
+    ]
+
+
+def median(stop: NDArray) -> float | None:
+    """Return the median vote of the decision; None where fewer than half decide."""
+    at = np.where(stop == 0, np.inf, np.abs(stop))
+    middle = float(np.quantile(at, 0.5, method="lower"))
+    return middle if np.isfinite(middle) else None
+
+
+def measure(runs: int) -> dict[str, Any]:
+    console = Console(stderr=True)
+    false, cover = [], {}
+    for cell in track(null_cells(), "equal models", console=console, transient=True):
+        stop, inside = simulate(cell, runs, seed=1)
+        false.append(vars(cell) | {"false": float((stop != 0).mean())})
+        cover[f"{cell}"] = float(inside.mean())
+    alone = {str(r): median(simulate(Cell(600, 1, rate=r), runs, 2)[0]) for r in RATES}
+    power = []
+    for p, v in ((20, 10), (50, 10), (60, 5), (100, 5)):
+        for c in (0.1, 0.3):
+            for rate in RATES:
+                cell = Cell(p, v, c, rate=rate)
+                rule, inside = simulate(cell, runs, 3)
+                known, _ = simulate(cell, runs, 3, oracle=True)
+                cover[f"{cell}"] = float(inside.mean())
+                power.append(
+                    {"prompts": p, "voters": v, "correlation": c, "rate": rate}
+                    | {"median": median(rule), "oracle": median(known)}
+                    | {"found": float((rule > 0).mean()), "oracle_found": float((known > 0).mean())}
+                )
+    return {
+        "false_decided": {"worst": max(c["false"] for c in false), "cells": false},
+        "median_votes": alone,
+        "power": power,
+        "coverage": min(cover.values()),
+        "runs": runs,
+    }
+
+
+def table(figures: dict[str, Any]) -> str:
+    cells = figures["false_decided"]["cells"]
+    lines = [
+        "| prompts | voters | claim | order | worst false decided |",
+        "|---:|---:|---|---|---:|",
+    ]
+    worst: dict[tuple, float] = {}
+    for c in cells:
+        claim = "people" if c["tastes"] else "prompts"
+        key = (c["prompts"], c["voters"], claim, c["order"])
+        worst[key] = max(worst.get(key, 0.0), c["false"])
+    lines += [f"| {' | '.join(map(str, key))} | {100 * x:.1f}% |" for key, x in worst.items()]
+    lines += ["", "| prompts | voters | correlation | rate | median | oracle | found | oracle |"]
+    lines += ["|---:|---:|---:|---:|---:|---:|---:|---:|"]
+    for p in figures["power"]:
+        medians = ["over all" if p[k] is None else f"{p[k]:.0f}" for k in ("median", "oracle")]
+        lines.append(
+            f"| {p['prompts']} | {p['voters']} | {p['correlation']} | {100 * p['rate']:.0f}% |"
+            f" {' | '.join(medians)} | {100 * p['found']:.0f}% | {100 * p['oracle_found']:.0f}% |"
+        )
+    alone = ", ".join(f"{100 * float(r):.0f}%: {m:.0f}" for r, m in figures["median_votes"].items())
+    return "\n".join([
+        *lines, "", f"One person, a vote a prompt; median decisive votes at {alone}.",
+        f"Worst of all cells {100 * figures['false_decided']['worst']:.1f}%;"
+        f" lowest coverage {100 * figures['coverage']:.1f}%; {figures['runs']:,} runs each.",
+    ])  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--runs", type=int, default=2_000)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     figures = measure(arguments.runs)
     print(json.dumps(figures) if arguments.json else table(figures))
-
-
-def measure(runs: int) -> dict[str, Any]:
-    rules = {
-        "palate": anytime,
-        "Wilson, peeking": peeking,
-        "fixed": fixed,
-        "group-sequential": group_sequential,
-    }
-    designs: dict[str, Any] = {}
-    for name, rule in rules.items():
-        equal = rule(*votes(0.5, runs, seed=1))
-        found = {"false_better": float((equal > 0).mean()), "false": float((equal != 0).mean())}
-        medians, power = {}, {}
-        for truth in TRUTHS:
-            wins, losses = votes(truth, runs, seed=2)
-            stopped = rule(wins, losses)
-            medians[str(truth)] = _median(stopped, wins, losses)
-            power[str(truth)] = float((stopped > 0).mean())
-        designs[name] = found | {"median_votes": medians, "found": power}
-    cover = {str(t): coverage(t, max(runs // 10, 100)) for t in (0.5, 0.6, *TRUTHS, 0.95)}
-    return {
-        "false_better": designs["palate"]["false_better"],
-        "median_votes": designs["palate"]["median_votes"],
-        "coverage": min(cover.values()),
-        "coverages": cover,
-        "clustered": {
-            f"{prompts} prompts": clustered(prompts, max(runs // 2, 100))
-            for prompts in (20, 50, 100)
-        },
-        "designs": designs,
-        "runs": runs,
-    }
-
-
-def votes(rate: float, runs: int, seed: int) -> tuple[Any, Any]:
-    """Return wins and losses of tuned after each vote, shape (runs, 500).
-
-    `rate` is that of the decisive votes. A share LEFT of them follows the side alone, so the others
-    are as much surer as keeps the rate.
-    """
-    random = np.random.default_rng(seed)
-    shape = (runs, MOST)
-    tie = random.random(shape) < TIES
-    tuned_left = random.random(shape) < 0.5
-    sided = random.random(shape) < LEFT
-    sure = (rate - LEFT / 2) / (1 - LEFT)
-    won = np.where(sided, tuned_left, random.random(shape) < sure)
-    return (won & ~tie).cumsum(1), (~won & ~tie).cumsum(1)
-
-
-# A rule returns, for each run, the number of the vote that it stopped at: above zero for "better",
-# below for "worse", 0 where it never did.
-
-
-def anytime(wins: Any, losses: Any) -> Any:
-    from scipy.special import betaln
-
-    a = stats.PRIOR
-    log = betaln(wins + a, losses + a) - betaln(a, a) + (wins + losses) * np.log(2)
-    return _first(log >= np.log(stats.DECIDES), wins, losses)
-
-
-def peeking(wins: Any, losses: Any) -> Any:
-    n = wins + losses
-    p = np.divide(wins, n, out=np.full(n.shape, 0.5), where=n > 0)
-    z2 = 1.96**2
-    half = np.sqrt(z2) * np.sqrt(p * (1 - p) * np.maximum(n, 1) + z2 / 4)
-    away = np.abs(p - 0.5) * n > half  # Wilson's interval leaves out one half
-    return _first(away & (n >= 10), wins, losses)
-
-
-def fixed(wins: Any, losses: Any) -> Any:
-    n = stats.votes_needed(0.68)
-    return _looks(wins, losses, [n], [1.96])
-
-
-def group_sequential(wins: Any, losses: Any) -> Any:
-    most = stats.votes_needed(0.68) * 1.028  # what five looks cost at the same power
-    looks = [round(most * k / 5) for k in range(1, 6)]
-    return _looks(wins, losses, looks, [OBRIEN_FLEMING * (5 / k) ** 0.5 for k in range(1, 6)])
-
-
-def _looks(wins: Any, losses: Any, looks: list[int], bounds: list[float]) -> Any:
-    n = wins + losses
-    stop = np.zeros(wins.shape, bool)
-    for look, z in zip(looks, bounds, strict=True):
-        at = (n >= look).argmax(1)
-        rows = np.arange(len(n))
-        difference = np.abs(wins[rows, at] - losses[rows, at])
-        stop[rows, at] |= difference >= z * np.sqrt(n[rows, at])
-    return _first(stop, wins, losses)
-
-
-def _first(stop: Any, wins: Any, losses: Any) -> Any:
-    at, any_ = stop.argmax(1), stop.any(1)
-    rows = np.arange(len(stop))
-    sign = np.where(wins[rows, at] > losses[rows, at], 1, -1)
-    return np.where(any_, (at + 1) * sign, 0)
-
-
-def _median(stopped: Any, wins: Any, losses: Any) -> float | None:
-    """Return the median number of decisive votes at the stop; None where half never stopped."""
-    at = np.abs(stopped) - 1
-    n = (wins + losses)[np.arange(len(at)), np.maximum(at, 0)].astype(float)
-    median = float(np.median(np.where(stopped == 0, np.inf, n)))
-    return median if np.isfinite(median) else None
-
-
-def coverage(rate: float, runs: int) -> float:
-    """Return the share of runs whose interval held the win rate after every vote."""
-    wins, losses = votes(rate, runs, seed=3)
-    truth = (1 - TIES) * rate + TIES / 2
-    inside = _inside(truth)
-    kept = 0
-    for w, m in zip(wins, losses, strict=True):
-        kept += all(inside(int(a), int(b), k - int(a) - int(b)) for k, (a, b) in
-                    enumerate(zip(w, m, strict=True), 1))  # fmt: skip
-    return kept / runs
-
-
-def _inside(truth: float) -> Callable[[int, int, int], bool]:
-    @cache
-    def inside(wins: int, losses: int, ties: int) -> bool:
-        low, high = stats.sequence(wins, losses, ties)
-        return low <= truth <= high
-
-    return inside
-
-
-def clustered(prompts: int, runs: int) -> float:
-    """Return the coverage of the interval over prompts, whose own rates differ widely."""
-    random = np.random.default_rng(4)
-    truth, names = 0.65, np.repeat(np.arange(prompts), 5).tolist()
-    kept = 0
-    for seed in range(runs):
-        each = random.beta(2 * truth, 2 * (1 - truth), prompts)
-        won = (random.random((prompts, 5)) < each[:, None]).astype(float).ravel()
-        low, high = stats.clustered(won.tolist(), names, seed=seed) or (0.0, 1.0)
-        kept += low <= truth <= high
-    return kept / runs
-
-
-def table(figures: dict[str, Any]) -> str:
-    head = "| rule | wrongly decided | wrongly better | " + " | ".join(
-        f"median votes at {100 * float(t):.0f} % | found" for t in figures["median_votes"]
-    )
-    lines = [head + " |", "|---" * (3 + 2 * len(TRUTHS)) + "|"]
-    for name, d in figures["designs"].items():
-        cells = [f"{100 * d['false']:.1f} %", f"{100 * d['false_better']:.1f} %"]
-        for truth, median in d["median_votes"].items():
-            shown = "over 500" if median is None else f"{median:.0f}"
-            cells += [shown, f"{100 * d['found'][truth]:.0f} %"]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    cover = ", ".join(
-        f"{100 * float(t):.0f} %: {100 * c:.1f} %" for t, c in figures["coverages"].items()
-    )
-    over = ", ".join(f"{name}: {100 * c:.1f} %" for name, c in figures["clustered"].items())
-    return "\n".join(
-        [*lines, "", f"Held at every vote, by truth: {cover}", f"Over prompts: {over}"]
-    )
 
 
 if __name__ == "__main__":

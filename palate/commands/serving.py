@@ -153,12 +153,13 @@ def _serve(kind: Literal["label", "evaluate"], project: str, port: int) -> None:
     from palate.core import hub
     from palate.core.project import Project
     from palate.evaluate.loading import pairs_to_compare
-    from palate.evaluate.verdict import plan
+    from palate.evaluate.verdict import planned
     from palate.web.serving import Space
 
     loaded = Project.load(project)
     if kind == "evaluate":
-        pairs_to_compare(loaded)  # report what is missing here, not in the Space's log
+        compared = pairs_to_compare(loaded)  # report here, not in the Space's log, what is missing
+        plan = planned(len({p.prompt_id for p in compared.pairs}))
     seconds = "2" if hub.is_local() else "30"  # the Hub limits commits by the hour
     variables = {"PALATE_PUBLISH_SECONDS": seconds}
     space = Space(kind, project, port=port, env=variables, show=console.print)
@@ -168,7 +169,7 @@ def _serve(kind: Literal["label", "evaluate"], project: str, port: int) -> None:
             if kind == "label":
                 console.print(f"For you only, how people label: [cyan]{space.owner_url}[/]")
             else:
-                console.print(plan())
+                console.print(plan)
                 console.print(f"The verdict so far, if you do not vote: [cyan]{space.owner_url}[/]")
             assert space.process is not None
             space.process.wait()

@@ -36,7 +36,7 @@ def wilson(successes: float, n: int, confidence: float = 0.95) -> tuple[float, f
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def evidence(wins: int, losses: int) -> float:
+def evidence(wins: float, losses: float) -> float:
     """Return the e-value against "both are preferred equally often", from decisive votes.
 
     The likelihood under a Beta(3/2, 3/2) mixture over that under one half. Where the models are
@@ -49,7 +49,7 @@ def evidence(wins: int, losses: int) -> float:
     return float(np.exp(min(log + (wins + losses) * math.log(2), 700.0)))
 
 
-def sequence(wins: int, losses: int, ties: int = 0) -> tuple[float, float]:
+def sequence(wins: float, losses: float, ties: float = 0) -> tuple[float, float]:
     """Return the 95% interval of the win rate that holds at every number of votes at once.
 
     The win rate is 1/2 + (1 - s) (p - 1/2) for a share s of ties and a share p of wins among the
@@ -63,7 +63,7 @@ def sequence(wins: int, losses: int, ties: int = 0) -> tuple[float, float]:
     return min(rates), max(rates)
 
 
-def always(hits: int, misses: int, a: float, b: float, alpha: float) -> tuple[float, float]:
+def always(hits: float, misses: float, a: float, b: float, alpha: float) -> tuple[float, float]:
     """Return the interval of a proportion that holds at every number of trials at once.
 
     Its points are the proportions whose likelihood is more than α times that of a Beta mixture.
@@ -84,14 +84,14 @@ def always(hits: int, misses: int, a: float, b: float, alpha: float) -> tuple[fl
     return low, high
 
 
-def _mixture(hits: int, misses: int, a: float, b: float) -> float:
+def _mixture(hits: float, misses: float, a: float, b: float) -> float:
     """Return the log-likelihood of the trials under a Beta mixture."""
     from scipy.special import betaln
 
     return float(betaln(hits + a, misses + b) - betaln(a, b))
 
 
-def _log(count: int, p: float) -> float:
+def _log(count: float, p: float) -> float:
     return count * math.log(p) if count else 0.0
 
 
@@ -137,37 +137,6 @@ def _codes(names: Sequence[Hashable]) -> Any:
 def _counts(random: Any, k: int) -> Any:
     """Return how often each of `k` is drawn, shape (RESAMPLES, k)."""
     return random.multinomial(k, np.full(k, 1 / k), size=RESAMPLES)
-
-
-def votes_needed(rate: float, power: float = 0.8, alpha: float = ALPHA) -> int:
-    """Return the decisive votes that a fixed design needs to tell `rate` from one half.
-
-    J. L. Fleiss, B. Levin, M. C. Paik, "Statistical Methods for Rates and Proportions", 3rd ed.
-    (2003), section 2.5; two-sided. Raises ValueError for one half.
-    """
-    from scipy.stats import norm
-
-    if rate == 0.5 or not 0 < rate < 1:
-        raise ValueError(f"expected a rate between 0 and 1 other than one half, found {rate}")
-    a, b = norm.ppf(1 - alpha / 2), norm.ppf(power)
-    root = (a * 0.5 + b * math.sqrt(rate * (1 - rate))) / abs(rate - 0.5)
-    return round(root * root)
-
-
-def votes_to_go(wins: int, losses: int, most: int = 2_000) -> int | None:
-    """Return how many decisive votes more would decide, if they fall as those so far have.
-
-    0 where they decide already, None where even `most` would not.
-    """
-    if evidence(wins, losses) >= DECIDES:
-        return 0
-    n = wins + losses
-    rate = (wins + 1) / (n + 2)  # a little towards the middle: few votes overstate
-    for more in range(1, most + 1):
-        w = wins + rate * more
-        if evidence(round(w), round(n + more - w)) >= DECIDES:
-            return more
-    return None
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ from itertools import combinations
 
 from palate.core.ledger import standing_judgements
 from palate.core.schema import Candidate, Event, model_of
-from palate.core.stats import clustered, evidence, sequence, votes_to_go, wilson
 from palate.evaluate.confounds import Vote, confounds
 from palate.evaluate.contest import EvaluationPairs
+from palate.evaluate.decision import Evidence
+from palate.evaluate.planning import to_go
 from palate.evaluate.verdict import MARGIN, Matches, Point, Verdict, Voter, decide
 
 CURVE_POINTS = 60  # of the win rate over the votes
@@ -50,21 +51,22 @@ def _verdict(
     """Return the verdict of wins, losses and ties alone; `cast` and `votes` are in one order."""
     results, people = [v.result for v in votes], [e.annotator for e in cast]
     wins, losses, ties = (results.count(r) for r in (1, 0, 0.5))
-    bounds = sequence(wins, losses, ties)
-    decision = decide(wins, losses, bounds, margin)
+    counted = Evidence()
+    for e, result in zip(cast, results, strict=True):
+        counted.add(e.prompt_id, e.annotator, result)
+    about_prompts = counted.about("prompts")
+    decision = decide(wins, losses, about_prompts, margin)
+    left = len(compared.pairs) - len({e.pair_id for e in cast})
     return Verdict(
         base=compared.base, tuned=compared.tuned,
         votes=len(cast), wins=wins, losses=losses, ties=ties, skips=0, both_bad=0,
         identical=compared.identical, lost=0,
         win_rate=_mean(results),
-        interval=wilson(sum(results), len(cast)),
-        sequence=bounds,
-        clustered=clustered(results, [e.prompt_id for e in cast], people),
+        about_prompts=about_prompts, about_people=counted.about("people"),
         win_rate_without_ties=wins / (wins + losses) if wins + losses else None,
         win_rate_with_identical=_with_identical(_mean(results), compared),
-        evidence=evidence(wins, losses),
         decision=decision,
-        more=votes_to_go(wins, losses) if decision == "open" else 0,
+        ahead=to_go(wins, losses, about_prompts, left) if decision == "open" else None,
         margin=margin,
         left_chosen=sum(e.chosen == e.left for e in cast if e.kind == "label"),
         annotators=len(set(people)), prompts=len({e.prompt_id for e in cast}),
@@ -72,7 +74,7 @@ def _verdict(
         strengths=_strengths(cast, results),
         again=Matches(0, 0), agreed=_agreed(cast, results),
         confounds=None,
-        moves=_points(results),
+        moves=_points(cast, results),
         time=max(e.time for e in cast),
     )  # fmt: skip
 
@@ -134,13 +136,13 @@ def _agreed(cast: Sequence[Event], results: Sequence[float]) -> Matches:
     return Matches(sum(equal), len(equal))
 
 
-def _points(results: Sequence[float]) -> list[Point]:
+def _points(cast: Sequence[Event], results: Sequence[float]) -> list[Point]:
     """Return the course of the win rate, at most CURVE_POINTS of it."""
-    n = len(results)
-    points = []
-    for k in sorted({max(1, round(n * i / CURVE_POINTS)) for i in range(1, CURVE_POINTS + 1)}):
-        first = results[:k]
-        wins, losses = first.count(1), first.count(0)
-        low, high = sequence(wins, losses, k - wins - losses)
-        points.append(Point(k, round(_mean(first), 4), round(low, 4), round(high, 4)))
+    n, counted, points = len(results), Evidence(), []
+    shown = {max(1, round(n * i / CURVE_POINTS)) for i in range(1, CURVE_POINTS + 1)}
+    for k, (e, result) in enumerate(zip(cast, results, strict=True), 1):
+        counted.add(e.prompt_id, e.annotator, result)
+        if k in shown:
+            low, high = counted.about("prompts").interval
+            points.append(Point(k, round(counted.rate, 4), round(low, 4), round(high, 4)))
     return points

@@ -10,7 +10,7 @@ from palate.core.errors import PalateError
 from palate.core.project import Project
 from palate.evaluate.contest import EvaluationPairs, evaluation_pairs, other_pairs
 from palate.evaluate.counting import count_votes
-from palate.evaluate.verdict import MARGIN, Verdict, plan
+from palate.evaluate.verdict import MARGIN, Verdict, planned
 
 
 def pairs_to_compare(project: Project) -> EvaluationPairs:
@@ -36,9 +36,9 @@ def project_verdict(
         project.evaluations, project.candidates, compared, margin=margin, characters=characters
     )
     if verdict is None:
-        tuned = compared.tuned
+        tuned, prompts = compared.tuned, {p.prompt_id for p in compared.pairs}
         raise PalateError(
             f"Nobody has voted on {tuned.repo} at {tuned.revision[:7]} yet."
-            f" Vote with: palate evaluate {project.id}. {plan()}"
+            f" Vote with: palate evaluate {project.id}. {planned(len(prompts))}"
         )
     return verdict

@@ -12,24 +12,20 @@ def verdict_pictures(result: Verdict) -> dict[str, str]:
 
 
 def win_rate(verdict: Verdict) -> str:
-    """Return the SVG of a verdict: the rate as a number, both its intervals on 0–100%."""
+    """Return the SVG of a verdict: the rate as a number, its interval on 0–100%."""
     rate = verdict.win_rate
-    (low, high), (least, most) = (
-        tuple(100 * x for x in bounds) for bounds in (verdict.interval, verdict.sequence)
-    )
+    low, high = (100 * x for x in verdict.interval)
     colour = {"better": BLUE, "worse": ORANGE}.get(verdict.decision, INK)
-    votes = count(verdict.votes, "vote")
     counts = f"{verdict.wins} won · {verdict.losses} lost · {verdict.ties} tied"
     lines = [
-        f"preferred over the base model, blind; {votes}: {counts}",
-        f"95% interval {least:.1f}–{most:.1f}%, valid after every vote (thin)",
-        f"95% interval {low:.1f}–{high:.1f}%, if you had planned {votes} (thick)",
+        f"preferred over the base model, blind; {count(verdict.votes, 'vote')}: {counts}",
+        f"95% interval {low:.1f}–{high:.1f}%, valid after every vote",
+        f"for prompts like these {verdict.prompts:,} and {verdict.voters}",
     ]
     ends = ("base preferred", "tuned preferred")
     figure, axes = canvas(7.2, 1.9)
     axes.set_position((0.02, 0.25, 0.96, 0.2))
     axes.plot((0, 100), (0, 0), color=FAINT, linewidth=7, solid_capstyle="round")
-    axes.plot((least, most), (0, 0), color=colour, linewidth=2)
     axes.plot((low, high), (0, 0), color=colour, linewidth=7, solid_capstyle="butt", alpha=0.6)
     axes.plot((50, 50), (-1, 1), color=INK, linewidth=1.4)
     axes.plot(100 * rate, 0, marker="o", markersize=12, color=colour)

@@ -102,7 +102,8 @@ class Informative(Random):
         self._known[group.prompt_id] = wins
 
     def rank(self, group: Group, pair: Pair, chance: Chance) -> tuple[float, ...]:
-        return -self._gain(self._match[pair.id]), chance(pair.id)
+        # a new prompt says more than another vote on one that was judged
+        return -self._gain(self._match[pair.id]), group.count.total(), chance(pair.id)
 
     def _gain(self, match: Match) -> float:
         won, lost = (self._wins[match, model] for model in match)

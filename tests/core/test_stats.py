@@ -1,7 +1,5 @@
 """Intervals and tests against published tables, other implementations and simulation."""
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -29,16 +27,6 @@ def test_wilson_of_the_recorded_evaluation():
 def test_wilson_refuses_what_is_no_proportion(case):
     with pytest.raises(ValueError, match="expected 0 <= successes <= n"):
         wilson(*case)
-
-
-@pytest.mark.parametrize(("rate", "votes"), [(0.6, 194), (0.65, 85), (0.68, 58), (0.4, 194)])
-def test_votes_of_a_fixed_design_are_those_of_the_tables(rate, votes):
-    assert stats.votes_needed(rate) == votes
-
-
-def test_one_half_cannot_be_planned_for():
-    with pytest.raises(ValueError, match="other than one half"):
-        stats.votes_needed(0.5)
 
 
 def exact_stopping(rate: float, most: int = 500) -> tuple[float, float | None]:
@@ -149,14 +137,3 @@ def test_people_who_differ_widen_the_interval():
 def test_few_prompts_have_no_interval_and_unanimous_ones_keep_their_doubt():
     assert stats.clustered([1, 0, 1, 1], [1, 2, 3, 4]) is None
     assert stats.clustered([1.0] * 40, [i // 2 for i in range(40)]) == wilson(20, 20)
-
-
-def test_votes_to_go_lead_to_a_decision():
-    assert stats.votes_to_go(78, 30) == 0
-    assert stats.votes_to_go(50, 50) is None
-    more = stats.votes_to_go(34, 16)
-    assert more is not None
-    assert 10 < more < 40
-    wins = 34 + round(more * 35 / 52)
-    assert stats.evidence(wins, 50 + more - wins) >= stats.DECIDES
-    assert math.isfinite(stats.evidence(5000, 10))

@@ -10,7 +10,6 @@ from run_facts import RUN
 from verdicts import votes
 
 from palate.core.errors import BadInput, PalateError
-from palate.core.stats import sequence
 from palate.evaluate.judging import JudgeAgreement, JudgeReport
 from palate.evaluate.verdict import Matches, Point, Verdict
 from palate.report.model_card import model_files
@@ -32,9 +31,12 @@ def test_a_verdict_without_version_loads_unchanged():
     assert verdict.confounds is not None
     assert verdict.confounds.texts["a colon"] == (56, 5)
     again = json.loads(json.dumps(verdict.to_json()))
-    assert again.pop("version") == 1
     assert [list(point.values()) for point in again.pop("moves")] == data.pop("moves")
-    assert again == data
+    changed = {"version", "about_prompts", "about_people", "ahead"}
+    gone = {"interval", "sequence", "clustered", "evidence", "more"}
+    assert {k: v for k, v in again.items() if k not in changed} == {
+        k: v for k, v in data.items() if k not in gone
+    }
 
 
 def test_a_verdict_from_before_agreement_was_counted_has_none():
@@ -46,9 +48,8 @@ def test_a_verdict_from_before_agreement_was_counted_has_none():
 def test_the_first_verdicts_held_counts_and_the_rest_follows():
     verdict = Verdict.from_json(stored("verdict-0-first.json"))
     assert (verdict.wins, verdict.losses, verdict.ties) == (34, 16, 2)
-    assert verdict.sequence == sequence(34, 16, 2)
     assert verdict.decision == "open"
-    assert "At this rate" in verdict.meaning()
+    assert "palate verdict" in verdict.meaning()
     assert verdict.cautions() == ["One person voted, so this is one person's taste."]
 
 
@@ -81,8 +82,8 @@ def test_a_judge_report_without_version_loads_unchanged():
 def test_what_is_newer_or_damaged_says_so(cls, name):
     with pytest.raises(PalateError, match=f"{name} has version 2.*Upgrade with: pip install"):
         cls.from_json(stored(name) | {"version": 2}, name)
-    damaged = {k: v for k, v in stored(name).items() if k != "interval"}
-    with pytest.raises(BadInput, match="field 'interval': is missing"):
+    damaged = {k: v for k, v in stored(name).items() if k != "win_rate"}
+    with pytest.raises(BadInput, match="field 'win_rate': is missing"):
         cls.from_json(damaged, name)
     with pytest.raises(BadInput, match="expected an object"):
         cls.from_json([], name)

@@ -7,9 +7,9 @@ import pytest
 from verdicts import TUNED, asked_about, counted, events, votes
 
 from palate.core.schema import Model
-from palate.core.stats import wilson
+from palate.core.stats import sequence
 from palate.evaluate.counting import count_votes
-from palate.evaluate.verdict import Matches, Verdict, plan
+from palate.evaluate.verdict import Matches, Verdict, planned
 
 
 def verdict_of(outcomes: str, **kwargs) -> Verdict:
@@ -23,7 +23,7 @@ def test_ties_are_half_a_win_and_skips_none():
     assert v.win_rate == pytest.approx(3.5 / 5)
     assert v.win_rate_without_ties == pytest.approx(3 / 4)
     assert v.win_rate_with_identical == pytest.approx(0.75 * 0.7 + 0.25 * 0.5)
-    assert v.interval == pytest.approx(wilson(3.5, 5))
+    assert v.interval == (0.0, 1.0)  # five prompts show nothing about others
     assert v.left_chosen == 2
     assert v.sentence().startswith("tuned preferred 70.0% (95% interval ")
     assert v.sentence().endswith("5 votes, 1 tie)")
@@ -41,51 +41,64 @@ def test_other_revisions_do_not_count_and_votes_on_lost_texts_are_said():
     assert "1 vote refers to texts that are gone and does not count." in v.cautions()
     v = counted(made, candidates[:2])
     assert "2 votes refer to texts that are gone and do not count." in v.cautions()
-    assert "Only 1 prompt: other prompts may go the other way." in v.cautions()
+    assert "votes on 1 prompt say too little about other prompts" in v.meaning()
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "decision", "says"),
+    ("outcomes", "people", "decision", "says"),
     [
-        ("wW" * 8, "better", "Decided: people prefer the tuned model."),
-        ("lL" * 8, "worse", "Decided: people prefer the base model."),
-        ("wWl" * 5, "open", "Not decided yet. At this rate, about"),
-        ("wl" * 20, "open", "Not decided, and the votes are so even"),
-        (
-            "wl" * 400,
-            "no difference",
-            "no meaningful difference (less than 10 points). You can stop.",
-        ),
-        ("tttt", "open", "Every vote is a tie: nobody saw a difference."),
+        ("wW" * 8, 1, "better", "the person who voted prefers the tuned model."),
+        ("wW" * 8, 1, "better", "that takes at least 5 voters."),
+        ("lL" * 8, 2, "worse", "the 2 people who voted prefer the base model."),
+        ("wWwWwWwWwL" * 20, 7, "better", "People like them do, too: for others the win rate is"),
+        ("wW" * 4, 1, "open", "votes on 8 prompts say too little about other prompts"),
+        ("wWl" * 5, 1, "open", "Not decided yet: half of evaluations like this one decide within"),
+        ("wl" * 60, 1, "open", "Not decided, and the votes are so even"),
+        ("wl" * 400, 1, "no difference", "The win rate is between 40% and 60%. You can stop."),
+        ("tttt", 1, "open", "Every vote is a tie: nobody saw a difference."),
     ],
 )
-def test_the_decision_is_put_into_words(outcomes, decision, says):
-    v = verdict_of(outcomes)
+def test_the_decision_is_put_into_words(outcomes, people, decision, says):
+    v = verdict_of(outcomes, prompts=1000, people=people)
     assert v.decision == decision
     assert says in v.meaning()
+
+
+def test_people_who_agree_on_each_prompt_decide_nothing_about_others():
+    """11 prompts × 20 people, of which 7 prompts always go one way and 4 the other."""
+    v = verdict_of("".join("w" if i % 11 < 7 else "l" for i in range(220)), prompts=11, people=20)
+    assert v.decision == "open"
+    assert v.interval[0] < 0.4
+    assert "they say as much as about 10 votes on different prompts." in " ".join(v.cautions())
+
+
+def test_one_prompt_decides_nothing_however_many_vote():
+    v = verdict_of("wW" * 15, prompts=1, people=30)
+    assert v.decision == "open"
+    assert v.interval == (0.0, 1.0)
+    assert "It takes at least 9." in v.meaning()
 
 
 @pytest.mark.parametrize(("wins", "losses", "ties"), [(57, 27, 10), (14, 2, 2), (5, 22, 8)])
 def test_what_is_decided_keeps_off_one_half(wins, losses, ties):
     v = votes(wins, losses, ties)
     assert v.decision in ("better", "worse")
-    assert not v.sequence[0] <= 0.5 <= v.sequence[1]
-    assert not v.moves[-1].low <= 0.5 <= v.moves[-1].high
+    assert v.interval == sequence(wins, losses, ties)
+    assert not v.interval[0] <= 0.5 <= v.interval[1]
+    assert (v.moves[-1].low, v.moves[-1].high) == pytest.approx(v.interval, abs=1e-4)
+    assert "4 to 9 points" in " ".join(v.cautions())
 
 
 def test_all_ties_say_one_half_and_decide_nothing():
-    v = verdict_of("tttt")
+    v = verdict_of("tttt" * 3)
     assert v.win_rate == 0.5
     assert v.win_rate_without_ties is None
-    assert v.sequence[0] < 0.5 < v.sequence[1]
-    assert v.evidence == pytest.approx(1)
+    assert v.interval[0] < 0.5 < v.interval[1]
 
 
 def test_what_limits_a_verdict_is_said():
     one = verdict_of("wWl" * 6)
     assert "One person voted, so this is one person's taste." in one.cautions()
-    few = verdict_of("wWl" * 6, prompts=3, people=2)
-    assert "Only 3 prompts: other prompts may go the other way." in few.cautions()
     split = verdict_of("wWWwWwlLlL" * 8, prompts=10, people=3)  # each prompt always goes one way
     assert any(c.startswith("The 80 votes cover 10 prompts.") for c in split.cautions())
     sided = verdict_of("wl" * 10)
@@ -116,5 +129,15 @@ def test_repeats_are_no_votes_but_tell_whether_people_agree_with_themselves():
     assert v.agreed == Matches(2, 3)
 
 
-def test_a_plan_names_votes_for_two_rates():
-    assert "3 times in 4" in plan()
+@pytest.mark.parametrize(
+    ("prompts", "says"),
+    [
+        (4, "There are 4 prompts, and fewer than 9 cannot decide anything."),
+        (11, "11 prompts: with one vote each they decide at 11:0 or clearer, which is 8% of"),
+        (60, "60 prompts: with one vote each they decide at 42:18 or clearer, which is 90% of"),
+    ],
+)
+def test_a_plan_says_what_the_prompts_that_are_there_can_show(prompts, says):
+    plan = planned(prompts)
+    assert "3 times in 4, half of evaluations decide within 28 prompts and four in five" in plan
+    assert says in plan

@@ -13,13 +13,14 @@ def events(
     outcomes: str,
     base: Model = BASE,
     tuned: Model = TUNED,
-    prompts: int = 28,
+    prompts: int = 1_000,
     people: int = 1,
     strength: int | None = None,
 ) -> tuple[list[Event], list[Candidate]]:
     """One vote a letter: w tuned wins, l loses, t tie, s skip, b both bad; capitals: tuned right.
 
-    Each vote is on a pair of its own; prompts and people take turns.
+    Each vote is on a pair of its own, and on a prompt of its own unless there are fewer `prompts`;
+    people take turns.
     """
     made, candidates = [], []
     for i, letter in enumerate(outcomes):

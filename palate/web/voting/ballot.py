@@ -42,6 +42,15 @@ class EvaluateBallot(Ballot):
         self._verdict: tuple[int, Verdict | None] = (-1, None)  # and how many events it counts
         self.ratings: list[Rating] = []  # of several models, computed with the verdict
 
+    @property
+    def prompts_compared(self) -> int:
+        return len({p.prompt_id for p in self._compared.pairs})
+
+    def unvoted(self) -> int:
+        """Return how many pairs nobody has voted on."""
+        voted = {e.pair_id for e in self.standing()}
+        return sum(p.id not in voted for p in self._compared.pairs)
+
     def over(self, annotator: str) -> bool:
         """Tell whether the person has seen the result, so that they vote no more."""
         return annotator in self._stopped

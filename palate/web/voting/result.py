@@ -11,7 +11,7 @@ from palate.core import hub
 from palate.core.schema import Event, model_of
 from palate.evaluate import ratings
 from palate.evaluate.pictures import verdict_pictures
-from palate.evaluate.verdict import Verdict, plan
+from palate.evaluate.verdict import Verdict, planned
 from palate.web.ballot.app import api_route
 from palate.web.ballot.render import markdown, template
 from palate.web.voting.ballot import EvaluateBallot
@@ -52,7 +52,8 @@ def page(ballot: EvaluateBallot, query: str) -> HTMLResponse:
             question=ballot.question,
             v=verdict,
             ratings=ballot.ratings,
-            plan=plan(),
+            plan=planned(ballot.prompts_compared),
+            unvoted=ballot.unvoted(),
             pictures=verdict_pictures(verdict) if verdict else {},
             examples=examples(ballot, verdict) if verdict else {},
             card=f"{hub.endpoint()}/{ballot.model_repo}",

@@ -1,0 +1,98 @@
+"""How many prompts and votes a verdict takes, by the rule that decides. Pure: no I/O."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betaln
+
+from palate.core.stats import DECIDES, PRIOR, evidence
+from palate.evaluate.decision import Claim
+
+MOST = 2_000  # votes looked ahead
+DRAWS = 2_000  # futures drawn of a comparison that has begun
+RATES = (0.75, 0.6)  # win rates that a plan speaks of
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How soon evaluations decide where the tuned model is preferred at `rate`.
+
+    `half` and `most`: prompts with one vote each within which half, and four in five, of such
+    evaluations decide. `share`: how many decide within the prompts that are there.
+    """
+
+    rate: float
+    half: int | None
+    most: int | None
+    share: float
+
+
+@cache
+def plan(rate: float, prompts: int) -> Plan:
+    """Return the plan for decisive votes that share no prompt; exact, without simulation."""
+    decided = stopping(rate)
+    within = [int(np.argmax(decided >= q)) if decided[-1] >= q else None for q in (0.5, 0.8)]
+    return Plan(rate, within[0], within[1], float(decided[min(prompts, MOST)]))
+
+
+@cache
+def stopping(rate: float) -> NDArray[np.float64]:
+    """Return the chance to have decided by each number of votes, shape (MOST + 1,)."""
+    chance, gone = np.zeros(MOST + 2), 0.0  # of each number of wins, undecided so far
+    chance[0], decided = 1.0, np.zeros(MOST + 1)
+    for n in range(1, MOST + 1):
+        moved = chance * (1 - rate)
+        moved[1:] += chance[:-1] * rate
+        wins = np.arange(n + 1)
+        over = _log_evidence(wins, n - wins) >= np.log(DECIDES)
+        gone += float(moved[: n + 1][over].sum())
+        moved[: n + 1][over] = 0.0
+        chance, decided[n] = moved, gone
+    return decided
+
+
+def least_wins(votes: int) -> int | None:
+    """Return the fewest wins that decide among so many decisive votes; None where none would."""
+    return next((w for w in range(votes // 2, votes + 1) if evidence(w, votes - w) >= DECIDES
+                 and 2 * w > votes), None)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ToGo:
+    """Further votes within which half, and four in five, of comparisons like this one decide.
+
+    None: not within the look-ahead. `share` decide within `left` further votes.
+    """
+
+    half: int | None
+    most: int | None
+    share: float
+
+
+def to_go(wins: float, losses: float, claim: Claim, left: int, seed: int = 0) -> ToGo:
+    """Return how many more decisive votes decide, over futures that the votes so far allow.
+
+    The win rate is drawn from its posterior, each further vote from it; all votes are discounted
+    by the claim's design effect.
+    """
+    if claim.decided:
+        return ToGo(0, 0, 1.0)
+    random = np.random.default_rng(seed)
+    effect = claim.design_effect or 1.0
+    rate = random.beta(wins / effect + PRIOR, losses / effect + PRIOR, size=(DRAWS, 1))
+    won = (random.random((DRAWS, MOST), dtype=np.float32) < rate).cumsum(1)
+    steps = np.arange(1, MOST + 1)
+    e = _log_evidence((wins + won) / effect, (losses + steps - won) / effect)
+    reached = e >= np.log(DECIDES)
+    first = np.where(reached.any(1), reached.argmax(1) + 1, np.inf)
+    half, most = (np.quantile(first, q, method="higher") for q in (0.5, 0.8))
+    count = [None if np.isinf(x) else int(x) for x in (half, most)]
+    return ToGo(count[0], count[1], float((first <= left).mean()))
+
+
+def _log_evidence(wins: NDArray, losses: NDArray) -> NDArray[np.float64]:
+    """Return the logarithm of `stats.evidence` for arrays."""
+    mixture = betaln(wins + PRIOR, losses + PRIOR) - betaln(PRIOR, PRIOR)
+    return mixture + (wins + losses) * np.log(2)

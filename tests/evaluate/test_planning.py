@@ -1,0 +1,69 @@
+"""Plans say what the rule that decides does."""
+
+import numpy as np
+import pytest
+
+from palate.core.stats import DECIDES, evidence
+from palate.evaluate.decision import Evidence
+from palate.evaluate.planning import least_wins, plan, stopping, to_go
+
+
+@pytest.mark.parametrize(("rate", "half", "most"), [(0.75, 28, 50), (0.6, 200, 361)])
+def test_the_quantiles_are_those_of_the_rule(rate, half, most):
+    planned = plan(rate, 60)
+    assert (planned.half, planned.most) == (half, most)
+    random = np.random.default_rng(0)
+    stops = []
+    for _ in range(200):
+        wins = losses = 0
+        while evidence(wins, losses) < DECIDES and wins + losses < 60:
+            won = random.random() < rate
+            wins, losses = wins + won, losses + (not won)
+        stops.append(evidence(wins, losses) >= DECIDES)
+    assert np.mean(stops) == pytest.approx(planned.share, abs=0.07)
+
+
+def test_the_chance_to_have_decided_only_grows():
+    decided = stopping(0.7)
+    assert decided[0] == 0
+    assert (np.diff(decided) >= 0).all()
+    assert decided[-1] == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize(("prompts", "wins"), [(8, None), (9, 9), (11, 11), (20, 17), (50, 36)])
+def test_how_one_sided_few_prompts_have_to_be(prompts, wins):
+    assert least_wins(prompts) == wins
+
+
+def test_futures_are_calibrated():
+    """Of evaluations whose rate is as uncertain as it is believed, half decide within `half`."""
+    random = np.random.default_rng(2)
+    within = {"half": 0, "most": 0}
+    runs = 50
+    for seed in range(runs):
+        rate = random.beta(1.5, 1.5)
+        counted = Evidence()
+        for i in range(10):
+            counted.add(i, "ann", float(random.random() < rate))
+        claim = counted.about("prompts")
+        if claim.decided:
+            runs -= 1
+            continue
+        ahead = to_go(counted.wins, counted.losses, claim, left=50, seed=seed)
+        wins, losses, more = counted.wins, counted.losses, 0
+        while evidence(wins, losses) < DECIDES and more < 2_000:
+            more += 1
+            won = random.random() < rate
+            wins, losses = wins + won, losses + (not won)
+        decided = more if more < 2_000 else float("inf")
+        within["half"] += decided <= (ahead.half if ahead.half is not None else 2_000)
+        within["most"] += decided <= (ahead.most if ahead.most is not None else 2_000)
+    assert within["half"] / runs == pytest.approx(0.5, abs=0.15)
+    assert within["most"] / runs == pytest.approx(0.8, abs=0.13)
+
+
+def test_a_decided_comparison_needs_no_more():
+    counted = Evidence()
+    for i in range(12):
+        counted.add(i, "ann", 1.0)
+    assert to_go(12, 0, counted.about("prompts"), left=0).half == 0
