@@ -67,7 +67,7 @@ def serve(root: Path, votes: int) -> Iterator:
 
         prompts = [Prompt.of(f"Explain number {i}.") for i in range(2 * PROMPTS)]
         importing.start_project("me/votes", prompts, Settings(eval=0.5))
-        draw, texts, made = Random(0), [], []
+        draw, texts, events = Random(0), [], []
         blind = [p for p in Project.load("me/votes").prompts if p.split == "eval"]
         for i in range(PROMPTS * EACH):
             prompt = blind[i % len(blind)]
@@ -82,7 +82,7 @@ def serve(root: Path, votes: int) -> Iterator:
             base, tuned = pairs[n % len(pairs)]
             left, right = draw.sample((base, tuned), 2)
             chosen = tuned if draw.random() < 0.55 else base
-            made.append(
+            events.append(
                 Event(
                     event_id=f"vote-{n:06}", kind="label", pair_id=Pair.of(base, tuned).id,
                     prompt_id=base.prompt_id, left=left.id, right=right.id, chosen=chosen.id,
@@ -93,7 +93,7 @@ def serve(root: Path, votes: int) -> Iterator:
             )  # fmt: skip
         files = {
             "candidates/z.jsonl": ledger.jsonl(texts),
-            "evaluations/z.jsonl": ledger.jsonl(made),
+            "evaluations/z.jsonl": ledger.jsonl(events),
         }
         calls.commit("me/votes", "dataset", files, "Votes")
         with Space("evaluate", "me/votes", log=root / "log") as space:
@@ -104,7 +104,7 @@ def open_page(space: Any) -> dict[str, float]:
     """Return the seconds until the page has loaded."""
     from playwright.sync_api import sync_playwright
 
-    found, vote = {}, visitor(space.url)
+    seconds, vote = {}, visitor(space.url)
     with sync_playwright() as p:
         browser = p.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS.split())
         for name in ("opened_at_start_s", "opened_after_a_vote_s", "opened_again_s"):
@@ -113,10 +113,10 @@ def open_page(space: Any) -> dict[str, float]:
             page = browser.new_page(viewport={"width": 1280, "height": 800})
             start = time.perf_counter()
             page.goto(space.owner_url, wait_until="load")
-            found[name] = round(time.perf_counter() - start, 2)
+            seconds[name] = round(time.perf_counter() - start, 2)
             assert "votes for" in page.inner_text("body") or "votes:" in page.inner_text("body")
         browser.close()
-    return found
+    return seconds
 
 
 if __name__ == "__main__":
