@@ -5,7 +5,6 @@ terms (choice, strength, comment), so its UI shows it, and in addition every eve
 so that nothing of the ledger is lost if the process dies before publishing.
 """
 
-import json
 import threading
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -13,9 +12,10 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from palate.core.errors import BadInput, PalateError, Unreachable
+from palate.core.errors import PalateError, Unreachable
 from palate.core.ledger import standing_judgements
-from palate.core.schema import Candidate, Event, Pair, Prompt, from_json, to_json
+from palate.core.row_reader import read_line
+from palate.core.schema import Candidate, Event, Pair, Prompt, to_json
 
 NAMESPACE = uuid.UUID("5d3f5d0e-6d0a-4c3c-9f5a-3a2b6a1c7e10")
 WORKSPACE = "palate"
@@ -332,11 +332,7 @@ def events_of(response: Response) -> Iterator[Event]:
     text = response.values.get("events") or ""
     source = f"Argilla's response {response.id}"
     for number, line in enumerate(text.splitlines(), 1):
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise BadInput(source, f"not JSON: {error}", row=number, field="events") from None
-        yield from_json("labels", row, source, number)
+        yield read_line(Event, line, source, number)
 
 
 def _client(url: str, key: str) -> Any:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from palate.core import hub
 from palate.core.errors import PalateError
-from palate.core.schema import Config, Event, Purpose, to_json
+from palate.core.schema import Config, Event, Purpose, Row, to_json
 
 NO_JUDGEMENT = ("undo", "flag")
 
@@ -41,7 +41,7 @@ def standing_judgements(events: Iterable[Event], purpose: Purpose = "ask") -> li
     return sorted(standing.values(), key=lambda e: (e.time, e.event_id))
 
 
-def jsonl(rows: Iterable[object]) -> str:
+def jsonl(rows: Iterable[Row]) -> str:
     return "".join(to_json(row) + "\n" for row in rows)
 
 

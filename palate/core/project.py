@@ -6,13 +6,14 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypeVar, overload
 
 from palate import __version__
 from palate.core import hub
 from palate.core.errors import BadInput, UsageError
+from palate.core.row_reader import read_file
 from palate.core.schema import (
+    ROWS,
     STRATEGIES,
     Candidate,
     Config,
@@ -20,8 +21,10 @@ from palate.core.schema import (
     Gold,
     Preference,
     Prompt,
-    from_json,
+    Row,
 )
+
+R = TypeVar("R", Prompt, Candidate)
 
 SETTINGS_FILE = "palate.toml"
 GUIDELINES_FILE = "guidelines.md"
@@ -153,7 +156,7 @@ class Project:
         if GOLD_FILE not in self.files:
             return []
         file = hub.fetch(self.id, "dataset", self.revision, [GOLD_FILE])[0]
-        return list(read_jsonl("gold", file, f"{self.id}/{GOLD_FILE}"))
+        return list(read_file(Gold, file, f"{self.id}/{GOLD_FILE}"))
 
     @property
     def prompts(self) -> tuple[Prompt, ...]:
@@ -175,8 +178,20 @@ class Project:
     def evaluations(self) -> tuple[Event, ...]:
         return self.read("evaluations")
 
-    def read(self, config: Config) -> tuple[Any, ...]:
-        """Return the checked rows of a config, in file order."""
+    @overload
+    def read(self, config: Literal["prompts"]) -> tuple[Prompt, ...]: ...
+    @overload
+    def read(self, config: Literal["candidates"]) -> tuple[Candidate, ...]: ...
+    @overload
+    def read(self, config: Literal["preferences"]) -> tuple[Preference, ...]: ...
+    @overload
+    def read(self, config: Literal["labels", "evaluations"]) -> tuple[Event, ...]: ...
+    @overload
+    def read(self, config: Config) -> tuple[Row, ...]: ...
+    def read(self, config: Config) -> tuple[Row, ...]:
+        """Return the checked rows of a config, in file order. Raises BadInput for a wrong row."""
+        if config not in ROWS:
+            raise ValueError(f"expected one of {', '.join(ROWS)}, found {config!r}")
         return _rows(self, config)
 
 
@@ -194,35 +209,25 @@ def asked(files: Mapping[str, str]) -> dict[str, str]:
 
 
 @lru_cache(64)  # a revision never changes; Spaces and jobs read the same rows several times
-def _rows(project: Project, config: Config) -> tuple[Any, ...]:
+def _rows(project: Project, config: Config) -> tuple[Row, ...]:
     paths = project.paths(config)
     local = hub.fetch(project.id, "dataset", project.revision, paths) if paths else []
     return tuple(
         row
         for path, file in zip(paths, local, strict=True)
-        for row in read_jsonl(config, file, f"{project.id}/{path}")
+        for row in read_file(ROWS[config], file, f"{project.id}/{path}")
     )
 
 
-def read_jsonl(config: Config | Literal["gold"], file: Path, source: object) -> Iterable[Any]:
-    """Yield the checked rows of one JSONL file."""
-    with file.open(encoding="utf-8", newline="\n") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise BadInput(source, f"not JSON: {error}", row=number) from None
-            if "\\ud" in line.lower():  # an escape can name half a character, which is no text
-                row = json.loads(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace"))
-            yield from_json(config, row, source, number)
+def check_id(project_id: str) -> None:
+    """Raise UsageError unless the id looks like `me/titles`."""
+    if not _REPO_ID.fullmatch(project_id):
+        raise UsageError(f"A project is named like me/titles (owner/name), not {project_id!r}.")
 
 
-def check_id(id: str) -> None:
-    """Raise UsageError unless `id` looks like `me/titles`."""
-    if not _REPO_ID.fullmatch(id):
-        raise UsageError(f"A project is named like me/titles (owner/name), not {id!r}.")
-
-
-def unique(rows: Iterable[Any]) -> list[Any]:
-    """Return rows without those whose id came before: two jobs may have written the same."""
-    return list({row.id: row for row in reversed(list(rows))}.values())[::-1]
+def unique(rows: Iterable[R]) -> list[R]:
+    """Return the first row of each id: two jobs may have written the same one."""
+    first: dict[str, R] = {}
+    for row in rows:
+        first.setdefault(row.id, row)
+    return list(first.values())

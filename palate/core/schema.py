@@ -1,37 +1,63 @@
 """The rows of a project: prompts, candidates, events, preferences. Pure: no I/O.
 
-Every config of the dataset repo holds one of these row types; `FEATURES` gives each its
-`datasets.Features`, and `from_json` checks a row where it enters.
+Each config of the dataset repo holds one of these row types. `core.row_reader` checks rows against
+these annotations and refuses a row whose `contradiction` is not None.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from itertools import combinations
-from typing import Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from palate.core.errors import BadInput
+from typing_extensions import TypedDict  # pydantic needs it on Python 3.11
 
-Message = dict[str, str]  # {"role": "user", "content": "…"}
+from palate.core.typed import Check
+
+
+class Message(TypedDict, closed=True):
+    """One turn of a chat."""
+
+    role: str
+    content: str
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
+
+
+Time = Annotated[str, Check(_is_time, "a time such as 2026-01-31T09:00:00.000Z")]
+Sampling = dict[str, int | float]  # temperature, top_p, max_new_tokens, seed
+Messages = Annotated[list[Message], Check(bool, "at least one message")]
 Split = Literal["train", "test", "eval"]
 Kind = Literal["label", "tie", "both_bad", "rewrite", "skip", "undo", "flag"]
 # Why a pair was asked: for its own sake, again to see whether the person agrees with themselves,
 # or as a warm-up whose answer is known.
 Purpose = Literal["ask", "repeat", "gold"]
 Config = Literal["prompts", "candidates", "labels", "preferences", "evaluations"]
+EventConfig = Literal["labels", "evaluations"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 STRATEGIES = ("ranking", "random", "exhaustive")  # see `label.strategies`
 KINDS: tuple[Kind, ...] = get_args(Kind)
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 # Reward margin of a 4-point strength ("barely" … "much"), normalised to 0–1.
 MARGINS = {1: 0.0, 2: 1 / 3, 3: 2 / 3, 4: 1.0}
+Strength = Annotated[int, Check(lambda s: s in MARGINS, "1, 2, 3 or 4")]
+Margin = Annotated[float, Check(lambda m: 0 <= m <= 1, "a number from 0 to 1")]
+Contradiction = tuple[str, str] | None  # the field that the others contradict, and how
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 
 
 def digest(*parts: object) -> str:
     """Return 16 hex digits that depend on every part and on nothing else."""
-    text = json.dumps(parts, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return hashlib.sha256(_encode(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -39,13 +65,16 @@ class Prompt:
     """A prompt as chat messages; `id` is the hash of the messages."""
 
     id: str
-    prompt: list[Message]
+    prompt: Messages
     split: Split
 
     @classmethod
     def of(cls, text: str | list[Message], split: Split = "train") -> "Prompt":
-        messages = [{"role": "user", "content": text}] if isinstance(text, str) else text
+        messages = [Message(role="user", content=text)] if isinstance(text, str) else text
         return cls(digest(messages), messages, split)
+
+    def contradiction(self) -> Contradiction:
+        return _wrong_id("id", self.id, digest(self.prompt), "these messages")
 
     @property
     def text(self) -> str:
@@ -62,7 +91,7 @@ class Candidate:
     text: str
     model: str | None
     revision: str | None
-    sampling: dict[str, Any] | None  # temperature, top_p, max_new_tokens, seed
+    sampling: Sampling | None
     round: int
 
     @classmethod
@@ -73,7 +102,7 @@ class Candidate:
         *,
         model: str | None = None,
         revision: str | None = None,
-        sampling: dict[str, Any] | None = None,
+        sampling: Sampling | None = None,
         round: int = 1,
     ) -> "Candidate":
         return cls(
@@ -85,6 +114,10 @@ class Candidate:
             sampling,
             round,
         )
+
+    def contradiction(self) -> Contradiction:
+        content_id = digest(self.prompt_id, self.text, self.model, self.revision)
+        return _wrong_id("id", self.id, content_id, "this prompt, text, model and revision")
 
 
 @dataclass(frozen=True)
@@ -136,10 +169,10 @@ class Event:
     left: str
     right: str
     chosen: str | None  # for `label`, one of the two; for `rewrite`, the new candidate
-    strength: int | None  # 1 barely … 4 much better; None where nobody asked
+    strength: Strength | None  # 1 barely … 4 much better; None where nobody asked
     annotator: str
     milliseconds: int | None  # from the pair's appearance to the choice
-    time: str  # UTC, ISO 8601 with milliseconds, set by the server that first received it
+    time: Time  # UTC, ISO 8601 with milliseconds, set by the server that first received it
     round: int
     via: str  # "ballot", "argilla" (edited in its own UI), "import"
     target: str | None = None  # for `undo`: the event that it takes back
@@ -150,6 +183,14 @@ class Event:
     def swap(self) -> "Event":
         """Return the same judgement as if the sides had been exchanged."""
         return replace(self, left=self.right, right=self.left)
+
+    def contradiction(self) -> Contradiction:
+        if self.kind == "label" and self.chosen not in (self.left, self.right):
+            return "chosen", "must be the left or the right one"
+        if self.kind == "rewrite" and ((new := self.written()) is None or new.id != self.chosen):
+            return "chosen", "must be the candidate of the text"
+        pair = Pair.between(self.prompt_id, self.left, self.right)
+        return _wrong_id("pair_id", self.pair_id, pair.id, "this prompt, left and right")
 
     def written(self) -> Candidate | None:
         """Return the candidate that a `rewrite` brings, better than both; None otherwise."""
@@ -170,16 +211,19 @@ class Event:
 class Preference:
     """What TRL reads: one judged pair as conversational prompt, chosen and rejected."""
 
-    prompt: list[Message]
-    chosen: list[Message]
-    rejected: list[Message]
-    strength: int | None
-    margin: float  # `MARGINS[strength]`, 0.0 without a strength
+    prompt: Messages
+    chosen: Messages
+    rejected: Messages
+    strength: Strength | None
+    margin: Margin  # `MARGINS[strength]`, 0.0 without a strength
     source: str  # "human"; "implied": nobody was asked, other answers say it
     annotator: str
     pair_id: str
     prompt_id: str
     round: int
+
+    def contradiction(self) -> Contradiction:
+        return _wrong_id("prompt_id", self.prompt_id, digest(self.prompt), "this prompt")
 
 
 @dataclass(frozen=True)
@@ -191,6 +235,10 @@ class Gold:
     rejected: str
     why: str | None = None
 
+    def contradiction(self) -> Contradiction:
+        same = self.chosen == self.rejected
+        return ("rejected", "is the same text as `chosen`") if same else None
+
     def rows(self) -> tuple[Prompt, Candidate, Candidate]:
         """Return the prompt, the better candidate and the other one."""
         prompt = Prompt.of(self.prompt)
@@ -198,104 +246,23 @@ class Gold:
         return prompt, better, worse
 
 
-ROWS: dict[Config, Any] = {
+Row = Prompt | Candidate | Event | Preference
+ROWS: dict[Config, type[Row]] = {
     "prompts": Prompt,
     "candidates": Candidate,
     "labels": Event,
     "preferences": Preference,
     "evaluations": Event,
 }
-_NULLABLE = {"model", "revision", "sampling", "chosen", "strength", "milliseconds", "target"}
-_NULLABLE |= {"comment", "text", "why"}
-_DEFAULTS = {"purpose": "ask"}  # in rows that were written before there was a choice
-_TYPES: dict[str, type | tuple[type, ...]] = {
-    "prompt": list,
-    "chosen": (str, list),
-    "rejected": list,
-    "sampling": dict,
-    "strength": int,
-    "milliseconds": int,
-    "round": int,
-    "margin": (int, float),
-}
 
 
-def from_json(config: Config | Literal["gold"], row: Any, source: object, number: int) -> Any:
-    """Return the checked dataclass of `row`, or raise BadInput naming source, row and field."""
-    cls = Gold if config == "gold" else ROWS[config]
-    if not isinstance(row, dict):
-        raise BadInput(source, f"expected an object, found {type(row).__name__}", row=number)
-    for f in fields(cls):
-        value = row.get(f.name)
-        if value is None and (f.name in _NULLABLE or f.name in _DEFAULTS):
-            continue
-        if value is None:
-            raise BadInput(source, "is missing", row=number, field=f.name)
-        want = str if cls is Gold else _TYPES.get(f.name, str)
-        if not isinstance(value, want) or isinstance(value, bool):
-            raise BadInput(
-                source,
-                f"expected {_name(want)}, found {json.dumps(value, ensure_ascii=False)[:60]}",
-                row=number,
-                field=f.name,
-            )
-    _check_choice(row, "split", SPLITS, source, number)
-    _check_choice(row, "kind", KINDS, source, number)
-    _check_choice(row, "purpose", PURPOSES, source, number)
-    _check_choice(row, "strength", (1, 2, 3, 4), source, number)
-    if row.get("kind") == "label" and row.get("chosen") not in (row["left"], row["right"]):
-        raise BadInput(source, "must be the left or the right one", row=number, field="chosen")
-    given = {f.name: row.get(f.name) for f in fields(cls)}
-    made: Any = cls(
-        **given | {k: v for k, v in _DEFAULTS.items() if k in given and given[k] is None}
-    )
-    if cls is Gold and made.chosen == made.rejected:
-        raise BadInput(source, "is the same text as `chosen`", row=number, field="rejected")
-    if row.get("kind") == "rewrite" and ((new := made.written()) is None or new.id != made.chosen):
-        raise BadInput(source, "must be the candidate of the text", row=number, field="chosen")
-    return made
-
-
-def _name(want: type | tuple[type, ...]) -> str:
-    return " or ".join(t.__name__ for t in (want if isinstance(want, tuple) else (want,)))
-
-
-def _check_choice(
-    row: dict, field: str, allowed: Sequence[object], source: object, number: int
-) -> None:
-    if row.get(field) is not None and row[field] not in allowed:
-        expected = ", ".join(map(str, allowed))
-        raise BadInput(
-            source, f"expected one of {expected}, found {row[field]!r}", row=number, field=field
-        )
-
-
-def to_json(row: Any) -> str:
+def to_json(row: Row) -> str:
     """Return `row` as one line of JSON, the same bytes for the same row, always."""
     return json.dumps(asdict(row), ensure_ascii=False, separators=(",", ":"))
 
 
-def features(config: Config):
-    """Return the `datasets.Features` of a config (imported late: `datasets` is heavy)."""
-    from datasets import Features, List, Value
-
-    messages = List({"role": Value("string"), "content": Value("string")})
-    sampling = {
-        "temperature": Value("float64"),
-        "top_p": Value("float64"),
-        "max_new_tokens": Value("int64"),
-        "seed": Value("int64"),
-    }
-    special: dict[str, Any] = {
-        "sampling": sampling,
-        "strength": Value("int64"),
-        "milliseconds": Value("int64"),
-        "round": Value("int64"),
-        "margin": Value("float64"),
-    }
-    if config in ("prompts", "preferences"):
-        special |= {"prompt": messages, "chosen": messages, "rejected": messages}
-    return Features({f.name: special.get(f.name, Value("string")) for f in fields(ROWS[config])})
+def _wrong_id(field: str, found: str, expected: str, content: str) -> Contradiction:
+    return None if found == expected else (field, f"is not {expected}, the id of {content}")
 
 
 def pairs_of(candidates: Iterable[Candidate]) -> list[Pair]:

@@ -1,31 +1,85 @@
-"""Dataclasses from JSON, checked against their annotations. Pure: no I/O."""
+"""Dataclasses from JSON, checked against their annotations, nested ones too. Pure: no I/O."""
 
 import json
-from dataclasses import MISSING, fields, is_dataclass
-from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from palate.core.errors import BadInput, PalateError
 
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, TypeAdapter
+    from pydantic_core import CoreSchema, ErrorDetails, ValidationError
+
 T = TypeVar("T")
+SHOWN = 60  # characters of a wrong value
+# what pydantic calls the wrong types, as Python names the right ones
+TYPES = {
+    "string_type": "str",
+    "int_type": "int",
+    "float_type": "float",
+    "bool_type": "bool",
+    "list_type": "list",
+    "tuple_type": "list",
+    "dict_type": "an object",
+    "dataclass_type": "an object",
+}
 
 
-def read(cls: type[T], value: object, source: object, field: str | None = None) -> T:
-    """Return `value`, parsed JSON, as the dataclass `cls`; nested types are checked, too.
+@dataclass(frozen=True)
+class Check(Generic[T]):
+    """Annotates a type whose values must also pass `fits`; `wanted` says so in words."""
+
+    fits: Callable[[T], bool]
+    wanted: str
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: "GetCoreSchemaHandler"
+    ) -> "CoreSchema":
+        from pydantic_core import PydanticCustomError, core_schema
+
+        def check(value: T) -> T:
+            if not self.fits(value):
+                raise PydanticCustomError("check", "{wanted}", {"wanted": self.wanted})
+            return value
+
+        return core_schema.no_info_after_validator_function(check, handler(source))
+
+
+def read(
+    cls: type[T],
+    value: object,
+    source: object,
+    field: str | None = None,
+    *,
+    row: int | None = None,
+) -> T:
+    """Return `value`, parsed JSON, as the dataclass `cls`.
 
     A key that is absent gets the field's default; keys that `cls` does not know are ignored. Raises
-    BadInput naming `source` and the path of the field.
+    BadInput naming `source`, `row` and the path of the field, which begins with `field`.
     """
+    from pydantic import ValidationError
+
     if not isinstance(value, dict):
-        raise BadInput(source, f"expected an object, found {_shown(value)}", field=field)
-    hints, given = get_type_hints(cls), {}
-    for f in fields(cast(Any, cls)):
-        path = f"{field}.{f.name}" if field else f.name
-        if f.name in value:
-            given[f.name] = _typed(hints[f.name], value[f.name], source, path)
-        elif f.default is MISSING and f.default_factory is MISSING:
-            raise BadInput(source, "is missing", field=path)
-    return cls(**given)
+        raise BadInput(source, f"expected an object, found {_shown(value)}", row=row, field=field)
+    text = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+    try:
+        return adapter(cls).validate_json(text, strict=True)
+    except ValidationError as error:
+        problem, path = _first(error, value)
+        if field:
+            path = f"{field}.{path}" if path else field
+        raise BadInput(source, problem, row=row, field=path or None) from None
+
+
+@cache
+def adapter(cls: type[T]) -> "TypeAdapter[T]":
+    """Return what checks JSON against a dataclass; `strict=True` converts no types."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(cls)
 
 
 def version_of(value: object, newest: int, source: object) -> int:
@@ -44,67 +98,43 @@ def version_of(value: object, newest: int, source: object) -> int:
     return version
 
 
-def _typed(want: Any, value: object, source: object, field: str) -> Any:
-    """Return the value as the annotation `want` has it; tuples are lists in JSON."""
-    origin, args = get_origin(want), get_args(want)
-    if want is Any:
-        return value
-    if origin in (Union, UnionType):
-        if value is None and NoneType in args:
-            return None
-        options = [arg for arg in args if arg is not NoneType]
-        if len(options) == 1:
-            return _typed(options[0], value, source, field)
-        for option in options:
-            try:
-                return _typed(option, value, source, field)
-            except BadInput:
-                continue
-    elif is_dataclass(want):
-        return read(cast(type, want), value, source, field)
-    elif origin is Literal:
-        if any(value == arg and type(value) is type(arg) for arg in args):
-            return value
-    elif origin in (list, tuple) and isinstance(value, list | tuple):
-        return _items(want, value, source, field)
-    elif origin is dict and isinstance(value, dict):
-        return {k: _typed(args[1], v, source, f"{field}.{k}") for k, v in value.items()}
-    elif _is_scalar(want, value):
-        return value
-    raise BadInput(source, f"expected {_name(want)}, found {_shown(value)}", field=field)
+def _first(error: "ValidationError", value: object) -> tuple[str, str]:
+    """Return the problem and the path of the first field that does not fit."""
+    errors = error.errors(include_url=False)
+    path = _path(errors[0], value)
+    # a union has an error for each of its types
+    same = [e for e in errors if _path(e, value) == path]
+    if errors[0]["type"] == "missing":
+        return "is missing", path
+    if errors[0]["type"] == "extra_forbidden":
+        return "is an unknown key", path
+    wanted = " or ".join(dict.fromkeys(_wanted(e) for e in same))
+    return f"expected {wanted}, found {_shown(errors[0]['input'])}", path
 
 
-def _is_scalar(want: Any, value: object) -> bool:
-    if isinstance(value, bool) or want is bool:  # for Python, a bool is an int, too
-        return want is bool and isinstance(value, bool)
-    if want is float:
-        return isinstance(value, int | float)
-    return isinstance(want, type) and isinstance(value, want)
+def _wanted(error: "ErrorDetails") -> str:
+    context: Mapping[str, Any] = error.get("ctx", {})
+    kind = error["type"]
+    if kind == "literal_error":
+        return context["expected"]
+    if kind == "check":
+        return context["wanted"]
+    return TYPES.get(kind, error["msg"].removeprefix("Input should be "))
 
 
-def _items(want: Any, values: list | tuple, source: object, field: str) -> Any:
-    kind, args = get_origin(want), get_args(want)
-    if kind is tuple and args[-1] is not Ellipsis:
-        if len(values) != len(args):
-            problem = f"expected {len(args)} values, found {len(values)}"
-            raise BadInput(source, problem, field=field)
-        types = args
-    else:
-        types = (args[0],) * len(values)
-    items = (
-        _typed(type_, value, source, f"{field}[{i}]")
-        for i, (type_, value) in enumerate(zip(types, values, strict=True))
-    )
-    return kind(items)
-
-
-def _name(want: Any) -> str:
-    if get_origin(want) is Literal:
-        return "one of " + ", ".join(map(str, get_args(want)))
-    if get_origin(want) in (Union, UnionType):
-        return " or ".join(_name(arg) for arg in get_args(want))
-    return want.__name__ if isinstance(want, type) and not get_args(want) else str(want)
+def _path(error: "ErrorDetails", value: object) -> str:
+    """Return `parts[0].rate`; the names of a union's types, which `loc` holds too, are left out."""
+    path, missing = "", error["type"] == "missing"
+    for i, key in enumerate(error["loc"]):
+        last = missing and i == len(error["loc"]) - 1
+        if isinstance(value, dict) and (key in value or last):
+            path += f".{key}"
+            value = value.get(key)
+        elif isinstance(value, Sequence) and isinstance(key, int):
+            path += f"[{key}]"
+            value = value[key] if key < len(value) else None
+    return path.removeprefix(".")
 
 
 def _shown(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)[:60]
+    return json.dumps(value, ensure_ascii=False, default=str)[:SHOWN]

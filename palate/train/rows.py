@@ -11,7 +11,8 @@ from typing import Any, Generic, TypeVar
 
 from palate.core import hub
 from palate.core.errors import UsageError
-from palate.core.project import Project, read_jsonl
+from palate.core.project import Project
+from palate.core.row_reader import read_file
 from palate.core.schema import Message, Preference, digest, to_json
 
 IMPLIED = "comparisons that nobody was asked about, which other answers imply"
@@ -69,7 +70,7 @@ def _read(project: Project, path: str) -> list[Preference]:
     if path not in project.files:
         return []
     file: Path = hub.fetch(project.id, "dataset", project.revision, [path])[0]
-    return list(read_jsonl("preferences", file, f"{project.id}/{path}"))
+    return list(read_file(Preference, file, f"{project.id}/{path}"))
 
 
 def count_wins(preferences: Sequence[Preference]) -> list[Answer]:

@@ -1,11 +1,8 @@
-import json
-from dataclasses import asdict
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palate.core.errors import BadInput
+from palate.core.features import features
 from palate.core.schema import (
     MARGINS,
     ROWS,
@@ -14,10 +11,7 @@ from palate.core.schema import (
     Pair,
     Prompt,
     digest,
-    features,
-    from_json,
     pairs_of,
-    to_json,
 )
 
 text = st.text(min_size=1, max_size=30)
@@ -44,11 +38,6 @@ def test_swapping_twice_changes_nothing_and_keeps_the_choice(e):
     assert (e.swap().left, e.swap().right) == (e.right, e.left)
 
 
-@given(events)
-def test_a_row_survives_json(e):
-    assert from_json("labels", json.loads(to_json(e)), "file", 1) == e
-
-
 @given(st.lists(text, min_size=2, max_size=6, unique=True))
 def test_pairs_are_all_pairs_whatever_the_order(texts):
     candidates = [Candidate.of("q", t) for t in texts]
@@ -68,29 +57,6 @@ def test_ids_depend_on_content_alone():
     x, y = Candidate.of("q", "1"), Candidate.of("q", "2")
     assert Pair.of(x, y) == Pair.of(y, x)
     assert digest("ab", "c") != digest("a", "bc")
-
-
-@pytest.mark.parametrize(
-    ("changes", "field", "says"),
-    [
-        ({"strength": 9}, "strength", "expected one of 1, 2, 3, 4, found 9"),
-        ({"strength": "3"}, "strength", 'expected int, found "3"'),
-        ({"kind": "like"}, "kind", "expected one of label"),
-        ({"chosen": "z"}, "chosen", "must be the left or the right one"),
-        ({"annotator": None}, "annotator", "is missing"),
-        ({"round": True}, "round", "expected int"),
-    ],
-)
-def test_a_wrong_row_is_named(changes, field, says):
-    row = asdict(event()) | changes
-    with pytest.raises(BadInput, match=says) as error:
-        from_json("labels", row, "labels/x.jsonl", 7)
-    assert f"labels/x.jsonl, row 7, field '{field}'" in str(error.value)
-
-
-def test_a_row_that_is_no_object_is_named():
-    with pytest.raises(BadInput, match="expected an object, found list"):
-        from_json("prompts", [], "f", 1)
 
 
 @pytest.mark.parametrize("config", ROWS)

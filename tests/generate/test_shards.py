@@ -1,6 +1,5 @@
 """Shards of a run of candidates: who takes what, against the local Hub."""
 
-import json
 import threading
 from dataclasses import replace
 
@@ -12,7 +11,7 @@ from palate.collect import importing
 from palate.core import hub as client
 from palate.core.errors import UsageError
 from palate.core.project import Project, Settings
-from palate.core.schema import Prompt
+from palate.core.schema import Prompt, to_json
 from palate.generate import shards
 from palate.generate.generation import groups_of
 from palate.generate.shards import Shard, join
@@ -94,8 +93,7 @@ def test_a_shard_of_another_version_is_refused(project, monkeypatch):
 
 def test_prompts_that_came_later_are_another_run(project):
     share = join(project.id, Shard(1, 1), SETTINGS, divide)
-    row = json.dumps({"id": "x" * 16, "prompt": [{"role": "user", "content": "One more"}],
-                      "split": "train"})  # fmt: skip
+    row = to_json(Prompt.of("One more"))
     client.commit(project.id, "dataset", {"prompts/later.jsonl": row + "\n"}, "One more prompt")
     again = join(project.id, Shard(1, 1), SETTINGS, divide)
     assert len(divide(again.start)) == len(divide(project))  # finished first as it was begun

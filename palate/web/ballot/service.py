@@ -20,8 +20,9 @@ from typing import Any
 
 from palate.core import hub, paths
 from palate.core.ledger import Publisher, standing_judgements
-from palate.core.project import Project, read_jsonl
-from palate.core.schema import PURPOSES, Candidate, Config, Event, Gold, Prompt
+from palate.core.project import Project
+from palate.core.row_reader import read_file
+from palate.core.schema import PURPOSES, Candidate, Event, EventConfig, Gold, Prompt
 from palate.label.assignment import Question, Queue
 from palate.label.ranking import Order
 from palate.web.ballot.event_parsing import (
@@ -47,7 +48,7 @@ class Ballot(ABC):
     def __init__(
         self,
         project: Project,
-        config: Config,
+        config: EventConfig,
         queue: Queue,
         key: str,
         pause: float,
@@ -208,8 +209,7 @@ class Ballot(ABC):
 
     def hear(self, files: Iterable[str]) -> list[Event]:
         """Read the events in those of the project's `files` that are new; return the new events."""
-        config = self.publisher.config
-        prefix, read = f"{config}/", self._files_read
+        prefix, read = f"{self.publisher.config}/", self._files_read
         new = sorted(path for path in files if path.startswith(prefix) and path not in read)
         if not new:
             return []
@@ -217,7 +217,7 @@ class Ballot(ABC):
         events = [
             event
             for path, file in zip(new, local, strict=True)
-            for event in read_jsonl(config, file, f"{self.project_id}/{path}")
+            for event in read_file(Event, file, f"{self.project_id}/{path}")
         ]
         fresh = self._note(events)
         self.publisher.mark_published(e.event_id for e in events)

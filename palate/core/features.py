@@ -1,0 +1,28 @@
+"""The `datasets.Features` of a config."""
+
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from palate.core.schema import ROWS, Config
+
+if TYPE_CHECKING:
+    from datasets import Features
+
+
+def features(config: Config) -> "Features":
+    """Return a column for each field of the config's rows."""
+    from datasets import Features, List, Value  # heavy
+
+    text, whole, fraction = Value("string"), Value("int64"), Value("float64")
+    sampling = {"temperature": fraction, "top_p": fraction, "max_new_tokens": whole, "seed": whole}
+    types: dict[str, object] = {
+        "sampling": sampling,
+        "strength": whole,
+        "milliseconds": whole,
+        "round": whole,
+        "margin": fraction,
+    }
+    if config in ("prompts", "preferences"):
+        messages = List({"role": text, "content": text})
+        types |= {"prompt": messages, "chosen": messages, "rejected": messages}
+    return Features({f.name: types.get(f.name, text) for f in fields(ROWS[config])})
