@@ -115,11 +115,11 @@ def measure(arguments: argparse.Namespace, root: Path) -> dict[str, Any]:
 def read(file: Path) -> list[dict[str, Any]]:
     """Return TRL's rows of the pairs, those of a prompt together."""
     from palate.collect import importing, tables
-    from palate.collect.importing import Columns
+    from palate.collect.columns import Columns, template_of
 
     table = tables.read(str(file))
     columns = Columns("idea", "title_a", "title_b", "title_b_preferred")
-    template = importing.template_of(PROMPT, table)
+    template = template_of(PROMPT, table)
     made = importing.labels_of(table, columns, template)
     prompts = {p.id: p.prompt for p in made.prompts}
     texts = {c.id: c.text for c in made.candidates}

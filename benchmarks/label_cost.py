@@ -17,7 +17,8 @@ from random import Random
 from palate.audit import baselines
 from palate.audit.rows import Row
 from palate.collect import importing, tables
-from palate.collect.importing import Columns, Imported
+from palate.collect.columns import Columns
+from palate.collect.importing import Imported
 from palate.core.schema import Event, Preference, Prompt, pairs_of
 from palate.label import preferences
 from palate.label.assignment import Queue

@@ -1,10 +1,11 @@
-"""Blind votes that were made elsewhere, such as in a spreadsheet, into a project's evaluation."""
+"""Import of blind votes that were made elsewhere, such as in a spreadsheet."""
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from palate.collect import importing
-from palate.collect.importing import Columns, Imported, Template
+from palate.collect.columns import Columns, Template
+from palate.collect.importing import Imported
 from palate.collect.splits import normal
 from palate.collect.tables import Table
 from palate.core import hub
@@ -20,15 +21,14 @@ def votes_of(
 ) -> Imported:
     """Return prompts (all `eval`), completions and votes; the first text is the base model's.
 
-    Without the prompt's column each row has a different prompt. Raises as
-    `importing.labels_of` does.
+    Without a prompt column, each row gets its own prompt. Raises what `importing.labels_of` raises.
     """
     if not (columns.a and columns.b and columns.choice):
         raise UsageError("Votes need --a (the base model's text), --b (the tuned one's), --choice.")
     if template is None and columns.prompt not in table.columns:
         numbers = dict(zip(map(id, table.rows), table.numbers, strict=True))
 
-        def template(row: dict[str, Any]) -> str:
+        def template(row: Mapping[str, object]) -> str:
             return f"Comparison {numbers[id(row)]}"
 
         columns = replace(columns, prompt=None)
@@ -39,7 +39,7 @@ def votes_of(
 
 
 def add(project_id: str, new: Imported, message: str) -> Project:
-    """Add what the project lacks in one commit; makes the project if it is not there.
+    """Add what the project lacks in one commit; creates the project if needed.
 
     Raises BadInput for a vote on a prompt that the project trains or tests on.
     """

@@ -13,7 +13,7 @@ from palate.core.errors import UsageError
 from palate.core.flags import ModelRef, Text
 
 if TYPE_CHECKING:
-    from palate.collect.importing import Columns
+    from palate.collect.columns import Columns
     from palate.collect.tables import Table
 
 
@@ -42,11 +42,12 @@ def init(
         public: Make the repo public. It is private otherwise.
     """
     from palate.collect import importing, tables
+    from palate.collect.columns import read_template
     from palate.core.project import Settings
     from palate.report.export import export as export_project
 
     table = tables.read(prompts)
-    rows = importing.prompts_of(table, column, importing.read_template(template, table))
+    rows = importing.prompts_of(table, column, read_template(template, table))
     options = {"question": question, "base_model": base_model}
     settings = replace(Settings(), **{k: v for k, v in options.items() if v is not None})
     importing.start_project(project, rows, settings, public=public)
@@ -82,16 +83,17 @@ def import_(
         votes: The rows are blind votes: --a is the base model's text, --b the tuned model's.
     """
     from palate.collect import importing, tables
+    from palate.collect.columns import Columns, read_template
     from palate.core import hub
     from palate.core.project import SETTINGS_FILE, Settings
     from palate.report.export import export as export_project
 
     table = tables.read(source)
-    columns = importing.Columns(prompt, a, b, choice)
+    columns = Columns(prompt, a, b, choice)
     if votes:
         _import_votes(project, source, table, columns, template)
         return
-    new = importing.labels_of(table, columns, importing.read_template(template, table))
+    new = importing.labels_of(table, columns, read_template(template, table))
     exists = hub.exists(project, "dataset")
     if not exists or SETTINGS_FILE not in hub.describe(project, "dataset")[1]:
         importing.start_project(project, new.prompts, Settings())
@@ -110,14 +112,15 @@ def import_(
 def _import_votes(
     project: str, source: str, table: "Table", columns: "Columns", template: Path | None
 ) -> None:
-    from palate.collect import importing, votes
+    from palate.collect import votes
+    from palate.collect.columns import read_template
     from palate.core import hub
     from palate.core.project import Project, Settings
     from palate.report.export import export as export_project
 
     exists = hub.exists(project, "dataset")
     base = (Project.load(project).settings if exists else Settings()).base_model
-    text = importing.read_template(template, table)
+    text = read_template(template, table)
     new = votes.votes_of(table, columns, text, base, f"{project}-dpo")
     votes.add(project, new, f"Import {len(new.events)} blind votes from {Path(source).name}")
     export_project(project)
@@ -159,7 +162,7 @@ def audit(
         html: File to write the report to, as a page with plots.
     """
     from palate.audit import findings, fit, measure, rows
-    from palate.collect.importing import Columns
+    from palate.collect.columns import Columns
     from palate.report import audit_page
 
     if html and not html.parent.is_dir():

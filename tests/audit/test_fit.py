@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from palate.audit import findings, fit, measure, rows
-from palate.collect.importing import Columns
+from palate.audit import findings, fit, measure
+from palate.collect import pairs
+from palate.collect.columns import Columns
 from palate.collect.tables import Table
 from palate.generate.models import Peek
 
@@ -32,7 +33,7 @@ def peek(template: str | None, parameters: int = 494_000_000) -> Peek:
 def audit(given: list[tuple[str, str, str]], model: Peek, max_length: int = 1024) -> Any:
     made = [{"prompt": p, "chosen": c, "rejected": r} for p, c, r in given]
     table = Table("x.jsonl", ("prompt", "chosen", "rejected"), made, list(range(1, len(made) + 1)))
-    read = rows.of_table(table, Columns(), None)
+    read = pairs.read(table, Columns(), None, strict=False)
     result = measure.measure(read, learn=False)
     result.fit = fit.fit(read.rows, model, max_length)
     return result

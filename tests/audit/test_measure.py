@@ -7,7 +7,8 @@ import zlib
 import pytest
 
 from palate.audit import findings, measure, rows
-from palate.collect.importing import Columns
+from palate.collect import pairs
+from palate.collect.columns import Columns
 from palate.collect.tables import Table
 
 COLUMNS = Columns("idea", "a", "b", "choice")
@@ -24,7 +25,7 @@ def table(*given, columns=("idea", "a", "b", "choice")):
 
 
 def audit(*given, learn=True, **kwargs):
-    return measure.measure(rows.of_table(table(*given, **kwargs), COLUMNS, None), learn)
+    return measure.measure(pairs.read(table(*given, **kwargs), COLUMNS, None, strict=False), learn)
 
 
 def ranked(prompts=40, texts=4, seed=0, better=lambda text: len(text)):
@@ -63,11 +64,11 @@ def test_what_cannot_be_read_is_counted_with_its_rows_and_nothing_is_raised():
     )
     assert (result.rows, result.usable) == (4, 1)
     assert result.problems == {
-        "have an empty text": [2],
-        "have an empty prompt": [3],
-        "have a choice that is neither of the two nor a tie": [4],
+        "with an empty or malformed text": [2],
+        "with an empty or malformed prompt": [3],
+        "whose choice is neither of the two texts nor a tie": [4],
     }
-    assert "row 2" in found(result, "empty text")[0].text
+    assert "row 2" in found(result, "malformed text")[0].text
 
 
 def test_a_cycle_of_one_person_is_a_cyclic_triad_and_of_two_people_is_none():
@@ -155,7 +156,7 @@ def test_chosen_and_rejected_files_say_nothing_of_sides():
     given = Table("p.jsonl", ("prompt", "chosen", "rejected"),
                   [{"prompt": "i", "chosen": [{"role": "assistant", "content": "x"}],
                     "rejected": [{"role": "assistant", "content": "y"}]}], [1])  # fmt: skip
-    data = rows.of_table(given, Columns(), None)
+    data = pairs.read(given, Columns(), None, strict=False)
     assert measure.measure(data).second is None
     assert (data.rows[0].winner, data.rows[0].loser) == ("x", "y")
 

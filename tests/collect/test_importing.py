@@ -3,7 +3,8 @@ import json
 import pytest
 
 from palate.collect import importing, tables
-from palate.collect.importing import Columns, labels_of
+from palate.collect.columns import Columns, template_of
+from palate.collect.importing import labels_of
 from palate.core import ledger
 from palate.core.errors import BadInput, UsageError
 from palate.core.project import Project, Settings
@@ -44,7 +45,7 @@ def test_a_choice_can_be_said_in_many_ways(tmp_path, value, chosen):
     [
         ("tea,x,y,maybe", "row 2, field 'win': expected a or 0 for 'a'.*found 'maybe'"),
         ("tea,x,y,", "row 2, field 'win': expected a or 0"),
-        ("tea,same,same,a", "row 2, field 'a, b': the same text is on both sides"),
+        ("tea,same,same,a", "row 2, field 'a, b': both sides have the same text"),
         (",x,y,a", "row 2, field 'idea': expected text, found nothing"),
         ("tea,x,  ,a", "row 2, field 'b': expected text"),
     ],
@@ -97,8 +98,8 @@ CHAT = [{"role": "user", "content": "Hi"}]
 )  # fmt: skip
 def test_preference_files_of_every_common_shape(tmp_path, row):
     new = labels_of(table(tmp_path, json.dumps(row) + "\n", "p.jsonl"), Columns(), None)
-    made = preferences.rebuild(new.prompts, new.candidates, new.events)
-    (preference,) = made.rows["train"]
+    rebuilt = preferences.rebuild(new.prompts, new.candidates, new.events)
+    (preference,) = rebuilt.rows["train"]
     assert preference.prompt == CHAT
     assert preference.chosen[0]["content"] == "good"
     assert preference.rejected[0]["content"] == "bad"
@@ -119,10 +120,10 @@ def test_broken_messages_are_named(tmp_path):
 
 def test_a_template_fills_columns_and_leaves_other_braces(tmp_path):
     t = table(tmp_path, f"{HEADER}green tea,x,y,a\n")
-    fill = importing.template_of('About {idea}: {"json": true}\n', t)
+    fill = template_of('About {idea}: {"json": true}\n', t)
     assert fill(t.rows[0]) == 'About green tea: {"json": true}'
     with pytest.raises(UsageError, match="names no column"):
-        importing.template_of("About {topic}", t)
+        template_of("About {topic}", t)
 
 
 def test_prompts_come_from_the_only_column_or_the_named_one(tmp_path):

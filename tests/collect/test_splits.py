@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from palate.collect import splits
 from palate.core.errors import PalateError
+from palate.core.project import Settings
 from palate.core.schema import Preference, Prompt
 
 
@@ -16,7 +17,7 @@ def prompts(n: int, start: int = 0) -> list[Prompt]:
 
 @given(st.integers(3, 300), st.integers(0, 5))
 def test_fractions_hold_and_every_split_is_there(n, seed):
-    out = splits.assign(prompts(n), [], test=0.1, eval=0.2, seed=seed)
+    out = splits.assign(prompts(n), [], Settings(test=0.1, eval=0.2, seed=seed))
     size = Counter(p.split for p in out)
     assert len(out) == n
     assert size["test"] == max(1, round(0.1 * n))
@@ -25,8 +26,8 @@ def test_fractions_hold_and_every_split_is_there(n, seed):
 
 @given(st.integers(3, 100), st.integers(1, 100))
 def test_a_prompt_keeps_its_split_when_more_arrive(n, more):
-    first = splits.assign(prompts(n), [], test=0.1, eval=0.2, seed=0)
-    added = splits.assign(prompts(n + more), first, test=0.1, eval=0.2, seed=0)
+    first = splits.assign(prompts(n), [], Settings(test=0.1, eval=0.2, seed=0))
+    added = splits.assign(prompts(n + more), first, Settings(test=0.1, eval=0.2, seed=0))
     assert len(added) == more
     assert {p.id for p in added}.isdisjoint(p.id for p in first)
     size = Counter(p.split for p in first + added)
@@ -35,7 +36,7 @@ def test_a_prompt_keeps_its_split_when_more_arrive(n, more):
 
 def test_the_seed_decides_and_the_order_does_not():
     def assign(rows: list[Prompt], seed: int) -> dict[str, str]:
-        made = splits.assign(rows, [], test=0.2, eval=0.2, seed=seed)
+        made = splits.assign(rows, [], Settings(test=0.2, eval=0.2, seed=seed))
         return {p.id: p.split for p in made}
 
     assert assign(prompts(50), 1) == assign(prompts(50)[::-1], 1)
@@ -43,7 +44,7 @@ def test_the_seed_decides_and_the_order_does_not():
 
 
 def test_repeats_among_the_new_ones_count_once():
-    assert len(splits.assign(prompts(4) * 2, [], test=0.1, eval=0.1, seed=0)) == 4
+    assert len(splits.assign(prompts(4) * 2, [], Settings(test=0.1, eval=0.1, seed=0))) == 4
 
 
 def test_a_prompt_in_two_splits_is_refused_by_its_normalised_text():

@@ -3,7 +3,7 @@
 import pytest
 
 from palate.collect import importing, votes
-from palate.collect.importing import Columns
+from palate.collect.columns import Columns
 from palate.collect.tables import Table
 from palate.core.errors import BadInput, UsageError
 from palate.core.project import Project, Settings

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from samples import PAIRS, PROMPT, TEXTS, event
 
 from palate.collect import importing, tables
-from palate.collect.importing import Columns
+from palate.collect.columns import Columns
 from palate.core.schema import Candidate, Event, Pair
 from palate.core.stats import Rate
 from palate.label.agreement import report

@@ -15,15 +15,12 @@ def pushed(repo_id) -> str:
     from palate.core import hub
 
     hub.create(repo_id, "dataset")
-    of = project()
-    plain = [replace(c, model=None, revision=None, sampling=None) for c in of.candidates]
-    by_id = {old.id: new for old, new in zip(of.candidates, plain, strict=True)}
-    assert all(old == new.id for old, new in by_id.items())
+    of = project(written=False)
     files = {SETTINGS_FILE: of.settings.dump()}
-    for config, rows in (of.memory | {"candidates": plain}).items():
+    for config, rows in of.memory.items():
         if config != "preferences":
             nulls = [replace(r, milliseconds=None) if isinstance(r, Event) else r for r in rows]
             files[f"{config}/0001.jsonl"] = ledger.jsonl(nulls)
-    files |= preferences.preference_files(preferences.rebuild(of.prompts, plain, of.labels))
+    files |= preferences.preference_files(preferences.rebuild(of.prompts, of.candidates, of.labels))
     hub.commit(repo_id, "dataset", files, "A project")
     return repo_id

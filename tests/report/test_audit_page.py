@@ -5,8 +5,9 @@ import re
 
 from rich.console import Console
 
-from palate.audit import findings, measure, rows
-from palate.collect.importing import Columns
+from palate.audit import findings, measure
+from palate.collect import pairs
+from palate.collect.columns import Columns
 from palate.collect.tables import Table
 from palate.report import audit_page
 
@@ -25,7 +26,9 @@ def audited(source: str = "pairs.csv", text: str = "text"):
         for i in range(240)
     ]
     table = Table(source, tuple(made[0]), made, list(range(1, 241)))
-    result = measure.measure(rows.of_table(table, Columns("prompt", "a", "b", "choice"), None))
+    result = measure.measure(
+        pairs.read(table, Columns("prompt", "a", "b", "choice"), None, strict=False)
+    )
     return result, findings.findings(result)
 
 
@@ -53,7 +56,9 @@ def test_text_of_the_rows_stays_text():
 
 def test_an_audit_of_nothing_is_a_page_too():
     table = Table("empty.csv", ("prompt", "a", "b", "choice"), [], [])
-    result = measure.measure(rows.of_table(table, Columns("prompt", "a", "b", "choice"), None))
+    result = measure.measure(
+        pairs.read(table, Columns("prompt", "a", "b", "choice"), None, strict=False)
+    )
     found = findings.findings(result)
     assert [f.level for f in found if f.text == "No row prefers one text."] == ["fatal"]
     assert "<figure" not in audit_page.render(result, found)

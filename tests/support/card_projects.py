@@ -79,19 +79,22 @@ def event(prompt: Prompt, a: Candidate, b: Candidate, n: int, **changes: Any) ->
 
 
 def project(
-    text: str = "Title", annotator: str = "ann", *, strength: int | None = None, prompts: int = 6
+    text: str = "Title",
+    annotator: str = "ann",
+    *,
+    strength: int | None = None,
+    prompts: int = 6,
+    written: bool = True,
 ) -> InMemory:
-    """Return a project with a pair of candidates for each prompt, and one label on each."""
+    """Return a project with a pair of candidates for each prompt, and one label on each.
+
+    A model wrote the first candidate of each pair, unless `written` is False.
+    """
     splits = ("train", "train", "test", "eval", "train", "train")
     ps = [Prompt.of(f"{text} {i}", splits[i % 6]) for i in range(prompts)]
     sampling = {"temperature": 0.7, "top_p": 1.0, "max_new_tokens": 32, "seed": 0}
-    cs = [
-        (
-            Candidate.of(p.id, f"{text} a", model="me/base", revision="c" * 40, sampling=sampling),
-            Candidate.of(p.id, f"{text} b"),
-        )
-        for p in ps
-    ]
+    by = {"model": "me/base", "revision": "c" * 40, "sampling": sampling} if written else {}
+    cs = [(Candidate.of(p.id, f"{text} a", **by), Candidate.of(p.id, f"{text} b")) for p in ps]
     events = [
         event(p, a, b, n, annotator=annotator, strength=strength)
         for n, (p, (a, b)) in enumerate(zip(ps, cs, strict=True))
