@@ -145,17 +145,15 @@ def test_the_files_hold_good_rows_and_bad_ones(table):
     assert counts["chosen.jsonl"] == (4, 6)
 
 
-cell = st.sampled_from(
-    ["a", "b", "1", "0.0", "x", "y", " y", "", "title_a", "won", "tie", 0, 1, 1.0, True, None, [], {},
-     [USER], [turn("x")], [{"role": "user"}], ["x"]]
-)  # fmt: skip
+words = st.sampled_from(["a", "b", "1", "0.0", "x", "y", " y", "", "title_a", "won", "tie"])
+chats = st.sampled_from([[], [USER], [turn("x")], [{"role": "user"}], ["x"]])
+cell = words | chats | st.sampled_from([0, 1, 1.0, True, None, {}])
+NAMES = ("idea", "title_a", "title_b", "won")
 
 
-@given(
-    st.fixed_dictionaries({}, optional=dict.fromkeys(("idea", "title_a", "title_b", "won"), cell))
-)
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(NAMES, cell)))
 def test_import_and_audit_judge_any_row_alike(row):
-    single = Table("any.jsonl", ("idea", "title_a", "title_b", "won"), [row], [7])
+    single = Table("any.jsonl", NAMES, [row], [7])
     assert audited(single, CHOICE, None) == imported(single, CHOICE, None)
 
 
