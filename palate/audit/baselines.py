@@ -1,6 +1,6 @@
-"""What a model has to beat: a lookup table, the length, a bag of words. Pure: no I/O.
+"""Baselines that a model has to beat: a lookup table, length, a bag of words. Pure: no I/O.
 
-Every accuracy is that of held-out rows, pooled over folds; a tie of scores counts as half.
+Accuracies are of held-out rows, pooled over folds; equal scores count as half right.
 """
 
 from collections import Counter
@@ -8,21 +8,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from palate.audit.rows import Row
 from palate.collect.splits import normal
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
 FOLDS, FEWER_FOLDS = 10, 5
-SMALL = 3_000  # rows: fewer are cheap to fold finely and again, which steadies the figure
-MOST = 8_000  # rows: more change an accuracy by less than its interval
+SMALL_ROWS = 3_000  # up to here more folds and repetitions are cheap, and steady the figure
+MOST_ROWS = 8_000  # more rows change an accuracy by less than its interval
 RESAMPLES = 1_000
 SHARES = (1 / 8, 1 / 4, 1 / 2, 1)
 WORD = r"(?u)\w+|[^\w\s]"
 
-Fit = Callable[[Sequence[Row]], Callable[[Sequence[Row]], Any]]
+Scorer = Callable[[Sequence[Row]], np.ndarray]  # the lead of each row's winner, shape (rows,)
+Baseline = Callable[[Sequence[Row]], Scorer]  # fitted on rows
 
 
 @dataclass(frozen=True)
@@ -37,18 +41,18 @@ class Accuracy:
     def low(self) -> float:
         return self.interval[0]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {"rate": self.rate, "interval": list(self.interval), "n": self.n}
 
     def words(self) -> str:
-        """Return "63.5% (59.1–67.8)"."""
+        """Return "63.5% (59.1–67.8%)"."""
         low, high = (100 * x for x in self.interval)
-        return f"{100 * self.rate:.1f}% ({low:.1f}–{high:.1f})"
+        return f"{100 * self.rate:.1f}% ({low:.1f}–{high:.1f}%)"
 
 
 def sample(rows: Sequence[Row], seed: int = 0) -> list[Row]:
-    """Return the rows of so many random prompts that there are at most `MOST` of them."""
-    if len(rows) <= MOST:
+    """Return the rows of random prompts, at most `MOST_ROWS` of them."""
+    if len(rows) <= MOST_ROWS:
         return list(rows)
     groups: dict[str, list[Row]] = {}
     for row in rows:
@@ -57,15 +61,15 @@ def sample(rows: Sequence[Row], seed: int = 0) -> list[Row]:
     Random(seed).shuffle(order)
     kept: list[Row] = []
     for group in order:
-        if len(kept) + len(group) > MOST:
+        if len(kept) + len(group) > MOST_ROWS:
             break
         kept += group
-    return kept or list(rows[:MOST])
+    return kept or list(rows[:MOST_ROWS])
 
 
 def folds(rows: Sequence[Row], by_prompt: bool, seed: int) -> list[list[int]]:
-    """Return up to ten folds of row indices; `by_prompt` keeps a prompt's rows together."""
-    groups: dict[Any, list[int]] = {}
+    """Return up to ten folds of row indices; `by_prompt` keeps each prompt in one fold."""
+    groups: dict[str | int, list[int]] = {}
     for i, row in enumerate(rows):
         groups.setdefault(normal(row.prompt) if by_prompt else i, []).append(i)
     order = list(groups.values())
@@ -75,15 +79,17 @@ def folds(rows: Sequence[Row], by_prompt: bool, seed: int) -> list[list[int]]:
 
 
 def fold_count(rows: int) -> int:
-    return FOLDS if rows <= SMALL else FEWER_FOLDS
+    return FOLDS if rows <= SMALL_ROWS else FEWER_FOLDS
 
 
-def held_out(rows: Sequence[Row], fit: Fit, *, by_prompt: bool, share: float = 1.0) -> Accuracy:
-    """Return the accuracy on each fold of what was fitted on `share` of the others' rows.
+def held_out(
+    rows: Sequence[Row], baseline: Baseline, *, by_prompt: bool, share: float = 1.0
+) -> Accuracy:
+    """Return the accuracy on each fold of a baseline fitted on `share` of the other folds' rows.
 
-    Few rows are shuffled and folded several times. Raises ValueError for less than two folds.
+    Few rows are shuffled and folded several times. Raises ValueError for fewer than two folds.
     """
-    shuffles = 3 if len(rows) <= SMALL else 1
+    shuffles = 3 if len(rows) <= SMALL_ROWS else 1
     right = np.zeros(len(rows))
     for seed in range(shuffles):
         split = folds(rows, by_prompt, seed)
@@ -91,17 +97,17 @@ def held_out(rows: Sequence[Row], fit: Fit, *, by_prompt: bool, share: float = 1
             raise ValueError("expected rows of two prompts at least")
         for k, fold in enumerate(split):
             train = [i for j, other in enumerate(split) if j != k for i in other]
-            score = fit([rows[i] for i in train[: max(1, round(share * len(train)))]])
+            score = baseline([rows[i] for i in train[: max(1, round(share * len(train)))]])
             right[fold] += _right(score([rows[i] for i in fold])) / shuffles
     return accuracy(rows, right)
 
 
-def tested(train: Sequence[Row], test: Sequence[Row], fit: Fit) -> Accuracy:
-    """Return the accuracy on `test` of what was fitted on `train`."""
-    return accuracy(test, _right(fit(train)(test)))
+def tested(train: Sequence[Row], test: Sequence[Row], baseline: Baseline) -> Accuracy:
+    """Return the accuracy on `test` of a baseline fitted on `train`."""
+    return accuracy(test, _right(baseline(train)(test)))
 
 
-def accuracy(rows: Sequence[Row], right: Any, seed: int = 0) -> Accuracy:
+def accuracy(rows: Sequence[Row], right: np.ndarray, seed: int = 0) -> Accuracy:
     """Return the mean of `right`, shape (rows,), with its cluster bootstrap over prompts.
 
     A. C. Cameron, J. B. Gelbach, D. L. Miller, "Bootstrap-Based Improvements for Inference with
@@ -116,8 +122,8 @@ def accuracy(rows: Sequence[Row], right: Any, seed: int = 0) -> Accuracy:
     return Accuracy(float(np.mean(right)), (float(low), float(high)), len(rows))
 
 
-def lookup(train: Sequence[Row]) -> Callable[[Sequence[Row]], Any]:
-    """Score a text by its wins less its losses in `train`: what a leak alone is worth."""
+def lookup(train: Sequence[Row]) -> Scorer:
+    """Score a text by its wins less its losses in `train`; this measures a leak."""
     wins: Counter[str] = Counter()
     for row in train:
         wins[row.winner] += 1
@@ -125,17 +131,17 @@ def lookup(train: Sequence[Row]) -> Callable[[Sequence[Row]], Any]:
     return lambda rows: np.array([wins[r.winner] - wins[r.loser] for r in rows])
 
 
-def longer(train: Sequence[Row]) -> Callable[[Sequence[Row]], Any]:
-    """Prefer the longer or the shorter text, whichever `train` does."""
+def longer(train: Sequence[Row]) -> Scorer:
+    """Prefer the longer or the shorter text, as `train` does."""
 
-    def lengths(rows: Sequence[Row]) -> Any:
+    def leads(rows: Sequence[Row]) -> np.ndarray:
         return np.array([len(r.winner) - len(r.loser) for r in rows])
 
-    sign = np.sign(np.sign(lengths(train)).sum())
-    return lambda rows: sign * lengths(rows)
+    sign = np.sign(np.sign(leads(train)).sum())
+    return lambda rows: sign * leads(rows)
 
 
-def bag_of_words(train: Sequence[Row]) -> Callable[[Sequence[Row]], Any]:
+def bag_of_words(train: Sequence[Row]) -> Scorer:
     """Fit a Bradley-Terry model of words and word pairs: a logistic regression on differences."""
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.linear_model import LogisticRegression
@@ -143,7 +149,7 @@ def bag_of_words(train: Sequence[Row]) -> Callable[[Sequence[Row]], Any]:
     words = CountVectorizer(token_pattern=WORD, ngram_range=(1, 2))
     words.fit([text for r in train for text in (r.winner, r.loser)])
 
-    def difference(rows: Sequence[Row]) -> Any:
+    def difference(rows: Sequence[Row]) -> "csr_matrix":
         better = words.transform([r.winner for r in rows])
         return better - words.transform([r.loser for r in rows])
 
@@ -154,5 +160,5 @@ def bag_of_words(train: Sequence[Row]) -> Callable[[Sequence[Row]], Any]:
     return lambda rows: model.decision_function(difference(rows))
 
 
-def _right(scores: Any) -> Any:
+def _right(scores: np.ndarray) -> np.ndarray:
     return (1 + np.sign(scores)) / 2

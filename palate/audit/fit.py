@@ -1,4 +1,4 @@
-"""What a model's tokenizer and chat template make of the rows. Pure: no I/O."""
+"""Lengths in tokens, and what a chat template does to prompts. Pure: no I/O."""
 
 import statistics
 from collections.abc import Sequence
@@ -9,25 +9,26 @@ from palate.audit.baselines import sample
 from palate.audit.measure import Fit
 from palate.audit.rows import Row
 from palate.collect.splits import normal
+from palate.core.schema import Message
 from palate.generate.models import Peek
 
-BATCH = 8  # pairs in TRL's default batch
-USED = 0.3  # of a GPU's peak, what training a model of such a size usually reaches
-A10G = 125e12  # its peak in bfloat16, operations a second
+TRL_BATCH = 8  # pairs in TRL's default batch
+PEAK_FRACTION = 0.3  # of a GPU's peak that training usually reaches
+A10G_PEAK = 125e12  # operations per second in bfloat16
 
 
 def fit(rows: Sequence[Row], model: Peek, max_length: int) -> Fit:
-    """Return lengths in tokens, rows that are too long, prompts that the template changes."""
+    """Return lengths in tokens, rows that are too long and prompts that the template changes."""
     kept, tokenizer = sample(rows), model.tokenizer
     if tokenizer.chat_template is None or not kept:
         problem = "" if kept else "no row can be read"
-        problem = problem or "has no chat template, so no prompt can be put to it"
+        problem = problem or "has no chat template, so it cannot be prompted"
         return Fit(model.repo, model.parameters, len(kept), problem=problem)
     prompts = {_key(r): _messages(r) for r in kept}
     texts = list(dict.fromkeys((_key(r), text) for r in kept for text in (r.left, r.right)))
     rendered = {key: _render(tokenizer, m, True) for key, m in prompts.items()}
     whole = [
-        _render(tokenizer, [*prompts[key], {"role": "assistant", "content": text}], False)
+        _render(tokenizer, [*prompts[key], Message(role="assistant", content=text)], False)
         for key, text in texts
     ]
     before = dict(zip(rendered, _lengths(tokenizer, list(rendered.values())), strict=True))
@@ -64,39 +65,39 @@ def _key(row: Row) -> str:
     return normal(row.prompt)
 
 
-def _messages(row: Row) -> list[dict[str, str]]:
+def _messages(row: Row) -> list[Message]:
     if isinstance(row.messages, list) and row.messages:
-        return [{"role": m["role"], "content": m["content"]} for m in row.messages]
-    return [{"role": "user", "content": row.prompt}]
+        return row.messages
+    return [Message(role="user", content=row.prompt)]
 
 
-def _render(tokenizer: Any, messages: list[dict[str, str]], ask: bool) -> str:
+def _render(tokenizer: Any, messages: Sequence[Message], ask: bool) -> str:
     return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=ask)
 
 
 def _lengths(tokenizer: Any, texts: list[str]) -> list[int]:
-    found = tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
-    return [len(ids) for ids in found]
+    encoded = tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
+    return [len(ids) for ids in encoded]
 
 
 def _positions(
     pairs: Sequence[tuple[int, int, int]], before: dict[str, int], completions: Sequence[int]
 ) -> dict[str, int]:
-    """Return the token positions of an epoch: TRL's padded batches, and one row per prompt."""
+    """Return the token positions of an epoch in TRL's padded batches and in one row per prompt."""
     order = list(pairs)
     Random(0).shuffle(order)
     padded = 0
-    for start in range(0, len(order), BATCH):
-        batch = order[start : start + BATCH]
+    for start in range(0, len(order), TRL_BATCH):
+        batch = order[start : start + TRL_BATCH]
         padded += 2 * len(batch) * max(max(sides) for _, *sides in batch)
     return {"trl": padded, "tree": sum(before.values()) + sum(completions)}
 
 
 def cost(fit: Fit, epochs: float) -> dict[str, float]:
-    """Return the predicted operations of a training, and its minutes on an A10G.
+    """Return the estimated operations of a training, and its minutes on an A10G.
 
-    6 · parameters a position for forward and backward (J. Kaplan et al., "Scaling Laws for Neural
-    Language Models", 2020), and a third of that once for the reference.
+    6 · parameters per position for forward and backward (J. Kaplan et al., "Scaling Laws for Neural
+    Language Models", 2020), and a third of that, once, for the reference.
     """
     operations = fit.parameters * fit.positions["tree"] * (6 * epochs + 2)
-    return {"operations": operations, "a10g_minutes": operations / (A10G * USED) / 60}
+    return {"operations": operations, "a10g_minutes": operations / (A10G_PEAK * PEAK_FRACTION) / 60}

@@ -1,13 +1,13 @@
-"""The figures of an audit: what the rows hold, what decides them, what a baseline makes of them.
+"""The figures of an audit: counts, leaks, biases and baselines. Pure: no I/O.
 
-Pure: no I/O. Every rate is a `Rate`: hits, count, Wilson interval, and p against one half.
+Every rate is a `Rate`: hits, count, Wilson interval, and p against one half.
 """
 
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 
 from palate.audit import baselines
 from palate.audit.baselines import Accuracy
@@ -16,12 +16,12 @@ from palate.collect.splits import normal
 from palate.core.stats import Rate, against_half, cyclic_triads
 from palate.core.text import FORMATS
 
-LEARNABLE = 60  # strict rows: fewer say nothing about a baseline
+BASELINE_ROWS = 60  # with a strict preference; with fewer a baseline means nothing
 
 
 @dataclass(frozen=True)
 class Leak:
-    """Rows of a held-out split whose prompt, or whose two texts, the training split holds."""
+    """Rows of a held-out split whose prompt or both texts are in the training split, too."""
 
     split: str
     rows: int
@@ -33,7 +33,7 @@ class Leak:
 
 @dataclass(frozen=True)
 class Fit:
-    """What a named model's tokenizer makes of the rows; tokens, and row numbers."""
+    """Lengths in tokens under a model's tokenizer; rows by number."""
 
     model: str
     parameters: int
@@ -42,14 +42,25 @@ class Fit:
     max_length: int = 0
     overlong: list[int] = field(default_factory=list)
     changed_prompts: list[int] = field(default_factory=list)
-    ends: bool = True  # whether the template closes an answer with the tokenizer's EOS
-    positions: dict[str, int] = field(default_factory=dict)  # an epoch: trl's batches, tree's
+    ends: bool = True  # whether the template ends an answer with the EOS token
+    positions: dict[str, int] = field(
+        default_factory=dict
+    )  # of an epoch: in TRL's batches, in packed trees
     problem: str = ""
+
+
+class CurvePoint(TypedDict):
+    """The accuracy of a baseline that learned from so many labels."""
+
+    labels: int
+    rate: float
+    interval: tuple[float, float]
+    n: int
 
 
 @dataclass
 class Audit:
-    """All figures of a source; `to_json` names those that a script asks for first."""
+    """All figures of a source; `json_report` gives them to scripts."""
 
     source: str
     rows: int
@@ -58,25 +69,25 @@ class Audit:
     kinds: dict[str, int]
     prompts: int
     texts: int
-    candidates: Counter  # how many texts a prompt has → prompts
+    candidates: Counter[int]  # number of texts → prompts with as many
     annotators: int
     splits: dict[str, int]
     identical: list[int]
-    duplicates: int  # rows that say again what an earlier row of that person says
-    contradictions: int  # pairs on which somebody chose one text and somebody the other
+    duplicates: int  # rows that repeat an earlier row of the same person
+    contradictions: int  # pairs of which both texts were chosen
     cycles: Rate
     leaks: list[Leak]
     longer: Rate
-    second: Rate | None  # None where nothing says which side was shown first
+    second: Rate | None  # None if the source does not say which side was shown first
     formats: dict[str, Rate]
     words: dict[str, float]
     lookup: dict[str, Accuracy] = field(default_factory=dict)  # by row, by prompt
     baseline: dict[str, Accuracy] = field(default_factory=dict)
     length_rule: Accuracy | None = None
-    curve: list[dict[str, Any]] = field(default_factory=list)
-    doubling: float | None = None  # what twice the labels would bring, as a fraction
-    sampled: int = 0  # rows that the baselines were made from
-    learned: bool = True  # whether baselines were asked for
+    curve: list[CurvePoint] = field(default_factory=list)
+    doubling: float | None = None  # gain of twice as many labels, a fraction
+    sampled: int = 0  # rows that the baselines used
+    learned: bool = True  # whether baselines were wanted
     fit: Fit | None = None
 
 
@@ -112,7 +123,7 @@ def measure(data: Rows, learn: bool = True) -> Audit:
         words={"median": statistics.median(lengths), "longest": max(lengths)} if lengths else {},
     )
     result.learned = learn
-    if learn and len(strict) >= LEARNABLE:
+    if learn and len(strict) >= BASELINE_ROWS:
         _learn(result, strict)
     return result
 
@@ -129,15 +140,18 @@ def _learn(result: Audit, strict: Sequence[Row]) -> None:
     result.lookup["by prompt"] = held_out(rows, baselines.lookup, by_prompt=True)
     result.length_rule = held_out(rows, baselines.longer, by_prompt=True)
     for share in baselines.SHARES:
-        found = held_out(rows, words, by_prompt=True, share=share)
+        accuracy = held_out(rows, words, by_prompt=True, share=share)
         labels = round(share * len(rows) * (1 - 1 / min(prompts, baselines.fold_count(len(rows)))))
-        result.curve.append({"labels": labels, **found.to_json()})
-        result.baseline["by prompt"] = found
+        point = CurvePoint(
+            labels=labels, rate=accuracy.rate, interval=accuracy.interval, n=accuracy.n
+        )
+        result.curve.append(point)
+        result.baseline["by prompt"] = accuracy
     result.doubling = _slope([point["rate"] for point in result.curve])
 
 
 def _slope(rates: Sequence[float]) -> float:
-    """Return what a doubling brings: the least-squares slope over doublings of the labels."""
+    """Return the gain per doubling of the labels: a least-squares slope."""
     middle = (len(rates) - 1) / 2
     spread = sum((i - middle) ** 2 for i in range(len(rates)))
     return sum((i - middle) * rate for i, rate in enumerate(rates)) / spread
@@ -171,17 +185,17 @@ def cycles(strict: Iterable[Row]) -> Rate:
 
 
 def leaks(strict: Sequence[Row]) -> list[Leak]:
-    """Return the held-out splits that share prompts or texts with the training split."""
+    """Return the held-out splits that share prompts or pairs of texts with the training split."""
     train = [r for r in strict if r.split == "train"]
     prompts = {normal(r.prompt) for r in train}
     texts = {t for r in train for t in (r.left, r.right)}
-    found = []
+    result = []
     for split in sorted({r.split for r in strict if r.split and r.split != "train"}):
         rows = [r for r in strict if r.split == split]
         shared = [r for r in rows if normal(r.prompt) in prompts]
         seen = [r for r in rows if r.left in texts and r.right in texts]
         if shared or seen:
-            found.append(
+            result.append(
                 Leak(
                     split=split,
                     rows=len(rows),
@@ -191,11 +205,11 @@ def leaks(strict: Sequence[Row]) -> list[Leak]:
                     examples=list(dict.fromkeys(r.prompt[:80] for r in shared))[:3],
                 )
             )
-    return found
+    return result
 
 
 def _formats(strict: Sequence[Row]) -> dict[str, Rate]:
-    """Return, for each feature, how often the text that has it won against one that has it not."""
+    """Return, for each feature, how often a text with it won against one without it."""
     result = {}
     for name, has in FORMATS.items():
         hits = n = 0

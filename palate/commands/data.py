@@ -161,7 +161,7 @@ def audit(
         max_length: Tokens of prompt and answer that the training will allow.
         html: File to write the report to, as a page with plots.
     """
-    from palate.audit import findings, fit, measure, rows
+    from palate.audit import findings, fit, json_report, measure, rows
     from palate.collect.columns import Columns
     from palate.report import audit_page
 
@@ -179,7 +179,7 @@ def audit(
     if html:
         html.write_text(audit_page.render(result, issues), "utf-8")
     if as_json:
-        print(json.dumps(findings.to_json(result, issues), indent=2, ensure_ascii=False))
+        print(json.dumps(json_report.to_json(result, issues), indent=2, ensure_ascii=False))
         return
     console.print(audit_page.table(result, issues))
     if html:

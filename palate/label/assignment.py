@@ -1,6 +1,6 @@
 """Which pair a person sees next. Pure: no I/O; the clock is passed in.
 
-Deterministic from the ledger, a seed and what is in people's hands.
+The same ledger, seed and assignments always give the same questions.
 """
 
 import heapq
@@ -13,14 +13,14 @@ from palate.core.ledger import standing_judgements
 from palate.core.schema import PURPOSES, Event, Pair, Purpose
 from palate.label.strategies import Group, Strategy
 
-LEASE = 600.0  # seconds that a pair handed out counts as being answered
-GAP = 15  # judgements between a pair and its repeat, so that it comes as a new one
-Holder = tuple[str, str]  # annotator and device: the same person may sit at two
+LEASE = 600.0  # seconds for which a pair that was handed out counts as being answered
+REPEAT_GAP = 15  # judgements between a pair and its repeat, so that it is not remembered
+Holder = tuple[str, str]  # annotator and device: one person may use two
 
 
 @dataclass(frozen=True)
 class Question:
-    """A pair to be asked, and why."""
+    """A pair to ask about, and why."""
 
     pair: Pair
     purpose: Purpose = "ask"
@@ -31,10 +31,11 @@ class Question:
 
 
 class Queue:
-    """Hands out questions, so that no pair is in two hands and nobody is asked twice by accident.
+    """Hands out questions: no pair to two people at once, none twice to one person by accident.
 
-    `wanted` people judge each pair (None: everybody does, those with the fewest judgements first).
-    A share `repeats` of what a person judged comes again to that person. `gold` pairs come first.
+    `wanted` people judge each pair. With None everybody does, and pairs with the fewest judgements
+    come first. A share `repeats` of the pairs that a person judged is asked again. `gold` pairs are
+    asked first.
     """
 
     def __init__(
@@ -54,15 +55,18 @@ class Queue:
         by_prompt: dict[str, list[Pair]] = {}
         for p in pairs:
             by_prompt.setdefault(p.prompt_id, []).append(p)
-        self._groups = {id: Group(id, some, seed, wanted) for id, some in by_prompt.items()}
+        self._groups = {
+            prompt_id: Group(prompt_id, group_pairs, seed, wanted)
+            for prompt_id, group_pairs in by_prompt.items()
+        }
         self._events: dict[str, list[Event]] = {}  # prompt → events
-        self._said: dict[str, dict[str, Event]] = {}  # annotator → question id → judgement
+        self._judgements: dict[str, dict[str, Event]] = {}  # annotator → question id → judgement
         self._leases: dict[str, dict[Holder, float]] = {}  # question id → holder → until
-        # prompt → annotator → what its strategy says
+        # prompt → annotator → pairs that the strategy asks now, and about how many are left
         self._open: dict[str, dict[str, tuple[list[Pair], int]]] = {}
 
     def add(self, events: Iterable[Event]) -> None:
-        """Take note of what was said; an undo makes a pair open again."""
+        """Take note of events; an undo opens its pair again."""
         touched: dict[str, None] = {}
         for e in events:
             self._events.setdefault(e.prompt_id, []).append(e)
@@ -75,30 +79,31 @@ class Queue:
 
     def done(self, annotator: str) -> int:
         """Return how many questions the person has answered or skipped."""
-        return len(self._said.get(annotator, ()))
+        return len(self._judgements.get(annotator, ()))
 
     def progress(self) -> tuple[int, int]:
-        """Return how many answers there are on pairs of the queue, and about how many in the end.
+        """Return the number of judgements so far, and about how many there will be in the end.
 
-        Where everybody judges everything, the end is one judgement of every pair.
+        If everybody judges every pair, the end is one judgement of each.
         """
-        said = sum(group.count.total() for group in self._groups.values())
+        judged = sum(group.count.total() for group in self._groups.values())
         left = sum(self._open_pairs(group, "")[1] for group in self._groups.values())
-        return said, max(said, said + left * self._wanted if self._wanted else len(self.pairs))
+        total = judged + left * self._wanted if self._wanted else len(self.pairs)
+        return judged, max(judged, total)
 
     def left(self, annotator: str, device: str, now: float) -> tuple[int, int]:
-        """Return about how many questions can be asked of the person, and how many may be later.
+        """Return about how many questions the person can be asked now, and how many may follow.
 
-        The second number counts those that hang on what others answer.
+        The second number depends on what others answer.
         """
-        mine = self._said.get(annotator, {})
+        mine = self._judgements.get(annotator, {})
         soon = sum(q.id not in mine for q in self.gold) + sum(1 for _ in self._due(annotator))
         later = 0
         for group in self._groups.values():
             pairs, left = self._open_pairs(group, annotator)
             questions = [q for q in map(Question, pairs) if q.id not in mine]
             free = sum(self._load(q, (annotator, device), now) is not None for q in questions)
-            unasked = left - len(pairs)  # questions that follow from the answers to these
+            unasked = left - len(pairs)  # questions that depend on the answers to these
             soon += free + (unasked if free else 0)
             later += len(questions) - free + (0 if free else unasked)
         return soon, later
@@ -106,14 +111,14 @@ class Queue:
     def next(
         self, annotator: str, n: int, have: Collection[str], now: float, device: str = ""
     ) -> list[Question]:
-        """Return up to `n` questions that the person has neither answered nor in hand.
+        """Return up to `n` questions that the person has neither answered nor been given.
 
-        `have` are the question ids in hand on this device: their leases are renewed, and whatever
-        else it held is free again.
+        `have`: ids of the questions that this device still holds. Their leases are renewed, and
+        other questions that it held become free.
         """
         holder = (annotator, device)
-        mine = self._said.get(annotator, {})
-        held = [id for id in have if id not in mine]
+        mine = self._judgements.get(annotator, {})
+        held = [question_id for question_id in have if question_id not in mine]
         for leases in self._leases.values():
             leases.pop(holder, None)
         self._lease(held, holder, now)
@@ -129,38 +134,38 @@ class Queue:
         self._lease((q.id for q in chosen), holder, now)
         return chosen
 
-    def pair(self, id: str, purpose: str) -> Pair | None:
-        """Return the pair of that id if it can be asked for the purpose."""
-        return (self._warmup if purpose == "gold" else self.pairs).get(id)
+    def pair(self, pair_id: str, purpose: str) -> Pair | None:
+        """Return the pair if it can be asked for the purpose."""
+        return (self._warmup if purpose == "gold" else self.pairs).get(pair_id)
 
     def all(self) -> list[Pair]:
-        """Return every pair that may be asked, warm-ups among them."""
+        """Return every pair that may be asked, including warm-ups."""
         return [*({**self._warmup, **self.pairs}).values()]
 
-    def holds(self, id: str) -> bool:
-        return id in self.pairs or id in self._warmup
+    def holds(self, pair_id: str) -> bool:
+        return pair_id in self.pairs or pair_id in self._warmup
 
     def held(self, now: float) -> list[tuple[str, str, str, float]]:
-        """Return what is in people's hands: question id, annotator, device, until when."""
+        """Return the leases: question id, annotator, device, until when."""
         return [
-            (id, *holder, until)
-            for id, leases in self._leases.items()
+            (question_id, *holder, until)
+            for question_id, leases in self._leases.items()
             for holder, until in leases.items()
             if until > now
         ]
 
-    def hold(self, held: Iterable[Sequence]) -> None:
-        """Take over what was in people's hands before a restart, as `held` returned it."""
-        for id, annotator, device, until in held:
-            self._leases.setdefault(id, {})[annotator, device] = until
+    def hold(self, held: Iterable[tuple[str, str, str, float]]) -> None:
+        """Restore the leases that `held` returned before a restart."""
+        for question_id, annotator, device, until in held:
+            self._leases.setdefault(question_id, {})[annotator, device] = until
 
     def _asks(
         self, holder: Holder, taken: set[str], now: float
     ) -> Iterator[tuple[float, tuple[float, ...], str, Question]]:
-        """Yield the questions that are free for the holder, with what they are sorted by."""
+        """Yield load, rank, id and question of what is free for the holder."""
 
-        def chance(id: str) -> float:
-            return self._chance(holder[0], id)
+        def chance(name: str) -> float:
+            return self._chance(holder[0], name)
 
         for group in self._groups.values():
             for pair in self._open_pairs(group, holder[0])[0]:
@@ -169,27 +174,28 @@ class Queue:
                     yield load, self._strategy.rank(group, pair, chance), q.id, q
 
     def _recount(self, prompt_id: str) -> None:
-        said = self._events[prompt_id]
+        events = self._events[prompt_id]
         if group := self._groups.get(prompt_id):
-            group.update(standing_judgements(said))
+            group.update(standing_judgements(events))
             self._strategy.learn(group)
             self._open.pop(prompt_id, None)
-        stands = {
+        standing = {
             (e.annotator, f"{purpose}:{e.pair_id}"): e
             for purpose in PURPOSES
-            for e in standing_judgements(said, purpose)
+            for e in standing_judgements(events, purpose)
         }
-        for e in said:
-            mine, id = self._said.setdefault(e.annotator, {}), f"{e.purpose}:{e.pair_id}"
-            if standing := stands.get((e.annotator, id)):
-                mine[id] = standing
+        for e in events:
+            mine = self._judgements.setdefault(e.annotator, {})
+            question_id = f"{e.purpose}:{e.pair_id}"
+            if judgement := standing.get((e.annotator, question_id)):
+                mine[question_id] = judgement
             else:
-                mine.pop(id, None)
+                mine.pop(question_id, None)
 
     def _due(self, annotator: str) -> Iterator[Question]:
-        """Yield the repeats whose time has come, the oldest first."""
-        mine = self._said.get(annotator, {})
-        for e in list(mine.values())[: -GAP or None] if self._repeats else ():
+        """Yield the repeats that are due, the oldest first."""
+        mine = self._judgements.get(annotator, {})
+        for e in list(mine.values())[: -REPEAT_GAP or None] if self._repeats else ():
             if e.purpose != "ask" or e.kind not in ("label", "tie") or e.pair_id not in self.pairs:
                 continue
             again = Question(self.pairs[e.pair_id], "repeat")
@@ -205,7 +211,7 @@ class Queue:
         return known[key]
 
     def _load(self, q: Question, holder: Holder, now: float) -> float | None:
-        """Return how much the pair is judged or about to be, or None where it is taken."""
+        """Return how many judge the pair or are about to, or None if it is taken."""
         held = [who for who, until in self._leases.get(q.id, {}).items() if until > now]
         if any(who == holder[0] and device != holder[1] for who, device in held):
             return None
@@ -217,22 +223,23 @@ class Queue:
             return count + others / 2
         return 0.0 if count + others < self._wanted else None
 
-    def _lease(self, ids: Iterable[str], holder: Holder, now: float) -> None:
-        for id in ids:
-            self._leases.setdefault(id, {})[holder] = now + LEASE
+    def _lease(self, question_ids: Iterable[str], holder: Holder, now: float) -> None:
+        for question_id in question_ids:
+            self._leases.setdefault(question_id, {})[holder] = now + LEASE
 
     def _share(self, annotator: str, now: float) -> int:
-        """Return how many questions the person may hold, so that whoever comes next gets some."""
+        """Return how many questions the person may hold, so that some are left for the next one."""
         if self._wanted is None:
             return len(self.pairs)
         self._leases = {
-            id: held
-            for id, leases in self._leases.items()
+            question_id: held
+            for question_id, leases in self._leases.items()
             if (held := {who: until for who, until in leases.items() if until > now})
         }
         people = {who for held in self._leases.values() for who, _ in held} | {annotator}
         open_ = sum(len(self._open_pairs(g, annotator)[0]) for g in self._groups.values())
         return max(1, math.ceil(open_ * self._wanted / (len(people) + 1)))
 
-    def _chance(self, annotator: str, id: str) -> float:
-        return zlib.crc32(f"{self._seed}\0{annotator}\0{id}".encode()) / 2**32
+    def _chance(self, annotator: str, name: str) -> float:
+        """Return a number in [0, 1) that is always the same for a person and a name."""
+        return zlib.crc32(f"{self._seed}\0{annotator}\0{name}".encode()) / 2**32

@@ -1,4 +1,4 @@
-"""Preferences from events, the same rows for the same ledger, always. Pure: no I/O."""
+"""Preferences from events: the same ledger always gives the same rows. Pure: no I/O."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,10 +13,10 @@ NO_PREFERENCE = {"tie": "ties", "skip": "skipped", "both_bad": "both bad"}
 
 @dataclass(frozen=True)
 class Preferences:
-    """Rows by split, and what was left out and why (reason → count)."""
+    """Rows by split, and how many judgements were left out (reason → count)."""
 
     rows: dict[str, list[Preference]]
-    left_out: Counter = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
 
     def all(self) -> list[Preference]:
         return [row for rows in self.rows.values() for row in rows]
@@ -25,11 +25,11 @@ class Preferences:
 def rebuild(
     prompts: Sequence[Prompt], candidates: Sequence[Candidate], events: Iterable[Event]
 ) -> Preferences:
-    """Return the preferences that follow from the events, the same for the same ledger.
+    """Return the preferences that follow from the events.
 
-    What a person said comes first, in time order; then what the answers on a prompt imply of its
-    other pairs (see `ranking`). Whatever states no preference is counted, not dropped in silence;
-    `eval` prompts stay blind.
+    Judgements come first, in time order, then what the judgements on a prompt imply for its other
+    pairs (see `ranking`). Judgements without a preference are counted as left out, as are those on
+    `eval` prompts, which must not be trained on.
     """
     events = list(events)
     prompt = {p.id: p for p in prompts}
@@ -53,17 +53,18 @@ def rebuild(
     for purpose, reason in (("repeat", "repeats of a pair"), ("gold", "warm-up")):
         if n := len(standing_judgements(events, purpose)):
             result.left_out[reason] += n
-    for id, said in usable.items():
-        result.rows[prompt[id].split].extend(_implied(prompt[id], text, said))
+    for prompt_id, judgements in usable.items():
+        p = prompt[prompt_id]
+        result.rows[p.split].extend(_implied(p, text, judgements))
     return result
 
 
-def _implied(p: Prompt, text: dict[str, str], said: list[Event]) -> Iterator[Preference]:
-    people = {e.annotator for e in said}
+def _implied(p: Prompt, text: dict[str, str], judgements: list[Event]) -> Iterator[Preference]:
+    people = {e.annotator for e in judgements}
     annotator = people.pop() if len(people) == 1 else "several"
-    for better, worse in Order(said).implied():
+    for better, worse in Order(judgements).implied():
         yield replace(
-            _preference(p, text, better, worse, said[-1]),
+            _preference(p, text, better, worse, judgements[-1]),
             strength=None,
             margin=0.0,
             source="implied",
@@ -87,7 +88,7 @@ def _preference(p: Prompt, text: dict[str, str], better: str, worse: str, e: Eve
 
 
 def preference_files(result: Preferences) -> dict[str, str]:
-    """Return the repo files of the preferences: path → content, byte-identical when rebuilt."""
+    """Return the files of the preferences by repo path, byte-identical when rebuilt."""
     return {
         f"preferences/{split}.jsonl": jsonl(rows) for split, rows in result.rows.items() if rows
     }

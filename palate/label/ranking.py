@@ -1,7 +1,7 @@
-"""What answers on some pairs of a prompt say about the pairs that nobody was asked. Pure: no I/O.
+"""What answers on some pairs of a prompt imply for its other pairs. Pure: no I/O.
 
-"a is better than b" and "b is better than c" imply "a is better than c"; a tie puts two candidates
-on one step. Where answers run in a circle nothing is implied.
+"a is better than b" and "b is better than c" imply "a is better than c". Tied candidates rank
+equally. Circular answers imply nothing.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,26 +11,26 @@ from palate.core.schema import Event
 
 
 class Order:
-    """The candidates of one prompt as far as the standing answers order them.
+    """The partial order of one prompt's candidates that the standing judgements imply.
 
-    Several answers on a pair count together: the majority decides, a draw is a tie.
+    The majority of the judgements on a pair decides; a draw is a tie.
     Law: `compare(y, x)` is `-compare(x, y)` wherever it is not None.
     """
 
     def __init__(self, standing: Iterable[Event]):
-        self.said: dict[tuple[str, str], int] = {}  # (x, y) → votes for x minus votes for y
+        self.lead: dict[tuple[str, str], int] = {}  # (x, y) → judgements for x minus those for y
         for event in standing:
             for better, worse, strictly in event.statements():
-                for pair, vote in (((better, worse), strictly), ((worse, better), -strictly)):
-                    self.said[pair] = self.said.get(pair, 0) + vote
-        self.candidates = sorted({x for x, _ in self.said})
+                for pair, step in (((better, worse), strictly), ((worse, better), -strictly)):
+                    self.lead[pair] = self.lead.get(pair, 0) + step
+        self.candidates = sorted({x for x, _ in self.lead})
         self._atleast, self._above = self._close()
 
     def compare(self, x: str, y: str) -> int | None:
-        """Return 1 if x is better, −1 if y is, 0 for a tie, None where nothing follows."""
-        votes = self.said.get((x, y))
-        if votes is not None:
-            return (votes > 0) - (votes < 0)
+        """Return 1 if x is better, −1 if y is, 0 for a tie, None if nothing follows."""
+        lead = self.lead.get((x, y))
+        if lead is not None:
+            return (lead > 0) - (lead < 0)
         up, down = y in self._atleast.get(x, ()), x in self._atleast.get(y, ())
         if up and down:
             circular = y in self._above[x] or x in self._above[y]
@@ -42,13 +42,13 @@ class Order:
         return None
 
     def implied(self) -> Iterator[tuple[str, str]]:
-        """Yield (better, worse) of every pair that was not asked and that the answers decide."""
+        """Yield (better, worse) of every pair that was not asked but follows from the answers."""
         for x, y in combinations(self.candidates, 2):
-            if (x, y) not in self.said and (sign := self.compare(x, y)):
+            if (x, y) not in self.lead and (sign := self.compare(x, y)):
                 yield (x, y) if sign > 0 else (y, x)
 
     def place(self, x: str, size: int) -> float:
-        """Return about which place x takes among `size` candidates, 1 for the best.
+        """Return the expected place of x among `size` candidates, 1 for the best.
 
         R. Brüggemann et al., "Estimation of averaged ranks by a local partial order model",
         J. Chem. Inf. Comput. Sci. 44 (2004).
@@ -58,10 +58,10 @@ class Order:
         return (above + 1) * (size + 1) / (above + below + 2)
 
     def _close(self) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
-        """Return for each candidate those it is at least as good as, and those it is above."""
+        """Return for each candidate those it is at least as good as, and those it beats."""
         everyone = self.candidates
-        atleast = {x: {y for y in everyone if self.said.get((x, y), -1) >= 0} for x in everyone}
-        above = {x: {y for y in everyone if self.said.get((x, y), -1) > 0} for x in everyone}
+        atleast = {x: {y for y in everyone if self.lead.get((x, y), -1) >= 0} for x in everyone}
+        above = {x: {y for y in everyone if self.lead.get((x, y), -1) > 0} for x in everyone}
         for via in everyone:  # S. Warshall, "A theorem on Boolean matrices", JACM 9 (1962)
             for x in everyone:
                 if via in atleast[x]:

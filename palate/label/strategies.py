@@ -1,7 +1,7 @@
 """Which pairs of a prompt are worth asking now. Pure: no I/O.
 
-A strategy is one class of a few lines. It sees a prompt's pairs with everybody's answers and says
-what is open; `assignment.Queue` decides who gets it.
+A strategy is one small class. It sees a prompt's pairs with everybody's answers and returns the
+pairs to ask; `assignment.Queue` decides who gets them.
 """
 
 import math
@@ -14,24 +14,24 @@ from typing import Protocol
 from palate.core.schema import Event, Pair, digest
 from palate.label.ranking import Order
 
-Match = frozenset[Hashable]  # two models
+Models = frozenset[Hashable]  # the two models whose answers make a pair
 Chance = Callable[[str], float]  # a number in [0, 1) for an id, always the same for a person
 
 
 class Group:
-    """The pairs of one prompt, and everybody's standing answers on them."""
+    """The pairs of one prompt with everybody's standing judgements."""
 
     def __init__(self, prompt_id: str, pairs: Sequence[Pair], seed: int, wanted: int | None):
         self.prompt_id, self.wanted = prompt_id, wanted
         self.pairs = {p.id: p for p in sorted(pairs, key=lambda p: digest(seed, p.id))}
         ids = {x for p in pairs for x in (p.a, p.b)}
-        self.candidates = sorted(ids, key=lambda id: digest(seed, id))
+        self.candidates = sorted(ids, key=lambda candidate: digest(seed, candidate))
         self.standing: list[Event] = []
-        self.count: Counter[str] = Counter()  # judgements of each pair; a skip is none
-        self.answered: dict[str, set[str]] = {}  # annotator → pair ids, skipped ones among them
+        self.count: Counter[str] = Counter()  # judgements of each pair, without skips
+        self.answered: dict[str, set[str]] = {}  # annotator → pair ids, skipped ones included
 
     def update(self, standing: list[Event]) -> None:
-        """Take the group's standing judgements as they are now."""
+        """Replace the group's standing judgements."""
         self.standing = standing
         self.count = Counter(e.pair_id for e in standing if e.kind != "skip")
         self.answered = {}
@@ -41,12 +41,12 @@ class Group:
 
     @cached_property
     def order(self) -> Order:
-        """What the answers say of the order; two that are both bad stand on one step."""
+        """The order that the answers imply; two candidates that are both bad are tied."""
         return Order(replace(e, kind="tie") if e.kind == "both_bad" else e for e in self.standing)
 
-    def full(self, id: str) -> bool:
+    def full(self, pair_id: str) -> bool:
         """Tell whether enough people judged the pair."""
-        return self.wanted is not None and self.count[id] >= self.wanted
+        return self.wanted is not None and self.count[pair_id] >= self.wanted
 
 
 class Strategy(Protocol):
@@ -55,23 +55,23 @@ class Strategy(Protocol):
     def open(self, group: Group, mine: Collection[str]) -> tuple[list[Pair], int]:
         """Return the pairs to ask now, and about how many questions are left, these included.
 
-        `mine` are pairs (ids) that the person has answered or skipped.
+        `mine`: ids of the pairs that the person has answered or skipped.
         """
         ...
 
     def rank(self, group: Group, pair: Pair, chance: Chance) -> tuple[float, ...]:
-        """Return a sort key: the pair with the smallest is asked first."""
+        """Return a sort key; the pair with the smallest key is asked first."""
         ...
 
     def learn(self, group: Group) -> None:
-        """Take note of a prompt whose standing judgements have changed."""
+        """Update what the strategy knows from a prompt whose judgements have changed."""
 
 
 class Random(Strategy):
-    """Every pair, in an order that has nothing to do with the prompts."""
+    """Every pair, in random order across prompts."""
 
     def open(self, group: Group, mine: Collection[str]) -> tuple[list[Pair], int]:
-        pairs = [p for id, p in group.pairs.items() if not group.full(id) and id not in mine]
+        pairs = [p for p in group.pairs.values() if not group.full(p.id) and p.id not in mine]
         return pairs, len(pairs)
 
     def rank(self, group: Group, pair: Pair, chance: Chance) -> tuple[float, ...]:
@@ -79,51 +79,51 @@ class Random(Strategy):
 
 
 class Informative(Random):
-    """Every pair, those of two models first on which one more vote teaches most.
+    """Every pair; first those where one more vote shrinks the error of a win rate most.
 
-    That is where it shrinks the error of their win rate most: W.-L. Chiang et al., "Chatbot Arena"
-    (2024), section 5.2. `model` names each candidate's model.
+    W.-L. Chiang et al., "Chatbot Arena" (2024), section 5.2. `model` names each candidate's model.
     """
 
     def __init__(self, pairs: Iterable[Pair], model: Mapping[str, Hashable]):
         self._model = model
-        self._match = {p.id: frozenset((model[p.a], model[p.b])) for p in pairs}
-        self._wins: Counter[tuple[Match, Hashable]] = Counter()  # of a model in a match
-        self._known: dict[str, Counter[tuple[Match, Hashable]]] = {}  # prompt → its share of them
+        self._models = {p.id: frozenset((model[p.a], model[p.b])) for p in pairs}
+        self._wins: Counter[tuple[Models, Hashable]] = Counter()  # of a model against the other
+        self._prompt_wins: dict[str, Counter[tuple[Models, Hashable]]] = {}  # prompt → its part
 
     def learn(self, group: Group) -> None:
         wins = Counter(
-            (self._match[e.pair_id], self._model[e.chosen])
+            (self._models[e.pair_id], self._model[e.chosen])
             for e in group.standing
-            if e.kind == "label" and e.chosen and e.pair_id in self._match
+            if e.kind == "label" and e.chosen and e.pair_id in self._models
         )
-        self._wins.subtract(self._known.get(group.prompt_id, {}))
+        self._wins.subtract(self._prompt_wins.get(group.prompt_id, {}))
         self._wins.update(wins)
-        self._known[group.prompt_id] = wins
+        self._prompt_wins[group.prompt_id] = wins
 
     def rank(self, group: Group, pair: Pair, chance: Chance) -> tuple[float, ...]:
         # a new prompt says more than another vote on one that was judged
-        return -self._gain(self._match[pair.id]), group.count.total(), chance(pair.id)
+        return -self._gain(self._models[pair.id]), group.count.total(), chance(pair.id)
 
-    def _gain(self, match: Match) -> float:
-        won, lost = (self._wins[match, model] for model in match)
+    def _gain(self, models: Models) -> float:
+        won, lost = (self._wins[models, model] for model in models)
         n = won + lost + 1
         p = (won + 1) / (n + 1)
         return math.sqrt(p * (1 - p)) * (1 / math.sqrt(n) - 1 / math.sqrt(n + 1))
 
 
 class Exhaustive(Random):
-    """Every pair, one prompt after the other."""
+    """Every pair, one prompt after another."""
 
     def rank(self, group: Group, pair: Pair, chance: Chance) -> tuple[float, ...]:
         return chance(group.prompt_id), chance(pair.id)
 
 
 class Ranking(Strategy):
-    """Asks what is least foreseeable and nothing that the answers imply, as merge insertion does.
+    """The pair whose outcome is least predictable, and none that the answers already imply.
 
-    L. R. Ford and S. M. Johnson, "A Tournament Problem", Amer. Math. Monthly 66 (1959): 6.93
-    questions order five candidates. Prompts with the fewest answers come first.
+    This is merge insertion: L. R. Ford and S. M. Johnson, "A Tournament Problem", Amer. Math.
+    Monthly 66 (1959). 6.93 questions order five candidates. Prompts with the fewest answers come
+    first.
     """
 
     def open(self, group: Group, mine: Collection[str]) -> tuple[list[Pair], int]:
@@ -131,14 +131,14 @@ class Ranking(Strategy):
         for pair in group.pairs.values():
             if pair.id in mine or group.full(pair.id):
                 continue
-            if group.count[pair.id]:  # others are asked what somebody was, until enough have said
+            if group.count[pair.id]:  # asked already, but not of enough people
                 begun.append(pair)
             elif group.order.compare(pair.a, pair.b) is None:
                 fresh.append(pair)
         if not begun and not fresh:
             return [], 0
         size = len(group.candidates)
-        all_questions = math.lgamma(size + 1) / math.log(2)  # log2 of how many orders there are
+        all_questions = math.lgamma(size + 1) / math.log(2)  # log2 of the number of orders
         left = len(begun) + all_questions * len(fresh) / math.comb(size, 2)
         place = {x: group.order.place(x, size) for x in group.candidates}
         best = min(begun or fresh, key=lambda p: (abs(place[p.a] - place[p.b]), place[p.a]))

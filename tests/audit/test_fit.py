@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from palate.audit import findings, fit, measure
+from palate.audit import findings, fit, json_report, measure
 from palate.collect import pairs
 from palate.collect.columns import Columns
 from palate.collect.tables import Table
@@ -73,14 +73,14 @@ def test_a_template_that_changes_prompts_or_never_ends_is_found():
     (finding,) = found(audit(ROWS, peek(shouting)), "changes 2 prompts")
     assert "rows 1, 2" in finding.text
     endless = audit(ROWS, peek(CHAT.replace("<end>", "<|over|>")))
-    assert found(endless, "does not close an answer with its EOS token")
+    assert found(endless, "does not end an answer with the EOS token")
 
 
 def test_a_model_without_a_chat_template_is_fatal():
     result = audit(ROWS, peek(None))
     (finding,) = found(result, "has no chat template")
     assert finding.level == "fatal"
-    assert findings.to_json(result, [finding])["tokens"]["problem"]
+    assert json_report.to_json(result, [finding])["tokens"]["problem"]
 
 
 def test_the_cost_follows_positions_and_parameters():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from samples import PAIRS, event
 
 from palate.core.schema import Candidate, Pair, Prompt, pairs_of
-from palate.label.assignment import GAP, LEASE, Question, Queue
+from palate.label.assignment import LEASE, REPEAT_GAP, Question, Queue
 from palate.label.ranking import Order
 from palate.label.strategies import Exhaustive, Informative, Random, Ranking
 
@@ -172,7 +172,7 @@ def test_a_share_comes_again_later_to_the_same_person_once():
     place = {e.pair_id: i for i, e in enumerate(said) if e.purpose == "ask"}
     for i, e in enumerate(said):
         if e.purpose == "repeat":
-            assert i - place[e.pair_id] >= GAP
+            assert i - place[e.pair_id] >= REPEAT_GAP
 
 
 def test_warm_ups_come_first_and_once():
