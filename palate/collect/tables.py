@@ -1,4 +1,4 @@
-"""Rows out of a file or a Hub dataset: text, CSV, JSON lines, JSON, Parquet."""
+"""Rows of a file (text, CSV, JSON lines, JSON, Parquet) or of a Hub dataset."""
 
 import csv
 import io
@@ -7,24 +7,24 @@ import re
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from palate.core import hub
 from palate.core.errors import BadInput, UsageError
 
+Record = dict[str, object]  # a row by column
 _HUB_ID = re.compile(r"[\w.\-]+/[\w.\-]+(:[\w.\-]+)?")
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows as they are in the source; `numbers` are those that an error names.
+    """Rows as the source has them; errors name a row by its entry in `numbers`.
 
-    `splits` names each row's split where the source has several.
+    `splits` names each row's split if the source has several.
     """
 
     source: str
     columns: tuple[str, ...]
-    rows: list[dict[str, Any]]
+    rows: list[Record]
     numbers: list[int]
     splits: list[str] | None = None
 
@@ -54,7 +54,7 @@ class Table:
 def read(source: str) -> Table:
     """Read a local file by its suffix, or the Hub dataset `owner/name[:config]`, all its splits.
 
-    Raises BadInput for an empty or malformed file and UsageError where there is nothing to read.
+    Raises BadInput for an empty or malformed file, UsageError if there is no such source.
     """
     path = Path(source)
     if path.is_file():
@@ -67,7 +67,7 @@ def read(source: str) -> Table:
             " or a Hub dataset such as owner/name or owner/name:config."
         )
     if not table.rows:
-        raise BadInput(source, "holds no rows; expected at least one")
+        raise BadInput(source, "has no rows; expected at least one")
     return table
 
 
@@ -118,10 +118,11 @@ def _read_csv(path: Path, text: str, delimiter: str) -> Table:
     try:
         for row in reader:
             if None in row or None in row.values():
-                found = sum(v is not None for k, v in row.items() if k) + len(row.get(None) or [])
+                present = sum(v is not None for k, v in row.items() if k)
+                count = present + len(row.get(None) or [])
                 expected = len(reader.fieldnames or [])
                 raise BadInput(
-                    path, f"expected {expected} fields, found {found}", row=len(rows) + 1
+                    path, f"expected {expected} fields, found {count}", row=len(rows) + 1
                 )
             rows.append(row)
             numbers.append(len(rows))
@@ -157,17 +158,17 @@ def _read_hub(source: str) -> Table:
                 names = get_dataset_config_names(repo)
                 if len(names) > 1 and "default" not in names:
                     raise UsageError(f"{repo} has several configs; name one: {repo}:{names[0]}")
-            splits: Any = load_dataset(repo, config or None)
+            splits = load_dataset(repo, config or None)
         except DatasetNotFoundError:
             raise UsageError(
                 f"There is no dataset {repo} on {hub.endpoint()}, nor a file of that name,"
                 " or your token may not see it."
             ) from None
-    table = _table(source, [row for split in splits.values() for row in split])
-    names = [name for name, split in splits.items() for _ in range(len(split))]
+    table = _table(source, [dict(row) for split in splits.values() for row in split])
+    names = [str(name) for name, split in splits.items() for _ in range(len(split))]
     return replace(table, splits=names if len(splits) > 1 else None)
 
 
-def _table(source: str, rows: list[dict[str, Any]], numbers: list[int] | None = None) -> Table:
+def _table(source: str, rows: list[Record], numbers: list[int] | None = None) -> Table:
     columns = dict.fromkeys(key for row in rows for key in row)
     return Table(source, tuple(columns), rows, numbers or list(range(1, len(rows) + 1)))

@@ -1,9 +1,9 @@
-"""What palate raises at its users.
+"""The errors that palate raises.
 
     PalateError           something failed; exit code 1
     ├── UsageError        the command or its settings are wrong; exit code 2
     │   └── BadInput      a file's content is wrong: names file, row and field; exit code 2
-    └── Unreachable       the Hub or Argilla does not answer, or refuses the token; exit code 1
+    └── Unreachable       the Hub or Argilla does not answer or refuses the token; exit code 1
 
 Messages end in what to do next. `run_guarded` prints them without a traceback unless `--debug`.
 """
@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 
 class PalateError(Exception):
-    """Something failed in a way the user can act on."""
+    """Something failed that the user can act on."""
 
     exit_code = 1
 
@@ -27,9 +27,9 @@ class UsageError(PalateError):
 
 
 class BadInput(UsageError):
-    """A file or repo holds something other than what was expected.
+    """A file or repo has unexpected content.
 
-    `row` counts from 1 as a person does; the header of a CSV is row 0.
+    `row` counts from 1; the header of a CSV is row 0.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""Events to the Hub and back: the ledger is the truth, preferences are rebuilt from it.
+"""The event ledger: which judgements stand, and events published to the Hub.
 
-`standing_judgements` is pure. `Publisher` commits events in batches, each batch a new file,
-so that two writers never touch each other's rows.
+`standing_judgements` is pure. `Publisher` commits events in batches, each batch as a new file, so
+that two writers never change each other's rows.
 """
 
 import secrets
@@ -18,15 +18,15 @@ NO_JUDGEMENT = ("undo", "flag")
 
 
 def now() -> str:
-    """Return the time as events carry it: UTC, ISO 8601, milliseconds."""
+    """Return the time in the events' format: UTC, ISO 8601, milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def standing_judgements(events: Iterable[Event], purpose: Purpose = "ask") -> list[Event]:
-    """Return the judgements that stand, in time order; those of repeats or warm-ups if asked for.
+    """Return the judgements for a purpose that were not undone or replaced, in time order.
 
-    An event counts once however often it arrives; an `undo` takes back its target; of several
-    judgements of one annotator on one pair the last stands. Flags are remarks, not judgements.
+    An event counts once, however often it arrives. An `undo` takes back its target. An annotator's
+    last judgement of a pair replaces the earlier ones. Flags are remarks, not judgements.
     """
     once = {e.event_id: e for e in events}
     undone = {
@@ -42,17 +42,18 @@ def standing_judgements(events: Iterable[Event], purpose: Purpose = "ask") -> li
 
 
 def jsonl(rows: Iterable[Row]) -> str:
+    """Return a line of JSON for each row, the same bytes for the same rows."""
     return "".join(to_json(row) + "\n" for row in rows)
 
 
 def event_file(config: Config, prefix: str = "") -> str:
-    """Return a new file's path: by time, so that names sort, and never the same twice."""
+    """Return the path of a new file: it sorts by time and is never the same twice."""
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S-%f")
     return f"{config}/{prefix}{stamp}-{secrets.token_hex(4)}.jsonl"
 
 
 class Publisher:
-    """Commits events to the project's repo from a thread, at most once per `interval`.
+    """Commits events to the project's repo in a background thread, at most once per `interval` s.
 
     `published` are the ids of events that are on the Hub already. Events that cannot be committed
     are tried again, and `problem` says why, in words for the page. Safe to call from any thread.

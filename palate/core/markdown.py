@@ -1,23 +1,21 @@
-"""Templates into Markdown, where every value is untrusted. Pure but for reading the template.
+"""Markdown from templates whose values are untrusted. Pure except for reading the template.
 
-Whatever a template writes with `{{ }}` is escaped, unless a filter here made it Markdown; a value
-that is missing is an error.
+Values in `{{ }}` are escaped unless a filter here made them Markdown. A missing value is an error.
 """
 
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from palate.core.errors import BadInput
 
 
 class Markdown(str):
-    """Text that is Markdown already, made by a template's author or a filter."""
+    """Text that is Markdown already, from a template's author or a filter."""
 
 
-def render(template: Path, facts: Mapping[str, Any]) -> str:
+def render(template: Path, facts: Mapping[str, object]) -> str:
     """Return the filled template. Raises BadInput naming the first fact that is missing."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
 
@@ -39,7 +37,7 @@ def render(template: Path, facts: Mapping[str, Any]) -> str:
     return re.sub(r"\n{3,}", "\n\n", text).encode("utf-8", "replace").decode()
 
 
-def inline(value: Any) -> Markdown:
+def inline(value: object) -> Markdown:
     """Return any text as one line of Markdown that shows exactly that text, also in a table."""
     if type(value) is int:
         return Markdown(f"{value:,}")
@@ -49,14 +47,14 @@ def inline(value: Any) -> Markdown:
     return Markdown(re.sub("_", "&#95;", safe))
 
 
-def code(value: Any) -> Markdown:
+def code(value: object) -> Markdown:
     """Return the text as a code span, or as plain text where that could end the span."""
     text = str(value)
     plain = text.isprintable() and re.fullmatch(r"[^\s`|]([^`|]*[^\s`|])?", text)
     return Markdown(f"`{text}`") if plain else inline(text)
 
 
-def fence(value: Any, language: str = "") -> Markdown:
+def fence(value: object, language: str = "") -> Markdown:
     """Return a code block that nothing inside can close."""
     text = str(value).replace("\r", "\n")
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
@@ -64,7 +62,7 @@ def fence(value: Any, language: str = "") -> Markdown:
     return Markdown(f"{ticks}{language}\n{text}\n{ticks}")
 
 
-def lines(value: Any) -> Markdown:
+def lines(value: object) -> Markdown:
     """Return a text for a table's cell, its lines kept; `…` for none."""
     kept = [inline(line) for line in str(value).splitlines() if line.strip()]
     return Markdown("<br>".join(kept) or "…")

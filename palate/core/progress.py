@@ -1,4 +1,4 @@
-"""A progress bar on a terminal, lines in a log, and the bar again where a log is followed."""
+"""A progress bar on a terminal, lines in a log, and a bar again for a log that is followed."""
 
 import re
 from typing import Any
@@ -6,17 +6,17 @@ from typing import Any
 from rich import progress
 from rich.console import Console
 
-LINES = 50  # at most that a log gets of one bar
+LINES_PER_BAR = 50  # at most, in a log
 _LINE = re.compile(r"(\w+) (\d+)/(\d+)(?: \((.*)\))?")
 
 
 class Progress(progress.Progress):
-    """Rich's, whose first column is a text that names what is being done.
+    """Rich's progress bar, whose first column names the work.
 
-    Where nobody watches it writes lines such as "training 12/96 (loss 0.6543)".
+    Without a terminal it writes lines such as "training 12/96 (loss 0.6543)".
     """
 
-    _said = -1
+    _logged = -1
 
     def advance(self, task_id: progress.TaskID, advance: float = 1) -> None:
         super().advance(task_id, advance)
@@ -30,10 +30,10 @@ class Progress(progress.Progress):
         task = self._tasks[task_id]
         if self.console.is_terminal or not task.total:
             return
-        reached = int(LINES * task.completed / task.total)
-        if reached == self._said:
+        reached = int(LINES_PER_BAR * task.completed / task.total)
+        if reached == self._logged:
             return
-        self._said = reached
+        self._logged = reached
         name = getattr(self.columns[0], "text_format", "")
         now = f" ({task.fields['now']})" if task.fields.get("now") else ""
         line = f"{name} {task.completed:.0f}/{task.total:.0f}{now}"
@@ -41,7 +41,7 @@ class Progress(progress.Progress):
 
 
 class Relay:
-    """Prints a log that is followed, its lines of progress as a bar below it."""
+    """Prints a log as it arrives, with its progress lines as a bar below."""
 
     def __init__(self, console: Console):
         self._console = console
@@ -59,13 +59,13 @@ class Relay:
         self._bar.stop()
 
     def show(self, line: str) -> None:
-        """Show a line as the job wrote it; of one that it wrote over, the last state."""
+        """Show a line as the job wrote it; of a line with carriage returns, the last state."""
         text = line.rstrip("\r").rpartition("\r")[2]
-        found = _LINE.fullmatch(text)
-        if found is None or not self._console.is_terminal:
+        match = _LINE.fullmatch(text)
+        if match is None or not self._console.is_terminal:
             self._console.out(text, highlight=False)
             return
-        name, done, total, now = found.groups()
+        name, done, total, now = match.groups()
         if name not in self._tasks:
             self._tasks[name] = self._bar.add_task(name, total=int(total), now="")
         task = self._tasks[name]

@@ -1,4 +1,4 @@
-"""A project is one Hub dataset repo: its settings, the names around it, its rows at a revision."""
+"""A project is one Hub dataset repo: settings, rows at a revision, and the repos beside it."""
 
 import json
 import re
@@ -34,7 +34,7 @@ _REPO_ID = re.compile(r"[\w.\-]+/[\w.\-]+")
 
 @dataclass(frozen=True)
 class Settings:
-    """What `palate.toml` says. `test` and `eval` are fractions of the prompts, not of the pairs."""
+    """The settings in `palate.toml`. `test` and `eval` are fractions of prompts, not of pairs."""
 
     question: str = "Which answer is better?"
     base_model: str = "Qwen/Qwen2.5-0.5B-Instruct"
@@ -46,8 +46,8 @@ class Settings:
     annotators: str | tuple[str, ...] = "anyone"  # or an organisation, or a list of people
     annotators_per_pair: int = 1
     strategy: str = "ranking"
-    repeats: float = 0.05  # of what a person judged: asked again to see whether they agree
-    compare: str = "newest"  # or "all": every two models that wrote completions of eval prompts
+    repeats: float = 0.05  # share of a person's pairs that is asked again, for consistency
+    compare: str = "newest"  # or "all": every two models with completions of eval prompts
 
     @classmethod
     def parse(cls, text: str, source: object = SETTINGS_FILE) -> "Settings":
@@ -81,15 +81,15 @@ class Settings:
     def _check(self, source: object) -> None:
         if not (self.test > 0 and self.eval > 0 and self.test + self.eval < 1):
             raise BadInput(source, "`test` and `eval` are fractions that leave room for `train`")
-        for name, fine, expected in (
+        for name, valid, expected in (
             ("strategy", self.strategy in STRATEGIES, f"one of {', '.join(STRATEGIES)}"),
             ("annotators_per_pair", self.annotators_per_pair >= 1, "at least 1"),
             ("compare", self.compare in ("newest", "all"), "newest or all"),
             ("repeats", 0 <= self.repeats < 1, "a fraction from 0 to 1"),
         ):
-            if not fine:
-                found = getattr(self, name)
-                raise BadInput(source, f"expected {expected}, found {found!r}", field=name)
+            if not valid:
+                value = getattr(self, name)
+                raise BadInput(source, f"expected {expected}, found {value!r}", field=name)
 
     def dump(self) -> str:
         """Return TOML that `parse` reads back to the same settings."""
@@ -102,7 +102,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Project:
-    """The project `id` at commit `revision`. Rows are read on demand and checked."""
+    """The project `id` at commit `revision`. Rows are read on demand, and checked."""
 
     id: str
     revision: str
@@ -110,21 +110,22 @@ class Project:
     files: tuple[str, ...] = field(repr=False)
 
     @classmethod
-    def load(cls, id: str, revision: str = "main") -> "Project":
+    def load(cls, project_id: str, revision: str = "main") -> "Project":
         """Read the project from the Hub at `revision` (branch, tag or commit)."""
-        check_id(id)
-        return cls.at(id, *hub.describe(id, "dataset", revision))
+        check_id(project_id)
+        return cls.at(project_id, *hub.describe(project_id, "dataset", revision))
 
     @classmethod
-    def at(cls, id: str, sha: str, files: Sequence[str]) -> "Project":
+    def at(cls, project_id: str, sha: str, files: Sequence[str]) -> "Project":
         """Read the project at a commit that holds `files`, as `hub.describe` returns them."""
         if SETTINGS_FILE not in files:
             raise UsageError(
-                f"The dataset repo {id} holds no {SETTINGS_FILE}, so it is not a palate project."
-                f" Make one with: palate init {id} --prompts FILE"
+                f"The dataset repo {project_id} has no {SETTINGS_FILE}, so it is not a palate"
+                f" project. Create one with: palate init {project_id} --prompts FILE"
             )
-        text = hub.fetch(id, "dataset", sha, [SETTINGS_FILE])[0].read_text("utf-8")
-        return cls(id, sha, Settings.parse(text, f"{id}/{SETTINGS_FILE}"), tuple(files))
+        text = hub.fetch(project_id, "dataset", sha, [SETTINGS_FILE])[0].read_text("utf-8")
+        settings = Settings.parse(text, f"{project_id}/{SETTINGS_FILE}")
+        return cls(project_id, sha, settings, tuple(files))
 
     @property
     def model_repo(self) -> str:
@@ -132,11 +133,11 @@ class Project:
 
     @property
     def sft_repo(self) -> str:
-        """Where a warm start for DPO goes."""
+        """The repo of the warm start for DPO."""
         return f"{self.id}-sft"
 
     def is_trained(self) -> bool:
-        """Tell whether the model's repo holds a model that palate trained."""
+        """Tell whether the model repo has a model that palate trained."""
         repo = self.model_repo
         return hub.exists(repo, "model") and "run.json" in hub.describe(repo, "model")[1]
 
@@ -146,13 +147,13 @@ class Project:
 
     @property
     def guidelines(self) -> str:
-        """What the owner tells the annotators, in Markdown; empty without guidelines.md."""
+        """The owner's instructions to annotators, in Markdown; empty without guidelines.md."""
         if GUIDELINES_FILE not in self.files:
             return ""
         return hub.fetch(self.id, "dataset", self.revision, [GUIDELINES_FILE])[0].read_text("utf-8")
 
     def gold(self) -> list[Gold]:
-        """Return the pairs of gold.jsonl, which every annotator gets first; [] without it."""
+        """Return the warm-up pairs of gold.jsonl, which every annotator gets first."""
         if GOLD_FILE not in self.files:
             return []
         file = hub.fetch(self.id, "dataset", self.revision, [GOLD_FILE])[0]

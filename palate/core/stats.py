@@ -1,21 +1,20 @@
-"""Numbers with their doubt, each formula with its source. Pure: no I/O.
+"""Intervals and sequential tests; each formula cites its source. Pure: no I/O.
 
-A vote is a win, a loss or a tie of the tuned model; a win rate counts a tie as half a win, and is a
-fraction.
+A vote is a win, a loss or a tie of the tuned model. A win rate is a fraction and counts a tie as
+half a win.
 """
 
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 
 ALPHA = 0.05
-DECIDES = 1 / (0.99 * ALPHA)  # e-value, 20.2: of the 5% of doubt, ties' share takes a hundredth
-PRIOR = 1.5  # of wins and of losses: quick to decide where the truth is 60% to 85%
-TIE_PRIOR = (0.25, 3.0)  # of ties and other votes: few ties, or none
+DECIDES = 1 / (0.99 * ALPHA)  # e-value, 20.2; a hundredth of the 5% is for the share of ties
+PRIOR = 1.5  # of wins and of losses; decides quickly for true rates of 60 to 85%
+TIE_PRIOR = (0.25, 3.0)  # of ties and of other votes; expects few ties
 RESAMPLES = 2_000
 
 
@@ -39,22 +38,22 @@ def wilson(successes: float, n: int, confidence: float = 0.95) -> tuple[float, f
 def evidence(wins: float, losses: float) -> float:
     """Return the e-value against "both are preferred equally often", from decisive votes.
 
-    The likelihood under a Beta(3/2, 3/2) mixture over that under one half. Where the models are
-    equal it reaches 1 / α at any time with a probability of at most α, however often one looks
+    It is the likelihood under a Beta(3/2, 3/2) mixture divided by that under one half. If the
+    models are equal, it ever reaches 1 / α with a probability of at most α, however often one looks
     (J. Ville, "Étude critique de la notion de collectif", 1939; H. Robbins, "Statistical methods
     related to the law of the iterated logarithm", Ann. Math. Stat. 41, 1970). At `DECIDES` and
-    beyond, `sequence` leaves out one half.
+    above, `sequence` excludes one half.
     """
     log = _mixture(wins, losses, PRIOR, PRIOR)
     return float(np.exp(min(log + (wins + losses) * math.log(2), 700.0)))
 
 
 def sequence(wins: float, losses: float, ties: float = 0) -> tuple[float, float]:
-    """Return the 95% interval of the win rate that holds at every number of votes at once.
+    """Return the 95% interval of the win rate that is valid at every number of votes at once.
 
     The win rate is 1/2 + (1 - s) (p - 1/2) for a share s of ties and a share p of wins among the
-    others. Its ends are those of the confidence sequences of both, so that ties cost nothing in
-    telling better from worse: S. R. Howard, A. Ramdas, J. McAuliffe, J. Sekhon, "Time-uniform,
+    others. Its ends combine the confidence sequences of both, so that ties do not make it harder to
+    tell better from worse: S. R. Howard, A. Ramdas, J. McAuliffe, J. Sekhon, "Time-uniform,
     nonparametric, nonasymptotic confidence sequences", Ann. Stat. 49 (2021).
     """
     won = always(wins, losses, PRIOR, PRIOR, 1 / DECIDES)
@@ -64,9 +63,9 @@ def sequence(wins: float, losses: float, ties: float = 0) -> tuple[float, float]
 
 
 def always(hits: float, misses: float, a: float, b: float, alpha: float) -> tuple[float, float]:
-    """Return the interval of a proportion that holds at every number of trials at once.
+    """Return the interval of a proportion that is valid at every number of trials at once.
 
-    Its points are the proportions whose likelihood is more than α times that of a Beta mixture.
+    It has the proportions whose likelihood is more than α times that of a Beta mixture.
     """
     from scipy.optimize import brentq
 
@@ -101,12 +100,12 @@ def clustered(
     people: Sequence[Hashable] | None = None,
     seed: int = 0,
 ) -> tuple[float, float] | None:
-    """Return the interval of a mean whose values come several to a prompt, or to a person.
+    """Return the interval of a mean of values that are clustered by prompt and by person.
 
-    Its error is that of the means of resamples, which draw whole prompts and, where there are
-    several, independently whole people (A. B. Owen, "The pigeonhole bootstrap", Ann. Appl. Stat. 1,
-    2007); its quantile is Student's for that many prompts, on the scale of log odds, where few
-    prompts and rates near 0 or 1 cover best. None with fewer than five prompts.
+    The standard error is that of resampled means; resamples draw whole prompts and, if there are
+    several people, independently whole people (A. B. Owen, "The pigeonhole bootstrap", Ann. Appl.
+    Stat. 1, 2007). The quantile is Student's for the number of prompts, on the scale of log odds,
+    which covers best with few prompts and with rates near 0 or 1. None for fewer than 5 prompts.
     """
     from scipy.stats import t
 
@@ -114,7 +113,7 @@ def clustered(
     k = len(set(prompts))
     if k < 5:
         return None
-    if x.min() == x.max():  # no variation to resample: each prompt says it once
+    if x.min() == x.max():  # no variation to resample: each prompt counts once
         return wilson(x[0] * k, k)
     random = np.random.default_rng(seed)
     weights = _counts(random, k)[:, group]
@@ -129,19 +128,19 @@ def clustered(
     return low, high
 
 
-def _codes(names: Sequence[Hashable]) -> Any:
+def _codes(names: Sequence[Hashable]) -> np.ndarray:
     known: dict[Hashable, int] = {}
     return np.array([known.setdefault(name, len(known)) for name in names], int)
 
 
-def _counts(random: Any, k: int) -> Any:
-    """Return how often each of `k` is drawn, shape (RESAMPLES, k)."""
+def _counts(random: np.random.Generator, k: int) -> np.ndarray:
+    """Return how often each of `k` clusters is drawn, shape (RESAMPLES, k)."""
     return random.multinomial(k, np.full(k, 1 / k), size=RESAMPLES)
 
 
 @dataclass(frozen=True)
 class Rate:
-    """`hits` of `n`, with the Wilson interval, and a two-sided p against one half if asked for."""
+    """`hits` of `n` with the Wilson interval, and the two-sided p against one half if tested."""
 
     hits: int
     n: int
@@ -155,7 +154,7 @@ class Rate:
     def interval(self) -> tuple[float, float] | None:
         return wilson(self.hits, self.n) if self.n else None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         p = {} if self.p is None else {"p": self.p}
         return {"hits": self.hits, "n": self.n, "rate": self.rate, "interval": self.interval, **p}
 

@@ -46,9 +46,9 @@ def test_text_is_a_prompt_a_line(write):
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("e.csv", "", "holds no rows"),
-        ("e.csv", "idea,n\n", "holds no rows"),
-        ("e.txt", "\n \n", "holds no rows"),
+        ("e.csv", "", "has no rows"),
+        ("e.csv", "idea,n\n", "has no rows"),
+        ("e.txt", "\n \n", "has no rows"),
         ("latin.csv", b"idea\ncaf\xe9\n", "row 2: expected UTF-8, found the byte 0xe9"),
         ("short.csv", "a,b\n1,2\n3\n", "row 2: expected 2 fields, found 1"),
         ("long.csv", "a,b\n1,2,3\n", "row 1: expected 2 fields, found 3"),
