@@ -1,8 +1,8 @@
-"""How long an audit of many pairs takes, and how much memory.
+"""Time and memory of an audit of many pairs.
 
     python benchmarks/audit.py [--pairs 100000] [--json]
 
-Ten pairs to a prompt, of five made-up texts each; `palate audit FILE --json` as a process.
+Runs `palate audit FILE --json` as a process, on ten pairs of five made-up texts per prompt.
 """
 
 import argparse
@@ -40,15 +40,15 @@ def main() -> None:
         )
         seconds = time.perf_counter() - start
         size = file.stat().st_size
-    found = json.loads(done.stdout)
+    report = json.loads(done.stdout)
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10
     figures = {
-        "pairs": found["rows"],
-        "prompts": found["prompts"],
+        "pairs": report["rows"],
+        "prompts": report["prompts"],
         "file_mb": round(size / 2**20, 1),
         "seconds": round(seconds, 1),
         "memory_mb": round(memory),
-        "baseline_accuracy": round(found["baseline_accuracy"], 3),
+        "baseline_accuracy": round(report["baseline_accuracy"], 3),
     }
     if arguments.json:
         print(json.dumps(figures))
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def write(file: Path, pairs: int) -> None:
-    """Write rows of prompt, chosen and rejected; who chose likes short texts, and errs."""
+    """Write rows of prompt, chosen and rejected; the annotator prefers short texts, with noise."""
     draw = Random(0)
     words = sorted({w for _, title in titles() for w in title.split()})
     with file.open("w", encoding="utf-8") as out:

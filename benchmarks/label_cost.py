@@ -47,19 +47,19 @@ def main() -> None:
         print(json.dumps(figures))
         return
     print(f"questions per prompt  {figures['questions_per_prompt']:.2f}")
-    print(f"agreement             {100 * figures['agreement']:.1f} %")
+    print(f"agreement             {100 * figures['agreement']:.1f}%")
     for name, accuracy in figures["accuracy"].items():
-        print(f"accuracy, {name:<12}{100 * accuracy:.1f} %")
+        print(f"accuracy, {name:<12}{100 * accuracy:.1f}%")
 
 
 def measure(data: Imported, seeds: int) -> dict:
     """Return questions, agreement and accuracies, means over `seeds` orders of asking."""
     recorded = {e.pair_id: e for e in data.events}
-    asked = agreeing = 0
+    count = agreeing = 0
     hits: dict[str, list[float]] = {"exhaustive": [], "ranking": [], "random": []}
     for seed in range(seeds):
         answers = replay(data, data.prompts, "ranking", seed)
-        asked += len(answers)
+        count += len(answers)
         agreeing += agreement(answers, recorded)
         ids = [p.id for p in data.prompts]
         Random(seed).shuffle(ids)
@@ -71,7 +71,7 @@ def measure(data: Imported, seeds: int) -> dict:
                 rows = labelled(data, train, name, seed, budget)
                 accuracies.append(accuracy(rows, data, held))
     return {
-        "questions_per_prompt": round(asked / seeds / len(data.prompts), 3),
+        "questions_per_prompt": round(count / seeds / len(data.prompts), 3),
         "agreement": round(agreeing / seeds / len(recorded), 4),
         "accuracy": {name: round(sum(a) / len(a), 4) for name, a in hits.items()},
     }
@@ -90,18 +90,18 @@ def replay(
         questions = queue.next("p-1", 50, (), now=0)
         if not questions:
             break
-        said = [recorded[q.pair.id] for q in questions][: (budget or 10**9) - len(answers)]
-        queue.add(said)
-        answers += said
+        judged = [recorded[q.pair.id] for q in questions][: (budget or 10**9) - len(answers)]
+        queue.add(judged)
+        answers += judged
     return answers
 
 
 def agreement(answers: list[Event], recorded: dict[str, Event]) -> int:
     """Return how many recorded labels the order of the answers reproduces."""
-    said: dict[str, list[Event]] = {}
+    by_prompt: dict[str, list[Event]] = {}
     for e in answers:
-        said.setdefault(e.prompt_id, []).append(e)
-    orders = {prompt: Order(events) for prompt, events in said.items()}
+        by_prompt.setdefault(e.prompt_id, []).append(e)
+    orders = {prompt: Order(events) for prompt, events in by_prompt.items()}
     return sum(
         orders[e.prompt_id].compare(better, worse) == strictly
         for e in recorded.values()

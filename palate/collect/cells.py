@@ -15,7 +15,7 @@ class BadCell(Exception):
     Readers of tables turn it into BadInput, or count it.
     """
 
-    def __init__(self, column: str, problem: str, fault: Fault):
+    def __init__(self, column: str, problem: str, fault: Fault) -> None:
         super().__init__(f"{column}: {problem}")
         self.column, self.problem, self.fault = column, problem, fault
 

@@ -34,7 +34,7 @@ class BadInput(UsageError):
 
     def __init__(
         self, source: object, problem: str, *, row: int | None = None, field: str | None = None
-    ):
+    ) -> None:
         where = str(source)
         if row is not None:
             where += f", row {row}"

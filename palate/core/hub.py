@@ -76,13 +76,13 @@ def hashes(repo: str, kind: RepoType, revision: str = "main") -> dict[str, str]:
 
 
 def exists(repo: str, kind: RepoType) -> bool:
-    """Tell whether the repo is there and the token may see it."""
+    """Tell whether the repo exists and the token may see it."""
     with readable_errors(repo):
         return retry(lambda: api().repo_exists(repo, repo_type=kind))
 
 
 def fetch(repo: str, kind: RepoType, revision: str, paths: Sequence[str]) -> list[Path]:
-    """Download files at a commit, resuming what an interrupted run left; return where they lie."""
+    """Download files at a commit, resuming an interrupted download; return their local paths."""
     from huggingface_hub import snapshot_download
 
     with readable_errors(repo), _quiet():
@@ -94,12 +94,12 @@ def fetch(repo: str, kind: RepoType, revision: str, paths: Sequence[str]) -> lis
     local = [Path(folder) / path for path in paths]
     for path, file in zip(paths, local, strict=True):
         if not file.exists():
-            raise PalateError(f"{repo} holds no {path} at {revision}.")
+            raise PalateError(f"{repo} has no {path} at {revision}.")
     return local
 
 
 def create(repo: str, kind: RepoType, *, private: bool = True) -> bool:
-    """Make the repo unless it is there; return whether it was made. Private unless told not to."""
+    """Create the repo if it does not exist; return whether it was created."""
     if exists(repo, kind):
         return False
     with readable_errors(repo):
@@ -119,8 +119,8 @@ def commit(
 ) -> str:
     """Commit files (text, bytes or a local path, by repo path) at once; return the commit's hash.
 
-    To the branch `revision`, or to main. With `parent`, raise Conflict if it has moved past it;
-    without, it is sent again on top of what came in between.
+    The branch is `revision`, or main. With `parent`, raise Conflict if the branch has moved on.
+    Without, commit on top of what others committed in the meantime.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
@@ -197,7 +197,7 @@ def differ(repo: str, kind: RepoType, revision: str, have: Sequence[str], files:
 
 
 def tag(repo: str, kind: RepoType, name: str, revision: str) -> None:
-    """Make the tag point at `revision`, wherever it pointed before."""
+    """Point the tag at `revision`, creating or moving it."""
     from huggingface_hub.errors import RevisionNotFoundError
 
     with readable_errors(repo):
@@ -207,12 +207,13 @@ def tag(repo: str, kind: RepoType, name: str, revision: str) -> None:
 
 
 def branches(repo: str, kind: RepoType) -> list[str]:
+    """Return the names of the repo's branches."""
     with readable_errors(repo):
         return [b.name for b in retry(lambda: api().list_repo_refs(repo, repo_type=kind)).branches]
 
 
 def branch(repo: str, kind: RepoType, name: str) -> None:
-    """Make the branch unless it is there."""
+    """Create the branch if it does not exist."""
     with readable_errors(repo):
         retry(lambda: api().create_branch(repo, branch=name, repo_type=kind, exist_ok=True))
 
@@ -232,10 +233,10 @@ def _literal(path: str) -> str:
 
 @contextmanager
 def _quiet() -> Generator[None]:
-    """Silence the clients' own bars and remarks: palate's commands say what matters."""
+    """Silence the clients' own progress bars and warnings."""
     from huggingface_hub.utils import disable_progress_bars, enable_progress_bars, logging
 
-    logging.set_verbosity_error()  # its remarks on retries and on commits without a change
+    logging.set_verbosity_error()  # warnings on retries and on commits without a change
     was_off = os.environ.get("HF_HUB_DISABLE_PROGRESS_BARS")
     if was_off is None:
         disable_progress_bars()

@@ -47,11 +47,11 @@ def readable_errors(repo: str) -> Generator[None]:
             f"The Hub at {where} does not answer ({_first_line(error)}). Is it running?"
             " Check HF_ENDPOINT, or start a local one with: palate hub serve"
         ) from None
-    except RuntimeError as error:  # how the client says that an LFS upload broke off
+    except RuntimeError as error:  # the client's error for an interrupted LFS upload
         if "uploading" not in str(error):
             raise
         raise Unreachable(
-            f"An upload to {repo} broke off ({_first_line(error.__cause__ or error)})."
+            f"An upload to {repo} was interrupted ({_first_line(error.__cause__ or error)})."
             " Run the same command again."
         ) from error
     except OSError as error:
@@ -78,7 +78,7 @@ def _not_found(repo: str, where: str, status: int) -> PalateError:
         return Unreachable(f"{where} does not show {repo} without a valid token. {sign_in()}")
     return UsageError(
         f"There is no repo {repo} on {where}, or your token may not see it."
-        " Check the spelling; a new project starts with: palate init OWNER/NAME --prompts FILE"
+        " Check the spelling. To start a project: palate init OWNER/NAME --prompts FILE"
     )
 
 
@@ -89,7 +89,7 @@ def _http_error(repo: str, where: str, error: "HfHubHTTPError") -> PalateError:
             f"{where} asks for payment for {repo} ({text}). See {where}/settings/billing"
         )
     if status == 412:
-        return Conflict(f"{repo} was changed by somebody else meanwhile: {text}")
+        return Conflict(f"Somebody else changed {repo} in the meantime: {text}")
     if status == 401:
         return Unreachable(f"{where} does not accept the token. {sign_in()}")
     if status == 403:

@@ -67,7 +67,7 @@ class Publisher:
         published: Iterable[str] = (),
         interval: float = 30.0,
         on_publish: Callable[[list[Event]], None] = lambda events: None,
-    ):
+    ) -> None:
         self.repo, self.config, self.interval = repo, config, interval
         self._published = set(published)
         self.problem: str | None = None

@@ -43,7 +43,7 @@ class Progress(progress.Progress):
 class Relay:
     """Prints a log as it arrives, with its progress lines as a bar below."""
 
-    def __init__(self, console: Console):
+    def __init__(self, console: Console) -> None:
         self._console = console
         columns = (progress.TextColumn("{task.description}"), progress.BarColumn())
         rest = (progress.MofNCompleteColumn(), progress.TimeRemainingColumn())

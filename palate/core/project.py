@@ -1,4 +1,4 @@
-"""A project is one Hub dataset repo: settings, rows at a revision, and the repos beside it."""
+"""A project is one Hub dataset repo: its settings, its rows at a revision, and related repos."""
 
 import json
 import re
@@ -196,10 +196,10 @@ class Project:
         return _rows(self, config)
 
 
-def asked(files: Mapping[str, str]) -> dict[str, str]:
-    """Return those of a project's files, by path and hash, that decide what people are asked.
+def question_files(files: Mapping[str, str]) -> dict[str, str]:
+    """Return the files, by path and hash, that decide what people are asked.
 
-    Answers that people themselves wrote are not among them: they are asked about in the next round.
+    Candidates that annotators wrote are left out: they are asked about in the next round.
     """
     kinds = ("candidates/", "prompts/", SETTINGS_FILE, GUIDELINES_FILE, GOLD_FILE)
     return {

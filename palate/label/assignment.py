@@ -47,7 +47,7 @@ class Queue:
         wanted: int | None = 1,
         repeats: float = 0.0,
         gold: Sequence[Pair] = (),
-    ):
+    ) -> None:
         self.pairs = {p.id: p for p in pairs}
         self._warmup = {p.id: p for p in gold}
         self.gold = [Question(p, "gold") for p in gold]

@@ -17,7 +17,7 @@ class Order:
     Law: `compare(y, x)` is `-compare(x, y)` wherever it is not None.
     """
 
-    def __init__(self, standing: Iterable[Event]):
+    def __init__(self, standing: Iterable[Event]) -> None:
         self.lead: dict[tuple[str, str], int] = {}  # (x, y) → judgements for x minus those for y
         for event in standing:
             for better, worse, strictly in event.statements():

@@ -21,7 +21,9 @@ Chance = Callable[[str], float]  # a number in [0, 1) for an id, always the same
 class Group:
     """The pairs of one prompt with everybody's standing judgements."""
 
-    def __init__(self, prompt_id: str, pairs: Sequence[Pair], seed: int, wanted: int | None):
+    def __init__(
+        self, prompt_id: str, pairs: Sequence[Pair], seed: int, wanted: int | None
+    ) -> None:
         self.prompt_id, self.wanted = prompt_id, wanted
         self.pairs = {p.id: p for p in sorted(pairs, key=lambda p: digest(seed, p.id))}
         ids = {x for p in pairs for x in (p.a, p.b)}
@@ -84,7 +86,7 @@ class Informative(Random):
     W.-L. Chiang et al., "Chatbot Arena" (2024), section 5.2. `model` names each candidate's model.
     """
 
-    def __init__(self, pairs: Iterable[Pair], model: Mapping[str, Hashable]):
+    def __init__(self, pairs: Iterable[Pair], model: Mapping[str, Hashable]) -> None:
         self._model = model
         self._models = {p.id: frozenset((model[p.a], model[p.b])) for p in pairs}
         self._wins: Counter[tuple[Models, Hashable]] = Counter()  # of a model against the other

@@ -23,7 +23,7 @@ def test_a_commit_on_an_old_parent_is_a_conflict_and_changes_nothing(hub, repo_i
     calls.create(repo_id, "dataset")
     old, _ = calls.describe(repo_id, "dataset")
     new = calls.commit(repo_id, "dataset", {"a": "1"}, "Add", parent=old)
-    with pytest.raises(calls.Conflict, match="changed by somebody else"):
+    with pytest.raises(calls.Conflict, match="Somebody else changed"):
         calls.commit(repo_id, "dataset", {"a": "2"}, "Add", parent=old)
     assert calls.describe(repo_id, "dataset")[0] == new
 
@@ -44,7 +44,7 @@ def test_missing_things_are_named(hub, repo_id):
     with pytest.raises(UsageError, match="no such revision"):
         calls.describe(repo_id, "dataset", "nowhere")
     sha, _ = calls.describe(repo_id, "dataset")
-    with pytest.raises(PalateError, match=r"holds no nowhere\.txt"):
+    with pytest.raises(PalateError, match=r"has no nowhere\.txt"):
         calls.fetch(repo_id, "dataset", sha, ["nowhere.txt"])
 
 

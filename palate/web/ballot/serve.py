@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 
 from palate.core import hub
 from palate.core.errors import PalateError, UsageError
-from palate.core.project import asked
+from palate.core.project import question_files
 from palate.web.ballot.app import HERE, create_app
 from palate.web.ballot.render import template
 from palate.web.ballot.service import Ballot
@@ -102,9 +102,9 @@ def _follow(ballot: Ballot, server: uvicorn.Server, news: threading.Event) -> No
     while not server.should_exit:
         try:
             if known is None:
-                known = asked(hub.hashes(ballot.project_id, "dataset", ballot.revision))
+                known = question_files(hub.hashes(ballot.project_id, "dataset", ballot.revision))
             files = hub.hashes(ballot.project_id, "dataset")
-            if asked(files) != known:
+            if question_files(files) != known:
                 news.set()
                 server.should_exit = True
             ballot.hear(files)
