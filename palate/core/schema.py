@@ -10,11 +10,14 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from itertools import combinations
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from typing_extensions import TypedDict  # pydantic needs it on Python 3.11
 
 from palate.core.typed import Check
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 class Message(TypedDict, closed=True):
@@ -256,7 +259,7 @@ ROWS: dict[Config, type[Row]] = {
 }
 
 
-def to_json(row: Row) -> str:
+def to_json(row: "DataclassInstance") -> str:
     """Return `row` as one line of JSON, the same bytes for the same row, always."""
     return json.dumps(asdict(row), ensure_ascii=False, separators=(",", ":"))
 
