@@ -1,4 +1,4 @@
-"""One local Hub for the test run; every test works in repos of its own.
+"""One local Hub for the test run; every test has its own repos.
 
 The Hub's address is set before any client is imported: huggingface_hub reads it once.
 """
@@ -120,11 +120,11 @@ def argilla():
 
 @pytest.fixture(scope="session")
 def titles() -> Path:
-    """The 1,140 labelled title pairs, where they lie beside the checkout."""
+    """The 1,140 labelled title pairs, from shared/ next to the checkout."""
     name = "data/youtube-titles/idea-title_pairs-preferences.csv"
     file = Path(__file__).parents[2] / "shared" / name
     if not file.exists():
-        pytest.skip(f"shared/{name} does not lie beside this checkout")
+        pytest.skip(f"shared/{name} is not next to this checkout")
     return file
 
 

@@ -99,7 +99,7 @@ def labelled(project, label_files) -> Project:
 
 
 class Jobs:
-    """Runs job files, each a process of its own; each test has a cache of its own."""
+    """Runs job files as separate processes; each test has its own cache."""
 
     def __init__(self, python: FastPython, cache: Path):
         self._python = python
@@ -168,7 +168,7 @@ def reference(shared, labelled, fast_python) -> Callable[..., dict]:
 
 
 class Palate:
-    """The command line as a person types it, in processes of its own."""
+    """The command line as a person types it, each call a process."""
 
     def __init__(self, python: FastPython):
         self._python = python

@@ -1,4 +1,4 @@
-"""Stands in for the Python interpreter: a fork of the zygote runs what it is asked to run.
+"""Takes the place of the Python interpreter: a fork of the zygote runs what it is given.
 
     python -IS fast_python.py EXECUTABLE SOCKET REAL [-u] FILE | -m MODULE | -c CODE [WORD ...]
 
