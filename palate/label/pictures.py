@@ -1,6 +1,7 @@
 """Figures of how people label, as SVG text. Pure: no I/O."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from palate.core.drawing import BLUE, INK, canvas, rates, svg
 from palate.label.agreement import Report
@@ -20,11 +21,11 @@ def labelling_pictures(report: Report, names: Mapping[str, str]) -> dict[str, st
 def how_people_label(report: Report) -> str:
     """Return the SVG of agreement, self-consistency and biases; empty if none was measured."""
     asked = [
-        ("said the same when asked again", report.self_consistency, None),
-        ("two people agreed on a pair", report.agreement, None),
-        ("the left one was chosen", report.left, 50),
-        ("the longer one was chosen", report.longer, 50),
-        ("three answers in a circle", report.cycles, 25),
+        ("consistent when asked again", report.self_consistency, None),
+        ("two people agreed", report.agreement, None),
+        ("left answer chosen", report.left, 50),
+        ("longer answer chosen", report.longer, 50),
+        ("triples of answers in a circle", report.cycles, 25),
     ]
     shown = [(text, rate, at) for text, rate, at in asked if rate.n]
     return rates(shown) if shown else ""
@@ -57,13 +58,17 @@ def _hours(report: Report) -> str:
     bars = axes.bar(range(len(hours)), [by_hour[h] for h in hours], color=BLUE, width=0.7)
     axes.bar_label(bars, [f"{by_hour[h]:,}" for h in hours], padding=2, color=INK)
     step = -(-len(hours) // 6)
-    axes.set_xticks(range(0, len(hours), step), [f"{h[8:10]}. {h[11:13]} h" for h in hours[::step]])
+    axes.set_xticks(range(0, len(hours), step), [_hour(h) for h in hours[::step]])
     axes.set(xlim=(-0.7, max(6, len(hours)) - 0.3), yticks=())
     axes.tick_params(length=0)
-    axes.set_title(
-        "Judgements in each hour of labelling, UTC", loc="left", fontsize=10, color=INK, pad=18
-    )
+    axes.set_title("Judgements per hour (UTC)", loc="left", fontsize=10, color=INK, pad=18)
     return svg(figure, "Judgements by hour: " + ", ".join(f"{h} {by_hour[h]}" for h in hours))
+
+
+def _hour(hour: str) -> str:
+    """Return an hour such as 2026-01-31T09:00Z as the label of a tick."""
+    start = datetime.fromisoformat(hour)
+    return f"{start:%b} {start.day}, {start:%H:%M}"
 
 
 def _seconds(timed: Sequence[tuple[str, float]]) -> str:
@@ -81,5 +86,5 @@ def _seconds(timed: Sequence[tuple[str, float]]) -> str:
     axes.set_xticks(())
     axes.tick_params(length=0)
     axes.spines["bottom"].set_visible(False)
-    axes.set_title("Seconds for a pair, median", loc="left", fontsize=10, color=INK)
+    axes.set_title("Median seconds per pair", loc="left", fontsize=10, color=INK)
     return svg(figure, "Median seconds: " + ", ".join(f"{n} {s:.1f}" for n, s in timed))
