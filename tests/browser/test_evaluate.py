@@ -77,7 +77,7 @@ def test_ten_blind_votes_and_the_verdict_on_the_card(
         project.model_repo, "model", calls.describe(project.model_repo, "model")[0], ["README.md"]
     )
     card = readme.read_text("utf-8")
-    assert "**80.0%** of 10 votes (95% interval 49.0–94.3" in card
+    assert "**80.0%** of 10 votes (95% interval for prompts like these" in card
 
 
 def read(response) -> str:
