@@ -184,7 +184,7 @@ def test_a_wrong_row_leaves_nothing_behind(hub, repo_id, tmp_path):
     columns = ["--prompt", "idea", "--a", "a", "--b", "b", "--choice", "win"]
     run = palate("import", repo_id, str(tmp_path / "pairs.csv"), *columns)
     assert run.returncode == 2
-    assert "row 11, field 'a, b': the same text is on both sides" in run.stderr
+    assert "row 11, field 'a, b': both sides have the same text ('same')" in run.stderr
     assert palate("status", repo_id).returncode == 2
 
 
@@ -266,7 +266,7 @@ def test_a_project_and_any_dataset_on_the_hub_can_be_audited(hub, repo_id, tmp_p
     client.commit(other, "dataset", {"data/train.jsonl": lines}, "Pairs as others keep them")
     figures = json.loads(palate("audit", other, "--json").stdout)
     assert (figures["rows"], figures["usable_rows"], figures["prompts"]) == (3, 2, 2)
-    assert figures["problems"] == {"have an empty text": 1}
+    assert figures["problems"] == {"with an empty or malformed text": 1}
     assert figures["second_side_chosen"] is None
 
 

@@ -59,7 +59,7 @@ def project(repo_id, base_model) -> Project:
 @pytest.fixture(scope="session")
 def label_files() -> dict[str, str]:
     """The files that add three labels for each prompt of `project`, which prefer a question."""
-    assigned = splits.assign(PROMPTS, [], test=TEST, eval=EVAL, seed=Settings().seed)
+    assigned = splits.assign(PROMPTS, [], Settings(test=TEST, eval=EVAL))
     prompts = [p for p in assigned if p.split != "eval"]
     number = {p.id: i for i, p in enumerate(PROMPTS)}
     numbered = [(p.id, number[p.id]) for p in prompts]
