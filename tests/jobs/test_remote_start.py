@@ -52,7 +52,7 @@ def test_a_flavour_that_is_not_there_and_flags_that_the_job_does_not_know(
     said = palate("train", labelled.id, *parted, *HF, code=2)
     assert "Say how many with --processes" in said
     said = palate("sft", labelled.id, *several, *parted[2:], "--method", "lora", *HF, code=2)
-    assert "SFT merges an adapter into its base model" in said
+    assert "SFT merges its adapter into the base model" in said
     file = tmp_path / "own.yaml"
     file.write_text("{}")
     said = palate("train", labelled.id, *several, "--accelerate", str(file), *HF, code=2)

@@ -115,7 +115,7 @@ def test_what_cannot_work_is_refused_in_one_line(project, labelled, jobs):
     assert "me/nowhere" in said
     jobs.env["ACCELERATE_USE_FSDP"] = "true"  # as accelerate tells those that it starts
     said = jobs("sft", labelled.id, "--method", "lora", code=2)
-    assert "SFT merges an adapter into its base model" in said
+    assert "SFT merges its adapter into the base model" in said
 
 
 def test_answers_that_won_as_often_as_they_lost_teach_nothing(labelled, jobs):
