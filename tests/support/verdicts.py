@@ -19,7 +19,7 @@ def events(
 ) -> tuple[list[Event], list[Candidate]]:
     """One vote a letter: w tuned wins, l loses, t tie, s skip, b both bad; capitals: tuned right.
 
-    Each vote is on a pair of its own, and on a prompt of its own unless there are fewer `prompts`;
+    No two votes share a pair, nor a prompt unless there are fewer `prompts`;
     people take turns.
     """
     made, candidates = [], []
