@@ -123,7 +123,7 @@ def test_a_sweep_trains_from_one_reference_and_keeps_the_best_on_test(labelled, 
 @pytest.mark.slow
 def test_every_way_to_use_the_labels_trains(labelled, jobs):
     said = jobs("dpo", labelled.id, "--loss", "robust", code=2)
-    assert "--loss robust has to know how often labels are wrong, and only 0 pairs" in said
+    assert "--loss robust needs the share of wrong labels, and only 0 pairs" in said
     flags = ("--loss", "robust", "--flip-rate", "0.1", "--strength", "weight", "--no-implied")
     said = jobs("dpo", labelled.id, *flags, "--sft-weight", "0.1", code=2)
     assert "Use --strength offset" in said

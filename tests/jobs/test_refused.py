@@ -23,7 +23,7 @@ def test_a_held_out_prompt_in_the_training_rows_is_refused(labelled, jobs):
     client.commit(labelled.id, "dataset", {"preferences/train.jsonl": text}, "Leak")
     said = jobs("dpo", labelled.id, code=1)
     assert f"The eval prompt {eval_prompt.text!r} occurs in the training data" in said
-    assert "To train all the same: --ignore-audit" in said
+    assert "To train anyway: --ignore-audit" in said
     assert not client.exists(labelled.model_repo, "model")
     jobs("dpo", labelled.id, "--ignore-audit", "--epochs", "1")
     sha, _ = client.describe(labelled.model_repo, "model")
