@@ -32,7 +32,7 @@ import psutil
 from own_services import Postgres, Redis
 
 from palate.argilla.server import EmbeddedArgilla
-from palate.argilla.server.services import Services
+from palate.argilla.server.settings import Services
 from palate.argilla.store import LabelStore
 from palate.core import ledger
 from palate.core.errors import PalateError

@@ -95,7 +95,7 @@ def _dispatch(words: list[str], debug: bool) -> None:
     size = 2 if " ".join(words[:2]) in COMMANDS else 1
     name, rest = " ".join(words[:size]), words[size:]
     if name in COMMANDS:
-        from palate.core.flags import parse
+        from palate.terminal.flags import parse
 
         parse(COMMANDS[name].call, rest, f"palate {name}")
         return

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from palate.cli import COMMANDS
-from palate.core.flags import parse
 from palate.run.jobs import JOBS
+from palate.terminal.flags import parse
 
 ROOT = Path(__file__).parents[1]
 NAMES = ["README.md", "CONTRIBUTING.md", *(f"docs/{f.name}" for f in (ROOT / "docs").glob("*.md"))]

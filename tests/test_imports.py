@@ -4,8 +4,8 @@ import pytest
 from own_imports import imports, modules
 
 ROOMS = (
-    *("core", "collect", "generate", "label", "evaluate", "audit", "train", "report"),
-    *("argilla", "run", "web", "demo", "commands", "cli"),
+    *("core", "terminal", "collect", "generate", "label", "evaluate", "audit", "train"),
+    *("report", "argilla", "run", "web", "demo", "commands", "cli"),
 )
 SERVERS = ("localhub", "argilla.server")  # reached over HTTP: they import nothing else of palate
 # what a command or a job needs is imported when it is called: `palate --help` needs none of it

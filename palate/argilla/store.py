@@ -14,8 +14,8 @@ from typing import Any
 
 from palate.core.errors import PalateError, Unreachable
 from palate.core.ledger import standing_judgements
-from palate.core.row_reader import read_line
 from palate.core.schema import Candidate, Event, Pair, Prompt, to_json
+from palate.core.typed import read_line
 
 NAMESPACE = uuid.UUID("5d3f5d0e-6d0a-4c3c-9f5a-3a2b6a1c7e10")
 WORKSPACE = "palate"

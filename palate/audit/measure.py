@@ -14,7 +14,7 @@ from palate.audit.baselines import Accuracy
 from palate.audit.rows import Row, Rows
 from palate.collect.splits import normal
 from palate.core.stats import Rate, against_half, cyclic_triads
-from palate.core.text import FORMATS
+from palate.evaluate.formats import FORMATS
 
 BASELINE_ROWS = 60  # with a strict preference; with fewer a baseline means nothing
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from rich.console import Console
 
-from palate.core.flags import flag
+from palate.terminal.flags import flag
 
 if TYPE_CHECKING:
     from palate.core.project import Project

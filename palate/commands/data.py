@@ -10,7 +10,7 @@ import tyro
 
 from palate.commands.common import AsJson, Column, File, Id, Source, console, show_status
 from palate.core.errors import UsageError
-from palate.core.flags import ModelRef, Text
+from palate.terminal.flags import ModelRef, Text
 
 if TYPE_CHECKING:
     from palate.collect.columns import Columns

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from palate.commands.common import AsJson, Id, console, show_status
 from palate.core.errors import UsageError
-from palate.core.flags import flag
+from palate.terminal.flags import flag
 
 
 def status(project: Id) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from palate.commands.common import Folder, Host, Id, console
 from palate.commands.data import export
 from palate.core.errors import UsageError
-from palate.core.flags import flag
+from palate.terminal.flags import flag
 
 
 def label(project: Id, port: int = 7860) -> None:

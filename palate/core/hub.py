@@ -15,8 +15,7 @@ from typing import Generic, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from palate.core.errors import PalateError, UsageError
-from palate.core.hub_errors import Conflict, readable_errors
-from palate.core.retries import TRIES, retry
+from palate.core.hub_errors import TRIES, Conflict, readable_errors, retry
 
 T = TypeVar("T")
 RepoType = Literal["model", "dataset", "space"]

@@ -11,7 +11,6 @@ from typing import Literal, TypeVar, overload
 from palate import __version__
 from palate.core import hub
 from palate.core.errors import BadInput, UsageError
-from palate.core.row_reader import read_file
 from palate.core.schema import (
     ROWS,
     STRATEGIES,
@@ -23,6 +22,7 @@ from palate.core.schema import (
     Prompt,
     Row,
 )
+from palate.core.typed import read_file
 
 R = TypeVar("R", Prompt, Candidate)
 

@@ -1,10 +1,12 @@
-"""Dataclasses from JSON, checked against their annotations, nested ones too. Pure: no I/O."""
+"""Dataclasses from JSON and from files of JSON lines, checked against their annotations."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from pathlib import Path
+from types import NoneType
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, get_args, get_type_hints
 
 from palate.core.errors import BadInput, PalateError
 
@@ -25,6 +27,17 @@ TYPES = {
     "dict_type": "an object",
     "dataclass_type": "an object",
 }
+
+
+class RowLike(Protocol):
+    """A row, which can say whether its fields contradict each other."""
+
+    def contradiction(self) -> tuple[str, str] | None:
+        """Return the field whose value contradicts another one, and the problem."""
+        ...
+
+
+R = TypeVar("R", bound=RowLike)
 
 
 @dataclass(frozen=True)
@@ -74,6 +87,51 @@ def read(
         raise BadInput(source, problem, row=row, field=path or None) from None
 
 
+def read_file(cls: type[R], file: Path, source: object) -> Iterator[R]:
+    """Yield the rows of a file. Raises BadInput naming `source`, the row and the field."""
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            yield read_line(cls, line, source, number)
+
+
+def read_line(cls: type[R], line: bytes | str, source: object, number: int) -> R:
+    """Return the row that a line of JSON holds, or raise BadInput."""
+    try:
+        row = adapter(cls).validate_json(line, strict=True)
+    except ValueError:  # pydantic's ValidationError is one
+        return _read_leniently(cls, line, source, number)
+    return _consistent(row, source, number)
+
+
+def _read_leniently(cls: type[R], line: bytes | str, source: object, number: int) -> R:
+    """Read what other tools and earlier versions wrote, where null and absent mean the same."""
+    try:
+        text = line.decode("utf-8") if isinstance(line, bytes) else line
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(source, f"not JSON: {error}", row=number) from None
+    if isinstance(value, dict):
+        value = dict.fromkeys(_nullable(cls)) | {k: v for k, v in value.items() if v is not None}
+    row = read(cls, value, source, row=number)
+    # an escape can name half a character; it is replaced, so that ids of the text no longer fit
+    return row if "\\ud" in text.lower() else _consistent(row, source, number)
+
+
+def _consistent(row: R, source: object, number: int) -> R:
+    contradiction = row.contradiction()
+    if contradiction:
+        field, problem = contradiction
+        raise BadInput(source, problem, row=number, field=field)
+    return row
+
+
+@cache
+def _nullable(cls: type[R]) -> tuple[str, ...]:
+    """Return the fields that may be null."""
+    hints = get_type_hints(cls)
+    return tuple(name for name, kind in hints.items() if NoneType in get_args(kind))
+
+
 @cache
 def adapter(cls: type[T]) -> "TypeAdapter[T]":
     """Return what checks JSON against a dataclass; `strict=True` converts no types."""
@@ -113,7 +171,7 @@ def _first(error: "ValidationError", value: object) -> tuple[str, str]:
 
 
 def _wanted(error: "ErrorDetails") -> str:
-    context: Mapping[str, Any] = error.get("ctx", {})
+    context = error.get("ctx", {})
     kind = error["type"]
     if kind == "literal_error":
         return context["expected"]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from palate.core.flags import Count, ProjectId, Text, Url, flag
+from palate.terminal.flags import Count, ProjectId, Text, Url, flag
 
 ENDPOINT_KEY = "JUDGE_API_KEY"  # environment variable with the key of the server in --endpoint
 

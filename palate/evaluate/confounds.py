@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palate.core.stats import Rate, against_half
-from palate.core.text import FORMATS
+from palate.evaluate.formats import FORMATS
 
 MIN_VOTES = 30  # decisive votes that a controlled win rate needs
 MIN_PROMPTS = 5

@@ -11,12 +11,12 @@ from palate.collect.splits import check_training
 from palate.core import hub, typed
 from palate.core.errors import PalateError, UsageError
 from palate.core.project import Project
-from palate.core.ref import Ref
 from palate.core.schema import Candidate, Prompt
 from palate.generate import models
 from palate.generate.config import CompletionsArguments
 from palate.generate.generation import Completion, Sampling, complete, seed_of
 from palate.generate.saving import Batch, save_batches
+from palate.terminal.ref import Ref
 
 SamplingRow = dict[str, Any]  # a row's `sampling`: the fields of Sampling, and a seed
 

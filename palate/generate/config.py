@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from palate.core.flags import ModelRef, ProjectId, flag
+from palate.terminal.flags import ModelRef, ProjectId, flag
 
 SERVER_KEY = "SERVER_API_KEY"  # environment variable with the key of the server in --engine
 

@@ -12,13 +12,13 @@ from typing import Protocol
 
 from palate.core import hub
 from palate.core.errors import UsageError
-from palate.core.ref import Ref
 from palate.core.schema import Message
 from palate.generate import models
 from palate.generate.config import SERVER_KEY
 from palate.generate.generation import Completion, Sampling, Write, complete
 from palate.generate.models import Loaded
 from palate.generate.openai import ChatClient
+from palate.terminal.ref import Ref
 
 IN_PROCESS = ("transformers", "vllm")
 

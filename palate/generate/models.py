@@ -12,7 +12,7 @@ from typing import Any
 
 from palate.core import hub
 from palate.core.errors import UsageError
-from palate.core.ref import Ref
+from palate.terminal.ref import Ref
 
 _TEXT_FILES = {".json", ".txt", ".jinja", ".model"}
 

@@ -10,8 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 
 from palate import __version__
 from palate.core import hub, ledger
-from palate.core.progress import Progress
 from palate.core.schema import Candidate
+from palate.terminal.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from palate.core import ledger
-from palate.core.features import features
 from palate.core.project import Project
 from palate.core.schema import ROWS, SPLITS, Config, Event
 from palate.label import agreement, preferences
 from palate.label.pictures import how_people_label, strengths
 from palate.report.cards import Files, document, hub_license, push, shorten, with_pictures
+from palate.report.features import features
 from palate.train.preflight import preference_sentence
 
 if TYPE_CHECKING:

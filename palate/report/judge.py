@@ -9,7 +9,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from palate.core import hub, ledger
 from palate.core.errors import PalateError, UsageError
 from palate.core.paths import replace
-from palate.core.progress import Progress
 from palate.core.project import Project
 from palate.core.schema import model_of
 from palate.evaluate import judges, judging
@@ -19,6 +18,7 @@ from palate.evaluate.judges import Ask
 from palate.evaluate.judging import Answer
 from palate.evaluate.loading import pairs_to_compare
 from palate.report.model_card import push_model_card
+from palate.terminal.progress import Progress
 from palate.train.run_dir import RunDir
 
 MAX_UNREADABLE = 0.2  # share of the replies: beyond it, the model does not follow the instructions

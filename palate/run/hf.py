@@ -15,12 +15,12 @@ from palate.core import hub
 from palate.core.errors import PalateError, Unreachable, UsageError
 from palate.core.hub_errors import sign_in
 from palate.core.project import Project
-from palate.core.ref import Ref
 from palate.run import bundle, forecast
 from palate.run.forecast import Flavor, Load
 from palate.run.hf_jobs import JOB_LABEL, PROJECT_LABEL, follow, job_errors, label_of
 from palate.run.local import MALLOC
 from palate.run.spec import JobArguments, JobSpec
+from palate.terminal.ref import Ref
 from palate.train.config import TrainArguments
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from palate.core.errors import run_guarded
-from palate.core.flags import parse
 from palate.run.spec import JobSpec
+from palate.terminal.flags import parse
 
 A = TypeVar("A")
 # read by glibc at start: without these it returns tensors' memory to the system after every step

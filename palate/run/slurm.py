@@ -20,12 +20,12 @@ from palate import __version__
 from palate.core import hub
 from palate.core.errors import PalateError, UsageError
 from palate.core.project import Project
-from palate.core.ref import Ref
 from palate.run import forecast
 from palate.run.forecast import Flavor, Load
 from palate.run.hf_jobs import label_of
 from palate.run.local import MALLOC
 from palate.run.spec import JobSpec
+from palate.terminal.ref import Ref
 
 NOTICE_SECONDS = 180  # before the time limit, for a job to save a checkpoint
 ASSUMED = Flavor("a cluster's GPU", 1, "A10G", 8, 24e9, 0.0)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from palate.core.flags import parse
 from palate.core.paths import shipped
+from palate.terminal.flags import parse
 from palate.train.config import TrainArguments
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from transformers import TrainerCallback
 
 from palate.core import hub, paths
 from palate.core.errors import PalateError
-from palate.core.progress import Progress
+from palate.terminal.progress import Progress
 from palate.train.run_dir import BRANCH, Clock, RunDir, push_checkpoint
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
-from palate.core.flags import Count, ModelRef, Number, ProjectId, Repo, Switch, flag
+from palate.terminal.flags import Count, ModelRef, Number, ProjectId, Repo, Switch, flag
 
 Method = Literal["full", "lora", "qlora"]
 Loss = Literal["sigmoid", "robust", "ipo", "hinge", "apo_zero", "sigmoid_norm"]

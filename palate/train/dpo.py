@@ -11,9 +11,9 @@ from rich.console import Console
 
 from palate.core.errors import UsageError
 from palate.core.project import Project
-from palate.core.ref import Ref
 from palate.core.schema import Preference
 from palate.generate import models
+from palate.terminal.ref import Ref
 from palate.train import facts, job, preflight, record
 from palate.train.alarms import dpo_alarms
 from palate.train.config import DPOArguments

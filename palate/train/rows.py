@@ -12,8 +12,8 @@ from typing import Any, Generic, TypeVar
 from palate.core import hub
 from palate.core.errors import UsageError
 from palate.core.project import Project
-from palate.core.row_reader import read_file
 from palate.core.schema import Message, Preference, digest, to_json
+from palate.core.typed import read_file
 
 IMPLIED = "comparisons that nobody was asked about, which other answers imply"
 NOT_WON = "won no more comparisons than they lost"

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from palate.core.errors import UsageError
 from palate.core.project import Project
-from palate.core.ref import Ref
 from palate.generate import models
+from palate.terminal.ref import Ref
 from palate.train import facts, job, preflight
 from palate.train.alarms import sft_alarms
 from palate.train.config import SFTArguments

@@ -4,7 +4,7 @@ import pytest
 from own_services import Postgres, Redis
 
 from palate.argilla.server import EmbeddedArgilla
-from palate.argilla.server.services import Services
+from palate.argilla.server.settings import Services
 from palate.argilla.store import LabelStore
 
 # PostgreSQL and Redis start slowly, and once

@@ -17,8 +17,7 @@ from own_services import PASSWORD, Postgres
 from samples import PAIRS, ROWS, event
 
 from palate.argilla.server import EmbeddedArgilla, ServeError, owner_of
-from palate.argilla.server.ports import free_port
-from palate.argilla.server.services import Services, check_workers
+from palate.argilla.server.settings import Services, check_workers, free_port
 from palate.argilla.store import LabelStore
 
 NOWHERE = "postgresql://palate:s3cret@127.0.0.1:9/palate"

@@ -5,7 +5,7 @@ import pytest
 
 from palate.core import hub as calls
 from palate.core.errors import PalateError, Unreachable, UsageError
-from palate.core.retries import requested_wait
+from palate.core.hub_errors import requested_wait
 
 
 def test_a_file_goes_up_and_comes_down(hub, repo_id, tmp_path):

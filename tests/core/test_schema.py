@@ -1,11 +1,8 @@
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palate.core.features import features
 from palate.core.schema import (
     MARGINS,
-    ROWS,
     Candidate,
     Event,
     Pair,
@@ -57,11 +54,6 @@ def test_ids_depend_on_content_alone():
     x, y = Candidate.of("q", "1"), Candidate.of("q", "2")
     assert Pair.of(x, y) == Pair.of(y, x)
     assert digest("ab", "c") != digest("a", "bc")
-
-
-@pytest.mark.parametrize("config", ROWS)
-def test_features_have_a_column_for_every_field(config):
-    assert list(features(config)) == list(ROWS[config].__dataclass_fields__)
 
 
 def test_margins_are_normalised():

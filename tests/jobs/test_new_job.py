@@ -36,7 +36,7 @@ CODE = '''"""Count a project's prompts."""
 
 from dataclasses import dataclass
 
-from palate.core.flags import ProjectId
+from palate.terminal.flags import ProjectId
 from palate.core.project import Project
 
 

@@ -7,14 +7,19 @@ from card_projects import NASTY, InMemory, body, project, project_of, shape, tex
 from huggingface_hub import DatasetCard
 
 from palate.core import ledger, schema
-from palate.core.features import features
 from palate.core.project import SETTINGS_FILE
 from palate.core.schema import Prompt
 from palate.report.dataset_card import dataset_files, push_dataset_card
+from palate.report.features import features
 
 
 def dataset_readme(of: InMemory) -> str:
     return text_of(dataset_files(of))
+
+
+@pytest.mark.parametrize("config", schema.ROWS)
+def test_features_have_a_column_for_every_field(config):
+    assert list(features(config)) == list(schema.ROWS[config].__dataclass_fields__)
 
 
 def test_a_dataset_card_counts_what_is_there():

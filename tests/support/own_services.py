@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
-from palate.argilla.server.ports import free_port
+from palate.argilla.server.settings import free_port
 
 PACKAGES = "apt-get install postgresql redis-server"
 PASSWORD = f"p@ss/w%rd:{secrets.token_hex(8)}"  # with every character that is special in a URL

@@ -1,13 +1,12 @@
 """The embedded Argilla: the real argilla-server in its own environment.
 
-It is one process on SQLite, or several on PostgreSQL and Redis (`services.py`). Its packages
+It is one process on SQLite, or several on PostgreSQL and Redis (`settings.Services`). Its packages
 conflict with Gradio's, so a virtual environment with pinned versions is created once and cached;
 the code that runs there is in `embedded/`. Clients reach it over HTTP like any other Argilla.
 """
 
 from palate.argilla.server.child import EmbeddedArgilla, serve
 from palate.argilla.server.environment import ensure_environment
-from palate.argilla.server.errors import ServeError
-from palate.argilla.server.owner import owner_of
+from palate.argilla.server.settings import ServeError, owner_of
 
 __all__ = ["EmbeddedArgilla", "ServeError", "ensure_environment", "owner_of", "serve"]

@@ -8,10 +8,14 @@ import urllib.request
 from pathlib import Path
 
 from palate.argilla.server.environment import ensure_environment
-from palate.argilla.server.errors import ServeError
-from palate.argilla.server.owner import OWNER, owner_of
-from palate.argilla.server.ports import free_port
-from palate.argilla.server.services import Services, check_workers
+from palate.argilla.server.settings import (
+    OWNER,
+    ServeError,
+    Services,
+    check_workers,
+    free_port,
+    owner_of,
+)
 
 START_SECONDS = 120.0  # in which the server has to answer
 STOP_SECONDS = 10.0  # in which it has to end

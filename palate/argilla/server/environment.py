@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from palate.argilla.server.errors import ServeError
+from palate.argilla.server.settings import ServeError
 
 REQUIREMENTS = Path(__file__).resolve().parent / "requirements.txt"
 

@@ -21,8 +21,8 @@ from typing import Any
 from palate.core import hub, paths
 from palate.core.ledger import Publisher, standing_judgements
 from palate.core.project import Project
-from palate.core.row_reader import read_file
 from palate.core.schema import PURPOSES, Candidate, Event, EventConfig, Gold, Prompt
+from palate.core.typed import read_file
 from palate.label.assignment import Question, Queue
 from palate.label.ranking import Order
 from palate.web.ballot.event_parsing import (

@@ -26,8 +26,7 @@ from embedded import (
     patches,
     workers,
 )
-from embedded.connections import MAX_CONNECTIONS, MAX_WRITES, WORKERS, pool
-from embedded.migrations import prepare
+from embedded.database import MAX_CONNECTIONS, MAX_WRITES, WORKERS, pool, prepare
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 

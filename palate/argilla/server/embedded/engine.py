@@ -29,7 +29,7 @@ from argilla_server.search_engine.base import (
     TermsMetrics,
     TextQuery,
 )
-from embedded.connections import SEARCH_CONNECTIONS, pool
+from embedded.database import SEARCH_CONNECTIONS, pool
 from embedded.filters import condition, order_column, sql
 from sqlalchemy import (
     Executable,

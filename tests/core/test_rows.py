@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from palate.core.errors import BadInput
 from palate.core.ledger import jsonl
 from palate.core.project import Settings
-from palate.core.row_reader import read_file, read_line
 from palate.core.schema import (
     MARGINS,
     ROWS,
@@ -26,6 +25,7 @@ from palate.core.schema import (
     Prompt,
     to_json,
 )
+from palate.core.typed import read_file, read_line
 
 STORED = Path(__file__).parents[1] / "stored/me--titles"  # as palate wrote it before this check
 TIME = "2026-01-01T00:00:00.000Z"

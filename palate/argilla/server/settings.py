@@ -1,14 +1,21 @@
-"""PostgreSQL and Redis, which several server processes share; their URLs contain passwords."""
+"""What a server is started with: its owner, its port, its databases.
 
+`ServeError` says which of them to change. URLs of databases contain passwords and are never shown.
+"""
+
+import errno
+import json
+import os
 import re
+import secrets
+import socket
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from palate.argilla.server.errors import ServeError
-
+OWNER = "owner"
 UNUSABLE = 2  # the exit code of embedded.preflight
 DATABASE, REDIS = "ARGILLA_DATABASE_URL", "ARGILLA_REDIS_URL"
 FORMS = {
@@ -17,9 +24,62 @@ FORMS = {
 }
 
 
+class ServeError(Exception):
+    """The server cannot start; the message says what to change."""
+
+
+def owner_of(root: Path) -> dict[str, str]:
+    """Return the owner's name, password and key and the server's secret, created on first use.
+
+    They are in `owner.json` (mode 600) and never change, so sign-ins survive a restart. Raises
+    ServeError if the folder cannot be used.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise ServeError(f"cannot use {root} as Argilla's folder: {e.strerror}") from None
+    file = root / "owner.json"
+    if not file.exists():
+        owner = {
+            "username": OWNER,
+            "password": secrets.token_urlsafe(18),
+            "api_key": secrets.token_urlsafe(32),
+            "auth_secret_key": secrets.token_hex(32),
+        }
+        scratch = root / f"owner.{os.getpid()}.tmp"
+        handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w") as out:
+            json.dump(owner, out, indent=2)
+        scratch.replace(file)
+    return json.loads(file.read_text())
+
+
+def free_port(host: str, port: int) -> int:
+    """Return `port`, or any free port for 0; ServeError if Argilla cannot listen there."""
+    if not 0 <= port <= 65535:
+        raise ServeError(f"port {port} does not exist: choose one from 0 to 65535 with --port")
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            host.encode("idna")  # bind raises a TypeError for what this refuses
+            s.bind((host, port))
+        except UnicodeError:
+            raise ServeError(f"Argilla cannot listen on {host[:100]!r}: not a host name") from None
+        except OSError as e:
+            if e.errno == errno.EADDRINUSE:
+                message = f"port {port} is already in use: choose another with --port"
+                raise ServeError(message) from None
+            problem = e.strerror or e
+            raise ServeError(f"Argilla cannot listen on {host}:{port}: {problem}") from None
+        return s.getsockname()[1]
+
+
 @dataclass(frozen=True)
 class Services:
-    """The URLs of both, as argilla-server reads them; ServeError for anything else."""
+    """The URLs of the PostgreSQL and the Redis that several processes share.
+
+    They are in argilla-server's form; ServeError for anything else.
+    """
 
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)

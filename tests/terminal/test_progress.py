@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 
-from palate.core.progress import Progress, Relay
+from palate.terminal.progress import Progress, Relay
 
 
 def logged(total: int, step: int) -> list[str]:

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from palate.core.errors import UsageError
-from palate.core.ref import Ref
+from palate.terminal.ref import Ref
 
 name = st.from_regex(r"[\w.\-]+", fullmatch=True)
 refs = st.builds(

@@ -1,0 +1,1 @@
+"""What people type and see in a terminal: flags, repo@revision, progress."""
