@@ -39,7 +39,6 @@ def deploy(
     ] = None,
     hardware: Annotated[str | None, flag("NAME")] = None,
     sleep: Annotated[int | None, flag("SECONDS")] = None,
-    cache: bool = False,
     dry_run: bool = False,
     pause: bool = False,
     delete: bool = False,
@@ -58,7 +57,6 @@ def deploy(
             (anyone, but the code stays private) or public. Default: private.
         hardware: The Hub's name for a machine, such as cpu-upgrade. Some cost money.
         sleep: Seconds without a visit after which a paid machine sleeps.
-        cache: Keep downloaded packages in a bucket, for faster restarts.
         dry_run: Print the plan only.
         pause: Pause the Spaces. Deploy again to start them.
         delete: Delete the Spaces. Labels and models stay.
@@ -67,7 +65,7 @@ def deploy(
     from palate.core.project import Project
     from palate.web.deploy_plan import SpaceOptions
 
-    options = SpaceOptions(visibility, hardware, sleep, cache)
+    options = SpaceOptions(visibility, hardware, sleep)
     if (pause or delete) and (pause + delete + dry_run > 1 or options != SpaceOptions()):
         raise UsageError(f"--{'delete' if delete else 'pause'} takes no other flag.")
     loaded = Project.load(project)

@@ -11,7 +11,7 @@ import threading
 from collections import defaultdict
 from pathlib import Path
 
-from palate.localhub.processes import Log, inherited, spawn
+from palate.localhub.processes import Log, inherited, spawn, uv_settings
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -25,10 +25,10 @@ class Failed(Exception):
 
 
 class Environments:
-    """The environments of one Hub, in `folder`, with pip's downloads."""
+    """The environments of one Hub, in `folder`."""
 
     def __init__(self, folder: Path):
-        self._folder, self.downloads = folder, folder / "pip"
+        self._folder = folder
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def python(
@@ -51,19 +51,20 @@ class Environments:
                 log.write("The environment is cached")
                 return folder / "bin" / "python"
             shutil.rmtree(folder, ignore_errors=True)
-            pip = [str(folder / "bin" / "pip"), "install", "--disable-pip-version-check", gradio]
+            python = folder / "bin" / "python"
+            install = ["pip", "install", "--python", str(python), gradio]
             if requirements.strip():
-                pip += ["-r", str(file)]
-            for words in ([sys.executable, "-m", "venv", str(folder)], pip):
-                self._run(words, app, running, log)
+                install += ["-r", str(file)]
+            for words in (["venv", "--python", sys.executable, str(folder)], install):
+                self._run([sys.executable, "-m", "uv", *words], app, running, log)
             done.touch()  # written last, so its existence means that the install completed
-        return folder / "bin" / "python"
+        return python
 
     def _run(
         self, words: list[str], folder: Path, running: set[subprocess.Popen[bytes]], log: Log
     ) -> None:
-        log.write(f"--> {Path(words[0]).name} {' '.join(words[1:])}")
-        process = spawn(words, folder, inherited() | {"PIP_CACHE_DIR": str(self.downloads)})
+        log.write(f"--> {' '.join(words[2:])}")
+        process = spawn(words, folder, inherited() | uv_settings())
         running.add(process)
         log.follow(process)
         code = process.wait()

@@ -28,7 +28,14 @@ from palate.localhub.errors import HubError, ServeError
 from palate.localhub.git import find_commit, pointer, read_text, walk
 from palate.localhub.objects import LFS
 from palate.localhub.ports import free_port
-from palate.localhub.processes import Log, inherited, kill_left_over, signal_group, spawn
+from palate.localhub.processes import (
+    Log,
+    inherited,
+    kill_left_over,
+    signal_group,
+    spawn,
+    uv_settings,
+)
 from palate.localhub.repos import Repo, Repos
 
 HOST = "127.0.0.1"  # where apps listen
@@ -212,10 +219,11 @@ class Hosting:
         SPACE_HOST is left out: Gradio would expect TLS there.
         """
         port = str(settings["port"])
-        environment = inherited() | {
+        environment = {
+            **inherited(),
+            **uv_settings(),
             "HOME": str(disk),
             "TMPDIR": str(disk),
-            "PIP_CACHE_DIR": str(self._environments.downloads),
             "SYSTEM": "spaces",
             "SPACE_ID": repo.full_name,
             "SPACE_REPO": str(repo.id),

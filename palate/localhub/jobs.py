@@ -18,7 +18,14 @@ from palate.localhub.database import Database
 from palate.localhub.errors import HubError
 from palate.localhub.git import now
 from palate.localhub.hardware import FLAVORS
-from palate.localhub.processes import Log, inherited, kill_left_over, signal_group, spawn
+from palate.localhub.processes import (
+    Log,
+    inherited,
+    kill_left_over,
+    signal_group,
+    spawn,
+    uv_settings,
+)
 
 ENDED = ("COMPLETED", "ERROR", "CANCELED")
 GRACE_SECONDS = 5.0  # between asking a job to end and killing it
@@ -98,7 +105,7 @@ class Jobs:
             **inherited(),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
             "HF_HOME": str(folder.parent.parent / "cache"),  # not the folder with the user's token
-            **_uv_settings(),
+            **uv_settings(),
             "PYTHONUNBUFFERED": "1",
             "ACCELERATOR": "none",
             **doc["environment"],
@@ -246,11 +253,3 @@ def _timed(doc: dict) -> dict:
         "totalSecs": since(created, finished),
     }
     return doc | {"durations": durations}
-
-
-def _uv_settings() -> dict[str, str]:
-    """Return the settings that let uv find its cache and wheels from a job's own folders."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    settings = {"UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR") or f"{cache}/uv"}
-    links = os.environ.get("UV_FIND_LINKS") or os.environ.get("PIP_FIND_LINKS")
-    return settings | ({"UV_FIND_LINKS": links} if links else {})

@@ -111,12 +111,6 @@ def _hardware(call: Call, flavor: str) -> str:
     return flavor
 
 
-@router.route("PUT", SPACE + "/volumes")
-def volumes(call: Call) -> dict:
-    _space(call)
-    raise HubError(400, "This Hub mounts no volumes: its Spaces start with an empty disk")
-
-
 @router.route("GET", SPACE + "/logs/{which}")
 def logs(call: Call) -> StreamingResponse:
     """Stream the log as server-sent events while the Space is built or runs."""

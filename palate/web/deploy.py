@@ -14,7 +14,6 @@ from palate.core.project import Project
 from palate.web.deploy_plan import KINDS, Plan, SpaceOptions, plan_space, secret_mark, space_of
 
 BROKEN = ("BUILD_ERROR", "RUNTIME_ERROR", "CONFIG_ERROR", "NO_APP_FILE")
-CACHE_PATH = "/data"  # where the bucket for downloaded packages is mounted
 RUN_SECONDS = 1800.0  # in which a Space has to run
 POLL_SECONDS = 1.0
 LOG_LINES = 20  # of a failed Space that the error shows
@@ -41,14 +40,12 @@ def deploy(
         console.print(f"{plan.kind}: [bold cyan]{url}[/]")
 
 
-def apply(plan: Plan, say: Callable[[str], object] = print) -> None:
+def apply(plan: Plan) -> None:
     """Create or change the Space as planned; the files come last because they start a build."""
     with hub.readable_errors(plan.space):
         _apply_visibility(plan)
         _apply_settings(plan)
         _apply_hardware(plan)
-    if plan.bucket:
-        _mount(plan, plan.bucket, say)
     if plan.files or plan.delete:
         hub.commit(plan.space, "space", plan.files, "Deploy palate", delete=plan.delete)
     elif plan.exists:
@@ -78,21 +75,6 @@ def _apply_hardware(plan: Plan) -> None:
         api.request_space_hardware(plan.space, plan.hardware, sleep_time=plan.sleep)
     elif plan.sleep is not None:
         api.set_space_sleep_time(plan.space, plan.sleep)
-
-
-def _mount(plan: Plan, bucket: str, say: Callable[[str], object]) -> None:
-    """Mount a bucket for downloaded packages in the Space, if the Hub offers buckets."""
-    from huggingface_hub import Volume
-    from huggingface_hub.errors import HfHubHTTPError
-
-    api, volume = hub.api(), Volume(type="bucket", source=bucket, mount_path=CACHE_PATH)
-    try:
-        api.create_bucket(bucket, private=True, exist_ok=True)
-        api.set_space_volumes(plan.space, [volume])
-        api.add_space_variable(plan.space, "PIP_CACHE_DIR", f"{CACHE_PATH}/pip")
-    except HfHubHTTPError as error:
-        status = error.response.status_code
-        say(f"{hub.endpoint()} gives {plan.space} no bucket ({status}). Continuing without one.")
 
 
 def _wake(space: str) -> None:

@@ -23,7 +23,6 @@ class SpaceOptions:
     visibility: Visibility | None = None
     hardware: str | None = None
     sleep: int | None = None  # seconds
-    cache: bool = False
 
 
 @dataclass
@@ -40,7 +39,6 @@ class Plan:
     visibility: str | None = None
     hardware: str | None = None
     sleep: int | None = None
-    bucket: str | None = None
 
     def changes(self) -> list[str]:
         """Return the changes in phrases; none if there is nothing to do."""
@@ -55,8 +53,6 @@ class Plan:
             phrases.append(f"hardware {self.hardware}")
         if self.sleep is not None:
             phrases.append(f"sleep after {self.sleep:,} s")
-        if self.bucket:
-            phrases.append(f"keep downloaded packages in the bucket {self.bucket}")
         return phrases
 
     def sentence(self) -> str:
@@ -92,8 +88,6 @@ def plan_space(project: Project, kind: Kind, options: SpaceOptions) -> Plan:
     plan.variables, plan.secrets = _settings(project, kind)
     plan.visibility = options.visibility or (None if plan.exists else "private")
     plan.hardware, plan.sleep = options.hardware, options.sleep
-    if options.cache and kind == "label":  # it installs Argilla when it starts
-        plan.bucket = f"{project.id}-cache"
     if plan.exists:
         _drop_current_settings(plan)
         _drop_current_runtime(plan)
@@ -141,8 +135,6 @@ def _drop_current_runtime(plan: Plan) -> None:
             plan.hardware = None
         if plan.sleep == runtime.sleep_time:
             plan.sleep = None
-        if any(volume.source == plan.bucket for volume in runtime.volumes or ()):
-            plan.bucket = None
 
 
 def secret_mark(secret: str) -> str:

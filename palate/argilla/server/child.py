@@ -29,6 +29,8 @@ def _prepare(root: Path, services: Services | None, workers: int) -> tuple[Path,
     check_workers(workers, services)
     python = ensure_environment()
     environment = _environment(root.resolve(), services, workers)
+    # bytecode goes where the packages are: palate's folder may be another user's
+    environment["PYTHONPYCACHEPREFIX"] = str(python.parent.parent / "bytecode")
     if services:
         services.check(python, environment)
     return python, environment
@@ -39,7 +41,6 @@ def _environment(root: Path, services: Services | None, workers: int) -> dict[st
     return {
         **{name: os.environ[name] for name in INHERITED if name in os.environ},
         "PYTHONPATH": str(Path(__file__).resolve().parent),
-        "PYTHONDONTWRITEBYTECODE": "1",
         "ARGILLA_HOME_PATH": str(root),
         "ARGILLA_AUTH_SECRET_KEY": owner["auth_secret_key"],
         "ARGILLA_ENABLE_TELEMETRY": "0",

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import venv
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,9 +16,9 @@ REQUIREMENTS = Path(__file__).resolve().parent / "requirements.txt"
 
 
 def ensure_environment(progress: Callable[[str], None] = print) -> Path:
-    """Return the Python of the environment, creating it on first use (about a minute).
+    """Return the Python of the environment, creating it on first use.
 
-    Raises ServeError with the end of pip's output if the packages cannot be installed.
+    Raises ServeError with the end of uv's output if the packages cannot be installed.
     """
     cache = os.environ.get("PALATE_CACHE") or (
         Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "palate"
@@ -34,18 +33,26 @@ def ensure_environment(progress: Callable[[str], None] = print) -> Path:
     with _locked(folder.with_suffix(".lock")):
         if complete.exists():  # another process was faster
             return python
-        progress("Installing argilla-server in its own environment; once, about a minute …")
+        progress("Installing argilla-server in its own environment, once …")
         shutil.rmtree(folder, ignore_errors=True)  # of an interrupted run
-        venv.create(folder, with_pip=True)
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        run = subprocess.run(
-            [*pip, "-r", str(REQUIREMENTS)], capture_output=True, text=True, check=False
-        )
-        if run.returncode:
-            tail = "\n".join(run.stderr.strip().splitlines()[-5:])
-            raise ServeError(f"Installing argilla-server failed. Fix this and try again:\n{tail}")
+        _uv("venv", "--python", sys.executable, str(folder))
+        _uv("pip", "install", "--python", str(python), "-r", str(REQUIREMENTS))
         complete.touch()  # written last, so its existence means that the install completed
     return python
+
+
+def _uv(*words: str) -> None:
+    index = {"UV_DEFAULT_INDEX": url} if (url := os.environ.get("PIP_INDEX_URL")) else {}
+    run = subprocess.run(
+        [sys.executable, "-m", "uv", "--quiet", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=index | os.environ,
+    )
+    if run.returncode:
+        tail = "\n".join(run.stderr.strip().splitlines()[-5:])
+        raise ServeError(f"Installing argilla-server failed. Fix this and try again:\n{tail}")
 
 
 @contextmanager
