@@ -177,7 +177,7 @@ def test_a_space_that_cannot_run_says_why(hub, api, repo_id, card, more, expecte
     assert stage(api, repo_id) == expected
     assert api.get_space_runtime(repo_id).raw["errorMessage"]
     if expected == "BUILD_ERROR":
-        assert "Invalid requirement" in " ".join(api.fetch_space_logs(repo_id, build=True))
+        assert "parse requirement" in " ".join(api.fetch_space_logs(repo_id, build=True))
 
 
 @pytest.mark.slow
