@@ -46,7 +46,7 @@ def run_loop(root: Path, local_hub: LocalHub, labels: int) -> None:
     for kind in KINDS:
         plan = plan_space(project, kind, SpaceOptions("protected"))
         say("deploy", plan.sentence())
-        deploy.apply(plan, console.print)
+        deploy.apply(plan)
     make_writer(root)  # while the Spaces are built
     _run_job("candidates", "--per-prompt", str(PER_TOPIC), *SHORT)
     missing = labels - len(project.labels)

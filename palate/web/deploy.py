@@ -29,7 +29,7 @@ def deploy(
     if dry_run:
         return
     for plan in plans:
-        apply(plan, console.print)
+        apply(plan)
     for plan in plans:
         with console.status(f"{plan.space} …") as line:
 
