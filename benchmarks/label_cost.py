@@ -24,7 +24,7 @@ from palate.label import preferences
 from palate.label.assignment import Queue
 from palate.label.ranking import Order
 from palate.label.strategies import STRATEGIES
-from palate.train.preflight import as_audit_rows
+from palate.train.data import as_audit_rows
 
 DATA = Path(__file__).parents[2] / "shared/data/youtube-titles/idea-title_pairs-preferences.csv"
 COLUMNS = Columns("idea", "title_a", "title_b", "title_b_preferred")

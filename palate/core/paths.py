@@ -3,6 +3,7 @@
 Also atomic replacement of a file: a kill leaves the old text or the new one, never a part.
 """
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -23,8 +24,8 @@ def shipped(kind: Literal["spaces", "jobs", "cards"]) -> Path:
     )
 
 
-def replace(file: Path, text: str) -> None:
-    """Write the whole file or nothing; one writer at a time."""
-    scratch = file.with_name(f"{file.name}.new")
-    scratch.write_text(text, "utf-8")
+def replace(file: Path, content: str | bytes) -> None:
+    """Write the whole file or nothing. Of several writers, the last one wins."""
+    scratch = file.with_name(f"{file.name}.{os.getpid()}.new")
+    scratch.write_bytes(content if isinstance(content, bytes) else content.encode())
     scratch.replace(file)

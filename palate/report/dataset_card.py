@@ -12,7 +12,7 @@ from palate.label import agreement, preferences
 from palate.label.pictures import how_people_label, strengths
 from palate.report.cards import Files, document, hub_license, push, shorten, with_pictures
 from palate.report.features import features
-from palate.train.preflight import preference_sentence
+from palate.train.data import preference_sentence
 
 if TYPE_CHECKING:
     from huggingface_hub import DatasetCardData

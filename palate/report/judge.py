@@ -19,7 +19,7 @@ from palate.evaluate.judging import Answer
 from palate.evaluate.loading import pairs_to_compare
 from palate.report.model_card import push_model_card
 from palate.terminal.progress import Progress
-from palate.train.run_dir import RunDir
+from palate.train.job import RunDir
 
 MAX_UNREADABLE = 0.2  # share of the replies: beyond it, the model does not follow the instructions
 PAIRS_PER_SAVE = 8

@@ -13,11 +13,11 @@ from palate.core.schema import Config
 from palate.evaluate.judging import JudgeReport
 from palate.evaluate.pictures import verdict_pictures
 from palate.evaluate.verdict import Verdict
+from palate.generate.samples import Example
 from palate.report import plots
 from palate.report.cards import Files, document, hub_license, push, shorten, with_pictures
 from palate.train import record
 from palate.train.record import DPORecord, SFTRecord
-from palate.train.samples import Example
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCardData

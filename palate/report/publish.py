@@ -12,9 +12,8 @@ from palate.core.project import Project
 from palate.evaluate.verdict import Verdict
 from palate.report.model_card import model_files, push_model_card
 from palate.train import record
-from palate.train.job import Job
+from palate.train.job import CHECKPOINT_BRANCH, Job
 from palate.train.record import DPORecord, SFTRecord
-from palate.train.run_dir import forget_checkpoints
 
 
 def push_model(folder: Path, repo: str, *, public: bool) -> tuple[str, DPORecord | SFTRecord]:
@@ -52,8 +51,8 @@ def push_trained(console: Console, job: Job, following: str) -> None:
     folder = job.run_dir.model
     try:
         sha, run = push_model(folder, job.repo, public=job.args.public)
-        if job.args.checkpoint_to_hub:
-            forget_checkpoints(job.repo)
+        if job.args.checkpoint_to_hub and CHECKPOINT_BRANCH in hub.branches(job.repo, "model"):
+            hub.delete_branch(job.repo, "model", CHECKPOINT_BRANCH)
     except (PalateError, OSError, RuntimeError) as error:  # RuntimeError: an interrupted upload
         raise PalateError(
             f"{error} The trained model is in {folder}. To push it, run the same command again;"

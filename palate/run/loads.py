@@ -18,10 +18,10 @@ from palate.generate.shards import Shard
 from palate.run import forecast, processes
 from palate.run.forecast import Flavor, Load
 from palate.run.spec import Training
-from palate.train import preflight, recipe
+from palate.train import data, recipe
 from palate.train.config import WHOLE, DPOArguments, SFTArguments, TrainArguments
+from palate.train.data import preferred_answers, read_preferences
 from palate.train.record import DPORecord, SFTRecord
-from palate.train.rows import preferred_answers, read_preferences
 
 
 def candidates_load(args: CandidatesArguments, project: Project) -> Load:
@@ -72,7 +72,7 @@ def sft_load(args: SFTArguments, project: Project) -> Load:
 def check_dpo(args: DPOArguments, project: Project, flavor: Flavor) -> None:
     _check_sharing(args, flavor)
     rows = read_preferences(project, implied=not args.no_implied)
-    preflight.audit(Console(quiet=True), project, rows, ignore=args.ignore_audit)
+    data.audit(Console(quiet=True), project, rows, ignore=args.ignore_audit)
     prompts = [r.prompt_id for r in rows.train]
     recipe.choose_recipe(args, _size(args, project), prompts, _machine(args, flavor))
 
@@ -80,7 +80,7 @@ def check_dpo(args: DPOArguments, project: Project, flavor: Flavor) -> None:
 def check_sft(args: SFTArguments, project: Project, flavor: Flavor) -> None:
     _check_sharing(args, flavor)
     preferences = read_preferences(project, implied=False)
-    preflight.audit(Console(quiet=True), project, preferences, ignore=args.ignore_audit)
+    data.audit(Console(quiet=True), project, preferences, ignore=args.ignore_audit)
     preferred_answers(project.id, preferences)
     chosen = recipe.choose_sft_recipe(args, _size(args, project), _machine(args, flavor))
     recipe.check_mergeable(chosen.method, is_sharded=args.accelerate != WHOLE)

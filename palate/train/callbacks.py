@@ -1,20 +1,32 @@
-"""Callbacks of a run: progress, metrics, a stop at NaN or SIGTERM, checkpoints on the Hub."""
+"""What watches a run: progress, metrics, a stop at NaN or SIGTERM, checkpoints on the Hub.
+
+With `--checkpoint-to-hub` a branch of the model's repo keeps the last checkpoint of each run:
+
+checkpoint/<key>/checkpoint-N/   as Trainer wrote it
+                 clock.json
+"""
 
 import json
 import math
+import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from transformers import TrainerCallback
+from transformers import Trainer, TrainerCallback
+from transformers import TrainerControl as Control
+from transformers import TrainerState as State
+from transformers import TrainingArguments as Args
 
 from palate.core import hub, paths
 from palate.core.errors import PalateError
 from palate.terminal.progress import Progress
-from palate.train.run_dir import BRANCH, Clock, RunDir, push_checkpoint
+from palate.train.job import CHECKPOINT_BRANCH, Clock, Job, RunDir
 
 
 class ProgressBar(TrainerCallback):
@@ -37,16 +49,16 @@ class ProgressBar(TrainerCallback):
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_step_end(self, args: Args, state: State, control: Control, **_: object) -> None:
         self._bar.update(self._task, completed=state.global_step, total=state.max_steps)
 
-    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_log(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
         logs = kwargs["logs"]
         if "loss" in logs:
             accuracy = 100 * logs[self._key]
             self._bar.update(self._task, now=f"loss {logs['loss']:.4f}, accuracy {accuracy:.0f}%")
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_evaluate(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
         metrics = kwargs["metrics"]
         self._console.print(
             f"  step {state.global_step:>4}/{state.max_steps}: test loss"
@@ -61,7 +73,7 @@ class MetricsFile(TrainerCallback):
     def __init__(self, file: Path):
         self._file = file
 
-    def on_log(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_log(self, args: Args, state: State, control: Control, **_: object) -> None:
         if state.is_world_process_zero:
             lines = "".join(json.dumps(entry) + "\n" for entry in state.log_history)
             paths.replace(self._file, lines)
@@ -78,22 +90,22 @@ class LossGuard(TrainerCallback):
         self.clock = clock
         self.failed_at: int | None = None
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_step_end(self, args: Args, state: State, control: Control, **_: object) -> None:
         if state.global_step >= state.max_steps:
             control.should_log = control.should_save = True
             control.should_evaluate = args.do_eval
 
-    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_log(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
         self._check(state, control, kwargs["logs"].get("loss"))
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_evaluate(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
         self._check(state, control, kwargs["metrics"]["eval_loss"])
 
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_save(self, args: Args, state: State, control: Control, **_: object) -> None:
         if state.is_world_process_zero:
             self.clock.save()
 
-    def _check(self, state: Any, control: Any, loss: float | None) -> None:
+    def _check(self, state: State, control: Control, loss: float | None) -> None:
         if loss is not None and not math.isfinite(loss):
             self.failed_at = state.global_step
             control.should_training_stop = True
@@ -110,22 +122,22 @@ class SaveOnSigterm(TrainerCallback):
     def __init__(self) -> None:
         self.requested = self.saved = False
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_train_begin(self, args: Args, state: State, control: Control, **_: object) -> None:
         if args.world_size == 1:
             signal.signal(signal.SIGTERM, self._note)
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_train_end(self, args: Args, state: State, control: Control, **_: object) -> None:
         if args.world_size == 1:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_step_begin(self, args: Args, state: State, control: Control, **_: object) -> None:
         if self.saved:
             raise KeyboardInterrupt
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_step_end(self, args: Args, state: State, control: Control, **_: object) -> None:
         control.should_save |= self.requested
 
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_save(self, args: Args, state: State, control: Control, **_: object) -> None:
         self.saved = self.requested
 
     def _note(self, *_: object) -> None:
@@ -138,9 +150,9 @@ class HubCheckpoint(TrainerCallback):
     def __init__(self, repo: str, run_dir: RunDir, public: bool, warn: Callable[[str], None]):
         self._repo, self._run_dir, self._warn = repo, run_dir, warn
         hub.create(repo, "model", private=not public)
-        hub.branch(repo, "model", BRANCH)
+        hub.branch(repo, "model", CHECKPOINT_BRANCH)
 
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_save(self, args: Args, state: State, control: Control, **_: object) -> None:
         if not state.is_world_process_zero:
             return
         folder = self._run_dir.path / f"checkpoint-{state.global_step}"
@@ -148,3 +160,102 @@ class HubCheckpoint(TrainerCallback):
             push_checkpoint(self._repo, self._run_dir, folder)
         except (PalateError, OSError, RuntimeError) as error:
             self._warn(f"The checkpoint is not on the Hub: {error} The next one will be tried.")
+
+
+def push_checkpoint(repo: str, run_dir: RunDir, folder: Path) -> None:
+    """Push the checkpoint in `folder`, in place of the run's earlier one."""
+    key = run_dir.path.name
+    files: dict[str, str | bytes | Path] = {
+        f"{key}/{f.relative_to(run_dir.path).as_posix()}": f
+        for f in [*folder.rglob("*"), run_dir.path / "clock.json"]
+        if f.is_file()
+    }
+    present = hub.describe(repo, "model", CHECKPOINT_BRANCH)[1]
+    # the other runs of a sweep keep theirs in the same branch
+    stale = [f for f in present if f.startswith(f"{key}/") and f not in files]
+    message = f"Checkpoint of step {folder.name.split('-')[1]}"
+    hub.commit(repo, "model", files, message, delete=stale, revision=CHECKPOINT_BRANCH)
+
+
+def restore_checkpoint(repo: str, run_dir: RunDir) -> bool:
+    """Fetch the run's checkpoint from the Hub if this machine has none; return whether it did."""
+    if run_dir.checkpoint() or not hub.exists(repo, "model"):
+        return False
+    key = run_dir.path.name
+    if CHECKPOINT_BRANCH not in hub.branches(repo, "model"):
+        return False
+    sha, files = hub.describe(repo, "model", CHECKPOINT_BRANCH)
+    kept = [f for f in files if f.startswith(f"{key}/")]
+    if not kept:
+        return False
+    for path, file in zip(kept, hub.fetch(repo, "model", sha, kept), strict=True):
+        target = run_dir.path / path.removeprefix(f"{key}/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+    return run_dir.checkpoint() is not None
+
+
+@dataclass(frozen=True)
+class Start:
+    """The checkpoint to continue from, if any, and what watches the training."""
+
+    checkpoint: Path | None
+    clock: Clock
+    guard: LossGuard
+    callbacks: list[TrainerCallback]
+    warn: Callable[[str], None]
+
+    def kept_step(self, trainer: Trainer) -> int:
+        """Return the step that the weights are of; raise PalateError if there is no good one."""
+        if best := trainer.state.best_model_checkpoint:
+            return int(best.rpartition("-")[2])
+        if self.guard.failed_at is not None:
+            raise PalateError(
+                f"The loss was not a number at step {self.guard.failed_at}, and no good checkpoint"
+                " came before it. Nothing was pushed. Run again with a lower --learning-rate."
+            )
+        return trainer.state.global_step
+
+
+def start(console: Console, job: Job) -> Start:
+    """Find the last checkpoint, here or on the Hub, and make the callbacks."""
+    run_dir, to_hub = job.run_dir, job.args.checkpoint_to_hub
+
+    def warn(text: str) -> None:
+        console.print(f"  {text}", style="yellow")
+
+    with first_on_machine():
+        if to_hub and restore_checkpoint(job.repo, run_dir):
+            console.print(f"Took the last checkpoint from {job.repo}")
+        checkpoint = run_dir.checkpoint()
+    clock = Clock(run_dir)
+    guard = LossGuard(clock)
+    on_hub = [HubCheckpoint(job.repo, run_dir, job.args.public, warn)] if to_hub else []
+    callbacks = [
+        guard,
+        *on_hub,
+        SaveOnSigterm(),
+        MetricsFile(run_dir.path / "metrics.jsonl"),
+    ]
+    return Start(checkpoint, clock, guard, callbacks, warn)
+
+
+@contextmanager
+def first_on_machine() -> Generator[None]:
+    """Let one process of this machine run the body before the others do."""
+    import torch
+    from accelerate import PartialState
+
+    with PartialState(cpu=not torch.cuda.is_available()).local_main_process_first():
+        yield
+
+
+def run_trainer(
+    console: Console, trainer: Trainer, begun: Start, accuracy: tuple[str, str]
+) -> None:
+    """Take the remaining steps behind a progress bar; `accuracy` is its key in the log and name."""
+    if begun.checkpoint:
+        console.print(f"Continuing after step {begun.checkpoint.name.split('-')[1]}")
+    with ProgressBar(console, *accuracy) as bar:
+        trainer.add_callback(bar)
+        trainer.train(resume_from_checkpoint=str(begun.checkpoint) if begun.checkpoint else None)

@@ -5,7 +5,7 @@ tyro turns each field into a flag, and the text below the field into the flag's 
 
 import shlex
 from dataclasses import asdict, dataclass, fields
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
@@ -75,7 +75,7 @@ class TrainArguments:
                 words += [flag_name, str(value)]
         return shlex.join(words)
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, object]:
         """Return the arguments that decide the weights, by name."""
         return {k: v for k, v in asdict(self).items() if k not in IDENTITY_EXCLUDED}
 

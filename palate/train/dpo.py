@@ -14,17 +14,17 @@ from palate.core.project import Project
 from palate.core.schema import Preference
 from palate.generate import models
 from palate.terminal.ref import Ref
-from palate.train import facts, job, preflight, record
-from palate.train.alarms import dpo_alarms
+from palate.train import data, facts, job, record
 from palate.train.config import DPOArguments
-from palate.train.job import Job
+from palate.train.data import Rows, read_preferences
+from palate.train.job import Job, RunDir, cache
 from palate.train.packing import Positions
-from palate.train.recipe import Machine, Sweep, choose_recipe
+from palate.train.recipe import Machine, choose_recipe
 from palate.train.record import DPORecord, SweepFacts
-from palate.train.rows import Rows, read_preferences
-from palate.train.run_dir import RunDir, cache
+from palate.train.results import Sweep, dpo_alarms, dpo_results
 
 if TYPE_CHECKING:
+    from palate.train.callbacks import Start
     from palate.train.dpo_trainer import PackedDPOTrainer
 
 DPOJob = Job[DPOArguments, Preference]
@@ -77,7 +77,7 @@ def prepare(console: Console, args: DPOArguments) -> DPOJob:
     ref = Ref.parse(args.project)
     project = Project.load(ref.repo, ref.revision)
     rows = read_preferences(project, implied=not args.no_implied)
-    findings = preflight.audit(console, project, rows, ignore=args.ignore_audit)
+    findings = data.audit(console, project, rows, ignore=args.ignore_audit)
     base = models.find(args.base_model or project.settings.base_model)
     prompts = [r.prompt_id for r in rows.train]
     recipe = choose_recipe(args, base.parameters, prompts, Machine.here())
@@ -93,7 +93,7 @@ def prepare(console: Console, args: DPOArguments) -> DPOJob:
         method=recipe.method,
         learning_rate=recipe.learning_rate,
         batch_size=recipe.batch_size,
-        flip_rate=preflight.flip_rate(args, project),
+        flip_rate=data.flip_rate(args, project),
         output=args.output or project.model_repo,
     )
     run_dir = RunDir(project.id, rows.key(), decided.identity())
@@ -113,9 +113,10 @@ def check_arguments(args: DPOArguments) -> None:
 
 def train(console: Console, prepared: DPOJob) -> None:
     """Train, and leave model and record in `run_dir.model`."""
+    from palate.train.callbacks import run_trainer, start
     from palate.train.dpo_trainer import make_dpo_trainer
 
-    begun = job.start(console, prepared)
+    begun = start(console, prepared)
     loaded, rows = job.load(console, prepared)
     with console.status("Computing the base model's log-probabilities"):
         trainer = make_dpo_trainer(
@@ -130,31 +131,31 @@ def train(console: Console, prepared: DPOJob) -> None:
         )
     positions = trainer.positions()
     console.print(f"  {positions.sentence()}")
-    job.run_trainer(console, trainer, begun, ("rewards/accuracies", "reward accuracy"))
+    run_trainer(console, trainer, begun, ("rewards/accuracies", "reward accuracy"))
     finish(console, prepared, begun, trainer, loaded, rows, positions)
 
 
 def finish(
     console: Console,
     prepared: DPOJob,
-    begun: job.Start,
+    begun: "Start",
     trainer: "PackedDPOTrainer",
     loaded: models.Loaded,
     rows: Rows[Preference],
     positions: Positions,
 ) -> None:
     """Measure the result, and write model and record; the record comes last."""
-    step = job.kept_step(trainer, begun.guard)
+    step = begun.kept_step(trainer)
     margins = trainer.test_margins() if rows.test else []
-    results = facts.dpo_results(margins, step, preflight.baseline_accuracies(rows))
+    results = dpo_results(margins, step, data.baseline_accuracies(rows))
     trainer.save_model(str(prepared.run_dir.model))
     if not job.is_main_process():
         return
     with console.status("Base and tuned model answer test prompts"):
-        samples = job.compare_models(prepared, trainer, loaded)
+        samples = facts.compare_models(prepared, trainer, loaded)
     log = trainer.state.log_history
     run = DPORecord(
-        **facts.common("dpo", prepared, begun.clock, facts.trainable_parameters(trainer.model)),
+        **facts.common("dpo", prepared, begun.clock, facts.trainable_parameters(trainer)),
         data=facts.dpo_data(prepared.project, rows),
         history=facts.dpo_curve(log),
         results=results,

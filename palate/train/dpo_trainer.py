@@ -7,14 +7,15 @@ batch is computed both ways, and where they differ palate does what TRL does.
 import copy
 import os
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
+from datasets import Dataset
 from torch.distributed.tensor import DTensor
-from transformers import PrinterCallback, TrainerCallback
+from transformers import PreTrainedModel, PrinterCallback, TrainerCallback
 from trl import DPOConfig, DPOTrainer
 from trl.trainer import utils as trl_utils
 from trl.trainer.dpo_trainer import DataCollatorForPreference
@@ -23,10 +24,9 @@ from palate.core.schema import Preference
 from palate.generate.models import Loaded
 from palate.train import packing
 from palate.train.config import BatchMode, DPOArguments
-from palate.train.preflight import strength_columns
+from palate.train.data import Rows, preference_dataset, strength_columns
 from palate.train.recipe import Recipe
 from palate.train.references import reward_margins, with_references
-from palate.train.rows import Rows, preference_dataset
 from palate.train.trainer import (
     ReproducibleTrainerMixin,
     adapter,
@@ -35,6 +35,7 @@ from palate.train.trainer import (
 )
 
 Warn = Callable[[str], None]
+Batch = dict[str, Any]  # tensors, and what TRL adds
 Probe = tuple[float, list[torch.Tensor]]  # loss and gradients
 ALL_GRADIENTS_PARAMETERS = 100_000_000  # up to here all gradients of the first batch are compared
 SAMPLED_TENSORS = 24  # whose gradients are compared in a larger model
@@ -96,10 +97,10 @@ class PackedDPOTrainer(ReproducibleTrainerMixin, DPOTrainer):
         if "weight" not in (columns := self._signature_columns or []):
             self._signature_columns = [*columns, "weight"]
 
-    def groups(self, rows: Any) -> list[Any]:
+    def groups(self, rows: Dataset) -> list[Hashable]:
         return [tuple(ids) for ids in rows["prompt_ids"]]
 
-    def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
+    def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Dataset:
         self._install()  # called while DPOTrainer is still being constructed
         return with_references(self, dataset, batch_size, self._references, self._origin)
 
@@ -125,7 +126,7 @@ class PackedDPOTrainer(ReproducibleTrainerMixin, DPOTrainer):
             if packable is not None:
                 packing.add_packed_forward(packable)
 
-    def compute_ref_log_probs(self, model: Any, inputs: Any) -> Any:
+    def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> Any:
         inputs = {k: v for k, v in inputs.items() if k != "weights"}
         return super().compute_ref_log_probs(model, self._packed(inputs))
 
@@ -138,7 +139,7 @@ class PackedDPOTrainer(ReproducibleTrainerMixin, DPOTrainer):
         finally:
             self.use_weighting = False
 
-    def _packed(self, inputs: dict[str, Any]) -> dict[str, Any]:
+    def _packed(self, inputs: Batch) -> Batch:
         if self.mode == "trl":
             return inputs
         return {**inputs, **packing.packed_inputs(inputs, share_prompt=self.mode == "tree")}
@@ -164,7 +165,7 @@ class PackedDPOTrainer(ReproducibleTrainerMixin, DPOTrainer):
         """Return the reward margin of each test row."""
         return reward_margins(self)
 
-    def _check(self, model: Any, inputs: dict[str, Any]) -> None:
+    def _check(self, model: torch.nn.Module, inputs: Batch) -> None:
         """Compare loss and gradients with TRL's own, and use a lower mode until they agree."""
         if self.mode == "trl":
             return
@@ -183,7 +184,7 @@ class PackedDPOTrainer(ReproducibleTrainerMixin, DPOTrainer):
                 )
         self.mode = "trl"
 
-    def _probe(self, model: Any, inputs: dict[str, Any]) -> Probe:
+    def _probe(self, model: torch.nn.Module, inputs: Batch) -> Probe:
         """Return loss and gradients of a batch; the trainer's state does not change."""
         metrics, tokens = self._metrics, self._total_train_tokens
         self._metrics = {"train": defaultdict(list), "eval": defaultdict(list)}
@@ -211,13 +212,13 @@ class PackedDPOTrainer(ReproducibleTrainerMixin, DPOTrainer):
         return loss, (float(gathered[:, 1].sum()) / norm) ** 0.5 if norm > 0 else 0.0
 
 
-def _local(gradient: Any) -> torch.Tensor:
+def _local(gradient: torch.Tensor) -> torch.Tensor:
     """Return the gradient, or the part of it that this process holds."""
     local = gradient.to_local() if isinstance(gradient, DTensor) else gradient
     return local.detach().double().cpu()
 
 
-def _compared_weights(model: Any) -> list[Any]:
+def _compared_weights(model: torch.nn.Module) -> list[torch.nn.Parameter]:
     """Return the weights whose gradients are compared: all, or some of every depth."""
     weights = [w for w in model.parameters() if w.requires_grad]
     if sum(w.numel() for w in weights) <= ALL_GRADIENTS_PARAMETERS:
@@ -271,7 +272,7 @@ def make_dpo_trainer(
     return trainer
 
 
-def _reference(loaded: Loaded, recipe: Recipe) -> Any:
+def _reference(loaded: Loaded, recipe: Recipe) -> PreTrainedModel | None:
     """Return a copy of the weights under FSDP with a full fine-tune, else None.
 
     TRL would load the repo's newest weights there. Elsewhere the model itself is the reference,

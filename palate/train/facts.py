@@ -1,6 +1,6 @@
-"""The facts of a run: its data, its curve, its results, the versions and the machine.
+"""The facts of a run: its data, its curve, its samples, the versions and the machine.
 
-Curves and results are pure; they read Trainer's log, a list of dicts with one entry per step.
+Curves are pure; they read Trainer's log, a list of dicts with one entry per step.
 """
 
 import math
@@ -8,35 +8,36 @@ import os
 import platform
 import resource
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from importlib.metadata import version
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from palate import __version__
-from palate.audit.baselines import Accuracy
 from palate.core import ledger
 from palate.core.project import Project
 from palate.core.schema import Preference
-from palate.core.stats import wilson
+from palate.generate import models, samples
 from palate.label import agreement, preferences
-from palate.train.job import Job
-from palate.train.preflight import preference_sentence
+from palate.train.data import Answer, Rows, preference_sentence, read_preferences
+from palate.train.job import Clock, Job
 from palate.train.record import (
     VERSION,
     DataFacts,
     DPOPoint,
-    DPOResults,
     Hardware,
     SFTDataFacts,
     SFTPoint,
-    SFTResults,
     SplitPrompts,
     SplitRows,
-    TokenFigures,
 )
-from palate.train.rows import Answer, Rows, read_preferences
-from palate.train.run_dir import Clock
+
+if TYPE_CHECKING:
+    pass
+
+if TYPE_CHECKING:
+    from transformers import Trainer
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "huggingface_hub")
 DPO_KEYS = {  # of TRL's log → of the record
@@ -80,50 +81,6 @@ def _curve(log: Sequence[dict], keys: Mapping[str, str], point: type[Point]) -> 
         figures = steps.setdefault(entry["step"], {"step": entry["step"], "epoch": entry["epoch"]})
         figures |= {keys[k]: v for k, v in entry.items() if k in keys and math.isfinite(v)}
     return [point(**steps[step]) for step in sorted(steps)]
-
-
-def dpo_results(
-    margins: Sequence[float], best_step: int, baselines: dict[str, Accuracy]
-) -> DPOResults:
-    """Return the figures of the kept model, given its reward margin on each test row."""
-    n = len(margins)
-    right = sum(m > 0 for m in margins)
-    return DPOResults(
-        test_loss=sum(map(_loss, margins)) / n if n else None,
-        test_reward_accuracy=right / n if n else None,
-        test_reward_accuracy_interval=wilson(right, n) if n else None,
-        test_reward_margin=sum(margins) / n if n else None,
-        test_rows=n,
-        best_step=best_step,
-        baselines=baselines,
-    )
-
-
-def _loss(margin: float) -> float:
-    """Return -log σ(margin) without overflow."""
-    return math.log1p(math.exp(-abs(margin))) + max(-margin, 0)
-
-
-def sft_results(
-    base: TokenFigures | None, tuned: TokenFigures | None, rows: int, best_step: int
-) -> SFTResults:
-    """Return the figures of the kept model and the base model on `rows` test rows."""
-    return SFTResults(*_token_figures(tuned), *_token_figures(base), rows, best_step)
-
-
-def _token_figures(figures: TokenFigures | None) -> tuple[float | None, float | None, float | None]:
-    """Return loss, perplexity and accuracy."""
-    if figures is None:
-        return None, None, None
-    return figures.loss, math.exp(figures.loss), figures.accuracy
-
-
-def before_training(log: Sequence[dict]) -> TokenFigures | None:
-    """Return the base model's figures: the evaluation before the first step, if there was one."""
-    for entry in log:
-        if entry["step"] == 0 and "eval_loss" in entry:
-            return TokenFigures(entry["eval_loss"], entry["eval_mean_token_accuracy"])
-    return None
 
 
 def dpo_data(project: Project, rows: Rows[Preference]) -> DataFacts:
@@ -198,7 +155,8 @@ def common(name: str, job: Job, clock: Clock, trainable: int) -> dict[str, Any]:
     }
 
 
-def trainable_parameters(model: Any) -> int:
+def trainable_parameters(trainer: "Trainer") -> int:
+    model: Any = trainer.model
     return sum(w.numel() for w in model.parameters() if w.requires_grad)
 
 
@@ -220,3 +178,35 @@ def hardware() -> Hardware:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def compare_models(job: Job, trainer: "Trainer", loaded: models.Loaded) -> samples.Samples:
+    """Return what base and tuned model write on test prompts, or on train prompts without any.
+
+    Eval prompts stay blind. `trainer` holds the tuned model, `loaded` its tokenizer.
+    """
+    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+    base, prompts = job.base, job.project.prompts
+    held_out = [p.prompt for p in prompts if p.split == "test"]
+    model: Any = trainer.model
+    adapter, sharded = (
+        hasattr(model, "disable_adapter"),
+        trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled,
+    )
+    if sharded:  # the other processes, which hold the rest of it, are done
+        unset_hf_deepspeed_config()  # or the model loaded here would be sharded over all of them
+        saved = replace(base, folder=job.run_dir.model, base=base if adapter else base.base)
+        model = models.load(saved, dtype=loaded.model.dtype).model
+    tuned = replace(loaded, model=model)
+
+    @contextmanager
+    def base_model() -> Generator[models.Loaded]:
+        if adapter and not sharded:
+            with model.disable_adapter():
+                yield tuned
+        else:
+            yield models.load(base, dtype=loaded.model.dtype)
+
+    shown = held_out or [p.prompt for p in prompts if p.split == "train"]
+    return samples.compare(base_model, tuned, shown, job.args.seed, held_out=bool(held_out))

@@ -1,39 +1,102 @@
-"""One training run, from its first step or its last checkpoint to a saved model; DPO and SFT alike.
+"""One training run, DPO or SFT, and its folder: from the first step or a checkpoint to a model.
 
-`dpo.prepare` or `sft.prepare` makes a `Job`, `train` runs it, and `save` writes what came out.
+`dpo.prepare` or `sft.prepare` makes a `Job`, `train` runs it, and `save` writes the model's folder.
+After an interruption, the same command finds the folder and continues:
+
+<cache>/training/<key>/checkpoint-N/   TRL's checkpoints
+                       clock.json      when the run began, and how long it has run
+                       metrics.jsonl   every figure that was logged
+                       model/          the finished model; run.json is written last
+<cache>/references/   reference log-probabilities, shared by all runs on the same rows
 """
 
 import errno
+import json
 import os
 import re
+import shutil
+import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from rich.console import Console
 
 from palate.audit.findings import Finding
+from palate.core import paths
 from palate.core.errors import PalateError
+from palate.core.ledger import now
 from palate.core.project import Project
-from palate.core.schema import Preference
+from palate.core.schema import Preference, digest
 from palate.generate import models
-from palate.train import samples
 from palate.train.config import TrainArguments
-from palate.train.recipe import Recipe, halved
-from palate.train.record import RunRecord
-from palate.train.rows import Answer, Rows, usable
-from palate.train.run_dir import Clock, RunDir, restore_checkpoint
-
-if TYPE_CHECKING:
-    from transformers import TrainerCallback
-
-    from palate.train.callbacks import LossGuard
+from palate.train.data import Answer, Rows, usable
+from palate.train.recipe import Recipe, smaller
+from palate.train.record import FILE, RunRecord
 
 SHOWN_TOO_LONG = 10
+CHECKPOINT_BRANCH = "checkpoint"  # of the model's repo, with --checkpoint-to-hub
 A = TypeVar("A", bound=TrainArguments)
 R = TypeVar("R", Preference, Answer)
+
+
+class RunDir:
+    """The folder of one run; `parts` are everything that decides what the run produces."""
+
+    def __init__(self, *parts: object):
+        self.path = cache() / "training" / digest(*parts)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.model = self.path / "model"
+
+    def finished(self) -> bool:
+        """Tell whether training is over and only the push is left."""
+        return (self.model / FILE).exists()
+
+    def checkpoint(self) -> Path | None:
+        """Return the newest checkpoint to continue from; remove those that cannot be used.
+
+        A kill can leave a checkpoint half-written: Trainer writes its state last. From a checkpoint
+        of the last step, Trainer would take one step too many.
+        """
+        folders = sorted(self.path.glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
+        while folders:
+            with suppress(FileNotFoundError, json.JSONDecodeError):
+                state = json.loads((folders[-1] / "trainer_state.json").read_text("utf-8"))
+                if state["global_step"] < state["max_steps"]:
+                    return folders[-1]
+            shutil.rmtree(folders.pop())
+        return None
+
+    def remove(self) -> None:
+        shutil.rmtree(self.path)
+
+
+class Clock:
+    """When a run began, and for how many seconds it has worked, interruptions excluded."""
+
+    def __init__(self, run_dir: RunDir):
+        self._file = run_dir.path / "clock.json"
+        self.started, self._before = now(), 0.0
+        if self._file.exists():
+            before = json.loads(self._file.read_text("utf-8"))
+            self.started, self._before = before["started"], before["seconds"]
+        self._begin = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return self._before + time.monotonic() - self._begin
+
+    def save(self) -> None:
+        text = json.dumps({"started": self.started, "seconds": self.seconds})
+        paths.replace(self._file, text)
+
+
+def cache() -> Path:
+    """Return `PALATE_CACHE`, or `palate` in the user's cache folder."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "palate"
+    return Path(os.environ.get("PALATE_CACHE") or default)
 
 
 @dataclass
@@ -53,17 +116,6 @@ class Job(Generic[A, R]):
         """The model repo to push to, which a prepared job always has."""
         assert self.args.output
         return self.args.output
-
-
-@dataclass(frozen=True)
-class Start:
-    """The checkpoint to continue from, if any, and what watches the training."""
-
-    checkpoint: Path | None
-    clock: Clock
-    guard: "LossGuard"
-    callbacks: list["TrainerCallback"]
-    warn: Callable[[str], None]
 
 
 def is_main_process() -> bool:
@@ -131,62 +183,12 @@ def train(console: Console, job: Job[A, R], steps: Callable[[Console, Job[A, R]]
         torch.cuda.empty_cache()
 
 
-def smaller(recipe: Recipe) -> Recipe:
-    """Return the recipe to continue with when memory ran out.
-
-    Raises PalateError where a part is one row already, and where several processes train: one
-    cannot go back alone, since the others wait for it where it ran out.
-    """
-    parts = halved(recipe)
-    if parts is None:
-        raise PalateError(
-            f"Memory ran out on a single {recipe.unit}. Lower --max-length, or use a lighter"
-            " --method."
-        )
-    if parts.processes > 1:
-        raise PalateError(
-            "Memory ran out in one of the processes. Run the same command again with"
-            f" --accumulate {parts.accumulate}: it continues from the last checkpoint."
-        )
-    return parts
-
-
 def is_full_disk(error: Exception) -> bool:
     """Tell whether a full disk caused the error; safetensors and torch word it in their own way."""
     if isinstance(error, OSError):
         return error.errno == errno.ENOSPC
     words = r"os error 28|No space left|PytorchStreamWriter|inline_container"
     return bool(re.search(words, str(error)))
-
-
-def start(console: Console, job: Job) -> Start:
-    """Find the last checkpoint, here or on the Hub, and make the callbacks."""
-    from palate.train.callbacks import HubCheckpoint, LossGuard, MetricsFile, SaveOnSigterm
-
-    run_dir, to_hub = job.run_dir, job.args.checkpoint_to_hub
-
-    def warn(text: str) -> None:
-        console.print(f"  {text}", style="yellow")
-
-    with first_on_machine():
-        if to_hub and restore_checkpoint(job.repo, run_dir):
-            console.print(f"Took the last checkpoint from {job.repo}")
-        checkpoint = run_dir.checkpoint()
-    clock = Clock(run_dir)
-    guard = LossGuard(clock)
-    on_hub = [HubCheckpoint(job.repo, run_dir, job.args.public, warn)] if to_hub else []
-    callbacks = [guard, *on_hub, SaveOnSigterm(), MetricsFile(run_dir.path / "metrics.jsonl")]
-    return Start(checkpoint, clock, guard, callbacks, warn)
-
-
-@contextmanager
-def first_on_machine() -> Generator[None]:
-    """Let one process of this machine run the body before the others do."""
-    import torch
-    from accelerate import PartialState
-
-    with PartialState(cpu=not torch.cuda.is_available()).local_main_process_first():
-        yield
 
 
 def load(console: Console, job: Job[A, R]) -> tuple[models.Loaded, Rows[R]]:
@@ -206,58 +208,6 @@ def load(console: Console, job: Job[A, R]) -> tuple[models.Loaded, Rows[R]]:
         f" {len(rows.train):,} rows to train on, {len(rows.test):,} to test with"
     )
     return loaded, rows
-
-
-def run_trainer(console: Console, trainer: Any, begun: Start, accuracy: tuple[str, str]) -> None:
-    """Take the remaining steps behind a progress bar; `accuracy` is its key in the log and name."""
-    from palate.train.callbacks import ProgressBar
-
-    if begun.checkpoint:
-        console.print(f"Continuing after step {begun.checkpoint.name.split('-')[1]}")
-    with ProgressBar(console, *accuracy) as bar:
-        trainer.add_callback(bar)
-        trainer.train(resume_from_checkpoint=str(begun.checkpoint) if begun.checkpoint else None)
-
-
-def kept_step(trainer: Any, guard: "LossGuard") -> int:
-    """Return the step that the weights are of; raise PalateError if there is no good one."""
-    if best := trainer.state.best_model_checkpoint:
-        return int(best.rpartition("-")[2])
-    if guard.failed_at is not None:
-        raise PalateError(
-            f"The loss was not a number at step {guard.failed_at}, and no good checkpoint came"
-            " before it. Nothing was pushed. Run again with a lower --learning-rate."
-        )
-    return trainer.state.global_step
-
-
-def compare_models(job: Job, trainer: Any, loaded: models.Loaded) -> samples.Samples:
-    """Return what base and tuned model write on test prompts, or on train prompts without any.
-
-    Eval prompts stay blind. `trainer` holds the tuned model, `loaded` its tokenizer.
-    """
-    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
-
-    base, prompts = job.base, job.project.prompts
-    held_out = [p.prompt for p in prompts if p.split == "test"]
-    adapter = hasattr(trainer.model, "disable_adapter")
-    model, sharded = trainer.model, trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
-    if sharded:  # the other processes, which hold the rest of it, are done
-        unset_hf_deepspeed_config()  # or the model loaded here would be sharded over all of them
-        saved = replace(base, folder=job.run_dir.model, base=base if adapter else base.base)
-        model = models.load(saved, dtype=loaded.model.dtype).model
-    tuned = replace(loaded, model=model)
-
-    @contextmanager
-    def base_model() -> Generator[models.Loaded]:
-        if adapter and not sharded:
-            with trainer.model.disable_adapter():
-                yield tuned
-        else:
-            yield models.load(base, dtype=loaded.model.dtype)
-
-    shown = held_out or [p.prompt for p in prompts if p.split == "train"]
-    return samples.compare(base_model, tuned, shown, job.args.seed, held_out=bool(held_out))
 
 
 def save(job: Job, loaded: models.Loaded, run: RunRecord) -> None:

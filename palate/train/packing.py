@@ -18,11 +18,15 @@ from the last token of a completion, so a row is as long as prompt and completio
 import functools
 import random
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from palate.train.config import BatchMode
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 IGNORED = -100  # a label that is not scored
 NAMES = ("ids", "positions", "segments", "labels", "source", "target")
@@ -84,7 +88,7 @@ def pack(
     With `share_prompt` a row is a prompt with all its completions, else a prompt with one of them.
     """
     rows: list[PackedRow] = []
-    index: dict[Any, int] = {}
+    index: dict[object, int] = {}
     places = []
     for ids, n in zip(sequences, prompts, strict=True):
         prompt, completion = tuple(ids[:n]), tuple(ids[n:])
@@ -96,7 +100,9 @@ def pack(
     return rows, places
 
 
-def packed_inputs(batch: dict[str, Any], share_prompt: bool) -> dict[str, Any]:
+def packed_inputs(
+    batch: "Mapping[str, torch.Tensor]", share_prompt: bool
+) -> "dict[str, torch.Tensor]":
     """Return TRL's batch as tensors of packed rows, under `PACKED_KEYS`.
 
     ids, positions, segments (-1 is padding) and labels have shape (rows, T). source holds flat
@@ -119,7 +125,7 @@ def packed_inputs(batch: dict[str, Any], share_prompt: bool) -> dict[str, Any]:
         source += range(r * width + start, r * width + start + n)
         target += range(i * (length - 1) + prompts[i] - 1, i * (length - 1) + prompts[i] - 1 + n)
 
-    def padded(name: str, filler: int) -> Any:
+    def padded(name: str, filler: int) -> torch.Tensor:
         values = [getattr(row, name) for row in rows]
         return torch.tensor([v + [filler] * (width - len(v)) for v in values])
 
@@ -135,7 +141,7 @@ def packed_inputs(batch: dict[str, Any], share_prompt: bool) -> dict[str, Any]:
     return {k: v.to(device) for k, v in zip(PACKED_KEYS, tensors, strict=True)}
 
 
-def attention_mask(segments: Any, dtype: Any = None) -> Any:
+def attention_mask(segments: "torch.Tensor", dtype: "torch.dtype | None" = None) -> "torch.Tensor":
     """Return what each token attends to, shape (rows, 1, T, T): causal, own segment or prompt.
 
     True is attended; with `dtype`, 0 is attended and its minimum is not, as eager attention wants
@@ -155,7 +161,9 @@ def attention_mask(segments: Any, dtype: Any = None) -> Any:
     )
 
 
-def unpack(values: Any, labels: Any, packed: dict[str, Any]) -> Any:
+def unpack(
+    values: "torch.Tensor | None", labels: "torch.Tensor", packed: "Mapping[str, torch.Tensor]"
+) -> "torch.Tensor | None":
     """Return results of packed rows, (rows, T), in TRL's shape, (2P, L - 1); 0 elsewhere."""
     import torch
 
@@ -186,7 +194,9 @@ def count_trl_positions(pairs: Sequence[Pair], size: int) -> int:
     return sum(2 * len(b) * max(len(p) + max(len(c), len(r)) for p, c, r in b) for b in batches)
 
 
-def allowed_mode(mode: BatchMode, config: Any, aux_loss: bool) -> tuple[BatchMode, str]:
+def allowed_mode(
+    mode: BatchMode, config: "PreTrainedConfig", aux_loss: bool
+) -> tuple[BatchMode, str]:
     """Return the highest mode that an architecture is known to allow, and why none is higher."""
     text = config.get_text_config()
     name = f"{text.model_type} models"
@@ -214,7 +224,11 @@ def add_packed_forward(model: Any) -> None:
 
     @functools.wraps(type(model).forward)  # generate checks its arguments against this
     def forward(
-        self: Any, *args: Any, weights: Any = None, labels: Any = None, **kwargs: Any
+        self: "PreTrainedModel",
+        *args: Any,
+        weights: "torch.Tensor | None" = None,
+        labels: Any = None,
+        **kwargs: Any,
     ) -> Any:
         packed = {k: kwargs.pop(k) for k in PACKED_KEYS if k in kwargs}
         if not packed:
@@ -240,7 +254,7 @@ def add_packed_forward(model: Any) -> None:
     model.forward = types.MethodType(forward, model)
 
 
-def weigh(out: Any, weights: Any) -> Any:
+def weigh(out: Any, weights: "torch.Tensor") -> Any:
     """Return the output such that the WPO term of TRL's loss is each pair's weight.
 
     That term is exp(mean over the completion of log_probs - log_sum_sq_probs), chosen's times

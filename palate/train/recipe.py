@@ -1,4 +1,4 @@
-"""The recipe of a run: method, learning rate, batch and precision, with reasons; and sweeps.
+"""The recipe of a run: method, learning rate, batch and precision, with reasons.
 
 All but `Machine.here` is pure. Memory is estimated per parameter: 16 bytes to train all of them in
 float32 with AdamW (weights, gradients and two moments), 2 for frozen weights in bfloat16, 0.6 for
@@ -13,9 +13,8 @@ from importlib.util import find_spec
 from statistics import median
 from typing import Literal
 
-from palate.core.errors import UsageError
+from palate.core.errors import PalateError, UsageError
 from palate.train.config import DPOArguments, Method, SFTArguments, TrainArguments
-from palate.train.record import DPOResults, SweepFacts, SweepRun
 
 MAX_FULL_PARAMETERS = 2e9  # beyond, an adapter learns as much from a thousand pairs
 BYTES_PER_PARAMETER = {"full": 16.0, "lora": 2.6, "qlora": 0.9}
@@ -27,7 +26,6 @@ SFT_LEARNING_RATES = {"full": 1e-5, "lora": 1e-4}  # SFT takes larger steps than
 SFT_BATCH_ANSWERS = 8
 RUINOUS_ADAPTER_RATE = 5e-5  # a learning rate that ruins an adapter on little data
 CHECKPOINTING_PARAMETERS = 1e9  # from here on a GPU computes activations twice
-SWEPT = ("beta", "learning_rate", "epochs", "sft_weight", "flip_rate", "seed", "batch_size")
 
 
 @dataclass(frozen=True)
@@ -197,52 +195,21 @@ def check_mergeable(method: str, *, is_sharded: bool) -> None:
         )
 
 
-@dataclass(frozen=True)
-class Sweep:
-    """An argument and its values; each value is one run, and the best on the test split is kept."""
+def smaller(recipe: Recipe) -> Recipe:
+    """Return the recipe to continue with when memory ran out.
 
-    name: str
-    values: list[float]
-
-    @classmethod
-    def read(cls, args: DPOArguments) -> "Sweep":
-        """Return what `--sweep name=value,value` says. Raises UsageError for what cannot work."""
-        name, _, values = (args.sweep or "").partition("=")
-        name = name.replace("-", "_")
-        try:
-            numbers = [float(v) for v in values.split(",")]
-        except ValueError:
-            numbers = []
-        if name not in SWEPT or len(set(numbers)) < 2 or len(set(numbers)) < len(numbers):
-            raise UsageError(
-                f"Cannot sweep over {args.sweep!r}: expected two or more different numbers for one"
-                f" of {', '.join(n.replace('_', '-') for n in SWEPT)}, such as beta=0.05,0.1,0.5"
-            )
-        return cls(name, [int(n) if name in ("seed", "batch_size") else n for n in numbers])
-
-    def check(self, test_rows: int) -> None:
-        """Raise UsageError, before anything is trained, where there is nothing to choose by."""
-        if not test_rows:
-            raise UsageError("A sweep chooses by the test split, and no test prompt has labels.")
-
-    def arguments(self, args: DPOArguments) -> list[DPOArguments]:
-        return [replace(args, **{self.name: value, "sweep": None}) for value in self.values]
-
-    def best(self, results: Sequence[DPOResults]) -> tuple[int, SweepFacts]:
-        """Return which run to keep, and the table of all; `results` are in the order of `values`.
-
-        The highest reward accuracy on the test split wins: losses at different beta are not
-        comparable. Ties go to the lower test loss.
-        """
-        keys = [(r.test_reward_accuracy or 0.0, -(r.test_loss or 0.0)) for r in results]
-        runs = tuple(_sweep_run(value, r) for value, r in zip(self.values, results, strict=True))
-        return keys.index(max(keys)), SweepFacts(self.name, runs)
-
-
-def _sweep_run(value: float, r: DPOResults) -> SweepRun:
-    # a sweep is refused without test rows
-    assert r.test_reward_accuracy is not None
-    assert r.test_reward_accuracy_interval is not None
-    assert r.test_loss is not None
-    accuracy, interval = r.test_reward_accuracy, r.test_reward_accuracy_interval
-    return SweepRun(value, accuracy, interval, r.test_loss, r.best_step)
+    Raises PalateError where a part is one row already, and where several processes train: one
+    cannot go back alone, since the others wait for it where it ran out.
+    """
+    parts = halved(recipe)
+    if parts is None:
+        raise PalateError(
+            f"Memory ran out on a single {recipe.unit}. Lower --max-length, or use a lighter"
+            " --method."
+        )
+    if parts.processes > 1:
+        raise PalateError(
+            "Memory ran out in one of the processes. Run the same command again with"
+            f" --accumulate {parts.accumulate}: it continues from the last checkpoint."
+        )
+    return parts

@@ -15,9 +15,9 @@ from palate.audit.findings import Finding
 from palate.core.errors import BadInput
 from palate.core.stats import Rate
 from palate.core.typed import read, version_of
+from palate.generate.samples import Samples
 from palate.train.config import Method
 from palate.train.packing import Positions
-from palate.train.samples import Samples
 
 VERSION = 1
 FILE = "run.json"
@@ -189,7 +189,7 @@ class RunRecord:
     samples: Samples
     alarms: tuple[str, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return _plain(self)
 
     def text(self) -> str:

@@ -1,21 +1,23 @@
 """Reference log-probabilities, computed once before training, and reward margins after it."""
 
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from safetensors.torch import load_file, save_file
+from datasets import Dataset
+from safetensors.torch import load_file, save
 from torch.utils.data import DataLoader
+
+from palate.core import paths
 
 COLUMNS = ("ref_chosen_logps", "ref_rejected_logps")
 
 
 def with_references(
-    trainer: Any, dataset: Any, batch_size: int, folder: Path | None, origin: str
-) -> Any:
+    trainer: Any, dataset: Dataset, batch_size: int, folder: Path | None, origin: str
+) -> Dataset:
     """Return the rows with the reference's log-probabilities, from `folder` if they are known.
 
     A column `margin` becomes an offset of them. Every process returns all rows.
@@ -27,15 +29,13 @@ def with_references(
         logps = _compute(trainer, dataset, batch_size)
         if file and trainer.accelerator.is_main_process:
             file.parent.mkdir(parents=True, exist_ok=True)
-            scratch = file.with_suffix(f".{os.getpid()}")
-            save_file(logps, scratch)
-            scratch.replace(file)
+            paths.replace(file, save(logps))
     for column in COLUMNS:
         dataset = dataset.add_column(column, logps[column].tolist())
     return _offset(dataset, trainer.beta) if "margin" in dataset.column_names else dataset
 
 
-def _key(trainer: Any, dataset: Any, origin: str) -> str:
+def _key(trainer: Any, dataset: Dataset, origin: str) -> str:
     """Return a hash of these tokens under these weights."""
     args = trainer.args
     settings = (origin, args.max_length, args.truncation_mode, trainer.ld_alpha)
@@ -45,11 +45,11 @@ def _key(trainer: Any, dataset: Any, origin: str) -> str:
     return tokens.hexdigest()[:32]
 
 
-def _compute(trainer: Any, dataset: Any, batch_size: int) -> dict[str, torch.Tensor]:
+def _compute(trainer: Any, dataset: Dataset, batch_size: int) -> dict[str, torch.Tensor]:
     """Return both columns, shape (rows,), in every process; TRL would write them to one's files."""
-    accelerator = trainer.accelerator
+    accelerator, rows = trainer.accelerator, cast(Any, dataset)
     loader = accelerator.prepare(
-        DataLoader(dataset, batch_size=batch_size, collate_fn=trainer.data_collator)
+        DataLoader(rows, batch_size=batch_size, collate_fn=trainer.data_collator)
     )
     model = _reference_model(trainer)
     parts: Sequence[Any] = [
@@ -71,7 +71,7 @@ def _reference_model(trainer: Any) -> Any:
     return trainer.ref_model or trainer.model
 
 
-def _offset(dataset: Any, beta: float) -> Any:
+def _offset(dataset: Dataset, beta: float) -> Dataset:
     """Return the rows with the reference preferring the chosen answer by its margin more."""
     raised = [
         logps + margin / beta
@@ -98,7 +98,7 @@ def reward_margins(trainer: Any) -> list[float]:
     return margins
 
 
-def _log_probabilities(model: Any, batch: Any) -> torch.Tensor:
+def _log_probabilities(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Return the summed log-probability of each completion, shape (2 · rows,): chosen first."""
     tokens, mask = batch["input_ids"], batch["completion_mask"][:, 1:]
     logits = model(input_ids=tokens, attention_mask=batch["attention_mask"]).logits[:, :-1]

@@ -12,16 +12,16 @@ from palate.core.errors import UsageError
 from palate.core.project import Project
 from palate.generate import models
 from palate.terminal.ref import Ref
-from palate.train import facts, job, preflight
-from palate.train.alarms import sft_alarms
+from palate.train import data, facts, job
 from palate.train.config import SFTArguments
-from palate.train.job import Job
+from palate.train.data import Answer, Rows, preferred_answers, read_preferences
+from palate.train.job import Job, RunDir
 from palate.train.recipe import Machine, check_mergeable, choose_sft_recipe
 from palate.train.record import SFTRecord
-from palate.train.rows import Answer, Rows, preferred_answers, read_preferences
-from palate.train.run_dir import RunDir
+from palate.train.results import before_training, sft_alarms, sft_results
 
 if TYPE_CHECKING:
+    from palate.train.callbacks import Start
     from palate.train.trainer import AnswerTrainer
 
 SFTJob = Job[SFTArguments, Answer]
@@ -47,7 +47,7 @@ def prepare(console: Console, args: SFTArguments) -> SFTJob:
             f" --output out: it is {project.sft_repo} then."
         )
     preferences = read_preferences(project, implied=False)
-    findings = preflight.audit(console, project, preferences, ignore=args.ignore_audit)
+    findings = data.audit(console, project, preferences, ignore=args.ignore_audit)
     rows = preferred_answers(project.id, preferences)
     base = models.find(args.base_model or project.settings.base_model)
     recipe = choose_sft_recipe(args, base.parameters, Machine.here())
@@ -67,9 +67,10 @@ def prepare(console: Console, args: SFTArguments) -> SFTJob:
 
 def train(console: Console, prepared: SFTJob) -> None:
     """Train, and leave model and record in `run_dir.model`."""
+    from palate.train.callbacks import run_trainer, start
     from palate.train.trainer import make_sft_trainer
 
-    begun = job.start(console, prepared)
+    begun = start(console, prepared)
     loaded, rows = job.load(console, prepared)
     trainer = make_sft_trainer(
         prepared.args,
@@ -80,30 +81,30 @@ def train(console: Console, prepared: SFTJob) -> None:
         begun.callbacks,
         fresh=not begun.checkpoint,
     )
-    job.run_trainer(console, trainer, begun, ("mean_token_accuracy", "tokens guessed"))
+    run_trainer(console, trainer, begun, ("mean_token_accuracy", "tokens guessed"))
     finish(console, prepared, begun, trainer, loaded, rows)
 
 
 def finish(
     console: Console,
     prepared: SFTJob,
-    begun: job.Start,
+    begun: "Start",
     trainer: "AnswerTrainer",
     loaded: models.Loaded,
     rows: Rows[Answer],
 ) -> None:
     """Measure the result, and write model and record; the record comes last."""
-    step = job.kept_step(trainer, begun.guard)
-    trainable = facts.trainable_parameters(trainer.model)  # before an adapter is merged
+    step = begun.kept_step(trainer)
+    trainable = facts.trainable_parameters(trainer)  # before an adapter is merged
     trainer.merge()
-    base = facts.before_training(trainer.state.log_history)
+    base = before_training(trainer.state.log_history)
     tuned = trainer.token_figures() if rows.test else None
-    results = facts.sft_results(base, tuned, len(rows.test), step)
+    results = sft_results(base, tuned, len(rows.test), step)
     trainer.save_model(str(prepared.run_dir.model))
     if not job.is_main_process():
         return
     with console.status("Base and tuned model answer test prompts"):
-        samples = job.compare_models(prepared, trainer, loaded)
+        samples = facts.compare_models(prepared, trainer, loaded)
     run = SFTRecord(
         **facts.common("sft", prepared, begun.clock, trainable),
         data=facts.sft_data(prepared.project, rows),

@@ -4,22 +4,24 @@ Rows are drawn and models saved so that several processes train what one process
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 import torch
+from datasets import Dataset
 from peft import LoraConfig, PeftModel
 from torch.utils.data import Sampler
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
+from palate.core.schema import Preference
 from palate.generate.models import Loaded
 from palate.train.config import SFTArguments, TrainArguments
+from palate.train.data import Answer, Rows, answer_dataset
 from palate.train.recipe import Recipe
 from palate.train.record import TokenFigures
-from palate.train.rows import Answer, Rows, answer_dataset
 
 EVALUATIONS_PER_EPOCH = 4
 PATIENCE = 8  # evaluations without a lower test loss before a run ends: two epochs
@@ -36,8 +38,8 @@ class GroupSampler(Sampler[int]):
     however many processes compute it.
     """
 
-    def __init__(self, keys: Sequence[Any], seed: int, batch: int = 1):
-        groups: dict[Any, list[int]] = {}
+    def __init__(self, keys: Sequence[Hashable], seed: int, batch: int = 1):
+        groups: dict[Hashable, list[int]] = {}
         for i, key in enumerate(keys):
             groups.setdefault(key, []).append(i)
         self._groups, self._seed, self._epoch = list(groups.values()), seed, 0
@@ -62,18 +64,20 @@ class ReproducibleTrainerMixin(Trainer):
     It comes before TRL's trainer among a class's bases.
     """
 
-    def groups(self, rows: Any) -> list[Any]:
+    def groups(self, rows: Dataset) -> list[Hashable]:
         """Return a key for each row; rows with the same key share a batch."""
         return list(range(len(rows)))
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+    def _get_train_sampler(self, train_dataset: Any = None) -> GroupSampler:
         rows: Any = self.train_dataset if train_dataset is None else train_dataset
         args: Any = self.args
         parts = args.gradient_accumulation_steps * self.accelerator.num_processes
         batch = args.per_device_train_batch_size * parts
         return GroupSampler(self.groups(rows), args.data_seed or args.seed, batch)
 
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+    def _save(
+        self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None
+    ) -> None:
         policy: Any = self.model
         if state_dict is not None and getattr(policy.config, "tie_word_embeddings", False):
             # gathered from several processes, a shared weight would be saved under both names
@@ -89,7 +93,7 @@ class AnswerTrainer(ReproducibleTrainerMixin, SFTTrainer):
     depends on the batch size and on the number of processes.
     """
 
-    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+    def evaluate(self, *_: object, **__: object) -> dict[str, float]:
         figures = self.token_figures()
         metrics = {"eval_loss": figures.loss, "eval_mean_token_accuracy": figures.accuracy}
         self.log(metrics)
@@ -147,7 +151,9 @@ def make_sft_trainer(
     return trainer
 
 
-def schedule(args: TrainArguments, recipe: Recipe, rows: Rows[Any], folder: Path) -> dict[str, Any]:
+def schedule(
+    args: TrainArguments, recipe: Recipe, rows: Rows[Preference] | Rows[Answer], folder: Path
+) -> dict[str, Any]:
     """Return TRL's options for batches, steps, evaluations and checkpoints."""
     cuda = torch.cuda.is_available()
     steps = math.ceil(len(rows.train) / recipe.batch_size)
@@ -189,7 +195,7 @@ def even_batch(rows: int, largest: int, processes: int = 1) -> int:
 
 
 def with_early_stopping(
-    callbacks: Sequence[TrainerCallback], rows: Rows[Any]
+    callbacks: Sequence[TrainerCallback], rows: Rows[Preference] | Rows[Answer]
 ) -> list[TrainerCallback]:
     """Return the callbacks, and with test rows one that stops when these get no better."""
     stop = [EarlyStoppingCallback(early_stopping_patience=PATIENCE)] if rows.test else []

@@ -5,10 +5,9 @@ from dataclasses import replace
 import pytest
 
 from palate.audit.baselines import Accuracy
-from palate.train.alarms import dpo_alarms, sft_alarms
-from palate.train.facts import dpo_results, sft_results
+from palate.generate.samples import BaseAndTuned, Samples
 from palate.train.record import TokenFigures
-from palate.train.samples import BaseAndTuned, Samples
+from palate.train.results import dpo_alarms, dpo_results, sft_alarms, sft_results
 
 
 def entry(step, loss=0.5, accuracy=0.8, chosen=0.1, logps=-20.0):

@@ -6,15 +6,13 @@ from dataclasses import asdict
 import pytest
 
 from palate.train.facts import (
-    before_training,
     dpo_curve,
-    dpo_results,
     hardware,
     sft_curve,
-    sft_results,
     versions,
 )
 from palate.train.record import TokenFigures
+from palate.train.results import before_training, dpo_results, sft_results
 
 
 def entry(step, loss=0.5, margin=0.3):

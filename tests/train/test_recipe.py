@@ -7,8 +7,9 @@ import pytest
 from palate.core.errors import UsageError
 from palate.train.config import DPOArguments, SFTArguments
 from palate.train.dpo import sweep_lines
-from palate.train.recipe import Machine, Sweep, choose_recipe, choose_sft_recipe, halved
+from palate.train.recipe import Machine, choose_recipe, choose_sft_recipe, halved
 from palate.train.record import DPOResults
+from palate.train.results import Sweep
 
 GB = 2**30
 LAPTOP = Machine("CPU", 24 * GB, cuda=False, bf16=False, quantizes=False)

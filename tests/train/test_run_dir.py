@@ -1,6 +1,6 @@
 import pytest
 
-from palate.train.run_dir import Clock, RunDir
+from palate.train.job import Clock, RunDir
 
 
 @pytest.fixture

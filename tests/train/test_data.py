@@ -8,8 +8,8 @@ import pytest
 from palate.core.errors import UsageError
 from palate.core.schema import Preference, Prompt
 from palate.core.stats import Rate
-from palate.train import preflight
-from palate.train.rows import Rows
+from palate.train import data
+from palate.train.data import Rows
 
 
 def preference(idea, better, worse, strength=None, annotator="p-1"):
@@ -35,54 +35,54 @@ def short(n, i):
 
 def test_strength_as_an_offset_is_the_margin_and_as_a_weight_has_a_mean_of_one():
     rows = [preference("i", f"a{s}", "b", strength=s) for s in (1, 2, 4)]
-    assert preflight.strength_columns(rows, "off") == {}
-    assert preflight.strength_columns(rows, "offset") == {"margin": pytest.approx([0, 1 / 3, 1])}
-    (weights,) = preflight.strength_columns(rows, "weight").values()
+    assert data.strength_columns(rows, "off") == {}
+    assert data.strength_columns(rows, "offset") == {"margin": pytest.approx([0, 1 / 3, 1])}
+    (weights,) = data.strength_columns(rows, "weight").values()
     assert sum(weights) / 3 == pytest.approx(1)
     assert weights[2] / weights[0] == pytest.approx(5)  # much better counts, barely still does
 
 
 def test_strength_that_nobody_gave_cannot_be_used():
     with pytest.raises(UsageError, match="--strength weight has nothing to use"):
-        preflight.strength_columns([preference("i", "a", "b")], "weight")
+        data.strength_columns([preference("i", "a", "b")], "weight")
 
 
 @pytest.mark.parametrize("e", [0.0, 0.05, 0.2])
 def test_the_rate_of_wrong_labels_follows_from_repeats(e):
     n = 100_000
     flips = Rate(round(n * 2 * e * (1 - e)), n)
-    assert preflight.measured_flip_rate(SimpleNamespace(flips=flips)) == pytest.approx(e, abs=1e-4)
+    assert data.measured_flip_rate(SimpleNamespace(flips=flips)) == pytest.approx(e, abs=1e-4)
 
 
 def test_labels_no_better_than_coins_stay_below_one_half():
-    assert preflight.measured_flip_rate(SimpleNamespace(flips=Rate(30, 40))) < 0.5
+    assert data.measured_flip_rate(SimpleNamespace(flips=Rate(30, 40))) < 0.5
 
 
 def test_too_few_repeats_say_nothing():
     with pytest.raises(UsageError, match="only 19 pairs were asked again"):
-        preflight.measured_flip_rate(SimpleNamespace(flips=Rate(1, 19)))
+        data.measured_flip_rate(SimpleNamespace(flips=Rate(1, 19)))
 
 
 def test_the_sentence_counts_what_is_preferred_and_says_when_nothing_is():
     shorter = [preference(f"i{i}", short(3, i), short(6, i)) for i in range(60)]
     said = "When lengths differ, the shorter answer wins 100% of the time."
-    assert preflight.preference_sentence(shorter) == said
+    assert data.preference_sentence(shorter) == said
     marked = [preference(f"i{i}", f"is it {i}?", f"it is {i}!") for i in range(40)]
     assert (
         "An answer with a question mark beats one without it 100% of the time."
-        in preflight.preference_sentence(marked)
+        in data.preference_sentence(marked)
     )
     even = [
         preference(f"i{i}", short(3 + 3 * (i % 2), i), short(6 - 3 * (i % 2), i)) for i in range(60)
     ]
-    assert preflight.preference_sentence(even) == "The labels prefer no length and no format."
+    assert data.preference_sentence(even) == "The labels prefer no length and no format."
 
 
 def test_rules_to_beat_are_learned_from_train_and_counted_on_test():
     rows = [preference(f"i{i}", short(3, i), short(6, i)) for i in range(80)]
-    rules = preflight.baseline_accuracies(Rows(rows[:60], rows[60:]))
+    rules = data.baseline_accuracies(Rows(rows[:60], rows[60:]))
     assert rules["length"].rate == 1
     assert rules["length"].n == 20
     assert set(rules) == {"bag of words", "length"}
     assert all(math.isfinite(x) for r in rules.values() for x in (r.rate, *r.interval))
-    assert preflight.baseline_accuracies(Rows(rows, [])) == {}
+    assert data.baseline_accuracies(Rows(rows, [])) == {}

@@ -1,17 +1,24 @@
-"""Alarms: what in a finished run deserves a second look, in sentences. Pure: no I/O.
+"""The results of a finished run: figures on the test rows, alarms, and the choice of a sweep.
 
-They read Trainer's log, the results and the samples. No alarm is good news.
+Pure: no I/O. Alarms say what deserves a second look; they read Trainer's log, the results and the
+samples.
 """
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from palate.train.record import DPOResults, SFTResults
-from palate.train.samples import Samples
+from palate.audit.baselines import Accuracy
+from palate.core.errors import UsageError
+from palate.core.stats import wilson
+from palate.generate.samples import Samples
+from palate.train.config import DPOArguments
+from palate.train.record import DPOResults, SFTResults, SweepFacts, SweepRun, TokenFigures
 
 UNTRAINED_LOSS = math.log(2)  # of a model that is its own reference
 BASELINES = {"bag of words": "A bag of words", "length": "The length"}
 MIN_PROMPTS = 4  # samples on fewer prompts raise no alarm
+SWEPT = ("beta", "learning_rate", "epochs", "sft_weight", "flip_rate", "seed", "batch_size")
 
 
 def dpo_alarms(
@@ -129,3 +136,98 @@ def _drop(entries: Sequence[dict], beta: float) -> float:
     """Return the fraction by which the chosen texts' log-probability fell below the reference's."""
     change = _mean(entries, "rewards/chosen") / beta
     return -change / abs(_mean(entries, "logps/chosen") - change)
+
+
+def dpo_results(
+    margins: Sequence[float], best_step: int, baselines: dict[str, Accuracy]
+) -> DPOResults:
+    """Return the figures of the kept model, given its reward margin on each test row."""
+    n = len(margins)
+    right = sum(m > 0 for m in margins)
+    return DPOResults(
+        test_loss=sum(map(_loss, margins)) / n if n else None,
+        test_reward_accuracy=right / n if n else None,
+        test_reward_accuracy_interval=wilson(right, n) if n else None,
+        test_reward_margin=sum(margins) / n if n else None,
+        test_rows=n,
+        best_step=best_step,
+        baselines=baselines,
+    )
+
+
+def _loss(margin: float) -> float:
+    """Return -log σ(margin) without overflow."""
+    return math.log1p(math.exp(-abs(margin))) + max(-margin, 0)
+
+
+def sft_results(
+    base: TokenFigures | None, tuned: TokenFigures | None, rows: int, best_step: int
+) -> SFTResults:
+    """Return the figures of the kept model and the base model on `rows` test rows."""
+    return SFTResults(*_token_figures(tuned), *_token_figures(base), rows, best_step)
+
+
+def _token_figures(figures: TokenFigures | None) -> tuple[float | None, float | None, float | None]:
+    """Return loss, perplexity and accuracy."""
+    if figures is None:
+        return None, None, None
+    return figures.loss, math.exp(figures.loss), figures.accuracy
+
+
+def before_training(log: Sequence[dict]) -> TokenFigures | None:
+    """Return the base model's figures: the evaluation before the first step, if there was one."""
+    for entry in log:
+        if entry["step"] == 0 and "eval_loss" in entry:
+            return TokenFigures(entry["eval_loss"], entry["eval_mean_token_accuracy"])
+    return None
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """An argument and its values; each value is one run, and the best on the test split is kept."""
+
+    name: str
+    values: list[float]
+
+    @classmethod
+    def read(cls, args: DPOArguments) -> "Sweep":
+        """Return what `--sweep name=value,value` says. Raises UsageError for what cannot work."""
+        name, _, values = (args.sweep or "").partition("=")
+        name = name.replace("-", "_")
+        try:
+            numbers = [float(v) for v in values.split(",")]
+        except ValueError:
+            numbers = []
+        if name not in SWEPT or len(set(numbers)) < 2 or len(set(numbers)) < len(numbers):
+            raise UsageError(
+                f"Cannot sweep over {args.sweep!r}: expected two or more different numbers for one"
+                f" of {', '.join(n.replace('_', '-') for n in SWEPT)}, such as beta=0.05,0.1,0.5"
+            )
+        return cls(name, [int(n) if name in ("seed", "batch_size") else n for n in numbers])
+
+    def check(self, test_rows: int) -> None:
+        """Raise UsageError, before anything is trained, where there is nothing to choose by."""
+        if not test_rows:
+            raise UsageError("A sweep chooses by the test split, and no test prompt has labels.")
+
+    def arguments(self, args: DPOArguments) -> list[DPOArguments]:
+        return [replace(args, **{self.name: value, "sweep": None}) for value in self.values]
+
+    def best(self, results: Sequence[DPOResults]) -> tuple[int, SweepFacts]:
+        """Return which run to keep, and the table of all; `results` are in the order of `values`.
+
+        The highest reward accuracy on the test split wins: losses at different beta are not
+        comparable. Ties go to the lower test loss.
+        """
+        keys = [(r.test_reward_accuracy or 0.0, -(r.test_loss or 0.0)) for r in results]
+        runs = tuple(_sweep_run(value, r) for value, r in zip(self.values, results, strict=True))
+        return keys.index(max(keys)), SweepFacts(self.name, runs)
+
+
+def _sweep_run(value: float, r: DPOResults) -> SweepRun:
+    # a sweep is refused without test rows
+    assert r.test_reward_accuracy is not None
+    assert r.test_reward_accuracy_interval is not None
+    assert r.test_loss is not None
+    accuracy, interval = r.test_reward_accuracy, r.test_reward_accuracy_interval
+    return SweepRun(value, accuracy, interval, r.test_loss, r.best_step)

@@ -6,8 +6,7 @@ from dataclasses import replace
 import pytest
 
 from palate.core.schema import Prompt
-from palate.generate import models
-from palate.train import samples
+from palate.generate import models, samples
 
 
 @pytest.fixture(scope="module")
