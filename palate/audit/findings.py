@@ -7,10 +7,9 @@ from typing import Literal
 from palate.audit.fit import cost
 from palate.audit.measure import Audit, Fit
 from palate.core.markdown import count
-from palate.core.stats import Rate
+from palate.core.rates import Rate
 
 Level = Literal["fatal", "warning", "note"]
-SURE = 0.01  # two-sided p below which a bias is reported as one
 FEW_LABELS = 200  # with a strict preference; with fewer a model learns little
 MANY_CYCLES = 0.15  # of triads; 25% by chance
 EPOCHS = 3.0  # of the training whose cost is estimated
@@ -127,37 +126,40 @@ def _cycles(a: Audit) -> Iterator[Finding]:
 
 
 def _biases(a: Audit) -> Iterator[Finding]:
-    if a.longer.n and _sure(a.longer):
+    if a.longer.differs(a.tests):
         side = "longer" if (a.longer.rate or 0) > 0.5 else "shorter"
         yield Finding(
             "warning" if abs((a.longer.rate or 0) - 0.5) > 0.1 else "note",
             f"When lengths differ, the {side} text is preferred: the longer one won"
-            f" {a.longer.words()}.",
+            f" {a.longer.words()}{a.longer.test(a.tests)}.",
             f"A model will learn to write {side} answers. If that is not intended, compare lengths"
             " in the evaluation, or train with --length-desensitized.",
         )
     if a.second is not None and a.second.n:
-        words = f"the second side was chosen {a.second.words()}, p = {a.second.p:.2g}"
-        if a.second.hits in (0, a.second.n):
-            yield Finding(
-                "warning",
-                f"Every choice was the same side: {words}.",
-                "Check that the choice column is read correctly and that sides were random.",
-            )
-        elif _sure(a.second):
-            yield Finding("warning", f"Side bias: {words}.", "Show the texts in random order.")
-        else:
-            yield Finding("note", f"No side bias: {words}.", "Nothing to do.")
-    for name, rate in a.formats.items():
-        if rate.n >= 20 and _sure(rate):
+        yield _sides(a.second, a.tests)
+    for name, rate in a.common_formats.items():
+        if rate.differs(a.tests):
             often = "preferred" if (rate.rate or 0) > 0.5 else "rejected"
             yield Finding(
                 "warning" if abs((rate.rate or 0) - 0.5) > 0.2 else "note",
                 f"Texts with {name} are {often}: where only one text has it, that text won"
-                f" {rate.words()}.",
+                f" {rate.words()}{rate.test(a.tests)}.",
                 "A model will learn this. If it is intended, asking for it in the prompt is"
                 " cheaper.",
             )
+
+
+def _sides(second: Rate, tests: int) -> Finding:
+    words = f"the second side was chosen {second.words()}{second.test(tests)}"
+    if second.hits in (0, second.n):
+        return Finding(
+            "warning",
+            f"Every choice was the same side: {words}.",
+            "Check that the choice column is read correctly and that sides were random.",
+        )
+    if second.differs(tests):
+        return Finding("warning", f"Side bias: {words}.", "Show the texts in random order.")
+    return Finding("note", f"No side bias was found: {words}.", "Nothing to do.")
 
 
 def _baselines(a: Audit) -> Iterator[Finding]:
@@ -232,10 +234,6 @@ def _tokens(f: Fit) -> Iterator[Finding]:
 
 def _minutes(minutes: float) -> str:
     return "less than a minute" if minutes < 1 else f"about {minutes:,.0f} min"
-
-
-def _sure(rate: Rate) -> bool:
-    return rate.p is not None and rate.p < SURE
 
 
 def _some(numbers: list[int]) -> str:

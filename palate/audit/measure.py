@@ -1,6 +1,6 @@
 """The figures of an audit: counts, leaks, biases and baselines. Pure: no I/O.
 
-Every rate is a `Rate`: hits, count, Wilson interval, and p against one half.
+Every rate is a `Rate`, which knows its prompts and people.
 """
 
 import statistics
@@ -13,9 +13,10 @@ from palate.audit import baselines
 from palate.audit.baselines import Accuracy
 from palate.audit.rows import Row, Rows
 from palate.collect.splits import normal
-from palate.core.stats import Rate, against_half, cyclic_triads
+from palate.core.rates import Rate, cyclic_triads
 from palate.evaluate.formats import FORMATS
 
+FORMAT_ROWS = 20  # in which one text has a format; with fewer it is not tested
 BASELINE_ROWS = 60  # with a strict preference; with fewer a baseline means nothing
 
 
@@ -90,6 +91,20 @@ class Audit:
     learned: bool = True  # whether baselines were wanted
     fit: Fit | None = None
 
+    @property
+    def tests(self) -> int:
+        """How many biases were tested: length, side, and formats with enough rows."""
+        tested = [
+            self.longer,
+            *([self.second] if self.second else []),
+            *self.common_formats.values(),
+        ]
+        return sum(rate.p is not None for rate in tested)
+
+    @property
+    def common_formats(self) -> dict[str, Rate]:
+        return {name: rate for name, rate in self.formats.items() if rate.n >= FORMAT_ROWS}
+
 
 def measure(data: Rows, learn: bool = True) -> Audit:
     """Return the figures of the rows; `learn` also fits the baselines."""
@@ -99,7 +114,6 @@ def measure(data: Rows, learn: bool = True) -> Audit:
     for r in rows:
         texts[normal(r.prompt)] |= {r.left, r.right}
     unequal = [r for r in strict if len(r.left) != len(r.right)]
-    sides = sum(r.choice == "right" for r in strict)
     lengths = [len(t.split()) for group in texts.values() for t in group]
     result = Audit(
         source=data.source,
@@ -117,8 +131,8 @@ def measure(data: Rows, learn: bool = True) -> Audit:
         contradictions=_contradictions(strict),
         cycles=cycles(strict),
         leaks=leaks(strict),
-        longer=against_half(sum(len(r.winner) > len(r.loser) for r in unequal), len(unequal)),
-        second=against_half(sides, len(strict)) if data.sided else None,
+        longer=_rate([len(r.winner) > len(r.loser) for r in unequal], unequal),
+        second=_rate([r.choice == "right" for r in strict], strict) if data.sided else None,
         formats=_formats(strict),
         words={"median": statistics.median(lengths), "longest": max(lengths)} if lengths else {},
     )
@@ -181,7 +195,7 @@ def cycles(strict: Iterable[Row]) -> Rate:
     for r in strict:
         pair = min(r.left, r.right), max(r.left, r.right)
         winners[r.annotator, normal(r.prompt)][pair] = r.winner
-    return cyclic_triads(winners.values())
+    return cyclic_triads(winners)
 
 
 def leaks(strict: Sequence[Row]) -> list[Leak]:
@@ -212,12 +226,12 @@ def _formats(strict: Sequence[Row]) -> dict[str, Rate]:
     """Return, for each feature, how often a text with it won against one without it."""
     result = {}
     for name, has in FORMATS.items():
-        hits = n = 0
-        for r in strict:
-            won = has(r.winner)
-            if won != has(r.loser):
-                n += 1
-                hits += won
-        if n:
-            result[name] = against_half(hits, n)
+        unequal = [r for r in strict if has(r.winner) != has(r.loser)]
+        if unequal:
+            result[name] = _rate([has(r.winner) for r in unequal], unequal)
     return result
+
+
+def _rate(hits: Sequence[bool], rows: Sequence[Row]) -> Rate:
+    prompts, people = [normal(r.prompt) for r in rows], [r.annotator for r in rows]
+    return Rate.of(hits, prompts, people, chance=0.5)

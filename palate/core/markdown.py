@@ -72,7 +72,9 @@ def percent(value: float) -> Markdown:
     return Markdown(f"{100 * value:.1f}%")
 
 
-def interval(bounds: Sequence[float]) -> Markdown:
+def interval(bounds: Sequence[float] | None) -> Markdown:
+    if bounds is None:
+        return Markdown("not known")
     return Markdown(f"{100 * bounds[0]:.1f}–{100 * bounds[1]:.1f}%")
 
 

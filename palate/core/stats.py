@@ -1,13 +1,10 @@
-"""Intervals and sequential tests; each formula cites its source. Pure: no I/O.
+"""Wilson's interval and sequential tests; each formula cites its source. Pure: no I/O.
 
 A vote is a win, a loss or a tie of the tuned model. A win rate is a fraction and counts a tie as
 half a win.
 """
 
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 
@@ -15,7 +12,6 @@ ALPHA = 0.05
 DECIDES = 1 / (0.99 * ALPHA)  # e-value, 20.2; a hundredth of the 5% is for the share of ties
 PRIOR = 1.5  # of wins and of losses; decides quickly for true rates of 60 to 85%
 TIE_PRIOR = (0.25, 3.0)  # of ties and of other votes; expects few ties
-RESAMPLES = 2_000
 
 
 def wilson(successes: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -92,99 +88,3 @@ def _mixture(hits: float, misses: float, a: float, b: float) -> float:
 
 def _log(count: float, p: float) -> float:
     return count * math.log(p) if count else 0.0
-
-
-def clustered(
-    values: Sequence[float],
-    prompts: Sequence[Hashable],
-    people: Sequence[Hashable] | None = None,
-    seed: int = 0,
-) -> tuple[float, float] | None:
-    """Return the interval of a mean of values that are clustered by prompt and by person.
-
-    The standard error is that of resampled means; resamples draw whole prompts and, if there are
-    several people, independently whole people (A. B. Owen, "The pigeonhole bootstrap", Ann. Appl.
-    Stat. 1, 2007). The quantile is Student's for the number of prompts, on the scale of log odds,
-    which covers best with few prompts and with rates near 0 or 1. None for fewer than 5 prompts.
-    """
-    from scipy.stats import t
-
-    x, group = np.asarray(values, float), _codes(prompts)
-    k = len(set(prompts))
-    if k < 5:
-        return None
-    if x.min() == x.max():  # no variation to resample: each prompt counts once
-        return wilson(x[0] * k, k)
-    random = np.random.default_rng(seed)
-    weights = _counts(random, k)[:, group]
-    if people is not None and len(set(people)) > 1:
-        weights = weights * _counts(random, len(set(people)))[:, _codes(people)]
-    weights = weights[weights.sum(1) > 0]
-    means = weights @ x / weights.sum(1)
-    mean = float(x.mean())
-    error = float(means.std()) * math.sqrt(k / (k - 1)) / (mean * (1 - mean))
-    middle, half = math.log(mean / (1 - mean)), float(t.ppf(1 - ALPHA / 2, k - 1)) * error
-    low, high = (1 / (1 + math.exp(-z)) for z in (middle - half, middle + half))
-    return low, high
-
-
-def _codes(names: Sequence[Hashable]) -> np.ndarray:
-    known: dict[Hashable, int] = {}
-    return np.array([known.setdefault(name, len(known)) for name in names], int)
-
-
-def _counts(random: np.random.Generator, k: int) -> np.ndarray:
-    """Return how often each of `k` clusters is drawn, shape (RESAMPLES, k)."""
-    return random.multinomial(k, np.full(k, 1 / k), size=RESAMPLES)
-
-
-@dataclass(frozen=True)
-class Rate:
-    """`hits` of `n` with the Wilson interval, and the two-sided p against one half if tested."""
-
-    hits: int
-    n: int
-    p: float | None = None
-
-    @property
-    def rate(self) -> float | None:
-        return self.hits / self.n if self.n else None
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        return wilson(self.hits, self.n) if self.n else None
-
-    def to_json(self) -> dict[str, object]:
-        p = {} if self.p is None else {"p": self.p}
-        return {"hits": self.hits, "n": self.n, "rate": self.rate, "interval": self.interval, **p}
-
-    def words(self) -> str:
-        """Return "18 of 20 (90%, 69.9–97.2%)"."""
-        if self.rate is None or self.interval is None:
-            return "none"
-        low, high = (100 * x for x in self.interval)
-        return f"{self.hits} of {self.n} ({100 * self.rate:.0f}%, {low:.1f}–{high:.1f}%)"
-
-
-def against_half(hits: int, n: int) -> Rate:
-    """Return the rate with the p of the exact two-sided binomial test against one half."""
-    from scipy.stats import binomtest
-
-    return Rate(hits, n, float(binomtest(hits, n).pvalue) if n else None)
-
-
-def cyclic_triads(winners: Iterable[Mapping[tuple[str, str], str]]) -> Rate:
-    """Return how many triads are cyclic: x over y, y over z, z over x.
-
-    Each mapping holds one person's winner of each compared pair (x, y), x < y; a triad counts where
-    all three of its pairs were compared. Random choices make a quarter cyclic: M. G. Kendall, B.
-    Babington Smith, "On the method of paired comparisons", Biometrika 31 (1940).
-    """
-    cyclic = triads = 0
-    for winner in winners:
-        for x, y, z in combinations(sorted({item for pair in winner for item in pair}), 3):
-            if (x, y) in winner and (y, z) in winner and (x, z) in winner:
-                triads += 1
-                # in a cycle each of the three wins once
-                cyclic += len({winner[x, y], winner[y, z], winner[x, z]}) == 3
-    return Rate(cyclic, triads)

@@ -11,11 +11,12 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from palate.core.stats import Rate, against_half
+from palate.core.rates import Rate
 from palate.evaluate.formats import FORMATS
 
 MIN_VOTES = 30  # decisive votes that a controlled win rate needs
 MIN_PROMPTS = 5
+TESTS = 2  # of biases: side and length
 
 Floats = NDArray[np.float64]
 
@@ -29,6 +30,7 @@ class Vote:
     tuned: str
     tuned_left: bool
     result: float
+    person: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,11 @@ class Confounds:
         """Return what besides quality may have decided, a sentence each."""
         lines = []
         if self.left is not None and self.left.n:
-            lines.append(f"The left answer won {_of(self.left)}.")
+            lines.append(f"The left answer won {self.left.words()}{self.left.test(TESTS)}.")
         if self.length.longer_won.n:
-            base, tuned = self.length.median
+            (base, tuned), longer = self.length.median, self.length.longer_won
             lines.append(
-                f"The longer answer won {_of(self.length.longer_won)}; median length: base"
+                f"The longer answer won {longer.words()}{longer.test(TESTS)}. Median length: base"
                 f" {base:.0f} characters, tuned {tuned:.0f}."
             )
         for name, (b, t) in self.texts.items():
@@ -87,10 +89,6 @@ class Confounds:
         return asdict(self) | {"length": length, "left": self.left and self.left.to_json()}
 
 
-def _of(rate: Rate) -> str:
-    return f"{rate.hits} of {rate.n} (p = {rate.p:.2g})"
-
-
 def confounds(votes: Sequence[Vote], characters: tuple[int, int] | None = None) -> Confounds:
     """Return what differs between the models' answers, and how the votes follow it.
 
@@ -108,8 +106,8 @@ def confounds(votes: Sequence[Vote], characters: tuple[int, int] | None = None) 
     }
     decided = [v for v in votes if v.result in (0, 1)]
     unequal = [v for v in decided if len(v.base) != len(v.tuned)]
-    longer = sum((len(v.tuned) > len(v.base)) == (v.result == 1) for v in unequal)
-    left = sum(v.tuned_left == (v.result == 1) for v in decided)
+    longer = [(len(v.tuned) > len(v.base)) == (v.result == 1) for v in unequal]
+    left = [v.tuned_left == (v.result == 1) for v in decided]
     one_side = len({v.tuned_left for v in decided}) == 1
     median = (
         statistics.median(len(t) for _, t in base),
@@ -118,11 +116,16 @@ def confounds(votes: Sequence[Vote], characters: tuple[int, int] | None = None) 
     return Confounds(
         of=(len(base), len(tuned)),
         texts={name: n for name, n in counts.items() if any(n)},
-        length=Lengths(median, against_half(longer, len(unequal))),
+        length=Lengths(median, _against_half(longer, unequal)),
         # where one model is always on the same side, position and quality cannot be told apart
-        left=None if one_side else against_half(left, len(decided)),
+        left=None if one_side else _against_half(left, decided),
         controlled=controlled(decided),
     )
+
+
+def _against_half(hits: Sequence[bool], votes: Sequence[Vote]) -> Rate:
+    prompts, people = [v.prompt_id for v in votes], [v.person for v in votes]
+    return Rate.of(hits, prompts, people, chance=0.5)
 
 
 def controlled(decided: Sequence[Vote]) -> Controlled | None:

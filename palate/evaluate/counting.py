@@ -89,7 +89,7 @@ def _vote(e: Event, by_id: Mapping[str, Candidate], compared: EvaluationPairs) -
     tuned_left = model_of(left) == compared.tuned
     tuned, base = (left, right) if tuned_left else (right, left)
     result = 0.5 if e.kind == "tie" else float(e.chosen == tuned.id)
-    return Vote(e.prompt_id, base.text, tuned.text, tuned_left, result)
+    return Vote(e.prompt_id, base.text, tuned.text, tuned_left, result, e.annotator)
 
 
 def _mean(results: Sequence[float]) -> float:

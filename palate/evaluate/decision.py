@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
+from palate.core.rates import (
+    LEAST_CORRELATION,
+    LEAST_CORRELATION_OF_A_PERSON,
+    PEOPLE_NEEDED,
+    TINY,
+)
 from palate.core.stats import ALPHA, DECIDES, evidence, sequence
 
 Population = Literal["prompts", "people"]
-# Real crowd votes are correlated 0.10 within a prompt. Half of that is assumed until the votes
-# themselves show more: few repeats say little about a correlation.
-LEAST_CORRELATION = 0.05
-LEAST_CORRELATION_OF_A_PERSON = 0.2  # few people may share a taste by chance
 PROMPTS_NEEDED = 9  # nine that all go one way decide; of eight, one in 128 equal models does so
-PEOPLE_NEEDED = 5
 NORMAL = float(ndtri(1 - ALPHA / 2))
-TINY = 1e-9
 Sums = float | NDArray[np.float64]
 
 

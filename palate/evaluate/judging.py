@@ -7,14 +7,14 @@ LLM-as-a-judge with MT-Bench and Chatbot Arena", 2023). Two answers that differ 
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
 from palate.core.markdown import count
+from palate.core.rates import Rate, clustered
 from palate.core.schema import Event, Message, Model
-from palate.core.stats import Rate, clustered, wilson
 from palate.core.typed import read, version_of
 from palate.evaluate.contest import Comparison, EvaluationPairs
 
@@ -32,9 +32,6 @@ class JudgeAgreement(Rate):
 
     kappa: float | None = None  # Cohen's; None where all votes are the same
     kappa_interval: tuple[float, float] | None = None  # 95%, over prompts
-
-    def to_json(self) -> dict[str, object]:
-        return super().to_json() | {"kappa": self.kappa, "kappa_interval": self.kappa_interval}
 
 
 @dataclass(frozen=True)
@@ -140,16 +137,13 @@ def summary(
     scores = [SCORES[o] for o in outcomes.values()]
     prompts = {c.pair_id: c.prompt_id for c in judged}
     n, both = len(scores), list(answers.values())
-    interval = None
-    if n:
-        interval = clustered(scores, [prompts[p] for p in outcomes]) or wilson(sum(scores), n)
     return JudgeReport(
         judge=judge, base=models.base, tuned=models.tuned,
         pairs=n, wins=scores.count(1.0), losses=scores.count(0.0), ties=scores.count(0.5),
         inconsistent=sum(x == y and x in ("A", "B") for x, y in both),
         unreadable=sum(a is None for pair in both for a in pair),
         win_rate=sum(scores) / n if n else None,
-        interval=interval,
+        interval=clustered(scores, [prompts[p] for p in outcomes]),
         agreement=agreement(outcomes, votes, tuned_ids),
     )  # fmt: skip
 
@@ -166,12 +160,13 @@ def agreement(
     shared = [e for e in votes if e.pair_id in outcomes and e.kind in ("label", "tie")]
     people = [_people_say(e, tuned_ids) for e in shared]
     judge = [outcomes[e.pair_id] for e in shared]
-    hits = sum(x == y for x, y in zip(people, judge, strict=True))
+    same = [x == y for x, y in zip(people, judge, strict=True)]
+    rows = [e.prompt_id for e in shared], [e.annotator for e in shared]
+    rate = JudgeAgreement.of(same, *rows)
     if len(set(people) | set(judge)) < 2:
-        return JudgeAgreement(hits, len(shared))
-    interval = _kappa_interval(people, judge, [e.prompt_id for e in shared])
-    kappa = float(cohen_kappa_score(people, judge))
-    return JudgeAgreement(hits, len(shared), kappa=kappa, kappa_interval=interval)
+        return rate
+    interval = _kappa_interval(people, judge, rows[0])
+    return replace(rate, kappa=float(cohen_kappa_score(people, judge)), kappa_interval=interval)
 
 
 def _people_say(vote: Event, tuned_ids: set[str]) -> Outcome:

@@ -1,6 +1,6 @@
 """How people label: agreement, self-consistency, bias, haste. Pure: no I/O.
 
-Every rate comes with its count and its 95% Wilson interval. A figure that does not exist is None.
+Every rate is a `Rate`, which knows its prompts and people. A figure that does not exist is None.
 """
 
 import statistics
@@ -12,8 +12,8 @@ from itertools import combinations, pairwise
 from typing import TypedDict
 
 from palate.core.ledger import standing_judgements
+from palate.core.rates import Rate, cyclic_triads
 from palate.core.schema import Candidate, Event, Kind
-from palate.core.stats import Rate, against_half, cyclic_triads
 
 PAUSE = 300.0  # seconds; a longer gap between two judgements does not count as labelling
 # Silent reading of English runs at 238 words a minute (M. Brysbaert, "How many words do we read per
@@ -108,20 +108,18 @@ def report(events: Iterable[Event], candidates: Iterable[Candidate]) -> Report:
     people = [_labeller(who, own, again, texts) for who, own in sorted(by_person.items())]
     pairings = _pairings(judged)
     repeats = _repeats(judged, again)
-    relabelled = [(x, y) for x, y in repeats if x.kind == y.kind == "label"]
+    chosen = [(x, y) for x, y in repeats if x.kind == y.kind == "label"]
     return Report(
         judgements=len(judged),
         kinds=dict(Counter(e.kind for e in judged + skips)),
         pairs=len({e.pair_id for e in judged}),
         people=people,
         hours=_hours(judged),
-        agreement=Rate(
-            sum(p.agreement.hits for p in pairings), sum(p.agreement.n for p in pairings)
-        ),
+        agreement=_agreement(judged),
         alpha=_alpha(judged),
         pairings=pairings,
         self_consistency=_same(repeats),
-        flips=Rate(sum(x.chosen != y.chosen for x, y in relabelled), len(relabelled)),
+        flips=_rate([x.chosen != y.chosen for x, y in chosen], [x for x, _ in chosen]),
         left=_left(labels),
         longer=_longer(labels, texts),
         cycles=_cycles(labels),
@@ -156,7 +154,7 @@ def _labeller(
         last=max(e.time for e in events),
         self_consistency=_same(_repeats(judged, again)),
         left=_left([e for e in judged if e.kind == "label"]),
-        too_fast=Rate(sum(_too_fast(e, texts) for e in readable), len(readable)),
+        too_fast=_rate([_too_fast(e, texts) for e in readable], readable),
     )
 
 
@@ -168,11 +166,16 @@ def _repeats(judged: Sequence[Event], again: Sequence[Event]) -> list[tuple[Even
 
 
 def _same(repeats: Sequence[tuple[Event, Event]]) -> Rate:
-    return Rate(sum(_value(x) == _value(y) for x, y in repeats), len(repeats))
+    return _rate([_value(x) == _value(y) for x, y in repeats], [x for x, _ in repeats])
 
 
 def _left(labels: Sequence[Event]) -> Rate:
-    return against_half(sum(e.chosen == e.left for e in labels), len(labels))
+    return _rate([e.chosen == e.left for e in labels], labels, chance=0.5)
+
+
+def _rate(hits: Sequence[bool], events: Sequence[Event], chance: float | None = None) -> Rate:
+    prompts, people = [e.prompt_id for e in events], [e.annotator for e in events]
+    return Rate.of(hits, prompts, people, chance)
 
 
 def _is_suspect(p: Labeller) -> bool:
@@ -213,10 +216,18 @@ def _pairings(judged: Sequence[Event]) -> list[Pairing]:
     for one, other in combinations(sorted(values), 2):
         shared = values[one].keys() & values[other].keys()
         if shared:
-            same = sum(values[one][pair] == values[other][pair] for pair in shared)
             both = [e for e in judged if e.annotator in (one, other) and e.pair_id in shared]
-            result.append(Pairing(one, other, Rate(same, len(shared)), _alpha(both)))
+            result.append(Pairing(one, other, _agreement(both), _alpha(both)))
     return result
+
+
+def _agreement(judged: Sequence[Event]) -> Rate:
+    """Return how often two people agree on a pair: over other prompts, between these people."""
+    by_pair: dict[str, dict[str, Event]] = {}  # pair → annotator → judgement
+    for e in judged:
+        by_pair.setdefault(e.pair_id, {})[e.annotator] = e
+    twos = [two for by_person in by_pair.values() for two in combinations(by_person.values(), 2)]
+    return Rate.of([_value(x) == _value(y) for x, y in twos], [x.prompt_id for x, _ in twos])
 
 
 def _alpha(judged: Sequence[Event]) -> float | None:
@@ -245,8 +256,8 @@ def _alpha(judged: Sequence[Event]) -> float | None:
 def _longer(labels: Sequence[Event], texts: Mapping[str, str]) -> Rate:
     known = [e for e in labels if e.left in texts and e.right in texts]
     unequal = [e for e in known if len(texts[e.left]) != len(texts[e.right])]
-    hits = sum(max((e.left, e.right), key=lambda x: len(texts[x])) == e.chosen for e in unequal)
-    return against_half(hits, len(unequal))
+    longer = [max((e.left, e.right), key=lambda x: len(texts[x])) == e.chosen for e in unequal]
+    return _rate(longer, unequal, chance=0.5)
 
 
 def _cycles(labels: Sequence[Event]) -> Rate:
@@ -254,7 +265,7 @@ def _cycles(labels: Sequence[Event]) -> Rate:
     for e in labels:
         pair = min(e.left, e.right), max(e.left, e.right)
         winners.setdefault((e.annotator, e.prompt_id), {})[pair] = e.chosen or ""
-    return cyclic_triads(winners.values())
+    return cyclic_triads(winners)
 
 
 def _plain(value: object) -> object:

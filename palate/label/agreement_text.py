@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from palate.core.markdown import count
-from palate.core.stats import Rate
+from palate.core.rates import Rate
 from palate.label.agreement import Report
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 LOW_CONSISTENCY = 0.8  # of judgements that a person repeats
 LOW_ALPHA = 0.4
 LONGER_PREFERRED = 0.6  # of choices; below, a bias towards length is no concern
-SURE = 0.01  # two-sided p below which a bias is reported as one
+TESTS = 2  # of biases: side and length
 
 
 def sentences(r: Report, names: Mapping[str, str] | None = None) -> list[str]:
@@ -80,13 +80,9 @@ def _agreement(r: Report) -> Iterator[str]:
 
 def _biases(r: Report) -> Iterator[str]:
     if r.left.n:
-        advice = " Sides are random, so somebody favours one." if _sure(r.left) else ""
-        yield f"The left answer was chosen in {r.left.words()}, p = {r.left.p:.2g}.{advice}"
+        advice = " Sides are random, so somebody favours one." if r.left.differs(TESTS) else ""
+        yield f"The left answer was chosen in {r.left.words()}{r.left.test(TESTS)}.{advice}"
     if r.longer.n:
-        longer = _sure(r.longer) and (r.longer.rate or 0) > LONGER_PREFERRED
+        longer = r.longer.differs(TESTS) and (r.longer.rate or 0) > LONGER_PREFERRED
         advice = " A model will learn length, too: see palate train --help." if longer else ""
-        yield f"The longer answer was chosen in {r.longer.words()}, p = {r.longer.p:.2g}.{advice}"
-
-
-def _sure(rate: Rate) -> bool:
-    return rate.p is not None and rate.p < SURE
+        yield f"The longer answer was chosen in {r.longer.words()}{r.longer.test(TESTS)}.{advice}"

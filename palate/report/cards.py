@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from palate.core import hub, markdown
 from palate.core.paths import shipped
-from palate.core.stats import wilson
 
 if TYPE_CHECKING:
     from huggingface_hub import CardData
@@ -38,7 +37,7 @@ def push(repo: str, kind: hub.RepoType, render: Callable[[str, Sequence[str]], F
 
 def document(head: "CardData", template: str, **facts: object) -> str:
     """Return the text of a card: front matter, and the template filled with facts."""
-    body = markdown.render(shipped("cards") / template, facts | {"wilson": wilson})
+    body = markdown.render(shipped("cards") / template, facts)
     return f"---\n{head.to_yaml()}\n---\n\n{body}"
 
 

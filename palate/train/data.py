@@ -30,9 +30,7 @@ if TYPE_CHECKING:
 IMPLIED = "comparisons that nobody was asked about, which other answers imply"
 NOT_WON = "won no more comparisons than they lost"
 MIN_REPEATS = 20  # fewer say too little of how often people change their mind
-MIN_FORMAT_PAIRS = 20
-FORMAT_P = 0.01
-LENGTH_P = 0.05
+SURE = 0.05  # of all tests together: that one preference is called so and is none
 
 
 @dataclass(frozen=True)
@@ -283,15 +281,15 @@ def preference_sentence(rows: Sequence[Preference]) -> str:
     table = audit_rows.Rows("", as_audit_rows(rows, "train"), len(rows), sided=False)
     figures = measure.measure(table, learn=False)
     sentences = []
-    if figures.longer.p is not None and figures.longer.p < LENGTH_P:
+    if figures.longer.differs(figures.tests, SURE):
         longer = figures.longer.rate or 0
         name = "longer" if longer > 0.5 else "shorter"
         share = 100 * max(longer, 1 - longer)
         sentences.append(f"When lengths differ, the {name} answer wins {share:.0f}% of the time.")
     marked = [
         (abs((r.rate or 0) - 0.5), name, r.rate or 0)
-        for name, r in figures.formats.items()
-        if r.n >= MIN_FORMAT_PAIRS and r.p is not None and r.p < FORMAT_P
+        for name, r in figures.common_formats.items()
+        if r.differs(figures.tests, SURE)
     ]
     for _, name, rate in sorted(marked, key=lambda m: -m[0])[:2]:
         has, lacks = ("with", "without") if rate > 0.5 else ("without", "with")

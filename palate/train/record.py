@@ -13,7 +13,7 @@ from typing import Any, Literal
 from palate.audit.baselines import Accuracy
 from palate.audit.findings import Finding
 from palate.core.errors import BadInput
-from palate.core.stats import Rate
+from palate.core.rates import Rate
 from palate.core.typed import read, version_of
 from palate.generate.samples import Samples
 from palate.train.config import Method

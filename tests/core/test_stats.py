@@ -109,31 +109,3 @@ def test_the_sequence_holds_the_truth_at_every_vote(rate):
         bands = (stats.sequence(*map(int, row)) for row in counts)
         kept += all(low <= truth <= high for low, high in bands)
     assert kept / 150 >= 0.95
-
-
-@pytest.mark.parametrize("prompts", [20, 60])
-def test_the_interval_over_prompts_covers_as_it_says(prompts):
-    random, kept, runs = np.random.default_rng(1), 0, 600
-    names = np.repeat(np.arange(prompts), 5).tolist()
-    for seed in range(runs):
-        each = random.beta(1.3, 0.7, prompts)
-        won = (random.random((prompts, 5)) < each[:, None]).astype(float).ravel().tolist()
-        low, high = stats.clustered(won, names, seed=seed) or (0, 1)
-        kept += low <= 0.65 <= high
-    assert kept / runs == pytest.approx(0.95, abs=0.025)
-
-
-def test_people_who_differ_widen_the_interval():
-    prompts = [p for p in range(40) for _ in range(4)]
-    people = [who for _ in range(40) for who in range(4)]
-    values = [float(who < 2) for who in people]
-    alone = stats.clustered(values, prompts)
-    both = stats.clustered(values, prompts, people)
-    assert alone is not None
-    assert both is not None
-    assert both[1] - both[0] > 3 * (alone[1] - alone[0])
-
-
-def test_few_prompts_have_no_interval_and_unanimous_ones_keep_their_doubt():
-    assert stats.clustered([1, 0, 1, 1], [1, 2, 3, 4]) is None
-    assert stats.clustered([1.0] * 40, [i // 2 for i in range(40)]) == wilson(20, 20)

@@ -56,7 +56,9 @@ def test_confounds_are_put_into_words():
     found = votes(78, 30, 4).confounds
     assert found is not None
     lines = found.sentences()
-    assert lines[0] == "The left answer won 54 of 108 (p = 1)."
+    assert lines[0] == (
+        "The left answer won 54 of 108 (50%, 40.2–59.8%), p = 1 adjusted for 2 tests."
+    )
     assert lines[1].startswith("The longer answer won")
 
 

@@ -32,6 +32,11 @@ def test_a_verdict_without_version_loads_unchanged():
     assert verdict.confounds.texts["a colon"] == (56, 5)
     again = json.loads(json.dumps(verdict.to_json()))
     assert [list(point.values()) for point in again.pop("moves")] == data.pop("moves")
+    # its p-values took votes as independent
+    kept, stored_confounds = again.pop("confounds"), data.pop("confounds")
+    assert kept["texts"] == stored_confounds["texts"]
+    assert kept["left"]["hits"] == stored_confounds["left"]["hits"]
+    assert (kept["left"]["interval"], kept["left"]["p"]) == (None, None)
     changed = {"version", "about_prompts", "about_people", "ahead"}
     gone = {"interval", "sequence", "clustered", "evidence", "more"}
     assert {k: v for k, v in again.items() if k not in changed} == {
@@ -73,6 +78,8 @@ def test_a_judge_report_without_version_loads_unchanged():
     )  # fmt: skip
     again = json.loads(json.dumps(report.to_json()))
     assert again.pop("version") == 1
+    agreement = again.pop("agreement")
+    assert agreement | data.pop("agreement") | {"interval": None} == agreement
     assert again == data
 
 

@@ -8,8 +8,8 @@ from samples import PAIRS, PROMPT, TEXTS, event
 
 from palate.collect import importing, tables
 from palate.collect.columns import Columns
+from palate.core.rates import Rate
 from palate.core.schema import Candidate, Event, Pair
-from palate.core.stats import Rate
 from palate.label.agreement import report
 from palate.label.agreement_text import sentences, table
 
@@ -28,7 +28,8 @@ def test_nothing_said_is_a_report_too():
     made = report([], [])
     assert made.people == []
     assert sentences(made) == ["Nobody has labelled a pair yet."]
-    assert made.to_json()["agreement"] == {"hits": 0, "n": 0, "rate": None, "interval": None}
+    assert made.to_json()["agreement"] == Rate(0, 0).to_json()
+    assert (Rate(0, 0).rate, Rate(0, 0).interval) == (None, None)
 
 
 def test_one_persons_figures():
@@ -112,10 +113,15 @@ def test_repeats_measure_whether_people_agree_with_themselves():
 def test_side_and_length_bias_come_with_a_test():
     long, short = Candidate.of(PROMPT.id, "a long one"), Candidate.of(PROMPT.id, "short")
     pair = Pair.of(long, short)
-    said = [choice(pair, long.id, f"p-{i}", left=long.id, right=short.id) for i in range(10)]
-    made = report(said, [long, short])
+    one = [choice(pair, long.id, f"p-{i}", left=long.id, right=short.id) for i in range(10)]
+    made = report(one, [long, short])
     assert (made.left.hits, made.longer.hits, made.longer.n) == (10, 10, 10)
+    assert made.left.p is None
+    assert any("(100%; one prompt says nothing about others)" in s for s in sentences(made))
+    many = [replace(e, pair_id=f"{i}", prompt_id=f"{i}") for i, e in enumerate(one)]
+    made = report(many, [long, short])
     assert made.left.p == pytest.approx(2 / 2**10)
+    assert any("p = 0.0039 adjusted for 2 tests" in s for s in sentences(made))
     assert any("somebody favours one" in s for s in sentences(made))
 
 
@@ -170,10 +176,6 @@ def test_sides_and_repetition_change_only_what_is_about_sides(said):
     for name in ("agreement", "alpha", "longer", "cycles", "self_consistency", "kinds"):
         assert getattr(swapped, name) == getattr(made, name)
     json.dumps(made.to_json(), allow_nan=False)
-
-
-def test_a_rate_says_its_doubt():
-    assert Rate(18, 20).words() == "18 of 20 (90%, 69.9–97.2%)"
 
 
 def test_the_recorded_titles(titles):

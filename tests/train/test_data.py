@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from palate.core.errors import UsageError
+from palate.core.rates import Rate
 from palate.core.schema import Preference, Prompt
-from palate.core.stats import Rate
 from palate.train import data
 from palate.train.data import Rows
 

@@ -1,0 +1,191 @@
+"""How often the interval of a rate holds the truth when rows resemble each other; fixed seeds.
+
+    python benchmarks/rates.py [--runs 1000] [--json]
+
+A cell has a number of prompts and people, and a correlation of rows on one prompt and of rows of
+one person (tastes). Rates are 50, 70, 90 and 97%. One person judges five rows a prompt, several
+people one each; `uneven`: one person, 1 to 15 rows a prompt; `pairings`: ten people's agreement,
+two by two, on one pair a prompt. The truth is the rate over other prompts; with five people or
+more, also over other people.
+
+Compared are `Rate`, Wilson's interval of the rows, Wilson's and Student's of the log odds with the
+variance that `Rate` measures, and resampled prompts. `alarms`: how often `Rate.p` is below 0.05 at
+a true rate of one half.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from scipy.special import expit, logit, ndtr, ndtri, stdtrit
+
+from palate.core.rates import PEOPLE_NEEDED, Rate, effective_rows
+
+PROMPTS, PEOPLE = (5, 11, 20, 50, 100), (1, 3, 10)
+CORRELATIONS, TASTES, RATES = (0.0, 0.1, 0.3, 0.5), (0.0, 0.1, 0.3), (0.5, 0.7, 0.9, 0.97)
+ROWS_OF_ONE = 5  # a prompt
+DRAWS = 400
+METHODS = ("Rate", "Wilson of rows", "Wilson, clustered", "log odds, clustered", "resampled")
+
+
+@dataclass(frozen=True)
+class Cell:
+    kind: str  # people, uneven, pairings
+    prompts: int
+    people: int
+    correlation: float
+    tastes: float
+    rate: float
+
+
+@dataclass
+class Rows:
+    """One simulated table, and the rate that its interval should hold."""
+
+    hits: NDArray
+    prompts: NDArray
+    people: NDArray
+    truth: float
+
+
+def cells() -> Iterator[Cell]:
+    for prompts in PROMPTS:
+        for rate in RATES:
+            for people in PEOPLE:
+                for correlation in CORRELATIONS:
+                    for tastes in TASTES if people > 1 else (0.0,):
+                        if _latent(correlation) + _latent(tastes) < 0.95:
+                            yield Cell("people", prompts, people, correlation, tastes, rate)
+            for correlation in CORRELATIONS:
+                yield Cell("uneven", prompts, 1, correlation, 0.0, rate)
+        for correlation in CORRELATIONS:
+            yield Cell("pairings", prompts, 10, correlation, 0.0, 0.5)
+
+
+def _latent(correlation: float) -> float:
+    """Return the correlation of normal variables whose signs correlate by so much."""
+    return float(np.sin(np.pi / 2 * correlation))
+
+
+def rows_of(cell: Cell, random: np.random.Generator) -> Rows:
+    """Draw a table: a row is a hit where prompt, person and chance add up to more than zero."""
+    each = 1 if cell.people > 1 else ROWS_OF_ONE
+    counts = np.full(cell.prompts, cell.people * each)
+    if cell.kind == "uneven":
+        counts = random.integers(1, 16, cell.prompts)
+    prompts = np.repeat(np.arange(cell.prompts), counts)
+    people = np.concatenate([np.arange(n) % cell.people for n in counts])
+    of_prompt, of_person = _latent(cell.correlation), _latent(cell.tastes)
+    mean = float(ndtri(cell.rate))
+    habits = random.normal(0, np.sqrt(of_person), cell.people)
+    latent = mean + random.normal(0, np.sqrt(of_prompt), cell.prompts)[prompts] + habits[people]
+    noise = random.normal(0, np.sqrt(1 - of_prompt - of_person), len(prompts))
+    hits, truth = latent + noise > 0, cell.rate
+    if cell.people < PEOPLE_NEEDED:  # the rate is that of these people
+        truth = float(ndtr((mean + habits) / np.sqrt(1 - of_person)).mean())
+    if cell.kind != "pairings":
+        return Rows(hits, prompts, people, truth)
+    table = hits.reshape(cell.prompts, cell.people)
+    same = np.stack([table[:, i] == table[:, j] for i, j in combinations(range(cell.people), 2)], 1)
+    prompts = np.repeat(np.arange(cell.prompts), same.shape[1])
+    # of two votes with means of one half and a correlation c, (1 + c) / 2 agree
+    return Rows(same.ravel(), prompts, np.zeros(same.size, int), (1 + cell.correlation) / 2)
+
+
+def intervals(rows: Rows, draws: NDArray) -> tuple[dict[str, tuple[float, float]], float | None]:
+    """Return each method's interval, and the p of `Rate` against one half."""
+    prompts, people = rows.prompts.tolist(), rows.people.tolist()
+    rate = Rate.of(rows.hits.tolist(), prompts, people, chance=0.5)
+    n, share = rate.n, rate.hits / rate.n
+    effective = effective_rows(rows.hits.astype(float).tolist(), prompts, people) or 0.0
+    units = rate.prompts if rate.people < PEOPLE_NEEDED else min(rate.prompts, rate.people)
+    quantile = stdtrit(units - 1, 0.975)
+    student = (quantile / 1.96) ** 2
+    found = {"Rate": rate.interval or (0.0, 1.0), "Wilson of rows": _wilson(share, n)}
+    found["Wilson, clustered"] = _wilson(share, effective)
+    if 0 < share < 1:
+        half = quantile / np.sqrt(effective * student * share * (1 - share))
+        low, high = expit(logit(share) - half), expit(logit(share) + half)
+        found["log odds, clustered"] = (float(low), float(high))
+    else:
+        found["log odds, clustered"] = found["Wilson, clustered"]
+    hits, sizes = np.bincount(rows.prompts, rows.hits), np.bincount(rows.prompts)
+    low, high = np.quantile(draws @ hits / (draws @ sizes), (0.025, 0.975))
+    found["resampled"] = (float(low), float(high))
+    return found, rate.p
+
+
+def _wilson(share: float, n: float) -> tuple[float, float]:
+    centre = (share + 1.96**2 / (2 * n)) / (1 + 1.96**2 / n)
+    half = 1.96 / (1 + 1.96**2 / n) * np.sqrt(share * (1 - share) / n + 1.96**2 / (4 * n * n))
+    return float(centre - half), float(centre + half)
+
+
+def simulate(cell: Cell, runs: int) -> dict[str, Any]:
+    random = np.random.default_rng(1)
+    draws = random.multinomial(cell.prompts, np.full(cell.prompts, 1 / cell.prompts), size=DRAWS)
+    kept, width, alarms = dict.fromkeys(METHODS, 0), 0.0, 0
+    for _ in range(runs):
+        rows = rows_of(cell, random)
+        found, p = intervals(rows, draws)
+        for name, (low, high) in found.items():
+            kept[name] += low - 1e-9 <= rows.truth <= high + 1e-9
+        width += found["Rate"][1] - found["Rate"][0]
+        alarms += p is not None and p < 0.05
+    covered = {name: n / runs for name, n in kept.items()}
+    half = cell.kind != "pairings" and cell.rate == 0.5
+    tested = half and (cell.people >= PEOPLE_NEEDED or not cell.tastes)
+    return vars(cell) | {
+        "coverage": covered, "width": width / runs, "alarms": alarms / runs if tested else None,
+    }  # fmt: skip
+
+
+def measure(runs: int) -> dict[str, Any]:
+    console = Console(stderr=True)
+    every = track(list(cells()), "cells", console=console, transient=True)
+    results = [simulate(cell, runs) for cell in every]
+    return {
+        "coverage": min(c["coverage"]["Rate"] for c in results),
+        "alarms": max(c["alarms"] for c in results if c["alarms"] is not None),
+        "cells": results,
+        "runs": runs,
+    }
+
+
+def table(figures: dict[str, Any]) -> str:
+    lines = [f"| rows | prompts | people | {' | '.join(METHODS)} | alarms |", "|---|" + "---:|" * 8]
+    groups: dict[tuple, list[dict]] = {}
+    for c in figures["cells"]:
+        groups.setdefault((c["kind"], c["prompts"], c["people"]), []).append(c)
+    for key, group in sorted(groups.items(), key=lambda item: (item[0][0], item[0][2], item[0][1])):
+        worst = [min(c["coverage"][name] for c in group) for name in METHODS]
+        alarms = [c["alarms"] for c in group if c["alarms"] is not None]
+        last = f"{100 * max(alarms):.1f}%" if alarms else ""
+        shown = " | ".join(f"{100 * w:.1f}%" for w in worst)
+        lines.append(f"| {' | '.join(map(str, key))} | {shown} | {last} |")
+    return "\n".join([
+        *lines, "", f"Lowest coverage of `Rate` {100 * figures['coverage']:.1f}%, most false alarms"
+        f" {100 * figures['alarms']:.1f}%; {figures['runs']:,} runs a cell.",
+    ])  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--runs", type=int, default=1_000)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    figures = measure(arguments.runs)
+    print(json.dumps(figures) if arguments.json else table(figures))
+
+
+if __name__ == "__main__":
+    main()
