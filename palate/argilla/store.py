@@ -1,70 +1,73 @@
-"""The Argilla side of a project: pairs are records, annotators are users, events are in responses.
+"""A project in Argilla: pairs are records, annotators are users, events are in the responses.
 
-Knows nothing of embedded or full. A response holds what a person says of a pair in Argilla's own
-terms (choice, strength, comment), so its UI shows it, and in addition every event as it was made,
-so that nothing of the ledger is lost if the process dies before publishing.
+Argilla runs here or anywhere else. A response holds every event of a person on a pair in addition
+to the answers that Argilla's pages show, so no label is lost if this process ends before the ledger
+has it.
 """
 
 import threading
 import uuid
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
-from palate.core.errors import PalateError, Unreachable
-from palate.core.ledger import standing_judgements
-from palate.core.schema import Candidate, Event, Pair, Prompt, to_json
-from palate.core.typed import read_line
+from palate.argilla.connection import Connection, readable_errors
+from palate.argilla.responses import CHOICES, Response, plain, values_of
+from palate.core.errors import PalateError
+from palate.core.schema import Candidate, Event, Pair, Prompt
+
+if TYPE_CHECKING:
+    import argilla
+    import httpx  # argilla's own client
 
 NAMESPACE = uuid.UUID("5d3f5d0e-6d0a-4c3c-9f5a-3a2b6a1c7e10")
 WORKSPACE = "palate"
-BATCH = 250  # records in a request
-RESPONSES = 100  # Argilla takes no more in one
-CHOICES = {"a": "A", "b": "B", "tie": "Tie", "both_bad": "Both bad", "rewrite": "Neither"}
-Row = tuple[Pair, Prompt, Candidate, Candidate]
+MAX_RECORDS = 250  # in a request
+MAX_RESPONSES = 100  # Argilla accepts no more in a request
+NAME_CHARACTERS = 80  # of a person's name
+FullPair = tuple[Pair, Prompt, Candidate, Candidate]
+
+
+class User(TypedDict):
+    """A user as Argilla returns them; the name is the person's, the user name a pseudonym."""
+
+    id: str
+    username: str
+    first_name: str
+    api_key: str
 
 
 @dataclass(frozen=True)
 class Annotator:
-    """A person as Argilla knows them. Their key stays inside the store."""
+    """A person who is a user in Argilla. The key that they have there stays inside the store."""
 
     id: str
     pseudonym: str  # their user name there, and the annotator of their events
 
 
-@dataclass(frozen=True)
-class Response:
-    """What Argilla holds of one person's answer to one pair."""
-
-    id: str
-    pair_id: str
-    annotator: str  # a pseudonym; the Argilla user's id where somebody answered in its own UI
-    status: str  # "draft", "submitted", "discarded"
-    values: dict[str, Any]  # question → answer
-    updated: str
-
-
 class LabelStore:
-    """One project's dataset in the Argilla at `api_url`; connects at the first call."""
+    """A project's dataset in the Argilla at `api_url`; connects at the first call."""
 
     def __init__(self, api_url: str, api_key: str):
-        self.url = api_url.rstrip("/")
-        self._key = api_key
-        self._client: Any = None
-        self._dataset: Any = None
+        self._argilla = Connection(api_url, api_key)
+        self._dataset = self._workspace = ""  # ids, once `open` has run
         self._records: dict[str, str] = {}  # pair id → record id
-        self._clients: dict[str, Any] = {}  # annotator id → HTTP client with their key
+        self._clients: dict[str, httpx.Client] = {}  # annotator id → client with their key
         self._events: dict[tuple[str, str], list[Event]] = {}  # (annotator id, pair id)
-        self._names: dict[str, str] = {}  # pseudonym → the name that Argilla was told
-        self._loaded = False  # whether what was there before this process is in `_events`
+        self._names: dict[str, str] = {}  # pseudonym → the name that was sent to Argilla
+        self._loaded = False  # whether `_events` has what Argilla held before this process
         self._loading = threading.Lock()
-        self._locks: dict[str, threading.Lock] = {}
+        self._locks: dict[str, threading.Lock] = {}  # annotator id → lock of their responses
         self._lock = threading.Lock()
 
+    @property
+    def url(self) -> str:
+        return self._argilla.url
+
     def headers(self) -> dict[str, str]:
-        """Return what opens Argilla to a request; it must not leave this machine."""
-        return {"X-Argilla-Api-Key": self._key}
+        """Return the headers that open Argilla to a request; they must not leave this machine."""
+        return self._argilla.headers()
 
     def __repr__(self) -> str:
         return f"LabelStore({self.url!r})"
@@ -72,151 +75,147 @@ class LabelStore:
     def ready(self) -> bool:
         """Tell whether Argilla answers and accepts the key."""
         try:
-            self._get(self._owner(), "/api/v1/me")
+            self._argilla.get("/api/v1/me")
         except PalateError:
             return False
         return True
 
     def open(self, project_id: str, *, question: str, guidelines: str = "") -> None:
-        """Get or create the project's dataset. Two that start at once end at the same one."""
-        import argilla
+        """Get the project's dataset, or create it. Processes that start together get the same."""
+        import argilla as rg
         from argilla._exceptions import ConflictError  # the SDK exports it nowhere else
 
-        rg: Any = argilla  # its classes look abstract to a type checker
-        self._owner()
-        name = project_id.replace("/", "__")
-        with _readable(self.url):
-            if all(w.name != WORKSPACE for w in self._client.workspaces):
+        sdk, name = self._argilla.sdk(), project_id.replace("/", "__")
+        with readable_errors(self.url):
+            if all(w.name != WORKSPACE for w in sdk.workspaces):
+                new = rg.Workspace(name=WORKSPACE, client=sdk)  # ty: ignore[abstract-class-instantiation]
                 with suppress(ConflictError):
-                    rg.Workspace(name=WORKSPACE, client=self._client).create()
-            workspace = self._client.workspaces(WORKSPACE)
+                    new.create()
+            workspace = next(w for w in sdk.workspaces if w.name == WORKSPACE)
             if all(d.name != name for d in workspace.datasets):
-                settings = _settings(rg, question, guidelines)
-                made = rg.Dataset(name, WORKSPACE, settings=settings, client=self._client)
+                settings = _settings(question, guidelines)
                 with suppress(ConflictError):
-                    made.create()
-            self._dataset = self._client.datasets(name, workspace=WORKSPACE)
-            self._workspace = str(workspace.id)
-        self._records = {r["external_id"]: r["id"] for r in self._pages("")}
+                    rg.Dataset(name, WORKSPACE, settings=settings, client=sdk).create()
+            dataset = next(d for d in workspace.datasets if d.name == name)
+        self._workspace, self._dataset = str(workspace.id), str(dataset.id)
+        for page in self._argilla.pages(self._path("records")):
+            self._records |= {r["external_id"]: r["id"] for r in page.json()["items"]}
 
     def add_pairs(
-        self, rows: Sequence[Row], progress: Callable[[int, int], None] = lambda done, all: None
+        self,
+        pairs: Sequence[FullPair],
+        progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> int:
-        """Add the pairs that Argilla lacks, in batches; return how many those were."""
-        new = [row for row in rows if row[0].id not in self._records]
-        for start in range(0, len(new), BATCH):
-            items = [_record(*row) for row in new[start : start + BATCH]]
-            path = f"/api/v1/datasets/{self._dataset.id}/records/bulk"
-            answer = self._send(self._owner(), "PUT", path, {"items": items})
-            self._records |= {item["external_id"]: item["id"] for item in answer["items"]}
-            progress(min(start + BATCH, len(new)), len(new))
+        """Add the pairs that Argilla lacks; return how many those were."""
+        new = [pair for pair in pairs if pair[0].id not in self._records]
+        for start in range(0, len(new), MAX_RECORDS):
+            items = [_record(*pair) for pair in new[start : start + MAX_RECORDS]]
+            answer = self._argilla.send("PUT", self._path("records/bulk"), {"items": items})
+            self._records |= {r["external_id"]: r["id"] for r in answer.json()["items"]}
+            progress(min(start + MAX_RECORDS, len(new)), len(new))
         return len(new)
 
     def annotator(self, pseudonym: str, name: str = "") -> Annotator:
-        """Return the Argilla user of a person, made if need be; the name stays in Argilla.
+        """Return the person's Argilla user, created if need be; their name stays in Argilla.
 
-        Without a name one that is known already is kept: a ledger knows pseudonyms alone.
+        Without `name`, a name that Argilla has is kept: the ledger knows only pseudonyms.
         """
-        id = str(uuid.uuid5(NAMESPACE, pseudonym))
+        annotator = Annotator(_user_id(pseudonym), pseudonym)
         with self._lock:
-            if id in self._clients and self._names.get(pseudonym) in (name, name or None):
-                return Annotator(id, pseudonym)
-        owner = self._owner()
-        first_name = plain(name)[:80] or pseudonym
-        user = {"id": id, "first_name": first_name, "username": pseudonym, "role": "annotator"}
-        made = self._send(
-            owner, "POST", "/api/v1/users", user | {"password": uuid.uuid4().hex * 2}, accept=409
-        )
-        known = made or self._get(owner, f"/api/v1/users/{id}")
-        if name and known["first_name"] != first_name:
-            self._send(owner, "PATCH", f"/api/v1/users/{id}", {"first_name": first_name})
+            current = self._names.get(pseudonym)
+            if annotator.id in self._clients and current in (name, name or None):
+                return annotator
+        user = self._user(annotator, plain(name)[:NAME_CHARACTERS])
         path = f"/api/v1/workspaces/{self._workspace}/users"
-        self._send(owner, "POST", path, {"user_id": id}, accept=409)
+        self._argilla.send("POST", path, {"user_id": annotator.id}, accept=409)
         with self._lock:
             self._names[pseudonym] = name
-            self._clients.setdefault(id, _client(self.url, known["api_key"]))
-        return Annotator(id, pseudonym)
+            self._clients.setdefault(annotator.id, self._argilla.client(user["api_key"]))
+        return annotator
 
     def names(self) -> dict[str, str]:
         """Return the names of all annotators by pseudonym."""
-        users = self._get(self._owner(), "/api/v1/users")["items"]
-        return {u["username"]: u["first_name"] for u in users if _is_ours(u)}
+        return {u["username"]: u["first_name"] for u in self._users()}
 
     def responses(self) -> Iterator[Response]:
-        """Yield every response in Argilla, of all people and in all datasets."""
-        users = self._get(self._owner(), "/api/v1/users")["items"]
-        ours = {u["id"]: u["username"] for u in users if _is_ours(u)}
-        for record in self._pages("include=responses"):
-            for r in record.get("responses") or []:
-                values = {name: v["value"] for name, v in (r["values"] or {}).items()}
-                who = ours.get(r["user_id"], r["user_id"])
-                pair = record["external_id"]
-                yield Response(r["id"], pair, who, r["status"], values, r["updated_at"])
+        """Yield every response in the project's dataset, of all people."""
+        pseudonyms = {u["id"]: u["username"] for u in self._users()}
+        for page in self._argilla.pages(self._path("records"), "include=responses"):
+            for record in page.json()["items"]:
+                for saved in record.get("responses") or []:
+                    yield Response.of(record["external_id"], saved, pseudonyms)
 
     def save(self, annotator: Annotator, events: Sequence[Event]) -> None:
-        """Commit the events in Argilla, in one request; what is there already changes nothing."""
-        with self._lock:
-            lock = self._locks.setdefault(annotator.id, threading.Lock())
-        with lock:
+        """Save the events in the person's responses; events that are there change nothing."""
+        with self._lock_of(annotator.id):
             self._load()
-            changed: dict[str, list[Event]] = {}
+            changed: dict[str, list[Event]] = {}  # pair id → all events of its response
             for event in events:
-                key = (annotator.id, event.pair_id)
-                known = changed.get(event.pair_id) or self._events.get(key, [])
-                if all(event.event_id != e.event_id for e in known):
-                    changed[event.pair_id] = [*known, event]
-            if not changed:
-                return
-            items = [self._response(pair_id, said) for pair_id, said in changed.items()]
-            client = self._clients[annotator.id]
-            for start in range(0, len(items), RESPONSES):
-                body = {"items": items[start : start + RESPONSES]}
-                answer = self._send(client, "POST", "/api/v1/me/responses/bulk", body)
-                failed = [i["error"]["detail"] for i in answer["items"] if i.get("error")]
-                if failed:
-                    raise PalateError(f"Argilla refused {len(failed)} responses: {failed[0]}")
-            for pair_id, said in changed.items():
-                self._events[annotator.id, pair_id] = said
+                earlier = self._events.get((annotator.id, event.pair_id), [])
+                if all(event.event_id != e.event_id for e in changed.get(event.pair_id, earlier)):
+                    changed.setdefault(event.pair_id, [*earlier]).append(event)
+            items = [self._item(pair_id, all_events) for pair_id, all_events in changed.items()]
+            for start in range(0, len(items), MAX_RESPONSES):
+                self._save(annotator, items[start : start + MAX_RESPONSES])
+            for pair_id, all_events in changed.items():
+                self._events[annotator.id, pair_id] = all_events
 
     def events(self) -> list[Event]:
-        """Return every event in Argilla, of all annotators."""
-        found = []
+        """Return every event in the project's dataset, of all annotators."""
+        events: list[Event] = []
         for response in self.responses():
-            said = list(events_of(response))
-            found += said
-            id = str(uuid.uuid5(NAMESPACE, response.annotator))
-            self._events.setdefault((id, response.pair_id), said)
+            held = response.events()
+            events += held
+            self._events.setdefault((_user_id(response.annotator), response.pair_id), held)
         self._loaded = True
-        return found
+        return events
 
     def learn(self, events: Iterable[Event]) -> None:
-        """Note events that another process has saved: a response is written as a whole."""
+        """Note events that another process saved, so that saving a response does not drop them."""
         for event in events:
-            id = str(uuid.uuid5(NAMESPACE, event.annotator))
-            with self._lock:
-                lock = self._locks.setdefault(id, threading.Lock())
-            with lock:
-                said = self._events.get((id, event.pair_id), [])
-                if all(event.event_id != e.event_id for e in said):
-                    self._events[id, event.pair_id] = [*said, event]
+            key = _user_id(event.annotator), event.pair_id
+            with self._lock_of(key[0]):
+                known = self._events.get(key, [])
+                if all(event.event_id != e.event_id for e in known):
+                    self._events[key] = [*known, event]
 
     def close(self) -> None:
         """Close the connections; the store opens new ones if it is used again."""
         with self._lock:
-            clients, self._clients = list(self._clients.values()), {}
-            if self._client is not None:
-                clients.append(self._client.api.http_client)
-                self._client = None
-        for client in clients:
+            clients, self._clients = self._clients, {}
+        for client in clients.values():
             client.close()
+        self._argilla.close()
 
-    def _response(self, pair_id: str, said: list[Event]) -> dict:
-        if pair_id not in self._records:
-            raise PalateError(f"Argilla has no record of the pair {pair_id}.")
-        status, answers = answers_of(said)
-        answers["events"] = "".join(to_json(e) + "\n" for e in said)
-        values = {name: {"value": value} for name, value in answers.items()}
-        return {"record_id": self._records[pair_id], "values": values, "status": status}
+    def _path(self, what: str) -> str:
+        return f"/api/v1/datasets/{self._dataset}/{what}"
+
+    def _users(self) -> list[User]:
+        """Return the users that are annotators of ours."""
+        users: list[User] = self._argilla.get("/api/v1/users").json()["items"]
+        return [u for u in users if u["id"] == _user_id(u["username"])]
+
+    def _user(self, annotator: Annotator, name: str) -> User:
+        """Return the annotator's user, created or renamed if need be."""
+        first_name = name or annotator.pseudonym
+        new = {
+            "id": annotator.id,
+            "first_name": first_name,
+            "username": annotator.pseudonym,
+            "role": "annotator",
+            "password": uuid.uuid4().hex * 2,
+        }
+        path = f"/api/v1/users/{annotator.id}"
+        answer = self._argilla.send("POST", "/api/v1/users", new, accept=409)
+        exists = answer.status_code == 409
+        user: User = (self._argilla.get(path) if exists else answer).json()
+        if name and user["first_name"] != name:
+            self._argilla.send("PATCH", path, {"first_name": name})
+        return user
+
+    def _lock_of(self, annotator_id: str) -> threading.Lock:
+        with self._lock:
+            return self._locks.setdefault(annotator_id, threading.Lock())
 
     def _load(self) -> None:
         """Read once the responses from before this process, so that none is overwritten."""
@@ -224,73 +223,31 @@ class LabelStore:
             if not self._loaded:
                 self.events()
 
-    def _pages(self, query: str) -> Iterator[dict]:
-        offset, size = 0, 500
-        while True:
-            path = f"/api/v1/datasets/{self._dataset.id}/records"
-            page = self._get(self._owner(), f"{path}?limit={size}&offset={offset}&{query}")
-            yield from page["items"]
-            offset += size
-            if offset >= page["total"]:
-                return
+    def _item(self, pair_id: str, events: Sequence[Event]) -> dict[str, object]:
+        """Return a response as Argilla's API takes it."""
+        if pair_id not in self._records:
+            raise PalateError(f"Argilla has no record of the pair {pair_id}.")
+        status, values = values_of(events)
+        answers = {name: {"value": value} for name, value in values.items()}
+        return {"record_id": self._records[pair_id], "values": answers, "status": status}
 
-    def _owner(self) -> Any:
-        import argilla as rg
-
-        with self._lock:
-            if self._client is None:
-                with _readable(self.url):
-                    # the SDK leaves its connection open where it refuses a key
-                    with closing(_client(self.url, self._key)) as first:
-                        first.get("/api/v1/me").raise_for_status()
-                    self._client = rg.Argilla(api_url=self.url, api_key=self._key)
-            return self._client.api.http_client
-
-    def _get(self, client: Any, path: str) -> Any:
-        with _readable(self.url):
-            answer = client.get(path)
-            answer.raise_for_status()
-            return answer.json()
-
-    def _send(self, client: Any, method: str, path: str, body: dict, accept: int = 0) -> Any:
-        with _readable(self.url):
-            answer = client.request(method, path, json=body)
-            if answer.status_code == accept:
-                return None
-            answer.raise_for_status()
-            return answer.json()
+    def _save(self, annotator: Annotator, items: Sequence[Mapping[str, object]]) -> None:
+        path, client = "/api/v1/me/responses/bulk", self._clients[annotator.id]
+        answer = self._argilla.send("POST", path, {"items": items}, client=client)
+        errors = [item.get("error") for item in answer.json()["items"]]
+        refused = [error["detail"] for error in errors if error]
+        if refused:
+            raise PalateError(f"Argilla refused {len(refused)} responses: {refused[0]}")
 
 
-def answers_of(said: Sequence[Event]) -> tuple[str, dict[str, Any]]:
-    """Return a response's status and the answers to Argilla's own questions after these events."""
-    standing = standing_judgements(said)
-    last = standing[-1] if standing else None
-    values: dict[str, Any] = {}
-    if last is not None and last.kind in ("tie", "both_bad", "rewrite"):
-        values["choice"] = last.kind
-    elif last is not None and last.kind == "label":
-        values["choice"] = "a" if last.chosen == min(last.left, last.right) else "b"
-    if last is not None and last.strength:
-        values["strength"] = last.strength
-    if last is not None and last.text:
-        values["rewrite"] = plain(last.text)
-    if comment := next((e.comment for e in reversed(said) if e.comment), None):
-        values["comment"] = comment
-    status = "draft" if last is None else "discarded" if last.kind == "skip" else "submitted"
-    return status, values
+def _user_id(pseudonym: str) -> str:
+    return str(uuid.uuid5(NAMESPACE, pseudonym))
 
 
-def plain(text: str) -> str:
-    """Return the text without what a database or an encoding cannot hold."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+def _settings(question: str, guidelines: str) -> "argilla.Settings":
+    import argilla as rg
 
-
-def _is_ours(user: dict) -> bool:
-    return user["id"] == str(uuid.uuid5(NAMESPACE, user["username"]))
-
-
-def _settings(rg: Any, question: str, guidelines: str) -> Any:
-    return rg.Settings(
+    return rg.Settings(  # ty: ignore[abstract-class-instantiation]
         guidelines=guidelines or question,
         fields=[
             rg.TextField(name="prompt", title="Prompt"),
@@ -303,7 +260,7 @@ def _settings(rg: Any, question: str, guidelines: str) -> Any:
                 name="strength", title="How much better?", values=[1, 2, 3, 4], required=False
             ),
             rg.TextQuestion(name="comment", title="A remark", required=False),
-            rg.TextQuestion(name="rewrite", title="A better one", required=False),
+            rg.TextQuestion(name="rewrite", title="A better answer", required=False),
             rg.TextQuestion(name="events", title="The record (leave as it is)", required=False),
         ],
         metadata=[
@@ -314,7 +271,8 @@ def _settings(rg: Any, question: str, guidelines: str) -> Any:
     )
 
 
-def _record(pair: Pair, prompt: Prompt, x: Candidate, y: Candidate) -> dict:
+def _record(pair: Pair, prompt: Prompt, x: Candidate, y: Candidate) -> dict[str, object]:
+    """Return a pair as Argilla's API takes it."""
     text = {x.id: x.text, y.id: y.text}
     return {
         "external_id": pair.id,
@@ -325,55 +283,3 @@ def _record(pair: Pair, prompt: Prompt, x: Candidate, y: Candidate) -> dict:
         },
         "metadata": {"prompt_id": pair.prompt_id, "round": max(x.round, y.round)},
     }
-
-
-def events_of(response: Response) -> Iterator[Event]:
-    """Yield the events that the response carries, as they were made."""
-    text = response.values.get("events") or ""
-    source = f"Argilla's response {response.id}"
-    for number, line in enumerate(text.splitlines(), 1):
-        yield read_line(Event, line, source, number)
-
-
-def _client(url: str, key: str) -> Any:
-    from argilla._api import create_http_client
-
-    return create_http_client(api_url=url, api_key=key, timeout=30, retries=0)
-
-
-@contextmanager
-def _readable(url: str) -> Generator[None]:
-    """Turn the SDK's and its client's errors into palate's, each ending in what to do."""
-    import httpx  # argilla's own client
-    from argilla._exceptions import (
-        ArgillaAPIError,
-        ArgillaCredentialsError,
-        ArgillaError,
-        UnauthorizedError,
-    )
-
-    try:
-        yield
-    except httpx.TransportError as error:
-        raise Unreachable(
-            f"Argilla at {url} does not answer ({error or type(error).__name__}). Start one with"
-            " `palate argilla serve`, or set ARGILLA_API_URL."
-        ) from None
-    except httpx.HTTPStatusError as error:
-        raise _refused(url, error.response.status_code, error.response.text) from None
-    except (ArgillaCredentialsError, UnauthorizedError):
-        raise _refused(url, 401, "") from None
-    except ArgillaAPIError as error:
-        raise _refused(url, error.status_code, str(error.message)) from None
-    except ArgillaError as error:
-        raise PalateError(f"Argilla at {url}: {error}") from None
-
-
-def _refused(url: str, status: int, text: str) -> PalateError:
-    if status in (401, 403):
-        return Unreachable(
-            f"Argilla at {url} does not accept the key. Set ARGILLA_API_KEY to an owner's key."
-        )
-    if status >= 500:
-        return Unreachable(f"Argilla at {url} answered {status}: {text[:200]}")
-    return PalateError(f"Argilla at {url} refused ({status}): {text[:300]}")

@@ -1,19 +1,25 @@
-"""Somebody changes a label in Argilla's own interface: the ledger hears of it, once."""
+"""A label that is changed in Argilla's own pages becomes one event of the ledger."""
 
 import uuid
 
 import pytest
+from argilla_ui import change_response, respond_as_owner
 from samples import PAIRS, ROWS, event
 
-from palate.argilla.edits import edit
-from palate.argilla.store import LabelStore, Response, events_of
+from palate.argilla.responses import Response, edit
+from palate.argilla.store import LabelStore
 from palate.core import ledger
 
 
 @pytest.fixture
-def store(argilla, connect) -> LabelStore:
+def project() -> str:
+    return f"me/{uuid.uuid4().hex[:10]}"
+
+
+@pytest.fixture
+def store(argilla, project, connect) -> LabelStore:
     store = connect(argilla.url, argilla.api_key)
-    store.open(f"me/{uuid.uuid4().hex[:10]}", question="Which is better?")
+    store.open(project, question="Which is better?")
     store.add_pairs(ROWS)
     return store
 
@@ -21,15 +27,6 @@ def store(argilla, connect) -> LabelStore:
 def only(store: LabelStore) -> Response:
     (response,) = store.responses()
     return response
-
-
-def change(store: LabelStore, status: str, **answers) -> None:
-    """Save the response as the interface does: with the person's own key."""
-    response = only(store)
-    values = {name: {"value": value} for name, value in (response.values | answers).items()}
-    client = next(iter(store._clients.values()))
-    body = {"values": values, "status": status}
-    client.put(f"/api/v1/responses/{response.id}", json=body).raise_for_status()
 
 
 @pytest.mark.parametrize(
@@ -41,43 +38,62 @@ def change(store: LabelStore, status: str, **answers) -> None:
         ("discarded", {}, ("skip", None, None)),
     ],
 )
-def test_an_edit_is_one_event_and_then_none(store, status, answers, expected):
+def test_an_edit_is_one_event_and_then_none(argilla, store, status, answers, expected):
     ann = store.annotator("p-1", "Ada")
     first = event(PAIRS[0])
     store.save(ann, [first])
     assert edit(only(store), PAIRS[0], [first], 1, "p-1") is None
-    change(store, status, **answers)
-    found = edit(only(store), PAIRS[0], [first], 1, "p-1")
-    assert found is not None
-    assert (found.kind, found.chosen, found.strength) == expected
-    assert (found.via, found.annotator) == ("argilla", "p-1")
-    assert edit(only(store), PAIRS[0], [], 1, "p-1") == found
-    assert ledger.standing_judgements([first, found]) == [found]
-    store.save(ann, [found])
-    assert edit(only(store), PAIRS[0], [first, found], 1, "p-1") is None
-    assert list(events_of(only(store))) == [first, found]
+    change_response(argilla, store, status, **answers)
+    change = edit(only(store), PAIRS[0], [first], 1, "p-1")
+    assert change is not None
+    assert (change.kind, change.chosen, change.strength) == expected
+    assert (change.via, change.annotator) == ("argilla", "p-1")
+    assert edit(only(store), PAIRS[0], [], 1, "p-1") == change
+    assert ledger.standing_judgements([first, change]) == [change]
+    store.save(ann, [change])
+    assert edit(only(store), PAIRS[0], [first, change], 1, "p-1") is None
+    assert only(store).events() == [first, change]
 
 
-def test_a_better_one_written_there_is_a_rewrite(store):
+def test_a_better_answer_written_there_is_a_rewrite(argilla, store):
     first = event(PAIRS[0])
     store.save(store.annotator("p-1", "Ada"), [first])
-    change(store, "submitted", choice="rewrite", rewrite="A better text", comment="Hm")
-    found = edit(only(store), PAIRS[0], [first], 1, "p-1")
-    assert found is not None
-    assert (found.kind, found.text, found.comment) == ("rewrite", "A better text", "Hm")
-    assert found.written() is not None
-    assert found.chosen == found.written().id
+    change_response(
+        argilla, store, "submitted", choice="rewrite", rewrite="A better text", comment="Hm"
+    )
+    change = edit(only(store), PAIRS[0], [first], 1, "p-1")
+    assert change is not None
+    assert (change.kind, change.text, change.comment) == ("rewrite", "A better text", "Hm")
+    assert change.written() is not None
+    assert change.chosen == change.written().id
 
 
-def test_whoever_answers_there_alone_is_an_annotator_too(store):
-    client = store._owner()
-    record = store._records[PAIRS[0].id]
-    values = {"choice": {"value": "a"}, "comment": {"value": "By the owner"}}
-    item = {"record_id": record, "values": values, "status": "submitted"}
-    client.post("/api/v1/me/responses/bulk", json={"items": [item]}).raise_for_status()
+def test_an_answer_given_only_there_counts_too(argilla, project, store):
+    respond_as_owner(argilla, project, PAIRS[0].id, choice="a", comment="By the owner")
     response = only(store)
     assert not response.annotator.startswith("p-")
-    found = edit(response, PAIRS[0], [], 2, "p-owner")
-    assert found is not None
-    assert (found.kind, found.chosen, found.annotator) == ("label", PAIRS[0].a, "p-owner")
-    assert (found.round, found.comment) == (2, "By the owner")
+    change = edit(response, PAIRS[0], [], 2, "p-owner")
+    assert change is not None
+    assert (change.kind, change.chosen, change.annotator) == ("label", PAIRS[0].a, "p-owner")
+    assert (change.round, change.comment) == (2, "By the owner")
+
+
+def test_a_change_of_the_comment_alone_keeps_the_choice(argilla, store):
+    first = event(PAIRS[0])
+    store.save(store.annotator("p-1", "Ada"), [first])
+    change_response(argilla, store, "submitted", comment="Clearer")
+    change = edit(only(store), PAIRS[0], [first], 1, "p-1")
+    assert change is not None
+    assert (change.kind, change.chosen, change.strength) == ("label", first.chosen, first.strength)
+    assert change.comment == "Clearer"
+
+
+def test_a_draft_without_a_judgement_changes_nothing(argilla, store):
+    skip = event(PAIRS[0], "skip")
+    store.save(store.annotator("p-1", "Ada"), [skip])
+    change_response(argilla, store, "draft")
+    undo = edit(only(store), PAIRS[0], [skip], 1, "p-1")
+    assert undo is not None
+    assert (undo.kind, undo.target) == ("undo", skip.event_id)
+    store.save(store.annotator("p-1"), [undo])
+    assert edit(only(store), PAIRS[0], [skip, undo], 1, "p-1") is None

@@ -5,6 +5,7 @@ import unicodedata
 import urllib.request
 
 import pytest
+from argilla_ui import dataset_id
 from samples import PAIRS, ROWS, event
 
 LONG = " ".join(f"word{i}" for i in range(90_000))  # more than a tsvector of PostgreSQL can hold
@@ -25,7 +26,7 @@ class Dataset:
         store.add_pairs(ROWS)
         events = [event(PAIRS[0]), event(PAIRS[1], "tie"), event(PAIRS[2], "skip")]
         store.save(store.annotator("p-1", "Ada"), events)
-        self.id = store._dataset.id
+        self.id = dataset_id(server, "me/searched")
         self.store = store
         questions = self.call(f"datasets/{self.id}/questions")["items"]
         choice = next(q["id"] for q in questions if q["name"] == "choice")

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from argilla_ui import dataset_id
 from living import alive
 from own_services import PASSWORD, Postgres
 from samples import PAIRS, ROWS, event
 
 from palate.argilla.server import EmbeddedArgilla, ServeError, owner_of
 from palate.argilla.server.settings import Services, check_workers, free_port
-from palate.argilla.store import LabelStore
 
 NOWHERE = "postgresql://palate:s3cret@127.0.0.1:9/palate"
 REDIS = "redis://:s3cret@127.0.0.1:9/0"
@@ -171,25 +171,25 @@ def test_jobs_run_in_their_own_process(workers, redis, connect):
     for who in ("p-1", "p-2"):
         store.save(store.annotator(who), [event(PAIRS[0], annotator=who)])
     store.save(store.annotator("p-1"), [event(PAIRS[1])])
-    assert completed(workers, store) == 2
-    want(2, workers, store)
+    assert completed(workers) == 2
+    want(2, workers)
     redis.stop()
     redis.start()
-    want(1, workers, store)
+    want(1, workers)
 
 
-def want(people: int, workers: EmbeddedArgilla, store: LabelStore) -> None:
+def want(people: int, workers: EmbeddedArgilla) -> None:
     """Require labels of `people` per record, and wait until a job has recounted all records."""
     wanted = {"distribution": {"strategy": "overlap", "min_submitted": people}}
-    call(workers, f"datasets/{store._dataset.id}", wanted, "PATCH")
+    call(workers, f"datasets/{dataset_id(workers, 'me/jobs')}", wanted, "PATCH")
     deadline = time.monotonic() + 90
-    while completed(workers, store) != {1: 2, 2: 1}[people]:
+    while completed(workers) != {1: 2, 2: 1}[people]:
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
 
-def completed(workers: EmbeddedArgilla, store: LabelStore) -> int:
-    return call(workers, f"datasets/{store._dataset.id}/progress")["completed"]
+def completed(workers: EmbeddedArgilla) -> int:
+    return call(workers, f"datasets/{dataset_id(workers, 'me/jobs')}/progress")["completed"]
 
 
 @together

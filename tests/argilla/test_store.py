@@ -2,8 +2,10 @@
 
 import logging
 import uuid
+from collections.abc import Callable
 
 import pytest
+from argilla_ui import client, records
 from samples import PAIRS, PROMPT, ROWS, event
 
 from palate.argilla.store import LabelStore
@@ -25,10 +27,16 @@ def store(server, project, connect) -> LabelStore:
     return store
 
 
-def response_of(store: LabelStore, pair: Pair) -> dict:
-    record = next(r for r in store._pages("include=responses") if r["external_id"] == pair.id)
-    (response,) = record["responses"]
-    return response
+@pytest.fixture
+def response_of(server, project) -> Callable[[Pair], dict]:
+    """Returns the only response to a pair as Argilla's pages get it."""
+
+    def response_of(pair: Pair) -> dict:
+        record = next(r for r in records(server, project) if r["external_id"] == pair.id)
+        (response,) = record["responses"]
+        return response
+
+    return response_of
 
 
 def test_pairs_are_added_once(store, server, project, connect):
@@ -36,24 +44,24 @@ def test_pairs_are_added_once(store, server, project, connect):
     again = connect(server.url, server.api_key)
     again.open(project, question="Which is better?")
     assert again.add_pairs(ROWS) == 0
-    assert len(list(again._pages(""))) == len(ROWS)
+    assert len(records(server, project)) == len(ROWS)
 
 
-def test_what_is_said_shows_in_argillas_own_terms(store):
+def test_events_show_as_answers_to_argillas_questions(store, response_of):
     ann = store.annotator("p-1", "Ada")
     one, two, three, four = PAIRS[:4]
     first = event(one)
     undone = event(two)
     events = [first, event(three, "tie"), event(four, "skip", comment="Both dull"), undone]
     store.save(ann, [*events, event(two, "undo", target=undone.event_id)])
-    values = response_of(store, one)["values"]
-    assert response_of(store, one)["status"] == "submitted"
+    values = response_of(one)["values"]
+    assert response_of(one)["status"] == "submitted"
     assert values["choice"]["value"] == "a"
     assert values["strength"]["value"] == 3
-    assert response_of(store, two)["status"] == "draft"
-    assert response_of(store, three)["values"]["choice"]["value"] == "tie"
-    assert response_of(store, four)["status"] == "discarded"
-    assert response_of(store, four)["values"]["comment"]["value"] == "Both dull"
+    assert response_of(two)["status"] == "draft"
+    assert response_of(three)["values"]["choice"]["value"] == "tie"
+    assert response_of(four)["status"] == "discarded"
+    assert response_of(four)["values"]["comment"]["value"] == "Both dull"
     standing = ledger.standing_judgements(store.events())
     assert {e.pair_id: e.kind for e in standing} == {
         one.id: "label", three.id: "tie", four.id: "skip"
@@ -62,22 +70,22 @@ def test_what_is_said_shows_in_argillas_own_terms(store):
 
 def test_an_event_counts_once_however_often_it_comes(store):
     ann = store.annotator("p-1", "Ada")
-    said = event(PAIRS[0])
-    store.save(ann, [said, said])
-    store.save(ann, [said])
-    assert list(store.events()) == [said]
+    label = event(PAIRS[0])
+    store.save(ann, [label, label])
+    store.save(ann, [label])
+    assert store.events() == [label]
 
 
 def test_a_restart_forgets_nothing(store, server, project, connect):
-    said = [event(PAIRS[0]), event(PAIRS[0], "tie")]
-    store.save(store.annotator("p-1", "Ada"), said[:1])
+    label, tie = event(PAIRS[0]), event(PAIRS[0], "tie")
+    store.save(store.annotator("p-1", "Ada"), [label])
     later = connect(server.url, server.api_key)
     later.open(project, question="Which is better?")
-    later.save(later.annotator("p-1", "Ada"), said[1:])
-    assert list(later.events()) == said
+    later.save(later.annotator("p-1", "Ada"), [tie])
+    assert later.events() == [label, tie]
 
 
-def test_people_are_users_of_their_own(store):
+def test_each_person_is_a_user(store):
     ada, bo = store.annotator("p-1", "Ada"), store.annotator("p-2", "Bo")
     assert ada.id != bo.id
     assert store.annotator("p-1", "Ada") == ada
@@ -93,7 +101,7 @@ def test_more_events_than_argilla_takes_at_once(store):
     store.add_pairs([(p, PROMPT, by_id[p.a], by_id[p.b]) for p in pairs])
     store.save(store.annotator("p-1", "Ada"), [event(p) for p in pairs])
     assert len(pairs) == 120
-    assert len(list(store.events())) == 120
+    assert len(store.events()) == 120
 
 
 def test_wrong_addresses_and_keys_say_what_to_do(server, connect):
@@ -113,5 +121,6 @@ def test_keys_stay_inside(store, server, caplog):
         store.save(ann, [event(PAIRS[0])])
     shown = f"{store!r} {ann!r} {caplog.text}"
     assert server.api_key not in shown
-    users = store._get(store._owner(), "/api/v1/users")["items"]
+    with client(server) as owner:
+        users = owner.get("/api/v1/users").json()["items"]
     assert all(u["api_key"] not in shown for u in users)

@@ -12,14 +12,18 @@ def client(argilla: EmbeddedArgilla, key: str = "") -> httpx.Client:
     return httpx.Client(base_url=argilla.url, headers=headers)
 
 
-def records(argilla: EmbeddedArgilla, project_id: str) -> list[dict]:
-    """Return the project's records with their responses."""
-    name = project_id.replace("/", "__")
+def dataset_id(argilla: EmbeddedArgilla, project_id: str) -> str:
+    """Return the id of the project's dataset."""
     with client(argilla) as owner:
         datasets = owner.get("/api/v1/me/datasets").json()["items"]
-        dataset = next(d["id"] for d in datasets if d["name"] == name)
-        query = {"limit": 1000, "include": "responses"}
-        return owner.get(f"/api/v1/datasets/{dataset}/records", params=query).json()["items"]
+    return next(d["id"] for d in datasets if d["name"] == project_id.replace("/", "__"))
+
+
+def records(argilla: EmbeddedArgilla, project_id: str) -> list[dict]:
+    """Return the project's records with their responses."""
+    path = f"/api/v1/datasets/{dataset_id(argilla, project_id)}/records"
+    with client(argilla) as owner:
+        return owner.get(path, params={"limit": 1000, "include": "responses"}).json()["items"]
 
 
 def change_response(

@@ -4,8 +4,8 @@ import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from palate.argilla.edits import edit
-from palate.argilla.store import LabelStore, Row
+from palate.argilla.responses import edit
+from palate.argilla.store import FullPair, LabelStore
 from palate.core.errors import PalateError
 from palate.core.project import Project, unique
 from palate.core.schema import Event, Pair, pairs_of
@@ -112,7 +112,7 @@ class LabelBallot(Ballot):
     def _prepare(self) -> None:
         self._store = self._connect()
         self._store.open(self.project_id, question=self.question, guidelines=self.guidelines)
-        self._store.add_pairs([self._row(p) for p in self._queue.all()])
+        self._store.add_pairs([self._full(p) for p in self._queue.all()])
         self._reconcile()
         self._ready.set()
         self.take_edits()
@@ -137,9 +137,8 @@ class LabelBallot(Ballot):
         self._note(saved)
         self.publisher.add(saved)
 
-    def _row(self, pair: Pair) -> Row:
-        texts = self._texts[pair.a], self._texts[pair.b]
-        return pair, self._prompts[pair.prompt_id], *texts
+    def _full(self, pair: Pair) -> FullPair:
+        return pair, self._prompts[pair.prompt_id], self._texts[pair.a], self._texts[pair.b]
 
     def _keep(self, person: Person, events: list[Event]) -> dict[str, State]:
         with self._lock:

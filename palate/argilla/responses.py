@@ -1,0 +1,166 @@
+"""A person's response to a pair in Argilla: its answers, its events, and edits. Pure: no I/O.
+
+A response answers Argilla's own questions (choice, strength, comment, rewrite), and Argilla's pages
+show and change these answers. A further question, `events`, holds the events behind them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Literal, TypedDict
+
+from palate.core.ledger import standing_judgements
+from palate.core.schema import Candidate, Event, Pair, digest, to_json
+from palate.core.typed import read, read_line
+
+Status = Literal["draft", "submitted", "discarded"]
+CHOICES = {"a": "A", "b": "B", "tie": "Tie", "both_bad": "Both bad", "rewrite": "Neither"}
+
+
+class Value(TypedDict):
+    """The answer to a question."""
+
+    value: object
+
+
+class SavedResponse(TypedDict):
+    """A response as Argilla's API returns it."""
+
+    id: str
+    user_id: str
+    status: Status
+    values: dict[str, Value] | None
+    updated_at: str
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The answers to Argilla's own questions; None to those that are open."""
+
+    choice: str | None = None  # a key of CHOICES
+    strength: int | None = None
+    comment: str | None = None
+    rewrite: str | None = None
+
+
+@dataclass(frozen=True)
+class Response:
+    """One person's response to one pair."""
+
+    id: str
+    pair_id: str
+    annotator: str  # a pseudonym, or the id of an Argilla user who is not one of ours
+    status: Status
+    values: Mapping[str, object]  # question → answer
+    updated: str  # a time
+
+    @classmethod
+    def of(cls, pair_id: str, saved: SavedResponse, pseudonyms: Mapping[str, str]) -> "Response":
+        """Return the response that Argilla saved; `pseudonyms` are by the id of Argilla's user."""
+        return cls(
+            id=saved["id"],
+            pair_id=pair_id,
+            annotator=pseudonyms.get(saved["user_id"], saved["user_id"]),
+            status=saved["status"],
+            values={name: v["value"] for name, v in (saved["values"] or {}).items()},
+            updated=saved["updated_at"],
+        )
+
+    def answers(self) -> Answers:
+        """Return the answers to Argilla's own questions, or raise BadInput."""
+        return read(Answers, self.values, self._source())
+
+    def events(self) -> list[Event]:
+        """Return the events that the response holds, or raise BadInput."""
+        lines = str(self.values.get("events") or "").splitlines()
+        return [read_line(Event, line, self._source(), n) for n, line in enumerate(lines, 1)]
+
+    def _source(self) -> str:
+        return f"Argilla's response {self.id}"
+
+
+def answers_of(events: Sequence[Event]) -> tuple[Status, Answers]:
+    """Return the status and the answers of a response with these events."""
+    standing = standing_judgements(events)
+    comment = next((e.comment for e in reversed(events) if e.comment), None)
+    if not standing:
+        return "draft", Answers(comment=comment)
+    last = standing[-1]
+    choice = None
+    if last.kind in ("tie", "both_bad", "rewrite"):
+        choice = last.kind
+    elif last.kind == "label":
+        choice = "a" if last.chosen == min(last.left, last.right) else "b"
+    answers = Answers(choice, last.strength, comment, plain(last.text) if last.text else None)
+    return "discarded" if last.kind == "skip" else "submitted", answers
+
+
+def values_of(events: Sequence[Event]) -> tuple[Status, dict[str, str | int]]:
+    """Return the status and the values to save in Argilla for these events."""
+    status, answers = answers_of(events)
+    values = {name: value for name, value in vars(answers).items() if value is not None}
+    return status, values | {"events": "".join(f"{to_json(e)}\n" for e in events)}
+
+
+def plain(text: str) -> str:
+    """Return the text without characters that a database or an encoding cannot hold."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
+def edit(
+    response: Response, pair: Pair, known: Iterable[Event], round_number: int, annotator: str
+) -> Event | None:
+    """Return the event for what somebody changed in Argilla's pages; None if nobody did.
+
+    `known` are the ledger's events of `annotator` (a pseudonym) on this pair; the response may hold
+    others. The event's id depends only on the response and the time of its change, so the same edit
+    always gives the same event.
+    """
+    events = list({e.event_id: e for e in [*known, *response.events()]}.values())
+    status, expected = answers_of(events)
+    answers = response.answers()
+    if response.status == status and (status != "submitted" or answers == expected):
+        return None
+    skip = Event(
+        event_id="argilla-" + digest(response.id, response.updated),
+        kind="skip",
+        pair_id=pair.id,
+        prompt_id=pair.prompt_id,
+        left=pair.a,
+        right=pair.b,
+        chosen=None,
+        strength=None,
+        annotator=annotator,
+        milliseconds=None,
+        time=_utc(response.updated),
+        round=round_number,
+        via="argilla",
+        comment=answers.comment if answers.comment != expected.comment else None,
+    )
+    if response.status == "discarded":
+        return skip
+    if response.status == "draft":
+        standing = standing_judgements(events)
+        return replace(skip, kind="undo", target=standing[-1].event_id) if standing else None
+    return _judgement(skip, pair, answers)
+
+
+def _judgement(skip: Event, pair: Pair, answers: Answers) -> Event | None:
+    """Return the event as a judgement with these answers; None without a choice."""
+    if answers.choice == "rewrite" and answers.rewrite:
+        new = Candidate.of(pair.prompt_id, answers.rewrite)
+        return replace(skip, kind="rewrite", chosen=new.id, text=new.text)
+    if answers.choice in ("tie", "both_bad"):
+        return replace(skip, kind=answers.choice)
+    if answers.choice in ("a", "b"):
+        chosen = pair.a if answers.choice == "a" else pair.b
+        return replace(skip, kind="label", chosen=chosen, strength=answers.strength)
+    return None
+
+
+def _utc(time: str) -> str:
+    """Return Argilla's time, which is UTC where it names no zone, in the events' format."""
+    moment = datetime.fromisoformat(time)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
