@@ -2,15 +2,16 @@
 
     python benchmarks/deploy.py
 
-Packages come from the package index; nothing of them is cached before.
+Packages come from the package index. At the start, none is cached.
 """
 
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from support.local import use_hub
 
 from palate.localhub import LocalHub
 
@@ -27,10 +28,7 @@ def palate(*words: str) -> float:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, LocalHub(Path(folder) / "hub") as hub:
-        os.environ |= {
-            "HF_ENDPOINT": hub.endpoint, "HF_TOKEN": hub.token, "HF_HOME": f"{folder}/hf",
-            "HF_HUB_DISABLE_XET": "1", "PALATE_DATA": f"{folder}/data",
-        }  # fmt: skip
+        use_hub(hub, Path(folder))
         ideas = Path(folder) / "ideas.csv"
         ideas.write_text(PROMPTS)
         palate("init", "me/titles", "--prompts", str(ideas), "--column", "idea")

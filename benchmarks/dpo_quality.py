@@ -1,12 +1,12 @@
-"""Whether tree batches learn as well as TRL's: test loss and reward accuracy, seed by seed.
+"""Whether packed batches learn as well as TRL's: test loss and reward accuracy for each seed.
 
     python benchmarks/dpo_quality.py --data pairs.csv [--seeds 5] [--json]
 
-Each seed splits the prompts anew (a sixth is test) and trains the same tiny Qwen2, which has
+Each seed splits the prompts differently (a sixth is test) and trains the same tiny Qwen2, which has
 learned to write titles, once with PackedDPOTrainer (pairs of a prompt together) and once with TRL's
-DPOTrainer (pairs shuffled): same rows, batch size, learning rate and epochs. Both are looked at
-eight times an epoch, and the figures are those of the lowest test loss. Differences are tree less
-TRL, with Student's 95 % interval over the seeds.
+DPOTrainer (pairs shuffled): same rows, batch size, learning rate and epochs. Both are tested eight
+times an epoch, and the figures are those of the lowest test loss. Differences are packed minus TRL,
+with Student's 95% interval over the seeds.
 """
 
 import argparse
@@ -21,10 +21,11 @@ from random import Random
 from typing import Any
 
 import dpo_speed
+from support import titles
 
 from palate.run.local import child_environment
 
-LOOKS = 8  # at the test rows, per epoch
+TESTS = 8  # per epoch
 EPOCHS = 3
 LEARNING_RATE = 1e-4
 
@@ -33,12 +34,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--data", type=Path, default=dpo_speed.DATA)
+    parser.add_argument("--data", type=Path, default=titles.DATA)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     if not arguments.data.exists():
-        parser.error(f"there is no file {arguments.data}; name one with --data")
+        parser.error(f"{arguments.data} does not exist. Name a file with --data.")
     from palate.demo import writer
     from palate.generate.models import quiet
 
@@ -50,7 +51,7 @@ def main() -> None:
 
 
 def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    rows = dpo_speed.read(arguments.data)
+    rows = titles.read(arguments.data)
     runs = []
     for seed in range(arguments.seeds):
         train, test = split(rows, seed)
@@ -85,7 +86,7 @@ def learn(
 
     from palate.train.dpo_trainer import PackedDPOTrainer
 
-    looks = max(1, round(len(train) / dpo_speed.PAIRS / LOOKS))
+    test_steps = max(1, round(len(train) / dpo_speed.PAIRS / TESTS))
     trainer = {"tree": PackedDPOTrainer, "trl": DPOTrainer}[name](
         model=AutoModelForCausalLM.from_pretrained(folder / "model"),
         args=DPOConfig(
@@ -93,20 +94,20 @@ def learn(
             disable_tqdm=True, seed=seed, bf16=False, learning_rate=LEARNING_RATE,
             num_train_epochs=EPOCHS, per_device_train_batch_size=dpo_speed.PAIRS,
             per_device_eval_batch_size=dpo_speed.PAIRS, warmup_steps=8, logging_steps=1000,
-            eval_strategy="steps", eval_steps=looks, **dpo_speed.BEST,
+            eval_strategy="steps", eval_steps=test_steps, **dpo_speed.BEST,
         ),
         train_dataset=Dataset.from_list(train),
         eval_dataset=Dataset.from_list(test),
         processing_class=AutoTokenizer.from_pretrained(folder / "model"),
     )  # fmt: skip
     trainer.train()
-    seen = [e for e in trainer.state.log_history if "eval_loss" in e]
-    best = min(seen, key=lambda e: e["eval_loss"])
+    tests = [e for e in trainer.state.log_history if "eval_loss" in e]
+    best = min(tests, key=lambda e: e["eval_loss"])
     return {"loss": best["eval_loss"], "accuracy": best["eval_rewards/accuracies"]}
 
 
 def difference(values: list[float]) -> dict[str, float]:
-    """Return the mean with Student's 95 % interval."""
+    """Return the mean with Student's 95% interval."""
     from scipy.stats import t
 
     mean = statistics.fmean(values)
@@ -117,18 +118,18 @@ def difference(values: list[float]) -> dict[str, float]:
 
 def table(figures: dict[str, Any]) -> str:
     lines = [
-        "| seed | test loss, tree | TRL | reward accuracy, tree | TRL |",
+        "| seed | test loss, packed | TRL | reward accuracy, packed | TRL |",
         "|---|---|---|---|---|",
     ]
     for seed, run in enumerate(figures["runs"]):
         tree, trl = run["tree"], run["trl"]
         lines.append(
-            f"| {seed} | {tree['loss']:.4f} | {trl['loss']:.4f} | {100 * tree['accuracy']:.1f} %"
-            f" | {100 * trl['accuracy']:.1f} % |"
+            f"| {seed} | {tree['loss']:.4f} | {trl['loss']:.4f} | {100 * tree['accuracy']:.1f}%"
+            f" | {100 * trl['accuracy']:.1f}% |"
         )
     loss, accuracy = (figures["differences"][key] for key in ("loss", "accuracy"))
     lines.append(
-        f"\nTree less TRL: loss {loss['mean']:+.4f} ({loss['low']:+.4f} to {loss['high']:+.4f}),"
+        f"\nPacked minus TRL: loss {loss['mean']:+.4f} ({loss['low']:+.4f} to {loss['high']:+.4f}),"
         f" accuracy {100 * accuracy['mean']:+.1f} points ({100 * accuracy['low']:+.1f} to"
         f" {100 * accuracy['high']:+.1f})"
     )
@@ -137,6 +138,6 @@ def table(figures: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     environment = child_environment()
-    if environment != dict(os.environ):  # glibc reads how to keep memory when a process starts
+    if environment != dict(os.environ):  # glibc reads its settings for memory when a process starts
         os.execve(sys.executable, [sys.executable, *sys.argv], environment)
     main()

@@ -1,17 +1,17 @@
-"""DPO on prompt trees against TRL's own batches: time, positions, loss and gradients.
+"""DPO with packed prompts compared to TRL's batches: time, positions, loss and gradients.
 
     python benchmarks/dpo_speed.py --data pairs.csv [--quick] [--lora] [--job] [--json]
 
-All variants see the same pairs and start from the same random weights: a Qwen2 of about 24 million
-parameters with a vocabulary of 16,384, in float32 on a CPU. `default` is TRL as it comes (gradient
-checkpointing, the reference computed at every step), `best` has the flags that make it quickest (no
-checkpointing, reference beforehand). TRL scores completions alone, as it does on CUDA. Times are
-medians of rounds in which the variants take turns. `--quick` measures fewer; `--job` trains a whole
-epoch with each, from the texts to the last step.
+All variants get the same pairs and start from the same random weights: a Qwen2 of about 24 million
+parameters with a vocabulary of 16,384, in float32 on a CPU. `default` is TRL with its defaults
+(gradient checkpointing, the reference computed at every step), `best` is TRL with its fastest flags
+(no checkpointing, the reference computed once, before the training). TRL scores only completions,
+as it does on CUDA. Times are medians of rounds in which the variants take turns. `--quick` measures
+fewer rounds; `--job` also trains an epoch with each, from the texts to the last step.
 
     python benchmarks/dpo_speed.py --data pairs.csv --shape 0.5B --lora
 
-On a GPU: Qwen2.5's shapes 0.5B and 7B with random weights in bfloat16.
+On a GPU: the shapes of Qwen2.5 0.5B and 7B, with random weights in bfloat16.
 """
 
 import argparse
@@ -27,19 +27,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from support import titles
+
 from palate.run.local import child_environment
 
 os.environ |= {"TQDM_DISABLE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
-DATA = Path(__file__).parents[2] / "shared/data/youtube-titles/idea-title_pairs-preferences.csv"
-PROMPT = (
-    "Given the YouTube video idea write an engaging title.\n\n**Video Idea**: {idea}\n\n"
-    "**Additional Guidance**:\n- Title should be between 30 and 75 characters long\n"
-    "- Only return the title idea, nothing else!"
-)
-SYSTEM = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."
-VOCABULARY = 16_384
 SHAPES = {  # hidden, intermediate, layers, heads, key-value heads, vocabulary
-    "24M": (384, 1536, 8, 6, 2, VOCABULARY),
+    "24M": (384, 1536, 8, 6, 2, titles.VOCABULARY),
     "0.5B": (896, 4864, 24, 14, 2, 151_936),
     "7B": (3584, 18_944, 28, 28, 4, 152_064),
 }
@@ -51,15 +45,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--data", type=Path, default=titles.DATA)
     parser.add_argument("--shape", choices=SHAPES, default="24M")
     parser.add_argument("--lora", action="store_true", help="an adapter of rank 16")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--job", action="store_true", help="also a whole epoch each")
+    parser.add_argument("--job", action="store_true", help="also train an epoch with each")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     if not arguments.data.exists():
-        parser.error(f"there is no file {arguments.data}; name one with --data")
+        parser.error(f"{arguments.data} does not exist. Name a file with --data.")
     from palate.generate.models import quiet
 
     quiet()
@@ -72,24 +66,24 @@ def main() -> None:
 
 
 def measure(arguments: argparse.Namespace, root: Path) -> dict[str, Any]:
-    rows = read(arguments.data)
-    tokenizer = make_tokenizer(rows)
+    rows = titles.read(arguments.data)
+    tokenizer = titles.make_tokenizer(rows)
     bench = Bench(arguments, root, tokenizer)
-    some = rows[:PAIRS]
+    together = rows[:PAIRS]
     alone = [row for i, row in enumerate(rows) if i % 10 == 0][:PAIRS]
     rounds = 3 if arguments.quick else 7
     shared = bench.race(
         {
-            "default": bench.trl(some),
-            "best": bench.trl(some, **BEST),
-            "tree": bench.tree(some, **BEST),
+            "default": bench.trl(together),
+            "best": bench.trl(together, **BEST),
+            "tree": bench.tree(together, **BEST),
         },
         rounds,
     )
     apart = bench.race(
         {"best": bench.trl(alone, **BEST), "tree": bench.tree(alone, **BEST)}, rounds
     )
-    loss, gradients = bench.difference(some)
+    loss, gradients = bench.difference(together)
     figures = {
         "step_ratio_vs_best": round(shared["best"] / shared["tree"], 2),
         "step_ratio_vs_default": round(shared["default"] / shared["tree"], 2),
@@ -112,58 +106,8 @@ def measure(arguments: argparse.Namespace, root: Path) -> dict[str, Any]:
     return figures
 
 
-def read(file: Path) -> list[dict[str, Any]]:
-    """Return TRL's rows of the pairs, those of a prompt together."""
-    from palate.collect import importing, tables
-    from palate.collect.columns import Columns, template_of
-
-    table = tables.read(str(file))
-    columns = Columns("idea", "title_a", "title_b", "title_b_preferred")
-    template = template_of(PROMPT, table)
-    made = importing.labels_of(table, columns, template)
-    prompts = {p.id: p.prompt for p in made.prompts}
-    texts = {c.id: c.text for c in made.candidates}
-    said = [(e.prompt_id, *s) for e in made.events for s in e.statements() if s[2]]
-    order = {id: i for i, id in enumerate(prompts)}
-    return [
-        {
-            "prompt": [{"role": "system", "content": SYSTEM}, *prompts[id]],
-            "chosen": [{"role": "assistant", "content": texts[better]}],
-            "rejected": [{"role": "assistant", "content": texts[worse]}],
-        }
-        for id, better, worse, _ in sorted(said, key=lambda s: order[s[0]])
-    ]
-
-
-def make_tokenizer(rows: list[dict[str, Any]]) -> Any:
-    """Return a byte-level BPE with Qwen's rule for words, learned from the rows and our titles."""
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    from palate.demo import writer
-    from palate.demo.titles import titles
-
-    bpe = Tokenizer(models.BPE())
-    split = pre_tokenizers.Split(Regex(writer.WORDS), "isolated")
-    level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    bpe.pre_tokenizer = pre_tokenizers.Sequence([split, level])
-    bpe.decoder = decoders.ByteLevel()
-    texts = [m["content"] for row in rows for part in row.values() for m in part]
-    texts += [title for _, title in titles()]
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
-        special_tokens=[writer.PAD, writer.START, writer.END],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    bpe.train_from_iterator(texts, trainer)
-    made = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=writer.END, pad_token=writer.PAD)
-    made.chat_template = writer.CHAT
-    return made
-
-
 class Bench:
-    """Makes trainers that start from the same weights, and lets them race."""
+    """Makes trainers that start from the same weights, and measures their steps in turns."""
 
     def __init__(self, arguments: argparse.Namespace, root: Path, tokenizer: Any):
         import torch
@@ -205,7 +149,7 @@ class Bench:
         from trl import DPOConfig
         from trl.trainer import utils
 
-        utils._use_triton = lambda device: True  # score completions alone, as on CUDA
+        utils._use_triton = lambda device: True  # score only completions, as on CUDA
         settings = {
             "output_dir": str(self.root / "out"), "bf16": self.cuda, "use_cpu": not self.cuda,
             "report_to": "none", "save_strategy": "no", "disable_tqdm": True, "seed": 1,
@@ -228,7 +172,7 @@ class Bench:
         rows = {name: [*trainer.train_dataset] for name, trainer in trainers.items()}
         for turn in range(rounds + 1):
             for name, trainer in trainers.items():
-                spent = self._timed(name, lambda t=trainer, some=rows[name]: step(t, some))
+                spent = self._timed(name, lambda t=trainer, batch=rows[name]: step(t, batch))
                 if turn:  # the first warms up
                     times[name].append(spent)
         return {name: statistics.median(spent) for name, spent in times.items()}
@@ -247,10 +191,10 @@ class Bench:
         return time.perf_counter() - start
 
     def difference(self, rows: list[dict]) -> tuple[float, float]:
-        """Return how far loss and gradients are from TRL's, away from the reference."""
+        """Return how much loss and gradients differ from TRL's, with weights off the reference."""
         import torch
 
-        found = []
+        results = []
         for make in (self.trl, self.tree):
             trainer = make(rows, **BEST)
             torch.manual_seed(2)
@@ -259,13 +203,13 @@ class Bench:
                     weight.data += 0.01 * torch.randn_like(weight)
             loss = step(trainer, [*trainer.train_dataset])
             grads = [w.grad.double() for w in trainer.model.parameters() if w.grad is not None]
-            found.append((loss, grads))
-        (loss, grads), (other, others) = found
+            results.append((loss, grads))
+        (loss, grads), (other, others) = results
         squared = sum((a - b).square().sum() for a, b in zip(grads, others, strict=True))
         return abs(loss - other), float((squared / sum(g.square().sum() for g in grads)) ** 0.5)
 
     def job(self, rows: list[dict], mode: str | None, **flags: Any) -> float:
-        """Return the seconds of an epoch with all that belongs to it: tokens, reference, steps."""
+        """Return the seconds of an epoch: tokenization, reference and steps."""
         make, size = (self.tree, PAIRS) if mode else (self.trl, 8)
         return self._timed("job", lambda: make(copy.deepcopy(rows), size=size, **flags).train())
 
@@ -282,20 +226,22 @@ def step(trainer: Any, rows: list[dict]) -> float:
 
 
 def positions(rows: list[dict], tokenizer: Any) -> dict[str, int]:
-    """Return token positions of an epoch: TRL's padded batches of 8, and tree batches."""
+    """Return the token positions of an epoch: TRL's padded batches of 8, and packed batches."""
     from palate.train.packing import count_positions, count_trl_positions
 
     def ids(messages: list[dict], ask: bool = False) -> list[int]:
-        made = tokenizer.apply_chat_template(messages, add_generation_prompt=ask, return_dict=True)
-        return made["input_ids"]
+        encoded = tokenizer.apply_chat_template(
+            messages, add_generation_prompt=ask, return_dict=True
+        )
+        return encoded["input_ids"]
 
-    known: dict[str, list[int]] = {}
+    prompts: dict[str, list[int]] = {}
     pairs = []
     for row in rows:
-        prompt = known.setdefault(json.dumps(row["prompt"]), ids(row["prompt"], ask=True))
+        prompt = prompts.setdefault(json.dumps(row["prompt"]), ids(row["prompt"], ask=True))
         whole = [ids(row["prompt"] + row[side]) for side in ("chosen", "rejected")]
         pairs.append((prompt, *(w[len(prompt) :] for w in whole)))
-    # without the padding of rows to the longest of their batch
+    # without padding rows to the longest of their batch
     least = sum(count_positions(pairs[i : i + 10], 10) for i in range(0, len(pairs), 10))
     trl = count_trl_positions(pairs, 8)
     return {"tree": count_positions(pairs, PAIRS), "tree_unpadded": least, "trl": trl}
@@ -303,6 +249,6 @@ def positions(rows: list[dict], tokenizer: Any) -> dict[str, int]:
 
 if __name__ == "__main__":
     environment = child_environment()
-    if environment != dict(os.environ):  # glibc reads how to keep memory when a process starts
+    if environment != dict(os.environ):  # glibc reads its settings for memory when a process starts
         os.execve(sys.executable, [sys.executable, *sys.argv], environment)
     main()

@@ -4,11 +4,11 @@
 
 Starts a local Hub, an embedded Argilla, the label Space, and a Gradio app in which a button's event
 saves the choice and returns the next pair. The time is measured in the page, from the key event's
-own time stamp to the frame after the change; once alone, once with 150 ms of network delay, and
-once while twenty more people answer with 0.25 s of thought.
+time stamp to the frame after the change: once without others, once with 150 ms of network delay,
+and once while twenty more people answer, each after 0.25 s.
 
-A browser does not share its processor with the servers and the other people in life, so here these
-run at a lower priority (nice 10), for both pages alike.
+In practice the servers and the other people do not share a processor with the browser. They run at
+a lower priority here (nice 10), for both pages.
 """
 
 import argparse
@@ -26,10 +26,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update"
-    " --disable-sync"
-)
+from support.local import chromium, post, start_project, use_hub, wait_until_ready
+
 ARM = """() => {
   window.__took = null
   const aid = () => document.querySelector('.ballot')?.dataset.aid
@@ -121,20 +119,12 @@ def politely(servers: AbstractContextManager) -> Iterator:
 
 @contextmanager
 def palate(root: Path) -> Iterator[tuple[str, Callable]]:
-    """Serve a label Space; yields its address and what another person does."""
+    """Serve a label Space; yield its address and a function that answers for another person."""
     from palate.argilla.server import EmbeddedArgilla
     from palate.localhub import LocalHub
 
     with LocalHub(root / "hub") as hub, EmbeddedArgilla(root / "argilla") as argilla:
-        os.environ |= {
-            "HF_ENDPOINT": hub.endpoint,
-            "HF_TOKEN": hub.token,
-            "HF_HOME": str(root / "hf"),
-            "HF_HUB_DISABLE_XET": "1",
-            "PALATE_DATA": str(root / "data"),
-        }
-        from palate.collect import importing
-        from palate.collect.importing import Imported
+        use_hub(hub, root)
         from palate.core.project import Settings
         from palate.core.schema import Candidate, Prompt
         from palate.web.serving import Space
@@ -144,37 +134,33 @@ def palate(root: Path) -> Iterator[tuple[str, Callable]]:
         rows = [
             Candidate.of(p.id, f"{n}. {p.text}\n\n{words * 12}") for p in prompts for n in "abc"
         ]
-        importing.start_project("me/keys", prompts, Settings())
-        importing.add("me/keys", Imported([], rows, []), "Add candidates")
+        start_project("me/keys", prompts, rows, Settings())
         env = {"ARGILLA_API_URL": argilla.url, "ARGILLA_API_KEY": argilla.api_key}
         with Space("label", "me/keys", env=env, log=root / "space.log") as space:
-            while True:
-                with suppress(OSError), urllib.request.urlopen(f"{space.url}/healthz"):
-                    break
-                time.sleep(0.5)
+            wait_until_ready(space.url)
             yield space.url, visitor(space.url)
 
 
 def visitor(url: str) -> Callable[[int, int], None]:
-    """Return what another person at palate's page does in a step."""
-    hands: dict[int, list] = {}
+    """Return a function that answers a pair on palate's page for another person."""
+    pairs: dict[int, list] = {}  # by person
 
     def answer(who: int, step: int) -> None:
         name = f"person {who}"
         if step % 4 == 0:
-            hands[who] = _post(f"{url}/api/next", {"n": 4, "have": []}, name)["items"]
-        if hands[who]:
-            item = hands[who].pop()
+            pairs[who] = post(f"{url}/api/next", {"n": 4, "have": []}, name)["items"]
+        if pairs[who]:
+            item = pairs[who].pop()
             event = {"event_id": f"event-{who}-{step}-{time.time_ns()}", "kind": "label"}
             event |= {"assignment_id": item["id"], "choice": "left", "strength": 3}
-            _post(f"{url}/api/events", {"events": [event]}, name)
+            post(f"{url}/api/events", {"events": [event]}, name)
 
     return answer
 
 
 @contextmanager
 def plain(root: Path) -> Iterator[tuple[str, Callable]]:
-    """Serve the same with plain Gradio events."""
+    """Serve the same question with plain Gradio events."""
     from gradio_client import Client
 
     from palate.web.serving import free_port
@@ -204,7 +190,7 @@ def plain(root: Path) -> Iterator[tuple[str, Callable]]:
 
 @contextmanager
 def crowd(answer: Callable[[int, int], None], people: int) -> Iterator[None]:
-    """Let so many people answer meanwhile."""
+    """Let so many people answer while the context is open."""
     stop = threading.Event()
 
     def person(who: int) -> None:
@@ -224,19 +210,12 @@ def crowd(answer: Callable[[int, int], None], people: int) -> Iterator[None]:
         thread.join()
 
 
-def _post(url: str, body: dict, name: str) -> dict:
-    headers = {"content-type": "application/json", "x-annotator": name.replace(" ", "%20")}
-    request = urllib.request.Request(url, json.dumps(body).encode(), headers)
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.load(answer)
-
-
 def press(url: str, presses: int, delay: float) -> list[float]:
     from playwright.sync_api import sync_playwright
 
     times = []
     with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS.split())
+        browser = chromium(p)
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.goto(f"{url}/?as=Ada")
         page.wait_for_function(
@@ -255,7 +234,7 @@ def press(url: str, presses: int, delay: float) -> list[float]:
             page.wait_for_function("window.__took !== null", timeout=30000)
             times.append(page.evaluate("window.__took"))
         browser.close()
-    return times[3:]  # the first ones warm up
+    return times[3:]  # the first three are a warm-up
 
 
 if __name__ == "__main__":

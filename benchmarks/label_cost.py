@@ -1,12 +1,12 @@
-"""What a ranking costs a person, and what its labels are worth, on labels that people gave.
+"""How many questions a ranking takes, and how good its labels are for training.
 
     python benchmarks/label_cost.py --data pairs.csv [--seeds 5] [--json]
 
-Replays recorded labels of all pairs of each prompt through palate's own queue: `ranking` asks by
-merge insertion and implies the rest, `exhaustive` asks every pair of one prompt after the other,
-`random` asks pairs at random. Agreement is over all recorded pairs. Accuracy is that of the
-bag-of-words preference model of `palate audit`, five folds by prompt, each strategy with as
-many questions as the ranking of the training prompts takes.
+Replays recorded labels of all pairs of each prompt through palate's queue. `ranking` asks by merge
+insertion and infers the other labels, `exhaustive` asks every pair of one prompt before the next
+prompt, and `random` asks pairs in random order. Agreement is over all recorded pairs. Accuracy is
+that of the bag-of-words preference model of `palate audit`, in five folds by prompt; each strategy
+may ask as many questions as the ranking of the training prompts takes.
 """
 
 import argparse
@@ -14,10 +14,11 @@ import json
 from pathlib import Path
 from random import Random
 
+from support import titles
+
 from palate.audit import baselines
 from palate.audit.rows import Row
 from palate.collect import importing, tables
-from palate.collect.columns import Columns
 from palate.collect.importing import Imported
 from palate.core.schema import Event, Preference, Prompt, pairs_of
 from palate.label import preferences
@@ -26,8 +27,6 @@ from palate.label.ranking import Order
 from palate.label.strategies import STRATEGIES
 from palate.train.data import as_audit_rows
 
-DATA = Path(__file__).parents[2] / "shared/data/youtube-titles/idea-title_pairs-preferences.csv"
-COLUMNS = Columns("idea", "title_a", "title_b", "title_b_preferred")
 FOLDS = 5
 
 
@@ -35,13 +34,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--data", type=Path, default=titles.DATA)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     if not arguments.data.exists():
-        parser.error(f"there is no file {arguments.data}; name one with --data")
-    data = importing.labels_of(tables.read(str(arguments.data)), COLUMNS, None)
+        parser.error(f"{arguments.data} does not exist. Name a file with --data.")
+    data = importing.labels_of(tables.read(str(arguments.data)), titles.COLUMNS, None)
     figures = measure(data, arguments.seeds)
     if arguments.json:
         print(json.dumps(figures))
@@ -80,7 +79,7 @@ def measure(data: Imported, seeds: int) -> dict:
 def replay(
     data: Imported, prompts: list[Prompt], strategy: str, seed: int, budget: int | None = None
 ) -> list[Event]:
-    """Return what the recorded person answers to what the queue asks."""
+    """Return the recorded answers to the questions that the queue asks."""
     ids = {p.id for p in prompts}
     recorded = {e.pair_id: e for e in data.events}
     pairs = pairs_of(c for c in data.candidates if c.prompt_id in ids)

@@ -1,31 +1,26 @@
-"""Many people at one label Space with embedded Argilla: time to saved, to published, and memory.
+"""Many people in one label Space with embedded Argilla: time to saved, to published, and memory.
 
     python benchmarks/load.py [--people 32] [--think 5] [--pairs 5000] [--seconds 120] [--json]
 
-Each person thinks, answers a pair of texts of 300 words, and keeps asking for more, as the page
-does. *saved* is the time of the request that brings an event; *published* runs from there until the
-Space says that the event is on the Hub, with the Hub's own pause of 30 s between commits.
+Each person thinks, answers a pair of texts of 300 words, and fetches more, as the page does.
+*saved* is the time of the request that sends an event. *published* is the time from then until the
+Space reports the event as on the Hub, with 30 s between commits as for huggingface.co.
 """
 
 import argparse
 import json
-import os
 import random
 import statistics
 import tempfile
 import threading
 import time
-import urllib.request
 import uuid
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
+from support.local import chromium, post, start_project, use_hub, wait_until_ready
 
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update"
-    " --disable-sync"
-)
 SIZES = """() => ['resource', 'navigation'].flatMap((kind) => performance.getEntriesByType(kind))
   .map((e) => [new URL(e.name).pathname, e.encodedBodySize])"""
 
@@ -53,64 +48,71 @@ def measure(root: Path, arguments: argparse.Namespace) -> dict:
     from palate.localhub import LocalHub
 
     with LocalHub(root / "hub") as hub, EmbeddedArgilla(root / "argilla") as argilla:
-        os.environ |= {
-            "HF_ENDPOINT": hub.endpoint, "HF_TOKEN": hub.token, "HF_HOME": str(root / "hf"),
-            "HF_HUB_DISABLE_XET": "1", "PALATE_DATA": str(root / "data"),
-            "PALATE_PUBLISH_SECONDS": "30",
-        }  # fmt: skip
-        from palate.collect import importing
-        from palate.collect.importing import Imported
-        from palate.core.project import Project, Settings
-        from palate.core.schema import Candidate, Prompt
+        use_hub(hub, root, PALATE_PUBLISH_SECONDS="30")
+        from palate.core.project import Project
         from palate.web.serving import Space
 
-        chance = random.Random(0)
-        words = [w.strip(".,") for w in __doc__.split()]
-        prompts = [Prompt.of(f"Question {i}") for i in range(round(arguments.pairs / 10 / 0.9))]
-        rows = [
-            Candidate.of(p.id, " ".join(chance.choices(words, k=300)))
-            for p in prompts
-            for _ in range(5)
-        ]
-        importing.start_project("me/load", prompts, Settings())
-        importing.add("me/load", Imported([], rows, []), "Add candidates")
+        fill("me/load", arguments.pairs)
         env = {"ARGILLA_API_URL": argilla.url, "ARGILLA_API_KEY": argilla.api_key}
         with Space("label", "me/load", env=env, log=root / "space.log") as space:
             wait_until_ready(space.url)
             people = [Person(space.url, f"person{i}") for i in range(arguments.people)]
-            end = time.monotonic() + arguments.seconds
-            threads = [
-                threading.Thread(target=p.answer, args=(arguments.think, end)) for p in people
-            ]
-            for thread in threads:
-                thread.start()
-                time.sleep(arguments.think / len(threads))
-            peak = 0.0
-            while any(t.is_alive() for t in threads):
-                peak = max(peak, memory(space.process.pid) + memory(argilla.process.pid))
-                time.sleep(1)
+            peak = label(people, arguments, [space.process.pid, argilla.process.pid])
             page = page_size(space.url)
-        saved = [s for p in people for s in p.saved.values()]
-        published = [s for p in people for s in p.published.values()]
-        said = {e for p in people for e in p.saved}
         ledger = [e.event_id for e in Project.load("me/load").labels]
-        cuts = statistics.quantiles(saved, n=100)
-        return {
-            "people": arguments.people,
-            "pairs": arguments.pairs,
-            "labels": len(said),
-            "errors": sum(p.errors for p in people),
-            "saved_p50_ms": round(1000 * cuts[49]),
-            "saved_p99_ms": round(1000 * cuts[98]),
-            "published_max_s": round(max(published), 1),
-            "lost": len(said - set(ledger)),
-            "twice": len(ledger) - len(set(ledger)),
-            "memory_mb": round(peak),
-        } | page
+        sizes = {"people": arguments.people, "pairs": arguments.pairs}
+        return sizes | figures(people, ledger) | {"memory_mb": round(peak)} | page
+
+
+def fill(project_id: str, pairs: int) -> None:
+    """Create a project with about so many pairs to label; a tenth of its prompts is for `eval`."""
+    from palate.core.project import Settings
+    from palate.core.schema import Candidate, Prompt
+
+    chance = random.Random(0)
+    words = [w.strip(".,") for w in (__doc__ or "").split()]
+    prompts = [Prompt.of(f"Question {i}") for i in range(round(pairs / 10 / 0.9))]
+    candidates = [
+        Candidate.of(p.id, " ".join(chance.choices(words, k=300)))
+        for p in prompts
+        for _ in range(5)
+    ]
+    start_project(project_id, prompts, candidates, Settings())
+
+
+def label(people: list["Person"], arguments: argparse.Namespace, pids: list[int]) -> float:
+    """Let the people label; return the peak memory of the processes, in MB."""
+    end = time.monotonic() + arguments.seconds
+    threads = [threading.Thread(target=p.answer, args=(arguments.think, end)) for p in people]
+    for thread in threads:
+        thread.start()
+        time.sleep(arguments.think / len(threads))
+    peak = 0.0
+    while any(t.is_alive() for t in threads):
+        peak = max(peak, sum(map(memory, pids)))
+        time.sleep(1)
+    return peak
+
+
+def figures(people: list["Person"], ledger: list[str]) -> dict:
+    """Return counts and times; `ledger` has the ids of the events on the Hub."""
+    saved = [seconds for p in people for seconds in p.saved.values()]
+    published = [seconds for p in people for seconds in p.published.values()]
+    events = {event_id for p in people for event_id in p.saved}
+    cuts = statistics.quantiles(saved, n=100)
+    return {
+        "labels": len(events),
+        "errors": sum(p.errors for p in people),
+        "saved_p50_ms": round(1000 * cuts[49]),
+        "saved_p99_ms": round(1000 * cuts[98]),
+        "published_max_s": round(max(published), 1),
+        "lost": len(events - set(ledger)),
+        "twice": len(ledger) - len(set(ledger)),
+    }
 
 
 class Person:
-    """Answers as the page does, and notes how long it took until each event was where."""
+    """Answers as the page does; measures the time until an event is saved and published."""
 
     def __init__(self, url: str, name: str):
         self.url, self.name = url, name
@@ -146,32 +148,19 @@ class Person:
 
     def settle(self, events: list[dict]) -> None:
         for r in self.post("/api/events", {"events": events}).get("results", []):
-            id = r["event_id"]
-            self.since.setdefault(id, time.monotonic())
-            if r["state"] == "published" and id in self.outbox:
-                self.published[id] = time.monotonic() - self.since[id]
-                del self.outbox[id]
+            event_id = r["event_id"]
+            self.since.setdefault(event_id, time.monotonic())
+            if r["state"] == "published" and event_id in self.outbox:
+                self.published[event_id] = time.monotonic() - self.since[event_id]
+                del self.outbox[event_id]
             self.errors += r["state"] in ("rejected", "waiting")
 
     def post(self, path: str, body: dict) -> dict:
-        headers = {"content-type": "application/json", "x-annotator": self.name}
-        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), headers)
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return json.load(answer)
+            return post(self.url + path, body, self.name)
         except OSError:
             self.errors += 1
             return {}
-
-
-def wait_until_ready(url: str) -> None:
-    while True:
-        try:
-            urllib.request.urlopen(f"{url}/healthz").close()
-        except OSError:
-            time.sleep(0.5)
-        else:
-            return
 
 
 def memory(pid: int) -> float:
@@ -185,11 +174,11 @@ def memory(pid: int) -> float:
 
 
 def page_size(url: str) -> dict:
-    """Return what a first visit transfers, in kB: all of it, and what of it is palate's."""
+    """Return the kB that a first visit transfers, and those of them that are palate's."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS.split())
+        browser = chromium(p)
         page = browser.new_page()
         page.goto(f"{url}/?as=visitor")
         page.wait_for_function("document.querySelector('.ballot')?.dataset.aid")

@@ -1,15 +1,14 @@
-"""The blind comparison with 5,000 votes: opening the verdict, and voting beside twenty others.
+"""The blind comparison with 5,000 votes: opening the verdict, and voting while others vote.
 
     python benchmarks/verdict_page.py [--votes 5000] [--presses 60] [--json]
 
-A real evaluate Space in front of a local Hub, 100 eval prompts with twelve pairs each, five voters.
-The page is opened in Chromium with the owner's link: as soon as the Space answers, after another
-vote (all are counted anew), and once more; keypresses are measured as in keypress.py.
+A real evaluate Space with a local Hub, 100 eval prompts with twelve pairs each, five voters. The
+owner's link is opened in Chromium as soon as the Space answers, after another vote (which makes it
+count all votes again), and once more. Keypresses are measured as in keypress.py.
 """
 
 import argparse
 import json
-import os
 import statistics
 import tempfile
 import time
@@ -17,9 +16,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from keypress import FLAGS, OTHERS, crowd, politely, press, visitor
+from keypress import OTHERS, crowd, politely, press, visitor
+from support.local import chromium, use_hub
+
+if TYPE_CHECKING:
+    from palate.core.schema import Candidate, Event
 
 PROMPTS, EACH = 100, 12
 BASE, TUNED = ("me/base", "b" * 40), ("me/votes-dpo", "c" * 40)
@@ -41,7 +44,9 @@ def main() -> None:
         for others in (0, OTHERS):
             with crowd(visitor(space.url), others):
                 times = press(space.url, arguments.presses, 0)
-            figures[f"p95_ms_beside_{others}"] = round(statistics.quantiles(times, n=100)[94], 1)
+            figures[f"p95_ms_with_{others}_others"] = round(
+                statistics.quantiles(times, n=100)[94], 1
+            )
     if arguments.json:
         print(json.dumps(figures))
     else:
@@ -50,66 +55,72 @@ def main() -> None:
 
 @contextmanager
 def serve(root: Path, votes: int) -> Iterator:
-    """Serve an evaluate Space that holds so many votes."""
+    """Serve an evaluate Space that has so many votes."""
     from palate.localhub import LocalHub
 
     with LocalHub(root / "hub") as hub:
-        os.environ |= {
-            "HF_ENDPOINT": hub.endpoint, "HF_TOKEN": hub.token, "HF_HOME": str(root / "hf"),
-            "HF_HUB_DISABLE_XET": "1", "PALATE_DATA": str(root / "data"),
-        }  # fmt: skip
+        use_hub(hub, root)
         from palate.collect import importing
         from palate.core import hub as calls
         from palate.core import ledger
         from palate.core.project import Project, Settings
-        from palate.core.schema import Candidate, Event, Pair, Prompt
+        from palate.core.schema import Prompt
         from palate.web.serving import Space
 
         prompts = [Prompt.of(f"Explain number {i}.") for i in range(2 * PROMPTS)]
         importing.start_project("me/votes", prompts, Settings(eval=0.5))
-        draw, texts, events = Random(0), [], []
-        blind = [p for p in Project.load("me/votes").prompts if p.split == "eval"]
-        for i in range(PROMPTS * EACH):
-            prompt = blind[i % len(blind)]
-            pair = [
-                Candidate.of(prompt.id, f"{name} {i} " + "words " * draw.randint(20, 80),
-                             model=model, revision=revision)
-                for name, (model, revision) in (("One", BASE), ("Two", TUNED))
-            ]  # fmt: skip
-            texts += pair
-        pairs = [texts[i : i + 2] for i in range(0, len(texts), 2)]
-        for n in range(votes):
-            base, tuned = pairs[n % len(pairs)]
-            left, right = draw.sample((base, tuned), 2)
-            chosen = tuned if draw.random() < 0.55 else base
-            events.append(
-                Event(
-                    event_id=f"vote-{n:06}", kind="label", pair_id=Pair.of(base, tuned).id,
-                    prompt_id=base.prompt_id, left=left.id, right=right.id, chosen=chosen.id,
-                    strength=draw.randint(1, 4), annotator=f"p-{n // len(pairs)}",
-                    milliseconds=900, round=1, via="ballot",
-                    time=f"2026-01-01T{n // 3600:02}:{n // 60 % 60:02}:{n % 60:02}.000Z",
-                )
-            )  # fmt: skip
+        draw = Random(0)
+        blind = [p.id for p in Project.load("me/votes").prompts if p.split == "eval"]
+        pairs = completions(blind, draw)
         files = {
-            "candidates/z.jsonl": ledger.jsonl(texts),
-            "evaluations/z.jsonl": ledger.jsonl(events),
+            "candidates/z.jsonl": ledger.jsonl(c for pair in pairs for c in pair),
+            "evaluations/z.jsonl": ledger.jsonl(vote(n, pairs, draw) for n in range(votes)),
         }
         calls.commit("me/votes", "dataset", files, "Votes")
         with Space("evaluate", "me/votes", log=root / "log") as space:
             yield space
 
 
+def completions(prompt_ids: list[str], draw: Random) -> list[tuple["Candidate", "Candidate"]]:
+    """Return pairs of a base and a tuned completion, as many for each prompt."""
+    from palate.core.schema import Candidate
+
+    def write(prompt_id: str, text: str, model: str, revision: str) -> Candidate:
+        text += "words " * draw.randint(20, 80)
+        return Candidate.of(prompt_id, text, model=model, revision=revision)
+
+    return [
+        (write(prompt_id, f"One {i} ", *BASE), write(prompt_id, f"Two {i} ", *TUNED))
+        for i, prompt_id in enumerate(prompt_ids * EACH)
+    ]
+
+
+def vote(n: int, pairs: list[tuple["Candidate", "Candidate"]], draw: Random) -> "Event":
+    """Return the n-th vote; 55% prefer the tuned completion."""
+    from palate.core.schema import Event, Pair
+
+    base, tuned = pairs[n % len(pairs)]
+    left, right = draw.sample((base, tuned), 2)
+    chosen = tuned if draw.random() < 0.55 else base
+    return Event(
+        event_id=f"vote-{n:06}", kind="label", pair_id=Pair.of(base, tuned).id,
+        prompt_id=base.prompt_id, left=left.id, right=right.id, chosen=chosen.id,
+        strength=draw.randint(1, 4), annotator=f"p-{n // len(pairs)}",
+        milliseconds=900, round=1, via="ballot",
+        time=f"2026-01-01T{n // 3600:02}:{n // 60 % 60:02}:{n % 60:02}.000Z",
+    )  # fmt: skip
+
+
 def open_page(space: Any) -> dict[str, float]:
     """Return the seconds until the page has loaded."""
     from playwright.sync_api import sync_playwright
 
-    seconds, vote = {}, visitor(space.url)
+    seconds, answer = {}, visitor(space.url)
     with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS.split())
+        browser = chromium(p)
         for name in ("opened_at_start_s", "opened_after_a_vote_s", "opened_again_s"):
             if name == "opened_after_a_vote_s":
-                vote(99, 0)
+                answer(99, 0)
             page = browser.new_page(viewport={"width": 1280, "height": 800})
             start = time.perf_counter()
             page.goto(space.owner_url, wait_until="load")

@@ -10,6 +10,10 @@ from palate.commands.data import export
 from palate.core.errors import UsageError
 from palate.terminal.flags import flag
 
+Visible = Annotated[
+    Literal["private", "protected", "public"] | None, flag("private|protected|public")
+]
+
 
 def label(project: Id, port: int = 7860) -> None:
     """Serve the labelling page of a project here, until Ctrl-C.
@@ -34,9 +38,7 @@ def evaluate(project: Id, port: int = 7861) -> None:
 
 def deploy(
     project: Id,
-    visibility: Annotated[
-        Literal["private", "protected", "public"] | None, flag("private|protected|public")
-    ] = None,
+    visibility: Visible = None,
     hardware: Annotated[str | None, flag("NAME")] = None,
     sleep: Annotated[int | None, flag("SECONDS")] = None,
     dry_run: bool = False,
@@ -68,15 +70,22 @@ def deploy(
     options = SpaceOptions(visibility, hardware, sleep)
     if (pause or delete) and (pause + delete + dry_run > 1 or options != SpaceOptions()):
         raise UsageError(f"--{'delete' if delete else 'pause'} takes no other flag.")
-    loaded = Project.load(project)
-    if not (pause or delete):
-        palate.web.deploy.deploy(loaded, options, console, dry_run=dry_run)
-        return
+    if pause or delete:
+        _take_down(project, delete=delete)
+    else:
+        palate.web.deploy.deploy(Project.load(project), options, console, dry_run=dry_run)
+
+
+def _take_down(project: str, *, delete: bool) -> None:
+    """Pause or delete the Spaces and print their names."""
+    import palate.web.deploy
+    from palate.core.project import Project
+
     change = palate.web.deploy.delete if delete else palate.web.deploy.pause
-    names = change(loaded)
-    for name in names:
-        console.print(f"{'deleted' if delete else 'paused'}: {name}")
-    if not names:
+    spaces = change(Project.load(project))
+    for space in spaces:
+        console.print(f"{'deleted' if delete else 'paused'}: {space}")
+    if not spaces:
         console.print(f"{project} has no Spaces here.")
 
 

@@ -99,10 +99,7 @@ def readable_errors(repo: str) -> Generator[None]:
     except HfHubHTTPError as error:
         raise _http_error(repo, where, error) from None
     except (httpx.TransportError, OfflineModeIsEnabled) as error:
-        raise Unreachable(
-            f"The Hub at {where} does not answer ({_first_line(error)}). Is it running?"
-            " Check HF_ENDPOINT, or start a local one with: palate hub serve"
-        ) from None
+        raise _no_answer(where, error) from None
     except RuntimeError as error:  # the client's error for an interrupted LFS upload
         if "uploading" not in str(error):
             raise
@@ -112,10 +109,7 @@ def readable_errors(repo: str) -> Generator[None]:
         ) from error
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise PalateError(
-                f"No space left on the disk for {repo}. Free some, or point HF_HOME at a larger"
-                " disk, and run the same command again: it resumes."
-            ) from None
+            raise _disk_full(repo) from None
         raise
 
 
@@ -127,6 +121,20 @@ def sign_in() -> str:
             " it and sign in with: hf auth login"
         )
     return "Sign in with: hf auth login"
+
+
+def _no_answer(where: str, error: Exception) -> PalateError:
+    return Unreachable(
+        f"The Hub at {where} does not answer ({_first_line(error)}). Is it running?"
+        " Check HF_ENDPOINT, or start a local one with: palate hub serve"
+    )
+
+
+def _disk_full(repo: str) -> PalateError:
+    return PalateError(
+        f"No space left on the disk for {repo}. Free some, or point HF_HOME at a larger disk, and"
+        " run the same command again: it resumes."
+    )
 
 
 def _not_found(repo: str, where: str, status: int) -> PalateError:

@@ -47,9 +47,8 @@ def test_ten_blind_votes_and_the_verdict_on_the_card(
         v.page.reload()
         for i in range(10):
             v.ready()
-            fine = "left" if "Fine" in v.page.inner_text("[data-f=left]") else "right"
-            plain = "right" if fine == "left" else "left"
-            v.press({"left": "1", "right": "0"}[fine if i < 8 else plain])
+            fine_is_left = "Fine" in v.page.inner_text("[data-f=left]")
+            v.press("1" if fine_is_left == (i < 8) else "0")
         v.published()
         assert (v.complaints, v.strangers) == ([], [])
         blind = list(answers)
@@ -57,9 +56,9 @@ def test_ten_blind_votes_and_the_verdict_on_the_card(
         v.page.click(".b-dialog[open] [data-act=result]")
         v.page.click(".b-dialog[open] [data-act=stop]")
         v.page.wait_for_url("**/verdict?key=*")
-        said = v.page.inner_text("main")
-        assert "was preferred in 80% of 10 votes" in said
-        assert "One person voted" in said
+        verdict = v.page.inner_text("main")
+        assert "was preferred in 80% of 10 votes" in verdict
+        assert "One person voted" in verdict
         v.page.goto(f"{space.url}/?as=Ada")
         v.page.wait_for_selector(".ballot[data-state=empty]")  # no more voting, the result again
         v.page.click("[data-act=result]")
@@ -73,9 +72,8 @@ def test_ten_blind_votes_and_the_verdict_on_the_card(
     assert (result.votes, result.wins, result.losses) == (10, 8, 2)
     assert 1 < sum(e.chosen == e.left for e in loaded.evaluations) < 10
     publish_verdict(loaded, result)
-    (readme,) = calls.fetch(
-        project.model_repo, "model", calls.describe(project.model_repo, "model")[0], ["README.md"]
-    )
+    head, _ = calls.describe(project.model_repo, "model")
+    (readme,) = calls.fetch(project.model_repo, "model", head, ["README.md"])
     card = readme.read_text("utf-8")
     assert "**80.0%** of 10 votes (95% interval for prompts like these" in card
 
