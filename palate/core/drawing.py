@@ -8,12 +8,17 @@ import io
 import re
 from collections.abc import Sequence
 from html import escape
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.typing import RcKeyType
 
 INK = "#737b87"
 FAINT = "#8b93a060"  # grid lines and bars behind the data
 BLUE, ORANGE = "#3a83e0", "#d1700f"  # told apart in every common colour blindness
-_STYLE: Any = {
+_STYLE: "dict[RcKeyType, str | int]" = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "svg.fonttype": "none",
@@ -39,7 +44,7 @@ class Share(Protocol):
     def words(self) -> str: ...
 
 
-def canvas(width: float, height: float) -> tuple[Any, Any]:
+def canvas(width: float, height: float) -> tuple["Figure", "Axes"]:
     """Return a new figure, kept out of pyplot's global state, and its axes; sizes in inches."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -55,7 +60,7 @@ def canvas(width: float, height: float) -> tuple[Any, Any]:
     return figure, axes
 
 
-def svg(figure: Any, description: str) -> str:
+def svg(figure: "Figure", description: str) -> str:
     """Return the figure as SVG text whose title is the description."""
     from matplotlib import rc_context
 

@@ -7,12 +7,15 @@ import html
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, TypedDict
 from urllib.parse import quote
 
 from palate.core.errors import PalateError
 from palate.demo.person import SimulatedAnnotator
+
+if TYPE_CHECKING:
+    from huggingface_hub.utils import httpx
 
 MAX_UNPUBLISHED = 64  # events that may wait for the Hub before more pairs are requested
 PAIRS_PER_REQUEST = 8
@@ -20,7 +23,41 @@ EVENTS_PER_REQUEST = 50
 POLL_SECONDS = 0.2
 TIMEOUT_SECONDS = 60
 
-JsonObject = dict[str, Any]
+
+class Pair(TypedDict):
+    """A pair as a Space's API returns it; the texts are HTML."""
+
+    id: str
+    left: str
+    right: str
+
+
+class Batch(TypedDict):
+    """Pairs to answer, how many are answered, an estimate of all, and how many others hold."""
+
+    items: list[Pair]
+    done: int
+    total: int
+    later: int
+
+
+class Answer(TypedDict):
+    """An event as the page sends it."""
+
+    event_id: str
+    assignment_id: str
+    kind: str
+    choice: str | None
+    strength: int | None
+    milliseconds: int
+
+
+class Receipt(TypedDict):
+    """Where an event is."""
+
+    event_id: str
+    state: str
+    reason: str | None
 
 
 def answer(
@@ -37,29 +74,29 @@ def answer(
     """
     from huggingface_hub.utils import httpx
 
-    outbox: dict[str, JsonObject] = {}
+    outbox: dict[str, Answer] = {}
     headers = {"x-annotator": quote(name)}
     with httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT_SECONDS) as client:
         while True:
             in_hand = [event["assignment_id"] for event in outbox.values()]
             wanted = PAIRS_PER_REQUEST if len(outbox) < MAX_UNPUBLISHED else 0
-            state = _post(client, "/api/next", {"n": wanted, "have": in_hand})
-            goal = state["total"] if limit is None else min(limit, state["total"])
-            pairs = state["items"][: max(0, goal - state["done"])]
+            batch: Batch = _post(client, "/api/next", {"n": wanted, "have": in_hand}).json()
+            goal = batch["total"] if limit is None else min(limit, batch["total"])
+            pairs = batch["items"][: max(0, goal - batch["done"])]
             for pair in pairs:
-                event = _event(pair, annotator)
+                event = _answer(pair, annotator)
                 outbox[event["event_id"]] = event
-            advance(min(state["done"], goal), goal)
-            more = state["done"] < goal and (state["total"] > state["done"] or state["later"])
+            advance(min(batch["done"], goal), goal)
+            more = batch["done"] < goal and (batch["total"] > batch["done"] or batch["later"])
             if not pairs and not outbox and not more:
-                return state["done"]
+                return batch["done"]
             for event_id in _published(client, list(outbox.values())):
                 outbox.pop(event_id, None)
             if not pairs:
                 time.sleep(POLL_SECONDS)  # the rest is on its way to the Hub, or with others
 
 
-def _event(pair: JsonObject, annotator: SimulatedAnnotator) -> JsonObject:
+def _answer(pair: Pair, annotator: SimulatedAnnotator) -> Answer:
     side, strength = annotator.judge(_plain(pair["left"]), _plain(pair["right"]))
     return {
         "event_id": str(uuid.uuid4()),
@@ -71,21 +108,20 @@ def _event(pair: JsonObject, annotator: SimulatedAnnotator) -> JsonObject:
     }
 
 
-def _published(client: Any, events: list[JsonObject]) -> Iterable[str]:
+def _published(client: "httpx.Client", events: list[Answer]) -> Iterable[str]:
     """Send the events; yield the ids of those that are on the Hub."""
     for start in range(0, len(events), EVENTS_PER_REQUEST):
         body = {"events": events[start:][:EVENTS_PER_REQUEST]}
-        for receipt in _post(client, "/api/events", body)["results"]:
+        receipts: list[Receipt] = _post(client, "/api/events", body).json()["results"]
+        for receipt in receipts:
             if receipt["state"] == "rejected":
                 raise PalateError(f"The Space refused an event: {receipt['reason']}")
             if receipt["state"] == "published":
                 yield receipt["event_id"]
 
 
-def _post(client: Any, path: str, body: JsonObject) -> JsonObject:
-    response = client.post(path, json=body)
-    response.raise_for_status()
-    return response.json()
+def _post(client: "httpx.Client", path: str, body: Mapping[str, object]) -> "httpx.Response":
+    return client.post(path, json=body).raise_for_status()
 
 
 def _plain(fragment: str) -> str:

@@ -4,10 +4,13 @@ import shutil
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from palate.core.errors import UsageError
 from palate.demo.person import SimulatedAnnotator
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 FLAGS = (
     "--no-sandbox",
@@ -72,7 +75,7 @@ def answer_pairs(
     return answered
 
 
-def _answer(page: Any, annotator: SimulatedAnnotator) -> None:
+def _answer(page: "Page", annotator: SimulatedAnnotator) -> None:
     """Answer the pair on the page and wait for the next one."""
     page.wait_for_timeout(UNREAD_MILLISECONDS)
     pair = page.get_attribute(".ballot", "data-aid")
@@ -84,7 +87,7 @@ def _answer(page: Any, annotator: SimulatedAnnotator) -> None:
     )
 
 
-def _sign_in(page: Any, token: str) -> None:
+def _sign_in(page: "Page", token: str) -> None:
     """Go through the Hub's pages: sign in there, and let the Space see the name."""
     page.click(".b-dialog[open] a.b-main")
     page.wait_for_selector("input[name=token], #allow")

@@ -6,9 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from palate.demo.titles import prompt_for, titles, topics
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
 STEPS = 450
 TOPICS_PER_BATCH = 16
@@ -70,7 +74,7 @@ def make_model(
     return Training(model.num_parameters(), steps, sum(last) / len(last), seconds)
 
 
-def make_tokenizer() -> Any:
+def make_tokenizer() -> "PreTrainedTokenizerFast":
     """Return a byte-level BPE of the titles and prompts, with Qwen's special tokens and ChatML."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -98,7 +102,7 @@ def make_tokenizer() -> Any:
     return tokenizer
 
 
-def new_model(tokenizer: Any) -> Any:
+def new_model(tokenizer: "PreTrainedTokenizerFast") -> "Qwen2ForCausalLM":
     """Return an untrained Qwen2 that fits the tokenizer."""
     from transformers import GenerationConfig, Qwen2Config, Qwen2ForCausalLM
 
@@ -121,7 +125,7 @@ def new_model(tokenizer: Any) -> Any:
     return model
 
 
-def _prepare(model: Any, tokenizer: Any) -> None:
+def _prepare(model: Any, tokenizer: "PreTrainedTokenizerFast") -> None:
     """Initialise the weights so that the model soon copies words from the prompt into the title.
 
     Attention starts by passing on what it reads (Trockman and Kolter 2023, "Mimetic
@@ -143,8 +147,8 @@ def _prepare(model: Any, tokenizer: Any) -> None:
 
 
 def train(
-    model: Any,
-    tokenizer: Any,
+    model: "Qwen2ForCausalLM",
+    tokenizer: "PreTrainedTokenizerFast",
     pairs: Sequence[tuple[str, str]],
     steps: int,
     random: Random,
@@ -163,7 +167,7 @@ def train(
     batches = _batches(tokenizer, pairs, random)
     model.train()
     for step in range(1, steps + 1):
-        loss = _loss(model, **next(batches))
+        loss = _loss(model, next(batches))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -176,16 +180,16 @@ def train(
     return losses
 
 
-def _loss(model: Any, sources: Any, targets: Any, **inputs: Any) -> Any:
+def _loss(model: "Qwen2ForCausalLM", batch: "_Batch") -> "Tensor":
     from torch.nn.functional import cross_entropy
 
-    hidden = model.model(**inputs, use_cache=False).last_hidden_state
-    return cross_entropy(model.lm_head(hidden.flatten(0, 1)[sources]), targets)
+    hidden = model.model(**batch.inputs, use_cache=False).last_hidden_state
+    return cross_entropy(model.lm_head(hidden.flatten(0, 1)[batch.sources]), batch.targets)
 
 
 def _batches(
-    tokenizer: Any, pairs: Sequence[tuple[str, str]], random: Random
-) -> Iterator[dict[str, Any]]:
+    tokenizer: "PreTrainedTokenizerFast", pairs: Sequence[tuple[str, str]], random: Random
+) -> Iterator["_Batch"]:
     """Yield batches without end; each pass over the topics is in a new order."""
     groups: dict[str, list[str]] = {}
     for topic, title in pairs:
@@ -225,7 +229,7 @@ def _capitals(topic: str) -> str:
 class _Row:
     """A prompt and its titles in one sequence; each title sees only the prompt and itself."""
 
-    def __init__(self, tokenizer: Any, topic: str, titles: Sequence[str]):
+    def __init__(self, tokenizer: "PreTrainedTokenizerFast", topic: str, titles: Sequence[str]):
         message = {"role": "user", "content": prompt_for(topic)}
         text = tokenizer.apply_chat_template([message], tokenize=False, add_generation_prompt=True)
         self.tokens: list[int] = tokenizer(text)["input_ids"]
@@ -245,11 +249,16 @@ class _Row:
             self.parts += [number] * (len(tokens) - 1)
 
 
-def _batch(rows: Sequence[_Row], pad: int) -> dict[str, Any]:
-    """Return ids and positions (rows, length), and the mask (rows, 1, length, length).
+@dataclass(frozen=True)
+class _Batch:
+    """Rows as tensors: ids and positions (rows, length), and the mask (rows, 1, length, length)."""
 
-    `sources` are the flat indices to predict from, `targets` the tokens to predict there.
-    """
+    inputs: "dict[str, Tensor]"
+    sources: "Tensor"  # flat indices to predict from
+    targets: "Tensor"  # tokens to predict there
+
+
+def _batch(rows: Sequence[_Row], pad: int) -> _Batch:
     import torch
 
     length = max(len(row.tokens) for row in rows)
@@ -260,12 +269,11 @@ def _batch(rows: Sequence[_Row], pad: int) -> dict[str, Any]:
         positions[i, :n] = torch.tensor(row.positions)
         parts[i, :n] = torch.tensor(row.parts)
     same = (parts[:, :, None] == parts[:, None, :]) | (parts[:, None, :] == 0)
-    return {
-        "input_ids": ids,
-        "position_ids": positions,
-        "attention_mask": (same & torch.ones(length, length, dtype=torch.bool).tril())[:, None],
-        "sources": torch.tensor(
-            [i * length + s for i, row in enumerate(rows) for s in row.sources]
-        ),
-        "targets": torch.tensor([t for row in rows for t in row.targets]),
-    }
+    mask = (same & torch.ones(length, length, dtype=torch.bool).tril())[:, None]
+    sources = [i * length + s for i, row in enumerate(rows) for s in row.sources]
+    targets = [token for row in rows for token in row.targets]
+    return _Batch(
+        {"input_ids": ids, "position_ids": positions, "attention_mask": mask},
+        torch.tensor(sources),
+        torch.tensor(targets),
+    )

@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from typing import Any
 
 from rich.console import Console
 
@@ -81,7 +80,7 @@ def new_batches(
         yield Batch(rows, len(candidates), share.after(group))
 
 
-def settings(args: CandidatesArguments, engine: Engine, project: Project) -> dict[str, Any]:
+def settings(args: CandidatesArguments, engine: Engine, project: Project) -> dict[str, object]:
     """Return what decides the texts of a run that several jobs share."""
     names = ("per_prompt", "temperature", "top_p", "max_new_tokens", "batch_size", "seed")
     return {

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from rich.console import Console
 
@@ -18,7 +17,7 @@ from palate.generate.generation import Completion, Sampling, complete, seed_of
 from palate.generate.saving import Batch, save_batches
 from palate.terminal.ref import Ref
 
-SamplingRow = dict[str, Any]  # a row's `sampling`: the fields of Sampling, and a seed
+SamplingRow = dict[str, int | float]  # a row's `sampling`: the fields of Sampling, and a seed
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ def write(
 
     def written() -> Iterator[Batch]:
         for batch in batches_of(tasks, batch_size):
-            seeds = [t.sampling["seed"] for t in batch]
+            seeds = [int(t.sampling["seed"]) for t in batch]
             texts = complete(loaded, [t.prompt.prompt for t in batch], seeds, sampling)
             completions.extend(texts)
             rows = [

@@ -7,11 +7,14 @@ stopped, and two models can be given the same luck.
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from palate.core.errors import UsageError
 from palate.core.schema import Candidate, Message, Prompt, digest
 from palate.generate.models import Loaded
+
+if TYPE_CHECKING:
+    from transformers import LogitsProcessor
 
 Write = Callable[[Loaded, Sequence[list[Message]], Sequence[int], "Sampling"], list["Completion"]]
 MAX_TRIES = 4  # per prompt, to replace completions that were filtered out
@@ -86,7 +89,7 @@ def _completion(tokenizer: Any, row: list[int], ends: set[int]) -> Completion:
     return Completion(text, length < len(row))
 
 
-def _sampler(sampling: Sampling, seeds: Sequence[int]) -> Any:
+def _sampler(sampling: Sampling, seeds: Sequence[int]) -> "LogitsProcessor":
     """Return a logits processor that draws each row's token from the stream of the row's seed."""
     import torch
     from transformers import LogitsProcessor
@@ -103,7 +106,7 @@ def _sampler(sampling: Sampling, seeds: Sequence[int]) -> Any:
 
         step = 0
 
-        def __call__(self, input_ids: Any, scores: Any) -> Any:
+        def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
             u = draws[:, self.step].to(scores.device)
             self.step += 1
             # double precision: the sum over a large vocabulary has to end at 1

@@ -8,11 +8,14 @@ import warnings
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from palate.core import hub
 from palate.core.errors import UsageError
 from palate.terminal.ref import Ref
+
+if TYPE_CHECKING:
+    import torch
 
 _TEXT_FILES = {".json", ".txt", ".jinja", ".model"}
 
@@ -120,7 +123,7 @@ def _parameters(file: Path) -> int:
         return sum(math.prod(tensors.get_slice(k).get_shape()) for k in tensors.keys())  # noqa: SIM118
 
 
-def load(source: Source, *, dtype: Any = None, four_bits: bool = False) -> Loaded:
+def load(source: Source, *, dtype: "torch.dtype | None" = None, four_bits: bool = False) -> Loaded:
     """Load model and tokenizer, on the GPU if there is one; an adapter is merged into its base.
 
     `four_bits` quantizes the weights, which needs bitsandbytes. `dtype` is bfloat16 on CUDA and
@@ -152,7 +155,7 @@ def load(source: Source, *, dtype: Any = None, four_bits: bool = False) -> Loade
     return Loaded(source.repo, source.revision, placed, tokenizer)
 
 
-def _four_bits(source: Source, dtype: Any) -> Any:
+def _four_bits(source: Source, dtype: "torch.dtype") -> Any:
     """Return the model in NF4, its arithmetic in `dtype`: T. Dettmers et al., "QLoRA" (2023)."""
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
@@ -178,7 +181,7 @@ def read_tokenizer(folder: Path) -> Any:
     return AutoTokenizer.from_pretrained(folder, padding_side="left")
 
 
-def _weights(source: Source, dtype: Any) -> Any:
+def _weights(source: Source, dtype: "torch.dtype") -> Any:
     from transformers import AutoModelForCausalLM
 
     if source.base is None:

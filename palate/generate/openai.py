@@ -3,12 +3,15 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from palate.core import hub
 from palate.core.errors import PalateError
 from palate.core.schema import Message
 from palate.generate.generation import Completion
+
+if TYPE_CHECKING:
+    from huggingface_hub import InferenceClient
 
 TIMEOUT_SECONDS = 600  # for one completion
 MAX_TRIES = 3
@@ -60,7 +63,7 @@ class ChatClient:
         try:
             reply = hub.retry(
                 lambda: client.chat_completion(
-                    list(messages),
+                    [dict(message) for message in messages],
                     model=self.model,
                     max_tokens=max_tokens,
                     temperature=temperature,
@@ -74,7 +77,7 @@ class ChatClient:
         choice = reply.choices[0]
         return Completion((choice.message.content or "").strip(), choice.finish_reason == "stop")
 
-    def _client(self) -> Any:
+    def _client(self) -> "InferenceClient":
         from huggingface_hub import InferenceClient
 
         if self.url:

@@ -13,11 +13,10 @@ before it was killed.
 import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
 
 from palate import __version__
-from palate.core import hub
+from palate.core import hub, typed
 from palate.core.errors import UsageError
 from palate.core.project import Project
 from palate.core.schema import Prompt, digest
@@ -52,6 +51,18 @@ class Shard:
         return f"{self.number}/{self.of}"
 
 
+@dataclass(frozen=True)
+class Record:
+    """What a shard commits about its run."""
+
+    palate: str
+    revision: str  # the project's commit at the start of the run
+    prompts: str  # a digest
+    groups: int
+    settings: dict[str, object]
+    done: list[int]  # numbers of finished groups
+
+
 class Share:
     """A job's part of a run: all of it, or the groups of one shard that no shard has finished.
 
@@ -62,7 +73,7 @@ class Share:
         self,
         start: Project,
         shard: Shard | None = None,
-        record: tuple[str, dict[str, Any]] | None = None,
+        record: tuple[str, Record] | None = None,
         done: Collection[int] = (),
     ):
         self.start, self._shard, self._record, self._done = start, shard, record, done
@@ -79,11 +90,11 @@ class Share:
         if self._record is None:
             return {}
         path, record = self._record
-        self._record = path, {**record, "done": sorted({*record["done"], group})}
+        self._record = path, replace(record, done=sorted({*record.done, group}))
         return {path: _text(self._record[1])}
 
 
-def join(project_id: str, shard: Shard, settings: Mapping[str, Any], divide: Divide) -> Share:
+def join(project_id: str, shard: Shard, settings: Mapping[str, object], divide: Divide) -> Share:
     """Return the shard's share of the run with these settings; the first shard starts the run.
 
     Raises UsageError if another version of palate writes the run's other shards.
@@ -98,19 +109,14 @@ def join(project_id: str, shard: Shard, settings: Mapping[str, Any], divide: Div
         known = {} if stale else records
         _check_version(list(known.values()), shard)
         first = next(iter(known.values()), None)
-        start = Project.load(project_id, first["revision"]) if first else now
+        start = Project.load(project_id, first.revision) if first else now
         groups = divide(start)
-        done = {n for record in known.values() for n in record["done"]}
+        done = {n for record in known.values() for n in record.done}
         if path in known:
             return hub.Change(Share(start, shard, (path, known[path]), done))
-        record = {
-            "palate": __version__,
-            "revision": start.revision,
-            "prompts": _names(groups),
-            "groups": len(groups),
-            "settings": dict(settings),
-            "done": [],
-        }
+        record = Record(
+            __version__, start.revision, _names(groups), len(groups), dict(settings), done=[]
+        )
         return hub.Change(
             Share(start, shard, (path, record), done),
             f"Begin shard {shard} of a run of candidates, palate {__version__}",
@@ -122,22 +128,25 @@ def join(project_id: str, shard: Shard, settings: Mapping[str, Any], divide: Div
     return hub.update(project_id, "dataset", begin, tries=MAX_TRIES)[1]
 
 
-def _read(project: Project, folder: str) -> dict[str, dict[str, Any]]:
+def _read(project: Project, folder: str) -> dict[str, Record]:
     """Return the records of a run by path."""
     paths = [p for p in project.files if p.startswith(f"{folder}/")]
     files = hub.fetch(project.id, "dataset", project.revision, paths) if paths else []
-    return {p: json.loads(f.read_text("utf-8")) for p, f in zip(paths, files, strict=True)}
+    return {
+        path: typed.read(Record, json.loads(file.read_text("utf-8")), f"{project.id}/{path}")
+        for path, file in zip(paths, files, strict=True)
+    }
 
 
-def _over(records: Mapping[str, dict[str, Any]], prompts: str) -> bool:
+def _over(records: Mapping[str, Record], prompts: str) -> bool:
     """Tell whether the run is finished and the project has other prompts now: a new one begins."""
-    done = {n for record in records.values() for n in record["done"]}
+    done = {n for record in records.values() for n in record.done}
     first = next(iter(records.values()), None)
-    return first is not None and len(done) == first["groups"] and first["prompts"] != prompts
+    return first is not None and len(done) == first.groups and first.prompts != prompts
 
 
-def _check_version(records: Sequence[dict[str, Any]], shard: Shard) -> None:
-    others = sorted({r["palate"] for r in records} - {__version__})
+def _check_version(records: Sequence[Record], shard: Shard) -> None:
+    others = sorted({r.palate for r in records} - {__version__})
     if others:
         raise UsageError(
             f"This run's other shards are written by palate {', '.join(others)}, and this is"
@@ -150,5 +159,5 @@ def _names(groups: Sequence[Sequence[Prompt]]) -> str:
     return digest(*sorted(p.id for group in groups for p in group))
 
 
-def _text(record: Mapping[str, Any]) -> str:
-    return json.dumps(record, indent=2, sort_keys=True) + "\n"
+def _text(record: Record) -> str:
+    return json.dumps(asdict(record), indent=2, sort_keys=True) + "\n"

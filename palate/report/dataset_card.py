@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from palate.core import ledger
 from palate.core.project import Project
@@ -82,11 +82,16 @@ def _preference_facts(project: Project, events: Sequence[Event]) -> dict[str, ob
     }
 
 
-def _type(feature: Any) -> str:
+def _type(feature: object) -> str:
     """Return the name of a `datasets` feature's type."""
+    from datasets import List, Value
+
     if isinstance(feature, dict):
         return "{" + ", ".join(feature) + "}"
-    return feature.dtype if hasattr(feature, "dtype") else f"list of {_type(feature.feature)}"
+    if isinstance(feature, List):
+        return f"list of {_type(feature.feature)}"
+    assert isinstance(feature, Value)
+    return feature.dtype
 
 
 def _dataset_head(project: Project, configs: Sequence[Config]) -> "DatasetCardData":

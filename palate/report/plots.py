@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from palate.core.drawing import BLUE, FAINT, INK, ORANGE, canvas, svg
 from palate.train.record import DPOPoint, SFTPoint
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SPLITS, SIDES = ("train", "test"), ("chosen", "rejected")
 
@@ -81,7 +84,7 @@ def _curve(title: str, lines: dict[str, list[tuple[float, float]]], untrained: f
     return svg(figure, f"{title} during training: {described}")
 
 
-def _label_ends(axes: Any, ends: list[tuple[float, float, str, str]]) -> None:
+def _label_ends(axes: "Axes", ends: list[tuple[float, float, str, str]]) -> None:
     """Write each line's name next to its last point, without overlap."""
     low, high = axes.get_ylim()
     gap = 0.09 * (high - low)

@@ -9,11 +9,14 @@ batch reads all weights. Expect errors of up to a factor of two.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from palate.core.errors import UsageError
 from palate.train.config import WHOLE, DPOArguments, SFTArguments, TrainArguments
 from palate.train.recipe import BYTES_PER_PARAMETER, MAX_FULL_PARAMETERS, MEMORY_FRACTION
+
+if TYPE_CHECKING:
+    from huggingface_hub import JobHardwareInfo
 
 PEAK_FRACTION = 0.3  # of a machine's peak, which a job of this kind reaches
 CHARACTERS_PER_TOKEN = 4  # of English text; fewer in other scripts
@@ -51,7 +54,7 @@ class Flavor:
     price: float  # dollars an hour
 
     @classmethod
-    def of(cls, info: Any) -> "Flavor":
+    def of(cls, info: "JobHardwareInfo") -> "Flavor":
         """Return the flavor that huggingface_hub's `JobHardwareInfo` describes."""
         chips = info.accelerator
         gpus = int(chips.quantity) if chips else 0
@@ -59,7 +62,8 @@ class Flavor:
         hours = {"second": 3600, "minute": 60, "hour": 1}[info.unit_label]
         price = info.unit_cost_micro_usd * hours / 1e6
         cores = int(_number(info.cpu))
-        return cls(info.name, gpus, chips and chips.model, cores, memory * 1e9, round(price, 4))
+        model = chips.model if chips else None
+        return cls(info.name, gpus, model, cores, memory * 1e9, round(price, 4))
 
     @property
     def speed(self) -> tuple[float, float]:

@@ -4,7 +4,7 @@ A new job is a file in jobs/, a dataclass of arguments, and a JobSpec here; CONT
 the steps. `palate --help` reads this table, so its functions import what they need when called.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from palate.core.errors import UsageError
 from palate.evaluate.config import ENDPOINT_KEY, JudgeArguments
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from palate.train.record import DPORecord, SFTRecord
 
 
-def job_named(name: str) -> JobSpec[Any]:
+def job_named(name: str) -> JobSpec:
     """Return the job that is typed `name`, or raise UsageError."""
     for spec in JOBS:
         if spec.name == name:
@@ -91,7 +91,7 @@ def _sft() -> "Training[SFTArguments, SFTRecord]":
     return loads.SFT
 
 
-JOBS: tuple[JobSpec[Any], ...] = (
+JOBS: tuple[JobSpec, ...] = (
     JobSpec(
         name="candidates",
         script="candidates",

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from palate.core.paths import shipped
 from palate.terminal.flags import parse
@@ -68,7 +68,7 @@ class JobSpec(Generic[A]):
     """Packages that these arguments need, in addition to those in the script's header."""
     key_variable: str | None = None
     """The environment variable with the key of a server that the job asks."""
-    training: Callable[[], Training[Any, Any]] | None = None
+    training: Callable[[], Training] | None = None
 
     @property
     def file(self) -> Path:

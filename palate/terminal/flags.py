@@ -6,7 +6,7 @@ without it. `parse` turns words into a dataclass or a call.
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Literal, TypeVar, get_args, get_origin
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
@@ -46,16 +46,9 @@ def _registry() -> ConstructorRegistry:
 
     @registry.primitive_rule
     def number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
-        kind: Any = info.type
-        if kind not in (int, float):
-            return None
-        return PrimitiveConstructorSpec(
-            nargs=1,
-            metavar="N" if kind is int else "X",
-            instance_from_str=lambda words: kind(words[0]),
-            is_instance=lambda value: isinstance(value, (int, kind)),
-            str_from_instance=lambda value: [str(value)],
-        )
+        if info.type is int:
+            return _number(int, "N")
+        return _number(float, "X") if info.type is float else None
 
     @registry.primitive_rule
     def choice(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
@@ -72,3 +65,13 @@ def _registry() -> ConstructorRegistry:
         )
 
     return registry
+
+
+def _number(kind: type[int] | type[float], metavar: str) -> PrimitiveConstructorSpec:
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=metavar,
+        instance_from_str=lambda words: kind(words[0]),
+        is_instance=lambda value: isinstance(value, (int, kind)),
+        str_from_instance=lambda value: [str(value)],
+    )

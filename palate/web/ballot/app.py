@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.sessions import SessionMiddleware
@@ -46,8 +46,7 @@ HEAD = (
 )
 SANS = ["Inter Variable", "ui-sans-serif", "system-ui", "sans-serif"]
 MONO = ["ui-monospace", "monospace"]
-ApiCall = Callable[[Ballot, Person, dict[str, Any]], dict[str, Any]]
-Endpoint = Callable[[Request], Any]
+ApiCall = Callable[[Ballot, Person, dict[str, object]], dict[str, object]]
 
 
 def create_app(ballot: Ballot, routes: Sequence[Route], *, kind: str) -> "FastAPI":
@@ -117,7 +116,7 @@ def _api(ballot: Ballot, kind: str) -> list[Route]:
     ]
 
 
-def _me(ballot: Ballot, person: Person | None, kind: str) -> dict[str, Any]:
+def _me(ballot: Ballot, person: Person | None, kind: str) -> dict[str, object]:
     return {
         "name": person.name if person else None,
         "sign_in": sign_in_required(),
@@ -127,7 +126,7 @@ def _me(ballot: Ballot, person: Person | None, kind: str) -> dict[str, Any]:
     }
 
 
-def _next(ballot: Ballot, person: Person, body: dict[str, Any]) -> dict[str, Any]:
+def _next(ballot: Ballot, person: Person, body: dict[str, object]) -> dict[str, object]:
     n, device = body.get("n", 8), body.get("device", "")
     have, waiting = body.get("have", []), body.get("waiting", [])
     if not (
@@ -141,14 +140,14 @@ def _next(ballot: Ballot, person: Person, body: dict[str, Any]) -> dict[str, Any
     return ballot.next(person, max(0, min(n, MAX_PAIRS)), ids[0], device[:64], ids[1])
 
 
-def _events(ballot: Ballot, person: Person, body: dict[str, Any]) -> dict[str, Any]:
+def _events(ballot: Ballot, person: Person, body: dict[str, object]) -> dict[str, object]:
     events = body.get("events")
     if not isinstance(events, list) or len(events) > MAX_EVENTS:
         raise ValueError(f"expected a list of at most {MAX_EVENTS} events")
     return {"results": [asdict(receipt) for receipt in ballot.submit(person, events)]}
 
 
-def _figures(ballot: Ballot, person: Person, body: dict[str, Any]) -> dict[str, Any]:
+def _figures(ballot: Ballot, person: Person, body: dict[str, object]) -> dict[str, object]:
     return ballot.figures(person)
 
 

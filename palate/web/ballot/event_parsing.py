@@ -3,10 +3,10 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from palate.core import ledger
-from palate.core.schema import KINDS, Candidate, Event
+from palate.core.schema import KINDS, Candidate, Event, Kind
 from palate.label.assignment import Question
 
 COMMENT_CHARACTERS = 2000
@@ -50,16 +50,14 @@ def event_id_of(raw: object) -> str:
 
 
 def parse_event(
-    raw: Mapping[str, Any], shown: Shown, known: Mapping[str, Event], number: int
+    raw: Mapping[str, object], shown: Shown, known: Mapping[str, Event], number: int
 ) -> Event:
     """Return the event that the page describes; raise Rejected if it cannot be valid.
 
     `known` maps ids to the events that an undo may name; `number` is the project's round. The time
     is now, because the page's clock cannot be trusted.
     """
-    pair, kind = shown.question.pair, raw.get("kind")
-    if kind not in KINDS:
-        raise Rejected(f"kind: expected one of {', '.join(KINDS)}")
+    pair, kind = shown.question.pair, _kind(raw)
     text = _rewrite(raw, shown) if kind == "rewrite" else None
     return Event(
         event_id=event_id_of(raw),
@@ -88,14 +86,23 @@ def rejection(raw: object, reason: str) -> Receipt:
     return Receipt(given.encode("utf-8", "replace").decode(), "rejected", reason)
 
 
-def _choice(raw: Mapping[str, Any], shown: Shown) -> str:
-    sides = {"left": shown.left.id, "right": shown.right.id}
-    if raw.get("choice") not in ("left", "right"):
-        raise Rejected("choice: expected left or right")
-    return sides[raw["choice"]]
+def _kind(raw: Mapping[str, object]) -> Kind:
+    for kind in KINDS:
+        if raw.get("kind") == kind:
+            return kind
+    raise Rejected(f"kind: expected one of {', '.join(KINDS)}")
 
 
-def _rewrite(raw: Mapping[str, Any], shown: Shown) -> str:
+def _choice(raw: Mapping[str, object], shown: Shown) -> str:
+    choice = raw.get("choice")
+    if choice == "left":
+        return shown.left.id
+    if choice == "right":
+        return shown.right.id
+    raise Rejected("choice: expected left or right")
+
+
+def _rewrite(raw: Mapping[str, object], shown: Shown) -> str:
     text = _text(raw, "text", REWRITE_CHARACTERS)
     if not text:
         raise Rejected("text: expected the better answer")
@@ -110,15 +117,16 @@ def _new_id(shown: Shown, text: str, number: int) -> str:
     return Candidate.of(shown.question.pair.prompt_id, text, round=number).id
 
 
-def _target(raw: Mapping[str, Any], shown: Shown, known: Mapping[str, Event]) -> str:
-    target = known.get(raw.get("target") or "")
+def _target(raw: Mapping[str, object], shown: Shown, known: Mapping[str, Event]) -> str:
+    name = raw.get("target")
+    target = known.get(name) if isinstance(name, str) else None
     mine = (shown.annotator, shown.question.pair.id, shown.question.purpose)
     if target is None or (target.annotator, target.pair_id, target.purpose) != mine:
         raise Rejected("target: you have nothing to take back on this pair")
     return target.event_id
 
 
-def _text(raw: Mapping[str, Any], name: str, most: int) -> str | None:
+def _text(raw: Mapping[str, object], name: str, most: int) -> str | None:
     value = raw.get(name)
     if value is None or value == "":
         return None
@@ -128,7 +136,7 @@ def _text(raw: Mapping[str, Any], name: str, most: int) -> str | None:
     return clean.strip() or None
 
 
-def _integer(raw: Mapping[str, Any], name: str, least: int, most: int) -> int | None:
+def _integer(raw: Mapping[str, object], name: str, least: int, most: int) -> int | None:
     value = raw.get(name)
     if value is None:
         return None

@@ -16,7 +16,6 @@ from abc import ABC, abstractmethod
 from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from palate.core import hub, paths
 from palate.core.ledger import Publisher, standing_judgements
@@ -92,7 +91,7 @@ class Ballot(ABC):
         have: Iterable[str],
         device: str = "",
         waiting: Iterable[str] = (),
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         """Return up to `n` pairs for the person, without model names, and their progress.
 
         `have`: ids of the assignments that this device holds. `waiting`: ids of the events that the
@@ -137,7 +136,7 @@ class Ballot(ABC):
             receipts[event_id] = Receipt(event_id, state)
         return list(receipts.values())
 
-    def figures(self, person: Person) -> dict[str, Any]:
+    def figures(self, person: Person) -> dict[str, object]:
         """Return what the person has done so far; only they see it."""
         annotator = self.pseudonym(person)
         with self._lock:
@@ -256,10 +255,10 @@ class Ballot(ABC):
         left, right = (q.pair.b, q.pair.a) if swapped else (q.pair.a, q.pair.b)
         return Shown(q, self._texts[left], self._texts[right], annotator)
 
-    def _item(self, annotator: str, q: Question) -> dict[str, Any]:
+    def _item(self, annotator: str, q: Question) -> dict[str, object]:
         """Return a question as the page shows it."""
         shown = self._shown(annotator, q)
-        item: dict[str, Any] = {
+        item: dict[str, object] = {
             "id": self._assignment(annotator, q),
             "prompt": markdown(self._prompts[q.pair.prompt_id].text),
             "left": markdown(shown.left.text),

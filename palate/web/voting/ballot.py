@@ -4,7 +4,6 @@ import hmac
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from palate.core import paths
 from palate.core.project import Project
@@ -99,7 +98,7 @@ class EvaluateBallot(Ballot):
             self._verdict = (len(events), count_votes(events, self.texts(), self._compared))
         return self._verdict[1]
 
-    def figures(self, person: Person) -> dict[str, Any]:
+    def figures(self, person: Person) -> dict[str, object]:
         return super().figures(person) | {"implied": 0}  # votes are counted, never implied
 
     def _keep(self, person: Person, events: list[Event]) -> dict[str, State]:
