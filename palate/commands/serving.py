@@ -159,14 +159,17 @@ def _usage_errors(serve_error: type[Exception]) -> Generator[None]:
 def _serve(kind: Literal["label", "evaluate"], project: str, port: int) -> None:
     from palate.core import hub
     from palate.core.project import Project
-    from palate.evaluate.loading import pairs_to_compare
-    from palate.evaluate.verdict import planned
+    from palate.terminal.progress import announced
     from palate.web.serving import Space
 
-    loaded = Project.load(project)
-    if kind == "evaluate":
-        compared = pairs_to_compare(loaded)  # report here, not in the Space's log, what is missing
-        plan = planned(len({p.prompt_id for p in compared.pairs}))
+    with announced(console.print, f"Reading {project}."):
+        loaded = Project.load(project)
+        if kind == "evaluate":
+            from palate.evaluate.loading import pairs_to_compare
+            from palate.evaluate.verdict import planned
+
+            compared = pairs_to_compare(loaded)  # what is missing is reported here, not in its log
+            plan = planned(len({p.prompt_id for p in compared.pairs}))
     seconds = "2" if hub.is_local() else "30"  # the Hub limits commits by the hour
     variables = {"PALATE_PUBLISH_SECONDS": seconds}
     space = Space(kind, project, port=port, env=variables, show=console.print)
@@ -187,6 +190,7 @@ def _serve(kind: Literal["label", "evaluate"], project: str, port: int) -> None:
     if printed := space.printed().strip():
         console.print(f"The Space printed to {space.log}:\n{printed}", markup=False)
     if kind == "label":
-        export(project)
+        with announced(console.print, "Writing preferences and the dataset card to the Hub."):
+            export(project)
     else:
         console.print(f"Count the votes with: [bold cyan]palate verdict {project}[/]")

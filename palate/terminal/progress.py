@@ -1,13 +1,31 @@
-"""A progress bar on a terminal, lines in a log, and a bar again for a log that is followed."""
+"""What a wait looks like: a line for a step without bar, a bar on a terminal, lines in a log."""
 
 import re
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from threading import Timer
 from typing import Any
 
 from rich import progress
 from rich.console import Console
 
+QUIET_SECONDS = 2.0  # of waiting without a line about it
 LINES_PER_BAR = 50  # at most, in a log
 _LINE = re.compile(r"(\w+) (\d+)/(\d+)(?: \((.*)\))?")
+
+
+@contextmanager
+def announced(
+    show: Callable[[str], object], text: str, seconds: float = QUIET_SECONDS
+) -> Generator[None]:
+    """Show `text` if what the context does takes longer than `seconds`."""
+    timer = Timer(seconds, show, (text,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class Progress(progress.Progress):

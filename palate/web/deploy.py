@@ -11,6 +11,7 @@ from rich.console import Console
 from palate.core import hub
 from palate.core.errors import PalateError
 from palate.core.project import Project
+from palate.terminal.progress import announced
 from palate.web.deploy_plan import KINDS, Plan, SpaceOptions, plan_space, secret_mark, space_of
 
 BROKEN = ("BUILD_ERROR", "RUNTIME_ERROR", "CONFIG_ERROR", "NO_APP_FILE")
@@ -23,21 +24,31 @@ def deploy(
     project: Project, options: SpaceOptions, console: Console, *, dry_run: bool = False
 ) -> None:
     """Show what would change in both Spaces, change it, and return when they run."""
-    plans = [plan_space(project, kind, options) for kind in KINDS]
+    with announced(console.print, "Comparing both Spaces on the Hub with this palate."):
+        plans = [plan_space(project, kind, options) for kind in KINDS]
     for plan in plans:
         console.print(plan.sentence())
     if dry_run:
         return
     for plan in plans:
-        apply(plan)
+        with announced(console.print, f"Writing {plan.space}."):
+            apply(plan)
     for plan in plans:
-        with console.status(f"{plan.space} …") as line:
-
-            def show(stage: str, line=line, space: str = plan.space) -> None:
-                line.update(f"{space}: {stage.lower().replace('_', ' ')}")
-
-            url = wait(plan.space, show)
+        url = _watch(plan.space, console)
         console.print(f"{plan.kind}: [bold cyan]{url}[/]")
+
+
+def _watch(space: str, console: Console) -> str:
+    """Return the Space's address once it runs; show its stages, in a log each as a line."""
+    with console.status(f"{space} …") as status:
+
+        def show(stage: str) -> None:
+            line = f"{space}: {stage.lower().replace('_', ' ')}"
+            status.update(line)
+            if not console.is_terminal:
+                console.print(line)
+
+        return wait(space, show)
 
 
 def apply(plan: Plan) -> None:

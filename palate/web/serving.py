@@ -16,10 +16,10 @@ from typing import Literal
 
 from palate.core.errors import PalateError, UsageError
 from palate.core.paths import shipped
+from palate.terminal.progress import announced
 from palate.web.ballot.people import owner_key
 
 Kind = Literal["label", "evaluate"]
-QUIET_SECONDS = 2.0  # of waiting without a word about it
 IDLE_SECONDS = 120.0  # without an answer or any use of the processor before a start fails
 STOP_SECONDS = 60.0  # in which a Space publishes what is waiting and ends
 POLL_SECONDS = 0.1
@@ -131,12 +131,13 @@ class Space:
                 stderr=out,
                 start_new_session=True,  # Ctrl-C reaches it through stop(), after its last commit
             )
-        self._wait_until_it_answers(self.process)
+        waiting = f"Waiting for the {self.kind} Space to start. Its log: {self.log}"
+        with announced(self._show, waiting):
+            self._wait_until_it_answers(self.process)
         return self
 
     def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
-        begin = active = time.monotonic()
-        shown, used = False, _processor_seconds(process.pid)
+        active, used = time.monotonic(), _processor_seconds(process.pid)
         while not self._answers():
             now = time.monotonic()
             if process.poll() is not None:
@@ -146,9 +147,6 @@ class Space:
             elif used is not None and now - active > IDLE_SECONDS:
                 self.stop()
                 raise self._failure(f"did nothing for {IDLE_SECONDS:.0f} s")
-            if not shown and now - begin > QUIET_SECONDS:
-                self._show(f"Waiting for the {self.kind} Space to start. Its log: {self.log}")
-                shown = True
             time.sleep(POLL_SECONDS)
 
     def _failure(self, why: str) -> PalateError:

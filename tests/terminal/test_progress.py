@@ -1,11 +1,12 @@
 """A bar becomes lines in a log, and lines become the bar again."""
 
 import io
+from queue import SimpleQueue
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 
-from palate.terminal.progress import Progress, Relay
+from palate.terminal.progress import Progress, Relay, announced
 
 
 def logged(total: int, step: int) -> list[str]:
@@ -37,8 +38,8 @@ def test_a_followed_log_is_a_bar_on_a_terminal_and_itself_elsewhere():
     with Relay(plain) as relay:
         for line in lines:
             relay.show(line)
-    said = plain.file.getvalue()
-    assert "hello [bold]\ntraining 3/12 (loss 0.5)\nc\ntraining 12/12\n" in said
+    text = plain.file.getvalue()
+    assert "hello [bold]\ntraining 3/12 (loss 0.5)\nc\ntraining 12/12\n" in text
     screen = Console(file=io.StringIO(), width=100, force_terminal=True)
     with Relay(screen) as relay:
         for line in lines:
@@ -47,3 +48,12 @@ def test_a_followed_log_is_a_bar_on_a_terminal_and_itself_elsewhere():
             ("training", 12, 12)
         ]
     assert "hello [bold]" in screen.file.getvalue()
+
+
+def test_a_long_step_is_announced_and_a_short_one_is_not():
+    lines: SimpleQueue[str] = SimpleQueue()
+    with announced(lines.put, "Reading.", seconds=0):
+        assert lines.get(timeout=60) == "Reading."
+    with announced(lines.put, "Writing.", seconds=600):
+        pass
+    assert lines.empty()
