@@ -2,16 +2,16 @@
 
     python benchmarks/votes.py [--runs 2000] [--json]
 
-Every simulated evaluation is looked at after each vote. Cells differ in the number of prompts and
-voters, in how much votes on one prompt agree (their correlation, 0 to 0.5: each prompt has a win
-rate of its own), and in how much voters' tastes differ (likewise). `rounds`: each prompt is asked
-once before any is asked again, over all people; `one person first`: a person votes on everything
-before the next begins. One cell of each size has 30% ties and voters who favor a side.
+The rule is applied after each vote of every simulated evaluation. Cells differ in the number of
+prompts and voters, in how much votes on one prompt agree (their correlation, 0 to 0.5: each prompt
+has another win rate), and in how much voters' tastes differ (likewise). `rounds`: each prompt is
+asked once before any is asked again, over all people. `one person first`: a person votes on
+everything before the next begins. One cell of each size has 30% ties and voters who favor a side.
 
-`false_decided`: equal models that were called different at any look. The claim about people is
-measured where tastes differ, that about prompts where they do not: people who voted may prefer one.
-`median_votes`: one person, one decisive vote a prompt. `oracle`: the rule with the correlation
-known. `coverage`: evaluations whose interval held the truth, with all votes in.
+`false_decided`: equal models that were called different after any vote. The claim about people is
+measured where tastes differ, the claim about prompts where they do not: the people who voted may
+prefer one. `median_votes`: one person, one decisive vote a prompt. `oracle`: the rule with the
+correlation known. `coverage`: evaluations whose interval held the true rate, with all votes in.
 """
 
 import argparse
@@ -92,8 +92,8 @@ def order_of(cell: Cell, random: np.random.Generator) -> list[tuple[int, int]]:
     """Return (prompt, person) of each vote."""
     prompts, voters = cell.prompts, cell.voters
     if cell.order == "rounds":
-        asked = random.permutation(prompts)
-        turns = [(int(asked[i]), (i + k) % voters) for k in range(voters) for i in range(prompts)]
+        order = random.permutation(prompts)
+        turns = [(int(order[i]), (i + k) % voters) for k in range(voters) for i in range(prompts)]
     else:
         turns = [(int(p), v) for v in range(voters) for p in random.permutation(prompts)]
     return turns[:MOST_VOTES]

@@ -20,11 +20,10 @@ FORBIDDEN = {
     "come along": r"\bcomes? along\b",
     "what is said": r"\bwhat (?:is|was) said\b",
 }
-FOLDERS = ("palate", "jobs", "spaces", "cards", "docs")
+FOLDERS = ("palate", "jobs", "spaces", "cards", "docs", "benchmarks")
 KINDS = {".py", ".md", ".j2", ".html", ".js", ".css"}
 FILES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
-    ROOT / "benchmarks" / "README.md",
     *sorted(f for d in FOLDERS for f in (ROOT / d).rglob("*") if f.suffix in KINDS),
 ]
 

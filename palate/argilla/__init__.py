@@ -1,1 +1,1 @@
-"""Argilla: the working store of labels (`store`), and a server that runs it here (`server`)."""
+"""Argilla: the working store of labels, and a server that runs it here (`server`)."""

@@ -63,9 +63,9 @@ def fence(value: object, language: str = "") -> Markdown:
 
 
 def lines(value: object) -> Markdown:
-    """Return a text for a table's cell, its lines kept; `…` for none."""
-    kept = [inline(line) for line in str(value).splitlines() if line.strip()]
-    return Markdown("<br>".join(kept) or "…")
+    """Return a text for a table's cell, with its line breaks; `…` for an empty one."""
+    cells = [inline(line) for line in str(value).splitlines() if line.strip()]
+    return Markdown("<br>".join(cells) or "…")
 
 
 def percent(value: float) -> Markdown:

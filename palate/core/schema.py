@@ -264,8 +264,8 @@ def to_json(row: "DataclassInstance") -> str:
     return json.dumps(asdict(row), ensure_ascii=False, separators=(",", ":"))
 
 
-def _wrong_id(field: str, found: str, expected: str, content: str) -> Contradiction:
-    return None if found == expected else (field, f"is not {expected}, the id of {content}")
+def _wrong_id(field: str, value: str, expected: str, content: str) -> Contradiction:
+    return None if value == expected else (field, f"is not {expected}, the id of {content}")
 
 
 def pairs_of(candidates: Iterable[Candidate]) -> list[Pair]:

@@ -50,7 +50,7 @@ def find_chromium() -> str | None:
 def answer_pairs(
     chromium: str | None, url: str, token: str, number: int, progress: Callable[[int], None]
 ) -> int:
-    """Sign in in a new profile and answer up to `number` pairs; return how many.
+    """Sign in with a new profile and answer up to `number` pairs; return how many.
 
     Returns once all answers are on the Hub. `progress` gets the number answered so far.
     """

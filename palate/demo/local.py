@@ -1,7 +1,7 @@
 """The demo on this machine: local Hub, local Argilla, a tiny model, a simulated annotator.
 
-Every step goes the way a person's would: clients over HTTP, job files as processes, the Spaces'
-API. A second run continues where the first one ended.
+Every step works as for a person: clients over HTTP, job files as processes, the Spaces' API. A
+second run continues where the first one ended.
 """
 
 from collections import Counter

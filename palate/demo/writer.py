@@ -38,7 +38,7 @@ Progress = Callable[[int, int, float], None]  # step, steps, loss
 
 @dataclass(frozen=True)
 class Training:
-    """What a training took and reached."""
+    """The size, the duration and the final loss of a training."""
 
     parameters: int
     steps: int

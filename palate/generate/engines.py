@@ -24,7 +24,7 @@ IN_PROCESS = ("transformers", "vllm")
 
 
 class Engine(Protocol):
-    """`named` is known at once; `load` may take minutes."""
+    """`named` is set at once; `load` may take minutes."""
 
     kind: str
     named: Loaded

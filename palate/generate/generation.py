@@ -1,7 +1,7 @@
 """Completions: each is drawn from a random stream with its own seed.
 
 A completion is therefore the same in any batch, an interrupted run continues as if it had not
-stopped, and two models can be given the same luck.
+stopped, and two models can be sampled with the same random numbers.
 """
 
 from collections import Counter

@@ -195,7 +195,7 @@ def _weights(source: Source, dtype: "torch.dtype") -> Any:
 
 
 def quiet() -> None:
-    """Silence the libraries' bars and notices: a job draws one bar for all of it."""
+    """Silence the libraries' progress bars and notices; a job has one bar."""
     import datasets
     from transformers.utils import logging
 

@@ -76,10 +76,10 @@ class LFS:
 
     def keep_promises(self, repo: Repo, user: User, oids: Iterable[str]) -> None:
         """Delete the promises of `user` to commit objects to `repo`, once they are committed."""
-        kept = "DELETE FROM lfs_promise WHERE oid=? AND user=? AND repo=?"
+        delete = "DELETE FROM lfs_promise WHERE oid=? AND user=? AND repo=?"
         with self._db.transaction():
             for oid in oids:
-                self._db.run(kept, oid, user.name, repo.id)
+                self._db.run(delete, oid, user.name, repo.id)
 
     def offer(self, repo: Repo, user: User, oid: str) -> bool:
         """Tell whether `user` can commit an object to `repo` within a day without uploading it."""

@@ -1,4 +1,4 @@
-"""A job on HF Jobs: what it will take and cost, and its start.
+"""A job on HF Jobs: its time and cost before the start, and the start.
 
 The token is one of the job's secrets; no command and no address contains it.
 """
@@ -33,7 +33,7 @@ ATTEMPTS = 3  # for a job whose machine is lost; each continues from the last ch
 
 @dataclass(frozen=True)
 class Plan(Generic[A]):
-    """A job that has not been started: its words, what it needs and where it would run."""
+    """A job before its start: its arguments, what it needs and where it would run."""
 
     spec: JobSpec[A]
     argv: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Edits from Argilla's own UI brought into the ledger without a running Space."""
+"""Brings edits made in Argilla's own pages into the ledger without a running Space."""
 
 from contextlib import closing
 
@@ -10,7 +10,7 @@ from palate.web.serving import secret_of
 
 
 def sync_edits(project_id: str, url: str, key: str) -> int:
-    """Publish the edits made in the UI of the Argilla at `url`; return how many there were."""
+    """Publish the edits made in the pages of the Argilla at `url`; return how many there were."""
     project = Project.load(project_id)
     with closing(LabelStore(url, key)) as store:
         ballot = LabelBallot(project, lambda: store, secret_of(project_id), pause=0.0)

@@ -15,14 +15,14 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 @pytest.fixture
 def installing(tmp_path):
     """Lets Argilla be installed when told so: until then somebody else is at it."""
-    made = ensure_environment().parent.parent
+    environment = ensure_environment().parent.parent
     cache = tmp_path / "cache"
     cache.mkdir()
-    with (cache / f"{made.name}.lock").open("w") as lock:
+    with (cache / f"{environment.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
 
         def done():
-            (cache / made.name).symlink_to(made)
+            (cache / environment.name).symlink_to(environment)
             fcntl.flock(lock, fcntl.LOCK_UN)
 
         yield done
@@ -47,10 +47,10 @@ def space(project, hub, installing, tmp_path, monkeypatch):
 def test_an_owner_sees_argilla_and_nobody_sees_its_key(
     space, project, hub, installing, browser, tmp_path
 ):
-    said: list[str] = []
+    responses: list[str] = []
     context = browser.new_context()
     page = context.new_page()
-    page.on("response", lambda r: said.append(f"{r.headers} {body(r)}"))
+    page.on("response", lambda r: responses.append(f"{r.headers} {body(r)}"))
     page.goto(space.url)
     sign_in(hub, page, "me")
     page.goto(f"{space.url}/owner")
@@ -63,7 +63,7 @@ def test_an_owner_sees_argilla_and_nobody_sees_its_key(
     assert '"role":"owner"' in page.inner_text("body").replace(" ", "")
     owner = owner_of(tmp_path / "home" / "argilla")
     for hidden in ("password", "auth_secret_key", "api_key"):
-        assert not [text for text in said if owner[hidden] in text]
+        assert not [text for text in responses if owner[hidden] in text]
 
     other = browser.new_context().new_page()
     assert other.goto(f"{space.url}/argilla/api/v1/me").status == 403

@@ -23,7 +23,7 @@ MEANS = {  # key → (side, strength)
 @pytest.mark.parametrize("project", [30], indirect=True)
 def test_ten_by_keyboard_and_ten_by_touch(project, label_space, visit, in_argilla):
     desk = visit(label_space.url, "Ada", DESK)
-    said: list[tuple[str, str, int]] = []  # what was on screen: chosen, rejected, strength
+    choices: list[tuple[str, str, int]] = []  # what was on screen: chosen, rejected, strength
     for key in KEYS:
         desk.ready()
         shown = desk.texts()
@@ -31,7 +31,7 @@ def test_ten_by_keyboard_and_ten_by_touch(project, label_space, visit, in_argill
         if key != "ArrowDown":
             side, strength = MEANS[key]
             other = "right" if side == "left" else "left"
-            said.append((shown[side], shown[other], strength))
+            choices.append((shown[side], shown[other], strength))
     desk.published()
     phone = visit(label_space.url, "Bo", PHONE)
     for i in range(10):
@@ -39,7 +39,7 @@ def test_ten_by_keyboard_and_ten_by_touch(project, label_space, visit, in_argill
         shown = phone.texts()
         side, other = ("left", "right") if i % 2 else ("right", "left")
         phone.tap(f".b-scale[data-side={side}] [data-v='{1 + i % 4}']")
-        said.append((shown[side], shown[other], 1 + i % 4))
+        choices.append((shown[side], shown[other], 1 + i % 4))
     phone.published()
     clipped = "document.scrollingElement.scrollWidth > innerWidth"
     assert not phone.page.evaluate(clipped)
@@ -52,13 +52,13 @@ def test_ten_by_keyboard_and_ten_by_touch(project, label_space, visit, in_argill
     assert [e.kind for e in events].count("tie") == 1
     assert len({e.annotator for e in events}) == 2
     assert not any(n in e.annotator for e in events for n in ("Ada", "Bo"))
-    _, made = export(project.id)
+    _, preferences = export(project.id)
     rows = [
         (p.chosen[0]["content"], p.rejected[0]["content"], p.strength)
-        for p in made.all()
+        for p in preferences.all()
         if p.source == "human"
     ]
-    assert sorted(rows) == sorted(said)
+    assert sorted(rows) == sorted(choices)
 
 
 def test_undo_takes_back_and_asks_again(project, label_space, visit):
@@ -145,14 +145,14 @@ def test_everything_a_person_can_say_by_keyboard(project, label_space, visit, in
     v.press("x")
     v.press("ArrowDown")
     v.published()
-    said = Project.load(project.id).labels
-    assert [e.kind for e in said] == ["both_bad", "flag", "rewrite", "skip", "tie"]
-    assert (said[0].comment, said[1].comment) == ("Both are dull", "A typo in A")
-    assert {e.event_id for e in said} == {e.event_id for e in in_argilla()}
-    _, made = export(project.id)
-    better = [p for p in made.all() if p.chosen[0]["content"] == "A better answer"]
+    labels = Project.load(project.id).labels
+    assert [e.kind for e in labels] == ["both_bad", "flag", "rewrite", "skip", "tie"]
+    assert (labels[0].comment, labels[1].comment) == ("Both are dull", "A typo in A")
+    assert {e.event_id for e in labels} == {e.event_id for e in in_argilla()}
+    _, preferences = export(project.id)
+    better = [p for p in preferences.all() if p.chosen[0]["content"] == "A better answer"]
     assert {p.rejected[0]["content"] for p in better} == {shown["left"], shown["right"]}
-    written = [c for c in Project.load(project.id).candidates if c.id == said[2].chosen]
+    written = [c for c in Project.load(project.id).candidates if c.id == labels[2].chosen]
     assert [(c.text, c.model) for c in written] == [("A better answer", None)]
     assert v.complaints == []
 

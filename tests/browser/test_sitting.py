@@ -79,9 +79,9 @@ def test_two_tabs_and_two_devices_never_ask_the_same(project, label_space, visit
     one.page.close()
     tab.wait_for_function("document.querySelector('.ballot')?.dataset.aid")
     two.published()
-    said = Project.load(project.id).labels
-    assert len({e.pair_id for e in said}) == len(said) == 10
-    assert len({e.annotator for e in said}) == 1
+    labels = Project.load(project.id).labels
+    assert len({e.pair_id for e in labels}) == len(labels) == 10
+    assert len({e.annotator for e in labels}) == 1
 
 
 def test_what_the_server_refuses_is_kept_and_shown(project, label_space, visit):
@@ -132,12 +132,12 @@ def test_the_end_thanks_with_ones_own_figures(project, label_space, visit):
     v.page.wait_for_selector(".b-prompt .b-figures")
     thanks = v.page.inner_text(".b-prompt")
     v.published()
-    said = Project.load(project.id).labels
+    labels = Project.load(project.id).labels
     assert "Thank you" in thanks
-    assert f"{len(said)}\npairs judged" in thanks
+    assert f"{len(labels)}\npairs judged" in thanks
     # three candidates: two or three questions a prompt, and the rest follows
-    asked = len({e.prompt_id for e in said})
-    assert 2 * asked <= len(said) < 3 * asked
-    assert f"+{3 * asked - len(said)}\npairs inferred" in thanks
-    _, made = export(project.id)
-    assert len(made.all()) == 3 * asked
+    prompts = len({e.prompt_id for e in labels})
+    assert 2 * prompts <= len(labels) < 3 * prompts
+    assert f"+{3 * prompts - len(labels)}\npairs inferred" in thanks
+    _, preferences = export(project.id)
+    assert len(preferences.all()) == 3 * prompts

@@ -128,10 +128,10 @@ def test_a_clock_in_1970_and_another_name_change_nothing(client, space):
     ):
         time.sleep(0.1)
     rows = Project.load(space.project_id).labels
-    (said,) = [e for e in rows if e.event_id == event["event_id"]]
-    assert said.time > "2026"
-    assert said.annotator != "p-other"
-    assert said.purpose == "ask"
+    (stored,) = [e for e in rows if e.event_id == event["event_id"]]
+    assert stored.time > "2026"
+    assert stored.annotator != "p-other"
+    assert stored.purpose == "ask"
 
 
 def test_the_owners_page_opens_with_the_key_alone(client, space):

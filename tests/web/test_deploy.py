@@ -181,11 +181,11 @@ def test_without_a_token_it_says_what_to_do(project, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("hardware", "said"),
+    ("hardware", "message"),
     [("t4-small", "asks for payment"), ("abacus", "There is no flavor 'abacus'; expected cpu-")],
 )
-def test_hardware_that_is_not_to_be_had(without_credit, project, hardware, said):
+def test_unavailable_hardware(without_credit, project, hardware, message):
     plan = plan_space(project, "evaluate", SpaceOptions(hardware=hardware))
     plan.files = {}
-    with pytest.raises(PalateError, match=said):
+    with pytest.raises(PalateError, match=message):
         deploy.apply(plan)

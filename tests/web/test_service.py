@@ -54,7 +54,7 @@ def ballot(project, connect):
     ballot.close()
 
 
-def said(item: dict, **changes) -> dict:
+def label(item: dict, **changes) -> dict:
     event = {
         "event_id": str(uuid.uuid4()), "assignment_id": item["id"], "kind": "label",
         "choice": "left", "strength": 3, "milliseconds": 900,
@@ -64,7 +64,7 @@ def said(item: dict, **changes) -> dict:
 
 def test_a_label_is_saved_then_published_and_said_once(ballot, project):
     item = ballot.next(ADA, 1, [])["items"][0]
-    event = said(item)
+    event = label(item)
     assert [r.state for r in ballot.submit(ADA, [event])] == ["saved"]
     assert ballot.next(ADA, 1, [])["done"] == 1
     assert ballot.close()
@@ -90,7 +90,7 @@ def test_a_label_is_saved_then_published_and_said_once(ballot, project):
 )
 def test_what_cannot_be_right_is_refused_with_a_reason(ballot, changes, why):
     item = ballot.next(ADA, 1, [])["items"][0]
-    (receipt,) = ballot.submit(ADA, [said(item, **changes)])
+    (receipt,) = ballot.submit(ADA, [label(item, **changes)])
     assert receipt.state == "rejected"
     assert why in (receipt.reason or "")
     assert ballot.next(ADA, 1, [])["done"] == 0
@@ -98,32 +98,32 @@ def test_what_cannot_be_right_is_refused_with_a_reason(ballot, changes, why):
 
 def test_an_answer_to_somebody_elses_pair_is_refused(ballot):
     item = ballot.next(ADA, 1, [])["items"][0]
-    assert ballot.submit(BO, [said(item)])[0].state == "rejected"
-    event = said(item)
+    assert ballot.submit(BO, [label(item)])[0].state == "rejected"
+    event = label(item)
     ballot.submit(ADA, [event])
     mine = ballot.next(BO, 1, [])["items"][0]
-    taken = ballot.submit(BO, [said(mine, event_id=event["event_id"])])[0]
+    taken = ballot.submit(BO, [label(mine, event_id=event["event_id"])])[0]
     assert (taken.state, taken.reason) == ("rejected", "this event id is taken")
-    undo = said(mine, kind="undo", target=event["event_id"])
+    undo = label(mine, kind="undo", target=event["event_id"])
     assert ballot.submit(BO, [undo])[0].state == "rejected"
 
 
 def test_a_label_and_its_undo_may_come_together(ballot):
     item = ballot.next(ADA, 1, [])["items"][0]
-    event = said(item)
-    undo = said(item, kind="undo", target=event["event_id"])
+    event = label(item)
+    undo = label(item, kind="undo", target=event["event_id"])
     assert [r.state for r in ballot.submit(ADA, [event, undo])] == ["saved", "saved"]
     assert ballot.next(ADA, 1, [])["done"] == 0
 
 
 def test_eval_prompts_are_never_asked_for_labels(ballot, project):
     blind = {p.text for p in project.prompts if p.split == "eval"}
-    asked: list[dict] = []
+    shown: list[dict] = []
     while items := ballot.next(ADA, 20, [])["items"]:
-        asked += items
-        ballot.submit(ADA, [said(i, kind="skip") for i in items])
-    assert len(asked) == ballot.next(ADA, 0, [])["total"] == 12 - len(blind)
-    assert not [i for i in asked if any(f"<p>{t}</p>" in i["prompt"] for t in blind)]
+        shown += items
+        ballot.submit(ADA, [label(i, kind="skip") for i in items])
+    assert len(shown) == ballot.next(ADA, 0, [])["total"] == 12 - len(blind)
+    assert not [i for i in shown if any(f"<p>{t}</p>" in i["prompt"] for t in blind)]
 
 
 def test_ids_and_sides_follow_from_the_key_alone(ballot, project, connect):
@@ -140,7 +140,7 @@ def test_ids_and_sides_follow_from_the_key_alone(ballot, project, connect):
 def test_what_argilla_holds_and_the_hub_lacks_is_published_at_start(project, connect):
     first = LabelBallot(project, connect, "key", pause=600)
     first.prepared()
-    event = said(first.next(ADA, 1, [])["items"][0])
+    event = label(first.next(ADA, 1, [])["items"][0])
     assert first.submit(ADA, [event])[0].state == "saved"
     # the first process ends here, before it publishes
     second = LabelBallot(project, connect, "key", pause=0.1)
@@ -154,7 +154,7 @@ def test_what_argilla_holds_and_the_hub_lacks_is_published_at_start(project, con
 def test_an_empty_argilla_is_filled_again_from_the_ledger(project, ballot, tmp_path):
     for person in (ADA, BO):
         for item in ballot.next(person, 4, [])["items"]:
-            assert ballot.submit(person, [said(item)])[0].state == "saved"
+            assert ballot.submit(person, [label(item)])[0].state == "saved"
     assert ballot.close()
     with (
         EmbeddedArgilla(tmp_path / "argilla") as fresh,
@@ -167,7 +167,7 @@ def test_an_empty_argilla_is_filled_again_from_the_ledger(project, ballot, tmp_p
         )
         assert again.names() == {again.pseudonym(p): again.pseudonym(p) for p in (ADA, BO)}
         item = again.next(ADA, 1, [])["items"][0]
-        assert again.submit(ADA, [said(item)])[0].state == "saved"
+        assert again.submit(ADA, [label(item)])[0].state == "saved"
         assert again.names()[again.pseudonym(ADA)] == "Ada"  # known again once she is back
         assert again.next(ADA, 0, [])["done"] == 5
         assert again.close()
@@ -175,7 +175,7 @@ def test_an_empty_argilla_is_filled_again_from_the_ledger(project, ballot, tmp_p
 
 def test_a_label_changed_in_argilla_reaches_ledger_and_preferences(project, ballot, argilla):
     item = ballot.next(ADA, 1, [])["items"][0]
-    ballot.submit(ADA, [said(item)])
+    ballot.submit(ADA, [label(item)])
     change_response(argilla, ballot.store(), choice="tie")
     assert ballot.take_edits() == 1
     assert ballot.take_edits() == 0
@@ -186,7 +186,7 @@ def test_a_label_changed_in_argilla_reaches_ledger_and_preferences(project, ball
 
 
 def test_export_brings_edits_from_argilla_along(project, ballot, argilla, monkeypatch):
-    ballot.submit(ADA, [said(ballot.next(ADA, 1, [])["items"][0])])
+    ballot.submit(ADA, [label(ballot.next(ADA, 1, [])["items"][0])])
     assert ballot.close()
     respond_as_owner(argilla, project.id, choice="a")
     monkeypatch.setenv("PALATE_SECRET", "key")
@@ -203,12 +203,12 @@ def test_a_better_one_has_to_be_another_one(ballot):
         ("", "expected the better"),
         (5, "text"),
     ):
-        raw = said(item, kind="rewrite", text=text)
+        raw = label(item, kind="rewrite", text=text)
         (receipt,) = ballot.submit(ADA, [raw])
         assert receipt.state == "rejected"
         assert why in (receipt.reason or "")
     odd = "better \ud800 \0"
-    assert ballot.submit(ADA, [said(item, kind="rewrite", text=odd)])[0].state == "saved"
+    assert ballot.submit(ADA, [label(item, kind="rewrite", text=odd)])[0].state == "saved"
     assert ballot.close()
     assert Project.load(ballot.project_id).labels[0].text == "better ?"
 
@@ -223,7 +223,7 @@ def test_candidates_that_no_database_can_hold_are_labelled_all_the_same(hub, rep
     ballot = LabelBallot(Project.load(repo_id), connect, "key", pause=0.1)
     ballot.prepared()
     while items := ballot.next(ADA, 1, [])["items"]:
-        assert ballot.submit(ADA, [said(items[0])])[0].state == "saved"
+        assert ballot.submit(ADA, [label(items[0])])[0].state == "saved"
         assert len(json.dumps(items)) < 60_000
     assert ballot.next(ADA, 1, [])["done"] >= 4
     assert ballot.close()

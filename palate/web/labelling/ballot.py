@@ -15,14 +15,14 @@ from palate.web.ballot.event_parsing import State
 from palate.web.ballot.people import Person
 from palate.web.ballot.service import Ballot
 
-EDITS_SECONDS = 900.0  # between checks for edits made in Argilla's own UI
+EDITS_SECONDS = 900.0  # between checks for edits made in Argilla's own pages
 RETRY_SECONDS = 1.0  # between attempts to reach Argilla
 
 
 class LabelBallot(Ballot):
     """Labels of `train` and `test` pairs.
 
-    `connect` may take its time: it runs in a thread, and meanwhile events wait in the browser.
+    `connect` may be slow: it runs in a thread, and until it returns events wait in the browser.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class LabelBallot(Ballot):
         return self._store if self._ready.is_set() else None
 
     def take_edits(self) -> int:
-        """Turn what was changed in Argilla's own UI into events; return how many there were."""
+        """Turn changes made in Argilla's own pages into events; return how many there were."""
         known: dict[tuple[str, str], list[Event]] = {}
         for e in self.events():
             known.setdefault((e.annotator, e.pair_id), []).append(e)

@@ -1,4 +1,4 @@
-"""The owner's page: how far the labelling has come, and how people label."""
+"""The owner's page: the progress of the labelling, and how people label."""
 
 import json
 

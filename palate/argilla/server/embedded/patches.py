@@ -1,4 +1,4 @@
-"""Patches that skip per-label work in Argilla 2.8.0 that has no effect here."""
+"""Patches of Argilla 2.8.0 that skip work which has no effect here."""
 
 import time
 from collections.abc import Awaitable, Callable
