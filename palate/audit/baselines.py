@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from palate.audit.rows import Row
-from palate.collect.splits import normal
+from palate.core.splits import normal
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

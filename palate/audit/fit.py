@@ -8,8 +8,8 @@ from typing import Any
 from palate.audit.baselines import sample
 from palate.audit.measure import Fit
 from palate.audit.rows import Row
-from palate.collect.splits import normal
 from palate.core.schema import Message
+from palate.core.splits import normal
 from palate.generate.models import Peek
 
 TRL_BATCH = 8  # pairs in TRL's default batch

@@ -12,8 +12,8 @@ from typing import TypedDict
 from palate.audit import baselines
 from palate.audit.baselines import Accuracy
 from palate.audit.rows import Row, Rows
-from palate.collect.splits import normal
 from palate.core.rates import Rate, cyclic_triads
+from palate.core.splits import normal
 from palate.evaluate.formats import FORMATS
 
 FORMAT_ROWS = 20  # in which one text has a format; with fewer it is not tested

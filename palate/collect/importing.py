@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from palate.collect import cells, pairs, splits
+from palate.collect import cells, pairs
 from palate.collect.cells import BadCell
 from palate.collect.columns import Columns, Template
 from palate.collect.pairs import Choice, Row
 from palate.collect.tables import Table
-from palate.core import hub, ledger, schema
+from palate.core import hub, ledger, schema, splits
 from palate.core.errors import BadInput
 from palate.core.project import SETTINGS_FILE, Project, Settings, check_id, unique
 from palate.core.schema import Candidate, Config, Event, Model, Pair, Preference, Prompt, digest

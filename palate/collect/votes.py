@@ -6,12 +6,12 @@ from dataclasses import replace
 from palate.collect import importing
 from palate.collect.columns import Columns, Template
 from palate.collect.importing import Imported
-from palate.collect.splits import normal
 from palate.collect.tables import Table
 from palate.core import hub
 from palate.core.errors import BadInput, UsageError
 from palate.core.project import SETTINGS_FILE, Project, Settings
 from palate.core.schema import Model
+from palate.core.splits import normal
 
 REVISION = "imported"  # of models whose commit nobody noted
 

@@ -5,9 +5,9 @@ The one module of evaluate/ that reads the Hub, through the project it is given.
 
 from dataclasses import replace
 
-from palate.collect.splits import check_evaluation
 from palate.core.errors import PalateError
 from palate.core.project import Project
+from palate.core.splits import check_evaluation
 from palate.evaluate.contest import EvaluationPairs, evaluation_pairs, other_pairs
 from palate.evaluate.counting import count_votes
 from palate.evaluate.verdict import MARGIN, Verdict, planned

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 
 from rich.console import Console
 
-from palate.collect.splits import check_training
 from palate.core import hub, typed
 from palate.core.errors import PalateError, UsageError
 from palate.core.project import Project
 from palate.core.schema import Candidate, Prompt
+from palate.core.splits import check_training
 from palate.generate import models
 from palate.generate.config import CompletionsArguments
 from palate.generate.generation import Completion, Sampling, complete, seed_of

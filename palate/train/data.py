@@ -14,11 +14,11 @@ from rich.console import Console
 
 from palate.audit import baselines, findings, measure
 from palate.audit import rows as audit_rows
-from palate.collect.splits import check_no_overlap, check_training
 from palate.core import hub
 from palate.core.errors import PalateError, UsageError
 from palate.core.project import Project
 from palate.core.schema import Message, Preference, digest, to_json
+from palate.core.splits import check_no_overlap, check_training
 from palate.core.typed import read_file
 from palate.label import agreement
 from palate.train.config import DPOArguments, Strength

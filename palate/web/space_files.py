@@ -13,7 +13,7 @@ MARKER = "palate/__init__.py"  # a Space that holds it was made by palate
 # app.py imports.
 ROOMS: dict[Kind, tuple[str, ...]] = {
     "label": ("core", "label", "argilla", "web/ballot", "web/labelling"),
-    "evaluate": ("core", "collect", "label", "evaluate", "web/ballot", "web/voting"),
+    "evaluate": ("core", "label", "evaluate", "web/ballot", "web/voting"),
 }
 
 

@@ -17,7 +17,7 @@ from palate.core.errors import PalateError, run_guarded
 from palate.core.project import Project
 from palate.web.ballot.people import sign_in_required
 from palate.web.ballot.serve import Settings, serve
-from palate.web.labelling import argilla_pages, owner
+from palate.web.labelling import owner
 from palate.web.labelling.ballot import LabelBallot
 
 starting = threading.Lock()
@@ -36,7 +36,7 @@ def argilla() -> tuple[str, str]:
         return url, key
     home = Path(os.environ.get("PALATE_HOME", ".palate"))
     # on the Hub, owners see Argilla's pages through the Space
-    base = argilla_pages.BASE if sign_in_required() else "/"
+    base = owner.ARGILLA_PATH if sign_in_required() else "/"
     try:
         server = EmbeddedArgilla(home / "argilla", base_url=base).start()
     except ServeError as error:

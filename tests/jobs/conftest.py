@@ -16,9 +16,9 @@ from dpo_runs import SCRIPT, record
 from forking import TRAINING, FastPython
 from once import once
 
-from palate.collect import importing, splits
+from palate.collect import importing
 from palate.core import hub as client
-from palate.core import ledger
+from palate.core import ledger, splits
 from palate.core.paths import shipped
 from palate.core.project import Project, Settings
 from palate.core.schema import Candidate, Event, Prompt, pairs_of

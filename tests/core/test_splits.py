@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palate.collect import splits
+from palate.core import splits
 from palate.core.errors import PalateError
 from palate.core.project import Settings
 from palate.core.schema import Preference, Prompt
