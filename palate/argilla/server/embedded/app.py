@@ -12,20 +12,16 @@ os.environ.setdefault("ARGILLA_SEARCH_ENGINE", "embedded")
 os.environ.setdefault("ARGILLA_DATABASE_SQLITE_TIMEOUT", "30")
 SHARED = "ARGILLA_DATABASE_URL" in os.environ
 
-from embedded import jobs
+from embedded import processes
 
 if not SHARED:
-    jobs.install()  # before argilla_server binds its queues
+    processes.install()  # before argilla_server binds its queues
 
 import argilla_server
 import bcrypt
 from argilla_server import _app, database
 from argilla_server.settings import settings
-from embedded import (
-    engine,  # noqa: F401  (registers itself)
-    patches,
-    workers,
-)
+from embedded import engine, patches  # noqa: F401  (the engine registers itself)
 from embedded.database import MAX_CONNECTIONS, MAX_WRITES, WORKERS, pool, prepare
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -87,7 +83,7 @@ def main(host: str, port: int) -> None:
     prepare()
     app = WriteLimit(_unmounted(argilla_server.app), MAX_WRITES)
     if SHARED:
-        workers.run(app, host, port, WORKERS, parent)
+        processes.run(app, host, port, WORKERS, parent)
         return
     if parent:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

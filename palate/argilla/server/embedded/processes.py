@@ -1,11 +1,17 @@
-"""Several server processes and one for background jobs; a process that dies is restarted.
+"""What runs in which process: requests, and Argilla's background jobs.
 
-They are forked from a process that has everything loaded, so they share most of their memory. Each
-server process has its own socket on the same port, and the kernel distributes the connections. The
-parent keeps the sockets open, so the successor of a dead process takes over its waiting clients.
+On SQLite one process serves requests and runs jobs in a thread. On PostgreSQL and Redis several
+processes serve and another runs jobs; a process that dies is restarted. They are forked from a
+process that has everything loaded, so they share most of their memory. Each server process has its
+own socket on the same port, and the kernel distributes the connections. The parent keeps the
+sockets open, so the successor of a dead process takes over its waiting clients.
+
+Nothing here imports argilla_server at the top: `install` runs before its first import.
 """
 
+import asyncio
 import gc
+import logging
 import multiprocessing
 import os
 import signal
@@ -13,25 +19,29 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkProcess
 
-from embedded.jobs import work
+import redis
+import rq
+from rq.job import Job, JobStatus
 from starlette.types import ASGIApp
 
 FORK = multiprocessing.get_context("fork")
 GRACE_SECONDS = 5  # for a request that is being answered
 RESTART_SECONDS = 0.2  # between restarts, if every process dies at once for lack of its database
 BACKLOG = 2048  # connections
+REQUEUE_SECONDS = 5  # between two looks for jobs that wait for another attempt
+log = logging.getLogger("argilla.embedded.jobs")
 
 
 def run(app: ASGIApp, host: str, port: int, workers: int, parent: int) -> None:
     """Serve until SIGTERM, Ctrl-C or the end of the process `parent` (0: ignore it)."""
     sockets = [_listen(host, port) for _ in range(workers)]
     tasks: list[Callable[[], None]] = [partial(_serve, app, s, sockets) for s in sockets]
-    tasks.append(partial(_work, sockets))
+    tasks.append(partial(_run_jobs, sockets))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
     gc.collect()
@@ -103,7 +113,7 @@ def _serve(app: ASGIApp, own: socket.socket, sockets: list[socket.socket]) -> No
     uvicorn.Server(config).run(sockets=[own])
 
 
-def _work(sockets: list[socket.socket]) -> None:
+def _run_jobs(sockets: list[socket.socket]) -> None:
     _close(sockets)
     work()
 
@@ -120,3 +130,79 @@ def _listen(host: str, port: int) -> socket.socket:
     s.bind((host, port))
     s.listen(BACKLOG)
     return s
+
+
+class InProcessQueue(rq.Queue):
+    """A queue in fakeredis, whose jobs run one at a time in threads of this process."""
+
+    _lock = threading.Lock()  # one job at a time, like one rq worker
+
+    def enqueue_call(
+        self,
+        func: Callable[..., Awaitable[object]],
+        args: Sequence[object] | None = None,
+        kwargs: Mapping[str, object] | None = None,
+        timeout: int | None = None,
+        job_id: str | None = None,
+        **_: object,
+    ) -> Job:
+        job = self.create_job(
+            func, args=args, kwargs=kwargs, timeout=timeout, job_id=job_id, status=JobStatus.QUEUED
+        )
+        job.save()
+        threading.Thread(
+            target=self._run, args=(job, func, args or (), kwargs or {}), daemon=True
+        ).start()
+        return job
+
+    def _run(
+        self,
+        job: Job,
+        func: Callable[..., Awaitable[object]],
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
+    ) -> None:
+        with self._lock:
+            job.set_status(JobStatus.STARTED)
+            try:
+                asyncio.run(func(*args, **kwargs))
+                job.set_status(JobStatus.FINISHED)
+            except Exception:
+                log.exception("job %s failed", job.id)
+                job.set_status(JobStatus.FAILED)
+
+
+def install() -> None:
+    """Replace Redis; call it before the first `import argilla_server`."""
+    import fakeredis
+
+    server = fakeredis.FakeServer()
+    redis.from_url = lambda url, **options: fakeredis.FakeStrictRedis(server=server)
+    rq.Queue, original = InProcessQueue, rq.Queue
+    import argilla_server.jobs.queues  # noqa: F401  (binds DEFAULT_QUEUE and HIGH_QUEUE)
+
+    rq.Queue = original
+
+
+def work() -> None:
+    """Run the jobs in Redis until SIGTERM."""
+    from argilla_server.jobs.queues import DEFAULT_QUEUE, HIGH_QUEUE, REDIS_CONNECTION
+
+    queues = [HIGH_QUEUE, DEFAULT_QUEUE]
+    threading.Thread(target=_requeue, args=(queues, REDIS_CONNECTION), daemon=True).start()
+    rq.Worker(queues, connection=REDIS_CONNECTION).work()
+
+
+def _requeue(queues: list[rq.Queue], connection: redis.Redis) -> None:
+    """Queue jobs that wait for another attempt; rq's own scheduler outlives a killed worker."""
+    from rq.scheduler import RQScheduler
+
+    scheduler = RQScheduler([q.name for q in queues], connection=connection)
+    while True:
+        try:
+            scheduler.acquire_locks()
+            scheduler.enqueue_scheduled_jobs()
+            scheduler.heartbeat()
+        except redis.RedisError:
+            log.warning("Redis does not answer; jobs wait")
+        time.sleep(REQUEUE_SECONDS)
