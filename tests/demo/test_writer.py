@@ -121,13 +121,11 @@ def test_titles_side_by_side_do_not_see_each_other(tokenizer, model):
     with torch.inference_mode():
         both, alone = (writer._batch([row], tokenizer.pad_token_id) for row in rows)
         hidden = [
-            model.model(
-                **{k: v for k, v in batch.items() if k not in ("sources", "targets")}
-            ).last_hidden_state[0, batch["sources"]]
+            model.model(**batch.inputs).last_hidden_state[0, batch.sources]
             for batch in (both, alone)
         ]
-    n = len(alone["targets"])
-    assert both["targets"][-n:].tolist() == alone["targets"].tolist()
+    n = len(alone.targets)
+    assert both.targets[-n:].tolist() == alone.targets.tolist()
     torch.testing.assert_close(hidden[0][-n:], hidden[1], atol=1e-5, rtol=1e-5)
 
 
