@@ -14,7 +14,7 @@ from palate.audit.baselines import Accuracy
 from palate.audit.rows import Row, Rows
 from palate.core.rates import Rate, cyclic_triads
 from palate.core.splits import normal
-from palate.evaluate.formats import FORMATS
+from palate.evaluate.confounds import FORMATS
 
 FORMAT_ROWS = 20  # in which one text has a format; with fewer it is not tested
 BASELINE_ROWS = 60  # with a strict preference; with fewer a baseline means nothing

@@ -22,6 +22,8 @@ class Columns:
     choice: str | None = None
     chosen: str = "chosen"
     rejected: str = "rejected"
+    person: str | None = None  # who chose
+    models: tuple[str, str] | None = None  # which models wrote the two texts
 
     def check(self, table: Table) -> bool:
         """Tell whether the table holds `chosen` and `rejected` rather than a choice.
@@ -32,7 +34,8 @@ class Columns:
         if any(given) and not all(given):
             raise UsageError("Give --a, --b and --choice together, or none of them.")
         if all(given):
-            table.need(*(c for c in (self.prompt, self.a, self.b, self.choice) if c))
+            named = (self.prompt, self.a, self.b, self.choice, self.person, *(self.models or ()))
+            table.need(*(c for c in named if c))
             return False
         if self.chosen not in table.columns:
             raise UsageError(

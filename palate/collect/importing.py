@@ -55,12 +55,13 @@ def labels_of(
 
     Raises BadInput naming the row and field where a text is empty, both are the same, or the
     choice is neither of the two. Event ids depend on the content alone: the same file imported
-    twice adds nothing. `models` wrote the first and the second text, if known.
+    twice adds nothing. `models` wrote the first and the second text, if known; where a column says
+    who wrote it, that replaces their names.
     """
     data = pairs.read(table, columns, template, strict=True)
     imported = Imported([], [], [])
     start = datetime.now(UTC)
-    seen: Counter[tuple[str, str, str | None]] = Counter()
+    seen: Counter[tuple[str | None, ...]] = Counter()
     for i, row in enumerate(data.rows):
         left, right, choice = (row.left, row.right, row.choice) if data.sided else _placed(row)
         prompt = Prompt.of(row.messages)
@@ -71,11 +72,12 @@ def labels_of(
                 model=model.repo if model else None,
                 revision=model.revision if model else None,
             )
-            for text, model in zip((left, right), models, strict=True)
+            for text, model in zip((left, right), _writers(row, models), strict=True)
         )
         pair = Pair.of(a, b)
         chosen = {"left": a.id, "right": b.id}.get(choice)
-        key = (pair.id, a.id, chosen)
+        who = digest("import", row.annotator)[:10] if columns.person else None
+        key = (pair.id, a.id, chosen, *([who] if who else []))
         seen[key] += 1
         time = (start + timedelta(milliseconds=i)).isoformat(timespec="milliseconds")
         imported.prompts.append(prompt)
@@ -90,7 +92,7 @@ def labels_of(
                 right=b.id,
                 chosen=chosen,
                 strength=None,
-                annotator=annotator,
+                annotator=f"p-{who}" if who else annotator,
                 milliseconds=None,
                 time=time.replace("+00:00", "Z"),
                 round=1,
@@ -98,10 +100,20 @@ def labels_of(
             )
         )
     imported.prompts, imported.candidates = unique(imported.prompts), unique(imported.candidates)
-    repeats = len(imported.events) - len({e.pair_id for e in imported.events})
+    judged = {(e.annotator, e.pair_id) for e in imported.events}
+    repeats = len(imported.events) - len(judged)
     if repeats:
         imported.notes["judge a pair that an earlier row judged: the last one counts"] = repeats
     return imported
+
+
+def _writers(row: Row, models: Sequence[Model | None]) -> Sequence[Model | None]:
+    """Return the models that wrote the row's texts; models named in the row have no commit."""
+    if row.models is None:
+        return models
+    return [
+        replace(m, repo=repo) if m else None for m, repo in zip(models, row.models, strict=True)
+    ]
 
 
 def _placed(row: Row) -> tuple[str, str, Choice]:

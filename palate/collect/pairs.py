@@ -36,6 +36,7 @@ class Row:
     split: str | None = None
     annotator: str = ""
     messages: str | list[Message] = ""
+    models: tuple[str, str] | None = None  # that wrote left and right
 
     @property
     def winner(self) -> str:
@@ -89,11 +90,16 @@ def read(table: Table, columns: Columns, template: Template | None, *, strict: b
                 right=right,
                 choice=choice,
                 split=str(split) if split else None,
-                annotator=str(row.get("annotator") or ""),
+                annotator=str(row.get(columns.person or "annotator") or ""),
                 messages=messages,
+                models=_models(row, columns.models),
             )
         )
     return result
+
+
+def _models(row: Mapping[str, object], columns: tuple[str, str] | None) -> tuple[str, str] | None:
+    return (str(row.get(columns[0])), str(row.get(columns[1]))) if columns else None
 
 
 def plain(messages: str | list[Message]) -> str:

@@ -10,10 +10,8 @@ from palate.collect.tables import Table
 from palate.core import hub
 from palate.core.errors import BadInput, UsageError
 from palate.core.project import SETTINGS_FILE, Project, Settings
-from palate.core.schema import Model
+from palate.core.schema import IMPORTED, Model
 from palate.core.splits import normal
-
-REVISION = "imported"  # of models whose commit nobody noted
 
 
 def votes_of(
@@ -32,7 +30,7 @@ def votes_of(
             return f"Comparison {numbers[id(row)]}"
 
         columns = replace(columns, prompt=None)
-    models = Model(base, REVISION), Model(tuned, REVISION)
+    models = Model(base, IMPORTED), Model(tuned, IMPORTED)
     new = importing.labels_of(table, columns, template, models=models)
     new.prompts = [replace(p, split="eval") for p in new.prompts]
     return new

@@ -10,7 +10,7 @@ import tyro
 
 from palate.commands.common import AsJson, Column, File, Id, Source, console, show_status
 from palate.core.errors import UsageError
-from palate.terminal.flags import ModelRef, Text
+from palate.terminal.flags import ModelRef, Text, flag
 
 if TYPE_CHECKING:
     from palate.collect.columns import Columns
@@ -62,6 +62,8 @@ def import_(
     b: Column = None,
     choice: Column = None,
     template: File = None,
+    person: Column = None,
+    models: Annotated[tuple[str, str] | None, flag("COLUMN COLUMN")] = None,
     votes: bool = False,
 ) -> None:
     """Import labels that were made elsewhere. The project is created if it does not exist.
@@ -80,6 +82,8 @@ def import_(
         b: Column with the second text.
         choice: Column that says which of the two was preferred.
         template: Text file that contains {column}, from which each prompt is made.
+        person: Column that says who chose. Only a pseudonym is stored.
+        models: Columns that say which models wrote the first and the second text, for --votes.
         votes: The rows are blind votes: --a is the base model's text, --b the tuned model's.
     """
     from palate.collect import importing, tables
@@ -89,7 +93,7 @@ def import_(
     from palate.report.export import export as export_project
 
     table = tables.read(source)
-    columns = Columns(prompt, a, b, choice)
+    columns = Columns(prompt, a, b, choice, person=person, models=models)
     if votes:
         _import_votes(project, source, table, columns, template)
         return

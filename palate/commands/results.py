@@ -1,6 +1,7 @@
 """Commands that show results: where a project is, how people label and vote, what ran."""
 
 import json
+from dataclasses import asdict
 from typing import Annotated
 
 from palate.commands.common import AsJson, Id, console, show_status
@@ -43,19 +44,27 @@ def verdict(
 ) -> None:
     """Count the blind votes, print the verdict and put it on the model's card.
 
-    The rule behind "decided" allows you to look after every vote. The report also says how far
-    other prompts and people might change the win rate, and what besides quality may explain it.
+    The rule behind "decided" allows you to look after every vote. Later rounds on the same prompts
+    need clearer votes. The report also says how far other prompts and people might change the win
+    rate, and what besides quality may explain it. Votes on several models give ratings.
 
     Args:
         margin: A win rate this close to one half counts as no difference.
         characters: Count each model's answers whose length is within this range.
     """
     from palate.core.project import Project
-    from palate.evaluate.loading import project_verdict
+    from palate.evaluate.loading import is_arena, next_step, project_verdict
     from palate.evaluate.ratings import figures, ratings, table
     from palate.report.publish import publish_verdict
 
     loaded = Project.load(project)
+    if is_arena(loaded):
+        rated = ratings(loaded.evaluations, loaded.candidates)
+        if as_json:
+            print(json.dumps({"ratings": [asdict(one) for one in rated]}, ensure_ascii=False))
+        else:
+            console.print("\n".join(table(rated)), markup=False)
+        return
     result = project_verdict(loaded, margin, characters)
     rated = ratings(loaded.evaluations, loaded.candidates, result.base)
     url = publish_verdict(loaded, result) if loaded.is_trained() else None
@@ -67,6 +76,8 @@ def verdict(
     lines = (result.meaning(), *result.cautions(), *decided_by, *table(rated))
     for line in lines:
         console.print(f"  {line}")
+    if following := next_step(loaded, result):
+        console.print(f"Next: {following}")
     console.print(
         f"card: {url}"
         if url

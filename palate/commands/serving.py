@@ -165,11 +165,10 @@ def _serve(kind: Literal["label", "evaluate"], project: str, port: int) -> None:
     with announced(console.print, f"Reading {project}."):
         loaded = Project.load(project)
         if kind == "evaluate":
-            from palate.evaluate.loading import pairs_to_compare
-            from palate.evaluate.verdict import planned
+            from palate.evaluate.loading import pairs_to_compare, plan_of
 
             compared = pairs_to_compare(loaded)  # what is missing is reported here, not in its log
-            plan = planned(len({p.prompt_id for p in compared.pairs}))
+            plan = plan_of(loaded, compared)
     seconds = "2" if hub.is_local() else "30"  # the Hub limits commits by the hour
     variables = {"PALATE_PUBLISH_SECONDS": seconds}
     space = Space(kind, project, port=port, env=variables, show=console.print)
@@ -180,7 +179,10 @@ def _serve(kind: Literal["label", "evaluate"], project: str, port: int) -> None:
                 console.print(f"For you only, how people label: [cyan]{space.owner_url}[/]")
             else:
                 console.print(plan)
-                console.print(f"The verdict so far, if you do not vote: [cyan]{space.owner_url}[/]")
+                console.print(
+                    "The verdict so far, which ends the voting in the browser that opens it:"
+                    f" [cyan]{space.owner_url}[/]"
+                )
             assert space.process is not None
             space.process.wait()
     except KeyboardInterrupt:

@@ -123,6 +123,9 @@ class Candidate:
         return _wrong_id("id", self.id, content_id, "this prompt, text, model and revision")
 
 
+IMPORTED = "imported"  # revision of models that are known from imported votes alone
+
+
 @dataclass(frozen=True)
 class Model:
     """A model at an exact commit."""

@@ -44,16 +44,19 @@ def evidence(wins: float, losses: float) -> float:
     return float(np.exp(min(log + (wins + losses) * math.log(2), 700.0)))
 
 
-def sequence(wins: float, losses: float, ties: float = 0) -> tuple[float, float]:
+def sequence(
+    wins: float, losses: float, ties: float = 0, share: float = 1.0
+) -> tuple[float, float]:
     """Return the 95% interval of the win rate that is valid at every number of votes at once.
 
     The win rate is 1/2 + (1 - s) (p - 1/2) for a share s of ties and a share p of wins among the
     others. Its ends combine the confidence sequences of both, so that ties do not make it harder to
     tell better from worse: S. R. Howard, A. Ramdas, J. McAuliffe, J. Sekhon, "Time-uniform,
-    nonparametric, nonasymptotic confidence sequences", Ann. Stat. 49 (2021).
+    nonparametric, nonasymptotic confidence sequences", Ann. Stat. 49 (2021). With a `share` below 1
+    it is wider: it may miss the truth in that share of 5%.
     """
-    won = always(wins, losses, PRIOR, PRIOR, 1 / DECIDES)
-    tied = always(ties, wins + losses, *TIE_PRIOR, ALPHA - 1 / DECIDES)
+    won = always(wins, losses, PRIOR, PRIOR, share / DECIDES)
+    tied = always(ties, wins + losses, *TIE_PRIOR, share * (ALPHA - 1 / DECIDES))
     rates = [0.5 + (1 - s) * (p - 0.5) for s in tied for p in won]
     return min(rates), max(rates)
 

@@ -4,6 +4,7 @@ Pure: no I/O.
 """
 
 import math
+import re
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -12,13 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palate.core.rates import Rate
-from palate.evaluate.formats import FORMATS
 
 MIN_VOTES = 30  # decisive votes that a controlled win rate needs
 MIN_PROMPTS = 5
 TESTS = 2  # of biases: side and length
 
 Floats = NDArray[np.float64]
+_MARKDOWN = re.compile(r"^#{1,6} |^\s*[-*] |^\s*\d+\. |\*\*\S|```|^\|.+\|$|\]\(", re.MULTILINE)
+FORMATS: dict[str, Callable[[str], bool]] = {
+    "a quotation mark": lambda t: any(q in t for q in '"“”„«»'),
+    "a digit": lambda t: any(c.isdigit() for c in t),
+    "a question mark": lambda t: "?" in t,
+    "an exclamation mark": lambda t: "!" in t,
+    "a colon": lambda t: ":" in t,
+    "markdown": lambda t: bool(_MARKDOWN.search(t)),
+    "several lines": lambda t: "\n" in t.strip(),
+}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 from palate.core.errors import PalateError, UsageError
-from palate.core.schema import Candidate, Model, Pair, Prompt, model_of
+from palate.core.ledger import standing_judgements
+from palate.core.schema import Candidate, Event, Model, Pair, Prompt, model_of
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class EvaluationPairs:
     pairs: list[Pair]
     identical: int = 0
     others: list[Pair] = field(default_factory=list)  # of any other two models: `compare = "all"`
+    eval_ids: frozenset[str] | None = None  # prompts on which votes count; None: on all
 
 
 def evaluation_pairs(
@@ -64,7 +66,29 @@ def evaluation_pairs(
             f"{base.repo} and {tuned.repo} wrote the same on all {len(both)} pairs: the training"
             " changed nothing that shows. Train longer, or with a higher --learning-rate."
         )
-    return EvaluationPairs(base, tuned, _distinct(different), len(both) - len(different))
+    identical = len(both) - len(different)
+    return EvaluationPairs(base, tuned, _distinct(different), identical, eval_ids=frozenset(texts))
+
+
+def round_on_prompts(
+    events: Iterable[Event], candidates: Iterable[Candidate], compared: EvaluationPairs
+) -> int:
+    """Return 1, and 1 more for each earlier tuned model that was voted on with these prompts.
+
+    Earlier is a revision of the tuned model's repo whose first vote came before the first on this
+    one, on a prompt that this comparison asks about, and against a model that is no round itself.
+    """
+    by_id = {c.id: model_of(c) for c in candidates}
+    prompts = {pair.prompt_id for pair in compared.pairs}
+    first: dict[Model, str] = {}
+    for e in standing_judgements(events):
+        models = {by_id[c] for c in (e.left, e.right) if c in by_id}
+        ours = {m for m in models if m.repo == compared.tuned.repo and m != compared.base}
+        if len(models) == 2 and len(ours) == 1 and e.prompt_id in prompts:
+            (model,) = ours
+            first[model] = min(e.time, first.get(model, e.time))
+    begun = first.pop(compared.tuned, None)
+    return 1 + sum(begun is None or time < begun for time in first.values())
 
 
 def other_pairs(

@@ -7,10 +7,10 @@ from itertools import combinations
 from palate.core.ledger import standing_judgements
 from palate.core.schema import Candidate, Event, model_of
 from palate.evaluate.confounds import Vote, confounds
-from palate.evaluate.contest import EvaluationPairs
-from palate.evaluate.decision import Evidence
+from palate.evaluate.contest import EvaluationPairs, round_on_prompts
+from palate.evaluate.decision import MARGIN, Evidence, decide
 from palate.evaluate.planning import to_go
-from palate.evaluate.verdict import MARGIN, Matches, Point, Verdict, Voter, decide
+from palate.evaluate.verdict import Matches, Point, Verdict, Voter
 
 CURVE_POINTS = 60  # of the win rate over the votes
 
@@ -30,13 +30,15 @@ def count_votes(
     events = list(events)
     by_id = {c.id: c for c in candidates}
     standing = standing_judgements(events)
-    ours = [e for e in standing if _is_between(e, by_id, compared)]
+    between = [e for e in standing if _is_between(e, by_id, compared)]
+    ours = [e for e in between if compared.eval_ids is None or e.prompt_id in compared.eval_ids]
     cast = [e for e in ours if e.kind == "tie" or (e.kind == "label" and e.chosen)]
     if not cast:
         return None
     votes = [_vote(e, by_id, compared) for e in cast]
     return replace(
-        _verdict(cast, votes, compared, margin),
+        _verdict(cast, votes, compared, margin, round_on_prompts(events, candidates, compared)),
+        withdrawn=len(between) - len(ours),
         skips=sum(e.kind == "skip" for e in ours),
         both_bad=sum(e.kind == "both_bad" for e in ours),
         lost=sum(e.left not in by_id or e.right not in by_id for e in standing),
@@ -46,18 +48,23 @@ def count_votes(
 
 
 def _verdict(
-    cast: Sequence[Event], votes: Sequence[Vote], compared: EvaluationPairs, margin: float
+    cast: Sequence[Event],
+    votes: Sequence[Vote],
+    compared: EvaluationPairs,
+    margin: float,
+    number: int,
 ) -> Verdict:
     """Return the verdict of wins, losses and ties alone; `cast` and `votes` are in one order."""
     results, people = [v.result for v in votes], [e.annotator for e in cast]
     wins, losses, ties = (results.count(r) for r in (1, 0, 0.5))
-    counted = Evidence()
+    counted = Evidence(number)
     for e, result in zip(cast, results, strict=True):
         counted.add(e.prompt_id, e.annotator, result)
     about_prompts = counted.about("prompts")
     decision = decide(wins, losses, about_prompts, margin)
     left = len(compared.pairs) - len({e.pair_id for e in cast})
     return Verdict(
+        round_on_prompts=number,
         base=compared.base, tuned=compared.tuned,
         votes=len(cast), wins=wins, losses=losses, ties=ties, skips=0, both_bad=0,
         identical=compared.identical, lost=0,
@@ -74,7 +81,7 @@ def _verdict(
         strengths=_strengths(cast, results),
         again=Matches(0, 0), agreed=_agreed(cast, results),
         confounds=None,
-        moves=_points(cast, results),
+        moves=_points(cast, results, number),
         time=max(e.time for e in cast),
     )  # fmt: skip
 
@@ -136,9 +143,9 @@ def _agreed(cast: Sequence[Event], results: Sequence[float]) -> Matches:
     return Matches(sum(equal), len(equal))
 
 
-def _points(cast: Sequence[Event], results: Sequence[float]) -> list[Point]:
+def _points(cast: Sequence[Event], results: Sequence[float], number: int) -> list[Point]:
     """Return the course of the win rate, at most CURVE_POINTS of it."""
-    n, counted, points = len(results), Evidence(), []
+    n, counted, points = len(results), Evidence(number), []
     shown = {max(1, round(n * i / CURVE_POINTS)) for i in range(1, CURVE_POINTS + 1)}
     for k, (e, result) in enumerate(zip(cast, results, strict=True), 1):
         counted.add(e.prompt_id, e.annotator, result)

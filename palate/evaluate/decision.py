@@ -22,6 +22,8 @@ from palate.core.rates import (
 from palate.core.stats import ALPHA, DECIDES, evidence, sequence
 
 Population = Literal["prompts", "people"]
+Decision = Literal["better", "worse", "no difference", "open"]
+MARGIN = 0.1  # a win rate this close to one half counts as no difference
 PROMPTS_NEEDED = 9  # nine that all go one way decide; of eight, one in 128 equal models does so
 NORMAL = float(ndtri(1 - ALPHA / 2))
 Sums = float | NDArray[np.float64]
@@ -43,10 +45,21 @@ class Claim:
     design_effect: float | None  # votes per effective vote; 1 where every vote is independent
     evidence: float
     interval: tuple[float, float]
+    decides: float = DECIDES  # evidence that decides; more in later rounds on the same prompts
 
     @property
     def decided(self) -> bool:
-        return self.evidence >= DECIDES
+        return self.evidence >= self.decides
+
+
+def share(number: int) -> float:
+    """Return the part of the 5% that round `number` on the same prompts may spend.
+
+    The first round spends all of it, half on a false "better", half on a false "worse". Rounds 2,
+    3, 4, … spend 1/2, 1/6, 1/12, … of it, together no more than the first. However many
+    rounds there are, the chance that any of them is wrongly called better stays within 5%.
+    """
+    return 1.0 if number == 1 else 1 / (number * (number - 1))
 
 
 @dataclass
@@ -82,7 +95,8 @@ class Evidence:
     exact; else at least what `LEAST_CORRELATION` implies (L. Kish, "Survey Sampling", 1965).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, number: int = 1) -> None:
+        self._share = share(number)
         self.wins = self.losses = self.ties = 0
         self._prompts, self._people = _Clusters(), _Clusters()
 
@@ -104,15 +118,16 @@ class Evidence:
 
     def about(self, population: Population) -> Claim:
         """Return what the votes so far say about other prompts, or about other people."""
-        people = population == "people"
+        people, decides = population == "people", DECIDES / self._share
         units = len((self._people if people else self._prompts).count)
         needed = PEOPLE_NEEDED if people else PROMPTS_NEEDED
         enough = units >= needed and len(self._prompts.count) >= PROMPTS_NEEDED
         if not enough or not self.wins + self.losses:
-            return Claim(population, units, needed, None, 1.0, (0.0, 1.0))
+            return Claim(population, units, needed, None, 1.0, (0.0, 1.0), decides)
         effect = self._effect(population)
         counts = self.wins / effect, self.losses / effect, self.ties / effect
-        return Claim(population, units, needed, effect, evidence(*counts[:2]), sequence(*counts))
+        interval = sequence(*counts, share=self._share)
+        return Claim(population, units, needed, effect, evidence(*counts[:2]), interval, decides)
 
     def _effect(self, population: Population) -> float:
         prompts, people = self._prompts, self._people
@@ -169,3 +184,11 @@ def claims(votes: Sequence[tuple[Hashable, Hashable, float]]) -> tuple[Claim, Cl
     for vote in votes:
         counted.add(*vote)
     return counted.about("prompts"), counted.about("people")
+
+
+def decide(wins: int, losses: int, claim: Claim, margin: float) -> Decision:
+    """Return what the votes decide for other prompts, judged by the people who voted."""
+    if claim.decided:
+        return "better" if wins > losses else "worse"
+    low, high = claim.interval
+    return "no difference" if 0.5 - margin < low and high < 0.5 + margin else "open"

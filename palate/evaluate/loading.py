@@ -8,9 +8,16 @@ from dataclasses import replace
 from palate.core.errors import PalateError
 from palate.core.project import Project
 from palate.core.splits import check_evaluation
-from palate.evaluate.contest import EvaluationPairs, evaluation_pairs, other_pairs
+from palate.evaluate.contest import (
+    EvaluationPairs,
+    evaluation_pairs,
+    other_pairs,
+    round_on_prompts,
+)
 from palate.evaluate.counting import count_votes
-from palate.evaluate.verdict import MARGIN, Verdict, planned
+from palate.evaluate.decision import MARGIN
+from palate.evaluate.planning import planned
+from palate.evaluate.verdict import Verdict
 
 
 def pairs_to_compare(project: Project) -> EvaluationPairs:
@@ -27,6 +34,29 @@ def pairs_to_compare(project: Project) -> EvaluationPairs:
     return replace(newest, others=other_pairs(newest, prompts, candidates))
 
 
+def is_arena(project: Project) -> bool:
+    """Tell whether the votes compare models of which none is the project's."""
+    models = {c.id: c.model for c in project.candidates}
+    names = {models.get(c) for e in project.evaluations for c in (e.left, e.right)} - {None}
+    return len(names) > 2 and not any(c.model == project.model_repo for c in project.candidates)
+
+
+def plan_of(project: Project, compared: EvaluationPairs) -> str:
+    """Return how many prompts a verdict takes, and what those that are there can show."""
+    number = round_on_prompts(project.evaluations, project.candidates, compared)
+    return planned(len({p.prompt_id for p in compared.pairs}), number)
+
+
+def next_step(project: Project, verdict: Verdict) -> str | None:
+    """Return the commands that bring an open comparison further; None once it is decided."""
+    if verdict.decision != "open":
+        return None
+    voted = {e.pair_id for e in project.evaluations}
+    if any(pair.id not in voted for pair in pairs_to_compare(project).pairs):
+        return f"palate evaluate {project.id}"
+    return f"palate init {project.id} --prompts MORE_FILE, then palate completions {project.id}"
+
+
 def project_verdict(
     project: Project, margin: float = MARGIN, characters: tuple[int, int] | None = None
 ) -> Verdict:
@@ -36,9 +66,9 @@ def project_verdict(
         project.evaluations, project.candidates, compared, margin=margin, characters=characters
     )
     if verdict is None:
-        tuned, prompts = compared.tuned, {p.prompt_id for p in compared.pairs}
+        tuned = compared.tuned
         raise PalateError(
             f"Nobody has voted on {tuned.repo} at {tuned.revision[:7]} yet."
-            f" Vote with: palate evaluate {project.id}. {planned(len(prompts))}"
+            f" Vote with: palate evaluate {project.id}. {plan_of(project, compared)}"
         )
     return verdict

@@ -1,8 +1,14 @@
-"""Figures of a verdict, as SVG text. Pure: no I/O."""
+"""Figures of a verdict, as SVG text. Pure: no I/O.
+
+A page on a phone shows them about as wide as they are drawn, so no text is smaller than 12 px.
+"""
 
 from palate.core.drawing import BLUE, FAINT, INK, ORANGE, canvas, svg
 from palate.core.markdown import count
 from palate.evaluate.verdict import Verdict
+
+WIDTH = 4.55  # inches: 328 px, a phone's width less the margins of the page
+TEXT = 12  # px there
 
 
 def verdict_pictures(result: Verdict) -> dict[str, str]:
@@ -16,35 +22,36 @@ def win_rate(verdict: Verdict) -> str:
     rate = verdict.win_rate
     low, high = (100 * x for x in verdict.interval)
     colour = {"better": BLUE, "worse": ORANGE}.get(verdict.decision, INK)
-    counts = f"{verdict.wins} won · {verdict.losses} lost · {verdict.ties} tied"
     lines = [
-        f"preferred over the base model, blind; {count(verdict.votes, 'vote')}: {counts}",
-        f"95% interval {low:.1f}–{high:.1f}%, valid after every vote",
-        f"for prompts like these {verdict.prompts:,} and {verdict.voters}",
+        f"preferred over the base model, blind, in {count(verdict.votes, 'vote')}:",
+        f"{verdict.wins} won · {verdict.losses} lost · {verdict.ties} tied",
+        f"95% interval {low:.1f}–{high:.1f}%, valid after every vote,",
+        f"for prompts like these {verdict.prompts:,}",
+        f"and {verdict.voters}",
     ]
     ends = ("base preferred", "tuned preferred")
-    figure, axes = canvas(7.2, 1.9)
-    axes.set_position((0.02, 0.25, 0.96, 0.2))
+    figure, axes = canvas(WIDTH, 2.9)
+    axes.set_position((0.03, 0.17, 0.94, 0.1))
     axes.plot((0, 100), (0, 0), color=FAINT, linewidth=7, solid_capstyle="round")
     axes.plot((low, high), (0, 0), color=colour, linewidth=7, solid_capstyle="butt", alpha=0.6)
     axes.plot((50, 50), (-1, 1), color=INK, linewidth=1.4)
-    axes.plot(100 * rate, 0, marker="o", markersize=12, color=colour)
+    axes.plot(100 * rate, 0, marker="o", markersize=11, color=colour)
     axes.set(xlim=(-2, 102), ylim=(-1, 1), xticks=(0, 25, 50, 75, 100), yticks=())
-    axes.set_xticklabels([f"0%\n{ends[0]}", "25%", "50%", "75%", f"100%\n{ends[1]}"])
+    labels = [f"0%\n{ends[0]}", "25%", "50%", "75%", f"100%\n{ends[1]}"]
+    axes.set_xticklabels(labels, fontsize=TEXT)
     for tick, side in zip(axes.get_xticklabels()[::4], ("left", "right"), strict=True):
         tick.set_horizontalalignment(side)
     axes.tick_params(length=0)
     axes.spines["bottom"].set_visible(False)
-    figure.text(0.03, 0.62, f"{100 * rate:.1f}%", fontsize=34, fontweight="bold", color=colour)
-    first, *rest = lines[0].split("; ") + lines[1:]
-    figure.text(0.35, 0.58, "\n".join([first, *rest]), linespacing=1.5, color=INK, fontsize=9)
-    return svg(figure, f"{100 * rate:.1f}% {'; '.join(lines)}")
+    figure.text(0.03, 0.8, f"{100 * rate:.1f}%", fontsize=34, fontweight="bold", color=colour)
+    figure.text(0.03, 0.34, "\n".join(lines), linespacing=1.35, color=INK, fontsize=TEXT)
+    return svg(figure, f"{100 * rate:.1f}% {' '.join(lines)}")
 
 
 def moves(result: Verdict) -> str:
     """Return the SVG of how the win rate moved with the votes, with the band that always holds."""
-    figure, axes = canvas(6.4, 2.8)
-    axes.set_position((0.09, 0.17, 0.88, 0.78))
+    figure, axes = canvas(WIDTH, 2.6)
+    axes.set_position((0.15, 0.2, 0.79, 0.74))
     n = [point.votes for point in result.moves]
     colour = {"better": BLUE, "worse": ORANGE}.get(result.decision, INK)
     percent = [[100 * x for x in (p.win_rate, p.low, p.high)] for p in result.moves]
@@ -54,7 +61,9 @@ def moves(result: Verdict) -> str:
     axes.axhline(50, color=INK, linewidth=1.2)
     axes.set(ylim=(0, 100), xlim=(min(n), max(n)))
     axes.set_yticks((0, 25, 50, 75, 100), ("0%", "25%", "50%", "75%", "100%"))
-    axes.set_xlabel("votes")
+    axes.locator_params("x", nbins=6, integer=True)
+    axes.set_xlabel("votes", fontsize=TEXT)
+    axes.tick_params(labelsize=TEXT)
     axes.grid(axis="y", color=FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
     return svg(

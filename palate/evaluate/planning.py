@@ -1,14 +1,15 @@
 """How many prompts and votes a verdict takes, by the rule that decides. Pure: no I/O."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaln
 
+from palate.core.markdown import count
 from palate.core.stats import DECIDES, PRIOR, evidence
-from palate.evaluate.decision import Claim
+from palate.evaluate.decision import Claim, claims, decide, share
 
 MOST = 2_000  # votes looked ahead
 DRAWS = 2_000  # futures drawn of a comparison that has begun
@@ -30,15 +31,15 @@ class Plan:
 
 
 @cache
-def plan(rate: float, prompts: int) -> Plan:
+def plan(rate: float, prompts: int, decides: float = DECIDES) -> Plan:
     """Return the plan for decisive votes that share no prompt; exact, without simulation."""
-    decided = stopping(rate)
+    decided = stopping(rate, decides)
     within = [int(np.argmax(decided >= q)) if decided[-1] >= q else None for q in (0.5, 0.8)]
     return Plan(rate, within[0], within[1], float(decided[min(prompts, MOST)]))
 
 
 @cache
-def stopping(rate: float) -> NDArray[np.float64]:
+def stopping(rate: float, decides: float = DECIDES) -> NDArray[np.float64]:
     """Return the chance to have decided by each number of votes, shape (MOST + 1,)."""
     chance, gone = np.zeros(MOST + 2), 0.0  # of each number of wins, undecided so far
     chance[0], decided = 1.0, np.zeros(MOST + 1)
@@ -46,17 +47,17 @@ def stopping(rate: float) -> NDArray[np.float64]:
         moved = chance * (1 - rate)
         moved[1:] += chance[:-1] * rate
         wins = np.arange(n + 1)
-        over = _log_evidence(wins, n - wins) >= np.log(DECIDES)
+        over = _log_evidence(wins, n - wins) >= np.log(decides)
         gone += float(moved[: n + 1][over].sum())
         moved[: n + 1][over] = 0.0
         chance, decided[n] = moved, gone
     return decided
 
 
-def least_wins(votes: int) -> int | None:
+def least_wins(votes: int, decides: float = DECIDES) -> int | None:
     """Return the fewest wins that decide among so many decisive votes; None where none would."""
-    return next((w for w in range(votes // 2, votes + 1) if evidence(w, votes - w) >= DECIDES
-                 and 2 * w > votes), None)  # fmt: skip
+    more = range(votes // 2 + 1, votes + 1)
+    return next((w for w in more if evidence(w, votes - w) >= decides), None)
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def to_go(wins: float, losses: float, claim: Claim, left: int, seed: int = 0) ->
     won = (random.random((DRAWS, MOST), dtype=np.float32) < rate).cumsum(1)
     steps = np.arange(1, MOST + 1)
     e = _log_evidence((wins + won) / effect, (losses + steps - won) / effect)
-    reached = e >= np.log(DECIDES)
+    reached = e >= np.log(claim.decides)
     first = np.where(reached.any(1), reached.argmax(1) + 1, np.inf)
     half, most = (np.quantile(first, q, method="higher") for q in (0.5, 0.8))
     count = [None if np.isinf(x) else int(x) for x in (half, most)]
@@ -96,3 +97,48 @@ def _log_evidence(wins: NDArray, losses: NDArray) -> NDArray[np.float64]:
     """Return the logarithm of `stats.evidence` for arrays."""
     mixture = betaln(wins + PRIOR, losses + PRIOR) - betaln(PRIOR, PRIOR)
     return mixture + (wins + losses) * np.log(2)
+
+
+def of_one_person(wins: int, losses: int, ties: int, margin: float) -> dict[str, object]:
+    """Return the fields of a verdict that follow where one person voted, once per prompt."""
+    results = [1.0] * wins + [0.0] * losses + [0.5] * ties
+    prompts, people = claims([(i, 0, result) for i, result in enumerate(results)])
+    decision = decide(wins, losses, prompts, margin)
+    ahead = to_go(wins, losses, prompts, 0) if decision == "open" else None
+    return {
+        "about_prompts": asdict(prompts), "about_people": asdict(people), "decision": decision,
+        "ahead": ahead and asdict(ahead),
+    }  # fmt: skip
+
+
+def planned(prompts: int, number: int = 1) -> str:
+    """Return how many prompts a verdict takes, and what those that are there can show.
+
+    `number`: see `decision.share`.
+    """
+    sentences, decides = [], DECIDES / share(number)
+    if number > 1:
+        sentences.append(
+            f"These prompts already served {count(number - 1, 'earlier tuned model')}, so this one"
+            " needs clearer votes on them."
+        )
+    for rate, words in zip(RATES, ("3 times in 4", "6 times in 10"), strict=True):
+        p = plan(rate, prompts, decides)
+        sentences.append(
+            f"If the tuned model is preferred {words}, half of evaluations decide within"
+            f" {p.half:,} prompts and four in five within {p.most:,}."
+        )
+    enough = plan(RATES[0], prompts, decides)
+    wins = least_wins(prompts, decides)
+    if wins is None:
+        least = next(n for n in range(prompts, MOST) if least_wins(n, decides) is not None)
+        there = (
+            f"There are {count(prompts, 'prompt')}, and fewer than {least} cannot decide anything."
+        )
+    else:
+        there = (
+            f"There are {count(prompts, 'prompt')}: with one vote each they decide at"
+            f" {wins}:{prompts - wins} or clearer, which is {100 * enough.share:.0f}% of"
+            " evaluations at 3 in 4."
+        )
+    return " ".join([*sentences, there, "You can look at any time."])

@@ -4,18 +4,16 @@ Pure: no I/O. `verdict.json` is `Verdict.to_json`; `Verdict.from_json` reads eve
 """
 
 from dataclasses import asdict, dataclass, field
-from typing import Literal
 
 from palate.core.markdown import count
 from palate.core.schema import Model
+from palate.core.stats import DECIDES, PRIOR
 from palate.core.typed import read, version_of
 from palate.evaluate.confounds import Confounds
-from palate.evaluate.decision import PEOPLE_NEEDED, PROMPTS_NEEDED, Claim, claims
-from palate.evaluate.planning import RATES, ToGo, least_wins, plan, to_go
+from palate.evaluate.decision import MARGIN, PEOPLE_NEEDED, PROMPTS_NEEDED, Claim, Decision
+from palate.evaluate.planning import ToGo, of_one_person
 
 VERSION = 1  # of verdict.json
-Decision = Literal["better", "worse", "no difference", "open"]
-MARGIN = 0.1  # a win rate this close to one half counts as no difference
 
 
 @dataclass(frozen=True)
@@ -49,11 +47,13 @@ class Verdict:
     """A blind comparison of two exact revisions. Rates are fractions, ties count as half a win.
 
     It makes two claims, one inside the other: about other prompts, judged by the people who voted,
-    and about other people. Both are None in older files whose votes share prompts or are of several
-    people: such a verdict has to be counted again.
+    and about other people. Both are None in older files where votes share prompts or people.
     """
 
     version: int = field(default=VERSION, kw_only=True)
+    # 1, and 1 more for each earlier tuned model that was voted on with the same prompts
+    round_on_prompts: int = field(default=1, kw_only=True)
+    withdrawn: int = field(default=0, kw_only=True)  # votes on prompts that are not `eval` any more
     base: Model
     tuned: Model
     votes: int  # wins + losses + ties
@@ -105,11 +105,20 @@ class Verdict:
     def meaning(self) -> str:
         """Return in plain words what was found, for whom, and how sure it is."""
         if not self.wins + self.losses:
-            return "Every vote is a tie: nobody saw a difference."
+            return (
+                f"Not decided: every vote is a tie. To {self.voters} the answers were equally good,"
+                f" on {count(self.prompts, 'prompt')}."
+            )
         if self.about_prompts is None:
             return (
                 "An earlier version of palate counted these votes as if no two shared a prompt."
                 " Count them again with: palate verdict"
+            )
+        if self._one_side():
+            side = "left" if self.left_chosen else "right"
+            return (
+                f"Not decided: every choice went to the {side} side, whichever model was there."
+                " Such votes compare sides, not models."
             )
         if self.decision == "open":
             return self._open(self.about_prompts)
@@ -127,6 +136,12 @@ class Verdict:
             f" {_two_digits(self.about_prompts.evidence):,} evaluations, even with a look after"
             f" every vote. {self._people()}"
         )
+
+    def _one_side(self) -> bool:
+        """Tell whether every choice was of one side, although both models were on both."""
+        choices = self.wins + self.losses
+        sided = self.confounds is None or self.confounds.left is None
+        return not sided and choices >= PROMPTS_NEEDED and self.left_chosen in (0, choices)
 
     def _open(self, claim: Claim) -> str:
         if claim.units < PROMPTS_NEEDED:
@@ -153,20 +168,38 @@ class Verdict:
                 "Whether other people prefer it is not known: that takes at least"
                 f" {PEOPLE_NEEDED} voters."
             )
-        low, high = (100 * x for x in claim.interval)
-        if claim.decided:
-            return (
-                f"People like them do, too: for others the win rate is {low:.0f}–{high:.0f}%."
-                " You can stop."
-            )
-        return f"For people like them it is open: {low:.0f}–{high:.0f}%."
+        stop = "People like them do, too. You can stop."
+        return stop if claim.decided else "Whether other people do is not decided."
+
+    @property
+    def shrunk(self) -> float:
+        """The win rate, corrected for voting that stopped once it was decided.
+
+        It is the posterior mean under the mixture that decides, which stopping does not change.
+        """
+        each = self.about_prompts.design_effect if self.about_prompts else None
+        alone = self.votes / (each or 1.0)
+        return (alone * self.win_rate + PRIOR) / (alone + 2 * PRIOR)
 
     def cautions(self) -> list[str]:
         """Return what limits the result, a sentence each."""
-        lines = []
-        claim = self.about_prompts
+        return [*self._about_voters(), *self._about_prompts(), *self._about_votes()]
+
+    def _about_voters(self) -> list[str]:
         if self.annotators == 1:
-            lines.append("One person voted, so this is one person's taste.")
+            return ["One person voted, so this is one person's taste."]
+        lines = []
+        if self.about_people and self.about_people.design_effect is not None:
+            low, high = (100 * x for x in self.about_people.interval)
+            lines.append(
+                f"For people like these {self.annotators:,}, not only for these, the 95% interval"
+                f" is {low:.1f}–{high:.1f}%."
+            )
+        names = "Each name counts as a person. Whether two names are one person cannot be known."
+        return [*lines, names]
+
+    def _about_prompts(self) -> list[str]:
+        lines, claim = [], self.about_prompts
         if claim and (claim.design_effect or 1) >= 1.5:
             alone = round(self.votes / (claim.design_effect or 1))
             lines.append(
@@ -174,18 +207,36 @@ class Verdict:
                 " prompt resemble each other, so they say as much as about"
                 f" {count(alone, 'vote')} on different prompts."
             )
+        if claim and (number := self.round_on_prompts) > 1:
+            were = "was" if number == 2 else "were"
+            lines.append(
+                f"{count(number - 1, 'earlier tuned model')} {were} compared on these prompts, and"
+                f" among {number} one may look better by luck. Round {number} therefore takes votes"
+                f" that equal models bring in fewer than 1 of {_two_digits(claim.decides):,}"
+                f" evaluations, not 1 of {_two_digits(DECIDES)}, and its interval is wider. So the"
+                " chance that any round is wrongly called better stays within 5%. Voters may also"
+                " recognize the base model's answers. With new eval prompts alone, the count"
+                " starts again."
+            )
+        return lines
+
+    def _about_votes(self) -> list[str]:
+        lines = []
         if self.decision in ("better", "worse"):
             lines.append(
-                "A rate at which voting stopped because it was decided is too far from 50%, by 4"
-                " to 9 points on average. The interval allows for it."
+                "If voting stopped because it was decided, the rate is too far from 50%, by 4 to 9"
+                " points on average where the truth is 55 to 85%. Corrected for that it is"
+                f" {100 * self.shrunk:.0f}%; the interval allows for it."
             )
         if self.confounds and self.confounds.left is None and self.wins + self.losses:
             lines.append("One model was always on the same side, so position may have decided.")
-        if self.lost:
-            refer, do = ("refers", "does") if self.lost == 1 else ("refer", "do")
-            lines.append(
-                f"{count(self.lost, 'vote')} {refer} to texts that are gone and {do} not count."
-            )
+        for number, what in (
+            (self.lost, "texts that are gone"),
+            (self.withdrawn, "prompts that are no longer eval prompts"),
+        ):
+            if number:
+                refer, do = ("refers", "does") if number == 1 else ("refer", "do")
+                lines.append(f"{count(number, 'vote')} {refer} to {what} and {do} not count.")
         return lines
 
     def to_json(self) -> dict[str, object]:
@@ -239,22 +290,7 @@ def _claims_of(counts: _Counts) -> dict[str, object]:
     """Return the claims that follow from counts alone, if any do."""
     if counts.votes != counts.prompts or counts.annotators != 1:
         return {"about_prompts": None, "about_people": None, "ahead": None, "decision": "open"}
-    results = [1.0] * counts.wins + [0.0] * counts.losses + [0.5] * counts.ties
-    prompts, people = claims([(i, 0, result) for i, result in enumerate(results)])
-    decision = decide(counts.wins, counts.losses, prompts, counts.margin)
-    ahead = to_go(counts.wins, counts.losses, prompts, 0) if decision == "open" else None
-    return {
-        "about_prompts": asdict(prompts), "about_people": asdict(people), "decision": decision,
-        "ahead": ahead and asdict(ahead),
-    }  # fmt: skip
-
-
-def decide(wins: int, losses: int, claim: Claim, margin: float) -> Decision:
-    """Return what the votes decide for other prompts, judged by the people who voted."""
-    if claim.decided:
-        return "better" if wins > losses else "worse"
-    low, high = claim.interval
-    return "no difference" if 0.5 - margin < low and high < 0.5 + margin else "open"
+    return of_one_person(counts.wins, counts.losses, counts.ties, counts.margin)
 
 
 def _two_digits(value: float) -> int:
@@ -262,28 +298,3 @@ def _two_digits(value: float) -> int:
     whole = int(min(value, 1e6))
     step = 10 ** max(len(str(whole)) - 2, 0)
     return whole // step * step
-
-
-def planned(prompts: int) -> str:
-    """Return how many prompts a verdict takes, and what those that are there can show."""
-    sentences = []
-    for rate, words in zip(RATES, ("3 times in 4", "6 times in 10"), strict=True):
-        p = plan(rate, prompts)
-        sentences.append(
-            f"If the tuned model is preferred {words}, half of evaluations decide within"
-            f" {p.half:,} prompts and four in five within {p.most:,}."
-        )
-    enough = plan(RATES[0], prompts)
-    wins = least_wins(prompts)
-    if wins is None:
-        there = (
-            f"There are {count(prompts, 'prompt')}, and fewer than {PROMPTS_NEEDED} cannot decide"
-            " anything."
-        )
-    else:
-        there = (
-            f"There are {count(prompts, 'prompt')}: with one vote each they decide at"
-            f" {wins}:{prompts - wins} or clearer, which is {100 * enough.share:.0f}% of"
-            " evaluations at 3 in 4."
-        )
-    return " ".join([*sentences, there, "You can look at any time."])

@@ -11,12 +11,13 @@ from palate.core.errors import PalateError, UsageError
 from palate.core.paths import replace
 from palate.core.project import Project
 from palate.core.schema import model_of
-from palate.evaluate import judges, judging
+from palate.evaluate import judging
 from palate.evaluate.config import JudgeArguments
 from palate.evaluate.contest import Comparison, EvaluationPairs, comparisons
-from palate.evaluate.judges import Ask
 from palate.evaluate.judging import Answer
 from palate.evaluate.loading import pairs_to_compare
+from palate.report import judges
+from palate.report.judges import Ask
 from palate.report.model_card import push_model_card
 from palate.terminal.progress import Progress
 from palate.train.job import RunDir

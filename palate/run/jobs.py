@@ -59,7 +59,7 @@ def _judge_load(args: JudgeArguments, project: "Project") -> "Load":
 
 
 def _judge_check(args: JudgeArguments) -> None:
-    from palate.evaluate import judges
+    from palate.report import judges
 
     judges.check(args)
 

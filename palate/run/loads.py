@@ -8,13 +8,13 @@ from rich.console import Console
 from palate.core.errors import UsageError
 from palate.core.project import Project
 from palate.core.schema import Message
-from palate.evaluate import judges
 from palate.evaluate.config import JudgeArguments
 from palate.evaluate.loading import pairs_to_compare
 from palate.generate import engines
 from palate.generate.config import CandidatesArguments, CompletionsArguments
 from palate.generate.models import parameters
 from palate.generate.shards import Shard
+from palate.report import judges
 from palate.run import forecast, processes
 from palate.run.forecast import Flavor, Load
 from palate.run.spec import Training

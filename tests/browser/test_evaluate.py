@@ -57,7 +57,7 @@ def test_ten_blind_votes_and_the_verdict_on_the_card(
         v.page.click(".b-dialog[open] [data-act=stop]")
         v.page.wait_for_url("**/verdict?key=*")
         verdict = v.page.inner_text("main")
-        assert "was preferred in 80% of 10 votes" in verdict
+        assert "Of the 10 votes so far it won 80%" in verdict
         assert "One person voted" in verdict
         v.page.goto(f"{space.url}/?as=Ada")
         v.page.wait_for_selector(".ballot[data-state=empty]")  # no more voting, the result again

@@ -1,10 +1,13 @@
 """Votes from a spreadsheet into an evaluation."""
 
+import json
+
 import pytest
 
 from palate.collect import importing, votes
 from palate.collect.columns import Columns
 from palate.collect.tables import Table
+from palate.commands import data, results
 from palate.core.errors import BadInput, UsageError
 from palate.core.project import Project, Settings
 from palate.core.schema import Prompt
@@ -56,3 +59,36 @@ def test_a_vote_on_a_prompt_that_is_trained_on_is_refused(hub, repo_id):
     with pytest.raises(BadInput, match="a vote on it proves nothing"):
         votes.add(repo_id, read(table(("a", "b", 1))), "Import")
     assert not Project.load(repo_id).evaluations
+
+
+def test_votes_of_many_people_on_many_models_are_rated(hub, repo_id, tmp_path, capsys):
+    """Shaped like the file of a public arena: models and voters by name, 13 prompts, no answers."""
+    rows = [
+        f"{prompt},{left},{right},{'left' if (prompt + voter) % 4 else 'tie'},worker {voter}"
+        for prompt in range(13)
+        for voter in range(6)
+        for left, right in (("Big", "Small"), ("Big", "Old"), ("Small", "Old"))
+    ]
+    rows += [f"{prompt},Old,Big,left,worker 9" for prompt in range(13)]
+    file = tmp_path / "arena.csv"
+    file.write_text("\n".join(["prompt,left,right,winner,who", *rows]))
+    data.import_(
+        repo_id, str(file), a="left", b="right", choice="winner", person="who",
+        models=("left", "right"), votes=True,
+    )  # fmt: skip
+    project = Project.load(repo_id)
+    assert len(project.evaluations) == len(rows)
+    assert len({e.annotator for e in project.evaluations}) == 7
+    assert "worker" not in str(project.evaluations)
+    assert {c.model for c in project.candidates} == {"Big", "Small", "Old"}
+    capsys.readouterr()
+    results.verdict(repo_id)
+    printed = capsys.readouterr().out
+    assert "Ratings of 3 models by 247 votes on 13 prompts, for prompts and people like these." in (
+        printed
+    )
+    assert "Big: the reference" in printed
+    assert "Small: -" in printed
+    results.verdict(repo_id, as_json=True)
+    (rated,) = json.loads(capsys.readouterr().out)["ratings"]
+    assert [r["model"]["repo"] for r in rated["ratings"]] == ["Big", "Small", "Old"]

@@ -5,7 +5,7 @@ import pytest
 
 from palate.core.stats import DECIDES, evidence
 from palate.evaluate.decision import Evidence
-from palate.evaluate.planning import least_wins, plan, stopping, to_go
+from palate.evaluate.planning import least_wins, plan, planned, stopping, to_go
 
 
 @pytest.mark.parametrize(("rate", "half", "most"), [(0.75, 28, 50), (0.6, 200, 361)])
@@ -33,6 +33,14 @@ def test_the_chance_to_have_decided_only_grows():
 @pytest.mark.parametrize(("prompts", "wins"), [(8, None), (9, 9), (11, 11), (20, 17), (50, 36)])
 def test_how_one_sided_few_prompts_have_to_be(prompts, wins):
     assert least_wins(prompts) == wins
+
+
+def test_later_rounds_on_the_same_prompts_plan_for_more():
+    first, third = planned(60), planned(60, number=3)
+    assert third.startswith("These prompts already served 2 earlier tuned models")
+    assert "half of evaluations decide within 28 prompts" in first
+    assert "half of evaluations decide within 28 prompts" not in third
+    assert "fewer than 12 cannot decide" in planned(9, number=3)
 
 
 def test_futures_are_calibrated():

@@ -3,20 +3,27 @@
 import random
 from itertools import combinations
 
+import evalica
+import numpy as np
 import pytest
 
 from palate.core.schema import Candidate, Event, Model, Pair
-from palate.evaluate.ratings import ratings, table
+from palate.evaluate.bradley_terry import SCALE, Games, strengths
+from palate.evaluate.ratings import RatingList, ratings, table
 
-BASE, ONE, TWO = (Model(f"me/{name}", name[0] * 40) for name in ("base", "one", "two"))
+BASE, ONE, TWO, THREE = (
+    Model(f"me/{name}", name[0] * 40) for name in ("base", "one", "two", "xthree")
+)
 
 
-def votes(strength: dict[Model, float], each: int = 300) -> tuple[list[Event], list[Candidate]]:
+def votes(
+    strength: dict[Model, float], each: int = 300, prompts: int = 40, people: int = 1
+) -> tuple[list[Event], list[Candidate]]:
     """Return votes between every two models that follow the strengths, in points."""
     draw, events, candidates = random.Random(0), [], []
     for n in range(each):
         for x, y in combinations(strength, 2):
-            prompt = f"q{n % 40}"
+            prompt = f"q{n % prompts}"
             texts = [Candidate.of(prompt, f"{m.repo} {n} {x.repo}{y.repo}", model=m.repo,
                                   revision=m.revision) for m in (x, y)]  # fmt: skip
             candidates += texts
@@ -25,30 +32,141 @@ def votes(strength: dict[Model, float], each: int = 300) -> tuple[list[Event], l
             chosen = texts[0] if draw.random() < chance else texts[1]
             events.append(
                 Event(
-                    event_id=f"event-{len(events):05}", kind="label", pair_id=Pair.of(*texts).id,
-                    prompt_id=prompt, left=left.id, right=right.id, chosen=chosen.id,
-                    strength=None, annotator="p-1", milliseconds=900, round=1, via="ballot",
-                    time=f"2026-01-01T00:00:{len(events) % 60:02}.000Z",
+                    event_id=f"event-{x.repo}{y.repo}{n:05}", kind="label",
+                    pair_id=Pair.of(*texts).id, prompt_id=prompt, left=left.id, right=right.id,
+                    chosen=chosen.id, strength=None, annotator=f"p-{n % people}", milliseconds=900,
+                    round=1, via="ballot", time=f"2026-01-01T00:00:{len(events) % 60:02}.000Z",
                 )
             )  # fmt: skip
     return events, candidates
 
 
+def one_list(*given) -> RatingList:
+    (rated,) = ratings(*given, BASE)
+    return rated
+
+
 def test_ratings_find_the_strengths_and_count_from_the_base():
-    found = ratings(*votes({BASE: 0, ONE: 100, TWO: 200}), BASE)
-    assert [r.model for r in found] == [TWO, ONE, BASE]
-    assert found[2].points == 0
-    assert found[2].interval is None
-    for r, truth in zip(found, (200, 100), strict=False):
-        assert r.points == pytest.approx(truth, abs=45)
-        assert r.interval is not None
-        assert r.interval[0] < truth < r.interval[1]
+    rated = one_list(*votes({BASE: 0, ONE: 100, TWO: 200}))
+    assert [r.model for r in rated.ratings] == [TWO, ONE, BASE]
+    assert rated.reference == BASE
+    assert rated.ratings[2].over is None
+    for r, truth in zip(rated.ratings, (200, 100), strict=False):
+        assert r.over.points == pytest.approx(truth, abs=45)
+        low, high = r.over.interval
+        assert low < truth < high
         assert r.votes == 600
-    assert table(found)[0].startswith("1. me/two at ttttttt: +")
+    assert [r.place for r in rated.ratings] == ["1", "2", "3"]
+    lines = table([rated])
+    assert lines[0].startswith("Ratings of 3 models by 900 votes on 40 prompts, for prompts like")
+    assert lines[1].startswith("1. me/two at ttttttt: +")
+    assert any(line.startswith("me/two at ttttttt over me/one at ooooooo: +") for line in lines)
 
 
-def test_two_models_need_no_ratings_and_one_that_always_wins_stays_finite():
+def test_two_models_need_no_ratings():
     assert ratings(*votes({BASE: 0, ONE: 100}), BASE) == []
-    found = ratings(*votes({BASE: 0, ONE: 4000, TWO: 8000}, each=20), BASE)
-    assert [r.model for r in found] == [TWO, ONE, BASE]
-    assert all(abs(r.points) < 5000 for r in found)
+
+
+def test_places_are_shared_where_votes_do_not_tell_models_apart():
+    rated = one_list(*votes({BASE: 0, ONE: 0, TWO: 1000}, each=40))
+    assert [r.place for r in rated.ratings] == ["1", "2–3", "2–3"]
+
+
+def test_a_model_that_never_lost_is_bounded_by_its_votes():
+    """Of 12 prompts with 2 votes each it won all: Wilson's interval for 12 of 12 is above +140."""
+    few, many = (
+        one_list(*votes({BASE: 0, ONE: 50, TWO: 9000}, each=n, prompts=n)) for n in (12, 60)
+    )
+    for rated, low, high in ((few, 80, 400), (many, 400, 800)):
+        assert rated.ratings[0].model == TWO
+        over = rated.ratings[0].over
+        assert over.points is None
+        assert low < over.interval[0] < high
+        assert over.interval[1] is None
+        assert over.words().endswith("points: it won every vote that compares them")
+
+
+def test_wilsons_interval_is_that_of_one_pair_that_went_one_way():
+    k = 20
+    games = Games(2, np.zeros(k, int), np.ones(k, int), np.ones(k), np.arange(k), np.zeros(k, int))
+    low, high = strengths(games).interval(0, 1)
+    quantile = 2.0930  # Student's, 19 degrees of freedom
+    assert low == pytest.approx(SCALE * np.log(k / quantile**2), abs=0.1)
+    assert high == np.inf
+
+
+def test_repeated_votes_on_few_prompts_say_no_more_than_the_prompts():
+    once, often = (
+        one_list(*votes({BASE: 0, ONE: 50, TWO: 9000}, each=n, prompts=12)) for n in (12, 120)
+    )
+    assert often.ratings[0].over.interval[0] < once.ratings[0].over.interval[0] + 25
+
+
+def test_models_that_never_met_are_in_two_lists():
+    first, candidates = votes({BASE: 0, ONE: 100})
+    second, others = votes({TWO: 0, THREE: 100}, each=100)
+    lists = ratings([*first, *second], [*candidates, *others], BASE)
+    assert [{r.model for r in one.ratings} for one in lists] == [{BASE, ONE}, {TWO, THREE}]
+    assert "No vote connects the next models with those above." in table(lists)
+
+
+def test_too_few_prompts_give_no_interval():
+    rated = one_list(*votes({BASE: 0, ONE: 100, TWO: 200}, prompts=4))
+    assert "too few prompts for an interval" in rated.ratings[0].over.words()
+    assert {r.place for r in rated.ratings} == {"1–3"}
+
+
+def test_points_are_evalicas():
+    events, candidates = votes({BASE: 0, ONE: 60, TWO: 90, THREE: 200}, prompts=13, people=7)
+    repo = {c.id: c.model for c in candidates}
+    won = [evalica.Winner.X if e.chosen == e.left else evalica.Winner.Y for e in events]
+    scores = evalica.bradley_terry(
+        [repo[e.left] for e in events], [repo[e.right] for e in events], won
+    ).scores
+    for d in one_list(events, candidates).differences:
+        ratio = scores[d.model.repo] / scores[d.other.repo]
+        assert d.points == pytest.approx(SCALE * np.log(ratio), abs=0.1)
+
+
+def test_prompts_that_disagree_widen_an_interval():
+    def rated(by_prompt: bool) -> RatingList:
+        events, candidates = votes({BASE: 0, ONE: 0, TWO: 0}, each=220, prompts=11)
+        model = {c.id: c.model for c in candidates}
+        turned = []
+        for n, e in enumerate(events):
+            stronger = (hash_of(e.prompt_id) if by_prompt else n) % 2
+            sides = sorted((e.left, e.right), key=model.__getitem__)
+            turned.append(Event(**(vars(e) | {"chosen": sides[stronger]})))
+        return one_list(turned, candidates)
+
+    same, apart = (
+        next(r.over for r in rated(kind).ratings if r.over).interval for kind in (False, True)
+    )
+    assert apart[1] - apart[0] > 2 * (same[1] - same[0])
+
+
+def hash_of(prompt: str) -> int:
+    return int(prompt[1:])
+
+
+@pytest.mark.parametrize(("prompts", "people"), [(11, 1), (20, 3), (20, 10)])
+def test_intervals_hold(prompts, people):
+    """`benchmarks/ratings.py` has more cells and runs."""
+    random = np.random.default_rng(3)
+    held = []
+    for _ in range(60):
+        latent = random.normal((0, 0.4, 0.8), 0.7, (prompts, 3))
+        p, _, g = (
+            m.ravel() for m in np.meshgrid(range(prompts), range(people), range(3), indexing="ij")
+        )
+        left, right = np.array([(0, 0, 1), (1, 2, 2)])[:, g]
+        rows = np.arange(len(p))
+        chance = 1 / (1 + np.exp(latent[p, right] - latent[p, left]))
+        won = (random.random(len(rows)) < chance).astype(float)
+        voter = np.tile(np.repeat(range(people), 3), prompts)
+        found = strengths(Games(3, left, right, won, p, voter))
+        truth = SCALE * np.array((0, 0.4, 0.8)) / np.sqrt(1 + 2 * 0.7**2 / 2.9)  # attenuated
+        for i, j in combinations(range(3), 2):
+            low, high = found.interval(i, j)
+            held.append(low <= truth[i] - truth[j] <= high)
+    assert np.mean(held) >= 0.91

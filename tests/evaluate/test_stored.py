@@ -37,7 +37,7 @@ def test_a_verdict_without_version_loads_unchanged():
     assert kept["texts"] == stored_confounds["texts"]
     assert kept["left"]["hits"] == stored_confounds["left"]["hits"]
     assert (kept["left"]["interval"], kept["left"]["p"]) == (None, None)
-    changed = {"version", "about_prompts", "about_people", "ahead"}
+    changed = {"version", "about_prompts", "about_people", "ahead", "round_on_prompts", "withdrawn"}
     gone = {"interval", "sequence", "clustered", "evidence", "more"}
     assert {k: v for k, v in again.items() if k not in changed} == {
         k: v for k, v in data.items() if k not in gone

@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 from verdicts import TUNED, asked_about, counted, events, votes
 
-from palate.core.schema import Model
+from palate.core.schema import Model, Pair
 from palate.core.stats import sequence
 from palate.evaluate.counting import count_votes
-from palate.evaluate.verdict import Matches, Verdict, planned
+from palate.evaluate.planning import planned
+from palate.evaluate.verdict import Matches, Verdict
 
 
 def verdict_of(outcomes: str, **kwargs) -> Verdict:
@@ -49,12 +50,21 @@ def test_other_revisions_do_not_count_and_votes_on_lost_texts_are_said():
         ("wW" * 8, 1, "better", "the person who voted prefers the tuned model."),
         ("wW" * 8, 1, "better", "that takes at least 5 voters."),
         ("lL" * 8, 2, "worse", "the 2 people who voted prefer the base model."),
-        ("wWwWwWwWwL" * 20, 7, "better", "People like them do, too: for others the win rate is"),
+        ("wWwWwWwWwL" * 20, 7, "better", "People like them do, too. You can stop."),
         ("wW" * 4, 1, "open", "votes on 8 prompts say too little about other prompts"),
         ("wWl" * 5, 1, "open", "Not decided yet: half of evaluations like this one decide within"),
         ("wl" * 60, 1, "open", "Not decided, and the votes are so even"),
         ("wl" * 400, 1, "no difference", "The win rate is between 40% and 60%. You can stop."),
-        ("tttt", 1, "open", "Every vote is a tie: nobody saw a difference."),
+        (
+            "tttt",
+            1,
+            "open",
+            "Not decided: every vote is a tie. To the person who voted the answers",
+        ),
+        ("t" * 40, 3, "open", "To the 3 people who voted the answers were equally good, on 40"),
+        ("wL" * 20, 1, "open", "Not decided: every choice went to the left side, whichever model"),
+        ("Wl" * 20, 2, "open", "Not decided: every choice went to the right side"),
+        ("wL" * 4, 1, "open", "votes on 8 prompts say too little"),
     ],
 )
 def test_the_decision_is_put_into_words(outcomes, people, decision, says):
@@ -86,6 +96,73 @@ def test_what_is_decided_keeps_off_one_half(wins, losses, ties):
     assert not v.interval[0] <= 0.5 <= v.interval[1]
     assert (v.moves[-1].low, v.moves[-1].high) == pytest.approx(v.interval, abs=1e-4)
     assert "4 to 9 points" in " ".join(v.cautions())
+    assert abs(v.shrunk - 0.5) < abs(v.win_rate - 0.5)
+    assert f"Corrected for that it is {100 * v.shrunk:.0f}%" in " ".join(v.cautions())
+
+
+def test_the_seeds_recorded_verdicts_give_the_interval_first_and_no_decision():
+    v = votes(34, 16)
+    assert v.sentence() == "tuned preferred 68.0% (95% interval 46.6–85.2, 50 votes, 0 ties)"
+    assert v.meaning().startswith(
+        "Not decided yet: half of evaluations like this one decide within"
+    )
+    assert v.cautions() == ["One person voted, so this is one person's taste."]
+
+
+def test_eleven_prompts_decide_at_eleven_to_nothing_only():
+    assert verdict_of("wW" * 5 + "w").decision == "better"
+    assert verdict_of("wW" * 5 + "l").decision == "open"
+    # twenty people who agree say no more than one
+    agreed = verdict_of("".join("lwWwWwWwWwW"[i % 11] for i in range(220)), prompts=11, people=20)
+    assert agreed.decision == "open"
+
+
+def test_three_people_of_different_tastes_decide_for_themselves_alone():
+    """Two of three prefer the tuned model on nearly every prompt, one the base model."""
+    taste = {0: "wWwWwWwWwl", 1: "WwWwWwWwWw", 2: "lLlLlLlLlW"}
+    letters = "".join(taste[i % 3][i // 3 % 10] for i in range(180))
+    v = verdict_of(letters, prompts=60, people=3)
+    assert "the 3 people who voted prefer the tuned model" in v.meaning() or v.decision == "open"
+    assert "other people" not in v.meaning() or "is not known: that takes at least 5" in v.meaning()
+    assert "Each name counts as a person. Whether two names are one" in " ".join(v.cautions())
+
+
+def test_votes_on_withdrawn_prompts_do_not_count_and_are_said():
+    made, candidates = events("wWwWw")
+    compared = replace(asked_about(), eval_ids=frozenset(("q0", "q1", "q2")))
+    v = counted(made, candidates, compared)
+    assert (v.votes, v.withdrawn) == (3, 2)
+    assert (
+        "2 votes refer to prompts that are no longer eval prompts and do not count." in v.cautions()
+    )
+    none = replace(asked_about(), eval_ids=frozenset())
+    assert count_votes(made, candidates, none) is None
+
+
+def test_a_later_round_on_the_same_prompts_needs_more_and_says_so():
+    """36 : 14 of the first tuned model decides; of the third on the same prompts it does not."""
+    older = [Model(TUNED.repo, name * 40) for name in "12"]
+    made, candidates = events("wW" * 18 + "lL" * 7)
+    alone = counted(made, candidates)
+    assert (alone.decision, alone.round_on_prompts) == ("better", 1)
+    for model, year in zip(older, ("2024", "2025"), strict=True):
+        before, texts = events("wl", tuned=model)
+        made += [
+            replace(e, event_id=model.revision[0] + e.event_id, time=year + e.time[4:])
+            for e in before
+        ]
+        candidates += texts
+    compared = replace(asked_about(), pairs=[Pair(f"q{i}", "a", "b") for i in range(50)])
+    third = counted(made, candidates, compared)
+    assert (third.decision, third.round_on_prompts) == ("open", 3)
+    assert third.interval[0] < 0.5 < alone.interval[0]
+    assert third.interval[1] > alone.interval[1]
+    assert (third.moves[-1].low, third.moves[-1].high) == pytest.approx(third.interval, abs=1e-4)
+    (line,) = [c for c in third.cautions() if "2 earlier tuned models were compared on these" in c]
+    assert "in fewer than 1 of 120 evaluations, not 1 of 20" in line
+    fresh = replace(asked_about(), pairs=[Pair(f"q{i}", "a", "b") for i in range(2, 50)])
+    assert counted(made, candidates, fresh).round_on_prompts == 1
+    assert Verdict.from_json(json.loads(json.dumps(third.to_json()))) == third
 
 
 def test_all_ties_say_one_half_and_decide_nothing():

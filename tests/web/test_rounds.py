@@ -64,7 +64,8 @@ def test_examples_are_base_against_tuned_and_each_under_its_name(ballot):
 def test_the_space_sends_what_the_command_prints(ballot, met, capsys):
     vote(ballot)
     sent = json.loads(figures(ballot).body)
-    assert [r["model"]["revision"][0] for r in sent["ratings"]] == ["1", "2", "3"]
+    (rated,) = sent["ratings"]
+    assert [r["model"]["revision"][0] for r in rated["ratings"]] == ["1", "2", "3"]
     assert ballot.close()
     results.verdict(met[0].id, as_json=True)
     assert json.loads(capsys.readouterr().out) == sent

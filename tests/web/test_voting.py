@@ -105,7 +105,7 @@ def test_the_verdicts_page_is_closed_until_one_stops_and_harmless_then(
             assert answer.status_code == 403
             assert "after you have stopped voting" in answer.text
         assert client.post("/api/stop", json={}).status_code == 401
-        empty = client.get(space.owner_url)
+        empty = httpx.get(space.owner_url)
         assert (
             "Nobody has voted yet. If the tuned model is preferred 3 times in 4, half" in empty.text
         )
@@ -115,10 +115,33 @@ def test_the_verdicts_page_is_closed_until_one_stops_and_harmless_then(
         link = client.post("/api/stop", json={}, headers=ada).json()["link"]
         page = client.get(link)
         assert page.status_code == 200
-        assert "The tuned model's answer was preferred in 100% of 3 votes" in page.text
+        assert "Of the 3 votes so far it won 100%" in page.text
+        assert "votes on 3 prompts say too little about other prompts" in page.text
         assert "One person voted" in page.text
+        assert "more votes" not in page.text
         assert "me/base at bbbbbbbb" in page.text
         assert "<b>fine</b>" not in page.text
         assert "&lt;b&gt;fine&lt;/b&gt;" in page.text
         figures = client.get(link.replace("/verdict", "/verdict.json")).json()
         assert (figures["wins"], figures["losses"]) == (3, 0)
+
+
+def test_looking_with_the_owners_key_ends_the_voting_of_that_browser(
+    project, space_python, tmp_path
+):
+    env = {"PALATE_HOME": str(tmp_path), "PALATE_PUBLISH_SECONDS": "0.1"}
+    ada, bo = {"x-annotator": "Ada"}, {"x-annotator": "Bo"}
+    with (
+        space_python.instead(),
+        Space("evaluate", project.id, env=env, log=tmp_path / "log") as space,
+        httpx.Client(base_url=space.url, timeout=60) as client,
+    ):
+        (item, *_) = client.post("/api/next", json={"n": 9}, headers=ada).json()["items"]
+        assert "owner's link, so this browser" not in client.get("/verdict?key=x").text
+        assert "Nobody has voted yet" in client.get(space.owner_url).text
+        event = {"events": [said(item)]}
+        (late,) = client.post("/api/events", json=event, headers=ada).json()["results"]
+        assert (late["state"], late["reason"]) == ("rejected", STOPPED)
+        assert client.post("/api/next", json={"n": 9}, headers=ada).json()["items"] == []
+        others = httpx.post(f"{space.url}/api/next", json={"n": 9}, headers=bo).json()
+        assert len(others["items"]) == 3

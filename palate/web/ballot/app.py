@@ -162,6 +162,7 @@ def api_route(path: str, ballot: Ballot, call: ApiCall) -> Route:
             return JSONResponse({"error": "say who you are first"}, 401)
         if not await run_in_threadpool(ballot.access.may_label, person):
             return JSONResponse({"error": "this project is by invitation only"}, 403)
+        await run_in_threadpool(ballot.arrive, person, request.cookies)
         content = await read_body(request, MAX_REQUEST_BYTES)
         if content is None:
             return JSONResponse({"error": f"expected at most {MAX_REQUEST_BYTES} bytes"}, 413)

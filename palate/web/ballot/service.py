@@ -183,6 +183,10 @@ class Ballot(ABC):
         """Tell whether the person gets no more pairs."""
         return False
 
+    def arrive(self, person: Person, cookies: Mapping[str, str]) -> bool:
+        """Take note of what the person's browser has shown; tell whether that ends their part."""
+        return False
+
     def warm_up(self) -> None:
         """Import what renders the pages, so that the first visitor need not wait for it."""
         markdown("")

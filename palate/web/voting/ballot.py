@@ -2,16 +2,18 @@
 
 import hmac
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from palate.core import paths
 from palate.core.project import Project
 from palate.core.schema import Event, model_of
+from palate.evaluate.contest import round_on_prompts
 from palate.evaluate.counting import count_votes
 from palate.evaluate.loading import pairs_to_compare
 from palate.evaluate.pictures import verdict_pictures
-from palate.evaluate.ratings import Rating, ratings
+from palate.evaluate.planning import planned
+from palate.evaluate.ratings import RatingList, ratings
 from palate.evaluate.verdict import Verdict
 from palate.label.assignment import Queue
 from palate.label.strategies import Informative
@@ -33,17 +35,20 @@ class EvaluateBallot(Ballot):
         pairs = [*self._compared.pairs, *self._compared.others]
         queue = Queue(pairs, Informative(pairs, model), seed=s.seed, wanted=None, repeats=s.repeats)
         super().__init__(project, "evaluations", queue, key, pause, memory=memory)
-        # A restart must know who has seen the result; a lost disk only lets them vote again.
-        self._stopped_file = memory.with_suffix(".stopped") if memory else None
+        # A restart must know who has seen the result; a lost disk only lets them vote again. The
+        # next tuned model has votes and a result that nobody has seen.
+        revision = self._compared.tuned.revision[:12]
+        self._stopped_file = memory.with_suffix(f".{revision}.stopped") if memory else None
         self._stopped: set[str] = set()  # pseudonyms
         if self._stopped_file and self._stopped_file.exists():
             self._stopped = set(json.loads(self._stopped_file.read_text()))
         self._verdict: tuple[int, Verdict | None] = (-1, None)  # and how many events it counts
-        self.ratings: list[Rating] = []  # of several models, computed with the verdict
+        self.ratings: list[RatingList] = []  # of several models, computed with the verdict
 
-    @property
-    def prompts_compared(self) -> int:
-        return len({p.prompt_id for p in self._compared.pairs})
+    def plan(self) -> str:
+        """Return how many prompts a verdict takes, and what those that are there can show."""
+        number = round_on_prompts(self.events(), self.texts(), self._compared)
+        return planned(len({p.prompt_id for p in self._compared.pairs}), number)
 
     def unvoted(self) -> int:
         """Return how many pairs nobody has voted on."""
@@ -68,10 +73,25 @@ class EvaluateBallot(Ballot):
         """End the person's voting and return the key that shows them the verdict."""
         annotator = self.pseudonym(person)
         with self._lock:
-            self._stopped.add(annotator)
-            if self._stopped_file:
-                paths.replace(self._stopped_file, json.dumps(sorted(self._stopped)))
+            if annotator not in self._stopped:
+                self._stopped.add(annotator)
+                if self._stopped_file:
+                    paths.replace(self._stopped_file, json.dumps(sorted(self._stopped)))
         return self.result_key(annotator)
+
+    @property
+    def looked(self) -> str:
+        """The cookie of a browser that opened this verdict with the owner's key."""
+        return f"palate-looked-{self._mac('looked', self._compared.tuned.revision)[:12]}"
+
+    def arrive(self, person: Person, cookies: Mapping[str, str]) -> bool:
+        """End the voting of people whose browser has shown the verdict to the owner."""
+        if self.looked in cookies:
+            self.stop(person)
+        return self.over(self.pseudonym(person))
+
+    def is_owners(self, key: str) -> bool:
+        return hmac.compare_digest(key.encode("utf-8", "replace"), self.owner_key().encode())
 
     def result_key(self, annotator: str) -> str:
         """Return the key that shows the verdict to this person once they have stopped."""
@@ -80,9 +100,9 @@ class EvaluateBallot(Ballot):
     def opens(self, key: str) -> bool:
         """Tell whether the key shows the verdict: the owner's, or that of a person who stopped."""
         with self._lock:
-            keys = [self.owner_key(), *map(self.result_key, self._stopped)]
+            keys = [*map(self.result_key, self._stopped)]
         given = key.encode("utf-8", "replace")
-        return any(hmac.compare_digest(given, k.encode()) for k in keys)
+        return self.is_owners(key) or any(hmac.compare_digest(given, k.encode()) for k in keys)
 
     def warm_up(self) -> None:
         """Also count the votes and draw them once, so that the verdict opens at once."""

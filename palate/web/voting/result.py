@@ -11,8 +11,9 @@ from palate.core import hub
 from palate.core.schema import Event, model_of
 from palate.evaluate import ratings
 from palate.evaluate.pictures import verdict_pictures
-from palate.evaluate.verdict import Verdict, planned
+from palate.evaluate.verdict import Verdict
 from palate.web.ballot.app import api_route
+from palate.web.ballot.people import person_of
 from palate.web.ballot.render import markdown, template
 from palate.web.voting.ballot import EvaluateBallot
 
@@ -32,13 +33,22 @@ def routes(ballot: EvaluateBallot) -> list[Route]:
 
 
 def _stopped_route(path: str, ballot: EvaluateBallot, answer: Callable[[str], Response]) -> Route:
-    """Return a GET route for people who have stopped voting, and for the owner's link."""
+    """Return a GET route for people who have stopped voting, and for the owner's link.
+
+    Opening it ends the voting of a person who is signed in; the owner's link, which also opens it
+    before anybody stops, ends that of the browser.
+    """
 
     def endpoint(request: Request) -> Response:
         key = request.query_params.get("key", "")
-        if ballot.opens(key):
-            return answer(f"?key={key}")
-        return HTMLResponse(template("not-yet.html").render(), 403)
+        if not ballot.opens(key):
+            return HTMLResponse(template("not-yet.html").render(), 403)
+        if person := person_of(request):
+            ballot.stop(person)
+        response = answer(f"?key={key}")
+        if ballot.is_owners(key):
+            response.set_cookie(ballot.looked, "1", 10 * 365 * 86_400, httponly=True)
+        return response
 
     return Route(path, endpoint)
 
@@ -52,7 +62,9 @@ def page(ballot: EvaluateBallot, query: str) -> HTMLResponse:
             question=ballot.question,
             v=verdict,
             ratings=ballot.ratings,
-            plan=planned(ballot.prompts_compared),
+            name=ratings.name,
+            plan=ballot.plan() if verdict is None else "",
+            owners=ballot.is_owners(query.removeprefix("?key=")),
             unvoted=ballot.unvoted(),
             pictures=verdict_pictures(verdict) if verdict else {},
             examples=examples(ballot, verdict) if verdict else {},

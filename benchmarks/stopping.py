@@ -1,0 +1,117 @@
+"""What stopping at the decision does to a win rate, a forecast and a series of rounds.
+
+    python benchmarks/stopping.py [--runs 400] [--json]
+
+One decisive vote a prompt, a look after every vote. `stopped`: the mean win rate at the vote that
+decides, if one of 500 does, as it is and corrected (exact). `rounds`: equal models called better in
+any of so many rounds on the same prompts (an exact bound), with the rule of later rounds and
+without. `ahead`: how often "half decide within N more votes, four in five within M" came true, said
+after ten votes, over win rates as likely as the rule takes them to be.
+"""
+
+import argparse
+import json
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betaln
+
+from palate.core import stats
+from palate.evaluate.decision import Evidence, share
+from palate.evaluate.planning import MOST, stopping, to_go
+
+RATES = (0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85)
+ROUNDS = (1, 2, 5, 10, 20)
+
+
+def ahead(runs: int) -> dict[str, float]:
+    """Return how many evaluations decided within the forecast after ten votes."""
+    random = np.random.default_rng(4)
+    within: dict[str, list[bool]] = {"half": [], "most": []}
+    while len(within["half"]) < runs:
+        rate = random.beta(stats.PRIOR, stats.PRIOR)
+        won = random.random(10 + MOST) < rate
+        counted = Evidence()
+        for i in range(10):
+            counted.add(i, 0, float(won[i]))
+        claim = counted.about("prompts")
+        if claim.decided:
+            continue
+        said = to_go(counted.wins, counted.losses, claim, left=0, seed=len(within["half"]))
+        wins, votes = won.cumsum()[10:], np.arange(11, 11 + MOST)
+        over = _log_evidence(wins, votes - wins) >= np.log(stats.DECIDES)
+        more = float(over.argmax() + 1) if over.any() else np.inf
+        for name, limit in (("half", said.half), ("most", said.most)):
+            within[name].append(more <= (MOST if limit is None else limit))
+    return {name: float(np.mean(held)) for name, held in within.items()}
+
+
+def stopped(rate: float, most: int = 500) -> dict[str, float]:
+    """Return the mean win rate at the vote that decides, as it is and corrected."""
+    chance, total = np.zeros(most + 2), np.zeros(3)
+    chance[0] = 1.0
+    for n in range(1, most + 1):
+        moved = chance * (1 - rate)
+        moved[1:] += chance[:-1] * rate
+        wins = np.arange(n + 1)
+        over = _log_evidence(wins, n - wins) >= np.log(stats.DECIDES)
+        gone = np.where(over, moved[: n + 1], 0.0)
+        corrected = (wins + stats.PRIOR) / (n + 2 * stats.PRIOR)
+        total += gone.sum(), gone @ (wins / n), gone @ corrected
+        moved[: n + 1][over] = 0.0
+        chance = moved
+    return {"rate": float(total[1] / total[0]), "corrected": float(total[2] / total[0])}
+
+
+def rounds(number: int) -> dict[str, float]:
+    """Return a bound on the chance that equal models are called better in any round."""
+    each = [float(stopping(0.5, stats.DECIDES / share(k))[-1]) / 2 for k in range(1, number + 1)]
+    return {"spending": sum(each), "the same rule": min(1.0, number * each[0])}
+
+
+def _log_evidence(wins: NDArray, losses: NDArray) -> NDArray:
+    prior = stats.PRIOR
+    mixture = betaln(wins + prior, losses + prior) - betaln(prior, prior)
+    return mixture + (wins + losses) * np.log(2)
+
+
+def measure(runs: int) -> dict[str, Any]:
+    return {
+        "stopped": {str(rate): stopped(rate) for rate in RATES},
+        "rounds": {str(number): rounds(number) for number in ROUNDS},
+        "ahead": ahead(runs),
+        "runs": runs,
+    }
+
+
+def table(figures: dict[str, Any]) -> str:
+    lines = ["| truth | rate at the vote that decides | corrected |", "|---:|---:|---:|"]
+    for rate, at in figures["stopped"].items():
+        shown = f"{100 * at['rate']:.1f}% | {100 * at['corrected']:.1f}%"
+        lines.append(f"| {100 * float(rate):.0f}% | {shown} |")
+    lines += ["", "| rounds on the same prompts | any called better | with the rule of round 1 |"]
+    lines += ["|---:|---:|---:|"]
+    for number, at in figures["rounds"].items():
+        shown = f"{100 * at['spending']:.1f}% | {100 * at['the same rule']:.1f}%"
+        lines.append(f"| {number} | {shown} |")
+    said = figures["ahead"]
+    return "\n".join([
+        *lines, "", f"Decided within the forecast for half: {100 * said['half']:.0f}%;"
+        f" for four in five: {100 * said['most']:.0f}%; {figures['runs']} runs.",
+    ])  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--runs", type=int, default=400)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    figures = measure(arguments.runs)
+    print(json.dumps(figures) if arguments.json else table(figures))
+
+
+if __name__ == "__main__":
+    main()
