@@ -3,10 +3,11 @@
     python benchmarks/label_cost.py --data pairs.csv [--seeds 5] [--json]
 
 Replays recorded labels of all pairs of each prompt through palate's queue. `ranking` asks by merge
-insertion and infers the other labels, `exhaustive` asks every pair of one prompt before the next
-prompt, and `random` asks pairs in random order. Agreement is over all recorded pairs. Accuracy is
-that of the bag-of-words preference model of `palate audit`, in five folds by prompt; each strategy
-may ask as many questions as the ranking of the training prompts takes.
+insertion and infers the other labels, `asked` is the ranking without what it infers, `exhaustive`
+asks every pair of one prompt before the next prompt, and `random` asks pairs in random order.
+Inferred pairs are compared with what the person recorded. Accuracy is that of the bag-of-words
+preference model of `palate audit`, in five folds by prompt; each strategy may ask as many questions
+as the ranking of the training prompts takes. Intervals are for other prompts.
 """
 
 import argparse
@@ -14,18 +15,21 @@ import json
 from pathlib import Path
 from random import Random
 
+import numpy as np
 from support import titles
 
 from palate.audit import baselines
 from palate.audit.rows import Row
 from palate.collect import importing, tables
 from palate.collect.importing import Imported
-from palate.core.schema import Event, Preference, Prompt, pairs_of
+from palate.core.rates import clustered
+from palate.core.schema import Event, Pair, Preference, Prompt, pairs_of
 from palate.label import preferences
 from palate.label.assignment import Queue
 from palate.label.ranking import Order
 from palate.label.strategies import STRATEGIES
 from palate.train.data import as_audit_rows
+from palate.train.results import lead
 
 FOLDS = 5
 
@@ -45,35 +49,75 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(figures))
         return
-    print(f"questions per prompt  {figures['questions_per_prompt']:.2f}")
-    print(f"agreement             {100 * figures['agreement']:.1f}%")
+    print(f"questions per prompt         {figures['questions_per_prompt']:.2f}")
+    wrong = figures["implied_wrong"]
+    print(f"implied pairs contradicted   {wrong['hits']:,} of {wrong['n']:,}, {points(wrong)}")
+    print(f"agreement, asked and implied {100 * figures['agreement']:.1f}%")
     for name, accuracy in figures["accuracy"].items():
-        print(f"accuracy, {name:<12}{100 * accuracy:.1f}%")
+        print(f"accuracy, {name:<19}{points(accuracy)}")
+    print(f"accuracy, asked - ranking    {points(figures['without_implied'])}")
+
+
+def points(figure: dict) -> str:
+    low, high = (100 * x for x in figure["interval"])
+    return f"{100 * figure['rate']:.1f}% ({low:.1f} to {high:.1f}%)"
 
 
 def measure(data: Imported, seeds: int) -> dict:
-    """Return questions, agreement and accuracies, means over `seeds` orders of asking."""
+    """Return questions, implied pairs and accuracies over `seeds` orders of asking."""
     recorded = {e.pair_id: e for e in data.events}
+    strict = [e for e in data.events if e.kind == "label"]
     count = agreeing = 0
-    hits: dict[str, list[float]] = {"exhaustive": [], "ranking": [], "random": []}
+    wrong: list[tuple[str, bool]] = []  # prompt of each implied pair, and whether it is wrong
+    names = ("exhaustive", "ranking", "asked", "random")
+    right = {name: np.zeros(len(strict)) for name in names}
     for seed in range(seeds):
         answers = replay(data, data.prompts, "ranking", seed)
         count += len(answers)
         agreeing += agreement(answers, recorded)
+        wrong += contradicted(answers, recorded)
         ids = [p.id for p in data.prompts]
         Random(seed).shuffle(ids)
         for fold in range(FOLDS):
             held = set(ids[fold::FOLDS])
             train = [p for p in data.prompts if p.id not in held]
             budget = len(replay(data, train, "ranking", seed))
-            for name, accuracies in hits.items():
+            places = [i for i, e in enumerate(strict) if e.prompt_id in held]
+            test = [strict[i] for i in places]
+            for name in names:
                 rows = labelled(data, train, name, seed, budget)
-                accuracies.append(accuracy(rows, data, held))
-    return {
+                right[name][places] += hits(rows, data, test) / seeds
+    prompts = [e.prompt_id for e in strict]
+    figures = {
         "questions_per_prompt": round(count / seeds / len(data.prompts), 3),
+        "implied_wrong": {
+            "hits": sum(w for _, w in wrong),
+            "n": len(wrong),
+            **share([float(w) for _, w in wrong], [p for p, _ in wrong]),
+        },
         "agreement": round(agreeing / seeds / len(recorded), 4),
-        "accuracy": {name: round(sum(a) / len(a), 4) for name, a in hits.items()},
+        "accuracy": {name: share(list(r), prompts) for name, r in right.items()},
     }
+    gain = lead(right["asked"] - right["ranking"], prompts)
+    return figures | {"without_implied": {"rate": gain.difference, "interval": gain.interval}}
+
+
+def share(values: list[float], prompts: list[str]) -> dict:
+    """Return a mean with its interval for other prompts."""
+    return {"rate": sum(values) / len(values), "interval": clustered(values, prompts)}
+
+
+def contradicted(answers: list[Event], recorded: dict[str, Event]) -> list[tuple[str, bool]]:
+    """Return the prompt of each implied pair, and whether the person recorded the opposite."""
+    by_prompt: dict[str, list[Event]] = {}
+    for e in answers:
+        by_prompt.setdefault(e.prompt_id, []).append(e)
+    return [
+        (prompt, recorded[pair].chosen != better)
+        for prompt, events in by_prompt.items()
+        for better, worse in Order(events).implied()
+        if (pair := Pair.between(prompt, better, worse).id) in recorded
+    ]
 
 
 def replay(
@@ -109,23 +153,23 @@ def agreement(answers: list[Event], recorded: dict[str, Event]) -> int:
 
 
 def labelled(
-    data: Imported, train: list[Prompt], strategy: str, seed: int, budget: int
+    data: Imported, train: list[Prompt], name: str, seed: int, budget: int
 ) -> list[Preference]:
-    answers = replay(data, train, strategy, seed, budget)
-    return preferences.rebuild(train, data.candidates, answers).all()
+    """Return the training rows of a strategy; those of `asked` lack what the ranking implies."""
+    answers = replay(data, train, "ranking" if name == "asked" else name, seed, budget)
+    rows = preferences.rebuild(train, data.candidates, answers).all()
+    return [r for r in rows if r.source == "human"] if name == "asked" else rows
 
 
-def accuracy(rows: list[Preference], data: Imported, held: set[str]) -> float:
-    """Return the share of recorded labels on `held` prompts that a bag of words gets right."""
+def hits(rows: list[Preference], data: Imported, events: list[Event]) -> np.ndarray:
+    """Return 1 for each recorded choice that a bag of words learned from `rows` gets right."""
     text = {c.id: c.text for c in data.candidates}
     test = [
         Row(0, e.prompt_id, text[better], text[worse], "left")
-        for e in data.events
-        if e.prompt_id in held
-        for better, worse, strictly in e.statements()
-        if strictly
+        for e in events
+        for better, worse, _ in e.statements()
     ]
-    return baselines.tested(as_audit_rows(rows, "train"), test, baselines.bag_of_words).rate
+    return (1 + np.sign(baselines.bag_of_words(as_audit_rows(rows, "train"))(test))) / 2
 
 
 if __name__ == "__main__":

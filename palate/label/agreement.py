@@ -14,6 +14,7 @@ from typing import TypedDict
 from palate.core.ledger import standing_judgements
 from palate.core.rates import Rate, cyclic_triads
 from palate.core.schema import Candidate, Event, Kind
+from palate.label.ranking import checks
 
 PAUSE = 300.0  # seconds; a longer gap between two judgements does not count as labelling
 # Silent reading of English runs at 238 words a minute (M. Brysbaert, "How many words do we read per
@@ -82,6 +83,7 @@ class Report:
     pairings: list[Pairing]
     self_consistency: Rate
     flips: Rate  # choices that were reversed when asked again
+    implied: Rate  # pairs that earlier answers implied and that people decided the other way
     left: Rate
     longer: Rate
     cycles: Rate  # of triads of one person's strict choices; 25% by chance
@@ -120,6 +122,7 @@ def report(events: Iterable[Event], candidates: Iterable[Candidate]) -> Report:
         pairings=pairings,
         self_consistency=_same(repeats),
         flips=_rate([x.chosen != y.chosen for x, y in chosen], [x for x, _ in chosen]),
+        implied=_implied(judged),
         left=_left(labels),
         longer=_longer(labels, texts),
         cycles=_cycles(labels),
@@ -167,6 +170,12 @@ def _repeats(judged: Sequence[Event], again: Sequence[Event]) -> list[tuple[Even
 
 def _same(repeats: Sequence[tuple[Event, Event]]) -> Rate:
     return _rate([_value(x) == _value(y) for x, y in repeats], [x for x, _ in repeats])
+
+
+def _implied(judged: Sequence[Event]) -> Rate:
+    """Return how many of the implied pairs that people were asked about they contradicted."""
+    asked = list(checks(judged))
+    return _rate([wrong for _, wrong in asked], [e for e, _ in asked])
 
 
 def _left(labels: Sequence[Event]) -> Rate:

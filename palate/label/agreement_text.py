@@ -68,6 +68,11 @@ def _agreement(r: Report) -> Iterator[str]:
         low = (r.self_consistency.interval or (1, 1))[1] < LOW_CONSISTENCY
         advice = " That is low. Make the question narrower, or allow ties." if low else ""
         yield f"Asked again, people gave the same answer in {r.self_consistency.words()}.{advice}"
+    if r.implied.n:
+        yield (
+            "Asked about pairs that earlier answers implied, people decided the other way in"
+            f" {r.implied.words()}."
+        )
     if r.agreement.n:
         alpha = "" if r.alpha is None else f", Krippendorff's α {r.alpha:.2f}"
         low = r.alpha is not None and r.alpha < LOW_ALPHA

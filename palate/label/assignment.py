@@ -5,13 +5,12 @@ The same ledger, seed and assignments always give the same questions.
 
 import heapq
 import math
-import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from palate.core.ledger import standing_judgements
 from palate.core.schema import PURPOSES, Event, Pair, Purpose
-from palate.label.strategies import Group, Strategy
+from palate.label.strategies import Group, Strategy, share
 
 LEASE = 600.0  # seconds for which a pair that was handed out counts as being answered
 REPEAT_GAP = 15  # judgements between a pair and its repeat, so that it is not remembered
@@ -34,8 +33,8 @@ class Queue:
     """Hands out questions: no pair to two people at once, none twice to one person by accident.
 
     `wanted` people judge each pair. With None everybody does, and pairs with the fewest judgements
-    come first. A share `repeats` of the pairs that a person judged is asked again. `gold` pairs are
-    asked first.
+    come first. A share `repeats` of the pairs that a person judged is asked again, and a ranking
+    asks twice that share of the pairs that the answers imply. `gold` pairs are asked first.
     """
 
     def __init__(
@@ -56,7 +55,7 @@ class Queue:
         for p in pairs:
             by_prompt.setdefault(p.prompt_id, []).append(p)
         self._groups = {
-            prompt_id: Group(prompt_id, group_pairs, seed, wanted)
+            prompt_id: Group(prompt_id, group_pairs, seed, wanted, repeats)
             for prompt_id, group_pairs in by_prompt.items()
         }
         self._events: dict[str, list[Event]] = {}  # prompt → events
@@ -242,4 +241,4 @@ class Queue:
 
     def _chance(self, annotator: str, name: str) -> float:
         """Return a number in [0, 1) that is always the same for a person and a name."""
-        return zlib.crc32(f"{self._seed}\0{annotator}\0{name}".encode()) / 2**32
+        return share(f"{self._seed}\0{annotator}\0{name}")

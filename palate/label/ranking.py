@@ -68,3 +68,18 @@ class Order:
                     above[x] |= atleast[via] if via in above[x] else above[via]
                     atleast[x] |= atleast[via]
         return atleast, above
+
+
+def checks(standing: Iterable[Event]) -> Iterator[tuple[Event, bool]]:
+    """Yield each choice on a pair that earlier answers implied, and whether it contradicts them.
+
+    `standing` are judgements in time order, of any number of prompts.
+    """
+    earlier: dict[str, list[Event]] = {}
+    for event in standing:
+        before = earlier.setdefault(event.prompt_id, [])
+        if event.kind == "label" and event.pair_id not in {e.pair_id for e in before}:
+            loser = event.left if event.chosen == event.right else event.right
+            if sign := Order(before).compare(event.chosen or "", loser):
+                yield event, sign < 0
+        before.append(event)

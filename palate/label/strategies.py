@@ -5,6 +5,7 @@ pairs to ask; `assignment.Queue` decides who gets them.
 """
 
 import math
+import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -15,16 +16,28 @@ from palate.core.schema import Event, Pair, digest
 from palate.label.ranking import Order
 
 Models = frozenset[Hashable]  # the two models whose answers make a pair
+CHECKS_PER_REPEAT = 2  # so that about as many questions are checks as are repeats
 Chance = Callable[[str], float]  # a number in [0, 1) for an id, always the same for a person
+
+
+def share(name: str) -> float:
+    """Return a number in [0, 1) that is always the same for a name."""
+    return zlib.crc32(name.encode()) / 2**32
 
 
 class Group:
     """The pairs of one prompt with everybody's standing judgements."""
 
     def __init__(
-        self, prompt_id: str, pairs: Sequence[Pair], seed: int, wanted: int | None
+        self,
+        prompt_id: str,
+        pairs: Sequence[Pair],
+        seed: int,
+        wanted: int | None,
+        repeats: float = 0.0,
     ) -> None:
-        self.prompt_id, self.wanted = prompt_id, wanted
+        self.prompt_id, self.wanted, self._seed = prompt_id, wanted, seed
+        self._checked = CHECKS_PER_REPEAT * repeats  # share of the implied pairs that is asked
         self.pairs = {p.id: p for p in sorted(pairs, key=lambda p: digest(seed, p.id))}
         ids = {x for p in pairs for x in (p.a, p.b)}
         self.candidates = sorted(ids, key=lambda candidate: digest(seed, candidate))
@@ -45,6 +58,10 @@ class Group:
     def order(self) -> Order:
         """The order that the answers imply; two candidates that are both bad are tied."""
         return Order(replace(e, kind="tie") if e.kind == "both_bad" else e for e in self.standing)
+
+    def checks(self, pair_id: str) -> bool:
+        """Tell whether the pair is asked even if the answers imply it, to see if they are right."""
+        return share(f"{self._seed}\0check\0{pair_id}") < self._checked
 
     def full(self, pair_id: str) -> bool:
         """Tell whether enough people judged the pair."""
@@ -121,11 +138,11 @@ class Exhaustive(Random):
 
 
 class Ranking(Strategy):
-    """The pair whose outcome is least predictable, and none that the answers already imply.
+    """The pair whose outcome is least predictable; of those that answers imply, a few as checks.
 
     This is merge insertion: L. R. Ford and S. M. Johnson, "A Tournament Problem", Amer. Math.
     Monthly 66 (1959). 6.93 questions order five candidates. Prompts with the fewest answers come
-    first.
+    first. A check is asked as soon as it is implied; its answer counts as any other.
     """
 
     def open(self, group: Group, mine: Collection[str]) -> tuple[list[Pair], int]:
@@ -135,8 +152,10 @@ class Ranking(Strategy):
                 continue
             if group.count[pair.id]:  # asked already, but not of enough people
                 begun.append(pair)
-            elif group.order.compare(pair.a, pair.b) is None:
+            elif (sign := group.order.compare(pair.a, pair.b)) is None:
                 fresh.append(pair)
+            elif sign and group.checks(pair.id):
+                begun.append(pair)
         if not begun and not fresh:
             return [], 0
         size = len(group.candidates)

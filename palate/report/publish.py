@@ -62,5 +62,7 @@ def push_trained(console: Console, job: Job, following: str) -> None:
     for alarm in run.alarms:
         console.print(f"  alarm: {alarm}", style="yellow")
     console.print(run.sentence())
+    for line in run.comparisons() if isinstance(run, DPORecord) else ():
+        console.print(f"  {line}")
     console.print(f"model: {hub.endpoint()}/{job.repo} at {sha[:7]}")
     console.print(f"Next: {following}")

@@ -26,7 +26,7 @@ from transformers import TrainingArguments as Args
 from palate.core import hub, paths
 from palate.core.errors import PalateError
 from palate.terminal.progress import Progress
-from palate.train.job import CHECKPOINT_BRANCH, Clock, Job, RunDir
+from palate.train.job import CHECKPOINT_BRANCH, METRICS, Clock, Job, RunDir
 
 
 class ProgressBar(TrainerCallback):
@@ -235,7 +235,7 @@ def start(console: Console, job: Job) -> Start:
         guard,
         *on_hub,
         SaveOnSigterm(),
-        MetricsFile(run_dir.path / "metrics.jsonl"),
+        MetricsFile(run_dir.path / METRICS),
     ]
     return Start(checkpoint, clock, guard, callbacks, warn)
 

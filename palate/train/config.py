@@ -93,9 +93,9 @@ class DPOArguments(TrainArguments):
     beta: float = 0.1
     """How firmly the model is held to the base model. Higher changes it less."""
     loss: Loss = "sigmoid"
-    """TRL's loss. "robust" allows for wrong labels, at the rate that repeated pairs show."""
+    """TRL's loss. "robust" allows for wrong labels, at the rate that repeats and checks show."""
     flip_rate: Number = None
-    """Share of wrong labels, for --loss robust. Default: measured from repeated pairs."""
+    """Share of wrong labels, for --loss robust. Default: measured by repeats and checks."""
     strength: Strength = "off"
     """Use answer strength: as an offset of the reward margin, or as the weight of a pair."""
     length_desensitized: bool = False

@@ -1,7 +1,7 @@
 """The data of a run: the rows of both splits, and what is checked before training on them.
 
-DPO learns preferences, SFT the preferred answers. Every row left out is counted. Only `audit`,
-`flip_rate` and `read_preferences` do I/O.
+DPO learns preferences, SFT the preferred answers. Every row left out is counted. Only `audit` and
+`read_preferences` do I/O.
 """
 
 from collections import Counter
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import numpy as np
 from rich.console import Console
 
 from palate.audit import baselines, findings, measure
@@ -20,8 +21,7 @@ from palate.core.project import Project
 from palate.core.schema import Message, Preference, digest, to_json
 from palate.core.splits import check_no_overlap, check_training
 from palate.core.typed import read_file
-from palate.label import agreement
-from palate.train.config import DPOArguments, Strength
+from palate.train.config import Strength
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 IMPLIED = "comparisons that nobody was asked about, which other answers imply"
 NOT_WON = "won no more comparisons than they lost"
-MIN_REPEATS = 20  # fewer say too little of how often people change their mind
 SURE = 0.05  # of all tests together: that one preference is called so and is none
 
 
@@ -55,6 +54,7 @@ class Rows(Generic[R]):
     test: Sequence[R]
     dropped: Counter[str] = field(default_factory=Counter)
     too_long: Sequence[str] = ()  # the prompts of rows over the maximum length
+    places: Sequence[int] = ()  # of the test rows, among those that were read
 
     def key(self) -> str:
         """Return a hash of the rows: the same for the same content, whatever its commit."""
@@ -135,8 +135,10 @@ def usable(
         advice = "Choose a --base-model with a longer one."
     dropped, too_long = Counter(rows.dropped), list(rows.too_long)
     kept: tuple[list[R], list[R]] = ([], [])
+    places: list[int] = []
     for split, split_rows in zip(kept, (rows.train, rows.test), strict=True):
-        for row in split_rows:
+        places = []
+        for place, row in enumerate(split_rows):
             if flaw := _flaw(row):
                 dropped[flaw] += 1
             elif (n := _tokens(row, tokenizer)) > limit:
@@ -144,11 +146,12 @@ def usable(
                 too_long.append(f"{row.prompt[-1]['content'][:60]!r} ({n} tokens)")
             else:
                 split.append(row)
+                places.append(place)
     if not kept[0]:
         reasons = ", ".join(f"{n} {reason}" for reason, n in dropped.items())
         advice = f" {advice}" if too_long else ""
         raise UsageError(f"No row is left to train on: {reasons}.{advice}")
-    return Rows(*kept, dropped, too_long)
+    return Rows(*kept, dropped, too_long, places)
 
 
 def _flaw(row: Preference | Answer) -> str | None:
@@ -209,29 +212,6 @@ def audit(
     return tuple(found)
 
 
-def flip_rate(args: DPOArguments, project: Project) -> float | None:
-    """Return the share of wrong labels that `--loss robust` needs; None for other losses."""
-    if args.loss != "robust" or args.flip_rate is not None:
-        return args.flip_rate
-    report = agreement.report(project.labels, project.candidates)
-    return round(measured_flip_rate(report), 4)
-
-
-def measured_flip_rate(report: agreement.Report) -> float:
-    """Return the share of wrong labels, from how often a person reversed a choice when asked again.
-
-    Two answers differ where exactly one is wrong: d = 2 e (1 - e). Raises UsageError where there
-    are too few repeats.
-    """
-    d = report.flips
-    if d.n < MIN_REPEATS or d.rate is None:
-        raise UsageError(
-            f"--loss robust needs the share of wrong labels, and only {d.n} pairs were asked again"
-            f" ({MIN_REPEATS} needed). Set it: --flip-rate 0.1"
-        )
-    return min((1 - (1 - 2 * min(d.rate, 0.5)) ** 0.5) / 2, 0.49)
-
-
 def strength_columns(rows: Sequence[Preference], strength: Strength) -> dict[str, list[float]]:
     """Return the columns that `--strength` adds to the training rows.
 
@@ -252,17 +232,19 @@ def strength_columns(rows: Sequence[Preference], strength: Strength) -> dict[str
     return {"weight": [x / mean for x in raw]}
 
 
-def baseline_accuracies(rows: Rows[Preference]) -> dict[str, baselines.Accuracy]:
-    """Return the test accuracy of simple rules learned from people's train rows.
+def test_rules(rows: Rows[Preference]) -> dict[str, tuple[baselines.Accuracy, np.ndarray]]:
+    """Return the test accuracy of simple rules learned from people's train rows, and their hits.
 
-    Implied rows are used where there are no others. Empty without test rows.
+    Hits are 1 on a test row that a rule is right on, ½ on a tie. Implied rows are used where there
+    are no others. Empty without test rows.
     """
     if not rows.test:
         return {}
     human = [r for r in rows.train if r.source == "human"]
     known, held = as_audit_rows(human or rows.train, "train"), as_audit_rows(rows.test, "test")
     rules = {"bag of words": baselines.bag_of_words, "length": baselines.longer}
-    return {name: baselines.tested(known, held, rule) for name, rule in rules.items()}
+    hits = {name: (1 + np.sign(rule(known)(held))) / 2 for name, rule in rules.items()}
+    return {name: (baselines.accuracy(held, right), right) for name, right in hits.items()}
 
 
 def as_audit_rows(preferences: Iterable[Preference], split: str) -> list[audit_rows.Row]:
@@ -277,8 +259,12 @@ def as_audit_rows(preferences: Iterable[Preference], split: str) -> list[audit_r
 
 
 def preference_sentence(rows: Sequence[Preference]) -> str:
-    """Return which length and which formats the labels prefer, in sentences."""
-    table = audit_rows.Rows("", as_audit_rows(rows, "train"), len(rows), sided=False)
+    """Return which length and which formats the labels prefer, in sentences.
+
+    Rows that were inferred from other answers are no labels.
+    """
+    asked = [r for r in rows if r.source == "human"]
+    table = audit_rows.Rows("", as_audit_rows(asked, "train"), len(asked), sided=False)
     figures = measure.measure(table, learn=False)
     sentences = []
     if figures.longer.differs(figures.tests, SURE):

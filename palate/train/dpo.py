@@ -3,6 +3,7 @@
 Nothing is pushed here: the job does that with what `run` returns.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -13,20 +14,26 @@ from palate.core.errors import UsageError
 from palate.core.project import Project
 from palate.core.schema import Preference
 from palate.generate import models
+from palate.label import agreement
+from palate.label.agreement import Report
 from palate.terminal.ref import Ref
 from palate.train import data, facts, job, record
+from palate.train.choice import Sweep, SweepFacts, read_runs
 from palate.train.config import DPOArguments
 from palate.train.data import Rows, read_preferences
 from palate.train.job import Job, RunDir, cache
 from palate.train.packing import Positions
 from palate.train.recipe import Machine, choose_recipe
-from palate.train.record import DPORecord, SweepFacts
-from palate.train.results import Sweep, dpo_alarms, dpo_results
+from palate.train.record import DPORecord
+from palate.train.results import DPOResults, dpo_alarms, dpo_results
 
 if TYPE_CHECKING:
     from palate.train.callbacks import Start
     from palate.train.dpo_trainer import PackedDPOTrainer
 
+MIN_REPEATS = 20  # fewer repeats or checks say too little of how often labels are wrong
+UNCHECKED = 0.15  # of implied pairs contradict the person, in benchmarks/label_cost.py
+MOST_WRONG = 0.49  # labels no better than coins teach nothing
 DPOJob = Job[DPOArguments, Preference]
 
 
@@ -50,12 +57,16 @@ def sweep(console: Console, args: DPOArguments) -> list[DPOJob]:
         job.train(console, prepared, train)
     if not job.is_main_process():
         return jobs
-    records = [record.load(j.run_dir.model) for j in jobs]
-    best, table = swept.best([r.results for r in records if isinstance(r, DPORecord)])
+    logs = [job.metrics(j.run_dir.model) for j in jobs]
+    runs, places = read_runs(logs)
+    best, table = swept.best(runs, [jobs[0].rows.test[place].prompt_id for place in places])
     for line in sweep_lines(table, best):
         console.print(line)
     kept = jobs.pop(best)
-    replace(records[best], sweep=table).save(kept.run_dir.model)
+    run = record.load(kept.run_dir.model)
+    assert isinstance(run, DPORecord)
+    results = measure(kept.rows, logs, run.results.best_step)
+    replace(run, sweep=table, results=results).save(kept.run_dir.model)
     return [kept, *jobs]
 
 
@@ -68,6 +79,16 @@ def sweep_lines(table: SweepFacts, best: int) -> list[str]:
     ]
 
 
+def measure(rows: Rows[Preference], logs: Sequence[Sequence[Mapping]], step: int) -> DPOResults:
+    """Return the figures of the model that was chosen from the trainings with these logs.
+
+    `step` is that of its weights.
+    """
+    runs, places = read_runs(logs)
+    held = replace(rows, test=[rows.test[place] for place in places])
+    return dpo_results(runs, [r.prompt_id for r in held.test], step, data.test_rules(held))
+
+
 def prepare(console: Console, args: DPOArguments) -> DPOJob:
     """Read and audit the data; decide what the arguments leave open.
 
@@ -78,6 +99,9 @@ def prepare(console: Console, args: DPOArguments) -> DPOJob:
     project = Project.load(ref.repo, ref.revision)
     rows = read_preferences(project, implied=not args.no_implied)
     findings = data.audit(console, project, rows, ignore=args.ignore_audit)
+    people = agreement.report(project.labels, project.candidates)
+    if line := implied_line(rows.train, people):
+        console.print(f"  {line}")
     base = models.find(args.base_model or project.settings.base_model)
     prompts = [r.prompt_id for r in rows.train]
     recipe = choose_recipe(args, base.parameters, prompts, Machine.here())
@@ -86,16 +110,8 @@ def prepare(console: Console, args: DPOArguments) -> DPOJob:
             f"{base.repo} is an adapter itself, and an adapter on an adapter is not supported."
             " Use --method full, which merges it first."
         )
-    decided = replace(
-        args,
-        project=f"{project.id}@{project.revision}",
-        base_model=f"{base.repo}@{base.revision}",
-        method=recipe.method,
-        learning_rate=recipe.learning_rate,
-        batch_size=recipe.batch_size,
-        flip_rate=data.flip_rate(args, project),
-        output=args.output or project.model_repo,
-    )
+    decided = job.decided(args, project, base, recipe, project.model_repo)
+    decided = replace(decided, flip_rate=flip_rate(args, rows.train, people))
     run_dir = RunDir(project.id, rows.key(), decided.identity())
     return Job(decided, recipe, project, rows, base, findings, run_dir)
 
@@ -109,6 +125,51 @@ def check_arguments(args: DPOArguments) -> None:
             "--strength weight cannot weigh the answers' own likelihood, which --sft-weight adds."
             " Use --strength offset."
         )
+
+
+def flip_rate(args: DPOArguments, rows: Sequence[Preference], people: Report) -> float | None:
+    """Return the share of wrong labels that `--loss robust` needs; None for other losses."""
+    if args.loss != "robust" or args.flip_rate is not None:
+        return args.flip_rate
+    return round(wrong_rows(rows, people), 4)
+
+
+def wrong_rows(rows: Sequence[Preference], people: Report) -> float:
+    """Return the expected share of wrong training rows: of asked and implied ones, by their number.
+
+    Two answers on a pair differ where exactly one is wrong: for asked rows d = 2 e (1 - e), with d
+    from how often a person reversed a choice when asked again; for implied ones c = i (1 - e) +
+    e (1 - i), with c from the checks. Raises UsageError where there are too few repeats.
+    """
+    d, c = people.flips, people.implied
+    if d.n < MIN_REPEATS or d.rate is None:
+        raise UsageError(
+            f"--loss robust needs the share of wrong labels, and only {d.n} pairs were asked again"
+            f" ({MIN_REPEATS} needed). Set it: --flip-rate 0.1"
+        )
+    asked = min((1 - (1 - 2 * min(d.rate, 0.5)) ** 0.5) / 2, MOST_WRONG)
+    contradicted = UNCHECKED if c.n < MIN_REPEATS or c.rate is None else c.rate
+    implied = min(max((contradicted - asked) / (1 - 2 * asked), 0.0), MOST_WRONG)
+    share = sum(r.source == "implied" for r in rows) / len(rows)
+    return (1 - share) * asked + share * implied
+
+
+def implied_line(rows: Sequence[Preference], people: Report) -> str | None:
+    """Return how many training rows were inferred, and how often that was wrong; None for none."""
+    n = sum(r.source == "implied" for r in rows)
+    if not n:
+        return None
+    checked = (
+        f"Of the inferred pairs that people were asked about, they decided {people.implied.words()}"
+        " the other way."
+        if people.implied.n
+        else f"None was checked by asking; on the labels of palate's benchmark, {UNCHECKED:.0%} of"
+        " the inferred pairs were wrong."
+    )
+    return (
+        f"{n:,} of {len(rows):,} training rows ({n / len(rows):.0%}) are inferred from other"
+        f" answers. {checked} To train without them: --no-implied"
+    )
 
 
 def train(console: Console, prepared: DPOJob) -> None:
@@ -146,14 +207,13 @@ def finish(
 ) -> None:
     """Measure the result, and write model and record; the record comes last."""
     step = begun.kept_step(trainer)
-    margins = trainer.test_margins() if rows.test else []
-    results = dpo_results(margins, step, data.baseline_accuracies(rows))
     trainer.save_model(str(prepared.run_dir.model))
     if not job.is_main_process():
         return
+    log = trainer.state.log_history
+    results = measure(prepared.rows, [log], step)
     with console.status("Base and tuned model answer test prompts"):
         samples = facts.compare_models(prepared, trainer, loaded)
-    log = trainer.state.log_history
     run = DPORecord(
         **facts.common("dpo", prepared, begun.clock, facts.trainable_parameters(trainer)),
         data=facts.dpo_data(prepared.project, rows),

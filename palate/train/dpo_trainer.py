@@ -23,13 +23,15 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 from palate.core.schema import Preference
 from palate.generate.models import Loaded
 from palate.train import packing
+from palate.train.choice import CHOOSES
 from palate.train.config import BatchMode, DPOArguments
 from palate.train.data import Rows, preference_dataset, strength_columns
 from palate.train.recipe import Recipe
-from palate.train.references import reward_margins, with_references
+from palate.train.references import MarginsMixin, with_references
 from palate.train.trainer import (
     ReproducibleTrainerMixin,
     adapter,
+    loss_options,
     schedule,
     with_early_stopping,
 )
@@ -58,7 +60,7 @@ class WeightedCollator(DataCollatorForPreference):
         return batch
 
 
-class PackedDPOTrainer(ReproducibleTrainerMixin, DPOTrainer):
+class PackedDPOTrainer(MarginsMixin, ReproducibleTrainerMixin, DPOTrainer):
     """DPOTrainer that computes each distinct token of a batch once. Same arguments as DPOTrainer.
 
     `mode` is `tree` (one row per prompt), `rows` (one row per prompt and completion) or `trl`. A
@@ -88,6 +90,8 @@ class PackedDPOTrainer(ReproducibleTrainerMixin, DPOTrainer):
     def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         """Tokenize as TRL does, then bring the pairs of a prompt together."""
         tokenized: Any = super()._prepare_dataset(dataset, *args, **kwargs)
+        if "place" not in tokenized.column_names:
+            tokenized = tokenized.add_column("place", list(range(len(tokenized))))
         first: dict[tuple[int, ...], int] = {}
         order = [first.setdefault(tuple(ids), len(first)) for ids in tokenized["prompt_ids"]]
         return tokenized.select(sorted(range(len(order)), key=order.__getitem__))
@@ -124,7 +128,7 @@ class PackedDPOTrainer(ReproducibleTrainerMixin, DPOTrainer):
         setattr(trl_utils, "_use_triton", lambda device: True)  # noqa: B010
         for packable in (model, self.ref_model):
             if packable is not None:
-                packing.add_packed_forward(packable)
+                packing.add_packed_forward(packable, self.observe)
 
     def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> Any:
         inputs = {k: v for k, v in inputs.items() if k != "weights"}
@@ -160,10 +164,6 @@ class PackedDPOTrainer(ReproducibleTrainerMixin, DPOTrainer):
         if self.mode != "trl":
             ours = packing.count_positions(pairs, size, share_prompt=self.mode == "tree")
         return packing.Positions(ours, theirs, self.mode)
-
-    def test_margins(self) -> list[float]:
-        """Return the reward margin of each test row."""
-        return reward_margins(self)
 
     def _check(self, model: torch.nn.Module, inputs: Batch) -> None:
         """Compare loss and gradients with TRL's own, and use a lower mode until they agree."""
@@ -248,18 +248,20 @@ def make_dpo_trainer(
     train = preference_dataset(rows.train)
     for name, values in strength_columns(rows.train, args.strength).items():
         train = train.add_column(name, values)
+    test = preference_dataset(rows.test).add_column("place", rows.places) if rows.test else None
+    chosen_by: dict[str, Any] = {"metric_for_best_model": CHOOSES} if rows.test else {}
     trainer = PackedDPOTrainer(
         model=loaded.model,
         ref_model=_reference(loaded, recipe),
         args=DPOConfig(
-            **schedule(args, recipe, rows, folder),
+            **(schedule(args, recipe, rows, folder) | chosen_by),
             # from the very weights that training starts from; TRL would load the repo's again
             precompute_ref_log_probs=True,
             report_to="trackio" if args.trackio else "none",
-            **_losses(args),
+            **loss_options(args),
         ),
         train_dataset=train,
-        eval_dataset=preference_dataset(rows.test) if rows.test else None,
+        eval_dataset=test,
         processing_class=loaded.tokenizer,
         peft_config=adapter(recipe, loaded.revision),
         callbacks=with_early_stopping(callbacks, rows),
@@ -280,15 +282,3 @@ def _reference(loaded: Loaded, recipe: Recipe) -> PreTrainedModel | None:
     """
     sharded = os.environ.get("ACCELERATE_USE_FSDP", "false") == "true"
     return copy.deepcopy(loaded.model) if sharded and recipe.method == "full" else None
-
-
-def _losses(args: DPOArguments) -> dict[str, Any]:
-    """Return TRL's options for the loss."""
-    anchored = args.sft_weight > 0
-    return {
-        "beta": args.beta,
-        "loss_type": [args.loss, "sft"] if anchored else [args.loss],
-        "loss_weights": [1.0, args.sft_weight] if anchored else None,
-        "label_smoothing": args.flip_rate or 0.0,
-        "ld_alpha": 0.5 if args.length_desensitized else None,
-    }

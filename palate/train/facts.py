@@ -110,6 +110,7 @@ def _data(project: Project, rows: Rows[Preference]) -> dict[str, Any]:
         "prompts": SplitPrompts(_prompts(rows.train), _prompts(rows.test), blind),
         "annotators": len({r.annotator for r in (*rows.train, *rows.test) if r.source == "human"}),
         "implied": sum(r.source == "implied" for r in rows.train),
+        "implied_checks": people.implied,
         "labels": sum(e.kind == "label" for e in ledger.standing_judgements(labels)),
         "agreement": people.agreement,
         "alpha": people.alpha,

@@ -18,9 +18,9 @@ import shutil
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from rich.console import Console
 
@@ -37,6 +37,7 @@ from palate.train.recipe import Recipe, smaller
 from palate.train.record import FILE, RunRecord
 
 SHOWN_TOO_LONG = 10
+METRICS = "metrics.jsonl"
 CHECKPOINT_BRANCH = "checkpoint"  # of the model's repo, with --checkpoint-to-hub
 A = TypeVar("A", bound=TrainArguments)
 R = TypeVar("R", Preference, Answer)
@@ -116,6 +117,19 @@ class Job(Generic[A, R]):
         """The model repo to push to, which a prepared job always has."""
         assert self.args.output
         return self.args.output
+
+
+def decided(args: A, project: Project, base: models.Source, recipe: Recipe, output: str) -> A:
+    """Return the arguments with all that they leave open; `output` is the default repo."""
+    return replace(
+        args,
+        project=f"{project.id}@{project.revision}",
+        base_model=f"{base.repo}@{base.revision}",
+        method=recipe.method,
+        learning_rate=recipe.learning_rate,
+        batch_size=recipe.batch_size,
+        output=args.output or output,
+    )
 
 
 def is_main_process() -> bool:
@@ -210,10 +224,15 @@ def load(console: Console, job: Job[A, R]) -> tuple[models.Loaded, Rows[R]]:
     return loaded, rows
 
 
+def metrics(model: Path) -> list[dict[str, Any]]:
+    """Return Trainer's log of the finished model in this folder."""
+    return [json.loads(line) for line in (model / METRICS).read_text("utf-8").split("\n") if line]
+
+
 def save(job: Job, loaded: models.Loaded, run: RunRecord) -> None:
     """Add the other files to the saved weights; the record comes last."""
     model = job.run_dir.model
     loaded.tokenizer.save_pretrained(model)
     (model / "training_args.bin").unlink()  # a pickle, which nobody should have to trust
-    (model / "metrics.jsonl").write_bytes((job.run_dir.path / "metrics.jsonl").read_bytes())
+    (model / METRICS).write_bytes((job.run_dir.path / METRICS).read_bytes())
     run.save(model)

@@ -18,7 +18,7 @@ from the last token of a completion, so a row is as long as prompt and completio
 import functools
 import random
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -217,8 +217,11 @@ def allowed_mode(
     return mode, ""
 
 
-def add_packed_forward(model: Any) -> None:
-    """Let TRL's fused forward compute packed rows, where `packed_inputs` come with the batch."""
+def add_packed_forward(model: Any, observe: Callable[[Any], None] = lambda out: None) -> None:
+    """Let TRL's fused forward compute packed rows, where `packed_inputs` come with the batch.
+
+    `observe` gets each output, in TRL's shape.
+    """
     fused = model.forward
     config = model.config.get_text_config()
 
@@ -234,6 +237,7 @@ def add_packed_forward(model: Any) -> None:
         if not packed:
             given = kwargs if labels is None else {**kwargs, "labels": labels}
             out = fused(*args, **given)
+            observe(out)
             return out if weights is None else weigh(out, weights)
         segments = packed["packed_segments"]
         mask = (segments >= 0).long()
@@ -249,9 +253,24 @@ def add_packed_forward(model: Any) -> None:
         for name in OUTPUTS:
             setattr(out, name, unpack(getattr(out, name), labels, packed))
         out.label_mask = labels[:, 1:] != IGNORED
+        observe(out)
         return out if weights is None else weigh(out, weights)
 
     model.forward = types.MethodType(forward, model)
+
+
+def sequence_log_probs(
+    per_token: "torch.Tensor", mask: "torch.Tensor", ld_alpha: float | None
+) -> "torch.Tensor":
+    """Return the log-probability of each completion, shape (2P,), as TRL's loss takes it.
+
+    With `ld_alpha`, tokens beyond the length of the pair's shorter completion count that much.
+    """
+    if ld_alpha is None:
+        return per_token.sum(1)
+    place, length = mask.cumsum(1), mask.sum(1)
+    shared = length.view(2, -1).amin(0).repeat(2)
+    return per_token.where(place <= shared[:, None], ld_alpha * per_token).sum(1)
 
 
 def weigh(out: Any, weights: "torch.Tensor") -> Any:

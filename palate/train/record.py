@@ -1,6 +1,8 @@
 """`run.json`: what a training run did, as versioned dataclasses. Cards are rendered from it alone.
 
-Version 1 names its version. Version 0 has the same facts and was written before the field existed.
+Version 2 measures on prompts that did not choose the checkpoint, compares with simple rules row by
+row, and has the checks of inferred pairs. Version 1 names its version. Version 0 was written before
+the field existed.
 A fact that is missing is an error, except in the curve: None is a figure that was not measured at
 that step.
 """
@@ -10,18 +12,18 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from palate.audit.baselines import Accuracy
 from palate.audit.findings import Finding
 from palate.core.errors import BadInput
 from palate.core.rates import Rate
 from palate.core.typed import read, version_of
 from palate.generate.samples import Samples
+from palate.train.choice import SweepFacts
 from palate.train.config import Method
 from palate.train.packing import Positions
+from palate.train.results import DPOResults, SFTResults, comparisons
 
-VERSION = 1
+VERSION = 2
 FILE = "run.json"
-Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class DataFacts:
     prompts: SplitPrompts
     annotators: int
     implied: int  # training rows that were inferred from other answers
+    implied_checks: Rate  # inferred pairs that people were asked about and decided the other way
     labels: int
     agreement: Rate
     alpha: float | None
@@ -105,60 +108,6 @@ class SFTPoint:
     token_accuracy: float | None = None
     test_loss: float | None = None
     test_token_accuracy: float | None = None
-
-
-@dataclass(frozen=True)
-class DPOResults:
-    """The kept model on the test rows; None without test rows."""
-
-    test_loss: float | None
-    test_reward_accuracy: float | None
-    test_reward_accuracy_interval: Interval | None
-    test_reward_margin: float | None
-    test_rows: int
-    best_step: int
-    baselines: dict[str, Accuracy]
-
-
-@dataclass(frozen=True)
-class TokenFigures:
-    """Loss and accuracy per token."""
-
-    loss: float
-    accuracy: float
-
-
-@dataclass(frozen=True)
-class SFTResults:
-    """The kept model and the base model on the test rows, per token; None without test rows."""
-
-    test_loss: float | None
-    test_perplexity: float | None
-    test_token_accuracy: float | None
-    base_test_loss: float | None
-    base_test_perplexity: float | None
-    base_test_token_accuracy: float | None
-    test_rows: int
-    best_step: int
-
-
-@dataclass(frozen=True)
-class SweepRun:
-    """The result of one value."""
-
-    value: int | float
-    test_reward_accuracy: float
-    test_reward_accuracy_interval: Interval
-    test_loss: float
-    best_step: int
-
-
-@dataclass(frozen=True)
-class SweepFacts:
-    """The argument that was varied, and the result of each value."""
-
-    name: str
-    runs: tuple[SweepRun, ...]
 
 
 @dataclass(frozen=True)
@@ -215,14 +164,20 @@ class DPORecord(RunRecord):
     def sentence(self) -> str:
         """Return the result in one line."""
         r = self.results
-        if r.test_reward_accuracy is None or r.test_reward_accuracy_interval is None:
+        if r.test_reward_accuracy is None:
             return "There is no test split, so nothing is known about the result."
-        low, high = (100 * x for x in r.test_reward_accuracy_interval)
+        doubt = "one prompt, which says nothing about others"
+        if r.test_reward_accuracy_interval:
+            low, high = (100 * x for x in r.test_reward_accuracy_interval)
+            doubt = f"95% interval {low:.1f}–{high:.1f}"
         return (
-            f"test reward accuracy {100 * r.test_reward_accuracy:.1f}% (95% interval"
-            f" {low:.1f}–{high:.1f}, {r.test_rows:,} rows), best at step {r.best_step},"
-            f" {self.seconds:.0f} s"
+            f"test reward accuracy {100 * r.test_reward_accuracy:.1f}% ({doubt},"
+            f" {r.test_rows:,} rows), best at step {r.best_step}, {self.seconds:.0f} s"
         )
+
+    def comparisons(self) -> list[str]:
+        """Return what is known of the model against each simple rule, a sentence each."""
+        return comparisons(self.results)
 
 
 @dataclass(frozen=True)
@@ -256,8 +211,18 @@ def from_json(value: object, source: object = FILE) -> DPORecord | SFTRecord:
     job = value.get("job") if isinstance(value, dict) else None
     if not isinstance(value, dict) or job not in ("dpo", "sft"):
         raise BadInput(source, f"expected dpo or sft, found {job!r}", field="job")
-    current = {**value, "version": VERSION}
-    return read(DPORecord if job == "dpo" else SFTRecord, current, source)
+    return read(DPORecord if job == "dpo" else SFTRecord, upgraded(value), source)
+
+
+def upgraded(value: dict[str, Any]) -> dict[str, Any]:
+    """Return the record with what earlier versions did not have."""
+    missing: dict[str, dict[str, Any]] = {}
+    if value.get("version", 0) < 2:
+        missing["data"] = {"implied_checks": Rate(0, 0).to_json()}
+        dpo = {"test_prompts": None, "test_ties": 0, "leads": {}} if value["job"] == "dpo" else {}
+        missing["results"] = {"cross_fitted": False} | dpo
+    known = {k: m | value[k] for k, m in missing.items() if isinstance(value.get(k), dict)}
+    return {**value, **known, "version": VERSION}
 
 
 def load(folder: Path) -> DPORecord | SFTRecord:

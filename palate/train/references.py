@@ -1,16 +1,20 @@
-"""Reference log-probabilities, computed once before training, and reward margins after it."""
+"""Reference log-probabilities before training, and reward margins of test rows during it."""
 
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from datasets import Dataset
 from safetensors.torch import load_file, save
 from torch.utils.data import DataLoader
+from trl import DPOTrainer
 
 from palate.core import paths
+from palate.train import packing
+from palate.train.choice import CHOOSES, LOGGED, losses
 
 COLUMNS = ("ref_chosen_logps", "ref_rejected_logps")
 
@@ -81,26 +85,48 @@ def _offset(dataset: Dataset, beta: float) -> Dataset:
     return without.add_column("ref_chosen_logps", raised)
 
 
-def reward_margins(trainer: Any) -> list[float]:
-    """Return β · (log-ratio of chosen − log-ratio of rejected) for each row of the test split.
+class MarginsMixin(DPOTrainer):
+    """Logs the reward margin of each test row at each evaluation, which batch averages hide.
 
-    Batch averages cannot give these exactly. The reference's log-probabilities are those that the
-    trainer computed before its first step.
+    It comes before TRL's trainer among a class's bases, and `observe` gets the model's outputs. A
+    column `place` names the test rows.
     """
-    margins: list[float] = []
-    trainer.model.eval()
-    for batch in trainer.get_eval_dataloader():
-        with torch.no_grad(), trainer.accelerator.autocast():
-            chosen, rejected = _log_probabilities(trainer.model, batch).chunk(2)
-        reference = batch["ref_chosen_logps"] - batch["ref_rejected_logps"]
-        batch_margins = trainer.beta * (chosen - rejected - reference.to(chosen))
-        margins += trainer.accelerator.gather_for_metrics(batch_margins).tolist()
-    return margins
 
+    _log_probs: Any  # of the last output
+    _margins: list[float]  # of the evaluation so far
 
-def _log_probabilities(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Return the summed log-probability of each completion, shape (2 · rows,): chosen first."""
-    tokens, mask = batch["input_ids"], batch["completion_mask"][:, 1:]
-    logits = model(input_ids=tokens, attention_mask=batch["attention_mask"]).logits[:, :-1]
-    per_token = logits.float().log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0]
-    return (per_token * mask).sum(-1)
+    def observe(self, out: Any) -> None:
+        model: Any = self.model
+        if not model.training:
+            self._log_probs = getattr(out, "log_probs", None)  # writing texts computes none
+
+    def _compute_loss(self, model: Any, inputs: Any, return_outputs: bool) -> Any:
+        loss = super()._compute_loss(model, inputs, return_outputs)
+        policy: Any = self.model
+        if not policy.training and self.precompute_ref_logps:
+            self._margins += self._reward_margins(inputs)
+        return loss
+
+    def _reward_margins(self, inputs: dict[str, Any]) -> list[float]:
+        """Return β · (log-ratio of chosen − log-ratio of rejected) of each row of an evaluation."""
+        mask = inputs["completion_mask"][:, 1:]
+        logps = packing.sequence_log_probs(self._log_probs, mask, self.ld_alpha)
+        chosen, rejected = logps.chunk(2)
+        ratios = chosen - inputs["ref_chosen_logps"], rejected - inputs["ref_rejected_logps"]
+        margins = self.beta * (ratios[0] - ratios[1])
+        return self.accelerator.gather_for_metrics(margins).tolist()
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Evaluate as TRL does; the log also gets each row's reward margin, by its place."""
+        self._margins = []
+        return super().evaluate(*args, **kwargs)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        evaluated = "eval_loss" in logs and self.precompute_ref_logps
+        if evaluated:
+            logs[CHOOSES] = float(losses(np.array(self._margins)).mean())
+        super().log(logs, start_time)
+        if evaluated:  # rows are not numbers that a tracker can draw
+            rows: Any = self.eval_dataset
+            entry: Any = self.state.log_history[-1]
+            entry[LOGGED] = dict(zip(map(str, rows["place"]), self._margins, strict=True))

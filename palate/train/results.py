@@ -1,24 +1,92 @@
-"""The results of a finished run: figures on the test rows, alarms, and the choice of a sweep.
+"""The results of a finished run: figures on the test rows, comparisons with simple rules, alarms.
 
 Pure: no I/O. Alarms say what deserves a second look; they read Trainer's log, the results and the
 samples.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
 
 from palate.audit.baselines import Accuracy
-from palate.core.errors import UsageError
-from palate.core.stats import wilson
+from palate.core.rates import clustered, effective_rows, exact
 from palate.generate.samples import Samples
-from palate.train.config import DPOArguments
-from palate.train.record import DPOResults, SFTResults, SweepFacts, SweepRun, TokenFigures
+from palate.train.choice import (
+    LOGGED_SUMS,
+    Run,
+    choose,
+    cross_fit,
+    cross_fit_tokens,
+    losses,
+    right,
+)
 
 UNTRAINED_LOSS = math.log(2)  # of a model that is its own reference
-BASELINES = {"bag of words": "A bag of words", "length": "The length"}
+RULES = {"bag of words": "a bag of words", "length": "a rule by length"}
 MIN_PROMPTS = 4  # samples on fewer prompts raise no alarm
-SWEPT = ("beta", "learning_rate", "epochs", "sft_weight", "flip_rate", "seed", "batch_size")
+Interval = tuple[float, float]
+NORMAL_97_5 = 1.959964  # its 97.5% quantile; effective rows allow for few prompts
+Rule = tuple[Accuracy, np.ndarray]  # a simple rule's accuracy, and on which test rows it is right
+
+
+@dataclass(frozen=True)
+class Lead:
+    """By how much more often the model is right than a simple rule, on the same test rows.
+
+    The interval is for other prompts; None for a single prompt, which says nothing about others.
+    """
+
+    difference: float  # of the shares of rows, from -1 to 1
+    interval: Interval | None
+
+    @property
+    def known(self) -> Literal["better", "worse", "open"]:
+        """What the interval says of other prompts."""
+        low, high = self.interval or (-1.0, 1.0)
+        return "better" if low > 0 else "worse" if high < 0 else "open"
+
+    def words(self) -> str:
+        """Return the difference in points with its interval, in a sentence."""
+        points = f"The difference is {100 * self.difference:+.1f} points"
+        if self.interval is None:
+            return f"{points}, on one prompt."
+        low, high = (100 * x for x in self.interval)
+        return f"{points} (95% interval for other prompts {low:+.1f} to {high:+.1f})."
+
+
+@dataclass(frozen=True)
+class DPOResults:
+    """The kept model on the test rows; None without test rows."""
+
+    test_loss: float | None
+    test_reward_accuracy: float | None  # a tie counts half
+    test_reward_accuracy_interval: Interval | None  # for other prompts; None for a single one
+    test_reward_margin: float | None
+    test_rows: int
+    test_prompts: int | None  # None where an earlier version did not record it
+    test_ties: int  # rows on which both answers have the same reward
+    cross_fitted: bool  # whether the figures are of prompts that did not choose the checkpoint
+    best_step: int
+    baselines: dict[str, Accuracy]
+    leads: dict[str, Lead]  # over the baselines, by their names
+
+
+@dataclass(frozen=True)
+class SFTResults:
+    """The kept model and the base model on the test rows, per token; None without test rows."""
+
+    test_loss: float | None
+    test_perplexity: float | None
+    test_token_accuracy: float | None
+    base_test_loss: float | None
+    base_test_perplexity: float | None
+    base_test_token_accuracy: float | None
+    test_rows: int
+    cross_fitted: bool  # whether the figures are of prompts that did not choose the checkpoint
+    best_step: int
 
 
 def dpo_alarms(
@@ -45,7 +113,7 @@ def sft_alarms(results: SFTResults, failed_at: int | None, samples: Samples) -> 
     tuned, base = results.test_loss, results.base_test_loss
     if tuned is not None and base is not None and tuned >= base:
         raised.append(
-            f"The test loss never fell below the base model's {base:.4f} (best: {tuned:.4f}): what"
+            f"The test loss is {tuned:.4f}, not below the base model's {base:.4f}: what"
             " it learned holds for these answers alone. Lower the learning rate, or start DPO from"
             " the base model itself."
         )
@@ -82,10 +150,11 @@ def _learning(log: Sequence[dict], results: DPOResults) -> Iterator[str]:
 def _worse_than_simple(results: DPOResults) -> Iterator[str]:
     test = results.test_reward_accuracy
     for name, rule in results.baselines.items():
-        if test is not None and rule.rate > test:
+        if test is not None and results.leads[name].known == "worse":
             yield (
-                f"{BASELINES[name]} alone is right on {100 * rule.rate:.1f}% of the test pairs,"
+                f"{RULES[name].capitalize()} is right on {100 * rule.rate:.1f}% of the test pairs,"
                 f" the model on {100 * test:.1f}%: it has not learned the taste yet."
+                f" {results.leads[name].words()}"
             )
 
 
@@ -139,95 +208,84 @@ def _drop(entries: Sequence[dict], beta: float) -> float:
 
 
 def dpo_results(
-    margins: Sequence[float], best_step: int, baselines: dict[str, Accuracy]
+    runs: Sequence[Run],
+    prompts: Sequence[str],
+    step: int,
+    rules: Mapping[str, Rule] | None = None,
 ) -> DPOResults:
-    """Return the figures of the kept model, given its reward margin on each test row."""
-    n = len(margins)
-    right = sum(m > 0 for m in margins)
+    """Return the figures of the kept model, whose weights are those of `step`.
+
+    `runs` are the trainings that it was chosen from, `prompts` the prompt of each test row, and
+    `rules` the simple rules that it is compared with.
+    """
+    if not prompts:
+        return DPOResults(None, None, None, None, 0, 0, 0, False, step, {}, {})
+    fitted = cross_fit(runs, prompts)
+    run, best = choose(runs, np.arange(len(prompts)))
+    margins = runs[run][best][None] if fitted is None else fitted
+    hits, rules = right(margins).mean(0), rules or {}
     return DPOResults(
-        test_loss=sum(map(_loss, margins)) / n if n else None,
-        test_reward_accuracy=right / n if n else None,
-        test_reward_accuracy_interval=wilson(right, n) if n else None,
-        test_reward_margin=sum(margins) / n if n else None,
-        test_rows=n,
-        best_step=best_step,
-        baselines=baselines,
+        test_loss=float(losses(margins).mean()),
+        test_reward_accuracy=float(hits.mean()),
+        test_reward_accuracy_interval=clustered(list(hits), prompts),
+        test_reward_margin=float(margins.mean()),
+        test_rows=len(prompts),
+        test_prompts=len(set(prompts)),
+        test_ties=int((margins == 0).any(0).sum()),
+        cross_fitted=fitted is not None,
+        best_step=step,
+        baselines={name: accuracy for name, (accuracy, _) in rules.items()},
+        leads={name: lead(hits - rule, prompts) for name, (_, rule) in rules.items()},
     )
 
 
-def _loss(margin: float) -> float:
-    """Return -log σ(margin) without overflow."""
-    return math.log1p(math.exp(-abs(margin))) + max(-margin, 0)
+def comparisons(results: DPOResults) -> list[str]:
+    """Return what is known of the model against each simple rule, a sentence each."""
+    known = {
+        "better": "The model is right more often than {}.",
+        "worse": "The model is right less often than {}.",
+        "open": "It cannot be told whether the model is right more often than {}.",
+    }
+    return [
+        f"{known[lead.known].format(RULES[name])} {lead.words()}"
+        for name, lead in results.leads.items()
+    ]
 
 
-def sft_results(
-    base: TokenFigures | None, tuned: TokenFigures | None, rows: int, best_step: int
-) -> SFTResults:
-    """Return the figures of the kept model and the base model on `rows` test rows."""
-    return SFTResults(*_token_figures(tuned), *_token_figures(base), rows, best_step)
+def lead(differences: np.ndarray, prompts: Sequence[str]) -> Lead:
+    """Return by how much more often the model is right than a rule on the same rows.
+
+    `differences` are from -1 to 1. Rows of a prompt resemble each other, so the interval is that of
+    as many independent rows as they are worth.
+    """
+    rows, spread = effective_rows(list(differences), prompts), float(differences.std())
+    mean = float(differences.mean())
+    if rows is None:
+        return Lead(mean, None)
+    if spread == 0:  # no variation to measure: as if each row were a vote for one of the two
+        low, high = (2 * x - 1 for x in exact(rows * (1 + mean) / 2, rows))
+        return Lead(mean, (low, high))
+    half = NORMAL_97_5 * spread / math.sqrt(rows)
+    return Lead(mean, (max(-1.0, mean - half), min(1.0, mean + half)))
 
 
-def _token_figures(figures: TokenFigures | None) -> tuple[float | None, float | None, float | None]:
+def sft_results(log: Sequence[dict], prompts: Sequence[str], step: int) -> SFTResults:
+    """Return the figures of the kept model, whose weights are those of `step`, and the base model.
+
+    `prompts` names the prompt of each test answer.
+    """
+    if not prompts:
+        return SFTResults(None, None, None, None, None, None, 0, False, step)
+    run = {e["step"]: np.array(e[LOGGED_SUMS]) for e in log if LOGGED_SUMS in e}
+    base = run.pop(0)  # evaluated before the first step
+    run = {s: sums for s, sums in run.items() if np.isfinite(sums).all()}
+    fitted = cross_fit_tokens(run, prompts)
+    tuned = run[step] if fitted is None else fitted
+    cross_fitted = fitted is not None
+    return SFTResults(*per_token(tuned), *per_token(base), len(prompts), cross_fitted, step)
+
+
+def per_token(sums: np.ndarray) -> tuple[float, float, float]:
     """Return loss, perplexity and accuracy."""
-    if figures is None:
-        return None, None, None
-    return figures.loss, math.exp(figures.loss), figures.accuracy
-
-
-def before_training(log: Sequence[dict]) -> TokenFigures | None:
-    """Return the base model's figures: the evaluation before the first step, if there was one."""
-    for entry in log:
-        if entry["step"] == 0 and "eval_loss" in entry:
-            return TokenFigures(entry["eval_loss"], entry["eval_mean_token_accuracy"])
-    return None
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """An argument and its values; each value is one run, and the best on the test split is kept."""
-
-    name: str
-    values: list[float]
-
-    @classmethod
-    def read(cls, args: DPOArguments) -> "Sweep":
-        """Return what `--sweep name=value,value` says. Raises UsageError for what cannot work."""
-        name, _, values = (args.sweep or "").partition("=")
-        name = name.replace("-", "_")
-        try:
-            numbers = [float(v) for v in values.split(",")]
-        except ValueError:
-            numbers = []
-        if name not in SWEPT or len(set(numbers)) < 2 or len(set(numbers)) < len(numbers):
-            raise UsageError(
-                f"Cannot sweep over {args.sweep!r}: expected two or more different numbers for one"
-                f" of {', '.join(n.replace('_', '-') for n in SWEPT)}, such as beta=0.05,0.1,0.5"
-            )
-        return cls(name, [int(n) if name in ("seed", "batch_size") else n for n in numbers])
-
-    def check(self, test_rows: int) -> None:
-        """Raise UsageError, before anything is trained, where there is nothing to choose by."""
-        if not test_rows:
-            raise UsageError("A sweep chooses by the test split, and no test prompt has labels.")
-
-    def arguments(self, args: DPOArguments) -> list[DPOArguments]:
-        return [replace(args, **{self.name: value, "sweep": None}) for value in self.values]
-
-    def best(self, results: Sequence[DPOResults]) -> tuple[int, SweepFacts]:
-        """Return which run to keep, and the table of all; `results` are in the order of `values`.
-
-        The highest reward accuracy on the test split wins: losses at different beta are not
-        comparable. Ties go to the lower test loss.
-        """
-        keys = [(r.test_reward_accuracy or 0.0, -(r.test_loss or 0.0)) for r in results]
-        runs = tuple(_sweep_run(value, r) for value, r in zip(self.values, results, strict=True))
-        return keys.index(max(keys)), SweepFacts(self.name, runs)
-
-
-def _sweep_run(value: float, r: DPOResults) -> SweepRun:
-    # a sweep is refused without test rows
-    assert r.test_reward_accuracy is not None
-    assert r.test_reward_accuracy_interval is not None
-    assert r.test_loss is not None
-    accuracy, interval = r.test_reward_accuracy, r.test_reward_accuracy_interval
-    return SweepRun(value, accuracy, interval, r.test_loss, r.best_step)
+    loss, hits, tokens = sums.sum(0).tolist()
+    return loss / tokens, math.exp(loss / tokens), hits / tokens

@@ -3,7 +3,6 @@
 Nothing is pushed here: the job does that with what `run` returns.
 """
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -18,7 +17,7 @@ from palate.train.data import Answer, Rows, preferred_answers, read_preferences
 from palate.train.job import Job, RunDir
 from palate.train.recipe import Machine, check_mergeable, choose_sft_recipe
 from palate.train.record import SFTRecord
-from palate.train.results import before_training, sft_alarms, sft_results
+from palate.train.results import sft_alarms, sft_results
 
 if TYPE_CHECKING:
     from palate.train.callbacks import Start
@@ -52,15 +51,7 @@ def prepare(console: Console, args: SFTArguments) -> SFTJob:
     base = models.find(args.base_model or project.settings.base_model)
     recipe = choose_sft_recipe(args, base.parameters, Machine.here())
     check_mergeable(recipe.method, is_sharded=job.is_sharded())
-    decided = replace(
-        args,
-        project=f"{project.id}@{project.revision}",
-        base_model=f"{base.repo}@{base.revision}",
-        method=recipe.method,
-        learning_rate=recipe.learning_rate,
-        batch_size=recipe.batch_size,
-        output=args.output or project.sft_repo,
-    )
+    decided = job.decided(args, project, base, recipe, project.sft_repo)
     run_dir = RunDir(project.id, rows.key(), "sft", decided.identity())
     return Job(decided, recipe, project, rows, base, findings, run_dir)
 
@@ -97,9 +88,7 @@ def finish(
     step = begun.kept_step(trainer)
     trainable = facts.trainable_parameters(trainer)  # before an adapter is merged
     trainer.merge()
-    base = before_training(trainer.state.log_history)
-    tuned = trainer.token_figures() if rows.test else None
-    results = sft_results(base, tuned, len(rows.test), step)
+    results = sft_results(trainer.state.log_history, [r.prompt_id for r in rows.test], step)
     trainer.save_model(str(prepared.run_dir.model))
     if not job.is_main_process():
         return

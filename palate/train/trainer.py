@@ -18,10 +18,10 @@ from trl import SFTConfig, SFTTrainer
 
 from palate.core.schema import Preference
 from palate.generate.models import Loaded
-from palate.train.config import SFTArguments, TrainArguments
+from palate.train.choice import LOGGED_SUMS
+from palate.train.config import DPOArguments, SFTArguments, TrainArguments
 from palate.train.data import Answer, Rows, answer_dataset
 from palate.train.recipe import Recipe
-from palate.train.record import TokenFigures
 
 EVALUATIONS_PER_EPOCH = 4
 PATIENCE = 8  # evaluations without a lower test loss before a run ends: two epochs
@@ -94,16 +94,19 @@ class AnswerTrainer(ReproducibleTrainerMixin, SFTTrainer):
     """
 
     def evaluate(self, *_: object, **__: object) -> dict[str, float]:
-        figures = self.token_figures()
-        metrics = {"eval_loss": figures.loss, "eval_mean_token_accuracy": figures.accuracy}
+        sums = self.token_sums()
+        loss, right, tokens = sums.sum(0).tolist()
+        metrics = {"eval_loss": loss / tokens, "eval_mean_token_accuracy": right / tokens}
         self.log(metrics)
+        entry: Any = self.state.log_history[-1]
+        entry[LOGGED_SUMS] = sums.tolist()
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
         )
         return metrics
 
-    def token_figures(self) -> TokenFigures:
-        """Return loss and accuracy per token on the test rows, independent of the batches."""
+    def token_sums(self) -> torch.Tensor:
+        """Return sums of loss, right tokens and tokens of each test row, shape (rows, 3)."""
         model: Any = self.model
         model.eval()
         rows = []
@@ -113,8 +116,7 @@ class AnswerTrainer(ReproducibleTrainerMixin, SFTTrainer):
             per_token = (-out.log_probs.float(), out.is_top1, out.label_mask)
             sums = torch.stack([x.sum(-1).double() for x in per_token], dim=1)
             rows.append(self.accelerator.gather_for_metrics(sums))
-        loss, right, tokens = torch.cat(rows).sum(0).tolist()
-        return TokenFigures(loss / tokens, right / tokens)
+        return torch.cat(rows)
 
     def merge(self) -> None:
         """Merge an adapter, if there is one, into the weights, so that a whole model is saved."""
@@ -185,6 +187,18 @@ def schedule(
         "logging_nan_inf_filter": False,
         "disable_tqdm": True,
         "log_level_replica": "error",  # as `models.quiet` sets it in the first process
+    }
+
+
+def loss_options(args: DPOArguments) -> dict[str, Any]:
+    """Return TRL's options for DPO's loss."""
+    anchored = args.sft_weight > 0
+    return {
+        "beta": args.beta,
+        "loss_type": [args.loss, "sft"] if anchored else [args.loss],
+        "loss_weights": [1.0, args.sft_weight] if anchored else None,
+        "label_smoothing": args.flip_rate or 0.0,
+        "ld_alpha": 0.5 if args.length_desensitized else None,
     }
 
 

@@ -8,7 +8,7 @@ from samples import PAIRS, event
 
 from palate.core.schema import Candidate, Pair, Prompt, pairs_of
 from palate.label.assignment import LEASE, REPEAT_GAP, Question, Queue
-from palate.label.ranking import Order
+from palate.label.ranking import Order, checks
 from palate.label.strategies import Exhaustive, Informative, Random, Ranking
 
 MANY = [Prompt.of(f"Prompt {i}") for i in range(30)]
@@ -81,6 +81,22 @@ def test_ranking_asks_least_and_finds_the_order():
         mine = [c.id for c in CANDIDATES if c.prompt_id == p.id]
         for x, y in combinations(mine, 2):
             assert order.compare(x, y) == (1 if taste[x] < taste[y] else -1)
+
+
+def test_ranking_asks_a_few_implied_pairs_as_checks():
+    taste = {c.id: i for i, c in enumerate(sorted(CANDIDATES, key=lambda c: c.text))}
+    plain = answer(Queue(ALL, Ranking()), "p-1", taste.__getitem__)
+    assert list(checks(plain)) == []
+    queue = Queue(ALL, Ranking(), repeats=0.05)
+    said = answer(queue, "p-1", taste.__getitem__)
+    asked = [e for e in said if e.purpose == "ask"]
+    found = list(checks(asked))
+    assert 2 <= len(found) <= 20  # a tenth of the 92 implied pairs
+    assert not any(wrong for _, wrong in found)
+    assert len(asked) - len(found) < len(plain) + 10  # they are extra questions, once each
+    assert queue.left("p-1", "", 0) == (0, 0)
+    twice = answer(Queue(ALL, Ranking(), repeats=0.5), "p-1", taste.__getitem__)
+    assert {e.pair_id for e in twice} == {p.id for p in ALL}  # twice a half is all
 
 
 def test_coverage_stays_balanced_across_prompts():

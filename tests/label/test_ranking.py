@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from samples import PROMPT, event
 
 from palate.core.schema import Candidate, Pair
-from palate.label.ranking import Order
+from palate.label.ranking import Order, checks
 
 TEXTS = [Candidate.of(PROMPT.id, f"text {i}") for i in range(5)]
 A, B, C, D, E = (c.id for c in TEXTS)
@@ -76,3 +76,11 @@ def test_what_is_implied_agrees_with_any_order_that_the_answers_come_from(order,
     for better, worse in made.implied():
         assert rank[better] < rank[worse]
         assert made.compare(worse, better) == -1
+
+
+def test_a_choice_that_earlier_answers_implied_is_a_check_of_them():
+    right, wrong, again = said(A, C), said(D, A), said(A, D, annotator="p-2")
+    events = [said(A, B), said(B, C), right, said(C, D), wrong, again]
+    assert list(checks(events)) == [(right, False), (wrong, True)]
+    assert list(checks([said(A, C), said(A, B), said(B, C)])) == []  # nothing was implied yet
+    assert list(checks([tie(A, B), tie(B, C), said(A, C)])) == []

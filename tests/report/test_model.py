@@ -94,6 +94,33 @@ def test_a_sweep_is_shown_with_what_it_flatters():
     text = readme(run(sweep={"name": "beta", "runs": runs}))
     assert "Of 2 runs that differ only in beta" in text
     assert "| `0.5` | 63.0% | 53.0–73.0% | 0.6500 |" in text
+    assert "chose the checkpoint and the beta that the other half measured" in text
+    assert "read the figure under Results instead of the best of these" in text
+    same = readme(run(sweep={"name": "beta", "runs": runs}, results={"cross_fitted": False}))
+    assert "its figures here and under Results are too high" in same
+
+
+def test_a_model_card_says_what_was_inferred_and_how_often_that_was_wrong():
+    checks = {"hits": 6, "n": 40}
+    text = readme(run(data={"implied": 230, "implied_checks": checks}))
+    assert "230 training rows of 920 (25.0%) were inferred from other answers" in text
+    assert "Of 40 inferred pairs that people were asked about, they decided 6 the other way" in text
+    assert "None was checked by asking" in readme(run(data={"implied": 230}))
+    assert "inferred from" not in readme(RUN)
+
+
+def test_a_model_card_says_what_is_known_against_simple_rules():
+    text = readme(RUN)
+    assert (
+        "It cannot be told whether the model is right more often than a bag of words. The"
+        " difference is +1.8 points (95% interval for other prompts -9.0 to +13.0)." in text
+    )
+    assert "The model is right more often than a rule by length. The difference is +10.9" in text
+    assert "no prompt measured its own choice" in text
+    tied = readme(run(results={"test_ties": 1}))
+    assert "above the rejected one; 1 tie counts half." in tied
+    one = {"test_prompts": 1, "test_reward_accuracy_interval": None, "cross_fitted": False}
+    assert "**62.7%** |  | 110 pairs on 1 prompt |" in readme(run(results=one | {"leads": {}}))
 
 
 def test_a_model_cards_front_matter_reads_back():

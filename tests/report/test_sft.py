@@ -61,6 +61,7 @@ def test_a_merged_adapter_is_a_whole_model():
 
 def test_without_test_answers_nothing_is_claimed():
     nothing = dict.fromkeys(SFT_RUN["results"]) | {"test_rows": 0, "best_step": 50}
+    nothing |= {"cross_fitted": False}
     text = readme(results=nothing, data={"test": 0})
     assert "Nothing has been measured on held-out data" in text
     assert "weights are those of the last step, 50:" in text

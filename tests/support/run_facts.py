@@ -3,6 +3,7 @@
 from typing import Any
 
 RUN: dict[str, Any] = {
+    "version": 2,
     "job": "dpo",
     "palate": "0.1.0",
     "project": "me/titles",
@@ -28,6 +29,7 @@ RUN: dict[str, Any] = {
         "prompts": {"train": 92, "test": 11, "eval": 11},
         "annotators": 1,
         "implied": 0,
+        "implied_checks": {"hits": 0, "n": 0, "rate": None, "interval": None},
         "labels": 1140,
         "left_out": {"ties": 12, "on eval prompts, which stay blind": 98},
         "dropped": {"longer than max_length": 2},
@@ -57,7 +59,14 @@ RUN: dict[str, Any] = {
         "test_reward_accuracy_interval": [0.534, 0.712],
         "test_reward_margin": 0.281,
         "test_rows": 110,
+        "test_prompts": 11,
+        "test_ties": 0,
+        "cross_fitted": True,
         "best_step": 60,
+        "leads": {
+            "bag of words": {"difference": 0.018, "interval": [-0.09, 0.13]},
+            "length": {"difference": 0.109, "interval": [0.01, 0.21]},
+        },
         "baselines": {
             "bag of words": {"rate": 0.609, "interval": [0.51, 0.7], "n": 110},
             "length": {"rate": 0.518, "interval": [0.42, 0.61], "n": 110},
@@ -125,6 +134,7 @@ SFT_RUN: dict[str, Any] = {k: v for k, v in RUN.items() if k not in ("positions"
         "base_test_perplexity": 24.53,
         "base_test_token_accuracy": 0.41,
         "test_rows": 24,
+        "cross_fitted": True,
         "best_step": 50,
     },
 }

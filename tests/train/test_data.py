@@ -1,12 +1,10 @@
 """Strength, noise and simple rules in the labels, and the sentence about what they prefer."""
 
 import math
-from types import SimpleNamespace
 
 import pytest
 
 from palate.core.errors import UsageError
-from palate.core.rates import Rate
 from palate.core.schema import Preference, Prompt
 from palate.train import data
 from palate.train.data import Rows
@@ -47,22 +45,6 @@ def test_strength_that_nobody_gave_cannot_be_used():
         data.strength_columns([preference("i", "a", "b")], "weight")
 
 
-@pytest.mark.parametrize("e", [0.0, 0.05, 0.2])
-def test_the_rate_of_wrong_labels_follows_from_repeats(e):
-    n = 100_000
-    flips = Rate(round(n * 2 * e * (1 - e)), n)
-    assert data.measured_flip_rate(SimpleNamespace(flips=flips)) == pytest.approx(e, abs=1e-4)
-
-
-def test_labels_no_better_than_coins_stay_below_one_half():
-    assert data.measured_flip_rate(SimpleNamespace(flips=Rate(30, 40))) < 0.5
-
-
-def test_too_few_repeats_say_nothing():
-    with pytest.raises(UsageError, match="only 19 pairs were asked again"):
-        data.measured_flip_rate(SimpleNamespace(flips=Rate(1, 19)))
-
-
 def test_the_sentence_counts_what_is_preferred_and_says_when_nothing_is():
     shorter = [preference(f"i{i}", short(3, i), short(6, i)) for i in range(60)]
     said = "When lengths differ, the shorter answer wins 100% of the time."
@@ -80,9 +62,11 @@ def test_the_sentence_counts_what_is_preferred_and_says_when_nothing_is():
 
 def test_rules_to_beat_are_learned_from_train_and_counted_on_test():
     rows = [preference(f"i{i}", short(3, i), short(6, i)) for i in range(80)]
-    rules = data.baseline_accuracies(Rows(rows[:60], rows[60:]))
-    assert rules["length"].rate == 1
-    assert rules["length"].n == 20
+    rules = data.test_rules(Rows(rows[:60], rows[60:]))
+    accuracy, hits = rules["length"]
+    assert accuracy.rate == 1
+    assert accuracy.n == 20
+    assert list(hits) == [1] * 20
     assert set(rules) == {"bag of words", "length"}
-    assert all(math.isfinite(x) for r in rules.values() for x in (r.rate, *r.interval))
-    assert data.baseline_accuracies(Rows(rows, [])) == {}
+    assert all(math.isfinite(x) for r, _ in rules.values() for x in (r.rate, *r.interval))
+    assert data.test_rules(Rows(rows, [])) == {}

@@ -20,6 +20,7 @@ from trl import DPOConfig, DPOTrainer
 
 from palate.demo import writer
 from palate.demo.titles import corpus, prompt_for
+from palate.train.choice import CHOOSES, LOGGED
 from palate.train.dpo_trainer import PackedDPOTrainer
 from palate.train.packing import allowed_mode
 from palate.train.trainer import GroupSampler
@@ -185,6 +186,31 @@ def test_a_column_of_weights_reaches_the_loss(tokenizer, rows, tmp_path):
     double.train()
     one, two = ([e["loss"] for e in t.state.log_history if "loss" in e] for t in (plain, double))
     assert two == pytest.approx([2 * x for x in one], rel=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["tree", "trl"])
+@pytest.mark.parametrize("ld_alpha", [None, 0.5])
+def test_each_rows_margin_is_logged_and_their_mean_is_trls(
+    mode, ld_alpha, tokenizer, rows, tmp_path
+):
+    mixed = [row for i in range(6) for row in rows[i::6]]  # the trainer brings prompts together
+    extra = {"mode": mode, "eval_dataset": Dataset.from_list(mixed)}
+    settings = {"precompute_ref_log_probs": True, "per_device_eval_batch_size": 12}
+    made = trainer(
+        PackedDPOTrainer, tokenizer, rows, tmp_path, extra=extra, ld_alpha=ld_alpha, **settings
+    )
+    made.evaluate()
+    entry = made.state.log_history[-1]
+    margins = entry[LOGGED]
+    assert sorted(map(int, margins)) == list(range(len(rows)))
+    assert sum(margins.values()) / len(rows) == pytest.approx(
+        entry["eval_rewards/margins"], abs=2e-6
+    )
+    assert entry[CHOOSES] == pytest.approx(entry["eval_loss"], rel=1e-5)
+    # by its place, not by the order in which it was computed
+    made.eval_dataset = made.eval_dataset.select(range(6))
+    made.evaluate()
+    assert set(made.state.log_history[-1][LOGGED]) == {"0", "4", "8", "12", "16", "20"}
 
 
 def test_the_last_batch_of_an_epoch_is_full():
