@@ -84,12 +84,11 @@ def halvings(prompts: Sequence[str]) -> Iterator[tuple[int, tuple[np.ndarray, np
 
     The same in every run. One halving alone would depend on which prompts fall together.
     """
-    names = sorted(set(prompts), key=digest)
-    random = np.random.default_rng(0)
+    number = {p: i for i, p in enumerate(sorted(set(prompts), key=digest))}
+    rows, random = np.array([number[p] for p in prompts]), np.random.default_rng(0)
     for n in range(HALVINGS):
-        first = {names[i] for i in random.permutation(len(names))[: len(names) // 2]}
-        inside = np.array([p in first for p in prompts])
-        one, other = np.flatnonzero(inside), np.flatnonzero(~inside)
+        first = (random.permutation(len(number)) < len(number) // 2)[rows]
+        one, other = np.flatnonzero(first), np.flatnonzero(~first)
         yield n, (one, other)
         yield n, (other, one)
 
