@@ -10,7 +10,8 @@ more, also over other people.
 
 Compared are `Rate`, Wilson's interval of the rows, Wilson's and Student's of the log odds with the
 variance that `Rate` measures, and resampled prompts. `alarms`: how often `Rate.p` is below 0.05 at
-a true rate of one half.
+a true rate of one half. `controlled`: the interval of the win rate between answers alike, of votes
+that follow length, side, formats and the prompt; its truth comes from 6,000 prompts.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from rich.progress import track
 from scipy.special import expit, logit, ndtr, ndtri, stdtrit
 
 from palate.core.rates import PEOPLE_NEEDED, Rate, effective_rows
+from palate.evaluate.confounds import Vote, controlled
 
 PROMPTS, PEOPLE = (5, 11, 20, 50, 100), (1, 3, 10)
 CORRELATIONS, TASTES, RATES = (0.0, 0.1, 0.3, 0.5), (0.0, 0.1, 0.3), (0.5, 0.7, 0.9, 0.97)
@@ -147,6 +149,50 @@ def simulate(cell: Cell, runs: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+CONTROLLED = ((20, 0), (30, 1), (50, 3), (70, 5), (100, 3))  # prompts, formats
+VOTES = ((1, 0.0), (5, 1.0), (20, 1.5))  # a prompt, and how far prompts differ, in log odds
+MARKS = ('"x"', "7", "?", "!", ":")  # each is a format
+
+
+def votes_of(prompts: int, formats: int, each: int, spread: float, mean: float, seed: int) -> list:
+    """Draw votes that follow quality, length, side and formats."""
+    random, votes = np.random.default_rng(seed), []
+    for prompt in range(prompts):
+        has = random.random((2, formats)) < [[0.3], [0.5]]
+        base, tuned = (
+            "w" * int(random.integers(low, high)) + "".join(np.array(MARKS[:formats])[marked])
+            for (low, high), marked in zip(((10, 40), (15, 60)), has, strict=True)
+        )
+        quality = mean + random.normal(0, spread) if spread else mean
+        length = np.log((len(tuned) + 1) / (len(base) + 1))
+        for _ in range(each):
+            left = bool(random.random() < 0.5)
+            odds = quality + 0.8 * length + 0.3 * (has[1].sum() - has[0].sum()) + (left - 0.5) * 0.6
+            won = float(random.random() < expit(odds))
+            votes.append(Vote(f"q{prompt}", base, tuned, left, won))
+    return votes
+
+
+def controlled_cells(runs: int) -> list[dict[str, Any]]:
+    cells = []
+    for prompts, formats in CONTROLLED:
+        for each, spread in VOTES:
+            for mean in (0.0, 1.0):
+                truth = controlled(votes_of(6_000, formats, 3, spread, mean, 9_999))
+                drawn = (
+                    controlled(votes_of(prompts, formats, each, spread, mean, seed))
+                    for seed in range(runs)
+                )
+                inside = [
+                    c.interval[0] <= truth.rate <= c.interval[1] for c in drawn if c and truth
+                ]
+                cells.append({
+                    "prompts": prompts, "formats": formats, "votes": each, "rate": truth.rate,
+                    "coverage": sum(inside) / len(inside), "printed": len(inside) / runs,
+                })  # fmt: skip
+    return cells
+
+
 def measure(runs: int) -> dict[str, Any]:
     console = Console(stderr=True)
     every = track(list(cells()), "cells", console=console, transient=True)
@@ -155,6 +201,7 @@ def measure(runs: int) -> dict[str, Any]:
         "coverage": min(c["coverage"]["Rate"] for c in results),
         "alarms": max(c["alarms"] for c in results if c["alarms"] is not None),
         "cells": results,
+        "controlled": controlled_cells(max(runs // 3, 10)),
         "runs": runs,
     }
 
@@ -170,6 +217,18 @@ def table(figures: dict[str, Any]) -> str:
         last = f"{100 * max(alarms):.1f}%" if alarms else ""
         shown = " | ".join(f"{100 * w:.1f}%" for w in worst)
         lines.append(f"| {' | '.join(map(str, key))} | {shown} | {last} |")
+    lines += [
+        "",
+        "| prompts | formats | controlled: lowest coverage | mean |",
+        "|---:|---:|---:|---:|",
+    ]
+    for prompts, formats in CONTROLLED:
+        of = [
+            c for c in figures["controlled"] if (c["prompts"], c["formats"]) == (prompts, formats)
+        ]
+        covered = [100 * c["coverage"] for c in of]
+        mean = sum(covered) / len(covered)
+        lines.append(f"| {prompts} | {formats} | {min(covered):.1f}% | {mean:.1f}% |")
     return "\n".join([
         *lines, "", f"Lowest coverage of `Rate` {100 * figures['coverage']:.1f}%, most false alarms"
         f" {100 * figures['alarms']:.1f}%; {figures['runs']:,} runs a cell.",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from palate.audit.rows import Row
+from palate.core.rates import clustered
 from palate.core.splits import normal
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 FOLDS, FEWER_FOLDS = 10, 5
 SMALL_ROWS = 3_000  # up to here more folds and repetitions are cheap, and steady the figure
 MOST_ROWS = 8_000  # more rows change an accuracy by less than its interval
-RESAMPLES = 1_000
-SHARES = (1 / 8, 1 / 4, 1 / 2, 1)
 WORD = r"(?u)\w+|[^\w\s]"
 
 Scorer = Callable[[Sequence[Row]], np.ndarray]  # the lead of each row's winner, shape (rows,)
@@ -31,7 +30,7 @@ Baseline = Callable[[Sequence[Row]], Scorer]  # fitted on rows
 
 @dataclass(frozen=True)
 class Accuracy:
-    """A held-out accuracy; the 95% interval resamples whole prompts, not rows."""
+    """A held-out accuracy; the 95% interval knows that rows of one prompt resemble each other."""
 
     rate: float
     interval: tuple[float, float]
@@ -82,10 +81,8 @@ def fold_count(rows: int) -> int:
     return FOLDS if rows <= SMALL_ROWS else FEWER_FOLDS
 
 
-def held_out(
-    rows: Sequence[Row], baseline: Baseline, *, by_prompt: bool, share: float = 1.0
-) -> Accuracy:
-    """Return the accuracy on each fold of a baseline fitted on `share` of the other folds' rows.
+def held_out(rows: Sequence[Row], baseline: Baseline, *, by_prompt: bool) -> Accuracy:
+    """Return the accuracy on each fold of a baseline fitted on the other folds' rows.
 
     Few rows are shuffled and folded several times. Raises ValueError for fewer than two folds.
     """
@@ -97,7 +94,7 @@ def held_out(
             raise ValueError("expected rows of two prompts at least")
         for k, fold in enumerate(split):
             train = [i for j, other in enumerate(split) if j != k for i in other]
-            score = baseline([rows[i] for i in train[: max(1, round(share * len(train)))]])
+            score = baseline([rows[i] for i in train])
             right[fold] += _right(score([rows[i] for i in fold])) / shuffles
     return accuracy(rows, right)
 
@@ -107,19 +104,10 @@ def tested(train: Sequence[Row], test: Sequence[Row], baseline: Baseline) -> Acc
     return accuracy(test, _right(baseline(train)(test)))
 
 
-def accuracy(rows: Sequence[Row], right: np.ndarray, seed: int = 0) -> Accuracy:
-    """Return the mean of `right`, shape (rows,), with its cluster bootstrap over prompts.
-
-    A. C. Cameron, J. B. Gelbach, D. L. Miller, "Bootstrap-Based Improvements for Inference with
-    Clustered Errors", Review of Economics and Statistics 90 (2008).
-    """
-    keys = {key: i for i, key in enumerate(dict.fromkeys(normal(r.prompt) for r in rows))}
-    cluster = np.array([keys[normal(r.prompt)] for r in rows])
-    hits, n = np.bincount(cluster, right), np.bincount(cluster)
-    drawn = np.random.default_rng(seed).integers(len(keys), size=(RESAMPLES, len(keys)))
-    rates = hits[drawn].sum(1) / n[drawn].sum(1)
-    low, high = np.quantile(rates, (0.025, 0.975))
-    return Accuracy(float(np.mean(right)), (float(low), float(high)), len(rows))
+def accuracy(rows: Sequence[Row], right: np.ndarray) -> Accuracy:
+    """Return the mean of `right`, shape (rows,), with an interval that is clustered by prompt."""
+    interval = clustered(right.tolist(), [normal(r.prompt) for r in rows])
+    return Accuracy(float(np.mean(right)), interval or (0.0, 1.0), len(rows))
 
 
 def lookup(train: Sequence[Row]) -> Scorer:

@@ -63,11 +63,7 @@ def _rows(a: Audit) -> Iterator[Finding]:
             f"Collect a few hundred. With fewer than {FEW_LABELS} a model learns mostly noise.",
         )
     if a.duplicates:
-        yield Finding(
-            "note",
-            f"{count(a.duplicates, 'duplicate row')}.",
-            "Duplicates count more than other rows. Keep one of each.",
-        )
+        yield _duplicates(a)
     if a.contradictions:
         share = a.contradictions / max(strict, 1)
         yield Finding(
@@ -85,11 +81,30 @@ def _rows(a: Audit) -> Iterator[Finding]:
         )
 
 
+def _duplicates(a: Audit) -> Finding:
+    if a.named:
+        return Finding(
+            "note",
+            f"{count(a.duplicates, 'duplicate row')}.",
+            "Duplicates count more than other rows. Keep one of each.",
+        )
+    return Finding(
+        "note",
+        f"{count(a.duplicates, 'row')} {'repeats' if a.duplicates == 1 else 'repeat'} an earlier"
+        " one, and the rows do not say who judged: copies, or people who agree.",
+        "Add a column annotator. Remove copies, and keep people who agree.",
+    )
+
+
 def _splits(a: Audit) -> Iterator[Finding]:
     for leak in a.leaks:
         shared = []
         if leak.prompts:
             shared.append(f"{leak.prompts:,} of its {leak.rows:,} rows have a prompt of train")
+        if leak.alike:
+            shared.append(
+                f"{leak.alike:,} of its {leak.rows:,} rows have a prompt much like one of train"
+            )
         if leak.texts:
             shared.append(f"{leak.texts:,} of its {leak.rows:,} rows have both texts in train")
         scores = ""
@@ -114,11 +129,19 @@ def _splits(a: Audit) -> Iterator[Finding]:
 def _cycles(a: Audit) -> Iterator[Finding]:
     c = a.cycles
     if c.rate is None:
+        if not a.named and a.repeated:
+            yield Finding(
+                "note",
+                "Circular answers were not counted: pairs were judged more than once, and the rows"
+                " do not say by whom.",
+                "Add a column annotator to see whether each person is consistent.",
+            )
         return
     many = c.rate > MANY_CYCLES
+    whose = "" if a.named else " The rows do not say who judged, so they count as one person's."
     yield Finding(
         "warning" if many else "note",
-        f"{c.hits:,} of {c.n:,} triads are cyclic ({100 * c.rate:.1f}%; 25% by chance).",
+        f"{c.hits:,} of {c.n:,} triads are cyclic ({100 * c.rate:.1f}%; 25% by chance).{whose}",
         "The answers are inconsistent. Make the question narrower, or label with more care."
         if many
         else "The answers are consistent: ranking each prompt's texts would take fewer pairs.",
@@ -182,17 +205,6 @@ def _baselines(a: Audit) -> Iterator[Finding]:
         if best.low > 0.5
         else "No simple rule predicts the choices: the taste is subtle, or the labels are noise.",
     )
-    if a.doubling is not None:
-        points = 100 * a.doubling
-        text = "hardly change that accuracy"
-        if points >= 0.5:
-            text = f"raise that accuracy by about {points:.1f} points"
-        yield Finding(
-            "note",
-            f"Twice as many labels would {text}.",
-            "Label more prompts rather than more pairs of the same prompts." if points >= 0.5
-            else "More labels of this kind would not help.",
-        )  # fmt: skip
 
 
 def _tokens(f: Fit) -> Iterator[Finding]:

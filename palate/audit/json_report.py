@@ -21,6 +21,7 @@ def to_json(audit: Audit, findings: Sequence[Finding]) -> dict[str, object]:
         "texts": a.texts,
         "candidates_per_prompt": {str(k): n for k, n in sorted(a.candidates.items())},
         "annotators": a.annotators,
+        "annotators_known": a.named,
         "splits": a.splits,
         "choices": a.kinds,
         "identical_pairs": len(a.identical),
@@ -29,8 +30,8 @@ def to_json(audit: Audit, findings: Sequence[Finding]) -> dict[str, object]:
         "cyclic_triads": a.cycles.hits,
         "triads": a.cycles.n,
         "leaks": [
-            {"split": x.split, "rows": x.rows, "prompts": x.prompts, "texts": x.texts,
-             "lookup_accuracy": _rate(x.lookup)} for x in a.leaks
+            {"split": x.split, "rows": x.rows, "prompts": x.prompts, "alike": x.alike,
+             "texts": x.texts, "lookup_accuracy": _rate(x.lookup)} for x in a.leaks
         ],
         "row_split_lookup_accuracy": _rate(a.lookup.get("by row")),
         "prompt_split_lookup_accuracy": _rate(a.lookup.get("by prompt")),
@@ -38,8 +39,6 @@ def to_json(audit: Audit, findings: Sequence[Finding]) -> dict[str, object]:
         "baseline_accuracy": _rate(a.baseline.get("by prompt")),
         "baseline": {k: v.to_json() for k, v in a.baseline.items()},
         "length_rule": a.length_rule.to_json() if a.length_rule else None,
-        "learning_curve": a.curve,
-        "gain_of_twice_the_labels": a.doubling,
         "rows_sampled_for_baselines": a.sampled,
         "longer_chosen": a.longer.rate,
         "longer": a.longer.to_json(),

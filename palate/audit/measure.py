@@ -7,26 +7,28 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypedDict
 
 from palate.audit import baselines
 from palate.audit.baselines import Accuracy
 from palate.audit.rows import Row, Rows
 from palate.core.rates import Rate, cyclic_triads
+from palate.core.similar import alike
 from palate.core.splits import normal
 from palate.evaluate.confounds import FORMATS
 
 FORMAT_ROWS = 20  # in which one text has a format; with fewer it is not tested
+NOBODY = {"", "imported"}  # annotators of rows that do not say who judged
 BASELINE_ROWS = 60  # with a strict preference; with fewer a baseline means nothing
 
 
 @dataclass(frozen=True)
 class Leak:
-    """Rows of a held-out split whose prompt or both texts are in the training split, too."""
+    """Rows of a held-out split whose prompt or texts, or ones like them, are in training."""
 
     split: str
     rows: int
     prompts: int
+    alike: int  # rows whose prompt is only like one of the training split
     texts: int
     lookup: Accuracy | None  # of the training split's wins, on this split
     examples: list[str]
@@ -50,15 +52,6 @@ class Fit:
     problem: str = ""
 
 
-class CurvePoint(TypedDict):
-    """The accuracy of a baseline that learned from so many labels."""
-
-    labels: int
-    rate: float
-    interval: tuple[float, float]
-    n: int
-
-
 @dataclass
 class Audit:
     """All figures of a source; `json_report` gives them to scripts."""
@@ -72,11 +65,13 @@ class Audit:
     texts: int
     candidates: Counter[int]  # number of texts → prompts with as many
     annotators: int
+    named: bool  # whether the rows say who judged; else several people look like one
     splits: dict[str, int]
     identical: list[int]
-    duplicates: int  # rows that repeat an earlier row of the same person
+    duplicates: int  # rows that repeat an earlier one of the same person, or of nobody named
     contradictions: int  # pairs of which both texts were chosen
-    cycles: Rate
+    repeated: bool  # whether a pair was judged more than once
+    cycles: Rate  # of one person's triads; none where rows repeat and nobody is named
     leaks: list[Leak]
     longer: Rate
     second: Rate | None  # None if the source does not say which side was shown first
@@ -85,8 +80,6 @@ class Audit:
     lookup: dict[str, Accuracy] = field(default_factory=dict)  # by row, by prompt
     baseline: dict[str, Accuracy] = field(default_factory=dict)
     length_rule: Accuracy | None = None
-    curve: list[CurvePoint] = field(default_factory=list)
-    doubling: float | None = None  # gain of twice as many labels, a fraction
     sampled: int = 0  # rows that the baselines used
     learned: bool = True  # whether baselines were wanted
     fit: Fit | None = None
@@ -114,6 +107,8 @@ def measure(data: Rows, learn: bool = True) -> Audit:
     for r in rows:
         texts[normal(r.prompt)] |= {r.left, r.right}
     unequal = [r for r in strict if len(r.left) != len(r.right)]
+    people = {r.annotator for r in rows}
+    named = not people <= NOBODY
     lengths = [len(t.split()) for group in texts.values() for t in group]
     result = Audit(
         source=data.source,
@@ -124,12 +119,14 @@ def measure(data: Rows, learn: bool = True) -> Audit:
         prompts=len(texts),
         texts=sum(map(len, texts.values())),
         candidates=Counter(map(len, texts.values())),
-        annotators=len({r.annotator for r in rows}),
+        annotators=len(people),
+        named=named,
         splits=dict(Counter(r.split for r in rows if r.split)),
         identical=[r.number for r in rows if r.left == r.right],
         duplicates=_duplicates(rows),
         contradictions=_contradictions(strict),
-        cycles=cycles(strict),
+        repeated=_repeats(strict),
+        cycles=cycles(strict) if named or not _repeats(strict) else Rate(0, 0),
         leaks=leaks(strict),
         longer=_rate([len(r.winner) > len(r.loser) for r in unequal], unequal),
         second=_rate([r.choice == "right" for r in strict], strict) if data.sided else None,
@@ -148,27 +145,11 @@ def _learn(result: Audit, strict: Sequence[Row]) -> None:
     held_out, words = baselines.held_out, baselines.bag_of_words
     result.lookup["by row"] = held_out(rows, baselines.lookup, by_prompt=False)
     result.baseline["by row"] = held_out(rows, words, by_prompt=False)
-    prompts = len({normal(r.prompt) for r in rows})
-    if prompts < 2:
+    if len({normal(r.prompt) for r in rows}) < 2:
         return
     result.lookup["by prompt"] = held_out(rows, baselines.lookup, by_prompt=True)
     result.length_rule = held_out(rows, baselines.longer, by_prompt=True)
-    for share in baselines.SHARES:
-        accuracy = held_out(rows, words, by_prompt=True, share=share)
-        labels = round(share * len(rows) * (1 - 1 / min(prompts, baselines.fold_count(len(rows)))))
-        point = CurvePoint(
-            labels=labels, rate=accuracy.rate, interval=accuracy.interval, n=accuracy.n
-        )
-        result.curve.append(point)
-        result.baseline["by prompt"] = accuracy
-    result.doubling = _slope([point["rate"] for point in result.curve])
-
-
-def _slope(rates: Sequence[float]) -> float:
-    """Return the gain per doubling of the labels: a least-squares slope."""
-    middle = (len(rates) - 1) / 2
-    spread = sum((i - middle) ** 2 for i in range(len(rates)))
-    return sum((i - middle) * rate for i, rate in enumerate(rates)) / spread
+    result.baseline["by prompt"] = held_out(rows, words, by_prompt=True)
 
 
 def _duplicates(rows: Iterable[Row]) -> int:
@@ -176,6 +157,11 @@ def _duplicates(rows: Iterable[Row]) -> int:
         (normal(r.prompt), frozenset((r.left, r.right)), _value(r), r.annotator) for r in rows
     )
     return sum(n - 1 for n in seen.values())
+
+
+def _repeats(strict: Sequence[Row]) -> bool:
+    """Tell whether a pair was judged more than once."""
+    return len({(normal(r.prompt), frozenset((r.left, r.right))) for r in strict}) < len(strict)
 
 
 def _value(row: Row) -> str:
@@ -201,22 +187,26 @@ def cycles(strict: Iterable[Row]) -> Rate:
 def leaks(strict: Sequence[Row]) -> list[Leak]:
     """Return the held-out splits that share prompts or pairs of texts with the training split."""
     train = [r for r in strict if r.split == "train"]
-    prompts = {normal(r.prompt) for r in train}
+    known = {r.prompt for r in train}
+    prompts = {normal(prompt) for prompt in known}
     texts = {t for r in train for t in (r.left, r.right)}
     result = []
     for split in sorted({r.split for r in strict if r.split and r.split != "train"}):
         rows = [r for r in strict if r.split == split]
         shared = [r for r in rows if normal(r.prompt) in prompts]
+        like = alike((r.prompt for r in rows if normal(r.prompt) not in prompts), known)
+        near = [r for r in rows if r.prompt in like]
         seen = [r for r in rows if r.left in texts and r.right in texts]
-        if shared or seen:
+        if shared or near or seen:
             result.append(
                 Leak(
                     split=split,
                     rows=len(rows),
                     prompts=len(shared),
+                    alike=len(near),
                     texts=len(seen),
                     lookup=baselines.tested(train, rows, baselines.lookup),
-                    examples=list(dict.fromkeys(r.prompt[:80] for r in shared))[:3],
+                    examples=list(dict.fromkeys(r.prompt[:80] for r in [*shared, *near]))[:3],
                 )
             )
     return result

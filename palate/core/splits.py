@@ -2,15 +2,13 @@
 
 import random
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from palate.core.errors import PalateError
 from palate.core.project import Settings
 from palate.core.schema import Preference, Prompt, Split
-
-NEAR_SHARE = 0.85  # of the trigrams of two prompts: they are the same question
-NEAR_TRIGRAMS = 12  # fewer trigrams, without the words that prompts share, tell nothing
+from palate.core.similar import alike
 
 
 def assign(new: Sequence[Prompt], existing: Sequence[Prompt], settings: Settings) -> list[Prompt]:
@@ -47,49 +45,41 @@ def check_no_overlap(prompts: Iterable[Prompt]) -> None:
 
 
 def check_training(rows: Iterable[Preference], prompts: Iterable[Prompt]) -> None:
-    """Raise PalateError if a row to train on has a prompt of `test` or `eval`."""
+    """Raise PalateError if a row to train on has a prompt of `test` or `eval`.
+
+    A prompt that is only like an `eval` prompt counts, too: no verdict is given on those.
+    """
+    prompts = list(prompts)
     held_out = {normal(p.text): p for p in prompts if p.split != "train"}
-    for row in rows:
-        text = "\n\n".join(m["content"] for m in row.prompt)
+    texts = list(dict.fromkeys(_text(row) for row in rows))
+    for text in texts:
         if prompt := held_out.get(normal(text)):
             raise PalateError(
                 f"The {prompt.split} prompt {text[:80]!r} occurs in the training data:"
                 " its results would mean nothing. Run `palate export` to rebuild the preferences."
             )
+    _check_eval(prompts, texts, "is in the training data", "")
 
 
 def check_evaluation(prompts: Iterable[Prompt], rows: Iterable[Preference]) -> None:
-    """Raise PalateError if an `eval` prompt was trained on, exactly or nearly.
-
-    Nearly means that the character trigrams of two prompts, without the words that most prompts
-    share, are nearly the same (Jaccard index).
-    """
+    """Raise PalateError if an `eval` prompt, or one like it, was trained on."""
     prompts = list(prompts)
     check_no_overlap(prompts)
-    trained = {normal(p.text): p.text for p in prompts if p.split == "train"}
-    for row in rows:
-        text = "\n\n".join(m["content"] for m in row.prompt)
-        trained[normal(text)] = text
-    blind = {normal(p.text): p.text for p in prompts if p.split == "eval"}
-    words = Counter(word for text in {*trained, *blind} for word in set(text.split()))
-    common = {w for w, n in words.items() if n > max(2, len({*trained, *blind}) / 2)}
-    known = [(_trigrams(text, common), shown) for text, shown in trained.items()]
-    for text, shown in blind.items():
-        own = _trigrams(text, common)
-        for other, trained_text in known:
-            if text == normal(trained_text) or (
-                len(own) >= NEAR_TRIGRAMS and len(own & other) >= NEAR_SHARE * len(own | other)
-            ):
-                raise PalateError(
-                    f"The eval prompt {shown[:80]!r} was trained on, or one much like it:"
-                    f" {trained_text[:80]!r}. A verdict on it would mean nothing."
-                    " Remove one of the two from the project's prompts, and train again."
-                )
+    trained = [p.text for p in prompts if p.split == "train"] + [_text(row) for row in rows]
+    _check_eval(prompts, trained, "was trained on", ", and train again")
 
 
-def _trigrams(text: str, common: Container[str]) -> set[str]:
-    rest = " ".join(w for w in text.split() if w not in common)
-    return {rest[i : i + 3] for i in range(len(rest) - 2)}
+def _check_eval(prompts: Iterable[Prompt], trained: Sequence[str], what: str, then: str) -> None:
+    blind = [p.text for p in prompts if p.split == "eval"]
+    for text, other in alike(blind, trained).items():
+        raise PalateError(
+            f"The eval prompt {text[:80]!r} {what}, or one much like it: {other[:80]!r}. A verdict"
+            f" on it would mean nothing. Remove one of the two from the project's prompts{then}."
+        )
+
+
+def _text(row: Preference) -> str:
+    return "\n\n".join(m["content"] for m in row.prompt)
 
 
 def normal(text: str) -> str:

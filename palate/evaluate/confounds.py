@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from palate.core.rates import Rate
 
-MIN_VOTES = 30  # decisive votes that a controlled win rate needs
-MIN_PROMPTS = 5
+PROMPTS_PER_DIFFERENCE = 10  # between the answers; with fewer a controlled win rate is noise
 TESTS = 2  # of biases: side and length
 
 Floats = NDArray[np.float64]
@@ -142,22 +141,23 @@ def controlled(decided: Sequence[Vote]) -> Controlled | None:
     """Return the win rate between answers of the same side, length and format.
 
     It is the intercept of a logistic regression on their differences: T. Li, A. Angelopoulos, W.-L.
-    Chiang, "Does style matter? Disentangling style and substance in Chatbot Arena" (2024).
+    Chiang, "Does style matter? Disentangling style and substance in Chatbot Arena" (2024). The
+    interval is for other prompts, judged by these people.
 
-    None with too few votes or prompts, where one model won all of them, or where the models'
-    answers always differ in the same direction, since none are alike then. A side that never
-    changed is left out.
+    None with fewer than `PROMPTS_PER_DIFFERENCE` prompts for each difference, where one model won
+    all votes, or where the models' answers always differ in the same direction, since none are
+    alike then. A side that never changed is left out.
     """
     from sklearn.linear_model import LogisticRegression
 
-    won = np.array([v.result == 1 for v in decided], float)
-    prompts = len({v.prompt_id for v in decided})
-    if len(decided) < MIN_VOTES or prompts < MIN_PROMPTS or won.min() == won.max():
+    if not decided:
         return None
-    x = np.array([_difference(v) for v in decided])
-    sided = x[:, 0].std() > 0
-    x = x[:, x.any(0)] if sided else x[:, 1:][:, x[:, 1:].any(0)]
-    if not x.shape[1] or (x.min(0) > 0).any() or (x.max(0) < 0).any():
+    won = np.array([v.result == 1 for v in decided], float)
+    x, sided = _differences(decided)
+    prompts = len({v.prompt_id for v in decided})
+    if not x.shape[1] or prompts < PROMPTS_PER_DIFFERENCE * x.shape[1] or won.min() == won.max():
+        return None
+    if (x.min(0) > 0).any() or (x.max(0) < 0).any():
         return None
     x = x / x.std(0)
     model = LogisticRegression(max_iter=500).fit(x, won)
@@ -171,21 +171,33 @@ def controlled(decided: Sequence[Vote]) -> Controlled | None:
 def _half_width(x: Floats, won: Floats, chances: Floats, decided: Sequence[Vote]) -> float:
     """Return half the width of the intercept's 95% interval, in log odds.
 
-    Its error takes the votes on one prompt together: K.-Y. Liang, S. L. Zeger, "Longitudinal data
-    analysis using generalized linear models", Biometrika 73 (1986). `x` is (votes,
-    features); `won` and the predicted `chances` are (votes,).
+    Its error is the jackknife's that leaves out each prompt, by one step of Newton's method: J. G.
+    MacKinnon, M. Ø. Nielsen, M. D. Webb, "Cluster-robust jackknife and bootstrap inference for
+    logistic regression models", Econometric Reviews 44 (2025). `x` is (votes, features); `won` and
+    the predicted `chances` are (votes,).
     """
     from scipy.stats import t
 
     prompts = {p: i for i, p in enumerate(dict.fromkeys(v.prompt_id for v in decided))}
-    k = len(prompts)
+    of = np.array([prompts[v.prompt_id] for v in decided])
     design = np.column_stack((np.ones(len(x)), x))
+    k, size = len(prompts), design.shape[1]
     ridge = np.diag([0.0, *np.ones(x.shape[1])])  # scikit-learn penalises all but the intercept
-    bread = np.linalg.inv((design * (chances * (1 - chances))[:, None]).T @ design + ridge)
-    scores = np.zeros((k, design.shape[1]))
-    np.add.at(scores, [prompts[v.prompt_id] for v in decided], (won - chances)[:, None] * design)
-    error = math.sqrt((bread @ (scores.T @ scores) @ bread)[0, 0] * k / (k - 1))
-    return float(t.ppf(0.975, k - 1)) * error
+    scores, curves = np.zeros((k, size)), np.zeros((k, size, size))
+    np.add.at(scores, of, (won - chances)[:, None] * design)
+    weighted = design * (chances * (1 - chances))[:, None]
+    np.add.at(curves, of, weighted[:, :, None] * design[:, None, :])
+    without = curves.sum(0) + ridge - curves
+    steps = np.linalg.solve(without, scores[:, :, None])[:, 0, 0]
+    error = math.sqrt((k - 1) / k * float(steps @ steps))
+    return float(t.ppf(0.975, k - size)) * error
+
+
+def _differences(decided: Sequence[Vote]) -> tuple[Floats, bool]:
+    """Return the differences that occur, (votes, features), and whether side is among them."""
+    x = np.array([_difference(v) for v in decided])
+    sided = x[:, 0].std() > 0
+    return (x[:, x.any(0)] if sided else x[:, 1:][:, x[:, 1:].any(0)]), sided
 
 
 def _difference(v: Vote) -> list[float]:

@@ -1,16 +1,16 @@
 """A language model as judge: what it is asked, and what its answers amount to. Pure: no I/O.
 
 It sees each pair in both orders, since judges favour a side (L. Zheng et al., "Judging
-LLM-as-a-judge with MT-Bench and Chatbot Arena", 2023). Two answers that differ are a tie.
+LLM-as-a-judge with MT-Bench and Chatbot Arena", 2023). Two answers that differ are a tie. A pair
+with a reply that cannot be read is counted as such and is not in any other figure.
 `judge.json` is `JudgeReport.to_json`; `JudgeReport.from_json` reads every version of it.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
-
-import numpy as np
 
 from palate.core.markdown import count
 from palate.core.rates import Rate, clustered
@@ -18,12 +18,11 @@ from palate.core.schema import Event, Message, Model
 from palate.core.typed import read, version_of
 from palate.evaluate.contest import Comparison, EvaluationPairs
 
-VERSION = 1  # of judge.json
+VERSION = 2  # of judge.json
 Answer = Literal["A", "B", "tie"]
-Outcome = Literal["tuned", "base", "tie"]
+Outcome = Literal["tuned", "base", "tie", "unreadable"]
 SCORES: dict[Outcome, float] = {"tuned": 1.0, "base": 0.0, "tie": 0.5}
-RESAMPLES = 1_000
-MIN_PROMPTS = 5  # fewer are not resampled
+MIN_PROMPTS = 5  # with fewer, κ has no interval
 
 
 @dataclass(frozen=True)
@@ -42,34 +41,42 @@ class JudgeReport:
     judge: str
     base: Model
     tuned: Model
-    pairs: int
+    pairs: int  # wins + losses + ties
     wins: int
     losses: int
     ties: int
     inconsistent: int  # pairs where it named the same side in both orders
     unreadable: int  # replies that were neither A nor B nor tie
+    # pairs with such a reply; None in older files, which counted them among the ties
+    unread_pairs: int | None = field(default=None, kw_only=True)
     win_rate: float | None  # None without pairs
-    interval: tuple[float, float] | None  # 95%, over prompts
+    interval: tuple[float, float] | None  # 95%, for other prompts; None for one prompt
     agreement: JudgeAgreement
 
     def sentence(self) -> str:
         """Return the result in a line; without people to agree with, only that."""
         a = self.agreement
-        if self.win_rate is None or a.rate is None or a.interval is None:
+        unread = f" {self.unread()}" if self.unread_pairs else ""
+        if self.win_rate is None or a.rate is None:
             return (
-                f"{self.judge} judged {count(self.pairs, 'pair')}. No person voted on any of them,"
-                " so how far to trust it is not known."
+                f"{self.judge} judged {count(self.pairs, 'pair')}.{unread} No person voted on any"
+                " of them, so how far to trust it is not known."
             )
-        low, high = (100 * x for x in a.interval)
-        kappa = "" if a.kappa is None else f", κ {a.kappa:.2f}"
+        kappa = "" if a.kappa is None else f" Corrected for chance, κ is {a.kappa:.2f}"
         if a.kappa_interval:
             kappa += f" ({a.kappa_interval[0]:.2f} to {a.kappa_interval[1]:.2f})"
         return (
             f"{self.judge} prefers tuned on {100 * self.win_rate:.1f}% of"
-            f" {count(self.pairs, 'pair')} ({self.inconsistent:,} changed with the order). It"
-            f" agrees with people on {100 * a.rate:.0f}% of {count(a.n, 'vote')}"
-            f" ({low:.0f}–{high:.0f}%{kappa})."
+            f" {count(self.pairs, 'pair')} ({self.inconsistent:,} changed with the order)."
+            f"{unread} It agrees with people's votes in {a.words()}.{kappa}{'.' if kappa else ''}"
         )
+
+    def unread(self) -> str:
+        """Return how many pairs do not count, since a reply could not be read; empty if none."""
+        if not self.unread_pairs:
+            return ""
+        do = "does" if self.unread_pairs == 1 else "do"
+        return f"{count(self.unread_pairs, 'more pair')} {do} not count: a reply was unreadable."
 
     def to_json(self) -> dict[str, object]:
         return asdict(self) | {"agreement": self.agreement.to_json()}
@@ -78,7 +85,8 @@ class JudgeReport:
     def from_json(cls, data: object, source: object = "judge.json") -> "JudgeReport":
         """Return the report of a stored file's JSON, whichever palate wrote it.
 
-        Version 0 had the same fields and no `version`. Raises BadInput naming the field that does
+        Version 0 had the same fields and no `version`; until version 1 pairs with an unreadable
+        reply were ties. Raises BadInput naming the field that does
         not fit, PalateError for a newer version.
         """
         version_of(data, VERSION, source)
@@ -113,6 +121,8 @@ def parse_reply(reply: str) -> Answer | None:
 
 def outcome(tuned_first: Answer | None, base_first: Answer | None) -> Outcome:
     """Return what the answers in both orders amount to: a model only where both name it."""
+    if tuned_first is None or base_first is None:
+        return "unreadable"
     if tuned_first == "A" and base_first == "B":
         return "tuned"
     if tuned_first == "B" and base_first == "A":
@@ -133,7 +143,8 @@ def summary(
     `answers` are by pair id: with tuned first, with base first. `votes` are people's standing
     ones, `tuned_ids` the ids of the tuned model's candidates.
     """
-    outcomes = {c.pair_id: outcome(*answers[c.pair_id]) for c in judged if c.pair_id in answers}
+    every = {c.pair_id: outcome(*answers[c.pair_id]) for c in judged if c.pair_id in answers}
+    outcomes = {pair: o for pair, o in every.items() if o != "unreadable"}
     scores = [SCORES[o] for o in outcomes.values()]
     prompts = {c.pair_id: c.prompt_id for c in judged}
     n, both = len(scores), list(answers.values())
@@ -142,6 +153,7 @@ def summary(
         pairs=n, wins=scores.count(1.0), losses=scores.count(0.0), ties=scores.count(0.5),
         inconsistent=sum(x == y and x in ("A", "B") for x, y in both),
         unreadable=sum(a is None for pair in both for a in pair),
+        unread_pairs=len(every) - len(outcomes),
         win_rate=sum(scores) / n if n else None,
         interval=clustered(scores, [prompts[p] for p in outcomes]),
         agreement=agreement(outcomes, votes, tuned_ids),
@@ -178,21 +190,26 @@ def _people_say(vote: Event, tuned_ids: set[str]) -> Outcome:
 def _kappa_interval(
     people: Sequence[Outcome], judge: Sequence[Outcome], prompts: Sequence[str]
 ) -> tuple[float, float] | None:
-    """Return the 95% interval of Cohen's κ over resampled prompts; None with few prompts."""
+    """Return the 95% interval of Cohen's κ for other prompts: the jackknife's, leaving out each.
+
+    None with few prompts, and where κ hardly varies, which says nothing about its error.
+    """
+    from scipy.stats import t
     from sklearn.metrics import cohen_kappa_score
 
-    by_prompt: dict[str, list[int]] = {}
-    for row, prompt in enumerate(prompts):
-        by_prompt.setdefault(prompt, []).append(row)
-    if len(by_prompt) < MIN_PROMPTS:
+    names = list(dict.fromkeys(prompts))
+    if len(names) < MIN_PROMPTS:
         return None
-    groups, random, kappas = list(by_prompt.values()), np.random.default_rng(0), []
-    for _ in range(RESAMPLES):
-        rows = [r for k in random.integers(len(groups), size=len(groups)) for r in groups[k]]
+    whole, kappas = float(cohen_kappa_score(people, judge)), []
+    for name in names:
+        rows = [i for i, prompt in enumerate(prompts) if prompt != name]
         x, y = [people[r] for r in rows], [judge[r] for r in rows]
-        if len(set(x) | set(y)) > 1:
-            kappas.append(cohen_kappa_score(x, y))
-    if not kappas:
+        if len(set(x) | set(y)) < 2:
+            return None
+        kappas.append(float(cohen_kappa_score(x, y)))
+    k = len(names)
+    error = math.sqrt((k - 1) / k * sum((x - whole) ** 2 for x in kappas))
+    if error < 1e-9:
         return None
-    low, high = np.quantile(kappas, (0.025, 0.975))
-    return float(low), float(high)
+    half = float(t.ppf(0.975, k - 1)) * error
+    return max(-1.0, whole - half), min(1.0, whole + half)

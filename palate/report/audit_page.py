@@ -35,8 +35,6 @@ def pictures(audit: Audit) -> dict[str, str]:
         svgs["Baselines to beat"] = _baselines(audit)
     if audit.longer.n:
         svgs["What people chose"] = _choices(audit)
-    if audit.curve:
-        svgs["Accuracy by number of labels"] = _learning_curve(audit)
     if len(audit.candidates) > 1:
         svgs["Texts per prompt"] = _texts_per_prompt(audit)
     return svgs
@@ -58,26 +56,6 @@ def _choices(audit: Audit) -> str:
     if audit.cycles.n:
         shares.append(("triples that contradict themselves", audit.cycles, CHANCE_CYCLIC))
     return drawing.rates(shares)
-
-
-def _learning_curve(audit: Audit) -> str:
-    figure, axes = drawing.canvas(4.8, 2.4)
-    axes.set_position((0.1, 0.2, 0.86, 0.74))
-    labels = [p["labels"] for p in audit.curve]
-    rates = [100 * p["rate"] for p in audit.curve]
-    low, high = ([100 * p["interval"][side] for p in audit.curve] for side in (0, 1))
-    axes.fill_between(labels, low, high, color=drawing.BLUE, alpha=0.18, linewidth=0)
-    axes.plot(labels, rates, color=drawing.BLUE, marker="o", markersize=5, linewidth=1.8)
-    axes.axhline(CHANCE, color=drawing.INK, linewidth=1, linestyle=(0, (2, 2)))
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(labels, [f"{n:,}" for n in labels])
-    axes.minorticks_off()
-    axes.set_xlabel("labels in training (dotted: chance)")
-    ticks = axes.get_yticks()[1:-1]
-    axes.set_yticks(ticks, [f"{y:.0f}%" for y in ticks])
-    axes.grid(axis="y", color=drawing.FAINT, linewidth=0.6)
-    points = ", ".join(f"{r:.1f}% from {n:,}" for n, r in zip(labels, rates, strict=True))
-    return drawing.svg(figure, f"Accuracy of a bag of words by number of labels: {points}")
 
 
 def _texts_per_prompt(audit: Audit) -> str:

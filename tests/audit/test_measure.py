@@ -113,6 +113,39 @@ def test_a_split_by_prompt_leaks_nothing():
     assert audit(*made, columns=("idea", "a", "b", "choice", "split")).leaks == []
 
 
+@pytest.mark.parametrize("change", ["{}?", "Please: {}", "{} \u200b", "{} now"])
+def test_a_prompt_much_like_one_of_train_is_a_warning(change):
+    text = "Write a title for a video about repairing old wooden clocks at home"
+    made = [(text, "x", "y", "a", "train")] * 3 + [(change.format(text), "u", "v", "a", "test")]
+    result = audit(*made, columns=("idea", "a", "b", "choice", "split"))
+    (leak,) = result.leaks
+    assert (leak.prompts, leak.alike) == (0, 1)
+    (finding,) = found(result, "The split test leaks")
+    assert finding.level == "warning"
+    assert "1 of its 1 rows have a prompt much like one of train" in finding.text
+
+
+def test_people_who_are_not_named_are_not_one_person():
+    ways = ["xyz", "yzx", "zxy"]  # three people, each of whom is consistent
+    made = [(f"prompt {i}", a, b, "a" if way.index(a) < way.index(b) else "b")
+            for i in range(10) for way in ways for a, b in ("xy", "yz", "xz")]  # fmt: skip
+    result = audit(*made)
+    assert result.cycles.n == 0
+    assert found(result, "Circular answers were not counted")
+    assert "copies, or people who agree" in found(result, "repeat an earlier one")[0].text
+    named = [(*row, str(i // 3 % 3)) for i, row in enumerate(made)]
+    result = audit(*named, columns=("idea", "a", "b", "choice", "annotator"))
+    assert (result.cycles.hits, result.cycles.n, result.duplicates) == (0, 30, 0)
+
+
+def test_biases_say_how_many_were_looked_at():
+    made = [(f"i{k}", f'the "{k}" one', f"the {k} one", "b") for k in range(30)]
+    result = audit(*made)
+    assert result.tests == 3  # length, side, quotation marks
+    text = found(result, "quotation mark")[0].text
+    assert text.endswith("adjusted for 3 tests.")
+
+
 def test_length_decides_and_the_baselines_find_it():
     result = audit(*ranked())
     assert result.longer.rate > 0.95
@@ -127,11 +160,10 @@ def test_a_lookup_table_gains_by_row_and_not_by_prompt():
     assert found(result, "A split by row would leak")[0].level == "warning"
 
 
-def test_a_word_that_decides_is_learned_and_more_labels_help():
+def test_a_word_that_decides_is_learned():
     made = ranked(better=lambda text: (3 * text.count("music") - text.count("clock"), crc(text)))
     result = audit(*made)
     assert result.baseline["by prompt"].low > 0.5
-    assert [p["labels"] for p in result.curve] == [27, 54, 108, 216]
 
 
 def test_all_choices_on_one_side_is_said():

@@ -26,7 +26,8 @@ def test_replies_are_read_or_are_nothing(reply, answer):
     ("tuned_first", "base_first", "found"),
     [
         ("A", "B", "tuned"), ("B", "A", "base"), ("A", "A", "tie"), ("B", "B", "tie"),
-        ("tie", "B", "tie"), ("A", None, "tie"), ("tie", "tie", "tie"),
+        ("tie", "B", "tie"), ("A", None, "unreadable"), (None, None, "unreadable"),
+        ("tie", "tie", "tie"),
     ],
 )  # fmt: skip
 def test_only_what_holds_in_both_orders_counts(tuned_first, base_first, found):
@@ -77,7 +78,37 @@ def test_without_people_nothing_is_claimed():
     alone = judging.summary("x", asked_about(), {}, [], [], set())
     assert alone.agreement.n == 0
     assert "how far to trust it is not known" in alone.sentence()
-    assert "agrees with people on 100% of 2 votes" in judged("wl", agree=2).sentence()
+    sentence = judged("wl", agree=2).sentence()
+    assert "It agrees with people's votes in 2 of 2 (100%, 15.8–100.0%)." in sentence
+
+
+def test_what_cannot_be_read_is_counted_and_is_no_tie():
+    made, candidates = events("wWlL" * 5)
+    text = {c.id: c for c in candidates}
+    pairs = [
+        Comparison(e.pair_id, e.prompt_id, "p", text[e.left].text, text[e.right].text) for e in made
+    ]
+    answers = {p.pair_id: ["A", "B"] if i % 4 else ["A", None] for i, p in enumerate(pairs)}
+    tuned = {c.id for c in candidates if c.model == TUNED.repo}
+    report = judging.summary("judge", asked_about(), answers, pairs, made, tuned)
+    assert (report.pairs, report.wins, report.ties, report.unread_pairs) == (15, 15, 0, 5)
+    assert (report.win_rate, report.unreadable) == (1.0, 5)
+    assert report.agreement.n == 15
+    assert "5 more pairs do not count: a reply was unreadable." in report.sentence()
+    assert JudgeReport.from_json(report.to_json()) == report
+
+
+def test_agreement_on_one_prompt_has_no_interval():
+    made, candidates = events("wWlL" * 5, prompts=1)
+    text = {c.id: c for c in candidates}
+    pairs = [
+        Comparison(e.pair_id, e.prompt_id, "p", text[e.left].text, text[e.right].text) for e in made
+    ]
+    answers = {p.pair_id: ["A", "B"] for p in pairs}
+    tuned = {c.id for c in candidates if c.model == TUNED.repo}
+    report = judging.summary("judge", asked_about(), answers, pairs, made, tuned)
+    assert (report.interval, report.agreement.interval) == (None, None)
+    assert "10 of 20 (50%; one prompt says nothing about others)" in report.sentence()
 
 
 def test_the_card_shows_no_judge_without_agreement():

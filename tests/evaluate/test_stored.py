@@ -77,18 +77,26 @@ def test_a_judge_report_without_version_loads_unchanged():
         kappa_interval=tuple(data["agreement"]["kappa_interval"]),
     )  # fmt: skip
     again = json.loads(json.dumps(report.to_json()))
-    assert again.pop("version") == 1
+    assert again.pop("version") == 2
+    assert again.pop("unread_pairs") is None
     agreement = again.pop("agreement")
     assert agreement | data.pop("agreement") | {"interval": None} == agreement
     assert again == data
+
+
+def test_a_judge_report_of_version_1_still_loads():
+    data = stored("judge-0.json") | {"version": 1, "unreadable": 3, "ties": 2}
+    report = JudgeReport.from_json(data)
+    assert (report.ties, report.unread_pairs, report.unread()) == (2, None, "")
+    assert "an earlier version of palate" in report.sentence()
 
 
 @pytest.mark.parametrize(
     ("cls", "name"), [(Verdict, "me--titles-dpo/verdict.json"), (JudgeReport, "judge-0.json")]
 )
 def test_what_is_newer_or_damaged_says_so(cls, name):
-    with pytest.raises(PalateError, match=f"{name} has version 2.*Upgrade with: pip install"):
-        cls.from_json(stored(name) | {"version": 2}, name)
+    with pytest.raises(PalateError, match=f"{name} has version 9.*Upgrade with: pip install"):
+        cls.from_json(stored(name) | {"version": 9}, name)
     damaged = {k: v for k, v in stored(name).items() if k != "win_rate"}
     with pytest.raises(BadInput, match="field 'win_rate': is missing"):
         cls.from_json(damaged, name)

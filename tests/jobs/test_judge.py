@@ -85,7 +85,7 @@ def test_a_judge_votes_in_both_orders_and_stands_beside_the_people(compared, job
     assert (found["wins"], found["losses"], found["inconsistent"]) == (20, 0, 0)
     assert (found["agreement"]["hits"], found["agreement"]["n"]) == (10, 20)
     assert found["agreement"]["kappa"] == pytest.approx(0)  # it always says the same
-    assert "It agrees with people on 50% of 20 votes" in said
+    assert "It agrees with people's votes in 10 of 20 on 10 prompts (50%, " in said
 
 
 def test_a_judge_that_breaks_off_continues(compared, jobs, server):

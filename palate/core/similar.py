@@ -1,0 +1,175 @@
+"""Prompts that ask the same in nearly the same words. Pure: no I/O.
+
+Two prompts are alike if they are equal once Unicode variants, accents, case, invisible characters,
+punctuation and "please" are gone; or but for one typo, one word more, or one changed word; or, if
+they are long, if nearly all runs of three words are the same. A form that three or more texts fill
+with different words is a template: filling it differently makes a different prompt.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import cache
+from zlib import crc32
+
+POLITE = {"please", "kindly"}
+LONG = 60  # words; from here on runs of words are compared
+RUN = 3  # words
+SAME_RUNS = 0.8  # of the runs of two long texts, for them to be alike
+SKETCH = 6  # of a text's runs; alike texts share at least one of these, nearly always
+TYPO_LETTERS = 5  # of a word; a shorter one with another letter is another word
+SHARED_WORDS = 7  # of two texts that differ in one word; with fewer they may ask different things
+MANY = 50  # words in one gap, from which on they are indexed
+INVISIBLE = {"Cf", "Cc"}  # Unicode categories: zero-width characters and controls
+ARITHMETIC = set("*/%-")  # punctuation that means something next to digits
+WITH_ACCENTS = ("LATIN", "GREEK", "CYRILLIC")  # elsewhere a mark makes another letter
+
+
+class Similar:
+    """Texts that are known, and which of them another text is like.
+
+    `corpus` are all texts at hand, known or not: they show which forms are templates.
+    """
+
+    def __init__(self, corpus: Iterable[str]):
+        distinct = {tuple(words(text)) for text in corpus}
+        self._forms = Counter(g for own in distinct if len(own) < LONG for g, _ in _gaps(own))
+        self._whole: dict[int, str] = {}  # hash of the words → text
+        self._without: dict[int, str] = {}  # hash of all words but one → text
+        self._filled: dict[int, dict[str, str]] = {}  # form → word in its gap → text
+        self._deletes: dict[int, dict[str, str]] = {}  # the same by the word without a letter
+        self._runs: dict[int, list[tuple[set[int], str]]] = {}  # run in a sketch → long texts
+
+    def add(self, text: str) -> None:
+        """Make the text known."""
+        own = tuple(words(text))
+        self._whole.setdefault(hash(own), text)
+        if len(own) >= LONG:
+            runs = _runs(own)
+            for run in _sketch(runs):
+                self._runs.setdefault(run, []).append((runs, text))
+            return
+        for i, (gap, word) in enumerate(_gaps(own)):
+            self._filled.setdefault(gap, {}).setdefault(word, text)
+            self._deletes.pop(gap, None)
+            if len(own) > SHARED_WORDS:
+                self._without.setdefault(hash(own[:i] + own[i + 1 :]), text)
+
+    def like(self, text: str) -> str | None:
+        """Return a known text that asks the same, None if there is none."""
+        own = tuple(words(text))
+        if (known := self._whole.get(hash(own))) is not None:
+            return known
+        return self._long(own) if len(own) >= LONG else self._short(own)
+
+    def _short(self, own: tuple[str, ...]) -> str | None:
+        if len(own) >= SHARED_WORDS and (known := self._without.get(hash(own))):
+            return known
+        for i, (gap, word) in enumerate(_gaps(own)):
+            filled = self._filled.get(gap, {})
+            if filled and (known := self._typo(gap, word, filled)):
+                return known
+            if len(own) <= SHARED_WORDS:
+                continue
+            if known := self._whole.get(hash(own[:i] + own[i + 1 :])):
+                return known
+            others = self._forms[gap] - (1 if gap in self._forms else 0)
+            numbers = any(c.isdigit() for c in word + "".join(filled))
+            if len(filled) == 1 and others <= 1 and not numbers:
+                return next(iter(filled.values()))
+        return None
+
+    def _typo(self, gap: int, word: str, filled: dict[str, str]) -> str | None:
+        if len(filled) < MANY:
+            return next((text for other, text in filled.items() if is_typo(word, other)), None)
+        if gap not in self._deletes:
+            index: dict[str, str] = {}
+            for other in filled:
+                for short in {other, *_shorter(other)}:
+                    index.setdefault(short, other)
+            self._deletes[gap] = index
+        index = self._deletes[gap]
+        others = (index[short] for short in {word, *_shorter(word)} if short in index)
+        return next((filled[other] for other in others if is_typo(word, other)), None)
+
+    def _long(self, own: tuple[str, ...]) -> str | None:
+        runs = _runs(own)
+        for run in _sketch(runs):
+            for other, text in self._runs.get(run, ()):
+                if len(runs & other) >= SAME_RUNS * len(runs | other):
+                    return text
+        return None
+
+
+def alike(texts: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """Return those of `texts` that are like one of `known`, each with the one it is like."""
+    texts, known = list(dict.fromkeys(texts)), list(dict.fromkeys(known))
+    index = Similar([*texts, *known])
+    for text in known:
+        index.add(text)
+    return {text: other for text in texts if (other := index.like(text)) is not None}
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text without what makes no difference, such as case."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    if not folded.isascii():
+        folded = _plain(folded)
+    drop = ARITHMETIC if not any(c.isdigit() for c in folded) else set()
+    spaced = "".join(c if _is_kept(c) and c not in drop else " " for c in folded)
+    return [word for word in spaced.split() if word not in POLITE] or folded.split()
+
+
+def _plain(text: str) -> str:
+    """Return the text without accents on Latin, Greek and Cyrillic letters, and the invisible."""
+    letters, base = [], ""
+    for c in unicodedata.normalize("NFD", text):
+        if unicodedata.combining(c):
+            if not _takes_accents(base):
+                letters.append(c)
+        elif c.isspace() or unicodedata.category(c) not in INVISIBLE:
+            letters.append(c)
+            base = c
+    return unicodedata.normalize("NFC", "".join(letters))
+
+
+@cache
+def _takes_accents(letter: str) -> bool:
+    return bool(letter) and unicodedata.name(letter, "").startswith(WITH_ACCENTS)
+
+
+@cache
+def _is_kept(c: str) -> bool:
+    return c in ARITHMETIC or not unicodedata.category(c).startswith("P")
+
+
+def is_typo(one: str, other: str) -> bool:
+    """Tell whether two words differ by one letter: another, one more, or two exchanged."""
+    short, long = sorted((one, other), key=len)
+    if len(short) < TYPO_LETTERS or len(long) - len(short) > 1 or re.search(r"\d", one + other):
+        return False
+    i = next((i for i, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
+    if len(short) < len(long):
+        return short[i:] == long[i + 1 :]
+    exchanged = short[i : i + 2] == long[i : i + 2][::-1] and short[i + 2 :] == long[i + 2 :]
+    return short[i + 1 :] == long[i + 1 :] or exchanged
+
+
+def _shorter(word: str) -> Iterator[str]:
+    return (word[:i] + word[i + 1 :] for i in range(len(word)))
+
+
+def _gaps(own: tuple[str, ...]) -> Iterator[tuple[int, str]]:
+    """Yield each word with the hash of the text that has a gap in its place."""
+    for i, word in enumerate(own):
+        yield hash((own[:i], own[i + 1 :])), word
+
+
+def _runs(own: tuple[str, ...]) -> set[int]:
+    # not hash(), which differs from process to process: the smallest ones are a text's sketch
+    return {crc32(" ".join(own[i : i + RUN]).encode()) for i in range(len(own) - RUN + 1)}
+
+
+def _sketch(runs: set[int]) -> list[int]:
+    return sorted(runs)[:SKETCH]
