@@ -9,7 +9,7 @@ from palate.core import ledger
 from palate.core.project import Project
 from palate.core.schema import ROWS, SPLITS, Config, Event
 from palate.label import agreement, preferences
-from palate.label.pictures import how_people_label, strengths
+from palate.label.agreement_text import how_people_label, strengths
 from palate.report.cards import Files, document, hub_license, push, shorten, with_pictures
 from palate.report.features import features
 from palate.train.data import preference_sentence

@@ -11,7 +11,7 @@ from verdicts import votes as verdict
 
 from palate.core import drawing
 from palate.evaluate.pictures import verdict_pictures, win_rate
-from palate.label.pictures import strengths
+from palate.label.agreement_text import strengths
 from palate.report import plots
 from palate.train.record import DPOPoint
 

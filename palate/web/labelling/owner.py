@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from palate.argilla.store import LabelStore
 from palate.label import agreement, agreement_text
-from palate.label.pictures import labelling_pictures
+from palate.label.agreement_text import labelling_pictures
 from palate.web.ballot.app import owner_route, read_body
 from palate.web.ballot.people import person_of, sign_in_required
 from palate.web.ballot.render import template
