@@ -3,6 +3,8 @@
     python benchmarks/audit.py [--pairs 100000] [--json]
 
 Runs `palate audit FILE --json` as a process, on ten pairs of five made-up texts per prompt.
+`alike_seconds` is the search for prompts alike: 10,000 held out among 10,000 others, half of them
+random words and half one form with two words that differ.
 """
 
 import argparse
@@ -17,6 +19,7 @@ from itertools import combinations
 from pathlib import Path
 from random import Random
 
+from palate.core.similar import alike
 from palate.demo.titles import titles
 
 
@@ -49,11 +52,25 @@ def main() -> None:
         "seconds": round(seconds, 1),
         "memory_mb": round(memory),
         "baseline_accuracy": round(report["baseline_accuracy"], 3),
+        "alike_seconds": round(seconds_alike(), 1),
     }
     if arguments.json:
         print(json.dumps(figures))
     else:
         print("\n".join(f"{name:<20}{value}" for name, value in figures.items()))
+
+
+def seconds_alike() -> float:
+    draw = Random(0)
+    words = ["".join(draw.choices("abcdefghijklmnop", k=draw.randint(3, 9))) for _ in range(5_000)]
+    prompts = [" ".join(draw.choices(words, k=15)) for _ in range(10_000)]
+    for _ in range(10_000):
+        one, other = draw.sample(words, 2)
+        prompts.append(f"Explain in simple words what {one} has to do with {other} and why")
+    draw.shuffle(prompts)
+    start = time.process_time()
+    alike(prompts[:10_000], prompts[10_000:])
+    return time.process_time() - start
 
 
 def write(file: Path, pairs: int) -> None:

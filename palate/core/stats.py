@@ -1,4 +1,4 @@
-"""Wilson's interval and sequential tests; each formula cites its source. Pure: no I/O.
+"""Sequential tests and intervals; each formula cites its source. Pure: no I/O.
 
 A vote is a win, a loss or a tie of the tuned model. A win rate is a fraction and counts a tie as
 half a win.
@@ -12,23 +12,6 @@ ALPHA = 0.05
 DECIDES = 1 / (0.99 * ALPHA)  # e-value, 20.2; a hundredth of the 5% is for the share of ties
 PRIOR = 1.5  # of wins and of losses; decides quickly for true rates of 60 to 85%
 TIE_PRIOR = (0.25, 3.0)  # of ties and of other votes; expects few ties
-
-
-def wilson(successes: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the Wilson score interval of a proportion, as fractions.
-
-    `successes` may be fractional (a tie is half a win). E. B. Wilson, "Probable inference, the law
-    of succession, and statistical inference", JASA 22 (1927). Raises ValueError for n < 1.
-    """
-    from scipy.stats import norm
-
-    if n < 1 or not 0 <= successes <= n:
-        raise ValueError(f"expected 0 <= successes <= n and n >= 1, found {successes} of {n}")
-    z = float(norm.ppf(0.5 + confidence / 2))
-    p = successes / n
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def evidence(wins: float, losses: float) -> float:

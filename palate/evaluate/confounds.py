@@ -69,6 +69,7 @@ class Confounds:
     length: Lengths
     left: Rate | None  # how often the left side won; None where one model never changed sides
     controlled: Controlled | None
+    controlled_needs: int | None = None  # prompts, where there are fewer
 
     def sentences(self) -> list[str]:
         """Return what besides quality may have decided, a sentence each."""
@@ -90,6 +91,11 @@ class Confounds:
             lines.append(
                 f"With {self.controlled.alike_in} equal, tuned would win"
                 f" {100 * self.controlled.rate:.1f}% ({low:.1f}–{high:.1f})."
+            )
+        elif self.controlled_needs:
+            lines.append(
+                "How tuned would do with side, length and format equal is not known: the answers"
+                f" differ in so much that it takes {self.controlled_needs:,} prompts."
             )
         return lines
 
@@ -129,6 +135,7 @@ def confounds(votes: Sequence[Vote], characters: tuple[int, int] | None = None) 
         # where one model is always on the same side, position and quality cannot be told apart
         left=None if one_side else _against_half(left, decided),
         controlled=controlled(decided),
+        controlled_needs=_needed(decided),
     )
 
 
@@ -166,6 +173,12 @@ def controlled(decided: Sequence[Vote]) -> Controlled | None:
     low, rate, high = (1 / (1 + math.exp(-z)) for z in (middle - half, middle, middle + half))
     alike = "side, length and format" if sided else "length and format"
     return Controlled(rate, (low, high), len(decided), alike)
+
+
+def _needed(decided: Sequence[Vote]) -> int | None:
+    """Return the prompts that a controlled win rate takes; None where there are enough."""
+    needed = PROMPTS_PER_DIFFERENCE * _differences(decided)[0].shape[1] if decided else 0
+    return needed if needed > len({v.prompt_id for v in decided}) else None
 
 
 def _half_width(x: Floats, won: Floats, chances: Floats, decided: Sequence[Vote]) -> float:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 IMPLIED = "comparisons that nobody was asked about, which other answers imply"
 NOT_WON = "won no more comparisons than they lost"
+NO_PREFERENCE = "The labels show no clear preference for a length or a format."
 SURE = 0.05  # of all tests together: that one preference is called so and is none
 
 
@@ -281,4 +282,4 @@ def preference_sentence(rows: Sequence[Preference]) -> str:
         has, lacks = ("with", "without") if rate > 0.5 else ("without", "with")
         share = 100 * max(rate, 1 - rate)
         sentences.append(f"An answer {has} {name} beats one {lacks} it {share:.0f}% of the time.")
-    return " ".join(sentences) or "The labels prefer no length and no format."
+    return " ".join(sentences) or NO_PREFERENCE

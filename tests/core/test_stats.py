@@ -5,28 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import beta
-from scipy.stats import binomtest
 
 from palate.core import stats
-from palate.core.stats import wilson
-
-
-@given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_wilson_agrees_with_scipy(case):
-    k, n = case
-    expected = binomtest(k, n).proportion_ci(method="wilson")
-    assert wilson(k, n) == pytest.approx((expected.low, expected.high), abs=1e-9)
-
-
-def test_wilson_of_the_recorded_evaluation():
-    low, high = wilson(34, 50)
-    assert (round(100 * low, 1), round(100 * high, 1)) == (54.2, 79.2)
-
-
-@pytest.mark.parametrize("case", [(1, 0), (3, 2), (-1, 2)])
-def test_wilson_refuses_what_is_no_proportion(case):
-    with pytest.raises(ValueError, match="expected 0 <= successes <= n"):
-        wilson(*case)
 
 
 def exact_stopping(rate: float, most: int = 500) -> tuple[float, float | None]:

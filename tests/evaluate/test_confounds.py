@@ -42,6 +42,26 @@ def test_nothing_is_claimed_of_answers_that_are_never_alike():
     assert sided.alike_in == "length and format"
 
 
+def test_few_prompts_say_nothing_of_answers_alike_and_how_many_it_takes():
+    few = [replace(v, prompt_id=f"q{i % 11}") for i, v in enumerate(simulated(220, 1, 1))]
+    found = confounds(few)
+    assert found.controlled is None
+    assert found.controlled_needs == 20  # side and length
+    assert found.sentences()[-1].endswith("differ in so much that it takes 20 prompts.")
+    enough = confounds([replace(v, prompt_id=f"q{i % 20}") for i, v in enumerate(few)])
+    assert enough.controlled is not None
+    assert enough.controlled_needs is None
+
+
+def test_a_habit_of_one_side_on_one_prompt_has_no_test():
+    found = confounds([Vote("q", "one", "two", i % 3 > 0, 1.0, f"p{i}") for i in range(30)])
+    assert found.left is not None
+    assert found.left.p is None
+    assert found.sentences()[0] == (
+        "The left answer won 20 of 30 (67%; one prompt says nothing about others)."
+    )
+
+
 def test_features_are_counted_over_distinct_texts():
     some = [Vote("q", "Plain", 'A "quoted" one?', True, 1.0), Vote("r", "Plain", "B!", False, 0.0)]
     found = confounds([*some, *some], characters=(1, 5))

@@ -35,6 +35,7 @@ def test_a_verdict_without_version_loads_unchanged():
     # its p-values took votes as independent
     kept, stored_confounds = again.pop("confounds"), data.pop("confounds")
     assert kept["texts"] == stored_confounds["texts"]
+    assert kept["controlled_needs"] is None
     assert kept["left"]["hits"] == stored_confounds["left"]["hits"]
     assert (kept["left"]["interval"], kept["left"]["p"]) == (None, None)
     changed = {"version", "about_prompts", "about_people", "ahead", "round_on_prompts", "withdrawn"}

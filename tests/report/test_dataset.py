@@ -31,7 +31,7 @@ def test_a_dataset_card_counts_what_is_there():
     assert "sides are random) | 100.0% | 54.1–100.0% | 6 |" in text
     assert "unknown how consistent people are" in text
     assert "There are no written guidelines." in text
-    assert "The labels prefer no length and no format." in text
+    assert "The labels show no clear preference for a length or a format." in text
     assert "6 choices of 6 say how much better" in text
     assert "behind the labels" not in text
     assert dataset_readme(project(strength=2)) == text

@@ -57,7 +57,7 @@ def test_the_sentence_counts_what_is_preferred_and_says_when_nothing_is():
     even = [
         preference(f"i{i}", short(3 + 3 * (i % 2), i), short(6 - 3 * (i % 2), i)) for i in range(60)
     ]
-    assert data.preference_sentence(even) == "The labels prefer no length and no format."
+    assert data.preference_sentence(even) == data.NO_PREFERENCE
 
 
 def test_rules_to_beat_are_learned_from_train_and_counted_on_test():
