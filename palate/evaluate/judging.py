@@ -85,9 +85,8 @@ class JudgeReport:
     def from_json(cls, data: object, source: object = "judge.json") -> "JudgeReport":
         """Return the report of a stored file's JSON, whichever palate wrote it.
 
-        Version 0 had the same fields and no `version`; until version 1 pairs with an unreadable
-        reply were ties. Raises BadInput naming the field that does
-        not fit, PalateError for a newer version.
+        Version 0 had no `version`. Version 1 counted a pair with an unreadable reply as a tie.
+        Raises BadInput naming the field that does not fit, PalateError for a newer version.
         """
         version_of(data, VERSION, source)
         return read(cls, data, source)
