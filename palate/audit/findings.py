@@ -54,7 +54,14 @@ def _rows(a: Audit) -> Iterator[Finding]:
             f" {_some(a.identical)}.",
             "They teach nothing. Remove them.",
         )
-    if strict == 0:
+    if a.rows and not a.usable:
+        yield Finding(
+            "fatal",
+            f"None of the {count(a.rows, 'row')} can be read, so nothing is known of the choices.",
+            "Name the columns: --prompt, --a, --b and --choice. If both texts begin with the"
+            " prompt, move it to a column.",
+        )
+    elif strict == 0:
         yield Finding("fatal", "No row prefers one text.", "Collect labels before training.")
     elif strict < FEW_LABELS:
         yield Finding(

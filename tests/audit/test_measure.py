@@ -184,6 +184,15 @@ def test_few_rows_have_no_baseline_and_say_so():
     assert found(result, "Too few rows")
 
 
+def test_rows_without_a_prompt_are_not_called_rows_without_a_choice():
+    texts = {"chosen": "Human: hi. Assistant: x", "rejected": "Human: hi. Assistant: y"}
+    given = Table("p.jsonl", ("chosen", "rejected"), [texts] * 3, [1, 2, 3])
+    result = measure.measure(pairs.read(given, Columns(), None, strict=False))
+    (finding,) = [f for f in findings.findings(result) if f.level == "fatal"]
+    assert finding.text == "None of the 3 rows can be read, so nothing is known of the choices."
+    assert "--prompt" in finding.advice
+
+
 def test_chosen_and_rejected_files_say_nothing_of_sides():
     given = Table("p.jsonl", ("prompt", "chosen", "rejected"),
                   [{"prompt": "i", "chosen": [{"role": "assistant", "content": "x"}],
