@@ -76,7 +76,7 @@ def test_undo_takes_back_and_asks_again(project, label_space, visit):
     assert sorted(e.kind for e in standing) == ["label", "tie"]
 
 
-def test_a_double_click_and_a_held_key_say_one_thing(project, label_space, visit):
+def test_a_double_click_and_a_held_key_give_one_answer(project, label_space, visit):
     v = visit(label_space.url, "Di", DESK)
     v.ready()
     before = v.current()
@@ -127,7 +127,7 @@ def kinds(project) -> list[str]:
     return [e.kind for e in Project.load(project.id).labels]
 
 
-def test_everything_a_person_can_say_by_keyboard(project, label_space, visit, in_argilla):
+def test_every_answer_can_be_given_by_keyboard(project, label_space, visit, in_argilla):
     v = visit(label_space.url, "Gil", DESK)
     v.ready()
     v.page.keyboard.press("c")
@@ -157,7 +157,7 @@ def test_everything_a_person_can_say_by_keyboard(project, label_space, visit, in
     assert v.complaints == []
 
 
-def test_everything_a_person_can_say_by_touch(project, label_space, visit):
+def test_every_answer_can_be_given_by_touch(project, label_space, visit):
     v = visit(label_space.url, "Hal", PHONE)
     v.tap("[data-act=bad]")
     for act, text in (("note", "Hm"), ("flag", "Odd")):

@@ -102,7 +102,7 @@ def test_others_see_neither_the_owners_page_nor_each_others_labels(project, hub,
     context.close()
 
 
-def test_an_expired_session_keeps_what_was_said(project, hub, hosted, browser):
+def test_an_expired_session_keeps_the_answers(project, hub, hosted, browser):
     space = hosted(seconds=8)
     context = browser.new_context()
     page = context.new_page()

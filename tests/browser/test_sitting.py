@@ -13,7 +13,7 @@ from palate.web.serving import Space
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
-def test_what_was_said_offline_arrives_once_after_a_reload(project, label_space, visit):
+def test_offline_answers_arrive_once_after_a_reload(project, label_space, visit):
     v = visit(label_space.url, "Ed", DESK)
     v.press("ArrowLeft")
     v.published()
@@ -84,7 +84,7 @@ def test_two_tabs_and_two_devices_never_ask_the_same(project, label_space, visit
     assert len({e.annotator for e in labels}) == 1
 
 
-def test_what_the_server_refuses_is_kept_and_shown(project, label_space, visit):
+def test_refused_events_are_kept_and_shown(project, label_space, visit):
     v = visit(label_space.url, "Max", DESK)
     v.ready()
     v.page.evaluate("""() => {

@@ -12,7 +12,7 @@ from palate.web.serving import free_port
 
 
 @pytest.mark.parametrize("server", ["hub", "argilla"])
-def test_a_server_goes_elsewhere_where_another_listens(server, hub, argilla, tmp_path):
+def test_a_server_takes_another_port_if_its_own_is_taken(server, hub, argilla, tmp_path):
     taken = {"hub": hub.port, "argilla": int(argilla.url.rsplit(":", 1)[1])}[server]
     make = {"hub": LocalHub, "argilla": EmbeddedArgilla}[server]
     with ExitStack() as servers:

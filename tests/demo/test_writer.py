@@ -47,7 +47,7 @@ def test_the_folder_holds_what_the_hub_expects(trained):
     assert 1e6 < training.parameters < 4e6
 
 
-def test_it_learns_and_says_how_far_it_is(trained):
+def test_it_learns_and_reports_progress(trained):
     _, training, seen = trained
     assert [(step, steps) for step, steps, _ in seen] == [(i, STEPS) for i in range(1, STEPS + 1)]
     assert training.steps == STEPS
@@ -82,7 +82,7 @@ def test_tokens_round_trip_for_any_text(tokenizer):
         assert tokenizer.decode(ids, clean_up_tokenization_spaces=False) == text
 
 
-def test_generation_ends_and_names_what_it_learned(model, tokenizer):
+def test_titles_end_and_use_known_words(model, tokenizer):
     torch.manual_seed(0)
     messages = [[{"role": "user", "content": prompt_for(t)}] for t in SEVEN for _ in range(4)]
     inputs = tokenizer.apply_chat_template(
@@ -137,7 +137,7 @@ def test_borrowed_titles_name_the_new_topic():
 
 
 @pytest.mark.slow
-def test_it_runs_in_a_process_of_its_own(tmp_path):
+def test_it_runs_in_a_separate_process(tmp_path):
     command = [sys.executable, "-W", "error", "-m", "palate.demo", str(tmp_path), "3"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "3 steps" in done.stdout

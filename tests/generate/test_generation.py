@@ -80,7 +80,7 @@ def test_an_interrupted_run_ends_like_one_that_was_not(loaded):
     assert first | rest == whole
 
 
-def test_more_are_added_to_what_is_there(loaded):
+def test_more_completions_are_added_to_the_existing(loaded):
     two, _ = run(loaded, n=2)
     four, dropped = run(loaded, n=4, existing=two)
     for p in PROMPTS:
@@ -89,7 +89,7 @@ def test_more_are_added_to_what_is_there(loaded):
         assert len(texts) == 4 or dropped["prompts left with fewer than 4"]
 
 
-def test_what_is_left_out_is_counted(loaded):
+def test_dropped_completions_are_counted(loaded):
     dropped = Counter()
     short = Sampling(max_new_tokens=1)
     made = list(generate(loaded, [PROMPTS[:2]], 2, short, dropped=dropped))
@@ -106,7 +106,7 @@ def test_tokens_are_drawn_as_often_as_they_are_likely():
     assert torch.allclose(share, (scores[0].double() / 0.8).softmax(-1), atol=0.03)
 
 
-def test_top_p_leaves_the_unlikely_out():
+def test_top_p_excludes_unlikely_tokens():
     n = 500
     scores = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log().flip(-1)
     draw = _sampler(Sampling(temperature=1.0, top_p=0.7, max_new_tokens=1), range(n))
@@ -118,7 +118,7 @@ def test_top_p_leaves_the_unlikely_out():
 @pytest.mark.parametrize(
     "wrong", [{"temperature": 0.0}, {"top_p": 0.0}, {"top_p": 1.5}, {"max_new_tokens": 0}]
 )
-def test_sampling_that_means_nothing_is_refused(wrong):
+def test_impossible_sampling_is_refused(wrong):
     with pytest.raises(UsageError, match="expected temperature > 0"):
         Sampling(**wrong)
 

@@ -79,7 +79,7 @@ def test_the_base_of_an_adapter_is_the_model_without_it(source):
     assert one.kl == pytest.approx(other.kl, rel=1e-4)
 
 
-def test_one_opening_for_all_is_counted():
+def test_texts_that_start_alike_are_counted():
     assert (
         samples.most_frequent_opening(["Why do cats purr", "why do cats sleep", "How cats see"])
         == 2 / 3

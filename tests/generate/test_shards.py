@@ -30,19 +30,19 @@ def project(repo_id) -> Project:
 
 
 @given(st.integers(1, 40), st.integers(0, 200))
-def test_every_group_is_one_shards(of, group):
+def test_every_group_belongs_to_one_shard(of, group):
     takers = [n for n in range(1, of + 1) if Shard(n, of).takes(group)]
     assert len(takers) == 1
     assert str(Shard.parse(f"{takers[0]}/{of}")) == f"{takers[0]}/{of}"
 
 
 @pytest.mark.parametrize("wrong", ["0/16", "17/16", "x", "3", "3/", "-1/4", "1/0", "1/4/4", "³/16"])
-def test_what_is_no_shard_is_refused(wrong):
+def test_a_malformed_shard_is_refused(wrong):
     with pytest.raises(UsageError, match="expected one such as 3/16, from 1/16 to 16/16"):
         Shard.parse(wrong)
 
 
-def test_all_begin_at_the_commit_that_the_first_one_began_at(project):
+def test_all_shards_start_from_the_commit_of_the_first(project):
     first = join(project.id, Shard(1, 2), SETTINGS, divide)
     client.commit(project.id, "dataset", {"guidelines.md": "Be brief."}, "Write guidelines")
     second = join(project.id, Shard(2, 2), SETTINGS, divide)
@@ -51,7 +51,7 @@ def test_all_begin_at_the_commit_that_the_first_one_began_at(project):
     assert taken == [[0, 2, 4], [1, 3]]
 
 
-def test_what_any_shard_has_done_is_left_to_nobody(project):
+def test_no_shard_repeats_what_another_has_done(project):
     share = join(project.id, Shard(1, 2), SETTINGS, divide)
     client.commit(project.id, "dataset", share.after(2), "Group 2")
     again = join(project.id, Shard(1, 2), SETTINGS, divide)
@@ -63,7 +63,7 @@ def test_what_any_shard_has_done_is_left_to_nobody(project):
     assert apart.left(2)
 
 
-def test_shards_that_begin_at_once_begin_one_run(project):
+def test_shards_that_start_together_start_one_run(project):
     found: list[str] = []
     begin = threading.Barrier(4)
 
@@ -91,7 +91,7 @@ def test_a_shard_of_another_version_is_refused(project, monkeypatch):
     join(project.id, Shard(2, 16), SETTINGS | {"seed": 1}, divide)
 
 
-def test_prompts_that_came_later_are_another_run(project):
+def test_new_prompts_start_another_run(project):
     share = join(project.id, Shard(1, 1), SETTINGS, divide)
     row = to_json(Prompt.of("One more"))
     client.commit(project.id, "dataset", {"prompts/later.jsonl": row + "\n"}, "One more prompt")

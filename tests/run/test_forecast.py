@@ -37,11 +37,11 @@ def training(parameters: float, **given) -> forecast.Load:
         (7e9, {}, "a100-large"),
     ],
 )
-def test_the_machine_is_the_cheapest_that_does_not_keep_one_waiting(parameters, given, machine):
+def test_the_machine_has_the_best_value(parameters, given, machine):
     assert choose(ALL, training(parameters, **given)).name == machine
 
 
-def test_what_fits_nowhere_says_how_much_it_needs():
+def test_a_job_that_fits_no_machine_says_what_it_needs():
     with pytest.raises(UsageError, match=r"about 260 GB of GPU memory.*largest single GPU is A100"):
         choose(ALL, training(70e9))
     assert choose(ALL, training(70e9), "a100x4") is FOUR
@@ -70,7 +70,7 @@ def test_several_gpus_are_looked_for_on_one_machine():
     assert choose(flavors, spread, "cpu-upgrade") is CPU
 
 
-def test_answers_bring_their_prompts_and_have_no_reference():
+def test_sft_counts_prompts_and_needs_no_reference():
     row = ("p" * 360, "a" * 360)  # a hundred tokens each, with what the template adds
     load = forecast.imitating(arguments(epochs=2.0), 1000, [row, row])
     assert load.operations == 1000 * 400 * 6 * 2
@@ -102,7 +102,7 @@ def test_checkpoints_are_kept_where_they_cost_less_than_starting_over():
     assert training(7e9).keeps_checkpoints(L4)
 
 
-def test_asking_elsewhere_takes_the_cheapest():
+def test_a_job_that_only_asks_a_server_takes_the_cheapest_machine():
     assert choose(ALL, forecast.asking()) is CPU
 
 
@@ -111,7 +111,7 @@ def test_a_timeout_leaves_room():
     assert forecast.timeout(7200) == 18000
 
 
-def test_what_the_hub_lists_is_read():
+def test_the_hubs_list_of_machines_is_read():
     from huggingface_hub import JobHardwareInfo
 
     from palate.localhub.hardware import FLAVORS, listing

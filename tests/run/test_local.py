@@ -37,7 +37,7 @@ def test_a_full_disk_says_what_to_do(capsys):
     assert "run the same command again: it continues" in capsys.readouterr().err
 
 
-def test_debug_and_mistakes_of_ours_show_the_traceback():
+def test_debug_and_bugs_show_the_traceback():
     with pytest.raises(UsageError):
         run_guarded(fail(UsageError("Name a project.")), debug=True)
     with pytest.raises(ZeroDivisionError):
@@ -58,18 +58,18 @@ def test_a_command_repeats_the_run():
     assert job_named("sft").parse(words[2:]) == args
 
 
-def test_arguments_know_what_their_job_is_called():
+def test_arguments_name_their_job():
     assert job_named(DPOArguments.NAME).arguments is DPOArguments
     assert job_named(SFTArguments.NAME).arguments is SFTArguments
 
 
-def test_an_unknown_job_names_those_there_are():
+def test_an_unknown_job_names_all_jobs():
     with pytest.raises(UsageError, match="expected one of candidates, train, completions"):
         job_named("dpo")
 
 
 @pytest.mark.parametrize("kind", ["spaces", "jobs", "cards"])
-def test_what_ships_is_found(kind):
+def test_shipped_folders_are_found(kind):
     assert shipped(kind).is_dir()
 
 

@@ -27,13 +27,13 @@ def test_a_ref_survives_its_text(ref):
         ("gpt2", "gpt2", "main"),
     ],
 )
-def test_what_people_type(text, repo, revision):
+def test_refs_as_people_type_them(text, repo, revision):
     assert Ref.parse(text) == Ref(repo, revision)
 
 
 @pytest.mark.parametrize(
     "text", ["", "@main", "me/titles@", "me/x@a@b", "a/b/c", "/x", "me /x", "me/x@a b", "me/x\n"]
 )
-def test_what_names_no_repo_is_refused(text):
+def test_text_that_names_no_repo_is_refused(text):
     with pytest.raises(UsageError, match=r"names no repo\. Write owner/name, or"):
         Ref.parse(text)

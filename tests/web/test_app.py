@@ -57,7 +57,7 @@ def ask(client, headers: dict) -> dict:
     }  # fmt: skip
 
 
-def test_whoever_says_no_name_is_asked_for_one(client):
+def test_people_without_a_name_are_asked_for_one(client):
     assert client.post("/api/next", json={}).status_code == 401
     assert client.post("/api/next", json={}, headers=ADA).status_code == 200
     assert client.get("/api/me").json()["name"] is None
@@ -87,7 +87,7 @@ def test_an_oversized_request_is_not_read_to_its_end(client):
     assert answer.status_code == 413
 
 
-def test_other_sites_cannot_speak_for_anybody(client):
+def test_requests_from_other_sites_are_refused(client):
     headers = ADA | {"sec-fetch-site": "cross-site"}
     assert client.post("/api/next", json={}, headers=headers).status_code == 403
 
@@ -145,7 +145,7 @@ def test_the_owners_page_opens_with_the_key_alone(client, space):
     assert figures["judgements"] >= 0
 
 
-def test_names_are_on_the_owners_page_and_act_nowhere(client, space):
+def test_names_appear_on_the_owners_page_and_run_nothing(client, space):
     hostile = {"x-annotator": quote("<script>x</script>$\\frac{")}
     event = ask(client, hostile) | {"comment": "<img src=x onerror=x>"}
     client.post("/api/events", json={"events": [event]}, headers=hostile)
@@ -157,7 +157,7 @@ def test_names_are_on_the_owners_page_and_act_nowhere(client, space):
     assert other["judged"] == 0
 
 
-def test_headers_keep_the_page_a_page(client):
+def test_answers_have_security_headers(client):
     answer = client.get("/")
     policy = answer.headers["content-security-policy"]
     for part in (

@@ -64,7 +64,7 @@ def test_a_space_holds_all_it_needs_and_nothing_else():
     assert not [line for line in lines if line.startswith(("torch", "trl"))]
 
 
-def test_what_would_be_done_is_said_and_secrets_are_not(project, capsys):
+def test_a_dry_run_prints_the_plan_without_secrets(project, capsys):
     code, out, _ = run(capsys, project.id, "--dry-run", "--hardware", "t4-small", "--sleep", "600")
     assert code == 0
     first, second = out.strip().splitlines()
@@ -80,7 +80,7 @@ def test_what_would_be_done_is_said_and_secrets_are_not(project, capsys):
 
 
 @pytest.mark.slow
-def test_both_run_and_a_second_time_changes_nothing(built, project, capsys):
+def test_both_spaces_run_and_a_second_deploy_changes_nothing(built, project, capsys):
     code, out, err = run(capsys, project.id, "--visibility", "protected")
     assert (code, err) == (0, "")
     info = hub.api().space_info(space_of(project.id, "label"))
@@ -119,7 +119,7 @@ def test_another_token_is_renewed_and_another_key_is_not(project, monkeypatch):
     }
 
 
-def test_a_space_of_that_name_that_is_not_ours_is_left_alone(project, capsys):
+def test_a_space_that_palate_did_not_make_is_left_alone(project, capsys):
     space = space_of(project.id, "label")
     hub.api().create_repo(space, repo_type="space", space_sdk="gradio")
     hub.commit(space, "space", {"app.py": "print('mine')"}, "My own Space")
@@ -132,7 +132,7 @@ def test_a_space_of_that_name_that_is_not_ours_is_left_alone(project, capsys):
 @pytest.mark.parametrize(
     "flags", [("--delete", "--dry-run"), ("--pause", "--delete"), ("--pause", "--sleep", "600")]
 )
-def test_nothing_is_paused_or_deleted_beside_another_wish(flags, project, capsys):
+def test_pause_and_delete_take_no_other_flag(flags, project, capsys):
     code, _, err = run(capsys, project.id, *flags)
     assert code == 2
     assert "takes no other flag" in err
@@ -159,7 +159,7 @@ def test_a_space_that_breaks_shows_the_end_of_its_log(built, project):
     assert seen[-1] == "RUNTIME_ERROR"
 
 
-def test_without_write_access_nothing_is_made(hub, project, monkeypatch):
+def test_without_write_access_nothing_is_created(hub, project, monkeypatch):
     from huggingface_hub import HfApi
 
     from palate.core import hub as calls
@@ -174,7 +174,7 @@ def test_without_write_access_nothing_is_made(hub, project, monkeypatch):
     assert not calls.exists(space_of(project.id, "label"), "space")
 
 
-def test_without_a_token_it_says_what_to_do(project, monkeypatch):
+def test_a_missing_token_says_what_to_do(project, monkeypatch):
     monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
     with pytest.raises(UsageError, match="hf auth login"):
         plan_space(project, "label", SpaceOptions())

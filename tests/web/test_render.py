@@ -17,11 +17,11 @@ from palate.web.ballot.render import MATH_TAGS, SHOWN_CHARACTERS, TAGS, markdown
         ("safe \u202edesrever", "\u202e"),
     ],
 )
-def test_nothing_of_a_text_can_act(text, never):
+def test_a_text_cannot_run_anything(text, never):
     assert never not in markdown(text)
 
 
-def test_what_is_plain_markdown_shows_as_such():
+def test_plain_markdown_is_rendered():
     html = markdown("**bold**\n\n1. one\n\n```\ncode\n```\n\n| a |\n|---|\n| b |")
     for tag in ("strong", "ol", "pre", "code", "table"):
         assert f"<{tag}" in html

@@ -53,7 +53,7 @@ def test_pairs_of_other_rounds_do_not_dilute_the_identical_ones(ballot, met):
     assert counted.win_rate_with_identical == pytest.approx(0.25)
 
 
-def test_examples_are_base_against_tuned_and_each_under_its_name(ballot):
+def test_examples_show_base_and_tuned_under_their_names(ballot):
     vote(ballot)
     found = examples(ballot, ballot.verdict())
     assert found["tuned"] == []

@@ -114,7 +114,7 @@ def test_new_candidates_are_asked_about(project, serve):
     assert len(Project.load(project.id).labels) == goal
 
 
-def test_two_spaces_of_a_project_learn_of_each_others_labels(project, serve, argilla):
+def test_two_spaces_of_a_project_see_each_others_labels(project, serve, argilla):
     add_candidates(project)
     with serve("label") as one, serve("label") as two:
         event = label_one(one)

@@ -62,7 +62,7 @@ def label(item: dict, **changes) -> dict:
     return event | changes
 
 
-def test_a_label_is_saved_then_published_and_said_once(ballot, project):
+def test_a_label_is_saved_then_published_once(ballot, project):
     item = ballot.next(ADA, 1, [])["items"][0]
     event = label(item)
     assert [r.state for r in ballot.submit(ADA, [event])] == ["saved"]
@@ -88,7 +88,7 @@ def test_a_label_is_saved_then_published_and_said_once(ballot, project):
         ({"event_id": "x"}, "event_id"),
     ],
 )
-def test_what_cannot_be_right_is_refused_with_a_reason(ballot, changes, why):
+def test_impossible_events_are_refused_with_a_reason(ballot, changes, why):
     item = ballot.next(ADA, 1, [])["items"][0]
     (receipt,) = ballot.submit(ADA, [label(item, **changes)])
     assert receipt.state == "rejected"
@@ -108,7 +108,7 @@ def test_an_answer_to_somebody_elses_pair_is_refused(ballot):
     assert ballot.submit(BO, [undo])[0].state == "rejected"
 
 
-def test_a_label_and_its_undo_may_come_together(ballot):
+def test_a_label_and_its_undo_can_arrive_together(ballot):
     item = ballot.next(ADA, 1, [])["items"][0]
     event = label(item)
     undo = label(item, kind="undo", target=event["event_id"])
@@ -137,7 +137,7 @@ def test_ids_and_sides_follow_from_the_key_alone(ballot, project, connect):
     other.close()
 
 
-def test_what_argilla_holds_and_the_hub_lacks_is_published_at_start(project, connect):
+def test_events_that_only_argilla_has_are_published_at_start(project, connect):
     first = LabelBallot(project, connect, "key", pause=600)
     first.prepared()
     event = label(first.next(ADA, 1, [])["items"][0])
@@ -185,7 +185,7 @@ def test_a_label_changed_in_argilla_reaches_ledger_and_preferences(project, ball
     assert export(project.id)[1].all() == []
 
 
-def test_export_brings_edits_from_argilla_along(project, ballot, argilla, monkeypatch):
+def test_export_includes_edits_from_argilla(project, ballot, argilla, monkeypatch):
     ballot.submit(ADA, [label(ballot.next(ADA, 1, [])["items"][0])])
     assert ballot.close()
     respond_as_owner(argilla, project.id, choice="a")
@@ -195,7 +195,7 @@ def test_export_brings_edits_from_argilla_along(project, ballot, argilla, monkey
     assert {e.via for e in Project.load(project.id).labels} == {"ballot", "argilla"}
 
 
-def test_a_better_one_has_to_be_another_one(ballot):
+def test_a_better_answer_must_differ_from_both(ballot):
     item = ballot.next(ADA, 1, [])["items"][0]
     left = item["left"].strip().removeprefix("<p>").removesuffix("</p>")
     for text, why in (
@@ -213,7 +213,7 @@ def test_a_better_one_has_to_be_another_one(ballot):
     assert Project.load(ballot.project_id).labels[0].text == "better ?"
 
 
-def test_candidates_that_no_database_can_hold_are_labelled_all_the_same(hub, repo_id, connect):
+def test_candidates_that_no_database_can_store_can_be_labelled(hub, repo_id, connect):
     prompt = Prompt.of("A prompt with \0 in it")
     odd = ["\ud800 and \0", "w" * 100_000, "<script>x</script>", "\u202egnihton"]
     importing.start_project(repo_id, [prompt], Settings(test=0.1, eval=0.1))

@@ -61,7 +61,7 @@ def test_blind_pairs_name_no_model_and_identical_texts_are_not_asked(ballot, pro
     assert len(Project.load(project.id).evaluations) == 1
 
 
-def test_who_has_seen_the_result_votes_no_more(ballot, project, tmp_path):
+def test_people_who_have_seen_the_result_cannot_vote(ballot, project, tmp_path):
     first, second = ballot.next(ADA, 2, [])["items"]
     early = said(first)
     ballot.submit(ADA, [early])
@@ -82,7 +82,7 @@ def test_who_has_seen_the_result_votes_no_more(ballot, project, tmp_path):
     assert again.close()
 
 
-def test_nobody_opens_the_result_with_another_ones_or_a_made_up_key(ballot):
+def test_only_ones_own_key_opens_the_result(ballot):
     key = ballot.stop(ADA)
     assert not ballot.opens(key[:-1] + "0" if key[-1] != "0" else key[:-1] + "1")
     assert not ballot.opens("é")
@@ -90,7 +90,7 @@ def test_nobody_opens_the_result_with_another_ones_or_a_made_up_key(ballot):
     assert not ballot.opens(ballot.result_key(ballot.pseudonym(BO)))  # Bo has not stopped
 
 
-def test_the_verdicts_page_is_closed_until_one_stops_and_harmless_then(
+def test_the_verdict_page_opens_only_after_the_last_vote_and_is_harmless(
     project, space_python, tmp_path
 ):
     env = {"PALATE_HOME": str(tmp_path), "PALATE_PUBLISH_SECONDS": "0.1"}
