@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from rich.console import Console
 
+from palate.core.markdown import count
 from palate.core.project import Project
 from palate.core.schema import Candidate, Prompt, pairs_of
 from palate.generate.config import CandidatesArguments
@@ -104,4 +105,4 @@ def written(project: Project, model: Loaded) -> dict[str, list[Candidate]]:
 def report(console: Console, project: Project) -> None:
     prompts = {p.id for p in project.prompts if p.split != "eval"}
     pairs = pairs_of(c for c in project.candidates if c.prompt_id in prompts)
-    console.print(f"{len(pairs):,} pairs to label. Next: palate label {project.id}")
+    console.print(f"{count(len(pairs), 'pair')} to label. Next: palate label {project.id}")

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from palate.core import hub, typed
 from palate.core.errors import PalateError, UsageError
+from palate.core.markdown import count
 from palate.core.project import Project
 from palate.core.schema import Candidate, Prompt
 from palate.core.splits import check_training
@@ -57,7 +58,8 @@ def write_completions(args: CompletionsArguments) -> None:
     ]
     for source in (base, tuned):
         todo = missing(project, source, tasks)
-        console.print(f"{source.repo} at {source.revision[:7]}: {len(todo):,} completions to write")
+        to_write = count(len(todo), "completion")
+        console.print(f"{source.repo} at {source.revision[:7]}: {to_write} to write")
         if todo:
             write(console, project, source, todo, sampling, args.batch_size)
     report(console, Project.load(project.id), base, tuned)
@@ -176,6 +178,7 @@ def report(console: Console, project: Project, base: models.Source, tuned: model
         )
     identical = sum(x == y for x, y in pairs)
     console.print(
-        f"{len(pairs):,} pairs on {len(blind):,} eval prompts, {identical:,} of them identical."
+        f"{count(len(pairs), 'pair')} on {count(len(blind), 'eval prompt')},"
+        f" {identical:,} of them identical."
         f" Next: palate evaluate {project.id}"
     )

@@ -8,6 +8,7 @@ from typing import Literal
 
 from palate.core import hub
 from palate.core.errors import UsageError
+from palate.core.markdown import count
 from palate.core.project import Project
 from palate.web.serving import Kind, secret_of
 from palate.web.space_files import MARKER, content_hashes, space_files
@@ -45,7 +46,7 @@ class Plan:
         phrases = [f"make it {self.visibility}"] if self.exists and self.visibility else []
         if self.files or self.delete:
             removed = f" and remove {len(self.delete)}" if self.delete else ""
-            phrases.append(f"write {len(self.files)} files{removed}")
+            phrases.append(f"write {count(len(self.files), 'file')}{removed}")
         for what, values in (("variable", self.variables), ("secret", self.secrets)):
             if values:
                 phrases.append(f"set {what}{'s' * (len(values) > 1)} {', '.join(sorted(values))}")
