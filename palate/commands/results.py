@@ -1,12 +1,16 @@
 """Commands that show results: where a project is, how people label and vote, what ran."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from palate.commands.common import AsJson, Id, console, show_status
 from palate.core.errors import UsageError
 from palate.terminal.flags import flag
+
+if TYPE_CHECKING:
+    from palate.evaluate.verdict import Verdict
 
 
 def status(project: Id) -> None:
@@ -71,18 +75,18 @@ def verdict(
     if as_json:
         print(json.dumps(figures(result, rated), indent=2, ensure_ascii=False))
         return
-    console.print(f"verdict: {result.sentence()}")
-    decided_by = result.confounds.sentences() if result.confounds else []
-    lines = (result.meaning(), *result.cautions(), *decided_by, *table(rated))
-    for line in lines:
-        console.print(f"  {line}")
+    _print_verdict(result, table(rated))
     if following := next_step(loaded, result):
         console.print(f"Next: {following}")
-    console.print(
-        f"card: {url}"
-        if url
-        else f"no card: {loaded.model_repo} holds no model that palate trained"
-    )
+    no_card = f"no card: {loaded.model_repo} holds no model that palate trained"
+    console.print(f"card: {url}" if url else no_card)
+
+
+def _print_verdict(result: "Verdict", ratings: Sequence[str]) -> None:
+    console.print(f"verdict: {result.sentence()}")
+    decided_by = result.confounds.sentences() if result.confounds else []
+    for line in (result.meaning(), *result.cautions(), *decided_by, *ratings):
+        console.print(f"  {line}")
 
 
 def card(project: Id) -> None:
