@@ -1,6 +1,6 @@
 """The rows of a project: prompts, candidates, events, preferences. Pure: no I/O.
 
-Each config of the dataset repo holds one of these row types. `core.row_reader` checks rows against
+Each config of the dataset repo holds one of these row types. `core.typed` checks rows against
 these annotations and refuses a row whose `contradiction` is not None.
 """
 
