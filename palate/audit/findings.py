@@ -54,21 +54,7 @@ def _rows(a: Audit) -> Iterator[Finding]:
             f" {_some(a.identical)}.",
             "They teach nothing. Remove them.",
         )
-    if a.rows and not a.usable:
-        yield Finding(
-            "fatal",
-            f"None of the {count(a.rows, 'row')} can be read, so nothing is known of the choices.",
-            "Name the columns: --prompt, --a, --b and --choice. If both texts begin with the"
-            " prompt, move it to a column.",
-        )
-    elif strict == 0:
-        yield Finding("fatal", "No row prefers one text.", "Collect labels before training.")
-    elif strict < FEW_LABELS:
-        yield Finding(
-            "warning",
-            f"Only {count(strict, 'row')} {'prefers' if strict == 1 else 'prefer'} one text.",
-            f"Collect a few hundred. With fewer than {FEW_LABELS} a model learns mostly noise.",
-        )
+    yield from _labels(a, strict)
     if a.duplicates:
         yield _duplicates(a)
     if a.contradictions:
@@ -85,6 +71,24 @@ def _rows(a: Audit) -> Iterator[Finding]:
             "note",
             f"{ties:,} of {count(a.usable, 'row')} without a preference: ties, or both bad.",
             "DPO does not learn from them. They are left out and counted.",
+        )
+
+
+def _labels(a: Audit, strict: int) -> Iterator[Finding]:
+    if a.rows and not a.usable:
+        yield Finding(
+            "fatal",
+            f"None of the {count(a.rows, 'row')} can be read, so nothing is known of the choices.",
+            "Name the columns: --prompt, --a, --b and --choice. If both texts begin with the"
+            " prompt, move it to a column.",
+        )
+    elif strict == 0:
+        yield Finding("fatal", "No row prefers one text.", "Collect labels before training.")
+    elif strict < FEW_LABELS:
+        yield Finding(
+            "warning",
+            f"Only {count(strict, 'row')} {'prefers' if strict == 1 else 'prefer'} one text.",
+            f"Collect a few hundred. With fewer than {FEW_LABELS} a model learns mostly noise.",
         )
 
 
