@@ -10,6 +10,7 @@ from palate.core.errors import UsageError
 from palate.terminal.flags import flag
 
 if TYPE_CHECKING:
+    from palate.core.project import Project
     from palate.evaluate.verdict import Verdict
 
 
@@ -63,11 +64,7 @@ def verdict(
 
     loaded = Project.load(project)
     if is_arena(loaded):
-        rated = ratings(loaded.evaluations, loaded.candidates)
-        if as_json:
-            print(json.dumps({"ratings": [asdict(one) for one in rated]}, ensure_ascii=False))
-        else:
-            console.print("\n".join(table(rated)), markup=False)
+        _print_ratings(loaded, as_json)
         return
     result = project_verdict(loaded, margin, characters)
     rated = ratings(loaded.evaluations, loaded.candidates, result.base)
@@ -86,7 +83,17 @@ def _print_verdict(result: "Verdict", ratings: Sequence[str]) -> None:
     console.print(f"verdict: {result.sentence()}")
     decided_by = result.confounds.sentences() if result.confounds else []
     for line in (result.meaning(), *result.cautions(), *decided_by, *ratings):
-        console.print(f"  {line}")
+        console.print(f"  {line}", markup=False)
+
+
+def _print_ratings(project: "Project", as_json: bool) -> None:
+    from palate.evaluate.ratings import ratings, table
+
+    rated = ratings(project.evaluations, project.candidates)
+    if as_json:
+        print(json.dumps({"ratings": [asdict(one) for one in rated]}, ensure_ascii=False))
+    else:
+        console.print("\n".join(table(rated)), markup=False)
 
 
 def card(project: Id) -> None:
