@@ -75,8 +75,8 @@ class ToGo:
 def to_go(wins: float, losses: float, claim: Claim, left: int, seed: int = 0) -> ToGo:
     """Return how many more decisive votes decide, over futures that the votes so far allow.
 
-    The win rate is drawn from its posterior, each further vote from it; all votes are discounted
-    by the claim's design effect.
+    The win rate is drawn from its posterior, each further vote from it. Each is on a new prompt, so
+    the clustered variance grows by that of one vote, and the design effect shrinks toward 1.
     """
     if claim.decided:
         return ToGo(0, 0, 1.0)
@@ -85,7 +85,8 @@ def to_go(wins: float, losses: float, claim: Claim, left: int, seed: int = 0) ->
     rate = random.beta(wins / effect + PRIOR, losses / effect + PRIOR, size=(DRAWS, 1))
     won = (random.random((DRAWS, MOST), dtype=np.float32) < rate).cumsum(1)
     steps = np.arange(1, MOST + 1)
-    e = _log_evidence((wins + won) / effect, (losses + steps - won) / effect)
+    effects = ((wins + losses) * effect + steps) / (wins + losses + steps)
+    e = _log_evidence((wins + won) / effects, (losses + steps - won) / effects)
     reached = e >= np.log(claim.decides)
     first = np.where(reached.any(1), reached.argmax(1) + 1, np.inf)
     half, most = (np.quantile(first, q, method="higher") for q in (0.5, 0.8))

@@ -75,3 +75,15 @@ def test_a_decided_comparison_needs_no_more():
     for i in range(12):
         counted.add(i, "ann", 1.0)
     assert to_go(12, 0, counted.about("prompts"), left=0).half == 0
+
+
+def test_votes_on_new_prompts_count_more_than_those_that_share_one():
+    """Nine prompts to four, three people who agree: new prompts make up for what those share."""
+    counted = Evidence()
+    for prompt in range(13):
+        for person in range(3):
+            counted.add(prompt, person, float(prompt < 9))
+    claim = counted.about("prompts")
+    assert claim.design_effect > 3
+    ahead = to_go(counted.wins, counted.losses, claim, left=0)
+    assert 50 < ahead.half < 130  # simulated: 90 with the rule itself
