@@ -13,11 +13,12 @@ from palate.evaluate import ratings
 from palate.evaluate.pictures import verdict_pictures
 from palate.evaluate.verdict import Verdict
 from palate.web.ballot.app import api_route
-from palate.web.ballot.people import person_of
+from palate.web.ballot.people import person_of, sign_in_required
 from palate.web.ballot.render import markdown, template
 from palate.web.voting.ballot import EvaluateBallot
 
 EXAMPLES = 3  # shown for each model
+COOKIE_SECONDS = 365 * 86_400
 Example = dict[str, str]  # prompt, base, tuned → HTML
 
 
@@ -47,7 +48,15 @@ def _stopped_route(path: str, ballot: EvaluateBallot, answer: Callable[[str], Re
             ballot.stop(person)
         response = answer(f"?key={key}")
         if ballot.is_owners(key):
-            response.set_cookie(ballot.looked, "1", 10 * 365 * 86_400, httponly=True)
+            hosted = sign_in_required()  # in a frame of the Hub's page, which is another site
+            response.set_cookie(
+                ballot.looked,
+                "1",
+                max_age=COOKIE_SECONDS,
+                httponly=True,
+                secure=hosted,
+                samesite="none" if hosted else "lax",
+            )
         return response
 
     return Route(path, endpoint)
