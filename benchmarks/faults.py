@@ -56,7 +56,7 @@ class World:
         self.id = f"me/{name}"
         prompts = [Prompt.of(f"Prompt {i} of {name}") for i in range(labels // 4 + 12)]
         rows = [Candidate.of(p.id, f"{n} on {p.text}") for p in prompts for n in "abcde"]
-        start_project(self.id, prompts, rows, Settings(repeats=0.05))
+        start_project(self.id, prompts, rows, Settings(repeats=0.05, eval=0.1))
         env = {"ARGILLA_API_URL": self.argilla.url, "ARGILLA_API_KEY": self.argilla.api_key}
         self.space = Space("label", self.id, env=env, log=self.root / f"{name}.log").start()
 

@@ -134,7 +134,7 @@ def palate(root: Path) -> Iterator[tuple[str, Callable]]:
         rows = [
             Candidate.of(p.id, f"{n}. {p.text}\n\n{words * 12}") for p in prompts for n in "abc"
         ]
-        start_project("me/keys", prompts, rows, Settings())
+        start_project("me/keys", prompts, rows, Settings(eval=0.1))
         env = {"ARGILLA_API_URL": argilla.url, "ARGILLA_API_KEY": argilla.api_key}
         with Space("label", "me/keys", env=env, log=root / "space.log") as space:
             wait_until_ready(space.url)

@@ -77,7 +77,7 @@ def fill(project_id: str, pairs: int) -> None:
         for p in prompts
         for _ in range(5)
     ]
-    start_project(project_id, prompts, candidates, Settings())
+    start_project(project_id, prompts, candidates, Settings(eval=0.1))
 
 
 def label(people: list["Person"], arguments: argparse.Namespace, pids: list[int]) -> float:

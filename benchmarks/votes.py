@@ -27,7 +27,9 @@ from rich.console import Console
 from rich.progress import track
 from scipy.special import betaln
 
-from palate.core import stats
+from palate.core import splits, stats
+from palate.core.project import Settings
+from palate.core.schema import Prompt
 from palate.evaluate.decision import (
     PEOPLE_NEEDED,
     PROMPTS_NEEDED,
@@ -38,6 +40,7 @@ from palate.evaluate.decision import (
 PROMPTS, VOTERS = (11, 20, 50, 100, 200), (1, 3, 5, 10, 30)
 CORRELATIONS, TASTES = (0.0, 0.1, 0.3, 0.5), (0.1, 0.3)
 RATES = (0.68, 0.75, 0.85)
+IDEAS = 114  # of a simulated project, as many as the seed has
 MOST_VOTES = 6_000  # of an evaluation
 AGAIN = 0.04  # wrongly decided: such a cell is simulated again
 TIES, SIDE = 0.3, 0.2  # of the cells that have them: share of ties, points that a side adds
@@ -220,9 +223,32 @@ def measure(runs: int) -> dict[str, Any]:
         "false_decided": {"worst": max(c["false"] for c in false), "cells": false},
         "median_votes": alone,
         "power": power,
+        "projects": projects(runs),
         "coverage": min(cover.values()),
         "runs": runs,
     }
+
+
+def projects(runs: int) -> list[dict[str, Any]]:
+    """Return how many projects of 114 ideas find tuned better, by one vote on each eval prompt."""
+    ideas = [Prompt.of(f"idea {i}") for i in range(IDEAS)]
+    drawn = splits.assign(ideas, [], Settings())
+    kept = sum(p.split == "eval" for p in drawn)
+    sizes = {
+        "10% of the prompts": round(0.1 * IDEAS),
+        "palate init": kept,
+        "palate init, palate prompts": kept + splits.eval_missing(Settings(), drawn),
+    }
+    return [
+        {"eval_prompts_by": by, "eval_prompts": n, "rate": RATES[1], "ties": ties}
+        | {
+            "decided": float(
+                (simulate(Cell(n, 1, rate=RATES[1], ties=ties), runs, 4)[0] > 0).mean()
+            )
+        }
+        for by, n in sizes.items()
+        for ties in (0.0, 0.1)
+    ]
 
 
 def table(figures: dict[str, Any]) -> str:
@@ -245,6 +271,12 @@ def table(figures: dict[str, Any]) -> str:
             f"| {p['prompts']} | {p['voters']} | {p['correlation']} | {100 * p['rate']:.0f}% |"
             f" {' | '.join(medians)} | {100 * p['found']:.0f}% | {100 * p['oracle_found']:.0f}% |"
         )
+    lines += ["", "| eval prompts by | number | ties | reach the verdict |", "|---|---:|---:|---:|"]
+    lines += [
+        f"| {p['eval_prompts_by']} | {p['eval_prompts']} | {100 * p['ties']:.0f}% |"
+        f" {100 * p['decided']:.0f}% |"
+        for p in figures["projects"]
+    ]
     alone = ", ".join(f"{100 * float(r):.0f}%: {m:.0f}" for r, m in figures["median_votes"].items())
     return "\n".join([
         *lines, "", f"One person, a vote a prompt; median decisive votes at {alone}.",

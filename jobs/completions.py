@@ -21,10 +21,13 @@ exact revision that the tuned model was trained from. Run it again and it contin
 """
 
 import sys
+from functools import partial
 
+from palate.evaluate.loading import plan_of_completions
 from palate.generate.completions import write_completions
 from palate.generate.config import CompletionsArguments
 from palate.run.local import run_main
 
 if __name__ == "__main__":
-    sys.exit(run_main(write_completions, CompletionsArguments, __doc__))
+    write = partial(write_completions, plan=plan_of_completions)
+    sys.exit(run_main(write, CompletionsArguments, __doc__))

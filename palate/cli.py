@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from palate import __version__
-from palate.commands import data, results, serving
+from palate.commands import data, prompts, results, serving
 from palate.commands.common import console
 from palate.core.errors import UsageError, run_guarded
 
@@ -25,6 +25,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "init": Command(data.init, "make a project from prompts, split before the first label"),
     "import": Command(data.import_, "import labels that were made elsewhere"),
+    "prompts": Command(prompts.prompts, "show the prompts; add more, or let a model write them"),
     "label": Command(serving.label, "serve the labelling page here"),
     "agreement": Command(
         results.agreement, "how people label: agreement, self-consistency, bias, haste"
@@ -41,8 +42,8 @@ COMMANDS = {
     "hub serve": Command(serving.hub_serve, "serve a Hub on this machine"),
     "argilla serve": Command(serving.argilla_serve, "serve Argilla on this machine"),
 }
-LOOP = ("init", "import", "candidates", "label", "agreement", "export", "train", "completions",
-        "evaluate", "verdict")  # fmt: skip
+LOOP = ("init", "import", "prompts", "candidates", "label", "agreement", "export", "train",
+        "completions", "evaluate", "verdict")  # fmt: skip
 WHERE_HELP = """[bold]Where it runs[/]
   [cyan]--on local[/]   on this machine; the default
   [cyan]--on hf[/]      on HF Jobs: shows machine, time and price first, then follows the log.

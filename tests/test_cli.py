@@ -175,8 +175,47 @@ def test_a_project_from_init_to_export(hub, repo_id, tmp_path):
 def test_importing_into_no_project_makes_it(hub, repo_id, tmp_path):
     (tmp_path / "pairs.csv").write_text(PAIRS)
     columns = ["--prompt", "idea", "--a", "a", "--b", "b", "--choice", "win"]
-    assert palate("import", repo_id, str(tmp_path / "pairs.csv"), *columns).returncode == 0
-    assert "10:" in palate("status", repo_id).stdout
+    run = palate("import", repo_id, str(tmp_path / "pairs.csv"), *columns)
+    assert run.returncode == 0, run.stderr
+    assert "10: 9 train, 1 test, 0 eval" in run.stdout
+    assert "left out" not in run.stdout
+    assert "There are 0 prompts, and fewer than 9 cannot decide anything." in run.stdout
+    commands = f"palate prompts {repo_id} --write 60, or palate prompts {repo_id} --add FILE"
+    assert commands in run.stdout
+    run = palate("completions", repo_id)
+    assert run.returncode == 2
+    assert "has no eval prompts, so there is nothing for the two models to answer" in run.stderr
+    assert commands in run.stderr
+
+
+def test_imported_votes_say_nothing_that_is_not_known(hub, repo_id, tmp_path):
+    from palate.core import hub as client
+
+    rows = "".join(f"{i},base {i},tuned {i},{int(i % 4 > 0)}\n" for i in range(20))
+    (tmp_path / "votes.csv").write_text("idea,base,tuned,better\n" + rows)
+    columns = ["--prompt", "idea", "--a", "base", "--b", "tuned", "--choice", "better"]
+    run = palate("import", repo_id, str(tmp_path / "votes.csv"), "--votes", *columns)
+    assert run.returncode == 0, run.stderr
+    assert f"Next: palate verdict {repo_id}" in run.stdout
+    status = palate("status", repo_id).stdout
+    assert f"next: palate verdict {repo_id}" in status
+    assert "candidates" not in status
+    said = palate("verdict", repo_id)
+    assert said.returncode == 0, said.stderr
+    assert "tuned preferred 75.0%" in said.stdout
+    assert "whether a model was trained on the prompts is not recorded" in said.stdout
+    assert "always on the same side" not in said.stdout
+    assert f"no card: {repo_id}-dpo holds no model that palate trained" in said.stdout
+    sha, _ = client.describe(repo_id, "dataset")
+    card = client.fetch(repo_id, "dataset", sha, ["README.md"])[0].read_text("utf-8")
+    assert "Base model: not recorded." in card
+    assert "Question: not recorded" in card
+    assert "Qwen" not in card + said.stdout
+    assert "Which answer is better?" not in card
+    assert "| base model of imported votes, not recorded |  | 20 |" in card
+    run = palate("candidates", repo_id)
+    assert run.returncode == 2
+    assert "The project records no base model." in run.stderr
 
 
 def test_a_wrong_row_leaves_nothing_behind(hub, repo_id, tmp_path):
@@ -252,7 +291,7 @@ def test_a_project_and_any_dataset_on_the_hub_can_be_audited(hub, repo_id, tmp_p
     assert palate("import", repo_id, str(tmp_path / "pairs.csv"), *COLUMNS).returncode == 0
     figures = json.loads(palate("audit", repo_id, "--json").stdout)
     assert (figures["rows"], figures["prompts"]) == (10, 10)
-    assert set(figures["splits"]) == {"train", "test", "eval"}
+    assert set(figures["splits"]) == {"train", "test"}
     other = f"{repo_id}-other"
     client.create(other, "dataset")
     chat = [

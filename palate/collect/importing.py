@@ -1,5 +1,6 @@
 """What people already have into a project: prompts, and labels that were made elsewhere."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,23 @@ from palate.collect.tables import Table
 from palate.core import hub, ledger, schema, splits
 from palate.core.errors import BadInput
 from palate.core.project import SETTINGS_FILE, Project, Settings, check_id, unique
-from palate.core.schema import Candidate, Config, Event, Model, Pair, Preference, Prompt, digest
+from palate.core.schema import (
+    Candidate,
+    Config,
+    Event,
+    Model,
+    Pair,
+    Preference,
+    Prompt,
+    Split,
+    digest,
+)
+
+# the splits that other data sets have, by the first word of their names, such as test_prefs
+PUBLISHED: dict[str, Split] = {
+    "test": "test", "validation": "test", "valid": "test", "val": "test", "dev": "test",
+    "eval": "eval", "evaluation": "eval",
+}  # fmt: skip
 
 
 @dataclass
@@ -56,7 +73,8 @@ def labels_of(
     Raises BadInput naming the row and field where a text is empty, both are the same, or the
     choice is neither of the two. Event ids depend on the content alone: the same file imported
     twice adds nothing. `models` wrote the first and the second text, if known; where a column says
-    who wrote it, that replaces their names.
+    who wrote it, that replaces their names. Prompts that the source keeps for testing stay in that
+    split.
     """
     data = pairs.read(table, columns, template, strict=True)
     imported = Imported([], [], [])
@@ -99,7 +117,8 @@ def labels_of(
                 via="import",
             )
         )
-    imported.prompts, imported.candidates = unique(imported.prompts), unique(imported.candidates)
+    imported.prompts = _published([row.split for row in data.rows], imported)
+    imported.candidates = unique(imported.candidates)
     judged = {(e.annotator, e.pair_id) for e in imported.events}
     repeats = len(imported.events) - len(judged)
     if repeats:
@@ -114,6 +133,26 @@ def _writers(row: Row, models: Sequence[Model | None]) -> Sequence[Model | None]
     return [
         replace(m, repo=repo) if m else None for m, repo in zip(models, row.models, strict=True)
     ]
+
+
+def _published(names: Sequence[str | None], imported: Imported) -> list[Prompt]:
+    """Return each prompt once, in the split that the source gives it.
+
+    `names` are the source's splits, row by row. A prompt that is in several is held out.
+    """
+    splits_of: dict[str, set[Split]] = {}
+    for p, name in zip(imported.prompts, names, strict=True):
+        word = re.split(r"[_\-. ]", (name or "").casefold())[0]
+        splits_of.setdefault(splits.normal(p.text), set()).add(PUBLISHED.get(word, "train"))
+    several = sum(len(found) > 1 for found in splits_of.values())
+    if several:
+        imported.notes["prompts are in several splits: held out from training"] = several
+
+    def split(p: Prompt) -> Split:
+        found = splits_of[splits.normal(p.text)]
+        return "eval" if "eval" in found else "test" if "test" in found else "train"
+
+    return [replace(p, split=split(p)) for p in unique(imported.prompts)]
 
 
 def _placed(row: Row) -> tuple[str, str, Choice]:
@@ -144,10 +183,12 @@ def start_project(
 
 
 def add(project_id: str, new: Imported, message: str) -> Project:
-    """Add in one commit what the project lacks."""
+    """Add in one commit what the project lacks. No prompt with labels becomes an eval prompt."""
+
+    labelled = {e.prompt_id for e in new.events}
 
     def files(project: Project) -> dict[str, str]:
-        prompts = splits.assign(new.prompts, project.prompts, project.settings)
+        prompts = splits.assign(new.prompts, project.prompts, project.settings, labelled)
         splits.check_no_overlap([*project.prompts, *prompts])
         current = project.settings.round
         candidates = [replace(c, round=current) for c in new.candidates]

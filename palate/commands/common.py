@@ -36,3 +36,12 @@ def show_status(project: "Project") -> None:
     from palate.report import status
 
     console.print(status.picture(project, status.steps(project)))
+
+
+def show_plan(project: "Project") -> None:
+    """Print what a verdict takes, what the eval prompts there can show, and what adds more."""
+    from palate.evaluate.planning import planned, shortage
+
+    plan = planned(sum(p.split == "eval" for p in project.prompts))
+    more = shortage(project.id, project.settings, project.prompts)
+    console.print(f"\nblind comparison: {plan} {more}".rstrip())

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from palate.commands.common import AsJson, Column, File, Id, Source, console, show_status
+from palate.commands.common import (
+    AsJson,
+    Column,
+    File,
+    Id,
+    Source,
+    console,
+    show_plan,
+    show_status,
+)
 from palate.core.errors import UsageError
 from palate.terminal.flags import ModelRef, Text, flag
 
@@ -28,8 +37,9 @@ def init(
 ) -> None:
     """Make a project from prompts: a dataset repo with settings and a split by prompt.
 
-    The prompts are split into train, test and eval now, before the first label: eval prompts are
-    never labelled. Run it again with more prompts to add the new ones.
+    The prompts are split into train, test and eval now, before the first label. Eval prompts are
+    never labelled: about 60, at most 40% of what is there, are kept for the blind comparison. Run
+    it again with more prompts to add the new ones; `palate prompts` adds eval prompts.
 
     Example: palate init me/titles --prompts ideas.csv --column idea --template prompt.txt
 
@@ -51,7 +61,9 @@ def init(
     options = {"question": question, "base_model": base_model}
     settings = replace(Settings(), **{k: v for k, v in options.items() if v is not None})
     importing.start_project(project, rows, settings, public=public)
-    show_status(export_project(project)[0])
+    result, _ = export_project(project)
+    show_status(result)
+    show_plan(result)
 
 
 def import_(
@@ -67,6 +79,10 @@ def import_(
     votes: bool = False,
 ) -> None:
     """Import labels that were made elsewhere. The project is created if it does not exist.
+
+    All labels are kept for training and testing: no prompt with labels becomes an eval prompt, and
+    prompts that the source keeps for testing stay test prompts. `palate prompts` brings the eval
+    prompts of the blind comparison, which need no labels.
 
     The choice column says a, 0, left or the first text for the first text; b, 1, right or the
     second text for the second; or tie. Without --a, --b and --choice, the file must have the
@@ -100,17 +116,20 @@ def import_(
     new = importing.labels_of(table, columns, read_template(template, table))
     exists = hub.exists(project, "dataset")
     if not exists or SETTINGS_FILE not in hub.describe(project, "dataset")[1]:
-        importing.start_project(project, new.prompts, Settings())
+        importing.start_project(project, [], Settings())
     name = Path(source).name
     importing.add(project, new, f"Import {len(new.events)} labels from {name}")
-    result, _ = export_project(project)
+    result, preferences = export_project(project)
     console.print(
         f"{name}: {len(new.events):,} labels on {len({e.pair_id for e in new.events}):,} pairs of"
         f" {len(new.candidates):,} texts, {len(new.prompts):,} prompts"
     )
     for reason, n in new.notes.items():
         console.print(f"  {n:,} {reason}")
+    for reason, n in preferences.left_out.items():
+        console.print(f"  left out of the preferences: {n:,} {reason}")
     show_status(result)
+    show_plan(result)
 
 
 def _import_votes(
@@ -119,11 +138,11 @@ def _import_votes(
     from palate.collect import votes
     from palate.collect.columns import read_template
     from palate.core import hub
-    from palate.core.project import Project, Settings
+    from palate.core.project import Project
     from palate.report.export import export as export_project
 
     exists = hub.exists(project, "dataset")
-    base = (Project.load(project).settings if exists else Settings()).base_model
+    base = Project.load(project).settings.base_model if exists else ""
     text = read_template(template, table)
     new = votes.votes_of(table, columns, text, base, f"{project}-dpo")
     votes.add(project, new, f"Import {len(new.events)} blind votes from {Path(source).name}")

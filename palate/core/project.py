@@ -29,12 +29,18 @@ R = TypeVar("R", Prompt, Candidate)
 SETTINGS_FILE = "palate.toml"
 GUIDELINES_FILE = "guidelines.md"
 GOLD_FILE = "gold.jsonl"
+EVAL_PROMPTS = 60  # 9 in 10 evaluations decide if the tuned model is preferred 3 times in 4
+MOST_EVAL = 0.4  # of the prompts, where `eval` is a number of them
 _REPO_ID = re.compile(r"[\w.\-]+/[\w.\-]+")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings in `palate.toml`. `test` and `eval` are fractions of prompts, not of pairs."""
+    """The settings in `palate.toml`. `test` and `eval` count prompts, not pairs.
+
+    `eval` is the number of eval prompts that a verdict takes, of which a project's first prompts
+    give at most 40%; or, below 1, the fraction of prompts that are eval prompts.
+    """
 
     question: str = "Which answer is better?"
     base_model: str = "Qwen/Qwen2.5-0.5B-Instruct"
@@ -42,7 +48,7 @@ class Settings:
     round: int = 1
     seed: int = 0
     test: float = 0.1
-    eval: float = 0.1
+    eval: float | int = EVAL_PROMPTS
     annotators: str | tuple[str, ...] = "anyone"  # or an organisation, or a list of people
     annotators_per_pair: int = 1
     strategy: str = "ranking"
@@ -71,7 +77,9 @@ class Settings:
                     raise BadInput(source, f"expected names, found {value!r}", field=name)
                 values[name] = tuple(value)
             elif isinstance(value, bool) or not (
-                isinstance(value, want) or (want is float and isinstance(value, int))
+                isinstance(value, want)
+                or (want is float and isinstance(value, int))
+                or (name == "eval" and isinstance(value, float))
             ):
                 raise BadInput(source, f"expected {want.__name__}, found {value!r}", field=name)
         settings = cls(**values)
@@ -79,8 +87,13 @@ class Settings:
         return settings
 
     def _check(self, source: object) -> None:
-        if not (self.test > 0 and self.eval > 0 and self.test + self.eval < 1):
-            raise BadInput(source, "`test` and `eval` are fractions that leave room for `train`")
+        eval_fraction = self.eval if isinstance(self.eval, float) else MOST_EVAL
+        if not (self.test > 0 and self.eval > 0 and self.test + eval_fraction < 1):
+            raise BadInput(
+                source,
+                "`test` and `eval` are fractions that leave room for `train`; `eval` may also be a"
+                " whole number of prompts",
+            )
         for name, valid, expected in (
             ("strategy", self.strategy in STRATEGIES, f"one of {', '.join(STRATEGIES)}"),
             ("annotators_per_pair", self.annotators_per_pair >= 1, "at least 1"),

@@ -65,16 +65,28 @@ def digest(*parts: object) -> str:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt as chat messages; `id` is the hash of the messages."""
+    """A prompt as chat messages; `id` is the hash of the messages.
+
+    `model` wrote it, at `revision`; both are None where a person did, or where that is unknown.
+    """
 
     id: str
     prompt: Messages
     split: Split
+    model: str | None = None
+    revision: str | None = None
 
     @classmethod
-    def of(cls, text: str | list[Message], split: Split = "train") -> "Prompt":
+    def of(
+        cls,
+        text: str | list[Message],
+        split: Split = "train",
+        *,
+        model: str | None = None,
+        revision: str | None = None,
+    ) -> "Prompt":
         messages = [Message(role="user", content=text)] if isinstance(text, str) else text
-        return cls(digest(messages), messages, split)
+        return cls(digest(messages), messages, split, model, revision)
 
     def contradiction(self) -> Contradiction:
         return _wrong_id("id", self.id, digest(self.prompt), "these messages")
@@ -264,7 +276,10 @@ ROWS: dict[Config, type[Row]] = {
 
 def to_json(row: "DataclassInstance") -> str:
     """Return `row` as one line of JSON, the same bytes for the same row, always."""
-    return json.dumps(asdict(row), ensure_ascii=False, separators=(",", ":"))
+    values = asdict(row)
+    if isinstance(row, Prompt) and row.model is None:  # as rows were before models wrote prompts
+        del values["model"], values["revision"]
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
 
 
 def _wrong_id(field: str, value: str, expected: str, content: str) -> Contradiction:

@@ -2,34 +2,72 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from palate.core.errors import PalateError
-from palate.core.project import Settings
+from palate.core.project import EVAL_PROMPTS, MOST_EVAL, Settings
 from palate.core.schema import Preference, Prompt, Split
 from palate.core.similar import alike
 
 
-def assign(new: Sequence[Prompt], existing: Sequence[Prompt], settings: Settings) -> list[Prompt]:
+def assign(
+    new: Sequence[Prompt],
+    existing: Sequence[Prompt],
+    settings: Settings,
+    labelled: Collection[str] = (),
+) -> list[Prompt]:
     """Return the prompts of `new` that `existing` lacks, each with its split.
 
-    The settings' fractions hold for all prompts together; a prompt keeps its split for ever. From
-    three prompts on, every split gets at least one.
+    The settings hold for all prompts together; a prompt keeps its split for ever. From three
+    prompts on, every split gets at least one. The prompts whose ids are in `labelled` never become
+    eval prompts, since nobody trains on labels of eval prompts. Prompts that come with the split
+    test or eval keep it, and no others are drawn for it.
     """
     known = {p.id for p in existing}
     fresh = [p for p in {p.id: p for p in new}.values() if p.id not in known]
     total = len(fresh) + len(existing)
     sizes = Counter(p.split for p in existing)
-    wanted: list[Split] = []
-    for split, fraction in (("eval", settings.eval), ("test", settings.test)):
-        target = max(round(fraction * total), 1 if total >= 3 else 0)
-        wanted += [split] * max(0, target - sizes[split])
-    wanted = wanted[: len(fresh)]
-    order = sorted(range(len(fresh)), key=lambda i: fresh[i].id)
+    given = Counter(p.split for p in fresh)
+    order = sorted((p for p in fresh if p.split == "train"), key=lambda p: p.id)
     random.Random(settings.seed).shuffle(order)
-    chosen = dict(zip(order, wanted, strict=False))
-    return [replace(p, split=chosen.get(i, "train")) for i, p in enumerate(fresh)]
+    chosen: dict[str, Split] = {}
+    for split, target in (
+        ("eval", eval_target(settings, total)),
+        ("test", _share(settings.test, total)),
+    ):
+        if given[split]:
+            continue
+        may = [p for p in order if p.id not in chosen and (split == "test" or p.id not in labelled)]
+        chosen |= {p.id: split for p in may[: max(0, target - sizes[split])]}
+    return [replace(p, split=chosen.get(p.id, p.split)) for p in fresh]
+
+
+def eval_target(settings: Settings, total: int) -> int:
+    """Return how many of `total` prompts are to be eval prompts."""
+    if isinstance(settings.eval, float):
+        return _share(settings.eval, total)
+    return min(settings.eval, max(int(MOST_EVAL * total), 1 if total >= 3 else 0))
+
+
+def eval_missing(settings: Settings, prompts: Iterable[Prompt]) -> int:
+    """Return how many more eval prompts a verdict takes.
+
+    Where the settings say a fraction, the default number counts: it is what a verdict takes.
+    """
+    wanted = EVAL_PROMPTS if isinstance(settings.eval, float) else settings.eval
+    return max(0, wanted - sum(p.split == "eval" for p in prompts))
+
+
+def more_prompts(project_id: str, number: int) -> str:
+    """Return the commands that bring so many eval prompts."""
+    return (
+        f"palate prompts {project_id} --write {number}, or palate prompts {project_id} --add FILE"
+    )
+
+
+def _share(fraction: float, total: int) -> int:
+    return max(round(fraction * total), 1 if total >= 3 else 0)
 
 
 def check_no_overlap(prompts: Iterable[Prompt]) -> None:

@@ -9,7 +9,10 @@ from itertools import combinations
 
 from palate.core.errors import PalateError, UsageError
 from palate.core.ledger import standing_judgements
-from palate.core.schema import Candidate, Event, Model, Pair, Prompt, model_of
+from palate.core.markdown import count
+from palate.core.project import EVAL_PROMPTS
+from palate.core.schema import IMPORTED, Candidate, Event, Model, Pair, Prompt, model_of
+from palate.core.splits import more_prompts
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class EvaluationPairs:
     tuned: Model
     pairs: list[Pair]
     identical: int = 0
+    by_model: frozenset[str] = frozenset()  # ids of the eval prompts that a model wrote
     others: list[Pair] = field(default_factory=list)  # of any other two models: `compare = "all"`
     eval_ids: frozenset[str] | None = None  # prompts on which votes count; None: on all
 
@@ -46,8 +50,8 @@ def evaluation_pairs(
     texts = {p.id: p.text for p in prompts if p.split == "eval"}
     if not texts:
         raise UsageError(
-            f"{project_id} has no eval prompts, which are kept out of labelling. Add prompts with:"
-            f" palate init {project_id} --prompts FILE"
+            f"{project_id} has no eval prompts, which are kept out of labelling. Add them with:"
+            f" {more_prompts(project_id, EVAL_PROMPTS)}"
         )
     completions = [c for c in candidates if c.prompt_id in texts and c.model]
     hint = f"Make them with: palate completions {project_id}"
@@ -67,7 +71,10 @@ def evaluation_pairs(
             " changed nothing that shows. Train longer, or with a higher --learning-rate."
         )
     identical = len(both) - len(different)
-    return EvaluationPairs(base, tuned, _distinct(different), identical, eval_ids=frozenset(texts))
+    by_model = frozenset(p.id for p in prompts if p.id in texts and p.model)
+    return EvaluationPairs(
+        base, tuned, _distinct(different), identical, by_model, eval_ids=frozenset(texts)
+    )
 
 
 def round_on_prompts(
@@ -89,6 +96,27 @@ def round_on_prompts(
             first[model] = min(e.time, first.get(model, e.time))
     begun = first.pop(compared.tuned, None)
     return 1 + sum(begun is None or time < begun for time in first.values())
+
+
+def about_origin(tuned: Model, prompts: int, by_model: int, *, is_sided: bool) -> list[str]:
+    """Return what limits a result because of where prompts and answers come from.
+
+    `is_sided`: whether each model was always on one side.
+    """
+    lines = []
+    if by_model:
+        lines.append(
+            f"A model wrote {by_model:,} of the {count(prompts, 'prompt')}."
+            " People may ask for other things than a model makes up."
+        )
+    if tuned.revision == IMPORTED:
+        lines.append(
+            "The votes were imported: which models wrote the answers, which side each was on and"
+            " whether a model was trained on the prompts is not recorded."
+        )
+    elif is_sided:
+        lines.append("One model was always on the same side, so position may have decided.")
+    return lines
 
 
 def other_pairs(

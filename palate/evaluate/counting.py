@@ -77,6 +77,7 @@ def _verdict(
         margin=margin,
         left_chosen=sum(e.chosen == e.left for e in cast if e.kind == "label"),
         annotators=len(set(people)), prompts=len({e.prompt_id for e in cast}),
+        prompts_by_model=len({e.prompt_id for e in cast} & compared.by_model),
         people=_voters(people, results),
         strengths=_strengths(cast, results),
         again=Matches(0, 0), agreed=_agreed(cast, results),

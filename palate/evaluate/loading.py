@@ -6,7 +6,8 @@ The one module of evaluate/ that reads the Hub, through the project it is given.
 from dataclasses import replace
 
 from palate.core.errors import PalateError
-from palate.core.project import Project
+from palate.core.project import EVAL_PROMPTS, Project
+from palate.core.schema import IMPORTED
 from palate.core.splits import check_evaluation
 from palate.evaluate.contest import (
     EvaluationPairs,
@@ -16,7 +17,7 @@ from palate.evaluate.contest import (
 )
 from palate.evaluate.counting import count_votes
 from palate.evaluate.decision import MARGIN
-from palate.evaluate.planning import planned
+from palate.evaluate.planning import planned, shortage
 from palate.evaluate.verdict import Verdict
 
 
@@ -42,19 +43,33 @@ def is_arena(project: Project) -> bool:
 
 
 def plan_of(project: Project, compared: EvaluationPairs) -> str:
-    """Return how many prompts a verdict takes, and what those that are there can show."""
+    """Return what a verdict takes, what the prompts compared can show, and what adds more."""
     number = round_on_prompts(project.evaluations, project.candidates, compared)
-    return planned(len({p.prompt_id for p in compared.pairs}), number)
+    there = planned(len({p.prompt_id for p in compared.pairs}), number)
+    return f"{there} {shortage(project.id, project.settings, project.prompts)}".rstrip()
+
+
+def plan_of_completions(project: Project) -> str:
+    """Return the plan for the newest completions, or why they cannot be compared."""
+    try:
+        return plan_of(project, pairs_to_compare(project))
+    except PalateError as error:
+        return str(error)
 
 
 def next_step(project: Project, verdict: Verdict) -> str | None:
-    """Return the commands that bring an open comparison further; None once it is decided."""
-    if verdict.decision != "open":
+    """Return the commands that bring an open comparison further; None where none can.
+
+    After an import of votes there are no models here that could answer more prompts.
+    """
+    if verdict.decision != "open" or verdict.tuned.revision == IMPORTED:
         return None
     voted = {e.pair_id for e in project.evaluations}
     if any(pair.id not in voted for pair in pairs_to_compare(project).pairs):
         return f"palate evaluate {project.id}"
-    return f"palate init {project.id} --prompts MORE_FILE, then palate completions {project.id}"
+    ahead = verdict.ahead
+    number = (ahead and (ahead.most or ahead.half)) or EVAL_PROMPTS
+    return f"palate prompts {project.id} --write {number}, then palate completions {project.id}"
 
 
 def project_verdict(

@@ -1,5 +1,6 @@
 """How many prompts and votes a verdict takes, by the rule that decides. Pure: no I/O."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 
@@ -8,6 +9,9 @@ from numpy.typing import NDArray
 from scipy.special import betaln
 
 from palate.core.markdown import count
+from palate.core.project import Settings
+from palate.core.schema import Prompt
+from palate.core.splits import eval_missing, more_prompts
 from palate.core.stats import DECIDES, PRIOR, evidence
 from palate.evaluate.decision import Claim, claims, decide, share
 
@@ -123,23 +127,36 @@ def planned(prompts: int, number: int = 1) -> str:
             f"These prompts already served {count(number - 1, 'earlier tuned model')}, so this one"
             " needs clearer votes on them."
         )
-    for rate, words in zip(RATES, ("3 times in 4", "6 times in 10"), strict=True):
-        p = plan(rate, prompts, decides)
-        sentences.append(
-            f"If the tuned model is preferred {words}, half of evaluations decide within"
-            f" {p.half:,} prompts and four in five within {p.most:,}."
-        )
-    enough = plan(RATES[0], prompts, decides)
+    usual, close = (plan(rate, prompts, decides) for rate in RATES)
+    sentences.append(
+        "If the tuned model is preferred 3 times in 4, half of evaluations decide within"
+        f" {usual.half:,} prompts and four in five within {usual.most:,}; if 6 times in 10, within"
+        f" {close.half:,} and {close.most:,}."
+    )
+    return " ".join([*sentences, _there(prompts, decides), "You can look at any time."])
+
+
+def _there(prompts: int, decides: float) -> str:
+    there = f"There {'is' if prompts == 1 else 'are'} {count(prompts, 'prompt')}"
     wins = least_wins(prompts, decides)
     if wins is None:
         least = next(n for n in range(prompts, MOST) if least_wins(n, decides) is not None)
-        there = (
-            f"There are {count(prompts, 'prompt')}, and fewer than {least} cannot decide anything."
-        )
-    else:
-        there = (
-            f"There are {count(prompts, 'prompt')}: with one vote each they decide at"
-            f" {wins}:{prompts - wins} or clearer, which is {100 * enough.share:.0f}% of"
-            " evaluations at 3 in 4."
-        )
-    return " ".join([*sentences, there, "You can look at any time."])
+        return f"{there}, and fewer than {least} cannot decide anything."
+    at = f"decide at {wins}:{prompts - wins} or clearer"
+    if wins == prompts:
+        at = f"can only decide at {wins}:0, which takes every vote for the same model"
+    part = 100 * plan(RATES[0], prompts, decides).share
+    return f"{there}: with one vote each they {at}. That is {part:.0f}% of evaluations at 3 in 4."
+
+
+def shortage(project_id: str, settings: Settings, prompts: Sequence[Prompt]) -> str:
+    """Return how many eval prompts the verdict lacks and what adds them; "" where none lack."""
+    lacking = eval_missing(settings, prompts)
+    if not lacking:
+        return ""
+    total = lacking + sum(p.split == "eval" for p in prompts)
+    part = 100 * plan(RATES[0], total).share
+    return (
+        f"{count(lacking, 'more eval prompt')} would make {total:,}, which decide in"
+        f" {part:.0f}% of evaluations at 3 in 4: {more_prompts(project_id, lacking)}"
+    )

@@ -10,6 +10,7 @@ from palate.core.schema import Model
 from palate.core.stats import DECIDES, PRIOR
 from palate.core.typed import read, version_of
 from palate.evaluate.confounds import Confounds
+from palate.evaluate.contest import about_origin
 from palate.evaluate.decision import MARGIN, PEOPLE_NEEDED, PROMPTS_NEEDED, Claim, Decision
 from palate.evaluate.planning import ToGo, of_one_person
 
@@ -54,6 +55,7 @@ class Verdict:
     # 1, and 1 more for each earlier tuned model that was voted on with the same prompts
     round_on_prompts: int = field(default=1, kw_only=True)
     withdrawn: int = field(default=0, kw_only=True)  # votes on prompts that are not `eval` any more
+    prompts_by_model: int = field(default=0, kw_only=True)  # of `prompts`: written by a model
     base: Model
     tuned: Model
     votes: int  # wins + losses + ties
@@ -228,8 +230,8 @@ class Verdict:
                 " points on average where the truth is 55 to 85%. Corrected for that it is"
                 f" {100 * self.shrunk:.0f}%; the interval allows for it."
             )
-        if self.confounds and self.confounds.left is None and self.wins + self.losses:
-            lines.append("One model was always on the same side, so position may have decided.")
+        is_sided = bool(self.confounds and self.confounds.left is None and self.wins + self.losses)
+        lines += about_origin(self.tuned, self.prompts, self.prompts_by_model, is_sided=is_sided)
         for number, what in (
             (self.lost, "texts that are gone"),
             (self.withdrawn, "prompts that are no longer eval prompts"),

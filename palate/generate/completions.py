@@ -1,7 +1,7 @@
 """Write what base and tuned model answer to the eval prompts, for the blind comparison."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from rich.console import Console
@@ -11,13 +11,14 @@ from palate.core.errors import PalateError, UsageError
 from palate.core.markdown import count
 from palate.core.project import Project
 from palate.core.schema import Candidate, Prompt
-from palate.core.splits import check_training
+from palate.core.splits import check_training, eval_missing, more_prompts
 from palate.generate import models
 from palate.generate.config import CompletionsArguments
 from palate.generate.generation import Completion, Sampling, complete, seed_of
 from palate.generate.saving import Batch, save_batches
 from palate.terminal.ref import Ref
 
+Plan = Callable[[Project], str]
 SamplingRow = dict[str, int | float]  # a row's `sampling`: the fields of Sampling, and a seed
 
 
@@ -40,15 +41,18 @@ class Task:
     sampling: SamplingRow
 
 
-def write_completions(args: CompletionsArguments) -> None:
-    """Write the missing completions of both models, with the same sampling and seeds for both."""
+def write_completions(args: CompletionsArguments, plan: Plan) -> None:
+    """Write the missing completions of both models, with the same sampling and seeds for both.
+
+    `plan` says what the project's completions can show.
+    """
     console = Console(highlight=False, soft_wrap=True)
     project = Project.load(args.project)
+    prompts = eval_prompts(project)
     # the tag, since commits to the card move main and leave the weights as they were
     newest = f"{project.model_repo}@round-{project.settings.round}"
     tuned, origin = trained(args.model or newest, project)
     base = models.find(f"{origin.base_model}@{origin.base_revision}")
-    prompts = [p for p in project.prompts if p.split == "eval"]
     check_blind(origin, prompts)
     sampling = Sampling(args.temperature, args.top_p, args.max_new_tokens)
     tasks = [
@@ -62,7 +66,7 @@ def write_completions(args: CompletionsArguments) -> None:
         console.print(f"{source.repo} at {source.revision[:7]}: {to_write} to write")
         if todo:
             write(console, project, source, todo, sampling, args.batch_size)
-    report(console, Project.load(project.id), base, tuned)
+    report(console, Project.load(project.id), base, tuned, plan)
 
 
 def trained(name: str, project: Project) -> tuple[models.Source, Origin]:
@@ -80,10 +84,21 @@ def trained(name: str, project: Project) -> tuple[models.Source, Origin]:
     return source, typed.read(Origin, json.loads(file.read_text("utf-8")), f"{repo}/run.json")
 
 
+def eval_prompts(project: Project) -> list[Prompt]:
+    """Return the prompts of the blind comparison; raises UsageError if there are none."""
+    prompts = [p for p in project.prompts if p.split == "eval"]
+    if not prompts:
+        lacking = eval_missing(project.settings, ())
+        raise UsageError(
+            f"{project.id} has no eval prompts, so there is nothing for the two models to answer."
+            f" The blind comparison takes about {lacking}, which nobody labels."
+            f" Get them with: {more_prompts(project.id, lacking)}"
+        )
+    return prompts
+
+
 def check_blind(origin: Origin, prompts: Sequence[Prompt]) -> None:
     """Raise if an eval prompt is among those that the model was trained on."""
-    if not prompts:
-        raise UsageError("The project has no eval prompts. Add some with: palate init")
     data = Project.load(origin.project, origin.data_revision)
     check_training(data.preferences, prompts)
 
@@ -159,8 +174,10 @@ def batches_of(tasks: Sequence[Task], size: int) -> Iterator[Sequence[Task]]:
     yield batch
 
 
-def report(console: Console, project: Project, base: models.Source, tuned: models.Source) -> None:
-    """Print how many pairs there are to compare, or raise if there are none."""
+def report(
+    console: Console, project: Project, base: models.Source, tuned: models.Source, plan: Plan
+) -> None:
+    """Print how many pairs there are to compare and what they can show; raise if there are none."""
     texts: dict[models.Source, dict[str, list[str]]] = {base: {}, tuned: {}}
     source_of = {(s.repo, s.revision): s for s in (base, tuned)}
     blind = {p.id for p in project.prompts if p.split == "eval"}
@@ -182,3 +199,4 @@ def report(console: Console, project: Project, base: models.Source, tuned: model
         f" {identical:,} of them identical."
         f" Next: palate evaluate {project.id}"
     )
+    console.print(plan(project))

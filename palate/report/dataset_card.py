@@ -51,6 +51,7 @@ def dataset_files(project: Project, *, trained: bool = False) -> Files:
         trained=trained,
         configs={config: len(project.read(config)) for config in configs},
         prompts=Counter(p.split for p in project.prompts),
+        written=Counter((p.model, p.revision or "", p.split) for p in project.prompts if p.model),
         models=Counter((c.model, c.revision) for c in project.candidates),
         kinds=Counter(e.kind for e in events),
         standing=Counter(e.kind for e in standing),

@@ -13,6 +13,7 @@ from palate.core.ledger import standing_judgements
 from palate.core.markdown import count
 from palate.core.project import Project
 from palate.core.schema import Candidate, Event, pairs_of
+from palate.core.splits import eval_missing
 from palate.label import preferences
 
 
@@ -27,17 +28,25 @@ class Step:
 
 
 def steps(project: Project) -> list[Step]:
-    """Return the steps of the loop in order, at the project's revision."""
+    """Return the steps of the loop in order, at the project's revision.
+
+    A project of imported votes has only those from the completions on.
+    """
     split = {p.id: p.split for p in project.prompts}
     to_label = [c for c in project.candidates if split.get(c.prompt_id) in ("train", "test")]
     completions = [c for c in project.candidates if split.get(c.prompt_id) == "eval" and c.model]
     votes = standing_judgements(project.evaluations)
+    revision, files = _trained(project)
+    judged = _judged(project, completions, votes, is_judged="verdict.json" in files)
+    if votes and set(split.values()) == {"eval"}:
+        return [_prompts(project), *judged]
     return [
         _prompts(project),
         _candidates(project, to_label),
         _labels(project, standing_judgements(project.labels)),
         _preferences(project),
-        *_model_steps(project, completions, votes),
+        _model(project, revision),
+        *judged,
     ]
 
 
@@ -80,22 +89,38 @@ def _preferences(project: Project) -> Step:
     return Step("preferences", done, facts, f"palate export {project.id}")
 
 
-def _model_steps(project: Project, completions: list[Candidate], votes: list[Event]) -> list[Step]:
-    """Return the steps from the training to the verdict."""
-    revision, files = _model(project)
+def _model(project: Project, revision: str | None) -> Step:
     model = f"{project.model_repo} at {revision[:7]}" if revision else "none yet"
-    judged = "verdict.json" in files
-    verdict = "on the card" if judged else "none yet"
-    on_eval = f"{len(completions):,} on eval prompts"
+    return Step("model", revision is not None, model, f"palate train {project.id}")
+
+
+def _judged(
+    project: Project, completions: list[Candidate], votes: list[Event], *, is_judged: bool
+) -> list[Step]:
+    """Return the steps from the completions to the verdict."""
+    verdict = "on the card" if is_judged else "none yet"
     return [
-        Step("model", revision is not None, model, f"palate train {project.id}"),
-        Step("completions", bool(completions), on_eval, f"palate completions {project.id}"),
+        _completions(project, completions),
         Step("votes", bool(votes), f"{len(votes):,} blind", f"palate evaluate {project.id}"),
-        Step("verdict", judged, verdict, f"palate verdict {project.id}"),
+        Step("verdict", is_judged, verdict, f"palate verdict {project.id}"),
     ]
 
 
-def _model(project: Project) -> tuple[str | None, list[str]]:
+def _completions(project: Project, completions: list[Candidate]) -> Step:
+    """Return the step that answers the eval prompts, or that brings them where there are none."""
+    blind = {p.id for p in project.prompts if p.split == "eval"}
+    if not blind:
+        lacking = eval_missing(project.settings, ())
+        facts = f"none: there are no eval prompts, and a verdict takes about {lacking}"
+        return Step("completions", False, facts, f"palate prompts {project.id} --write {lacking}")
+    without = len(blind - {c.prompt_id for c in completions})
+    facts = f"{len(completions):,} on eval prompts"
+    if completions and without:
+        facts += f"; {count(without, 'eval prompt')} without any"
+    return Step("completions", not without, facts, f"palate completions {project.id}")
+
+
+def _trained(project: Project) -> tuple[str | None, list[str]]:
     """Return the revision of the trained model, None without one, and the files of its repo."""
     if not hub.exists(project.model_repo, "model"):
         return None, []

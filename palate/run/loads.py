@@ -11,6 +11,7 @@ from palate.core.schema import Message
 from palate.evaluate.config import JudgeArguments
 from palate.evaluate.loading import pairs_to_compare
 from palate.generate import engines
+from palate.generate.completions import eval_prompts
 from palate.generate.config import CandidatesArguments, CompletionsArguments
 from palate.generate.models import parameters
 from palate.generate.shards import Shard
@@ -39,9 +40,8 @@ def candidates_load(args: CandidatesArguments, project: Project) -> Load:
 
 
 def completions_load(args: CompletionsArguments, project: Project) -> Load:
-    prompts = sum(p.split == "eval" for p in project.prompts)
     return forecast.writing(
-        2 * prompts * args.per_prompt,
+        2 * len(eval_prompts(project)) * args.per_prompt,
         args.batch_size,
         args.max_new_tokens,
         parameters(project.settings.base_model),

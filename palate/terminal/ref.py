@@ -21,6 +21,11 @@ class Ref:
     @classmethod
     def parse(cls, text: str) -> "Ref":
         """Return the ref that `owner/name` or `owner/name@revision` names, or raise UsageError."""
+        if not text:
+            raise UsageError(
+                "The project records no base model. Name a model on the command line, or set"
+                " base_model in palate.toml."
+            )
         match = _REF.fullmatch(text)
         if match is None:
             raise UsageError(

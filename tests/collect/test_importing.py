@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 
 import pytest
 
@@ -165,6 +166,28 @@ def test_the_recorded_pairs_import_whole(hub, repo_id, titles):
     assert len(ledger.standing_judgements(project.labels)) == 1140
     rows = project.preferences
     assert len(rows) == sum(split[e.prompt_id] != "eval" for e in project.labels)
+
+
+def test_every_label_of_an_import_is_kept_for_training_and_testing(hub, repo_id, titles):
+    columns = Columns("idea", "title_a", "title_b", "title_b_preferred")
+    new = labels_of(tables.read(str(titles)), columns, None)
+    importing.start_project(repo_id, [], Settings())
+    importing.add(repo_id, new, "Import")
+    project, made = export(repo_id)
+    assert Counter(p.split for p in project.prompts) == {"train": 103, "test": 11}
+    assert len(made.rows["train"]) + len(made.rows["test"]) == 1140
+    importing.start_project(repo_id, [Prompt.of(f"new {i}") for i in range(70)], Settings())
+    sizes = Counter(p.split for p in Project.load(repo_id).prompts)
+    assert sizes["eval"] == 60
+
+
+def test_a_published_test_split_stays_and_a_prompt_in_two_is_held_out(tmp_path):
+    text = "prompt,chosen,rejected,split\na,1,2,train_prefs\nb,1,2,test_prefs\nA ,3,4,validation\n"
+    new = labels_of(table(tmp_path, text), Columns(), None)
+    assert {p.text: p.split for p in new.prompts} == {"a": "test", "b": "test", "A": "test"}
+    assert new.notes == {"prompts are in several splits: held out from training": 1}
+    plain = labels_of(table(tmp_path, "prompt,chosen,rejected\na,1,2\n"), Columns(), None)
+    assert [p.split for p in plain.prompts] == ["train"]
 
 
 def hub_is_private(repo_id: str) -> bool:

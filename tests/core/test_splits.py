@@ -34,6 +34,39 @@ def test_a_prompt_keeps_its_split_when_more_arrive(n, more):
     assert abs(size["eval"] - 0.2 * (n + more)) <= 1
 
 
+@pytest.mark.parametrize(("n", "held_out"), [(3, 1), (10, 4), (114, 45), (150, 60), (2_000, 60)])
+def test_the_first_prompts_give_what_a_verdict_takes_and_at_most_two_in_five(n, held_out):
+    size = Counter(p.split for p in splits.assign(prompts(n), [], Settings()))
+    assert size["eval"] == held_out
+    assert size["test"] == max(1, round(0.1 * n))
+
+
+def test_more_prompts_fill_up_the_eval_split_and_no_further():
+    first = splits.assign(prompts(114), [], Settings())
+    more = splits.assign(prompts(1_000, 114), first, Settings())
+    size = Counter(p.split for p in more)
+    assert size["eval"] == 15
+    assert splits.eval_missing(Settings(), first) == 15
+    assert splits.eval_missing(Settings(), first + more) == 0
+    assert splits.eval_missing(Settings(eval=0.1), first) == 15
+
+
+@given(st.integers(3, 100), st.integers(0, 100))
+def test_prompts_with_labels_never_become_eval_prompts(n, unlabelled):
+    rows = prompts(n + unlabelled)
+    labelled = {p.id for p in rows[:n]}
+    out = splits.assign(rows, [], Settings(), labelled)
+    held_out = {p.id for p in out if p.split == "eval"}
+    assert not held_out & labelled
+    assert len(held_out) == min(unlabelled, splits.eval_target(Settings(), len(rows)))
+
+
+def test_splits_that_a_source_published_stay_as_they_are():
+    rows = [*prompts(30), *(replace(p, split="test") for p in prompts(3, 30))]
+    out = splits.assign(rows, [], Settings(), {p.id for p in rows})
+    assert [p.split for p in out] == ["train"] * 30 + ["test"] * 3
+
+
 def test_the_seed_decides_and_the_order_does_not():
     def assign(rows: list[Prompt], seed: int) -> dict[str, str]:
         made = splits.assign(rows, [], Settings(test=0.2, eval=0.2, seed=seed))

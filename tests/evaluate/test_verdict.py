@@ -205,12 +205,25 @@ def test_repeats_are_no_votes_but_tell_whether_people_agree_with_themselves():
     assert v.agreed == Matches(2, 3)
 
 
+def test_prompts_that_a_model_wrote_are_counted():
+    made, candidates = events("wwl")
+    ours = replace(asked_about(), by_model=frozenset({"q0", "q2", "q7"}))
+    v = count_votes(made, candidates, ours)
+    assert v.prompts_by_model == 2
+    assert "A model wrote 2 of the 3 prompts. People may" in " ".join(v.cautions())
+    assert Verdict.from_json(v.to_json()) == v
+    old = {k: x for k, x in v.to_json().items() if k != "prompts_by_model"}
+    assert Verdict.from_json(old).prompts_by_model == 0
+
+
 @pytest.mark.parametrize(
     ("prompts", "says"),
     [
         (4, "There are 4 prompts, and fewer than 9 cannot decide anything."),
-        (11, "11 prompts: with one vote each they decide at 11:0 or clearer, which is 8% of"),
-        (60, "60 prompts: with one vote each they decide at 42:18 or clearer, which is 90% of"),
+        (0, "There are 0 prompts, and fewer than 9 cannot decide anything."),
+        (1, "There is 1 prompt, and fewer than 9 cannot decide anything."),
+        (11, "11 prompts: with one vote each they can only decide at 11:0, which takes every vote"),
+        (60, "60 prompts: with one vote each they decide at 42:18 or clearer. That is 90% of"),
     ],
 )
 def test_a_plan_says_what_the_prompts_that_are_there_can_show(prompts, says):

@@ -1,11 +1,20 @@
 """What dpo.py refuses to train on or with, in one line."""
 
 import json
+import re
 import shutil
 
 import pytest
+import tiny_model
 
+from palate.collect import importing
+from palate.collect.columns import Columns
+from palate.collect.tables import Table
 from palate.core import hub as client
+from palate.core.project import Settings
+from palate.core.schema import Prompt
+from palate.generate import new_prompts
+from palate.report.export import export
 
 
 def test_nothing_to_train_on(project, jobs):
@@ -66,3 +75,30 @@ def test_what_is_not_installed_is_named_before_anything_is_read(labelled, jobs):
     assert "--trackio needs the package trackio: pip install trackio" in said
     said = jobs("dpo", labelled.id, "--sweep", "loss=1,2", code=2)
     assert "such as beta=0.05,0.1,0.5" in said
+
+
+@pytest.mark.slow
+def test_without_eval_prompts_training_works_and_completions_say_what_is_missing(
+    repo_id, base_model, jobs
+):
+    rows = [
+        {"prompt": tiny_model.prompt(i), "chosen": tiny_model.title(i, 0), "rejected": f"no {i}"}
+        for i in range(24)
+    ]
+    pairs = Table("pairs.csv", ("prompt", "chosen", "rejected"), rows, list(range(24)))
+    importing.start_project(repo_id, [], Settings(base_model=base_model))
+    importing.add(repo_id, importing.labels_of(pairs, Columns(), None), "Import")
+    project, _ = export(repo_id)
+    assert not any(p.split == "eval" for p in project.prompts)
+    jobs("dpo", repo_id, "--epochs", "1")
+    sha, _ = client.describe(project.model_repo, "model")
+    card = client.fetch(project.model_repo, "model", sha, ["README.md"])[0].read_text("utf-8")
+    assert "| eval | 0 |" in card
+    said = jobs("completions", repo_id, code=2)
+    assert f"{repo_id} has no eval prompts" in said
+    assert f"palate prompts {repo_id} --write 60, or palate prompts {repo_id} --add FILE" in said
+    new_prompts.add(repo_id, [Prompt.of(tiny_model.prompt(i)) for i in range(24, 36)], None)
+    said = jobs("completions", repo_id, "--max-new-tokens", "24")
+    assert "on 12 eval prompts" in said
+    # whether so short a training changes any of these answers differs between machines
+    assert re.search("48 more eval prompts would make 60|wrote the same on all 12 pairs", said)

@@ -32,8 +32,13 @@ def test_refs_as_people_type_them(text, repo, revision):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "@main", "me/titles@", "me/x@a@b", "a/b/c", "/x", "me /x", "me/x@a b", "me/x\n"]
+    "text", [" ", "@main", "me/titles@", "me/x@a@b", "a/b/c", "/x", "me /x", "me/x@a b", "me/x\n"]
 )
 def test_text_that_names_no_repo_is_refused(text):
     with pytest.raises(UsageError, match=r"names no repo\. Write owner/name, or"):
         Ref.parse(text)
+
+
+def test_a_project_without_a_base_model_says_so():
+    with pytest.raises(UsageError, match="The project records no base model"):
+        Ref.parse("")

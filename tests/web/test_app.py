@@ -25,7 +25,7 @@ def space(hub, argilla, space_python, tmp_path_factory) -> Iterator[Space]:
     id = f"me/t{uuid.uuid4().hex[:10]}"
     prompts = [Prompt.of(f"Prompt {i}") for i in range(60)]
     rows = [Candidate.of(p.id, f"{n} {p.text}") for p in prompts for n in "ab"]
-    importing.start_project(id, prompts, Settings(question="Which <b>one</b> {{x}}?"))
+    importing.start_project(id, prompts, Settings(question="Which <b>one</b> {{x}}?", eval=0.1))
     importing.add(id, Imported([], rows, []), "Add")
     folder = tmp_path_factory.mktemp("space")
     env = {

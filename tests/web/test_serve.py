@@ -27,7 +27,7 @@ ADA = {"x-annotator": "Ada"}
 @pytest.fixture
 def project(hub, repo_id) -> Project:
     return importing.start_project(
-        repo_id, [Prompt.of(f"Prompt {i}") for i in range(12)], Settings(repeats=0.0)
+        repo_id, [Prompt.of(f"Prompt {i}") for i in range(12)], Settings(repeats=0.0, eval=0.1)
     )
 
 

@@ -27,7 +27,7 @@ ADA, BO = Person("local:ada", "Ada"), Person("local:bo", "Bo")
 def project(hub, repo_id) -> Project:
     prompts = [Prompt.of(f"Prompt {i}") for i in range(12)]
     rows = [Candidate.of(p.id, f"{n} {p.text}") for p in prompts for n in "ab"]
-    importing.start_project(repo_id, prompts, Settings(repeats=0.0))
+    importing.start_project(repo_id, prompts, Settings(repeats=0.0, eval=0.1))
     importing.add(repo_id, Imported([], rows, []), "Add")
     return Project.load(repo_id)
 

@@ -80,7 +80,7 @@ def test_a_space_gets_at_most_55_modules(kind):
 def project(hub, repo_id) -> Project:
     """A project with pairs to label and completions of a base and a tuned model to compare."""
     prompts = [Prompt.of(f"Prompt {i}") for i in range(12)]
-    importing.start_project(repo_id, prompts, Settings())
+    importing.start_project(repo_id, prompts, Settings(eval=0.1))
     project = Project.load(repo_id)
     rows = [Candidate.of(p.id, f"{n} {p.text}") for p in prompts for n in "ab"]
     for p in project.prompts:

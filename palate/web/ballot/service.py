@@ -19,7 +19,7 @@ from pathlib import Path
 
 from palate.core import hub, paths
 from palate.core.ledger import Publisher, standing_judgements
-from palate.core.project import Project
+from palate.core.project import Project, Settings
 from palate.core.schema import PURPOSES, Candidate, Event, EventConfig, Gold, Prompt
 from palate.core.typed import read_file
 from palate.label.assignment import Question, Queue
@@ -55,7 +55,7 @@ class Ballot(ABC):
         memory: Path | None = None,
     ):
         self.project_id, self.revision = project.id, project.revision
-        self.question = project.settings.question
+        self.question = project.settings.question or Settings().question
         self.guidelines = project.guidelines
         self.access = Access.of(project)
         self.round = project.settings.round

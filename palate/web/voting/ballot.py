@@ -5,14 +5,14 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from palate.core import paths
+from palate.core import hub, paths
 from palate.core.project import Project
 from palate.core.schema import Event, model_of
 from palate.evaluate.contest import round_on_prompts
 from palate.evaluate.counting import count_votes
 from palate.evaluate.loading import pairs_to_compare
 from palate.evaluate.pictures import verdict_pictures
-from palate.evaluate.planning import planned
+from palate.evaluate.planning import planned, shortage
 from palate.evaluate.ratings import RatingList, ratings
 from palate.evaluate.verdict import Verdict
 from palate.label.assignment import Queue
@@ -29,8 +29,8 @@ class EvaluateBallot(Ballot):
 
     def __init__(self, project: Project, key: str, pause: float = 30.0, memory: Path | None = None):
         self._compared = pairs_to_compare(project)
-        self.model_repo = project.model_repo
-        s = project.settings
+        self.card = f"{hub.endpoint()}/{project.model_repo}" if project.is_trained() else None
+        self.settings = s = project.settings
         model = {c.id: model_of(c) for c in project.candidates}
         pairs = [*self._compared.pairs, *self._compared.others]
         queue = Queue(pairs, Informative(pairs, model), seed=s.seed, wanted=None, repeats=s.repeats)
@@ -46,9 +46,11 @@ class EvaluateBallot(Ballot):
         self.ratings: list[RatingList] = []  # of several models, computed with the verdict
 
     def plan(self) -> str:
-        """Return how many prompts a verdict takes, and what those that are there can show."""
+        """Return what a verdict takes, what the prompts compared can show, and what adds more."""
         number = round_on_prompts(self.events(), self.texts(), self._compared)
-        return planned(len({p.prompt_id for p in self._compared.pairs}), number)
+        there = planned(len({p.prompt_id for p in self._compared.pairs}), number)
+        more = shortage(self.project_id, self.settings, tuple(self.prompts().values()))
+        return f"{there} {more}".rstrip()
 
     def unvoted(self) -> int:
         """Return how many pairs nobody has voted on."""

@@ -7,7 +7,6 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from palate.core import hub
 from palate.core.schema import Event, model_of
 from palate.evaluate import ratings
 from palate.evaluate.pictures import verdict_pictures
@@ -68,7 +67,7 @@ def page(ballot: EvaluateBallot, query: str) -> HTMLResponse:
     return HTMLResponse(
         template("verdict.html").render(
             project=ballot.project_id,
-            question=ballot.question,
+            question=ballot.settings.question,
             v=verdict,
             ratings=ballot.ratings,
             name=ratings.name,
@@ -77,7 +76,7 @@ def page(ballot: EvaluateBallot, query: str) -> HTMLResponse:
             unvoted=ballot.unvoted(),
             pictures=verdict_pictures(verdict) if verdict else {},
             examples=examples(ballot, verdict) if verdict else {},
-            card=f"{hub.endpoint()}/{ballot.model_repo}",
+            card=ballot.card,
             json=f"/verdict.json{query}",
         )
     )
