@@ -6,11 +6,14 @@
     └── Unreachable       the Hub or Argilla does not answer or refuses the token; exit code 1
 
 Messages end in what to do next. `run_guarded` prints them without a traceback unless `--debug`.
+A thread in the background is a `Supervised`, which outlives any error.
 """
 
 import errno
 import os
 import sys
+import threading
+import traceback
 from collections.abc import Callable
 
 
@@ -72,3 +75,51 @@ def run_guarded(call: Callable[[], object], *, debug: bool = False) -> int:
             raise
         return 130
     return 0
+
+
+class Supervised(threading.Thread):
+    """A daemon thread that repeats `turn` and outlives whatever that raises.
+
+    `turn` does a piece of work, waits until there is more, and returns whether to go on. After an
+    error, `problem` says what it was until a turn succeeds. The next turn comes after a wait that
+    doubles from half a second to `longest` seconds. `stop` ends that wait: what failed is tried
+    once more.
+    """
+
+    def __init__(self, name: str, turn: Callable[[], bool], *, longest: float = 30.0):
+        super().__init__(name=name, daemon=True)
+        self.problem: str | None = None
+        self._turn, self._longest = turn, longest
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Let the thread end after a failure; `turn` itself decides when its work is done."""
+        self._stopping.set()
+
+    def died(self) -> bool:
+        """Tell whether the thread has ended although nobody told it to."""
+        return self.ident is not None and not (self.is_alive() or self._stopping.is_set())
+
+    def run(self) -> None:
+        failures = 0
+        while True:
+            last = self._stopping.is_set()
+            try:
+                if not self._turn():
+                    self._stopping.set()
+                    return
+            except Exception as error:  # whatever it is, the work has to go on
+                self._record(error)
+                if last:
+                    return
+                self._stopping.wait(min(self._longest, 0.5 * 2**failures))
+                failures += 1
+            else:
+                self.problem, failures = None, 0
+
+    def _record(self, error: Exception) -> None:
+        expected = isinstance(error, PalateError)
+        problem = str(error) if expected else f"{type(error).__name__}: {error}"
+        if not expected and problem != self.problem:
+            traceback.print_exception(error)  # in the log of the Space
+        self.problem = problem

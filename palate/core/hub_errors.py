@@ -74,7 +74,7 @@ def requested_wait(headers: Mapping[str, str]) -> float:
 
 @contextmanager
 def readable_errors(repo: str) -> Generator[None]:
-    """Turn the clients' errors into palate's, each ending in what to do."""
+    """Turn whatever the clients raise into palate's errors, each ending in what to do."""
     from huggingface_hub import constants
     from huggingface_hub.errors import (
         HfHubHTTPError,
@@ -93,24 +93,17 @@ def readable_errors(repo: str) -> Generator[None]:
     except RevisionNotFoundError as error:
         if "revision" in str(error).lower():
             raise UsageError(f"{repo} has no such revision: {_first_line(error)}") from None
-        raise
+        raise _http_error(repo, where, error) from None
     except RepositoryNotFoundError as error:
         raise _not_found(repo, where, error.response.status_code) from None
     except HfHubHTTPError as error:
         raise _http_error(repo, where, error) from None
     except (httpx.TransportError, OfflineModeIsEnabled) as error:
         raise _no_answer(where, error) from None
-    except RuntimeError as error:  # the client's error for an interrupted LFS upload
-        if "uploading" not in str(error):
-            raise
-        raise Unreachable(
-            f"An upload to {repo} was interrupted ({_first_line(error.__cause__ or error)})."
-            " Run the same command again."
-        ) from error
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise _disk_full(repo) from None
+    except PalateError:
         raise
+    except Exception as error:
+        raise _unforeseen(repo, where, error) from error
 
 
 def sign_in() -> str:
@@ -165,6 +158,25 @@ def _http_error(repo: str, where: str, error: "HfHubHTTPError") -> PalateError:
     if status == 404:
         return UsageError(f"{repo}: {text}")
     return PalateError(f"The Hub answered {status} for {repo}: {text}")
+
+
+def _unforeseen(repo: str, where: str, error: Exception) -> PalateError:
+    """Return the error for what the clients raise without a type of their own."""
+    if isinstance(error, RuntimeError) and "uploading" in str(error):  # an interrupted LFS upload
+        return Unreachable(
+            f"An upload to {repo} was interrupted ({_first_line(error.__cause__ or error)})."
+            " Run the same command again."
+        )
+    if isinstance(error, OSError):
+        if error.errno == errno.ENOSPC:
+            return _disk_full(repo)
+        return PalateError(f"A file of {repo} cannot be read or written here: {_first_line(error)}")
+    # a sign-in page or a proxy's page in place of the Hub's answer, or a broken answer
+    return Unreachable(
+        f"{where} gave an answer about {repo} that is not the Hub's"
+        f" ({type(error).__name__}: {_first_line(error)[:200]}). Check HF_ENDPOINT and the network,"
+        " and run the same command again."
+    )
 
 
 def _first_line(error: BaseException) -> str:

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 from palate.core import hub
-from palate.core.errors import PalateError
+from palate.core.errors import Supervised
 from palate.core.schema import Config, Event, Purpose, Row, to_json
 
 NO_JUDGEMENT = ("undo", "flag")
+LATE_SECONDS = 120.0  # beyond the pause between commits, after which a wait is a problem
 
 
 def now() -> str:
@@ -56,7 +57,7 @@ class Publisher:
     """Commits events to the project's repo in a background thread, at most once per `interval` s.
 
     `published` are the ids of events that are on the Hub already. Events that cannot be committed
-    are tried again, and `problem` says why, in words for the page. Safe to call from any thread.
+    are tried again. Safe to call from any thread.
     """
 
     def __init__(
@@ -70,17 +71,29 @@ class Publisher:
     ) -> None:
         self.repo, self.config, self.interval = repo, config, interval
         self._published = set(published)
-        self.problem: str | None = None
         self._waiting: dict[str, Event] = {}
+        self._since = time.monotonic()  # when an event last reached the Hub, or none waited
         self._change = threading.Condition()
         self._closing = False
         self._on_publish = on_publish
-        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
-        self._thread.start()
+        self.thread = Supervised("publisher", self._turn)
+        self.thread.start()
+
+    def problem(self) -> str | None:
+        """Return, in words for the page, what keeps events from the Hub; None if nothing does."""
+        if self.thread.problem:
+            return self.thread.problem
+        with self._change:
+            waiting, seconds = len(self._waiting), time.monotonic() - self._since
+        if waiting and (self.thread.died() or seconds > self.interval + LATE_SECONDS):
+            return f"{waiting} events have waited {seconds:.0f} s for the Hub. Restart the Space."
+        return None
 
     def add(self, events: Iterable[Event]) -> None:
         """Queue events; those already published or queued are passed over."""
         with self._change:
+            if not self._waiting:
+                self._since = time.monotonic()
             for e in events:
                 if e.event_id not in self._published:
                     self._waiting.setdefault(e.event_id, e)
@@ -108,38 +121,31 @@ class Publisher:
         with self._change:
             self._closing = True
             self._change.notify_all()
-        self._thread.join(timeout)
+        self.thread.stop()
+        self.thread.join(timeout)
         return not self._waiting
 
-    def _run(self) -> None:
-        while True:
-            with self._change:
-                self._change.wait_for(lambda: self._waiting or self._closing)
-                if not self._waiting:
-                    return
-                # a moment more lets a batch gather: Hub commits are rate-limited
-                self._change.wait_for(lambda: self._closing, self.interval)
-                batch = list(self._waiting.values())
-            if batch and not self._publish(batch):
-                with self._change:
-                    if self._closing:
-                        return
+    def _turn(self) -> bool:
+        """Publish a batch; return whether there may be more."""
+        with self._change:
+            self._change.wait_for(lambda: self._waiting or self._closing)
+            # a moment more lets a batch gather: Hub commits are rate-limited
+            self._change.wait_for(lambda: self._closing, self.interval)
+            batch = list(self._waiting.values())
+        if batch:
+            self._publish(batch)
+        with self._change:
+            return bool(self._waiting) or not self._closing
 
-    def _publish(self, batch: list[Event]) -> bool:
-        try:
-            message = f"Add {len(batch)} event{'s' * (len(batch) != 1)}"
-            files = {event_file(self.config): jsonl(batch)}
-            if written := [c for e in batch if (c := e.written())]:
-                files[event_file("candidates", "written-")] = jsonl(written)
-            hub.commit(self.repo, "dataset", files, message)
-        except (PalateError, OSError) as error:
-            self.problem = str(error)
-            time.sleep(min(self.interval, 5))
-            return False
-        self.problem = None
+    def _publish(self, batch: list[Event]) -> None:
+        message = f"Add {len(batch)} event{'s' * (len(batch) != 1)}"
+        files = {event_file(self.config): jsonl(batch)}
+        if written := [c for e in batch if (c := e.written())]:
+            files[event_file("candidates", "written-")] = jsonl(written)
+        hub.commit(self.repo, "dataset", files, message)
         with self._change:
             for e in batch:
                 self._waiting.pop(e.event_id, None)
             self._published.update(e.event_id for e in batch)
+            self._since = time.monotonic()
         self._on_publish(batch)
-        return True

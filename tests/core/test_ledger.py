@@ -102,7 +102,7 @@ def test_the_publisher_says_why_it_waits(hub, repo_id):
     publisher.add([event(1)])
     assert not publisher.close(timeout=30)
     assert publisher.waiting() == [event(1)]
-    assert f"no repo {repo_id}" in (publisher.problem or "")
+    assert f"no repo {repo_id}" in (publisher.thread.problem or "")
 
 
 def test_repeats_and_warm_ups_are_counted_and_teach_nothing():

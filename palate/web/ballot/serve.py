@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,7 +19,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from palate.core import hub
-from palate.core.errors import PalateError, UsageError
+from palate.core.errors import PalateError, Supervised, UsageError
 from palate.core.project import question_files
 from palate.web.ballot.app import HERE, create_app
 from palate.web.ballot.render import template
@@ -82,35 +81,41 @@ def serve(kind: str, make: Callable[[Settings], B], routes: Callable[[B], Sequen
             return
         server = _server(create_app(ballot, routes(ballot), kind=kind))
         news = threading.Event()
-        for work in (ballot.warm_up, partial(_follow, ballot, server, news)):
-            threading.Thread(target=work, daemon=True).start()
+        threading.Thread(target=ballot.warm_up, daemon=True).start()
+        follower = Supervised("follower", _following(ballot, server, news))
+        ballot.threads.append(follower)
+        follower.start()
         if not stopping.is_set():  # it may have been told while the project was read
             server.run([listening.dup()])
         server.should_exit = True
         changed = news.is_set()
+        follower.stop()
         if not ballot.close():
             waiting, why = len(ballot.publisher.waiting()), ballot.problem()
-            print(f"{waiting} events are not on the Hub yet: {why}", flush=True)
+            events = f"{waiting} event{'s are' if waiting != 1 else ' is'} not on the Hub"
+            print(f"{events}: {why or 'time ran out.'} {ballot.kept}", flush=True)
 
 
-def _follow(ballot: Ballot, server: uvicorn.Server, news: threading.Event) -> None:
-    """Take in events that others publish, such as another Space of the project.
+def _following(ballot: Ballot, server: uvicorn.Server, news: threading.Event) -> Callable[[], bool]:
+    """Return a turn that takes in events that others publish, such as another Space.
 
-    When what people are asked has changed, set `news` and stop the server.
+    When what people are asked has changed, it sets `news` and stops the server.
     """
     known = None
-    while not server.should_exit:
-        try:
-            if known is None:
-                known = question_files(hub.hashes(ballot.project_id, "dataset", ballot.revision))
-            files = hub.hashes(ballot.project_id, "dataset")
-            if question_files(files) != known:
-                news.set()
-                server.should_exit = True
-            ballot.hear(files)
-        except (PalateError, OSError):  # the Hub is unreachable for a while
-            pass
+
+    def turn() -> bool:
+        nonlocal known
+        if known is None:
+            known = question_files(hub.hashes(ballot.project_id, "dataset", ballot.revision))
+        files = hub.hashes(ballot.project_id, "dataset")
+        if question_files(files) != known:
+            news.set()
+            server.should_exit = True
+        ballot.hear(files)
         time.sleep(max(CHECK_SECONDS, ballot.publisher.interval))
+        return not server.should_exit
+
+    return turn
 
 
 def _first(make: Callable[[], B], listening: socket.socket, stopping: threading.Event) -> B | None:
@@ -125,26 +130,25 @@ def _first(make: Callable[[], B], listening: socket.socket, stopping: threading.
         return None
     ballots: list[B] = []
 
-    def retry() -> None:
-        nonlocal missing
-        while not server.should_exit:
-            time.sleep(CHECK_SECONDS)
-            try:
-                ballots.append(make())
-                server.should_exit = True
-            except PalateError as error:
-                missing = error
+    def turn() -> bool:
+        time.sleep(CHECK_SECONDS)
+        if not server.should_exit:
+            ballots.append(make())
+            server.should_exit = True
+        return False
 
     print(f"palate: {missing}", flush=True)
-    server = _server(_waiting_page(lambda: missing))
-    threading.Thread(target=retry, daemon=True).start()
+    retrying = Supervised("retrying", turn, longest=CHECK_SECONDS)
+    server = _server(_waiting_page(lambda: retrying.problem or str(missing)))
+    retrying.start()
     server.run([listening.dup()])
+    retrying.stop()
     return ballots[0] if ballots else None
 
 
-def _waiting_page(missing: Callable[[], PalateError]) -> Starlette:
+def _waiting_page(missing: Callable[[], str]) -> Starlette:
     def answer(request: Request) -> Response:
-        problem = str(missing())
+        problem = missing()
         if request.url.path == "/":
             return HTMLResponse(template("missing.html").render(problem=problem))
         return JSONResponse({"ready": False, "problem": problem}, 503)

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from palate.core import hub, paths
+from palate.core.errors import Supervised
 from palate.core.ledger import Publisher, standing_judgements
 from palate.core.project import Project, Settings
 from palate.core.schema import PURPOSES, Candidate, Event, EventConfig, Gold, Prompt
@@ -79,10 +80,19 @@ class Ballot(ABC):
         self._note(published)
         ids = {e.event_id for e in published}
         self.publisher = Publisher(project.id, config, published=ids, interval=pause)
+        self.threads: list[Supervised] = []  # others that must not end
 
     def problem(self) -> str | None:
         """Return, in words, what keeps events from reaching the Hub; None if nothing does."""
-        return self.publisher.problem
+        for thread in self.threads:
+            if thread.problem or thread.died():
+                return thread.problem or f"The thread {thread.name!r} ended. Restart the Space."
+        return self.publisher.problem()
+
+    @property
+    @abstractmethod
+    def kept(self) -> str:
+        """Where events are that are not on the Hub yet, in a sentence."""
 
     def next(
         self,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from palate.argilla.responses import edit
 from palate.argilla.store import FullPair, LabelStore
-from palate.core.errors import PalateError
+from palate.core.errors import PalateError, Supervised
 from palate.core.project import Project, unique
 from palate.core.schema import Event, Pair, pairs_of
 from palate.label.assignment import Queue
@@ -16,7 +16,6 @@ from palate.web.ballot.people import Person
 from palate.web.ballot.service import Ballot
 
 EDITS_SECONDS = 900.0  # between checks for edits made in Argilla's own pages
-RETRY_SECONDS = 1.0  # between attempts to reach Argilla
 
 
 class LabelBallot(Ballot):
@@ -38,16 +37,23 @@ class LabelBallot(Ballot):
         self._store: LabelStore
         self._ready = threading.Event()
         self._closing = threading.Event()
-        self._why: str | None = "Argilla is starting"
-        threading.Thread(target=self._run, name="argilla", daemon=True).start()
+        self._refusal: str | None = None  # why Argilla did not take the last label
+        self._argilla = Supervised("argilla", self._turn)
+        self.threads.append(self._argilla)
+        self._argilla.start()
 
     def problem(self) -> str | None:
-        return self._why or super().problem()
+        starting = None if self._ready.is_set() else "Argilla is starting"
+        return self._refusal or super().problem() or starting
+
+    @property
+    def kept(self) -> str:
+        return "They are in Argilla, and go to the Hub when the Space starts again."
 
     def prepared(self, timeout: float = 120.0) -> None:
         """Wait until Argilla is up to date; raise PalateError saying why it is not."""
         if not self._ready.wait(timeout):
-            raise PalateError(self._why or "Argilla does not answer")
+            raise PalateError(self.problem() or "Argilla does not answer")
 
     def names(self) -> dict[str, str]:
         """Return the annotators' names by pseudonym; none while Argilla cannot be reached."""
@@ -85,9 +91,9 @@ class LabelBallot(Ballot):
         return len(edits)
 
     def close(self, timeout: float = 30.0) -> bool:
+        self._argilla.stop()
         self._closing.set()
-        if self._ready.is_set():
-            self._try_edits()
+        self._argilla.join(timeout)  # it takes in the last edits
         return super().close(timeout)
 
     def hear(self, files: Iterable[str]) -> list[Event]:
@@ -97,17 +103,17 @@ class LabelBallot(Ballot):
             self._store.learn(fresh)
         return fresh
 
-    def _run(self) -> None:
+    def _turn(self) -> bool:
         """Bring Argilla up to date, however long that takes; then check it for edits."""
-        while not (self._ready.is_set() or self._closing.is_set()):
-            try:
-                self._prepare()
-                self._why = None
-            except (PalateError, OSError) as error:
-                self._why = str(error)
-                self._closing.wait(RETRY_SECONDS)
-        while not self._closing.wait(EDITS_SECONDS):
-            self._try_edits()
+        closing = self._closing.is_set()
+        if closing and not self._ready.is_set():
+            return False
+        if not self._ready.is_set():
+            self._prepare()
+        self.take_edits()
+        if not closing:
+            self._closing.wait(EDITS_SECONDS)
+        return not closing
 
     def _prepare(self) -> None:
         self._store = self._connect()
@@ -115,13 +121,6 @@ class LabelBallot(Ballot):
         self._store.add_pairs([self._full(p) for p in self._queue.all()])
         self._reconcile()
         self._ready.set()
-        self.take_edits()
-
-    def _try_edits(self) -> None:
-        try:
-            self.take_edits()
-        except PalateError as error:
-            self._why = str(error)
 
     def _reconcile(self) -> None:
         """Copy events between Argilla and the ledger: each may lack some that the other has."""
@@ -156,9 +155,9 @@ class LabelBallot(Ballot):
             annotator = self._store.annotator(self.pseudonym(person), person.name)
             self._store.save(annotator, new)
         except PalateError as error:
-            self._why = str(error)
+            self._refusal = str(error)
             return states | {e.event_id: "waiting" for e in new}
-        self._why = None
+        self._refusal = None
         self._note(new)
         self.publisher.add(new)
         return states | {e.event_id: "saved" for e in new}

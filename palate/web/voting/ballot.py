@@ -52,6 +52,11 @@ class EvaluateBallot(Ballot):
         more = shortage(self.project_id, self.settings, tuple(self.prompts().values()))
         return f"{there} {more}".rstrip()
 
+    @property
+    def kept(self) -> str:
+        return "They are in the voters' browsers, which send them again at the next visit."
+
+
     def unvoted(self) -> int:
         """Return how many pairs nobody has voted on."""
         voted = {e.pair_id for e in self.standing()}
