@@ -105,9 +105,7 @@ class Supervised(threading.Thread):
         while True:
             last = self._stopping.is_set()
             try:
-                if not self._turn():
-                    self._stopping.set()
-                    return
+                more = self._turn()
             except Exception as error:  # whatever it is, the work has to go on
                 self._record(error)
                 if last:
@@ -116,6 +114,9 @@ class Supervised(threading.Thread):
                 failures += 1
             else:
                 self.problem, failures = None, 0
+                if not more:
+                    self._stopping.set()
+                    return
 
     def _record(self, error: Exception) -> None:
         expected = isinstance(error, PalateError)
