@@ -16,7 +16,8 @@ from palate.core.schema import Candidate, Prompt
 from palate.web.ballot.app import MAX_EVENTS, MAX_REQUEST_BYTES
 from palate.web.serving import Space
 
-ADA = {"x-annotator": "Ada"}
+QUESTION = "Which <b>one</b> {{x}} `+(window.pwned=1)+` ${y} \\?"
+ADA = {"x-annotator": "Ada", "content-type": "application/json"}
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def space(hub, argilla, space_python, tmp_path_factory) -> Iterator[Space]:
     id = f"me/t{uuid.uuid4().hex[:10]}"
     prompts = [Prompt.of(f"Prompt {i}") for i in range(60)]
     rows = [Candidate.of(p.id, f"{n} {p.text}") for p in prompts for n in "ab"]
-    importing.start_project(id, prompts, Settings(question="Which <b>one</b> {{x}}?", eval=0.1))
+    importing.start_project(id, prompts, Settings(question=QUESTION, eval=0.1))
     importing.add(id, Imported([], rows, []), "Add")
     folder = tmp_path_factory.mktemp("space")
     env = {
@@ -87,9 +88,58 @@ def test_an_oversized_request_is_not_read_to_its_end(client):
     assert answer.status_code == 413
 
 
-def test_requests_from_other_sites_are_refused(client):
-    headers = ADA | {"sec-fetch-site": "cross-site"}
-    assert client.post("/api/next", json={}, headers=headers).status_code == 403
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/api/next", {"sec-fetch-site": "cross-site"}),
+        ("/api/next", {"sec-fetch-site": "same-site"}),
+        ("/api/next", {"origin": "http://evil.example"}),
+        ("/api/next", {"origin": "null"}),
+        ("/api/events", {"origin": "http://127.0.0.1:1"}),
+        ("/argilla/api/v1/me", {"origin": "http://evil.example"}),
+    ],
+)
+def test_requests_from_other_sites_are_refused(client, path, headers):
+    assert client.post(path, json={}, headers=ADA | headers).status_code == 403
+
+
+def test_a_foreign_name_for_this_machine_reads_nothing(client, space):
+    for name in ("evil.example", f"evil.example:{space.port}", "127.0.0.1.evil.example", ""):
+        for path in ("/", "/api/me", "/ballot/ballot.js", "/owner", "/healthz"):
+            assert client.get(path, headers={"host": name}).status_code in (400, 421), (name, path)
+    own = {"origin": f"http://localhost:{space.port}", "host": f"localhost:{space.port}"}
+    assert client.post("/api/next", json={}, headers=ADA | own).status_code == 200
+
+
+def test_a_form_of_another_site_is_not_json(client):
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""):
+        answer = client.post("/api/next", content="{}", headers=ADA | {"content-type": kind})
+        assert answer.status_code == 415, kind
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/gradio_api/upload", "/gradio_api/info", "/gradio_api/heartbeat/x", "/gradio_api/queue/join",
+     "/gradio_api/queue/status", "/gradio_api/file=/etc/passwd", "/config", "/openapi.json",
+     "/gradio_api/dev/reload", "/gradio_api/startup-events", "/gradio_api/proxy=x", "/monitoring",
+     "/gradio_api/run/predict", "/file=x", "/upload", "/robots.txt", "/docs", "/gradio_api/mcp"],
+)  # fmt: skip
+def test_of_gradio_only_the_page_is_served(client, path):
+    assert client.get(path).status_code == 404
+    answer = client.post(path, files={"files": ("a.txt", b"x")})
+    assert answer.status_code == 404
+    assert client.put(path, content=b"x").status_code == 404
+
+
+def test_the_page_is_constant_and_runs_no_other_scripts(client):
+    page = client.get("/")
+    assert "pwned" not in page.text
+    assert client.get("/api/me").json()["question"] == QUESTION
+    policy = page.headers["content-security-policy"]
+    scripts = next(part for part in policy.split(";") if part.strip().startswith("script-src"))
+    assert "unsafe" not in scripts
+    assert "sha256-" in scripts
+    assert "sha256-" not in client.get("/api/me").headers["content-security-policy"]
 
 
 @pytest.mark.parametrize(
@@ -140,7 +190,7 @@ def test_the_owners_page_opens_with_the_key_alone(client, space):
     assert client.get("/owner", params={"key": "\N{SNOWMAN}"}).status_code == 403
     page = client.get(space.owner_url)
     assert page.status_code == 200
-    assert "Which &lt;b&gt;one&lt;/b&gt; {{x}}?" in page.text
+    assert "Which &lt;b&gt;one&lt;/b&gt; {{x}} `+" in page.text
     figures = client.get(space.owner_url.replace("/owner", "/owner.json")).json()
     assert figures["judgements"] >= 0
 

@@ -1,9 +1,7 @@
 """The web app of both Spaces: a static Gradio page, a small JSON API, and sign-in on the Hub."""
 
 import hmac
-import html
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -15,13 +13,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from palate.web.ballot.people import Person, person_of, session_key, sign_in_required
 from palate.web.ballot.render import markdown, template
 from palate.web.ballot.service import Ballot
+from palate.web.ballot.walls import GradioPage, SafeHeaders, Walls
 
 if TYPE_CHECKING:  # `create_app` imports both, once `_hide_folder` has run
     import gradio as gr
@@ -32,20 +30,11 @@ MAX_REQUEST_BYTES = 256 * 1024
 MAX_EVENTS = 50  # in a request
 MAX_PAIRS = 20  # in a response
 MAX_IDS = 1000  # of a kind in a request
-# Gradio needs inline scripts and eval; nothing comes from another site.
-POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval';"
-    " style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:;"
-    " connect-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self' {provider};"
-    " frame-ancestors 'self' https://huggingface.co"
-)
-START = "import('/ballot/ballot.js').then((page) => page.start(element))"
 HEAD = (
+    '<script type="module" src="/ballot/page.js"></script>'
     '<meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">'
     '<meta name="robots" content="noindex">'
 )
-SANS = ["Inter Variable", "ui-sans-serif", "system-ui", "sans-serif"]
-MONO = ["ui-monospace", "monospace"]
 ApiCall = Callable[[Ballot, Person, dict[str, object]], dict[str, object]]
 
 
@@ -61,35 +50,30 @@ def create_app(ballot: Ballot, routes: Sequence[Route], *, kind: str) -> "FastAP
     if sign_in_required():
         key = session_key()
         app.add_middleware(SessionMiddleware, secret_key=key, same_site="none", https_only=True)
+    app.add_middleware(Walls)
     app.add_middleware(SafeHeaders)
-    return gr.mount_gradio_app(
+    gr.mount_gradio_app(
         app,
-        _page(ballot, kind),
+        _page(),
         path="/",
-        theme=gr.themes.Base(font=SANS, font_mono=MONO),
-        css=(HERE / "ballot.css").read_text("utf-8"),
+        theme=gr.themes.Base(font="system-ui", font_mono="monospace"),  # needs no font files
         head=HEAD,
         footer_links=[],
         run_history=False,
         ssr_mode=False,
     )
+    (mount,) = [r for r in app.router.routes if isinstance(r, Mount) and r.path == ""]
+    mount.app = GradioPage(mount.app)
+    return app
 
 
-def _page(ballot: Ballot, kind: str) -> "gr.Blocks":
+def _page() -> "gr.Blocks":
+    """Return Gradio's page. `page.js` puts the ballot on it."""
     import gradio as gr
 
-    text = (HERE / "page.html").read_text("utf-8")
-    text = text.replace("{{question}}", _escape(ballot.question)).replace("{{kind}}", kind)
-    page = gr.Blocks(title=ballot.question, fill_width=True, analytics_enabled=False)
-    with page:
+    with gr.Blocks(title="palate", analytics_enabled=False) as page:
         if sign_in_required():
-            gr.LoginButton(size="sm", elem_id="sign-in")
-        gr.HTML(
-            html_template=text,
-            js_on_load=START,
-            apply_default_css=False,
-            elem_id="ballot-root",
-        )
+            gr.LoginButton()  # makes Gradio serve /login/huggingface
     return page
 
 
@@ -117,12 +101,16 @@ def _api(ballot: Ballot, kind: str) -> list[Route]:
 
 
 def _me(ballot: Ballot, person: Person | None, kind: str) -> dict[str, object]:
+    # nobody has to sign in on one's own machine, where the page asks for a name
+    may = ballot.access.may_label(person) if person else not sign_in_required()
     return {
         "name": person.name if person else None,
         "sign_in": sign_in_required(),
-        "may": person is None or ballot.access.may_label(person),
+        "question": ballot.question,
+        "kind": kind,
+        "may": may,
         "owner": person is not None and ballot.access.owns(person) and kind == "label",
-        "guidelines": markdown(ballot.guidelines) if kind == "label" else "",
+        "guidelines": markdown(ballot.guidelines) if kind == "label" and may else "",
     }
 
 
@@ -152,11 +140,11 @@ def _figures(ballot: Ballot, person: Person, body: dict[str, object]) -> dict[st
 
 
 def api_route(path: str, ballot: Ballot, call: ApiCall) -> Route:
-    """Return a POST route that checks the person, the origin and the body, then runs `call`."""
+    """Return a POST route that checks the person and the body, then runs `call`."""
 
     async def endpoint(request: Request) -> JSONResponse:
-        if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-            return JSONResponse({"error": "cross-site requests are refused"}, 403)
+        if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+            return JSONResponse({"error": "expected application/json"}, 415)
         person = await run_in_threadpool(person_of, request)
         if person is None:
             return JSONResponse({"error": "say who you are first"}, 401)
@@ -203,31 +191,3 @@ def owner_route(path: str, ballot: Ballot, answer: Callable[[str], Response]) ->
         return HTMLResponse(closed, 403)
 
     return Route(path, endpoint)
-
-
-def _escape(text: str) -> str:
-    return html.escape(text, quote=True).replace("{", "&#123;").replace("$", "&#36;")
-
-
-class SafeHeaders:
-    """Middleware that adds the security headers, and lets static files be revalidated."""
-
-    def __init__(self, app: ASGIApp):
-        self.app = app
-        provider = os.environ.get("OPENID_PROVIDER_URL", "https://huggingface.co")
-        self.headers = [
-            (b"content-security-policy", POLICY.format(provider=provider).encode()),
-            (b"referrer-policy", b"no-referrer"),
-            (b"x-content-type-options", b"nosniff"),
-        ]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def add(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = [*message["headers"], *self.headers]
-                if scope["path"].startswith("/ballot/"):
-                    headers.append((b"cache-control", b"no-cache"))  # asks whether it is the same
-                message = {**message, "headers": headers}
-            await send(message)
-
-        await self.app(scope, receive, add if scope["type"] == "http" else send)

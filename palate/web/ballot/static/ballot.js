@@ -18,15 +18,14 @@ const store = (name, value) => value === undefined ? localStorage.getItem(`palat
 const uuid = () => crypto.randomUUID ? crypto.randomUUID()
   : [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, '0')).join('')
 
-export function start(element) {
-  const root = element.querySelector('.ballot')
+export function start(root) {
   const $ = (selector) => root.querySelector(selector)
   const modal = new Modal($('.b-dialog'))
-  const blind = root.dataset.kind === 'evaluate'
   const query = new URLSearchParams(location.search)
   const answered = []
   const seen = new Set() // an assignment is shown twice only if its answer was undone
-  let me = { name: '', guidelines: '' }
+  let me = { name: '', guidelines: '', kind: '' }
+  let blind = false
   let outbox = null
   let queue = []
   let current = null
@@ -255,7 +254,7 @@ export function start(element) {
   // ---- who is here, and that they are here in one tab only
   function begin() {
     modal.unlock()
-    outbox = new Outbox(`${location.pathname}:${root.dataset.kind}:${me.name}`, async (events, keepalive) => (await post('/api/events', { events }, keepalive)).results, changed)
+    outbox = new Outbox(`${location.pathname}:${me.kind}:${me.name}`, async (events, keepalive) => (await post('/api/events', { events }, keepalive)).results, changed)
     const go = () => {
       active = true
       modal.unlock()
@@ -289,6 +288,9 @@ export function start(element) {
     if (chosen) document.body.classList.toggle('dark', chosen === 'dark')
     else if (matchMedia('(prefers-color-scheme: dark)').matches) document.body.classList.add('dark')
     try { me = await (await fetch('/api/me')).json() } catch { setTimeout(arrive, 1000); return }
+    blind = me.kind === 'evaluate'
+    document.title = $('.b-brand').textContent = me.question
+    root.setAttribute('aria-label', me.question)
     if (me.sign_in && !me.name) { modal.open(dialogs.signIn(), { lock: true }); return }
     if (!me.may) { modal.open(dialogs.refused(), { lock: true }); return }
     me.name ||= query.get('as') || store('name') || ''

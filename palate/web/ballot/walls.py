@@ -1,0 +1,115 @@
+"""Middlewares of both Spaces: what is served, to which sites, and under which policy."""
+
+import os
+import re
+from base64 import b64encode
+from hashlib import sha256
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+# what the page asks of Gradio
+SERVED = re.compile(
+    r"/|/theme\.css|/(assets|static)/[\w./@+-]+|/login/(huggingface|callback)|/logout"
+)
+INLINE_SCRIPT = re.compile(rb"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DOTALL)
+# Gradio needs inline styles; nothing comes from another site.
+POLICY = (
+    "default-src 'self'; script-src 'self'{scripts};"
+    " style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:;"
+    " connect-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self' {provider};"
+    " frame-ancestors 'self' https://huggingface.co"
+)
+
+
+class GradioPage:
+    """Gradio's page and sign-in, and no other route of Gradio's: no uploads, queues or streams."""
+
+    def __init__(self, gradio: ASGIApp):
+        self.gradio = gradio
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        allowed = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
+        if not allowed or not SERVED.fullmatch(scope["path"]):
+            await PlainTextResponse("Not found", 404)(scope, receive, send)
+        elif scope["path"] == "/":
+            await self._page(scope, receive, send)
+        else:
+            await self.gradio(scope, receive, send)
+
+    async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the page with a policy that allows exactly the scripts it holds."""
+        messages: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            messages.append(message)
+
+        await self.gradio(scope, receive, keep)
+        page = b"".join(m.get("body", b"") for m in messages)
+        hashes = [b64encode(sha256(s).digest()).decode() for s in INLINE_SCRIPT.findall(page)]
+        scripts = "".join(f" 'sha256-{value}'" for value in hashes)
+        messages[0]["headers"] = [*messages[0]["headers"], policy(scripts)]
+        for message in messages:
+            await send(message)
+
+
+def policy(scripts: str = "") -> tuple[bytes, bytes]:
+    """Return the content security policy; `scripts` are the inline scripts that it allows."""
+    provider = os.environ.get("OPENID_PROVIDER_URL", "https://huggingface.co")
+    return b"content-security-policy", POLICY.format(scripts=scripts, provider=provider).encode()
+
+
+class Walls:
+    """Middleware that refuses requests which pages of other sites make."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (refusal := _refusal(Request(scope))):
+            await refusal(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+def _refusal(request: Request) -> Response | None:
+    host = request.headers.get("host", "")
+    name = urlsplit(f"//{host}").hostname
+    # a foreign name that leads to this machine: DNS rebinding
+    if request.scope["server"][0] in LOOPBACK and name not in LOOPBACK:
+        return PlainTextResponse("Open this page as http://127.0.0.1 or http://localhost.", 421)
+    if request.method in ("GET", "HEAD"):
+        return None
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    # old browsers send no Sec-Fetch-Site, and clients that are no browsers neither of the two
+    same = (
+        site in ("same-origin", "none") if site else not origin or urlsplit(origin).netloc == host
+    )
+    return None if same else JSONResponse({"error": "cross-site requests are refused"}, 403)
+
+
+class SafeHeaders:
+    """Middleware that adds the security headers, and lets static files be revalidated."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+        self.headers = [
+            (b"referrer-policy", b"no-referrer"),
+            (b"x-content-type-options", b"nosniff"),
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def add(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = [*message["headers"], *self.headers]
+                if not any(name == b"content-security-policy" for name, _ in headers):
+                    headers.append(policy())
+                if scope["path"].startswith("/ballot/"):
+                    headers.append((b"cache-control", b"no-cache"))  # asks whether it is the same
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await self.app(scope, receive, add if scope["type"] == "http" else send)
