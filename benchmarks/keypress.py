@@ -216,7 +216,7 @@ def press(url: str, presses: int, delay: float) -> list[float]:
     times = []
     with sync_playwright() as p:
         browser = chromium(p)
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page = browser.new_page(viewport={"width": 1280, "height": 800}, bypass_csp=True)
         page.goto(f"{url}/?as=Ada")
         page.wait_for_function(
             "document.querySelector('.ballot')?.dataset.aid || document.querySelector('#left')"

@@ -181,7 +181,7 @@ def page_size(url: str) -> dict:
         browser = chromium(p)
         page = browser.new_page()
         page.goto(f"{url}/?as=visitor")
-        page.wait_for_function("document.querySelector('.ballot')?.dataset.aid")
+        page.wait_for_selector('.ballot[data-aid]:not([data-aid=""])')
         sizes = page.evaluate(SIZES)
         browser.close()
     ours = sum(size for path, size in sizes if path.startswith(("/ballot/", "/api/")))

@@ -22,11 +22,8 @@ FLAGS = (
 START_MILLISECONDS = 600_000.0  # a Space with an empty disk installs Argilla first
 UNREAD_MILLISECONDS = 270.0  # in which the page ignores keys, since nobody has read the pair yet
 KEYS = {"left": "4321", "right": "7890"}  # by strength
-# true for a pair, and for the end of all pairs; before the first pair there may be none yet
-PAIR_OR_END = """answered => {
-  const shown = document.querySelector('.ballot')?.dataset
-  return shown?.aid || answered && shown?.state === 'empty'
-}"""
+PAIR = '.ballot[data-aid]:not([data-aid=""])'
+END = ".ballot[data-state=empty]"
 
 
 def find_chromium() -> str | None:
@@ -64,13 +61,14 @@ def answer_pairs(
         _sign_in(page, token)
         page.set_default_timeout(START_MILLISECONDS)
         while answered < number:
-            page.wait_for_function(PAIR_OR_END, arg=answered)
+            # before the first pair there may be none yet
+            page.wait_for_selector(f"{PAIR}, {END}" if answered else PAIR)
             if page.get_attribute(".ballot", "data-state") == "empty" and answered:
                 break
             _answer(page, annotator)
             answered += 1
             progress(answered)
-        page.wait_for_function("document.querySelector('.b-sync').textContent === 'on the Hub'")
+        page.wait_for_selector('.b-sync :text-is("on the Hub")', state="attached")
         chrome.close()
     return answered
 
@@ -82,9 +80,7 @@ def _answer(page: "Page", annotator: SimulatedAnnotator) -> None:
     left, right = (page.inner_text(f"[data-f={side}]").strip() for side in ("left", "right"))
     choice, strength = annotator.judge(left, right)
     page.keyboard.press("ArrowDown" if choice == "tie" else KEYS[choice][strength - 1])
-    page.wait_for_function(
-        "pair => document.querySelector('.ballot')?.dataset.aid !== pair", arg=pair
-    )
+    page.wait_for_selector(f'.ballot:not([data-aid="{pair}"])')
 
 
 def _sign_in(page: "Page", token: str) -> None:

@@ -14,7 +14,7 @@ from typing import TypedDict
 from palate.core.ledger import standing_judgements
 from palate.core.rates import Rate, cyclic_triads
 from palate.core.schema import Candidate, Event, Kind
-from palate.label.ranking import checks
+from palate.label.ranking import Order, checks
 
 PAUSE = 300.0  # seconds; a longer gap between two judgements does not count as labelling
 # Silent reading of English runs at 238 words a minute (M. Brysbaert, "How many words do we read per
@@ -93,6 +93,24 @@ class Report:
     def to_json(self) -> dict[str, object]:
         """Return plain JSON types; rates as {hits, n, rate, interval[, p]}."""
         return {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__}
+
+
+def own_figures(events: Sequence[Event]) -> dict[str, object]:
+    """Return what one person has done so far, for their eyes: counts and seconds an answer."""
+    judgements = standing_judgements(events)
+    repeats = _repeats(judgements, standing_judgements(events, "repeat"))
+    seconds = [e.milliseconds / 1000 for e in judgements if e.milliseconds is not None]
+    by_prompt: dict[str, list[Event]] = {}
+    for e in judgements:
+        by_prompt.setdefault(e.prompt_id, []).append(e)
+    return {
+        "judged": len(judgements),
+        "prompts": len(by_prompt),
+        "seconds": round(statistics.median(seconds), 1) if seconds else None,
+        "implied": sum(len(list(Order(own).implied())) for own in by_prompt.values()),
+        "repeats": len(repeats),
+        "same": sum(_value(x) == _value(y) for x, y in repeats),
+    }
 
 
 def report(events: Iterable[Event], candidates: Iterable[Candidate]) -> Report:

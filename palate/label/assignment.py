@@ -12,6 +12,7 @@ from palate.core.ledger import standing_judgements
 from palate.core.schema import PURPOSES, Event, Pair, Purpose
 from palate.label.strategies import Group, Strategy, share
 
+BY_PERSON = 24  # questions that a person may hold on several devices, beyond their share
 LEASE = 600.0  # seconds for which a pair that was handed out counts as being answered
 REPEAT_GAP = 15  # judgements between a pair and its repeat, so that it is not remembered
 Holder = tuple[str, str]  # annotator and device: one person may use two
@@ -126,7 +127,15 @@ class Queue:
         due = (q for q in self._due(annotator) if q.id not in taken)
         if len(chosen) < n:
             chosen += [q for q in due if self._load(q, holder, now) is not None][:1]
-        room = min(n - len(chosen), self._share(annotator, now) - len(held))
+        elsewhere = sum(
+            who == annotator and device != holder[1] and until > now
+            for leases in self._leases.values()
+            for (who, device), until in leases.items()
+        )
+        share = self._share(annotator, now)
+        room = min(
+            n - len(chosen), share - len(held), max(share, BY_PERSON) - elsewhere - len(held)
+        )
         if room > 0:
             asks = self._asks(holder, taken, now)
             chosen += [q for _, _, _, q in heapq.nsmallest(room, asks, key=lambda ask: ask[:3])]

@@ -34,6 +34,7 @@ def data_folder(*parts: str) -> Path:
     default = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "palate"
     folder = Path(os.environ.get("PALATE_DATA") or default).joinpath(*parts)
     folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)  # it holds names, keys and labels
     return folder
 
 
@@ -130,6 +131,7 @@ class Space:
                 stdout=out,
                 stderr=out,
                 start_new_session=True,  # Ctrl-C reaches it through stop(), after its last commit
+                umask=0o077,  # what it writes is for its owner alone
             )
         waiting = f"Waiting for the {self.kind} Space to start. Its log: {self.log}"
         with announced(self._show, waiting):

@@ -58,7 +58,7 @@ class Visit:
         self.page.click(".b-dialog[open] .b-main")
 
     def ready(self) -> None:
-        self.page.wait_for_function("document.querySelector('.ballot')?.dataset.aid", timeout=60000)
+        self.page.wait_for_selector('.ballot[data-aid]:not([data-aid=""])', timeout=60000)
         self.page.wait_for_timeout(270)  # the page ignores input while a pair has just appeared
 
     def press(self, key: str) -> None:
@@ -74,14 +74,12 @@ class Visit:
         self.moved(before)
 
     def moved(self, before: str) -> None:
-        self.page.wait_for_function(
-            "b => document.querySelector('.ballot').dataset.aid !== b", arg=before
-        )
+        self.page.wait_for_selector(f'.ballot:not([data-aid="{before}"])')
 
     def published(self) -> None:
         """Wait until the page says that all is on the Hub and its outbox is empty."""
-        self.page.wait_for_function(
-            "document.querySelector('.b-sync').textContent === 'on the Hub'", timeout=60000
+        self.page.wait_for_selector(
+            '.b-sync :text-is("on the Hub")', state="attached", timeout=60000
         )
 
 

@@ -46,17 +46,15 @@ def settings(project: Project, **changes) -> None:
 
 
 def press(page: Page, key: str = "1") -> None:
-    page.wait_for_function("document.querySelector('.ballot')?.dataset.aid")
+    page.wait_for_selector('.ballot[data-aid]:not([data-aid=""])')
     before = page.get_attribute(".ballot", "data-aid")
     page.wait_for_timeout(270)
     page.keyboard.press(key)
-    page.wait_for_function("b => document.querySelector('.ballot').dataset.aid !== b", arg=before)
+    page.wait_for_selector(f'.ballot:not([data-aid="{before}"])')
 
 
 def synced(page: Page) -> None:
-    page.wait_for_function(
-        "document.querySelector('.b-sync').textContent === 'on the Hub'", timeout=60000
-    )
+    page.wait_for_selector('.b-sync :text-is("on the Hub")', state="attached", timeout=60000)
 
 
 def test_signing_in_labelling_and_the_owners_page(project, hub, hosted, browser):

@@ -77,7 +77,7 @@ def test_two_tabs_and_two_devices_never_ask_the_same(project, label_space, visit
             v.press("1")
     assert len(set(shown)) == 10
     one.page.close()
-    tab.wait_for_function("document.querySelector('.ballot')?.dataset.aid")
+    tab.wait_for_selector('.ballot[data-aid]:not([data-aid=""])')
     two.published()
     labels = Project.load(project.id).labels
     assert len({e.pair_id for e in labels}) == len(labels) == 10
@@ -95,7 +95,7 @@ def test_refused_events_are_kept_and_shown(project, label_space, visit):
       localStorage.setItem(name, JSON.stringify([{ event, state: null, at: 0 }]))
     }""")
     v.press("1")
-    v.page.wait_for_function("document.querySelector('.b-sync').textContent === '1 refused'")
+    v.page.wait_for_selector('.b-sync :text-is("1 refused")', state="attached")
     v.page.click(".b-sync")
     v.page.wait_for_selector(".b-refused li")
     assert "not yours" in v.page.inner_text(".b-refused")
@@ -111,7 +111,7 @@ def test_a_long_sitting_is_followed_by_a_suggestion(project, label_space, visit)
     v.page.clock.install()
     v.page.reload()
     for _ in range(7):
-        v.page.wait_for_function("document.querySelector('.ballot')?.dataset.aid")
+        v.page.wait_for_selector('.ballot[data-aid]:not([data-aid=""])')
         v.page.clock.run_for(4 * 60 * 1000)
         before = v.current()
         v.page.keyboard.press("1")
@@ -123,9 +123,7 @@ def test_a_long_sitting_is_followed_by_a_suggestion(project, label_space, visit)
 def test_the_end_thanks_with_ones_own_figures(project, label_space, visit):
     v = visit(label_space.url, "Oz", DESK)
     for _ in range(60):
-        v.page.wait_for_function(
-            "['ready', 'empty'].includes(document.querySelector('.ballot')?.dataset.state)"
-        )
+        v.page.wait_for_selector(".ballot:is([data-state=ready], [data-state=empty])")
         if v.page.get_attribute(".ballot", "data-state") == "empty":
             break
         v.press("1")

@@ -20,6 +20,7 @@ from palate.argilla.server.settings import (
 START_SECONDS = 120.0  # in which the server has to answer
 STOP_SECONDS = 10.0  # in which it has to end
 POLL_SECONDS = 0.05
+OWN = 0o077  # umask: files are for their owner alone
 LOG_LINES = 8  # of a failed start that the error shows
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE")
 
@@ -27,6 +28,8 @@ INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE")
 def _prepare(root: Path, services: Services | None, workers: int) -> tuple[Path, dict[str, str]]:
     """Return the server's Python and environment variables; ServeError if it cannot run."""
     check_workers(workers, services)
+    root.mkdir(parents=True, exist_ok=True)
+    root.chmod(0o700)  # names, keys and labels
     python = ensure_environment()
     environment = _environment(root.resolve(), services, workers)
     # bytecode goes where the packages are: palate's folder may be another user's
@@ -97,6 +100,7 @@ class EmbeddedArgilla:
                 stdout=out,
                 stderr=out,
                 start_new_session=True,  # Ctrl-C reaches it through stop()
+                umask=OWN,
             )
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
@@ -152,7 +156,7 @@ def serve(root: Path, *, host: str, port: int, workers: int = 1) -> None:
         f'  export ARGILLA_API_KEY=$(python3 -c "{read}" {key_file})',
         flush=True,
     )
-    with subprocess.Popen(_command(python, host, port), env=environment) as process:
+    with subprocess.Popen(_command(python, host, port), env=environment, umask=OWN) as process:
         try:
             process.wait()
         except KeyboardInterrupt:  # the terminal has sent it to the child as well

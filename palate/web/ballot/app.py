@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from palate.core.errors import PalateError
 from palate.web.ballot.people import Person, person_of, session_key, sign_in_required
 from palate.web.ballot.render import markdown, template
 from palate.web.ballot.service import Ballot
@@ -46,6 +47,7 @@ def create_app(ballot: Ballot, routes: Sequence[Route], *, kind: str) -> "FastAP
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.router.routes += [*_api(ballot, kind), *routes]
+    app.add_exception_handler(PalateError, _unavailable)
     app.mount("/ballot", StaticFiles(directory=HERE / "static"))
     if sign_in_required():
         key = session_key()
@@ -75,6 +77,11 @@ def _page() -> "gr.Blocks":
         if sign_in_required():
             gr.LoginButton()  # makes Gradio serve /login/huggingface
     return page
+
+
+def _unavailable(request: Request, error: Exception) -> Response:
+    """Answer where something that a route needs cannot be asked now."""
+    return JSONResponse({"error": str(error)}, 503)
 
 
 def _hide_folder() -> None:

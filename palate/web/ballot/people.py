@@ -6,12 +6,14 @@ On the Hub, people sign in with Hugging Face; on one's own machine they type a n
 import hashlib
 import hmac
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from palate.core.errors import Unreachable
 from palate.core.project import Project
 
 if TYPE_CHECKING:  # `palate deploy` imports this module where Gradio is not installed
@@ -19,6 +21,7 @@ if TYPE_CHECKING:  # `palate deploy` imports this module where Gradio is not ins
 
 WRITER_ROLES = ("admin", "write")  # in an organisation
 NAME_CHARACTERS = 80
+RIGHTS_SECONDS = 120.0  # for which an organization's answer counts
 
 
 @dataclass(frozen=True)
@@ -99,17 +102,27 @@ def _signed_in(request: "Request") -> Person | None:
         f"hf:{user['sub']}",
         user["preferred_username"],
         verified=True,
-        organisations=lambda: _organisations(token),
+        organisations=lambda: _organisations(token, int(time.monotonic() // RIGHTS_SECONDS)),
     )
 
 
 @lru_cache(maxsize=10_000)
-def _organisations(token: str) -> dict[str, str]:
-    """Return the token's user's organisations, with their role in each."""
+def _organisations(token: str, period: int) -> dict[str, str]:
+    """Return the token's user's organisations, with their role in each; asked once a `period`.
+
+    Raises Unreachable when they cannot be asked: nobody has rights that cannot be checked.
+    """
     from huggingface_hub.utils import get_session
 
-    url = os.environ.get("OPENID_PROVIDER_URL", "https://huggingface.co") + "/oauth/userinfo"
-    response = get_session().get(url, headers={"authorization": f"Bearer {token}"}, timeout=10)
-    response.raise_for_status()
-    organisations = response.json().get("orgs") or ()
-    return {o["preferred_username"]: o.get("roleInOrg") or "read" for o in organisations}
+    provider = os.environ.get("OPENID_PROVIDER_URL", "https://huggingface.co")
+    headers = {"authorization": f"Bearer {token}"}
+    try:
+        response = get_session().get(f"{provider}/oauth/userinfo", headers=headers, timeout=10)
+        response.raise_for_status()
+        organisations = response.json().get("orgs") or ()
+        return {o["preferred_username"]: o.get("roleInOrg") or "read" for o in organisations}
+    except Exception as error:  # whatever the answer was
+        raise Unreachable(
+            f"{provider} does not say which organizations you belong to"
+            f" ({type(error).__name__}). Try again in a minute, or sign in again."
+        ) from error

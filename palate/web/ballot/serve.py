@@ -68,6 +68,7 @@ def serve(kind: str, make: Callable[[Settings], B], routes: Callable[[B], Sequen
     settings change, `make` is called again. On the Hub, a Space that lacks something says so on its
     page until it has it.
     """
+    os.umask(0o077)  # everything that a Space writes is for its owner alone
     if parent := os.environ.get("PALATE_PARENT"):
         threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
     stopping = threading.Event()

@@ -9,7 +9,6 @@ follows from the person, the pair and a key: nothing that was handed out has to 
 import hashlib
 import hmac
 import json
-import statistics
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -21,10 +20,10 @@ from palate.core import hub, paths
 from palate.core.errors import Supervised
 from palate.core.ledger import Publisher, standing_judgements
 from palate.core.project import Project, Settings
-from palate.core.schema import PURPOSES, Candidate, Event, EventConfig, Gold, Prompt
+from palate.core.schema import Candidate, Event, EventConfig, Gold, Prompt
 from palate.core.typed import read_file
+from palate.label.agreement import own_figures
 from palate.label.assignment import Question, Queue
-from palate.label.ranking import Order
 from palate.web.ballot.event_parsing import (
     Receipt,
     Rejected,
@@ -34,6 +33,7 @@ from palate.web.ballot.event_parsing import (
     parse_event,
     rejection,
 )
+from palate.web.ballot.limits import Budgets, seal, unseal
 from palate.web.ballot.people import Access, Person, owner_key
 from palate.web.ballot.render import markdown
 
@@ -74,6 +74,7 @@ class Ballot(ABC):
         if memory and memory.exists():
             queue.hold(json.loads(memory.read_text()))
         self._known: dict[str, Event] = {}
+        self._budgets = Budgets()
         self._lock = threading.RLock()  # guards _known and _queue
         self._files_read = set(project.paths(config))
         published = project.read(config)
@@ -141,7 +142,10 @@ class Ballot(ABC):
                 receipt = rejection(raw, str(error))
                 receipts[receipt.event_id] = receipt
             else:
-                accepted[event.event_id] = event
+                if self._affords(event):
+                    accepted[event.event_id] = event
+                else:  # the page sends it again later
+                    receipts[event.event_id] = Receipt(event.event_id, "waiting")
         for event_id, state in self._keep(person, list(accepted.values())).items():
             receipts[event_id] = Receipt(event_id, state)
         return list(receipts.values())
@@ -151,21 +155,7 @@ class Ballot(ABC):
         annotator = self.pseudonym(person)
         with self._lock:
             mine = [e for e in self._known.values() if e.annotator == annotator]
-        judgements, repeats = standing_judgements(mine), standing_judgements(mine, "repeat")
-        seconds = [e.milliseconds / 1000 for e in judgements if e.milliseconds is not None]
-        first = {e.pair_id: e for e in judgements}
-        again = [e for e in repeats if e.pair_id in first]
-        by_prompt: dict[str, list[Event]] = {}
-        for e in judgements:
-            by_prompt.setdefault(e.prompt_id, []).append(e)
-        return {
-            "judged": len(judgements),
-            "prompts": len(by_prompt),
-            "seconds": round(statistics.median(seconds), 1) if seconds else None,
-            "implied": sum(len(list(Order(events).implied())) for events in by_prompt.values()),
-            "repeats": len(again),
-            "same": sum(e.statements() == _statements(first[e.pair_id], e) for e in again),
-        }
+        return own_figures(mine)
 
     def events(self) -> list[Event]:
         """Return all events, published or not."""
@@ -237,10 +227,18 @@ class Ballot(ABC):
         self._files_read.update(new)
         return fresh
 
+    def _affords(self, event: Event) -> bool:
+        """Take the event from its person's budget; what is known already costs nothing."""
+        with self._lock:
+            if event.event_id in self._known:
+                return True
+            return self._budgets.spend(event, time.monotonic())
+
     def _note(self, events: Iterable[Event]) -> list[Event]:
         """Add the events to what is known; return those that are new."""
         with self._lock:
             fresh = [e for e in events if e.event_id not in self._known]
+            self._budgets.note(fresh)
             self._known |= {e.event_id: e for e in fresh}
             self._queue.add(fresh)
         return fresh
@@ -250,17 +248,16 @@ class Ballot(ABC):
 
     def _assignment(self, annotator: str, q: Question) -> str:
         """Return the question's id on the page, with which nobody else can answer it."""
-        return f"{q.id}:{self._mac(annotator, q.id)[:16]}"
+        return seal(self._key, annotator, q.purpose, q.pair.id)
 
     def _question(self, annotator: str, assignment: object) -> Question | None:
         """Return the question of an assignment id, or None if it is not this person's."""
-        purpose, _, rest = str(assignment).partition(":")
-        pair = self._queue.pair(rest.partition(":")[0], purpose)
-        if pair is None or purpose not in PURPOSES:
+        opened = unseal(self._key, annotator, str(assignment))
+        if opened is None:
             return None
-        q = Question(pair, purpose)
-        ours = self._assignment(annotator, q).encode()
-        return q if hmac.compare_digest(ours, str(assignment).encode("utf-8", "replace")) else None
+        purpose, pair_id = opened
+        pair = self._queue.pair(pair_id, purpose)
+        return Question(pair, purpose) if pair else None
 
     def _shown(self, annotator: str, q: Question) -> Shown:
         swapped = int(self._mac(annotator, q.pair.id)[24:], 16) & 1
@@ -300,10 +297,7 @@ class Ballot(ABC):
         question = self._question(annotator, raw.get("assignment_id"))
         if question is None:
             raise Rejected("this pair is not yours, or no longer in the project")
+        if self._budgets.is_full(annotator, question.pair.id, batch.values()):
+            raise Rejected("you have changed this answer too often")
         shown = self._shown(annotator, question)
         return parse_event(raw, shown, ChainMap(dict(batch), self._known), self.round)
-
-
-def _statements(e: Event, like: Event) -> list[tuple[str, str, bool]]:
-    """Return what `e` states with the sides as in `like`, because a tie names both in order."""
-    return e.statements() if e.left == like.left else e.swap().statements()

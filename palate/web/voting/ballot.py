@@ -56,7 +56,6 @@ class EvaluateBallot(Ballot):
     def kept(self) -> str:
         return "They are in the voters' browsers, which send them again at the next visit."
 
-
     def unvoted(self) -> int:
         """Return how many pairs nobody has voted on."""
         voted = {e.pair_id for e in self.standing()}

@@ -287,7 +287,9 @@ export function start(root) {
     const chosen = store('theme')
     if (chosen) document.body.classList.toggle('dark', chosen === 'dark')
     else if (matchMedia('(prefers-color-scheme: dark)').matches) document.body.classList.add('dark')
-    try { me = await (await fetch('/api/me')).json() } catch { setTimeout(arrive, 1000); return }
+    const answer = await fetch('/api/me').catch(() => null)
+    if (!answer?.ok) { setTimeout(arrive, 1000); return }
+    me = await answer.json()
     blind = me.kind === 'evaluate'
     document.title = $('.b-brand').textContent = me.question
     root.setAttribute('aria-label', me.question)

@@ -1,0 +1,76 @@
+"""Questions that are one person's alone, and budgets that no number of devices stretches."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from palate.core.schema import PURPOSES, Candidate, Event, Pair, Prompt
+from palate.label.assignment import BY_PERSON, Queue
+from palate.label.strategies import STRATEGIES
+from palate.web.ballot.limits import (
+    BURST_BYTES,
+    BYTES_A_SECOND,
+    EVENTS_ON_A_PAIR,
+    Budgets,
+    seal,
+    unseal,
+)
+
+PROMPT = Prompt.of("A prompt")
+X, Y = Candidate.of(PROMPT.id, "x"), Candidate.of(PROMPT.id, "y")
+
+
+def event(number: int, annotator: str = "p-a", comment: str | None = None) -> Event:
+    return Event(
+        f"event-{number}", "label", Pair.of(X, Y).id, PROMPT.id, X.id, Y.id, X.id, 3, annotator,
+        800, "2026-01-01T00:00:00.000Z", 1, "ballot", comment=comment,
+    )  # fmt: skip
+
+
+@given(st.binary(min_size=1), st.text(), st.sampled_from(PURPOSES), st.text("0123456789abcdef"))
+def test_a_sealed_question_opens_for_its_person_and_key_alone(key, who, purpose, pair_id):
+    sealed = seal(key, who, purpose, pair_id)
+    assert unseal(key, who, sealed) == (purpose, pair_id)
+    assert unseal(key, who + "x", sealed) is None
+    assert unseal(key + b"x", who, sealed) is None
+
+
+@given(st.text())
+def test_nothing_else_opens(text):
+    assert unseal(b"key", "p-a", text) is None
+
+
+def test_a_changed_id_does_not_open_and_shows_neither_pair_nor_purpose():
+    pair = Pair.of(X, Y).id
+    sealed = {purpose: seal(b"key", "p-a", purpose, pair) for purpose in PURPOSES}
+    assert len({len(s) for s in sealed.values()}) == 1
+    for s in sealed.values():
+        assert pair not in s
+        for at in range(0, len(s), 7):
+            other = s[:at] + ("0" if s[at] != "0" else "1") + s[at + 1 :]
+            assert unseal(b"key", "p-a", other) is None
+
+
+def test_a_flood_is_stopped_and_ordinary_work_is_not():
+    budgets = Budgets()
+    flood = sum(budgets.spend(event(i, comment="x" * 1900), i / 500) for i in range(150_000))
+    written = flood * len(event(0, comment="x" * 1900).comment or "")
+    assert written < BURST_BYTES + 300 * BYTES_A_SECOND < 1_000_000  # five minutes
+    assert all(budgets.spend(event(i, "p-b"), i) for i in range(3000))  # an answer a second
+    assert all(budgets.spend(event(i, "p-c"), 0) for i in range(500))  # what piled up offline
+
+
+def test_a_pair_takes_so_many_events_of_a_person():
+    budgets = Budgets()
+    budgets.note(event(i) for i in range(EVENTS_ON_A_PAIR - 1))
+    assert not budgets.is_full("p-a", Pair.of(X, Y).id, [])
+    assert budgets.is_full("p-a", Pair.of(X, Y).id, [event(99)])
+    assert not budgets.is_full("p-b", Pair.of(X, Y).id, [event(99)])
+
+
+def test_one_person_with_60_devices_leaves_pairs_for_another():
+    prompts = [Prompt.of(f"Prompt {i}") for i in range(200)]
+    pairs = [Pair.of(Candidate.of(p.id, "x"), Candidate.of(p.id, "y")) for p in prompts]
+    queue = Queue(pairs, STRATEGIES["random"]())
+    held = [q for i in range(60) for q in queue.next("eve", 8, (), 0.0, f"device {i}")]
+    assert len(held) <= max(BY_PERSON, 100)
+    assert len(queue.next("bob", 8, (), 1.0, "phone")) == 8
