@@ -24,8 +24,8 @@ class Hands:
                 if i % 50 == 40:
                     page, other = self.reopen(page, other, offline=i % 100 == 40)
                 self.press(page, i)
-            page.wait_for_function(
-                "document.querySelector('.b-sync').textContent === 'on the Hub'", timeout=120_000
+            page.wait_for_selector(
+                '.b-sync :text-is("on the Hub")', state="attached", timeout=120_000
             )
             browser.close()
 
@@ -41,7 +41,7 @@ class Hands:
         return page
 
     def ready(self, page) -> None:
-        page.wait_for_function("document.querySelector('.ballot')?.dataset.aid", timeout=60_000)
+        page.wait_for_selector('.ballot[data-aid]:not([data-aid=""])', timeout=60_000)
         page.wait_for_timeout(260)  # the page ignores input right after a new pair
 
     def press(self, page, i: int) -> None:
@@ -55,9 +55,7 @@ class Hands:
             page.keyboard.up("ArrowRight")
         else:
             page.keyboard.press("1")
-        page.wait_for_function(
-            "b => document.querySelector('.ballot').dataset.aid !== b", arg=before
-        )
+        page.wait_for_selector(f'.ballot:not([data-aid="{before}"])')
 
     def reopen(self, page, other, offline: bool):
         """Close the tab and use the other one; `offline`: after labels that could not be sent."""
