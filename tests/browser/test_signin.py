@@ -11,7 +11,8 @@ from palate.core.project import Project, Settings
 from palate.localhub.apps import register
 from palate.web.serving import Space, free_port
 
-ASK = "fetch('/api/next', {method: 'POST', body: '{}'}).then((r) => r.status)"
+REQUEST = "{method: 'POST', body: '{}', headers: {'content-type': 'application/json'}}"
+ASK = f"fetch('/api/next', {REQUEST}).then((r) => r.status)"
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
@@ -62,9 +63,7 @@ def test_signing_in_labelling_and_the_owners_page(project, hub, hosted, browser)
     context = browser.new_context()
     page = context.new_page()
     page.goto(space.url)
-    assert (
-        page.evaluate("fetch('/api/next', {method: 'POST', body: '{}'}).then(r => r.status)") == 401
-    )
+    assert page.evaluate(ASK) == 401
     sign_in(hub, page, "me")
     press(page)
     synced(page)
