@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.progress import track
 from scipy.special import expit
 
-from palate.core.stats import ALPHA
+from palate.core.rates import ALPHA
 from palate.evaluate.bradley_terry import SCALE, Games, Strengths, strengths
 from palate.evaluate.decision import PEOPLE_NEEDED
 

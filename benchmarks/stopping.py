@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaln
 
-from palate.core import stats
+from palate.evaluate import sequential
 from palate.evaluate.decision import Evidence, share
 from palate.evaluate.planning import MOST, stopping, to_go
 
@@ -30,7 +30,7 @@ def ahead(runs: int) -> dict[str, float]:
     random = np.random.default_rng(4)
     within: dict[str, list[bool]] = {"half": [], "most": []}
     while len(within["half"]) < runs:
-        rate = random.beta(stats.PRIOR, stats.PRIOR)
+        rate = random.beta(sequential.PRIOR, sequential.PRIOR)
         won = random.random(10 + MOST) < rate
         counted = Evidence()
         for i in range(10):
@@ -40,7 +40,7 @@ def ahead(runs: int) -> dict[str, float]:
             continue
         said = to_go(counted.wins, counted.losses, claim, left=0, seed=len(within["half"]))
         wins, votes = won.cumsum()[10:], np.arange(11, 11 + MOST)
-        over = _log_evidence(wins, votes - wins) >= np.log(stats.DECIDES)
+        over = _log_evidence(wins, votes - wins) >= np.log(sequential.DECIDES)
         more = float(over.argmax() + 1) if over.any() else np.inf
         for name, limit in (("half", said.half), ("most", said.most)):
             within[name].append(more <= (MOST if limit is None else limit))
@@ -55,9 +55,9 @@ def stopped(rate: float, most: int = 500) -> dict[str, float]:
         moved = chance * (1 - rate)
         moved[1:] += chance[:-1] * rate
         wins = np.arange(n + 1)
-        over = _log_evidence(wins, n - wins) >= np.log(stats.DECIDES)
+        over = _log_evidence(wins, n - wins) >= np.log(sequential.DECIDES)
         gone = np.where(over, moved[: n + 1], 0.0)
-        corrected = (wins + stats.PRIOR) / (n + 2 * stats.PRIOR)
+        corrected = (wins + sequential.PRIOR) / (n + 2 * sequential.PRIOR)
         total += gone.sum(), gone @ (wins / n), gone @ corrected
         moved[: n + 1][over] = 0.0
         chance = moved
@@ -66,12 +66,14 @@ def stopped(rate: float, most: int = 500) -> dict[str, float]:
 
 def rounds(number: int) -> dict[str, float]:
     """Return a bound on the chance that equal models are called better in any round."""
-    each = [float(stopping(0.5, stats.DECIDES / share(k))[-1]) / 2 for k in range(1, number + 1)]
+    each = [
+        float(stopping(0.5, sequential.DECIDES / share(k))[-1]) / 2 for k in range(1, number + 1)
+    ]
     return {"spending": sum(each), "the same rule": min(1.0, number * each[0])}
 
 
 def _log_evidence(wins: NDArray, losses: NDArray) -> NDArray:
-    prior = stats.PRIOR
+    prior = sequential.PRIOR
     mixture = betaln(wins + prior, losses + prior) - betaln(prior, prior)
     return mixture + (wins + losses) * np.log(2)
 

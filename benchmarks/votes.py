@@ -27,9 +27,10 @@ from rich.console import Console
 from rich.progress import track
 from scipy.special import betaln
 
-from palate.core import splits, stats
+from palate.core import splits
 from palate.core.project import Settings
 from palate.core.schema import Prompt
+from palate.evaluate import sequential
 from palate.evaluate.decision import (
     PEOPLE_NEEDED,
     PROMPTS_NEEDED,
@@ -152,7 +153,7 @@ def simulate(cell: Cell, runs: int, seed: int, oracle: bool = False) -> tuple[ND
                 (prompts.variance(rate), people.variance(rate)),
                 single,
             )
-        decides = log_evidence(wins / effect, losses / effect) >= np.log(stats.DECIDES)
+        decides = log_evidence(wins / effect, losses / effect) >= np.log(sequential.DECIDES)
         new = (stop == 0) & decides
         stop[new] = np.where(wins > losses, votes, -votes)[new]
     return stop, held(cell, wins, losses, ties, effect)
@@ -163,13 +164,13 @@ def held(cell: Cell, *sums: NDArray) -> NDArray:
     truth = (1 - cell.ties) * cell.rate + cell.ties / 2
     inside = []
     for wins, losses, ties, effect in list(zip(*sums, strict=True))[:200]:
-        low, high = stats.sequence(wins / effect, losses / effect, ties / effect)
+        low, high = sequential.sequence(wins / effect, losses / effect, ties / effect)
         inside.append(low <= truth <= high)
     return np.array(inside)
 
 
 def log_evidence(wins: NDArray, losses: NDArray) -> NDArray:
-    prior = stats.PRIOR
+    prior = sequential.PRIOR
     mixture = betaln(wins + prior, losses + prior) - betaln(prior, prior)
     return mixture + (wins + losses) * np.log(2)
 

@@ -10,8 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from palate.core.stats import ALPHA
-
+ALPHA = 0.05
 # Real crowd votes are correlated 0.10 within a prompt. Half of that is assumed until the rows
 # themselves show more: few repeats say little about a correlation.
 LEAST_CORRELATION = 0.05

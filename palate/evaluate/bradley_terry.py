@@ -18,7 +18,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.special import expit
 from scipy.stats import t
 
-from palate.core.stats import ALPHA
+from palate.core.rates import ALPHA
 from palate.evaluate.decision import PEOPLE_NEEDED
 
 SCALE = 400 / math.log(10)  # of chess ratings: 400 points are odds of ten to one

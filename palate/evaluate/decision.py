@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
 from palate.core.rates import (
+    ALPHA,
     LEAST_CORRELATION,
     LEAST_CORRELATION_OF_A_PERSON,
     PEOPLE_NEEDED,
     TINY,
 )
-from palate.core.stats import ALPHA, DECIDES, evidence, sequence
+from palate.evaluate.sequential import DECIDES, evidence, sequence
 
 Population = Literal["prompts", "people"]
 Decision = Literal["better", "worse", "no difference", "open"]

@@ -12,8 +12,8 @@ from palate.core.markdown import count
 from palate.core.project import Settings
 from palate.core.schema import Prompt
 from palate.core.splits import eval_missing, more_prompts
-from palate.core.stats import DECIDES, PRIOR, evidence
 from palate.evaluate.decision import Claim, claims, decide, share
+from palate.evaluate.sequential import DECIDES, PRIOR, evidence
 
 MOST = 2_000  # votes looked ahead
 DRAWS = 2_000  # futures drawn of a comparison that has begun

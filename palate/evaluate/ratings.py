@@ -12,8 +12,8 @@ import numpy as np
 
 from palate.core.ledger import standing_judgements
 from palate.core.markdown import count
+from palate.core.rates import ALPHA
 from palate.core.schema import IMPORTED, Candidate, Event, Model, model_of
-from palate.core.stats import ALPHA
 from palate.evaluate.bradley_terry import Games, Strengths, numbered, strengths
 from palate.evaluate.decision import PEOPLE_NEEDED
 from palate.evaluate.verdict import Verdict

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, field
 
 from palate.core.markdown import count
 from palate.core.schema import Model
-from palate.core.stats import DECIDES, PRIOR
 from palate.core.typed import read, version_of
 from palate.evaluate.confounds import Confounds
 from palate.evaluate.contest import about_origin
 from palate.evaluate.decision import MARGIN, PEOPLE_NEEDED, PROMPTS_NEEDED, Claim, Decision
 from palate.evaluate.planning import ToGo, of_one_person
+from palate.evaluate.sequential import DECIDES, PRIOR
 
 VERSION = 1  # of verdict.json
 

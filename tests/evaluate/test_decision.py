@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palate.core.stats import DECIDES, evidence, sequence
 from palate.evaluate.decision import PEOPLE_NEEDED, PROMPTS_NEEDED, Evidence, claims, share
 from palate.evaluate.planning import stopping
+from palate.evaluate.sequential import DECIDES, evidence, sequence
 
 VOTES = st.lists(
     st.tuples(st.integers(0, 20), st.sampled_from("abcdef"), st.sampled_from((0, 0.5, 1))),

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from palate.core.stats import DECIDES, evidence
 from palate.evaluate.decision import Evidence
 from palate.evaluate.planning import least_wins, plan, planned, stopping, to_go
+from palate.evaluate.sequential import DECIDES, evidence
 
 
 @pytest.mark.parametrize(("rate", "half", "most"), [(0.75, 28, 50), (0.6, 200, 361)])

@@ -7,9 +7,9 @@ import pytest
 from verdicts import TUNED, asked_about, counted, events, votes
 
 from palate.core.schema import Model, Pair
-from palate.core.stats import sequence
 from palate.evaluate.counting import count_votes
 from palate.evaluate.planning import planned
+from palate.evaluate.sequential import sequence
 from palate.evaluate.verdict import Matches, Verdict
 
 

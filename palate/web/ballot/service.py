@@ -33,8 +33,7 @@ from palate.web.ballot.event_parsing import (
     parse_event,
     rejection,
 )
-from palate.web.ballot.limits import Budgets, seal, unseal
-from palate.web.ballot.people import Access, Person, owner_key
+from palate.web.ballot.people import Access, Budgets, Person, owner_key, seal, unseal
 from palate.web.ballot.render import markdown
 
 
@@ -153,9 +152,7 @@ class Ballot(ABC):
     def figures(self, person: Person) -> dict[str, object]:
         """Return what the person has done so far; only they see it."""
         annotator = self.pseudonym(person)
-        with self._lock:
-            mine = [e for e in self._known.values() if e.annotator == annotator]
-        return own_figures(mine)
+        return own_figures([e for e in self.events() if e.annotator == annotator])
 
     def events(self) -> list[Event]:
         """Return all events, published or not."""
@@ -203,7 +200,6 @@ class Ballot(ABC):
         return "p-" + self._mac("annotator", subject)[:10]
 
     def owner_key(self) -> str:
-        """Return the key to the owner's page on this machine."""
         return owner_key(self._key.decode())
 
     @abstractmethod

@@ -8,7 +8,8 @@ import math
 
 import numpy as np
 
-ALPHA = 0.05
+from palate.core.rates import ALPHA
+
 DECIDES = 1 / (0.99 * ALPHA)  # e-value, 20.2; a hundredth of the 5% is for the share of ties
 PRIOR = 1.5  # of wins and of losses; decides quickly for true rates of 60 to 85%
 TIE_PRIOR = (0.25, 3.0)  # of ties and of other votes; expects few ties

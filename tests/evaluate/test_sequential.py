@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import beta
 
-from palate.core import stats
+from palate.evaluate import sequential
 
 
 def exact_stopping(rate: float, most: int = 500) -> tuple[float, float | None]:
@@ -17,7 +17,7 @@ def exact_stopping(rate: float, most: int = 500) -> tuple[float, float | None]:
         after = alive * (1 - rate)
         after[1:] += alive[:-1] * rate
         for wins in range(n + 1):
-            if after[wins] and stats.evidence(wins, n - wins) >= stats.DECIDES:
+            if after[wins] and sequential.evidence(wins, n - wins) >= sequential.DECIDES:
                 stopped, after[wins] = stopped + after[wins], 0.0
         alive = after
         if median is None and stopped >= 0.5:
@@ -40,33 +40,33 @@ def test_few_votes_decide_what_is_clear(rate, most):
 
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_evidence_is_the_same_from_either_side_and_a_fair_bet(wins, losses):
-    e = stats.evidence(wins, losses)
-    assert e == pytest.approx(stats.evidence(losses, wins))
+    e = sequential.evidence(wins, losses)
+    assert e == pytest.approx(sequential.evidence(losses, wins))
     # under equal models the next vote leaves its expectation where it is
-    mean = (stats.evidence(wins + 1, losses) + stats.evidence(wins, losses + 1)) / 2
+    mean = (sequential.evidence(wins + 1, losses) + sequential.evidence(wins, losses + 1)) / 2
     assert mean == pytest.approx(e)
 
 
 @given(st.integers(0, 80), st.integers(0, 80), st.integers(0, 40))
 @settings(max_examples=60)
 def test_the_sequence_holds_the_win_rate_and_mirrors(wins, losses, ties):
-    low, high = stats.sequence(wins, losses, ties)
+    low, high = sequential.sequence(wins, losses, ties)
     n = wins + losses + ties
     rate = (wins + ties / 2) / n if n else 0.5
     assert 0 <= low <= rate <= high <= 1
-    assert stats.sequence(losses, wins, ties) == pytest.approx((1 - high, 1 - low), abs=1e-6)
+    assert sequential.sequence(losses, wins, ties) == pytest.approx((1 - high, 1 - low), abs=1e-6)
 
 
 @given(st.integers(0, 150), st.integers(0, 150), st.integers(0, 80))
 @settings(max_examples=200)
 def test_the_sequence_leaves_out_one_half_exactly_where_the_votes_decide(wins, losses, ties):
-    low, high = stats.sequence(wins, losses, ties)
-    assert (not low <= 0.5 <= high) == (stats.evidence(wins, losses) >= stats.DECIDES)
+    low, high = sequential.sequence(wins, losses, ties)
+    assert (not low <= 0.5 <= high) == (sequential.evidence(wins, losses) >= sequential.DECIDES)
 
 
 @given(st.integers(0, 80), st.integers(1, 80), st.sampled_from([0.05, 0.001]))
 def test_an_always_valid_interval_ends_where_the_mixture_beats_the_likelihood(hits, misses, alpha):
-    low, high = stats.always(hits, misses, 1.5, 1.5, alpha)
+    low, high = sequential.always(hits, misses, 1.5, 1.5, alpha)
     for p in (low, high):
         if 0 < p < 1:
             mixture = beta(hits + 1.5, misses + 1.5) / beta(1.5, 1.5)
@@ -75,8 +75,8 @@ def test_an_always_valid_interval_ends_where_the_mixture_beats_the_likelihood(hi
 
 
 def test_no_vote_rules_nothing_out():
-    assert stats.sequence(0, 0) == (0.0, 1.0)
-    assert stats.evidence(0, 0) == pytest.approx(1)
+    assert sequential.sequence(0, 0) == (0.0, 1.0)
+    assert sequential.evidence(0, 0) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("rate", [0.5, 0.75, 0.95])
@@ -86,6 +86,6 @@ def test_the_sequence_holds_the_truth_at_every_vote(rate):
     for _ in range(150):
         votes = random.choice(3, size=150, p=(0.8 * rate, 0.8 * (1 - rate), 0.2))
         counts = np.stack([(votes == i).cumsum() for i in range(3)], 1)
-        bands = (stats.sequence(*map(int, row)) for row in counts)
+        bands = (sequential.sequence(*map(int, row)) for row in counts)
         kept += all(low <= truth <= high for low, high in bands)
     assert kept / 150 >= 0.95

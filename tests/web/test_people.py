@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from palate.core.schema import PURPOSES, Candidate, Event, Pair, Prompt
 from palate.label.assignment import BY_PERSON, Queue
 from palate.label.strategies import STRATEGIES
-from palate.web.ballot.limits import (
+from palate.web.ballot.people import (
     BURST_BYTES,
     BYTES_A_SECOND,
     EVENTS_ON_A_PAIR,
