@@ -161,7 +161,7 @@ def _http_error(repo: str, where: str, error: "HfHubHTTPError") -> PalateError:
 
 
 def _unforeseen(repo: str, where: str, error: Exception) -> PalateError:
-    """Return the error for what the clients raise without a type of their own."""
+    """Return the error for whatever else the clients raise."""
     if isinstance(error, RuntimeError) and "uploading" in str(error):  # an interrupted LFS upload
         return Unreachable(
             f"An upload to {repo} was interrupted ({_first_line(error.__cause__ or error)})."
