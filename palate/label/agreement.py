@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import combinations, pairwise
+from itertools import combinations, groupby, pairwise
+from operator import attrgetter
 from typing import TypedDict
 
 from palate.core.ledger import standing_judgements
@@ -23,6 +24,7 @@ FASTEST_WORDS_PER_SECOND = 25.0
 SHORTEST_MILLISECONDS = 600.0  # to see and press, however short the texts
 SUSPECT_SHARE = 0.2  # of a person's judgements that are too fast
 SUSPECT_JUDGEMENTS = 20  # with fewer, nobody is suspected
+PROMPT = attrgetter("prompt_id")
 JUDGED: tuple[Kind, ...] = ("label", "tie", "both_bad", "rewrite")
 
 
@@ -100,14 +102,13 @@ def own_figures(events: Sequence[Event]) -> dict[str, object]:
     judgements = standing_judgements(events)
     repeats = _repeats(judgements, standing_judgements(events, "repeat"))
     seconds = [e.milliseconds / 1000 for e in judgements if e.milliseconds is not None]
-    by_prompt: dict[str, list[Event]] = {}
-    for e in judgements:
-        by_prompt.setdefault(e.prompt_id, []).append(e)
+    by_prompt = groupby(sorted(judgements, key=PROMPT), key=PROMPT)
+    orders = [Order(list(own)) for _, own in by_prompt]
     return {
         "judged": len(judgements),
-        "prompts": len(by_prompt),
+        "prompts": len(orders),
         "seconds": round(statistics.median(seconds), 1) if seconds else None,
-        "implied": sum(len(list(Order(own).implied())) for own in by_prompt.values()),
+        "implied": sum(len(list(order.implied())) for order in orders),
         "repeats": len(repeats),
         "same": sum(_value(x) == _value(y) for x, y in repeats),
     }
@@ -152,7 +153,7 @@ def report(events: Iterable[Event], candidates: Iterable[Candidate]) -> Report:
                 pair_id=e.pair_id,
                 comment=e.comment,
                 time=e.time,
-            )
+            )  # fmt: skip
             for e in sorted(events, key=lambda e: e.time)
             if e.kind == "flag" or e.comment
         ],
