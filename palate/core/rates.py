@@ -3,7 +3,7 @@
 Each formula cites its source. Pure: no I/O.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Self
@@ -218,3 +218,20 @@ def cyclic_triads(winners: Mapping[tuple[str, str], Winners]) -> Rate:
                 prompts.append(prompt)
                 people.append(person)
     return Rate.of(cyclic, prompts, people, chance=CHANCE_CYCLIC)
+
+
+def alpha(units: Iterable[Mapping[str, int]]) -> float | None:
+    """Return Krippendorff's nominal α; a unit gives the category that each person chose.
+
+    None if no unit has two people, or if all categories are the same. K. Krippendorff, "Computing
+    Krippendorff's Alpha-Reliability" (2011).
+    """
+    shared = [unit for unit in units if len(unit) > 1]
+    if len({category for unit in shared for category in unit.values()}) < 2:
+        return None
+    import evalica
+    import pandas as pd
+
+    people = sorted({person for unit in shared for person in unit})
+    table = [[unit.get(person, float("nan")) for unit in shared] for person in people]
+    return float(evalica.alpha(pd.DataFrame(table), distance="nominal").alpha)

@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import TypedDict
 
 from palate.core.ledger import standing_judgements
-from palate.core.rates import Rate, cyclic_triads
+from palate.core.rates import Rate, alpha, cyclic_triads
 from palate.core.schema import Candidate, Event, Kind
 from palate.label.ranking import Order, checks
 
@@ -153,7 +153,7 @@ def report(events: Iterable[Event], candidates: Iterable[Candidate]) -> Report:
                 pair_id=e.pair_id,
                 comment=e.comment,
                 time=e.time,
-            )  # fmt: skip
+            )
             for e in sorted(events, key=lambda e: e.time)
             if e.kind == "flag" or e.comment
         ],
@@ -259,26 +259,13 @@ def _agreement(judged: Sequence[Event]) -> Rate:
 
 
 def _alpha(judged: Sequence[Event]) -> float | None:
-    """Return Krippendorff's nominal α of the pairs that several people judged.
-
-    None if no pair has two judges, or if all judgements are the same. K. Krippendorff, "Computing
-    Krippendorff's Alpha-Reliability" (2011).
-    """
     units: dict[str, dict[str, int]] = {}  # pair → annotator → category
     for e in judged:
         ends = sorted((e.left, e.right))
         chosen = _value(e)
         category = ends.index(chosen) if chosen in ends else JUDGED.index(e.kind) + 2
         units.setdefault(e.pair_id, {})[e.annotator] = category
-    shared = [unit for unit in units.values() if len(unit) > 1]
-    if len({category for unit in shared for category in unit.values()}) < 2:
-        return None
-    import evalica
-    import pandas as pd
-
-    people = sorted({annotator for unit in shared for annotator in unit})
-    table = [[unit.get(annotator, float("nan")) for unit in shared] for annotator in people]
-    return float(evalica.alpha(pd.DataFrame(table), distance="nominal").alpha)
+    return alpha(units.values())
 
 
 def _longer(labels: Sequence[Event], texts: Mapping[str, str]) -> Rate:
