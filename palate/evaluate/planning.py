@@ -99,7 +99,7 @@ def to_go(wins: float, losses: float, claim: Claim, left: int, seed: int = 0) ->
 
 
 def _log_evidence(wins: NDArray, losses: NDArray) -> NDArray[np.float64]:
-    """Return the logarithm of `stats.evidence` for arrays."""
+    """Return the logarithm of `evidence` for arrays."""
     mixture = betaln(wins + PRIOR, losses + PRIOR) - betaln(PRIOR, PRIOR)
     return mixture + (wins + losses) * np.log(2)
 
