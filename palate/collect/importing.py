@@ -83,47 +83,44 @@ def labels_of(
     for i, row in enumerate(data.rows):
         left, right, choice = (row.left, row.right, row.choice) if data.sided else _placed(row)
         prompt = Prompt.of(row.messages)
-        a, b = (
-            Candidate.of(
-                prompt.id,
-                text,
-                model=model.repo if model else None,
-                revision=model.revision if model else None,
-            )
-            for text, model in zip((left, right), _writers(row, models), strict=True)
-        )
-        pair = Pair.of(a, b)
+        writers = [(m.repo, m.revision) if m else (None, None) for m in _writers(row, models)]
+        a = Candidate.of(prompt.id, left, model=writers[0][0], revision=writers[0][1])
+        b = Candidate.of(prompt.id, right, model=writers[1][0], revision=writers[1][1])
         chosen = {"left": a.id, "right": b.id}.get(choice)
         who = digest("import", row.annotator)[:10] if columns.person else None
-        key = (pair.id, a.id, chosen, *([who] if who else []))
+        key = (Pair.of(a, b).id, a.id, chosen, *([who] if who else []))
         seen[key] += 1
-        time = (start + timedelta(milliseconds=i)).isoformat(timespec="milliseconds")
+        event_id, person = digest("import", *key, seen[key]), f"p-{who}" if who else annotator
+        time = start + timedelta(milliseconds=i)
         imported.prompts.append(prompt)
         imported.candidates += [a, b]
-        imported.events.append(
-            Event(
-                event_id=digest("import", *key, seen[key]),
-                kind="label" if chosen else "tie",
-                pair_id=pair.id,
-                prompt_id=prompt.id,
-                left=a.id,
-                right=b.id,
-                chosen=chosen,
-                strength=None,
-                annotator=f"p-{who}" if who else annotator,
-                milliseconds=None,
-                time=time.replace("+00:00", "Z"),
-                round=1,
-                via="import",
-            )
-        )
+        imported.events.append(_event(event_id, a, b, chosen, person, time))
     imported.prompts = _published([row.split for row in data.rows], imported)
     imported.candidates = unique(imported.candidates)
     judged = {(e.annotator, e.pair_id) for e in imported.events}
-    repeats = len(imported.events) - len(judged)
-    if repeats:
+    if repeats := len(imported.events) - len(judged):
         imported.notes["judge a pair that an earlier row judged: the last one counts"] = repeats
     return imported
+
+
+def _event(
+    event_id: str, a: Candidate, b: Candidate, chosen: str | None, annotator: str, time: datetime
+) -> Event:
+    return Event(
+        event_id=event_id,
+        kind="label" if chosen else "tie",
+        pair_id=Pair.of(a, b).id,
+        prompt_id=a.prompt_id,
+        left=a.id,
+        right=b.id,
+        chosen=chosen,
+        strength=None,
+        annotator=annotator,
+        milliseconds=None,
+        time=time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        round=1,
+        via="import",
+    )
 
 
 def _writers(row: Row, models: Sequence[Model | None]) -> Sequence[Model | None]:

@@ -271,9 +271,8 @@ class _Counts:
 def _from_version_0(data: dict[str, object], source: object) -> dict[str, object]:
     """Return a file without `version` as version 1 has it.
 
-    Its points were bare lists, the first files held hardly more than the counts, and it took all
-    votes as independent. Where one person voted, and once per prompt, that is right,
-    and the claims follow from the counts.
+    Its points were bare lists, the first files held hardly more than the counts, and all votes were
+    taken as independent: right where one person voted, and once per prompt.
     """
     counts = read(_Counts, data, source)
     empty = {
@@ -297,6 +296,5 @@ def _claims_of(counts: _Counts) -> dict[str, object]:
 
 def _two_digits(value: float) -> int:
     """Return the number rounded down to its first two digits, at most a million."""
-    whole = int(min(value, 1e6))
-    step = 10 ** max(len(str(whole)) - 2, 0)
-    return whole // step * step
+    step = 10 ** max(len(str(int(min(value, 1e6)))) - 2, 0)
+    return int(min(value, 1e6)) // step * step

@@ -127,7 +127,6 @@ def report(events: Iterable[Event], candidates: Iterable[Candidate]) -> Report:
     for e in judged + skips:
         by_person.setdefault(e.annotator, []).append(e)
     people = [_labeller(who, own, again, texts) for who, own in sorted(by_person.items())]
-    pairings = _pairings(judged)
     repeats = _repeats(judged, again)
     chosen = [(x, y) for x, y in repeats if x.kind == y.kind == "label"]
     return Report(
@@ -138,7 +137,7 @@ def report(events: Iterable[Event], candidates: Iterable[Candidate]) -> Report:
         hours=_hours(judged),
         agreement=_agreement(judged),
         alpha=_alpha(judged),
-        pairings=pairings,
+        pairings=_pairings(judged),
         self_consistency=_same(repeats),
         flips=_rate([x.chosen != y.chosen for x, y in chosen], [x for x, _ in chosen]),
         implied=_implied(judged),
@@ -147,16 +146,16 @@ def report(events: Iterable[Event], candidates: Iterable[Candidate]) -> Report:
         cycles=_cycles(labels),
         suspects=[p.annotator for p in people if _is_suspect(p)],
         remarks=[
-            Remark(
-                annotator=e.annotator,
-                kind=e.kind,
-                pair_id=e.pair_id,
-                comment=e.comment,
-                time=e.time,
-            )
+            _remark(e)
             for e in sorted(events, key=lambda e: e.time)
             if e.kind == "flag" or e.comment
         ],
+    )
+
+
+def _remark(e: Event) -> Remark:
+    return Remark(
+        annotator=e.annotator, kind=e.kind, pair_id=e.pair_id, comment=e.comment, time=e.time
     )
 
 
