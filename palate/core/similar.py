@@ -2,8 +2,9 @@
 
 Two prompts are alike if they are equal once Unicode variants, accents, case, invisible characters,
 punctuation and "please" are gone; or but for one typo, one word more, or one changed word; or, if
-they are long, if nearly all runs of three words are the same. A form that three or more texts fill
-with different words is a template: filling it differently makes a different prompt.
+they are long, if nearly all runs of three words are the same. Words with which several texts begin
+or end, and which they continue differently, are a template: what fills it has to be alike, and a
+few words that differ in one are not.
 """
 
 import re
@@ -19,7 +20,9 @@ RUN = 3  # words
 SAME_RUNS = 0.8  # of the runs of two long texts, for them to be alike
 SKETCH = 6  # of a text's runs; alike texts share at least one of these, nearly always
 TYPO_LETTERS = 5  # of a word; a shorter one with another letter is another word
+TYPO_IN_A_TEMPLATE = 6  # there, two subjects may differ in a letter
 SHARED_WORDS = 7  # of two texts that differ in one word; with fewer they may ask different things
+FILLED = 5  # different words with which texts continue a template
 MANY = 50  # words in one gap, from which on they are indexed
 INVISIBLE = {"Cf", "Cc"}  # Unicode categories: zero-width characters and controls
 ARITHMETIC = set("*/%-")  # punctuation that means something next to digits
@@ -34,7 +37,14 @@ class Similar:
 
     def __init__(self, corpus: Iterable[str]):
         distinct = {tuple(words(text)) for text in corpus}
-        self._forms = Counter(g for own in distinct if len(own) < LONG for g, _ in _gaps(own))
+        short = [own for own in distinct if len(own) < LONG]
+        self._forms = Counter(g for own in short for g, _ in _gaps(own))
+        self._after: dict[int, set[str]] = {}  # hash of the first words → words that follow
+        self._before: dict[int, set[str]] = {}  # hash of the last words → words before them
+        for own in short:
+            for i in range(1, len(own)):
+                self._after.setdefault(hash(own[:i]), set()).add(own[i])
+                self._before.setdefault(hash(own[i:]), set()).add(own[i - 1])
         self._whole: dict[int, str] = {}  # hash of the words → text
         self._without: dict[int, str] = {}  # hash of all words but one → text
         self._filled: dict[int, dict[str, str]] = {}  # form → word in its gap → text
@@ -50,10 +60,11 @@ class Similar:
             for run in _sketch(runs):
                 self._runs.setdefault(run, []).append((runs, text))
             return
+        slot = self._slot(own)
         for i, (gap, word) in enumerate(_gaps(own)):
             self._filled.setdefault(gap, {}).setdefault(word, text)
             self._deletes.pop(gap, None)
-            if len(own) > SHARED_WORDS:
+            if i in slot and len(slot) > SHARED_WORDS:
                 self._without.setdefault(hash(own[:i] + own[i + 1 :]), text)
 
     def like(self, text: str) -> str | None:
@@ -64,13 +75,15 @@ class Similar:
         return self._long(own) if len(own) >= LONG else self._short(own)
 
     def _short(self, own: tuple[str, ...]) -> str | None:
-        if len(own) >= SHARED_WORDS and (known := self._without.get(hash(own))):
+        if known := self._without.get(hash(own)):
             return known
+        slot = self._slot(own)
+        letters = TYPO_LETTERS if len(slot) == len(own) else TYPO_IN_A_TEMPLATE
         for i, (gap, word) in enumerate(_gaps(own)):
             filled = self._filled.get(gap, {})
-            if filled and (known := self._typo(gap, word, filled)):
+            if filled and len(word) >= letters and (known := self._typo(gap, word, filled)):
                 return known
-            if len(own) <= SHARED_WORDS:
+            if len(slot) <= SHARED_WORDS or i not in slot:
                 continue
             if known := self._whole.get(hash(own[:i] + own[i + 1 :])):
                 return known
@@ -79,6 +92,16 @@ class Similar:
             if len(filled) == 1 and others <= 1 and not numbers:
                 return next(iter(filled.values()))
         return None
+
+    def _slot(self, own: tuple[str, ...]) -> range:
+        """Return the places of the words that are not of a template."""
+        inner = range(1, len(own))
+        start = max(
+            (i for i in inner if len(self._after.get(hash(own[:i]), ())) >= FILLED), default=0
+        )
+        ends = (i for i in inner if len(self._before.get(hash(own[i:]), ())) >= FILLED)
+        end = min((i for i in ends if i > start), default=len(own))
+        return range(start, end)
 
     def _typo(self, gap: int, word: str, filled: dict[str, str]) -> str | None:
         if len(filled) < MANY:

@@ -58,6 +58,16 @@ def test_short_prompts_and_numbers_that_differ_are_different(one, other):
     assert alike([one], [other]) == {}
 
 
+def test_subjects_of_one_template_that_share_a_word_are_different_prompts():
+    subjects = [
+        *("the moon", "the moon landing", "old maps", "old forests", "night trains"),
+        *("night shifts", "chess openings", "chess computers", "plants", "plates"),
+    ]
+    filled = [f"Write a title for a video about {s}." for s in subjects]
+    assert alike(filled[::2], filled[1::2]) == {}
+    assert alike([filled[1].upper()], filled[:2]) == {filled[1].upper(): filled[1]}
+
+
 def test_a_form_that_many_fill_differently_is_a_template():
     subjects = ["whales", "bridges", "glass", "violins", "deserts"]
     filled = [f"Write a title for a long video about the {s} of this world" for s in subjects]
