@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # what the page asks of Gradio
 SERVED = re.compile(
-    r"/|/theme\.css|/(assets|static)/[\w./@+-]+|/login/(huggingface|callback)|/logout"
+    r"/|/theme\.css|/favicon\.ico|/(assets|static)/[\w./@+-]+|/login/(huggingface|callback)|/logout"
 )
 INLINE_SCRIPT = re.compile(rb"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DOTALL)
 # Gradio needs inline styles; nothing comes from another site.
