@@ -50,8 +50,9 @@ def run(capsys, *words: str) -> tuple[int, str, str]:
     return end.value.code or 0, *capsys.readouterr()
 
 
-def page(project: Project, kind: str) -> str:
-    with urllib.request.urlopen(hub.api().space_info(space_of(project.id, kind)).host) as answer:
+def page(project: Project, kind: str, path: str = "/") -> str:
+    host = hub.api().space_info(space_of(project.id, kind)).host
+    with urllib.request.urlopen(host + path) as answer:
         return answer.read().decode()
 
 
@@ -86,7 +87,7 @@ def test_both_spaces_run_and_a_second_deploy_changes_nothing(built, project, cap
     info = hub.api().space_info(space_of(project.id, "label"))
     assert f"label: {info.host}" in out
     assert (info.private, info.visibility) == (True, "protected")
-    assert "Which answer is better?" in page(project, "label")
+    assert "Which answer is better?" in page(project, "label", "/api/me")
     assert "no completions" in page(project, "evaluate")  # nothing is trained yet
     before = info.sha
     code, out, _ = run(capsys, project.id, "--visibility", "protected")
@@ -100,10 +101,10 @@ def test_a_missing_secret_is_named_on_the_page_and_put_back(built, project, caps
     api, space = hub.api(), space_of(project.id, "label")
     api.delete_space_secret(space, "PALATE_SECRET")
     assert api.wait_for_space(space, poll_interval=0.1).stage == "RUNNING"
-    assert "The secret PALATE_SECRET is not set" in page(project, "label")
+    assert "The secret PALATE_SECRET is not set" in page(project, "label", "/api/me")
     out = run(capsys, project.id)[1]
     assert f"would change Space {space}: set secret PALATE_SECRET" in out
-    assert "is not set" not in page(project, "label")
+    assert "is not set" not in page(project, "label", "/api/me")
 
 
 def test_another_token_is_renewed_and_another_key_is_not(project, monkeypatch):

@@ -187,4 +187,4 @@ def test_on_the_hub_the_page_says_what_is_missing_until_it_is_there(project, ser
         deadline = time.monotonic() + 60
         while read(space, "/healthz")[0] != 200:
             assert time.monotonic() < deadline, "it did not go on"
-        assert "Which answer is better?" in read(space, "/")[1]
+        assert "Which answer is better?" in read(space, "/api/me")[1]

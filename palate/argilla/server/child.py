@@ -28,10 +28,9 @@ INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE")
 def _prepare(root: Path, services: Services | None, workers: int) -> tuple[Path, dict[str, str]]:
     """Return the server's Python and environment variables; ServeError if it cannot run."""
     check_workers(workers, services)
-    root.mkdir(parents=True, exist_ok=True)
-    root.chmod(0o700)  # names, keys and labels
     python = ensure_environment()
     environment = _environment(root.resolve(), services, workers)
+    root.chmod(0o700)  # it holds names, keys and labels
     # bytecode goes where the packages are: palate's folder may be another user's
     environment["PYTHONPYCACHEPREFIX"] = str(python.parent.parent / "bytecode")
     if services:

@@ -10,6 +10,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+ARGILLA = "/argilla/"  # its own pages, for owners
+FOREIGN = " 'unsafe-inline' 'unsafe-eval'"  # what they need
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # what the page asks of Gradio
 SERVED = re.compile(
@@ -35,29 +37,12 @@ class GradioPage:
         allowed = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
         if not allowed or not SERVED.fullmatch(scope["path"]):
             await PlainTextResponse("Not found", 404)(scope, receive, send)
-        elif scope["path"] == "/":
-            await self._page(scope, receive, send)
         else:
             await self.gradio(scope, receive, send)
 
-    async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the page with a policy that allows exactly the scripts it holds."""
-        messages: list[Message] = []
-
-        async def keep(message: Message) -> None:
-            messages.append(message)
-
-        await self.gradio(scope, receive, keep)
-        page = b"".join(m.get("body", b"") for m in messages)
-        hashes = [b64encode(sha256(s).digest()).decode() for s in INLINE_SCRIPT.findall(page)]
-        scripts = "".join(f" 'sha256-{value}'" for value in hashes)
-        messages[0]["headers"] = [*messages[0]["headers"], policy(scripts)]
-        for message in messages:
-            await send(message)
-
 
 def policy(scripts: str = "") -> tuple[bytes, bytes]:
-    """Return the content security policy; `scripts` are the inline scripts that it allows."""
+    """Return the content security policy; `scripts` are the other scripts that it allows."""
     provider = os.environ.get("OPENID_PROVIDER_URL", "https://huggingface.co")
     return b"content-security-policy", POLICY.format(scripts=scripts, provider=provider).encode()
 
@@ -96,20 +81,42 @@ class SafeHeaders:
 
     def __init__(self, app: ASGIApp):
         self.app = app
-        self.headers = [
-            (b"referrer-policy", b"no-referrer"),
-            (b"x-content-type-options", b"nosniff"),
-        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        page: list[Message] = []  # held back until its scripts are known
+
         async def add(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = [*message["headers"], *self.headers]
-                if not any(name == b"content-security-policy" for name, _ in headers):
-                    headers.append(policy())
-                if scope["path"].startswith("/ballot/"):
-                    headers.append((b"cache-control", b"no-cache"))  # asks whether it is the same
-                message = {**message, "headers": headers}
+                message = {**message, "headers": [*message["headers"], *_headers(scope["path"])]}
+                kind = dict(message["headers"]).get(b"content-type", b"")
+                if kind.startswith(b"text/html") and not scope["path"].startswith(ARGILLA):
+                    page.append(message)
+                    return
+                message["headers"].append(policy(FOREIGN if kind.startswith(b"text/html") else ""))
+            elif page:
+                page.append(message)
+                if message.get("more_body"):
+                    return
+                body = b"".join(m.get("body", b"") for m in page)
+                page[0]["headers"].append(policy(_hashes(body)))
+                for held in page[:-1]:
+                    await send(held)
             await send(message)
 
-        await self.app(scope, receive, add if scope["type"] == "http" else send)
+        await self.app(scope, receive, add)
+
+
+def _headers(path: str) -> list[tuple[bytes, bytes]]:
+    headers = [(b"referrer-policy", b"no-referrer"), (b"x-content-type-options", b"nosniff")]
+    if path.startswith("/ballot/"):
+        headers.append((b"cache-control", b"no-cache"))  # asks whether it is the same
+    return headers
+
+
+def _hashes(page: bytes) -> str:
+    """Return the sources that allow exactly the inline scripts of a page."""
+    digests = [b64encode(sha256(s).digest()).decode() for s in INLINE_SCRIPT.findall(page)]
+    return "".join(f" 'sha256-{digest}'" for digest in digests)
