@@ -101,10 +101,10 @@ def test_a_missing_secret_is_named_on_the_page_and_put_back(built, project, caps
     api, space = hub.api(), space_of(project.id, "label")
     api.delete_space_secret(space, "PALATE_SECRET")
     assert api.wait_for_space(space, poll_interval=0.1).stage == "RUNNING"
-    assert "The secret PALATE_SECRET is not set" in page(project, "label", "/api/me")
+    assert "The secret PALATE_SECRET is not set" in page(project, "label")
     out = run(capsys, project.id)[1]
     assert f"would change Space {space}: set secret PALATE_SECRET" in out
-    assert "is not set" not in page(project, "label", "/api/me")
+    assert "is not set" not in page(project, "label")
 
 
 def test_another_token_is_renewed_and_another_key_is_not(project, monkeypatch):
