@@ -20,7 +20,8 @@ RUN = 3  # words
 SAME_RUNS = 0.8  # of the runs of two long texts, for them to be alike
 SKETCH = 6  # of a text's runs; alike texts share at least one of these, nearly always
 TYPO_LETTERS = 5  # of a word; a shorter one with another letter is another word
-TYPO_IN_A_TEMPLATE = 6  # there, two subjects may differ in a letter
+BARE = 2  # words with which a text fills a template
+TYPO_IN_A_TEMPLATE = 6  # letters: two such subjects may differ in one
 SHARED_WORDS = 7  # of two texts that differ in one word; with fewer they may ask different things
 FILLED = 5  # different words with which texts continue a template
 MANY = 50  # words in one gap, from which on they are indexed
@@ -78,7 +79,8 @@ class Similar:
         if known := self._without.get(hash(own)):
             return known
         slot = self._slot(own)
-        letters = TYPO_LETTERS if len(slot) == len(own) else TYPO_IN_A_TEMPLATE
+        bare = len(slot) < len(own) and len(slot) <= BARE
+        letters = TYPO_IN_A_TEMPLATE if bare else TYPO_LETTERS
         for i, (gap, word) in enumerate(_gaps(own)):
             filled = self._filled.get(gap, {})
             if filled and len(word) >= letters and (known := self._typo(gap, word, filled)):
