@@ -10,13 +10,14 @@ from urllib.parse import quote
 
 import pytest
 from huggingface_hub.utils import httpx
+from starlette.requests import Request
 
 from palate.collect import importing
 from palate.collect.importing import Imported
 from palate.core.errors import Unreachable
 from palate.core.project import Project, Settings
 from palate.core.schema import Candidate, Prompt
-from palate.web.ballot import people
+from palate.web.ballot import people, walls
 from palate.web.ballot.app import MAX_EVENTS, MAX_REQUEST_BYTES
 from palate.web.serving import Space
 
@@ -115,6 +116,21 @@ def test_a_foreign_name_for_this_machine_reads_nothing(client, space):
     assert client.post("/api/next", json={}, headers=ADA | own).status_code == 200
 
 
+def test_a_space_on_the_hub_answers_to_its_own_name(monkeypatch):
+    def refused(host: str, **headers: str) -> bool:
+        lines = {"host": host, **headers}.items()
+        raw = [(name.encode(), value.encode()) for name, value in lines]
+        scope = {"type": "http", "method": "POST", "server": ("127.0.0.1", 7860), "headers": raw}
+        return walls._refusal(Request(scope)) is not None
+
+    assert refused("me-titles.hf.space")
+    monkeypatch.setenv("SPACE_HOST", "me-titles.hf.space")
+    assert not refused("me-titles.hf.space", origin="https://me-titles.hf.space")
+    assert not refused("localhost:7860", origin="https://me-titles.hf.space")
+    assert refused("me-titles.hf.space", origin="https://evil.example")
+    assert refused("evil.hf.space")
+
+
 def test_a_form_of_another_site_is_not_json(client):
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""):
         answer = client.post("/api/next", content="{}", headers=ADA | {"content-type": kind})
@@ -135,7 +151,7 @@ def test_of_gradio_only_the_page_is_served(client, path):
     assert client.put(path, content=b"x").status_code == 404
 
 
-def test_the_page_is_constant_and_runs_no_other_scripts(client):
+def test_the_page_is_constant_and_runs_no_other_scripts(client, space):
     page = client.get("/")
     assert "pwned" not in page.text
     assert client.get("/api/me").json()["question"] == QUESTION
@@ -143,7 +159,8 @@ def test_the_page_is_constant_and_runs_no_other_scripts(client):
     scripts = next(part for part in policy.split(";") if part.strip().startswith("script-src"))
     assert "unsafe" not in scripts
     assert "sha256-" in scripts
-    assert "sha256-" not in client.get("/api/me").headers["content-security-policy"]
+    for path in ("/api/me", "/owner", space.owner_url, "/verdict", "/ballot/page.html"):
+        assert "script-src 'self';" in client.get(path).headers["content-security-policy"], path
 
 
 @pytest.mark.parametrize(

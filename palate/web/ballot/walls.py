@@ -62,17 +62,17 @@ class Walls:
 
 def _refusal(request: Request) -> Response | None:
     host = request.headers.get("host", "")
+    hosted = os.environ.get("SPACE_HOST") or LOOPBACK[0]
     name = urlsplit(f"//{host}").hostname
     # a foreign name that leads to this machine: DNS rebinding
-    if request.scope["server"][0] in LOOPBACK and name not in LOOPBACK:
+    if request.scope["server"][0] in LOOPBACK and name not in (*LOOPBACK, hosted):
         return PlainTextResponse("Open this page as http://127.0.0.1 or http://localhost.", 421)
     if request.method in ("GET", "HEAD"):
         return None
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     # old browsers send no Sec-Fetch-Site, and clients that are no browsers neither of the two
-    same = (
-        site in ("same-origin", "none") if site else not origin or urlsplit(origin).netloc == host
-    )
+    own = not origin or urlsplit(origin).netloc in (host, hosted)
+    same = site in ("same-origin", "none") if site else own
     return None if same else JSONResponse({"error": "cross-site requests are refused"}, 403)
 
 
@@ -86,16 +86,16 @@ class SafeHeaders:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        page: list[Message] = []  # held back until its scripts are known
+        path = scope["path"]
+        page: list[Message] = []  # Gradio's, held back until its scripts are known
 
         async def add(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message["headers"], *_headers(scope["path"])]}
-                kind = dict(message["headers"]).get(b"content-type", b"")
-                if kind.startswith(b"text/html") and not scope["path"].startswith(ARGILLA):
+                message = {**message, "headers": [*message["headers"], *_headers(path)]}
+                if path == "/":
                     page.append(message)
                     return
-                message["headers"].append(policy(FOREIGN if kind.startswith(b"text/html") else ""))
+                message["headers"].append(policy(FOREIGN if path.startswith(ARGILLA) else ""))
             elif page:
                 page.append(message)
                 if message.get("more_body"):

@@ -90,7 +90,7 @@ def _argilla_link(ballot: LabelBallot) -> str | None:
 
 def _argilla_page(query: str) -> HTMLResponse:
     """Return the page that makes Argilla's interface believe that somebody is signed in."""
-    return HTMLResponse(template("argilla.html").render(base=ARGILLA_PATH))
+    return HTMLResponse(template("argilla.html").render())
 
 
 def _proxy(ballot: LabelBallot) -> Route:
