@@ -1,9 +1,12 @@
 """Questions that are one person's alone, and budgets that no number of devices stretches."""
 
+from contextlib import suppress
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palate.core.schema import PURPOSES, Candidate, Event, Pair, Prompt
+from palate.core.schema import PURPOSES, Candidate, Event, Pair, Prompt, to_json
 from palate.label.assignment import BY_PERSON, Queue
 from palate.label.strategies import STRATEGIES
 from palate.web.ballot.people import (
@@ -11,6 +14,7 @@ from palate.web.ballot.people import (
     BYTES_A_SECOND,
     EVENTS_ON_A_PAIR,
     Budgets,
+    OverBudget,
     seal,
     unseal,
 )
@@ -51,12 +55,26 @@ def test_a_changed_id_does_not_open_and_shows_neither_pair_nor_purpose():
 
 
 def test_a_flood_is_stopped_and_ordinary_work_is_not():
-    budgets = Budgets()
-    flood = sum(budgets.spend(event(i, comment="x" * 1900), i / 500) for i in range(150_000))
-    written = flood * len(event(0, comment="x" * 1900).comment or "")
-    assert written < BURST_BYTES + 300 * BYTES_A_SECOND < 1_000_000  # five minutes
-    assert all(budgets.spend(event(i, "p-b"), i) for i in range(3000))  # an answer a second
-    assert all(budgets.spend(event(i, "p-c"), 0) for i in range(500))  # what piled up offline
+    budgets, flood = Budgets(), [event(i, comment="x" * 1900) for i in range(50)]
+    written = 0
+    for i in range(3000):  # ten requests a second for five minutes
+        with suppress(OverBudget):
+            budgets.spend("p-a", flood, i / 10)
+            written += sum(len(to_json(e)) for e in flood)
+    assert written < BURST_BYTES + 300 * BYTES_A_SECOND < 1_000_000
+    for i in range(3000):
+        budgets.spend("p-b", [event(i, "p-b")], i)  # an answer a second
+    for i in range(25):
+        budgets.spend("p-c", [event(i, "p-c")] * 20, 0)  # what piled up offline
+
+
+def test_what_does_not_fit_takes_nothing_and_fits_later():
+    budgets, many = Budgets(), [event(i, comment="x" * 1900) for i in range(100)]
+    budgets.spend("p-a", many, 0)
+    with pytest.raises(OverBudget):
+        budgets.spend("p-a", many, 1)
+    budgets.spend("p-a", [event(0)], 1)
+    budgets.spend("p-a", many, 300)
 
 
 def test_a_pair_takes_so_many_events_of_a_person():

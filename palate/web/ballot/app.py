@@ -17,7 +17,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from palate.core.errors import PalateError
-from palate.web.ballot.people import Person, person_of, session_key, sign_in_required
+from palate.web.ballot.people import OverBudget, Person, person_of, session_key, sign_in_required
 from palate.web.ballot.render import markdown, template
 from palate.web.ballot.service import Ballot
 from palate.web.ballot.walls import GradioPage, SafeHeaders, Walls
@@ -80,8 +80,8 @@ def _page() -> "gr.Blocks":
 
 
 def _unavailable(request: Request, error: Exception) -> Response:
-    """Answer where something that a route needs cannot be asked now."""
-    return JSONResponse({"error": str(error)}, 503)
+    """Answer where something that a route needs cannot be had now: the page tries again."""
+    return JSONResponse({"error": str(error)}, 429 if isinstance(error, OverBudget) else 503)
 
 
 def _hide_folder() -> None:

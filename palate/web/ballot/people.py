@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from palate.core.errors import Unreachable
+from palate.core.errors import PalateError, Unreachable
 from palate.core.project import Project
 from palate.core.schema import PURPOSES, Event, Purpose, to_json
 
@@ -70,6 +70,10 @@ class Access:
         return roles.get(self.owner.casefold()) in WRITER_ROLES
 
 
+class OverBudget(PalateError):
+    """A person has sent too much at once."""
+
+
 class Budgets:
     """How much each person may still add: `BURST_BYTES` at once, then `BYTES_A_SECOND`.
 
@@ -80,14 +84,15 @@ class Budgets:
         self._left: dict[str, tuple[float, float]] = {}  # annotator → bytes, and since when
         self._on_pair: Counter[tuple[str, str]] = Counter()
 
-    def spend(self, event: Event, now: float) -> bool:
-        """Take the event from its person's budget at `now`, in seconds; return whether it fits."""
-        left, since = self._left.get(event.annotator, (BURST_BYTES, now))
-        left = min(BURST_BYTES, left + BYTES_A_SECOND * (now - since)) - len(to_json(event))
+    def spend(self, annotator: str, events: Iterable[Event], now: float) -> None:
+        """Take events from the person's budget at `now`, in seconds; raise OverBudget if all of
+        them do not fit: a part would leave an undo without its target."""
+        left, since = self._left.get(annotator, (BURST_BYTES, now))
+        left = min(BURST_BYTES, left + BYTES_A_SECOND * (now - since))
+        left -= sum(len(to_json(e)) for e in events)
         if left < 0:
-            return False
-        self._left[event.annotator] = left, now
-        return True
+            raise OverBudget("You sent much at once. The page sends the rest in a while.")
+        self._left[annotator] = left, now
 
     def note(self, events: Iterable[Event]) -> None:
         """Count events that were accepted, here or elsewhere."""

@@ -130,7 +130,10 @@ class Ballot(ABC):
         }
 
     def submit(self, person: Person, events: Sequence[object]) -> list[Receipt]:
-        """Store events that the page sends and return where each is; repeats change nothing."""
+        """Store events that the page sends and return where each is; repeats change nothing.
+
+        Raises OverBudget, and stores none, if the person sends too much at once.
+        """
         annotator = self.pseudonym(person)
         receipts: dict[str, Receipt] = {}
         accepted: dict[str, Event] = {}
@@ -141,10 +144,10 @@ class Ballot(ABC):
                 receipt = rejection(raw, str(error))
                 receipts[receipt.event_id] = receipt
             else:
-                if self._affords(event):
-                    accepted[event.event_id] = event
-                else:  # the page sends it again later
-                    receipts[event.event_id] = Receipt(event.event_id, "waiting")
+                accepted[event.event_id] = event
+        with self._lock:
+            new = [e for e in accepted.values() if e.event_id not in self._known]
+            self._budgets.spend(annotator, new, time.monotonic())
         for event_id, state in self._keep(person, list(accepted.values())).items():
             receipts[event_id] = Receipt(event_id, state)
         return list(receipts.values())
@@ -222,13 +225,6 @@ class Ballot(ABC):
         self.publisher.mark_published(e.event_id for e in events)
         self._files_read.update(new)
         return fresh
-
-    def _affords(self, event: Event) -> bool:
-        """Take the event from its person's budget; what is known already costs nothing."""
-        with self._lock:
-            if event.event_id in self._known:
-                return True
-            return self._budgets.spend(event, time.monotonic())
 
     def _note(self, events: Iterable[Event]) -> list[Event]:
         """Add the events to what is known; return those that are new."""
