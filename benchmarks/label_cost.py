@@ -20,7 +20,7 @@ from support import titles
 
 from palate.audit import baselines
 from palate.audit.rows import Row
-from palate.collect import importing, tables
+from palate.collect import labels, pairs, tables
 from palate.collect.importing import Imported
 from palate.core.rates import clustered
 from palate.core.schema import Event, Pair, Preference, Prompt, pairs_of
@@ -44,7 +44,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if not arguments.data.exists():
         parser.error(f"{arguments.data} does not exist. Name a file with --data.")
-    data = importing.labels_of(tables.read(str(arguments.data)), titles.COLUMNS, None)
+    data = labels.labels_of(pairs.read(tables.read(str(arguments.data)), titles.COLUMNS))
     figures = measure(data, arguments.seeds)
     if arguments.json:
         print(json.dumps(figures))

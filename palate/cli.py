@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from palate import __version__
-from palate.commands import data, prompts, results, serving
+from palate.commands import data, imports, prompts, results, serving
 from palate.commands.common import console
 from palate.core.errors import UsageError, run_guarded
 
@@ -24,7 +24,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "init": Command(data.init, "make a project from prompts, split before the first label"),
-    "import": Command(data.import_, "import labels that were made elsewhere"),
+    "import": Command(imports.import_, "import labels that were made elsewhere"),
     "prompts": Command(prompts.prompts, "show the prompts; add more, or let a model write them"),
     "label": Command(serving.label, "serve the labelling page here"),
     "agreement": Command(

@@ -16,10 +16,10 @@ def test_a_project_from_init_to_export(hub, repo_id, tmp_path):
     (tmp_path / "pairs.csv").write_text(PAIRS)
     run = palate(
         "import", repo_id, str(tmp_path / "pairs.csv"),
-        "--prompt", "idea", "--a", "a", "--b", "b", "--choice", "win",
+        "--prompt", "idea", "--a", "a", "--b", "b", "--choice", "b_won",
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
-    assert "10 labels on 10 pairs of 20 texts, 10 prompts" in run.stdout
+    assert "10 labels on 10 pairs of 20 texts, 10 prompts: 10 new" in run.stdout
     assert f"next: palate train {repo_id}" in run.stdout
     run = palate("export", repo_id)
     assert run.returncode == 0
@@ -35,11 +35,12 @@ def test_a_project_from_init_to_export(hub, repo_id, tmp_path):
 
 def test_importing_into_no_project_makes_it(hub, repo_id, tmp_path):
     (tmp_path / "pairs.csv").write_text(PAIRS)
-    columns = ["--prompt", "idea", "--a", "a", "--b", "b", "--choice", "win"]
+    columns = ["--prompt", "idea", "--a", "a", "--b", "b", "--choice", "b_won"]
     run = palate("import", repo_id, str(tmp_path / "pairs.csv"), *columns)
     assert run.returncode == 0, run.stderr
     assert "10: 9 train, 1 test, 0 eval" in run.stdout
-    assert "left out" not in run.stdout
+    assert "10 read = 10 imported + 0 left out + 0 refused" in run.stdout
+    assert "left out of the preferences" not in run.stdout
     assert "There are 0 prompts, and fewer than 9 cannot decide anything." in run.stdout
     commands = f"palate prompts {repo_id} --write 60, or palate prompts {repo_id} --add FILE"
     assert commands in run.stdout
@@ -53,8 +54,8 @@ def test_imported_votes_say_nothing_that_is_not_known(hub, repo_id, tmp_path):
     from palate.core import hub as client
 
     rows = "".join(f"{i},base {i},tuned {i},{int(i % 4 > 0)}\n" for i in range(20))
-    (tmp_path / "votes.csv").write_text("idea,base,tuned,better\n" + rows)
-    columns = ["--prompt", "idea", "--a", "base", "--b", "tuned", "--choice", "better"]
+    (tmp_path / "votes.csv").write_text("idea,base,tuned,tuned_better\n" + rows)
+    columns = ["--prompt", "idea", "--a", "base", "--b", "tuned", "--choice", "tuned_better"]
     run = palate("import", repo_id, str(tmp_path / "votes.csv"), "--votes", *columns)
     assert run.returncode == 0, run.stderr
     assert f"Next: palate verdict {repo_id}" in run.stdout
@@ -80,8 +81,8 @@ def test_imported_votes_say_nothing_that_is_not_known(hub, repo_id, tmp_path):
 
 
 def test_a_wrong_row_leaves_nothing_behind(hub, repo_id, tmp_path):
-    (tmp_path / "pairs.csv").write_text(PAIRS + "idea 3,same,same,a\n")
-    columns = ["--prompt", "idea", "--a", "a", "--b", "b", "--choice", "win"]
+    (tmp_path / "pairs.csv").write_text(PAIRS + "idea 3,same,same,1\n")
+    columns = ["--prompt", "idea", "--a", "a", "--b", "b", "--choice", "b_won"]
     run = palate("import", repo_id, str(tmp_path / "pairs.csv"), *columns)
     assert run.returncode == 2
     assert "row 11, field 'a, b': both sides have the same text ('same')" in run.stderr

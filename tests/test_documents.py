@@ -129,7 +129,7 @@ def test_votes_that_exist_are_imported_and_counted(folder, repo_id):
     (line,) = re.findall(r"`(palate import [^`]+ --votes [^`]+)`", text)
     words = shlex.split(line.replace("me/old", repo_id))[1:]
     prompt = ["--prompt", "idea"] * ("--prompt" not in words)
-    assert "2 votes on 2 prompts" in palate([*words, *prompt], folder)
+    assert "2 votes on 2 pairs of 4 texts" in palate([*words, *prompt], folder)
     assert "verdict:" in palate(["verdict", repo_id], folder)
 
 

@@ -18,11 +18,11 @@ VOCABULARY = 16_384
 
 def read(file: Path) -> list[dict[str, Any]]:
     """Return the pairs as TRL's rows, those of a prompt together."""
-    from palate.collect import importing, tables
+    from palate.collect import labels, pairs, tables
     from palate.collect.columns import template_of
 
     table = tables.read(str(file))
-    imported = importing.labels_of(table, COLUMNS, template_of(PROMPT, table))
+    imported = labels.labels_of(pairs.read(table, COLUMNS, template_of(PROMPT, table)))
     prompts = {p.id: p.prompt for p in imported.prompts}
     texts = {c.id: c.text for c in imported.candidates}
     preferences = [(e.prompt_id, *s) for e in imported.events for s in e.statements() if s[2]]

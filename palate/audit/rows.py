@@ -13,13 +13,15 @@ from palate.core import hub, ledger
 from palate.core.project import SETTINGS_FILE, Project
 
 
-def read(source: str, columns: Columns, template: Path | None = None) -> Rows:
+def read(
+    source: str, columns: Columns, template: Path | None = None, encoding: str | None = None
+) -> Rows:
     """Read a palate project, a Hub dataset or a file. Raises UsageError if `source` is none."""
     given = columns.a or columns.b or columns.choice or template
     if not Path(source).is_file() and not given and is_project(source):
         return of_project(Project.load(source))
-    table = tables.read(source)
-    return pairs.read(table, columns, read_template(template, table), strict=False)
+    table = tables.read(source, encoding)
+    return pairs.read(table, columns, read_template(template, table))
 
 
 def is_project(source: str) -> bool:

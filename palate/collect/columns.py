@@ -1,67 +1,244 @@
 """Which columns of a table hold what, and templates that make a prompt of several."""
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from palate.collect.cells import BadCell
-from palate.collect.tables import Table
+from palate.collect.cells import BadCell, is_nothing
+from palate.collect.choices import Given
+from palate.collect.onehot import OneHot, one_hot
+from palate.collect.rows import Table
 from palate.core.errors import UsageError
 
-Template = Callable[[Mapping[str, object]], str]
+# columns by the names that data sets give them; the first that is there counts
+PROMPTS = (
+    "prompt", "instruction", "question", "query", "conversations", "conversation", "messages",
+    "context",
+)  # fmt: skip
+SYSTEMS = ("system", "system_prompt", "system_message")
+ANNOTATORS = (
+    "annotator", "annotator_id", "worker", "worker_id", "judge", "rater", "rater_id", "labeler",
+    "evaluator", "voter", "user_id", "person",
+)  # fmt: skip
+SIDES = (
+    ("response_a", "response_b"), ("a", "b"), ("output_1", "output_2"),
+    ("response_1", "response_2"),
+    ("response1", "response2"), ("response_0", "response_1"), ("answer_a", "answer_b"),
+    ("answer_1", "answer_2"), ("answer1", "answer2"), ("completion_a", "completion_b"),
+    ("conversation_a", "conversation_b"), ("text_a", "text_b"), ("output_a", "output_b"),
+)  # fmt: skip
+CHOSEN = (
+    ("chosen", "rejected"),
+    ("accepted", "rejected"),
+    ("preferred_output", "non_preferred_output"),
+)
+MODELS = (
+    ("model_a", "model_b"), ("generator_1", "generator_2"), ("model_1", "model_2"),
+    ("model1", "model2"), ("chosen_model", "rejected_model"), ("chosen-model", "rejected-model"),
+)  # fmt: skip
+CHOICES = (
+    "winner", "choice", "preference", "preferred", "overall_preference", "preference_strength",
+    "winner_model_a", "vote", "verdict", "label", "better_response_id", "comparison", "won",
+)  # fmt: skip
+MEDIA = ("images", "image", "videos", "audios")
+
+
+@dataclass(frozen=True)
+class Template:
+    """A text that is filled with a row's values."""
+
+    text: str
+    names: tuple[str, ...]
+
+    def fill(self, row: Mapping[str, object]) -> str:
+        """Return the text of a row; null is nothing. Raises BadCell where a column is missing."""
+        for name in self.names:
+            if name not in row:
+                problem = "expected a value for the template, found no such field"
+                raise BadCell(name, problem, "prompt")
+        pattern = re.compile("|".join(re.escape("{" + n + "}") for n in self.names))
+
+        def value(match: re.Match[str]) -> str:
+            cell = row[match[0][1:-1]]
+            return "" if is_nothing(cell) and not isinstance(cell, str) else str(cell)
+
+        return pattern.sub(value, self.text).strip()
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of labelled pairs: two texts and a choice, or chosen and rejected."""
+    """The columns of labelled pairs, as the user names them: two texts and a choice.
 
-    prompt: str | None = "prompt"
+    Without them, the table's own names say which columns hold what.
+    """
+
+    prompt: str | None = None
     a: str | None = None
     b: str | None = None
     choice: str | None = None
-    chosen: str = "chosen"
-    rejected: str = "rejected"
-    person: str | None = None  # who chose
+    annotator: str | None = None  # who chose
     models: tuple[str, str] | None = None  # which models wrote the two texts
+    given: Given = field(default_factory=Given)
 
-    def check(self, table: Table) -> bool:
-        """Tell whether the table holds `chosen` and `rejected` rather than a choice.
 
-        Raises UsageError or BadInput if columns are missing.
-        """
-        given = [c is not None for c in (self.a, self.b, self.choice)]
-        if any(given) and not all(given):
-            raise UsageError("Give --a, --b and --choice together, or none of them.")
-        if all(given):
-            named = (self.prompt, self.a, self.b, self.choice, self.person, *(self.models or ()))
-            table.need(*(c for c in named if c))
-            return False
-        if self.chosen not in table.columns:
-            raise UsageError(
-                f"{table.source} has no columns chosen and rejected; found:"
-                f" {', '.join(table.columns)}. Say which hold the two texts and the choice:"
-                " --prompt COL --a COL --b COL --choice COL"
-            )
-        table.need(self.chosen, self.rejected)
-        return True
+@dataclass(frozen=True)
+class Roles:
+    """What each column of a table is used for; `choice` is None where the first text was chosen."""
+
+    first: str
+    second: str
+    choice: str | OneHot | None
+    prompt: str | None
+    system: str | None = None
+    history: str | None = None
+    input: str | None = None
+    media: tuple[str, ...] = ()
+    tools: str | None = None
+    annotator: str | None = None
+    models: tuple[str, str] | None = None
+    split: str | None = None
+    template: Template | None = None
+
+    @property
+    def is_preference(self) -> bool:
+        return self.choice is None
+
+    def used(self) -> dict[str, str]:
+        """Return what the columns are used for, by column."""
+        words = ("chosen", "rejected") if self.is_preference else ("first text", "second text")
+        names: dict[str, str] = {self.first: words[0]}
+        names.setdefault(self.second, words[1])
+        hot = self.choice.columns if isinstance(self.choice, OneHot) else (self.choice,)
+        pairs: list[tuple[str | None, str]] = [(column, "choice") for column in hot]
+        pairs += [
+            (n, "prompt, by the template") for n in (self.template.names if self.template else ())
+        ]
+        pairs += [
+            (self.prompt, "prompt"), (self.input, "prompt, after the instruction"),
+            (self.system, "prompt, as system message"), (self.history, "prompt, as earlier turns"),
+            *((m, "prompt, as a mark for each image") for m in self.media),
+            (self.tools, "prompt; only rows without tools"),
+            (self.annotator, "who chose, under a pseudonym"), (self.split, "split"),
+            *((m, "which model wrote the text") for m in self.models or ()),
+        ]  # fmt: skip
+        for column, use in pairs:
+            if column:
+                names.setdefault(column, use)
+        return names
+
+
+def roles_of(
+    table: Table, columns: Columns, template: Template | None, *, needs_prompt: bool = True
+) -> Roles:
+    """Return what the columns are used for: as named, or by their usual names.
+
+    Raises UsageError or BadInput if columns are missing, or could hold one thing or another.
+    """
+    roles = _sides(table, columns)
+    models = columns.models or _pair(table, MODELS)
+    if not set(models or ()) <= set(table.columns):
+        table.need(*(models or ()))
+    prompt = columns.prompt if columns.prompt in table.columns or not columns.prompt else None
+    if columns.prompt and not prompt:
+        prompt = table.name_of(columns.prompt)
+    texts = {roles.first, roles.second}
+    if not columns.prompt and template is None:
+        prompt = next((c for c in _all(table, PROMPTS) if c not in texts), None)
+    if prompt is None and template is None and needs_prompt and not roles.is_preference:
+        have = ", ".join(table.columns)
+        raise UsageError(
+            f"{table.source}: which column holds the prompt? Found: {have}. Name it with --prompt"
+            " COLUMN, or make it of several with --template FILE."
+        )
+    filled = set(template.names) if template else set()
+    asks = prompt is not None and prompt.casefold() in ("instruction", "prompt", "question")
+    history = next(
+        (c for c in _all(table, ("history",)) if c != prompt and _has_lists(table, c)), None
+    )
+    rest = replace(
+        roles,
+        prompt=None if template else prompt,
+        template=template,
+        system=_free(table, SYSTEMS, filled | {prompt}),
+        history=history if history not in filled else None,
+        input=_free(table, ("input",), filled | {prompt}) if asks and not template else None,
+        media=tuple(c for c in _all(table, MEDIA) if c not in filled and _any(table, c)),
+        tools=_free(table, ("tools",), filled),
+        models=models,
+        annotator=columns.annotator or _free(table, ANNOTATORS, texts),
+        split=_free(table, ("split",), filled),
+    )
+    if columns.annotator:
+        table.need(columns.annotator)
+    return rest
+
+
+def _sides(table: Table, columns: Columns) -> Roles:
+    """Return the roles of the two texts and the choice."""
+    flags = (columns.a, columns.b, columns.choice)
+    if any(flags) and not all(flags):
+        raise UsageError("Give --a, --b and --choice together, or none of them.")
+    if all(flags):
+        table.need(*(c for c in flags if c))
+        if len(set(flags)) < 3:
+            raise UsageError("--a, --b and --choice: expected three different columns.")
+        choice = _choice(table, str(columns.choice))
+        return Roles(str(columns.a), str(columns.b), choice, None)
+    if pair := _pair(table, CHOSEN):
+        return Roles(*pair, None, None)
+    found = [pair for pair in SIDES if _pair(table, [pair])]
+    choices = _all(table, CHOICES)
+    if len(found) == 1 and len(choices) == 1:
+        first, second = _pair(table, found) or ("", "")
+        return Roles(first, second, _choice(table, choices[0]), None)
+    have = ", ".join(table.columns) or "none"
+    raise UsageError(
+        f"{table.source} has no columns chosen and rejected; found: {have}. Say which hold the two"
+        " texts and the choice: --prompt COL --a COL --b COL --choice COL"
+    )
+
+
+def _choice(table: Table, column: str) -> str | OneHot:
+    """Return the column of the choice, or the columns of which one says yes."""
+    hot = one_hot(column, table.columns)
+    if hot and all(hot.fits(row) for row in table.rows):
+        return hot
+    return column
+
+
+def _all(table: Table, names: Iterable[str]) -> list[str]:
+    """Return the table's columns with these names, in any case, in the order of the names."""
+    by_name = {c.casefold(): c for c in table.columns}
+    return [by_name[name] for name in names if name in by_name]
+
+
+def _pair(table: Table, pairs: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
+    for pair in pairs:
+        if len(found := _all(table, pair)) == 2:
+            return found[0], found[1]
+    return None
+
+
+def _free(table: Table, names: Iterable[str], taken: Iterable[str | None]) -> str | None:
+    return next((c for c in _all(table, names) if c not in taken), None)
+
+
+def _any(table: Table, column: str) -> bool:
+    return any(not is_nothing(row.get(column)) for row in table.rows)
+
+
+def _has_lists(table: Table, column: str) -> bool:
+    return any(isinstance(row.get(column), (list, tuple)) for row in table.rows)
 
 
 def template_of(text: str, table: Table) -> Template:
-    """Return a function that fills `{column}` in the text with a row's values."""
+    """Return the template that fills `{column}` in the text with a row's values."""
     names = [n for n in re.findall(r"\{([^{}\n]+)\}", text) if n in table.columns]
     if not names:
         have = ", ".join("{" + c + "}" for c in table.columns)
         raise UsageError(f"The template names no column of {table.source}; it has: {have}")
-    pattern = re.compile("|".join(re.escape("{" + n + "}") for n in names))
-
-    def fill(row: Mapping[str, object]) -> str:
-        for name in names:
-            if name not in row:
-                raise BadCell(name, "expected a value for the template, found nothing", "prompt")
-        return pattern.sub(lambda m: str(row[m[0][1:-1]]), text).strip()
-
-    return fill
+    return Template(text, tuple(dict.fromkeys(names)))
 
 
 def read_template(path: Path | None, table: Table) -> Template | None:
@@ -72,3 +249,5 @@ def read_template(path: Path | None, table: Table) -> Template | None:
         return template_of(path.read_text("utf-8"), table)
     except FileNotFoundError:
         raise UsageError(f"There is no template file {path}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The template {path} cannot be read: {error}.") from None

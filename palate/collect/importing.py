@@ -1,16 +1,14 @@
 """What people already have into a project: prompts, and labels that were made elsewhere."""
 
-import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from palate.collect import cells, pairs
-from palate.collect.cells import BadCell
-from palate.collect.columns import Columns, Template
-from palate.collect.pairs import Choice, Row
-from palate.collect.tables import Table
+from palate.collect import cells
+from palate.collect.cells import BadCell, Reader
+from palate.collect.columns import Template
+from palate.collect.rows import Table, bad_rows
 from palate.core import hub, ledger, schema, splits
 from palate.core.errors import BadInput
 from palate.core.project import SETTINGS_FILE, Project, Settings, check_id, unique
@@ -18,196 +16,177 @@ from palate.core.schema import (
     Candidate,
     Config,
     Event,
-    Model,
-    Pair,
+    EventConfig,
     Preference,
     Prompt,
-    Split,
+    Unpaired,
     digest,
 )
-
-# the splits that other data sets have, by the first word of their names, such as test_prefs
-PUBLISHED: dict[str, Split] = {
-    "test": "test", "validation": "test", "valid": "test", "val": "test", "dev": "test",
-    "eval": "eval", "evaluation": "eval",
-}  # fmt: skip
 
 
 @dataclass
 class Imported:
-    """What an import adds to a project; `notes` are remarks on its rows, counted."""
+    """What an import adds to a project.
+
+    `left_out` counts the source's judgements that are not among the events, by reason; `notes` are
+    remarks on its rows, counted.
+    """
 
     prompts: list[Prompt]
     candidates: list[Candidate]
     events: list[Event]
     notes: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+    unpaired: list[Unpaired] = field(default_factory=list)
 
 
 def prompts_of(
     table: Table, column: str | None = None, template: Template | None = None
 ) -> list[Prompt]:
     """Return a prompt for each row, without repeats. Raises BadInput for an empty one."""
+    if table.bad:
+        raise bad_rows(table.source, table.bad, can_skip=False)
     if template is None:
         only = table.columns[0] if len(table.columns) == 1 else "prompt"
         column = table.name_of(column or only)
     name = column or "prompt"
     prompts = []
+    reader = Reader()
     for row, number in zip(table.rows, table.numbers, strict=True):
         try:
-            value = template(row) if template else row.get(name)
-            prompts.append(Prompt.of(cells.prompt(value, name)))
+            value = template.fill(row) if template else row.get(name)
+            prompts.append(Prompt.of(_prompt(reader, value, name)))
         except BadCell as error:
             raise BadInput(table.source, error.problem, row=number, field=error.column) from None
     return unique(prompts)
 
 
-def labels_of(
-    table: Table,
-    columns: Columns,
-    template: Template | None,
-    annotator: str = "imported",
-    models: Sequence[Model | None] = (None, None),
-) -> Imported:
-    """Return prompts, candidates and label events of a table of labelled pairs.
-
-    Raises BadInput naming the row and field where a text is empty, both are the same, or the
-    choice is neither of the two. Event ids depend on the content alone: the same file imported
-    twice adds nothing. `models` wrote the first and the second text, if known; where a column says
-    who wrote it, that replaces their names. Prompts that the source keeps for testing stay in that
-    split.
-    """
-    data = pairs.read(table, columns, template, strict=True)
-    imported = Imported([], [], [])
-    start = datetime.now(UTC)
-    seen: Counter[tuple[str | None, ...]] = Counter()
-    for i, row in enumerate(data.rows):
-        left, right, choice = (row.left, row.right, row.choice) if data.sided else _placed(row)
-        prompt = Prompt.of(row.messages)
-        writers = [(m.repo, m.revision) if m else (None, None) for m in _writers(row, models)]
-        a = Candidate.of(prompt.id, left, model=writers[0][0], revision=writers[0][1])
-        b = Candidate.of(prompt.id, right, model=writers[1][0], revision=writers[1][1])
-        chosen = {"left": a.id, "right": b.id}.get(choice)
-        who = digest("import", row.annotator)[:10] if columns.person else None
-        key = (Pair.of(a, b).id, a.id, chosen, *([who] if who else []))
-        seen[key] += 1
-        event_id, person = digest("import", *key, seen[key]), f"p-{who}" if who else annotator
-        time = start + timedelta(milliseconds=i)
-        imported.prompts.append(prompt)
-        imported.candidates += [a, b]
-        imported.events.append(_event(event_id, a, b, chosen, person, time))
-    imported.prompts = _published([row.split for row in data.rows], imported)
-    imported.candidates = unique(imported.candidates)
-    judged = {(e.annotator, e.pair_id) for e in imported.events}
-    if repeats := len(imported.events) - len(judged):
-        imported.notes["judge a pair that an earlier row judged: the last one counts"] = repeats
-    return imported
-
-
-def _event(
-    event_id: str, a: Candidate, b: Candidate, chosen: str | None, annotator: str, time: datetime
-) -> Event:
-    return Event(
-        event_id=event_id,
-        kind="label" if chosen else "tie",
-        pair_id=Pair.of(a, b).id,
-        prompt_id=a.prompt_id,
-        left=a.id,
-        right=b.id,
-        chosen=chosen,
-        strength=None,
-        annotator=annotator,
-        milliseconds=None,
-        time=time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        round=1,
-        via="import",
-    )
-
-
-def _writers(row: Row, models: Sequence[Model | None]) -> Sequence[Model | None]:
-    """Return the models that wrote the row's texts; models named in the row have no commit."""
-    if row.models is None:
-        return models
-    return [
-        replace(m, repo=repo) if m else None for m, repo in zip(models, row.models, strict=True)
-    ]
-
-
-def _published(names: Sequence[str | None], imported: Imported) -> list[Prompt]:
-    """Return each prompt once, in the split that the source gives it.
-
-    `names` are the source's splits, row by row. A prompt that is in several is held out.
-    """
-    splits_of: dict[str, set[Split]] = {}
-    for p, name in zip(imported.prompts, names, strict=True):
-        word = re.split(r"[_\-. ]", (name or "").casefold())[0]
-        splits_of.setdefault(splits.normal(p.text), set()).add(PUBLISHED.get(word, "train"))
-    several = sum(len(found) > 1 for found in splits_of.values())
-    if several:
-        imported.notes["prompts are in several splits: held out from training"] = several
-
-    def split(p: Prompt) -> Split:
-        found = splits_of[splits.normal(p.text)]
-        return "eval" if "eval" in found else "test" if "test" in found else "train"
-
-    return [replace(p, split=split(p)) for p in unique(imported.prompts)]
-
-
-def _placed(row: Row) -> tuple[str, str, Choice]:
-    """Return chosen and rejected with the side that a hash gives the chosen one.
-
-    Files of `chosen` and `rejected` do not say which side it was shown on.
-    """
-    if int(digest(row.messages, *sorted((row.left, row.right))), 16) & 1:
-        return row.left, row.right, "left"
-    return row.right, row.left, "right"
+def _prompt(reader: Reader, value: object, name: str) -> str | list[schema.Message]:
+    if isinstance(value, str) and reader.turns(value, name, "prompt") is None:
+        return cells.text(value, name, "prompt").strip()
+    return reader.prompt(value, name)
 
 
 def start_project(
     project_id: str, prompts: Sequence[Prompt], settings: Settings, *, public: bool = False
 ) -> Project:
     """Create the project, or add the prompts that it lacks; each prompt gets its split here."""
+    return add(project_id, Imported(list(prompts), [], []), "Add prompts", settings, public=public)
+
+
+def exists(project_id: str) -> bool:
+    """Tell whether there is a project of this id, rather than no repo or another one."""
     check_id(project_id)
-    created = hub.create(project_id, "dataset", private=not public)
-    if not created and SETTINGS_FILE in hub.describe(project_id, "dataset")[1]:
-        return add(project_id, Imported(list(prompts), [], []), "Add prompts")
-    split = splits.assign(prompts, [], settings)
-    splits.check_no_overlap(split)
-    files = {SETTINGS_FILE: settings.dump()}
-    if split:
-        files["prompts/0001.jsonl"] = ledger.jsonl(split)
-    hub.commit(project_id, "dataset", files, f"Start the project with {len(split)} prompts")
-    return Project.load(project_id)
+    if not hub.exists(project_id, "dataset"):
+        return False
+    return SETTINGS_FILE in hub.describe(project_id, "dataset")[1]
 
 
-def add(project_id: str, new: Imported, message: str) -> Project:
-    """Add in one commit what the project lacks. No prompt with labels becomes an eval prompt."""
+def add(
+    project_id: str,
+    new: Imported,
+    message: str,
+    settings: Settings | None = None,
+    *,
+    public: bool = False,
+) -> Project:
+    """Add in one commit what the project lacks; with `settings`, create it if needed.
 
-    labelled = {e.prompt_id for e in new.events}
+    No prompt with labels becomes an eval prompt. Nothing is created before all is checked.
+    """
+    labelled = {e.prompt_id for e in (*new.events, *new.unpaired)}
+    if settings is not None and not exists(project_id):
+        rows = _with_splits(new, [], settings, labelled)
+        files = {SETTINGS_FILE: settings.dump()}
+        if rows["prompts"]:
+            files["prompts/0001.jsonl"] = ledger.jsonl(rows.pop("prompts"))
+        events = _new_events(new.events, [], settings.round)
+        files |= _files({**rows, "prompts": [], "labels": events, "unpaired": new.unpaired})
+        hub.create(project_id, "dataset", private=not public)
+        text = f"Start the project with {len(unique(new.prompts))} prompts"
+        hub.commit(project_id, "dataset", files, text)
+        return Project.load(project_id)
 
-    def files(project: Project) -> dict[str, str]:
-        prompts = splits.assign(new.prompts, project.prompts, project.settings, labelled)
-        splits.check_no_overlap([*project.prompts, *prompts])
-        current = project.settings.round
-        candidates = [replace(c, round=current) for c in new.candidates]
-        events = [replace(e, round=current) for e in new.events]
-        return lacking(project, {"prompts": prompts, "candidates": candidates, "labels": events})
+    def files_of(project: Project) -> dict[str, str]:
+        rows = _with_splits(new, project.prompts, project.settings, labelled)
+        rows["unpaired"] = new.unpaired
+        lacked = {c: _lacked(project.read(c), rows[c]) for c in rows}
+        events = _new_events(new.events, project.labels, project.settings.round)
+        return _files({**lacked, "labels": events})
 
-    return commit_to(project_id, message, files)
+    return commit_to(project_id, message, files_of)
 
 
-def lacking(project: Project, rows: Mapping[Config, Sequence[schema.Row]]) -> dict[str, str]:
-    """Return files, by repo path, with those rows of each config that the project lacks."""
-    files = {}
+def _with_splits(
+    new: Imported, existing: Sequence[Prompt], settings: Settings, labelled: set[str]
+) -> dict[Config, Sequence[schema.Row]]:
+    prompts = splits.assign(new.prompts, existing, settings, labelled)
+    splits.check_no_overlap([*existing, *prompts])
+    candidates = [replace(c, round=settings.round) for c in new.candidates]
+    return {"prompts": prompts, "candidates": candidates}
+
+
+def _lacked(known: Iterable[schema.Row], rows: Sequence[schema.Row]) -> list[schema.Row]:
+    ids = {_id(row) for row in known}
+    return [row for row in rows if _id(row) not in ids]
+
+
+def _new_events(events: Sequence[Event], known: Sequence[Event], round_number: int) -> list[Event]:
+    """Return the judgements that do not stand already, each later than what it replaces.
+
+    An id depends on the judgement and on how many the person has made on the pair before, so the
+    same file gives the same ids wherever its rows are, and a correction of a correction is new.
+    """
+    standing = {(e.annotator, e.pair_id): e for e in ledger.standing_judgements(known)}
+    times = Counter((e.annotator, e.pair_id) for e in known)
+    fresh = []
+    for e in events:
+        key = e.annotator, e.pair_id
+        old = standing.get(key)
+        if old and (old.kind, old.chosen) == (e.kind, e.chosen):
+            continue
+        event_id = digest("import", e.pair_id, e.kind, e.chosen, e.annotator, times[key])
+        time = _after(old.time, e.time) if old else e.time
+        fresh.append(replace(e, event_id=event_id, time=time, round=round_number))
+    return fresh
+
+
+def _after(old: str, now: str) -> str:
+    """Return `now`, or the millisecond after `old` where a clock runs behind."""
+    last, moment = (datetime.fromisoformat(t) for t in (old, now))
+    if moment > last:
+        return now
+    later = (last + timedelta(milliseconds=1)).astimezone(UTC)
+    return later.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def lacking(
+    project: Project, rows: Mapping[Config, Sequence[schema.Row]], events: EventConfig
+) -> dict[str, str]:
+    """Return files, by repo path, with those rows of each config that the project lacks.
+
+    Of the config `events`, those are the judgements that do not stand yet.
+    """
+    files: dict[Config, Sequence[schema.Row]] = {}
     for config, given in rows.items():
-        known = {_id(row) for row in project.read(config)}
-        if new := [row for row in given if _id(row) not in known]:
-            files[ledger.event_file(config)] = ledger.jsonl(new)
-    return files
+        known = project.read(config)
+        if config == events:
+            judged = [e for e in given if isinstance(e, Event)]
+            files[config] = _new_events(judged, project.read(events), project.settings.round)
+        else:
+            files[config] = _lacked(known, given)
+    return _files(files)
+
+
+def _files(rows: Mapping[Config, Sequence[schema.Row]]) -> dict[str, str]:
+    return {ledger.event_file(c): ledger.jsonl(given) for c, given in rows.items() if given}
 
 
 def _id(row: schema.Row) -> str:
     if isinstance(row, Event):
         return row.event_id
+    if isinstance(row, Unpaired):
+        return digest(row.prompt, row.completion, row.label, row.annotator)
     return row.pair_id if isinstance(row, Preference) else row.id
 
 

@@ -1,19 +1,18 @@
 """Labelled pairs out of a table: the one reader that an import and an audit share. Pure: no I/O."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
-from palate.collect import cells
-from palate.collect.cells import BadCell, Fault
-from palate.collect.columns import Columns, Template
-from palate.collect.tables import Table
-from palate.core.errors import BadInput
-from palate.core.schema import Message
+from palate.collect import cells, conversations, formats
+from palate.collect.cells import BadCell, Fault, Reader, is_nothing
+from palate.collect.choices import BY_MODEL, Case, Choice, Codebook, decide
+from palate.collect.columns import Columns, Roles, Template, roles_of
+from palate.collect.formats import Shaped
+from palate.collect.onehot import OneHot
+from palate.collect.rows import BadRow, Record, Table
+from palate.core.schema import Message, digest
 
-Choice = Literal["left", "right", "tie", "neither"]
-LEFT_WORDS = {"a", "0", "left", "first", "model_a", "false"}
-RIGHT_WORDS = {"b", "1", "right", "second", "model_b", "true"}
 FAULTS: dict[Fault, str] = {
     "prompt": "with an empty or malformed prompt",
     "text": "with an empty or malformed text",
@@ -49,57 +48,146 @@ class Row:
 
 @dataclass
 class Rows:
-    """The rows of a source; `problems` are those that cannot be used (what → their numbers)."""
+    """The rows of a source, and those that cannot be used.
+
+    `used` says for what each column is used, `unused` names the others, `set_aside` counts what the
+    source itself marks as no judgement, and `codes` says what the choice's values mean.
+    """
 
     source: str
     rows: list[Row]
     total: int
     sided: bool  # whether left and right are the sides that were shown
-    problems: dict[str, list[int]] = field(default_factory=dict)
+    bad: list[BadRow] = field(default_factory=list)
+    format: str = ""
+    used: dict[str, str] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()
+    set_aside: Counter[str] = field(default_factory=Counter)
+    codes: str = ""
+    texts: str = "chosen, rejected"  # the columns of the two texts
+    annotator: str | None = None  # the column that says who chose
+    models: tuple[str, str] | None = None  # the columns that say who wrote
+
+    @property
+    def problems(self) -> dict[str, list[int]]:
+        """The numbers of the rows that cannot be used, by what is wrong with them."""
+        numbers: dict[str, list[int]] = {}
+        for row in self.bad:
+            numbers.setdefault(row.kind, []).append(row.number)
+        return numbers
 
     def problem(self, what: str, number: int) -> None:
-        self.problems.setdefault(what, []).append(number)
+        self.bad.append(BadRow(number, None, what, what))
 
 
-def read(table: Table, columns: Columns, template: Template | None, *, strict: bool) -> Rows:
-    """Return the labelled pairs of a table; in a `chosen`/`rejected` table chosen is left.
+def read(
+    table: Table, columns: Columns, template: Template | None = None, *, needs_prompt: bool = True
+) -> Rows:
+    """Return the labelled pairs of a table; where the chosen text is known, it is left.
 
-    With `strict`, raise BadInput naming row and field where a row cannot be used or has the same
-    text on both sides. Without, count the rows that cannot be used.
+    Without a prompt column, if `needs_prompt` is False, each pair of texts gets its own prompt.
+    Raises UsageError where it is uncertain what the columns or the choice's values mean.
     """
-    preferences = columns.check(table)
-    result = Rows(table.source, [], len(table.rows), sided=not preferences)
-    splits: Iterable[object] = table.splits or (row.get("split") for row in table.rows)
-    for row, number, split in zip(table.rows, table.numbers, splits, strict=True):
-        try:
-            messages, left, right, choice = _pair(row, columns, template, preferences)
-            if strict:
-                _differ(left, right, columns, preferences)
-        except BadCell as error:
-            if strict:
-                raise BadInput(
-                    table.source, error.problem, row=number, field=error.column
-                ) from None
-            result.problem(FAULTS[error.fault], number)
-            continue
-        result.rows.append(
-            Row(
-                number=number,
-                prompt=plain(messages),
-                left=left,
-                right=right,
-                choice=choice,
-                split=str(split) if split else None,
-                annotator=str(row.get(columns.person or "annotator") or ""),
-                messages=messages,
-                models=_models(row, columns.models),
-            )
-        )
+    shaped = formats.shape(table, columns) or Shaped(table, columns)
+    roles = roles_of(shaped.table, shaped.columns, template, needs_prompt=needs_prompt)
+    reader = Reader()
+    conversation = conversations.Conversations(roles, reader, shaped.table.rows)
+    pending, bad = _texts(shaped.table, conversation, roles)
+    codebook = _codebook(shaped, roles, pending) if roles.choice else None
+    result = Rows(
+        table.source, [], len(shaped.table.rows) + len(shaped.table.bad),
+        sided=not roles.is_preference, bad=[*shaped.table.bad, *bad], format=shaped.format,
+        set_aside=shaped.set_aside, codes=codebook.words if codebook else "",
+        texts=f"{roles.first}, {roles.second}", annotator=roles.annotator, models=roles.models,
+    )  # fmt: skip
+    result.used = shaped.used or roles.used()
+    if roles.models and needs_prompt and result.codes != BY_MODEL:
+        result.used = {c: use for c, use in result.used.items() if c not in roles.models}
+    result.unused = (
+        *(c for c in (shaped.unused or table.columns) if c not in result.used),
+        *reader.left_out,
+    )
+    for row, case in pending:
+        choice = codebook.of(case) if codebook else "left"
+        if choice is None:
+            result.bad.append(_unclear(row, roles, case, codebook))
+        else:
+            result.rows.append(_with_choice(row, choice))
     return result
 
 
+def _texts(
+    table: Table, conversation: "conversations.Conversations", roles: Roles
+) -> tuple[list[tuple[Row, Case]], list[BadRow]]:
+    """Return the rows whose texts can be read, each with its choice as the source has it."""
+    pending: list[tuple[Row, Case]] = []
+    bad: list[BadRow] = []
+    splits: Sequence[object] = table.splits or [
+        row.get(roles.split) if roles.split else None for row in table.rows
+    ]
+    for record, number, split in zip(table.rows, table.numbers, splits, strict=True):
+        try:
+            messages, left, right = conversation.read(record)
+            value = _value(record, roles)
+            models = _models(record, roles.models)
+            who = record.get(roles.annotator) if roles.annotator else None
+        except BadCell as error:
+            bad.append(BadRow(number, error.column, error.problem, FAULTS[error.fault]))
+            continue
+        if not messages:
+            messages = f"Comparison {digest(left, right)[:8]}"
+        row = Row(
+            number=number, prompt=plain(messages), left=left, right=right, choice="left",
+            split=None if is_nothing(split) else str(split),
+            annotator="" if is_nothing(who) else str(who),
+            messages=messages, models=models,
+        )  # fmt: skip
+        pending.append((row, Case(value, (left, right), models)))
+    return pending, bad
+
+
+def _value(record: Record, roles: Roles) -> object:
+    """Return what the choice column says, or the one of several columns that says yes."""
+    if roles.choice is None:
+        return None
+    if not isinstance(roles.choice, OneHot):
+        return record.get(roles.choice)
+    if (value := roles.choice.of(record)) is None:
+        found = {column: record.get(column) for column in roles.choice.columns}
+        names = ", ".join(roles.choice.columns)
+        problem = f"expected 1 in exactly one of the columns, found {cells.shown(found)}"
+        raise BadCell(names, problem, "choice")
+    return value
+
+
+def _codebook(shaped: Shaped, roles: Roles, pending: Sequence[tuple[Row, Case]]) -> Codebook:
+    sides = roles.first, roles.second
+    if isinstance(roles.choice, OneHot):
+        return roles.choice.codebook()
+    column = roles.choice or ""
+    cases = [case for _, case in pending]
+    return decide(cases, column, sides, shaped.columns.given, shaped.table.source)
+
+
+def _unclear(row: Row, roles: Roles, case: Case, codebook: Codebook | None) -> BadRow:
+    found = "nothing" if is_nothing(case.value) else cells.shown(case.value)
+    words = codebook.words if codebook else ""
+    problem = f"expected a choice ({words}), found {found}"
+    return BadRow(row.number, str(roles.choice), problem, FAULTS["choice"])
+
+
+def _with_choice(row: Row, choice: Choice) -> Row:
+    return Row(
+        row.number, row.prompt, row.left, row.right, choice, row.split, row.annotator,
+        row.messages, row.models,
+    )  # fmt: skip
+
+
 def _models(row: Mapping[str, object], columns: tuple[str, str] | None) -> tuple[str, str] | None:
-    return (str(row.get(columns[0])), str(row.get(columns[1]))) if columns else None
+    if columns is None:
+        return None
+    first, second = (cells.text(row.get(column), column) for column in columns)
+    return first.strip(), second.strip()
 
 
 def plain(messages: str | list[Message]) -> str:
@@ -107,56 +195,3 @@ def plain(messages: str | list[Message]) -> str:
     if isinstance(messages, str):
         return messages
     return "\n\n".join(m["content"] for m in messages)
-
-
-def _pair(
-    row: Mapping[str, object], columns: Columns, template: Template | None, preferences: bool
-) -> tuple[str | list[Message], str, str, Choice]:
-    """Return prompt, left, right and choice of a row, or raise BadCell."""
-    first, second = _text_columns(columns, preferences)
-    before, left = cells.completion(row.get(first), first)
-    _, right = cells.completion(row.get(second), second)
-    choice = "left" if preferences else _choice(row, columns, left, right)
-    column = columns.prompt or "prompt"
-    if template:
-        return cells.text(template(row), column, "prompt"), left, right, choice
-    if not preferences or column in row:
-        return cells.prompt(row.get(column), column), left, right, choice
-    if not before:
-        raise BadCell(column, "there is no such column", "prompt")
-    return before, left, right, choice
-
-
-def _choice(row: Mapping[str, object], columns: Columns, left: str, right: str) -> Choice:
-    """Return what the choice column says: a word, a column's name, one of the texts, or a tie."""
-    column = columns.choice or ""
-    value = str(row.get(column)).strip()
-    word = value.casefold().removesuffix(".0")
-    if word in LEFT_WORDS or value in (columns.a, left):
-        return "left"
-    if word in RIGHT_WORDS or value in (columns.b, right):
-        return "right"
-    if word.startswith("tie"):
-        return "tie"
-    raise BadCell(
-        column,
-        f"expected a or 0 for {columns.a!r}, b or 1 for {columns.b!r}, or tie;"
-        f" found {value[:60]!r}",
-        "choice",
-    )
-
-
-def _differ(left: str, right: str, columns: Columns, preferences: bool) -> None:
-    if left == right:
-        first, second = _text_columns(columns, preferences)
-        raise BadCell(
-            f"{first}, {second}",
-            f"both sides have the same text ({left[:60]!r}), so nobody can prefer one",
-            "text",
-        )
-
-
-def _text_columns(columns: Columns, preferences: bool) -> tuple[str, str]:
-    if preferences:
-        return columns.chosen, columns.rejected
-    return columns.a or "", columns.b or ""

@@ -17,6 +17,7 @@ Id = Annotated[
     tyro.conf.arg(metavar="OWNER/NAME", help="Project, a dataset repo on the Hub."),
 ]
 Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
+Values = Annotated[tuple[str, ...], flag("VALUE")]
 Column = Annotated[str | None, flag("COLUMN")]
 File = Annotated[Path | None, flag("FILE")]
 Folder = Annotated[Path | None, flag("FOLDER")]

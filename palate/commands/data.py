@@ -3,8 +3,7 @@
 import json
 import os
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
 
@@ -13,17 +12,13 @@ from palate.commands.common import (
     Column,
     File,
     Id,
-    Source,
+    Values,
     console,
     show_plan,
     show_status,
 )
 from palate.core.errors import UsageError
-from palate.terminal.flags import ModelRef, Text, flag
-
-if TYPE_CHECKING:
-    from palate.collect.columns import Columns
-    from palate.collect.tables import Table
+from palate.terminal.flags import ModelRef, Text
 
 
 def init(
@@ -66,100 +61,17 @@ def init(
     show_plan(result)
 
 
-def import_(
-    project: Id,
-    source: Source,
-    prompt: Annotated[str, tyro.conf.arg(metavar="COLUMN")] = "prompt",
-    a: Column = None,
-    b: Column = None,
-    choice: Column = None,
-    template: File = None,
-    person: Column = None,
-    models: Annotated[tuple[str, str] | None, flag("COLUMN COLUMN")] = None,
-    votes: bool = False,
-) -> None:
-    """Import labels that were made elsewhere. The project is created if it does not exist.
-
-    All labels are kept for training and testing: no prompt with labels becomes an eval prompt, and
-    prompts that the source keeps for testing stay test prompts. `palate prompts` brings the eval
-    prompts of the blind comparison, which need no labels.
-
-    The choice column says a, 0, left or the first text for the first text; b, 1, right or the
-    second text for the second; or tie. Without --a, --b and --choice, the file must have the
-    columns `chosen` and `rejected`, as text or as chat messages. Importing a file twice adds
-    nothing.
-
-    Example: palate import me/titles pairs.csv --prompt idea --a title_a --b title_b --choice b_won
-
-    Args:
-        source: CSV, JSON lines, JSON or Parquet file, or a Hub dataset.
-        prompt: Column with the prompt.
-        a: Column with the first text.
-        b: Column with the second text.
-        choice: Column that says which of the two was preferred.
-        template: Text file that contains {column}, from which each prompt is made.
-        person: Column that says who chose. Only a pseudonym is stored.
-        models: Columns that say which models wrote the first and the second text, for --votes.
-        votes: The rows are blind votes: --a is the base model's text, --b the tuned model's.
-    """
-    from palate.collect import importing, tables
-    from palate.collect.columns import Columns, read_template
-    from palate.core import hub
-    from palate.core.project import SETTINGS_FILE, Settings
-    from palate.report.export import export as export_project
-
-    table = tables.read(source)
-    columns = Columns(prompt, a, b, choice, person=person, models=models)
-    if votes:
-        _import_votes(project, source, table, columns, template)
-        return
-    new = importing.labels_of(table, columns, read_template(template, table))
-    exists = hub.exists(project, "dataset")
-    if not exists or SETTINGS_FILE not in hub.describe(project, "dataset")[1]:
-        importing.start_project(project, [], Settings())
-    name = Path(source).name
-    importing.add(project, new, f"Import {len(new.events)} labels from {name}")
-    result, preferences = export_project(project)
-    console.print(
-        f"{name}: {len(new.events):,} labels on {len({e.pair_id for e in new.events}):,} pairs of"
-        f" {len(new.candidates):,} texts, {len(new.prompts):,} prompts"
-    )
-    for reason, n in new.notes.items():
-        console.print(f"  {n:,} {reason}")
-    for reason, n in preferences.left_out.items():
-        console.print(f"  left out of the preferences: {n:,} {reason}")
-    show_status(result)
-    show_plan(result)
-
-
-def _import_votes(
-    project: str, source: str, table: "Table", columns: "Columns", template: Path | None
-) -> None:
-    from palate.collect import votes
-    from palate.collect.columns import read_template
-    from palate.core import hub
-    from palate.core.project import Project
-    from palate.report.export import export as export_project
-
-    exists = hub.exists(project, "dataset")
-    base = Project.load(project).settings.base_model if exists else ""
-    text = read_template(template, table)
-    new = votes.votes_of(table, columns, text, base, f"{project}-dpo")
-    votes.add(project, new, f"Import {len(new.events)} blind votes from {Path(source).name}")
-    export_project(project)
-    console.print(
-        f"{Path(source).name}: {len(new.events):,} votes on {len(new.prompts):,} prompts."
-        f" Next: palate verdict {project}"
-    )
-
-
 def audit(
     source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")],
-    prompt: Annotated[str, tyro.conf.arg(metavar="COLUMN")] = "prompt",
+    prompt: Column = None,
     a: Column = None,
     b: Column = None,
     choice: Column = None,
+    first: Values = (),
+    second: Values = (),
+    tie: Values = (),
     template: File = None,
+    encoding: Text = None,
     model: ModelRef = None,
     max_length: int = 1024,
     html: File = None,
@@ -174,24 +86,30 @@ def audit(
     Example: palate audit pairs.csv --prompt idea --a title_a --b title_b --choice b_won
 
     Args:
-        source: Project, Hub dataset, or CSV, JSON lines, JSON or Parquet file.
-        prompt: Column with the prompt.
+        source: Project, Hub dataset, or a file as `palate import` reads them.
+        prompt: Column with the prompt. Default: by its name, such as prompt or instruction.
         a: Column with the first text.
         b: Column with the second text.
         choice: Column that says which of the two was preferred.
+        first: Values of the choice column that mean the first text.
+        second: Values of the choice column that mean the second text.
+        tie: Values of the choice column that mean a tie.
         template: Text file that contains {column}, from which each prompt is made.
+        encoding: Encoding of a text file that is not UTF-8, such as gb18030.
         model: Model to tune, for lengths in tokens and the cost.
         max_length: Tokens of prompt and answer that the training will allow.
         html: File to write the report to, as a page with plots.
     """
     from palate.audit import findings, fit, json_report, measure, rows
+    from palate.collect.choices import Given
     from palate.collect.columns import Columns
     from palate.report import audit_page
 
     if html and not html.parent.is_dir():
         raise UsageError(f"There is no folder {html.parent} to write {html.name} to.")
     with console.status(f"Reading {source}"):
-        data = rows.read(source, Columns(prompt, a, b, choice), template)
+        columns = Columns(prompt, a, b, choice, given=Given(first, second, tie))
+        data = rows.read(source, columns, template, encoding)
     with console.status(f"Auditing {data.total:,} rows"):
         result = measure.measure(data)
         if model:

@@ -53,7 +53,7 @@ class Unreachable(PalateError):
 def run_guarded(call: Callable[[], object], *, debug: bool = False) -> int:
     """Call `call` and return the exit code: 0, 130 for Ctrl-C, or the error's own.
 
-    An error that the user can act on is printed as one line; with `debug` it is raised.
+    An error that the user can act on is printed without a traceback; with `debug` it is raised.
     """
     try:
         call()
@@ -65,7 +65,7 @@ def run_guarded(call: Callable[[], object], *, debug: bool = False) -> int:
         full = isinstance(error, OSError) and error.errno == errno.ENOSPC
         if debug or not (full or isinstance(error, PalateError)):
             raise
-        text = " ".join(str(error).split())
+        text = "\n".join(" ".join(line.split()) for line in str(error).split("\n") if line.strip())
         if full:
             text += ". Free some space and run the same command again: it continues."
         print(f"palate: {text}", file=sys.stderr)

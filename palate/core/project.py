@@ -21,6 +21,7 @@ from palate.core.schema import (
     Preference,
     Prompt,
     Row,
+    Unpaired,
 )
 from palate.core.typed import read_file
 
@@ -198,6 +199,8 @@ class Project:
     def read(self, config: Literal["candidates"]) -> tuple[Candidate, ...]: ...
     @overload
     def read(self, config: Literal["preferences"]) -> tuple[Preference, ...]: ...
+    @overload
+    def read(self, config: Literal["unpaired"]) -> tuple[Unpaired, ...]: ...
     @overload
     def read(self, config: Literal["labels", "evaluations"]) -> tuple[Event, ...]: ...
     @overload

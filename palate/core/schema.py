@@ -42,7 +42,7 @@ Kind = Literal["label", "tie", "both_bad", "rewrite", "skip", "undo", "flag"]
 # Why a pair was asked: for its own sake, again to see whether the person agrees with themselves,
 # or as a warm-up whose answer is known.
 Purpose = Literal["ask", "repeat", "gold"]
-Config = Literal["prompts", "candidates", "labels", "preferences", "evaluations"]
+Config = Literal["prompts", "candidates", "labels", "preferences", "evaluations", "unpaired"]
 EventConfig = Literal["labels", "evaluations"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 STRATEGIES = ("ranking", "random", "exhaustive")  # see `label.strategies`
@@ -120,15 +120,8 @@ class Candidate:
         sampling: Sampling | None = None,
         round: int = 1,
     ) -> "Candidate":
-        return cls(
-            digest(prompt_id, text, model, revision),
-            prompt_id,
-            text,
-            model,
-            revision,
-            sampling,
-            round,
-        )
+        own = digest(prompt_id, text, model, revision)
+        return cls(own, prompt_id, text, model, revision, sampling, round)
 
     def contradiction(self) -> Contradiction:
         content_id = digest(self.prompt_id, self.text, self.model, self.revision)
@@ -245,6 +238,20 @@ class Preference:
 
 
 @dataclass(frozen=True)
+class Unpaired:
+    """What TRL's KTO reads: one answer that somebody called good or bad, compared with none."""
+
+    prompt: Messages
+    completion: Messages
+    label: bool
+    annotator: str
+    prompt_id: str
+
+    def contradiction(self) -> Contradiction:
+        return _wrong_id("prompt_id", self.prompt_id, digest(self.prompt), "this prompt")
+
+
+@dataclass(frozen=True)
 class Gold:
     """A pair whose answer is known: a warm-up, shown with its answer after the choice."""
 
@@ -264,14 +271,11 @@ class Gold:
         return prompt, better, worse
 
 
-Row = Prompt | Candidate | Event | Preference
+Row = Prompt | Candidate | Event | Preference | Unpaired
 ROWS: dict[Config, type[Row]] = {
-    "prompts": Prompt,
-    "candidates": Candidate,
-    "labels": Event,
-    "preferences": Preference,
-    "evaluations": Event,
-}
+    "prompts": Prompt, "candidates": Candidate, "labels": Event, "preferences": Preference,
+    "evaluations": Event, "unpaired": Unpaired,
+}  # fmt: skip
 
 
 def to_json(row: "DataclassInstance") -> str:

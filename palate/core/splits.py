@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from palate.core.errors import PalateError
 from palate.core.project import EVAL_PROMPTS, MOST_EVAL, Settings
-from palate.core.schema import Preference, Prompt, Split
+from palate.core.schema import Preference, Prompt
 from palate.core.similar import alike
 
 
@@ -22,25 +22,36 @@ def assign(
     The settings hold for all prompts together; a prompt keeps its split for ever. From three
     prompts on, every split gets at least one. The prompts whose ids are in `labelled` never become
     eval prompts, since nobody trains on labels of eval prompts. Prompts that come with the split
-    test or eval keep it, and no others are drawn for it.
+    test or eval keep it, and no others are drawn for it. Prompts that differ in case or spaces
+    alone are in one split.
     """
     known = {p.id for p in existing}
-    fresh = [p for p in {p.id: p for p in new}.values() if p.id not in known]
-    total = len(fresh) + len(existing)
+    split_of = {normal(p.text): p.split for p in existing}
+    distinct = [p for p in {p.id: p for p in new}.values() if p.id not in known]
+    fresh = [p for p in distinct if normal(p.text) not in split_of]
+    alike: dict[str, list[Prompt]] = {}
+    for p in fresh:
+        alike.setdefault(normal(p.text), []).append(p)
+    total = len(distinct) + len(existing)
     sizes = Counter(p.split for p in existing)
     given = Counter(p.split for p in fresh)
     order = sorted((p for p in fresh if p.split == "train"), key=lambda p: p.id)
     random.Random(settings.seed).shuffle(order)
-    chosen: dict[str, Split] = {}
+    asked = {normal(p.text) for p in fresh if p.id in labelled}
     for split, target in (
         ("eval", eval_target(settings, total)),
         ("test", _share(settings.test, total)),
     ):
         if given[split]:
             continue
-        may = [p for p in order if p.id not in chosen and (split == "test" or p.id not in labelled)]
-        chosen |= {p.id: split for p in may[: max(0, target - sizes[split])]}
-    return [replace(p, split=chosen.get(p.id, p.split)) for p in fresh]
+        for p in order:
+            key = normal(p.text)
+            if sizes[split] >= target:
+                break
+            if key not in split_of and (split == "test" or key not in asked):
+                split_of[key] = split
+                sizes[split] += len(alike[key])
+    return [replace(p, split=split_of.get(normal(p.text), p.split)) for p in distinct]
 
 
 def eval_target(settings: Settings, total: int) -> int:

@@ -22,7 +22,8 @@ def features(config: Config) -> "Features":
         "round": whole,
         "margin": fraction,
     }
-    if config in ("prompts", "preferences"):
+    if config in ("prompts", "preferences", "unpaired"):
         messages = List({"role": text, "content": text})
         types |= {"prompt": messages, "chosen": messages, "rejected": messages}
+        types |= {"completion": messages, "label": Value("bool")}
     return Features({f.name: types.get(f.name, text) for f in fields(ROWS[config])})

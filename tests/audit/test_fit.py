@@ -33,7 +33,7 @@ def peek(template: str | None, parameters: int = 494_000_000) -> Peek:
 def audit(given: list[tuple[str, str, str]], model: Peek, max_length: int = 1024) -> Any:
     made = [{"prompt": p, "chosen": c, "rejected": r} for p, c, r in given]
     table = Table("x.jsonl", ("prompt", "chosen", "rejected"), made, list(range(1, len(made) + 1)))
-    read = pairs.read(table, Columns(), None, strict=False)
+    read = pairs.read(table, Columns())
     result = measure.measure(read, learn=False)
     result.fit = fit.fit(read.rows, model, max_length)
     return result

@@ -25,7 +25,7 @@ def table(*given, columns=("idea", "a", "b", "choice")):
 
 
 def audit(*given, learn=True, **kwargs):
-    return measure.measure(pairs.read(table(*given, **kwargs), COLUMNS, None, strict=False), learn)
+    return measure.measure(pairs.read(table(*given, **kwargs), COLUMNS), learn)
 
 
 def ranked(prompts=40, texts=4, seed=0, better=lambda text: len(text)):
@@ -187,7 +187,7 @@ def test_few_rows_have_no_baseline_and_say_so():
 def test_rows_without_a_prompt_are_not_called_rows_without_a_choice():
     texts = {"chosen": "Human: hi. Assistant: x", "rejected": "Human: hi. Assistant: y"}
     given = Table("p.jsonl", ("chosen", "rejected"), [texts] * 3, [1, 2, 3])
-    result = measure.measure(pairs.read(given, Columns(), None, strict=False))
+    result = measure.measure(pairs.read(given, Columns()))
     (finding,) = [f for f in findings.findings(result) if f.level == "fatal"]
     assert finding.text == "None of the 3 rows can be read, so nothing is known of the choices."
     assert "--prompt" in finding.advice
@@ -197,7 +197,7 @@ def test_chosen_and_rejected_files_say_nothing_of_sides():
     given = Table("p.jsonl", ("prompt", "chosen", "rejected"),
                   [{"prompt": "i", "chosen": [{"role": "assistant", "content": "x"}],
                     "rejected": [{"role": "assistant", "content": "y"}]}], [1])  # fmt: skip
-    data = pairs.read(given, Columns(), None, strict=False)
+    data = pairs.read(given, Columns())
     assert measure.measure(data).second is None
     assert (data.rows[0].winner, data.rows[0].loser) == ("x", "y")
 

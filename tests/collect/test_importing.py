@@ -3,9 +3,9 @@ from collections import Counter
 
 import pytest
 
-from palate.collect import importing, tables
+from palate.collect import importing, pairs, tables
 from palate.collect.columns import Columns, template_of
-from palate.collect.importing import labels_of
+from palate.collect.labels import labels_of
 from palate.core import ledger
 from palate.core.errors import BadInput, UsageError
 from palate.core.project import Project, Settings
@@ -13,8 +13,8 @@ from palate.core.schema import Prompt
 from palate.label import preferences
 from palate.report.export import export
 
-COLUMNS = Columns("idea", "a", "b", "win")
-HEADER = "idea,a,b,win\n"
+COLUMNS = Columns("idea", "a", "b", "b_won")
+HEADER = "idea,a,b,b_won\n"
 
 
 def table(tmp_path, text: str, name: str = "pairs.csv"):
@@ -22,30 +22,22 @@ def table(tmp_path, text: str, name: str = "pairs.csv"):
     return tables.read(str(tmp_path / name))
 
 
+def read(given, columns=None, template=None):
+    return labels_of(pairs.read(given, columns or Columns(), template))
+
+
 def imported(tmp_path, text: str, columns=COLUMNS, template=None):
-    return labels_of(table(tmp_path, text), columns, template)
-
-
-@pytest.mark.parametrize(
-    ("value", "chosen"),
-    [("a", "x"), ("A", "x"), ("0", "x"), ("x", "x"), ("model_a", "x"), ("left", "x"),
-     ("b", "y"), ("1", "y"), ("1.0", "y"), ("y", "y"), ("right", "y"),
-     ("tie", None), ("tie (bothbad)", None)],
-)  # fmt: skip
-def test_a_choice_can_be_said_in_many_ways(tmp_path, value, chosen):
-    new = imported(tmp_path, f"{HEADER}tea,x,y,{value}\n")
-    (event,) = new.events
-    text = {c.id: c.text for c in new.candidates}
-    assert (text[event.left], text[event.right]) == ("x", "y")
-    assert text.get(event.chosen) == chosen
-    assert event.kind == ("label" if chosen else "tie")
+    return read(table(tmp_path, text), columns, template)
 
 
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        ("tea,x,y,maybe", "row 2, field 'win': expected a or 0 for 'a'.*found 'maybe'"),
-        ("tea,x,y,", "row 2, field 'win': expected a or 0"),
+        (
+            "tea,x,y,maybe",
+            "row 2, field 'b_won': expected a choice .*a is the first.*found 'maybe'",
+        ),
+        ("tea,x,y,", "row 2, field 'b_won': expected a choice .*found nothing"),
         ("tea,same,same,a", "row 2, field 'a, b': both sides have the same text"),
         (",x,y,a", "row 2, field 'idea': expected text, found nothing"),
         ("tea,x,  ,a", "row 2, field 'b': expected text"),
@@ -58,8 +50,8 @@ def test_a_wrong_row_is_named(tmp_path, row, says):
 
 
 def test_a_missing_column_is_named(tmp_path):
-    with pytest.raises(BadInput, match="field 'b': there is no such column; found: idea, a, win"):
-        imported(tmp_path, "idea,a,win\ntea,x,a\n")
+    with pytest.raises(BadInput, match="field 'b': there is no such column; found: idea, a, b_won"):
+        imported(tmp_path, "idea,a,b_won\ntea,x,a\n")
 
 
 def test_half_of_the_columns_are_refused(tmp_path):
@@ -68,7 +60,9 @@ def test_half_of_the_columns_are_refused(tmp_path):
 
 
 def test_a_file_of_neither_kind_says_how_to_name_columns(tmp_path):
-    with pytest.raises(UsageError, match="no columns chosen and rejected; found: idea, a, b, win"):
+    with pytest.raises(
+        UsageError, match="no columns chosen and rejected; found: idea, a, b, b_won"
+    ):
         imported(tmp_path, f"{HEADER}tea,x,y,a\n", Columns())
 
 
@@ -76,9 +70,9 @@ def test_the_same_file_twice_gives_the_same_ids_and_repeats_are_counted(tmp_path
     text = f"{HEADER}tea,x,y,a\ntea,x,y,b\ntea,x,y,a\n"
     one, two = imported(tmp_path, text), imported(tmp_path, text)
     assert [e.event_id for e in one.events] == [e.event_id for e in two.events]
-    assert len({e.event_id for e in one.events}) == 3
-    assert sum(one.notes.values()) == 2
-    assert ledger.standing_judgements(one.events) == one.events[-1:]
+    (event,) = one.events
+    assert event.chosen == event.left
+    assert sum(one.left_out.values()) == 2
 
 
 CHAT = [{"role": "user", "content": "Hi"}]
@@ -98,7 +92,7 @@ CHAT = [{"role": "user", "content": "Hi"}]
     ],
 )  # fmt: skip
 def test_preference_files_of_every_common_shape(tmp_path, row):
-    new = labels_of(table(tmp_path, json.dumps(row) + "\n", "p.jsonl"), Columns(), None)
+    new = read(table(tmp_path, json.dumps(row) + "\n", "p.jsonl"))
     rebuilt = preferences.rebuild(new.prompts, new.candidates, new.events)
     (preference,) = rebuilt.rows["train"]
     assert preference.prompt == CHAT
@@ -108,7 +102,7 @@ def test_preference_files_of_every_common_shape(tmp_path, row):
 
 def test_preference_files_do_not_put_the_chosen_on_one_side(tmp_path):
     lines = [json.dumps({"prompt": f"q{i}", "chosen": "g", "rejected": "b"}) for i in range(200)]
-    new = labels_of(table(tmp_path, "\n".join(lines), "p.jsonl"), Columns(), None)
+    new = read(table(tmp_path, "\n".join(lines), "p.jsonl"))
     left = sum(e.chosen == e.left for e in new.events)
     assert 60 < left < 140
 
@@ -116,13 +110,13 @@ def test_preference_files_do_not_put_the_chosen_on_one_side(tmp_path):
 def test_broken_messages_are_named(tmp_path):
     row = {"prompt": [{"role": "robot", "content": "x"}], "chosen": "a", "rejected": "b"}
     with pytest.raises(BadInput, match="row 1, field 'prompt': expected messages with role"):
-        labels_of(table(tmp_path, json.dumps(row), "p.jsonl"), Columns(), None)
+        read(table(tmp_path, json.dumps(row), "p.jsonl"))
 
 
 def test_a_template_fills_columns_and_leaves_other_braces(tmp_path):
     t = table(tmp_path, f"{HEADER}green tea,x,y,a\n")
     fill = template_of('About {idea}: {"json": true}\n', t)
-    assert fill(t.rows[0]) == 'About green tea: {"json": true}'
+    assert fill.fill(t.rows[0]) == 'About green tea: {"json": true}'
     with pytest.raises(UsageError, match="names no column"):
         template_of("About {topic}", t)
 
@@ -156,7 +150,7 @@ def test_a_project_is_started_filled_and_filled_again(hub, repo_id, tmp_path):
 
 def test_the_recorded_pairs_import_whole(hub, repo_id, titles):
     columns = Columns("idea", "title_a", "title_b", "title_b_preferred")
-    new = labels_of(tables.read(str(titles)), columns, None)
+    new = read(tables.read(str(titles)), columns)
     assert (len(new.prompts), len(new.events)) == (114, 1140)
     importing.start_project(repo_id, new.prompts, Settings())
     importing.add(repo_id, new, "Import")
@@ -170,7 +164,7 @@ def test_the_recorded_pairs_import_whole(hub, repo_id, titles):
 
 def test_every_label_of_an_import_is_kept_for_training_and_testing(hub, repo_id, titles):
     columns = Columns("idea", "title_a", "title_b", "title_b_preferred")
-    new = labels_of(tables.read(str(titles)), columns, None)
+    new = read(tables.read(str(titles)), columns)
     importing.start_project(repo_id, [], Settings())
     importing.add(repo_id, new, "Import")
     project, made = export(repo_id)
@@ -183,10 +177,10 @@ def test_every_label_of_an_import_is_kept_for_training_and_testing(hub, repo_id,
 
 def test_a_published_test_split_stays_and_a_prompt_in_two_is_held_out(tmp_path):
     text = "prompt,chosen,rejected,split\na,1,2,train_prefs\nb,1,2,test_prefs\nA ,3,4,validation\n"
-    new = labels_of(table(tmp_path, text), Columns(), None)
-    assert {p.text: p.split for p in new.prompts} == {"a": "test", "b": "test", "A": "test"}
+    new = read(table(tmp_path, text))
+    assert {p.text: p.split for p in new.prompts} == {"a": "test", "b": "test", "A ": "test"}
     assert new.notes == {"prompts are in several splits: held out from training": 1}
-    plain = labels_of(table(tmp_path, "prompt,chosen,rejected\na,1,2\n"), Columns(), None)
+    plain = read(table(tmp_path, "prompt,chosen,rejected\na,1,2\n"))
     assert [p.split for p in plain.prompts] == ["train"]
 
 

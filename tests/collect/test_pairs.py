@@ -1,9 +1,6 @@
-"""Import and audit read labelled pairs alike: what one refuses, the other does not use."""
+"""The one reader of labelled pairs: which columns hold what, and prompts that are whole."""
 
-import csv
-import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,22 +10,11 @@ from hypothesis import strategies as st
 from palate.audit import rows
 from palate.collect import pairs, tables
 from palate.collect.columns import Columns, read_template
-from palate.collect.importing import labels_of
-from palate.collect.tables import Table
-from palate.core.errors import BadInput
+from palate.collect.labels import labels_of
+from palate.collect.rows import Table
+from palate.core.errors import BadInput, UsageError
 
 CHOICE = Columns("idea", "title_a", "title_b", "won")
-CHOSEN = Columns()
-
-
-def csv_of(*values: tuple[str, ...], header: str = "idea,title_a,title_b,won") -> str:
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows([header.split(","), *values])
-    return text.getvalue()
-
-
-def jsonl_of(*values: object) -> str:
-    return "".join(json.dumps(value) + "\n" for value in values)
 
 
 def turn(text: str, role: str = "assistant") -> dict[str, str]:
@@ -36,131 +22,225 @@ def turn(text: str, role: str = "assistant") -> dict[str, str]:
 
 
 USER = turn("Hi", "user")
-# name → content, columns and template
-FILES: dict[str, tuple[str, Columns, str | None]] = {
-    "choices.csv": (
-        csv_of(
-            *(("tea", "x", "y", c) for c in ("a", "B", "0", "1.0", "left", "tie (bothbad)")),
-            *(("tea", "x", "y", c) for c in ("title_a", "title_b", " title_b ", "x", " y", "X")),
-            *(("tea", "x", "y", c) for c in ("", "maybe", "none", "2", "neither")),
-        ),
-        CHOICE,
-        None,
-    ),
-    "spaces.csv": (csv_of(("tea", " x ", "y", "x"), (" tea", "x", " y", " y ")), CHOICE, None),
-    "holes.csv": (
-        csv_of(("", "x", "y", "a"), ("tea", " ", "y", "a"), ("tea", "x", "", "b")),
-        CHOICE,
-        None,
-    ),
-    "same.csv": (csv_of(("tea", "x", "x", "a"), ("tea", "x", " x", "b")), CHOICE, None),
-    "template.csv": (csv_of(("tea", "x", "y", "a"), ("", "x", "y", "b")), CHOICE, "On {idea}"),
-    "empty.csv": (csv_of(("tea", "x", "y", "a"), ("", "x", "y", "b")), CHOICE, "{idea}"),
-    "choices.jsonl": (
-        jsonl_of(
-            {"idea": "tea", "title_a": "x", "title_b": "y", "won": True},
-            {"idea": "tea", "title_a": "x", "title_b": "y", "won": 0},
-            {"idea": "tea", "title_a": "x", "title_b": "y", "won": None},
-            {"idea": "tea", "title_a": "x", "title_b": "y"},
-            {"idea": "tea", "title_a": 1, "title_b": "y", "won": 0},
-            {"title_a": "x", "title_b": "y", "won": 1},
-            {"idea": [USER], "title_a": [turn("x")], "title_b": [turn("y")], "won": 1},
-            {"idea": [turn("Hi", "robot")], "title_a": "x", "title_b": "y", "won": 1},
-        ),
-        CHOICE,
-        None,
-    ),
-    "chosen.jsonl": (
-        jsonl_of(
-            {"prompt": "Hi", "chosen": "good", "rejected": "bad"},
-            {"prompt": [USER], "chosen": [turn("good")], "rejected": [turn("bad")]},
-            {"chosen": [USER, turn("good")], "rejected": [USER, turn("bad")]},
-            {"chosen": "good", "rejected": "bad"},
-            {"prompt": None, "chosen": "good", "rejected": "bad"},
-            {"prompt": "Hi", "chosen": [turn("good", "robot")], "rejected": "bad"},
-            {"prompt": "Hi", "chosen": [], "rejected": "bad"},
-            {"prompt": "Hi", "chosen": {"content": "good"}, "rejected": "bad"},
-            {"prompt": "Hi", "chosen": "same", "rejected": "same"},
-            {"prompt": [{"role": "user"}], "chosen": "good", "rejected": "bad"},
-        ),
-        CHOSEN,
-        None,
-    ),
-}
 
 
-@pytest.fixture
-def table(tmp_path: Path) -> Callable[[str, str], Table]:
-    def write(name: str, content: str) -> Table:
-        (tmp_path / name).write_text(content, encoding="utf-8")
-        return tables.read(str(tmp_path / name))
-
-    return write
+def table(*records: dict) -> Table:
+    columns = tuple(dict.fromkeys(key for record in records for key in record))
+    return Table("pairs.jsonl", columns, list(records), list(range(1, len(records) + 1)))
 
 
-def imported(row: Table, columns: Columns, template: pairs.Template | None) -> str | None:
-    """Return what an import makes of a table of one row: winner, loser; None if it refuses it."""
-    try:
-        data = labels_of(row, columns, template)
-    except BadInput:
-        return None
-    (event,) = data.events
-    texts = {c.id: c.text for c in data.candidates}
-    sides = sorted((texts[event.left], texts[event.right]))
-    return f"{data.prompts[0].text}: {sides}, {texts.get(event.chosen or '', 'tie')}"
+def read(*records: dict, **columns: str) -> pairs.Rows:
+    return pairs.read(table(*records), Columns(**columns))
 
 
-def audited(row: Table, columns: Columns, template: pairs.Template | None) -> str | None:
-    """Return the same of an audit; None if it counts the row as unusable or identical."""
-    data = pairs.read(row, columns, template, strict=False)
-    assert len(data.rows) + sum(map(len, data.problems.values())) == 1
-    if not data.rows or data.rows[0].left == data.rows[0].right:
-        return None
+def prompt_of(*records: dict) -> list[tuple[str, str]]:
+    data = read(*records)
+    assert not data.bad, data.bad
+    messages = data.rows[0].messages
+    assert isinstance(messages, list) or messages
+    given = [turn(messages, "user")] if isinstance(messages, str) else messages
+    return [(m["role"], m["content"]) for m in given]
+
+
+def refused(*records: dict) -> str:
+    (bad,) = read(*records).bad
+    return str(bad)
+
+
+ANSWERS = {"chosen": "good", "rejected": "bad"}
+
+
+def test_all_columns_that_say_the_prompt_are_in_it():
+    row = {
+        "system": "Be terse.", "history": [["hi", "hello"]], "instruction": "Translate",
+        "input": "Hund", "images": ["1.jpg"], **ANSWERS,
+    }  # fmt: skip
+    assert prompt_of(row) == [
+        ("system", "Be terse."), ("user", "hi"), ("assistant", "hello"),
+        ("user", "Translate\nHund\n[image: 1.jpg]"),
+    ]  # fmt: skip
+    assert prompt_of(row | {"input": None, "history": [], "images": [], "system": ""}) == [
+        ("user", "Translate")
+    ]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "Hi", "chosen": "good", "rejected": "bad"},
+        {"prompt": [USER], "chosen": [turn("good")], "rejected": [turn("bad")]},
+        {"prompt": [USER], "chosen": [USER, turn("good")], "rejected": [USER, turn("bad")]},
+        {"chosen": [USER, turn("good")], "rejected": [USER, turn("bad")]},
+        {"chosen": json.dumps([USER, turn("good")]), "rejected": json.dumps([USER, turn("bad")])},
+        {"chosen": str([USER, turn("good")]), "rejected": str([USER, turn("bad")])},
+        {"conversations": [{"from": "human", "value": "Hi"}],
+         "chosen": {"from": "gpt", "value": "good"}, "rejected": {"from": "gpt", "value": "bad"}},
+        {"chosen": "\n\nHuman: Hi\n\nAssistant: good",
+         "rejected": "\n\nHuman: Hi\n\nAssistant: bad"},
+        {"input": {"messages": [USER]}, "preferred_output": [turn("good")],
+         "non_preferred_output": [turn("bad")]},
+        {"instruction": "Hi", "input": "", "output": ["good", "bad"]},
+        {"prompt": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}], **ANSWERS},
+    ],
+)  # fmt: skip
+def test_every_usual_shape_gives_the_same_pair(row):
+    data = read(row)
+    assert not data.bad
     (pair,) = data.rows
-    winner = pair.winner if pair.choice in ("left", "right") else "tie"
-    return f"{pair.prompt}: {sorted((pair.left, pair.right))}, {winner}"
+    assert (pair.prompt, pair.left, pair.right) == ("Hi", "good", "bad")
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_import_and_audit_judge_every_row_alike(table, name, tmp_path):
-    content, columns, template_text = FILES[name]
-    whole = table(name, content)
-    file = tmp_path / "template.txt"
-    file.write_text(template_text or "")
-    template = read_template(file, whole) if template_text else None
-    for row, number in zip(whole.rows, whole.numbers, strict=True):
-        single = Table(whole.source, whole.columns, [row], [number])
-        judgement = imported(single, columns, template)
-        assert audited(single, columns, template) == judgement, row
+def test_what_both_conversations_begin_with_is_the_prompt():
+    before = [turn("Be terse.", "system"), USER, turn("Hello"), turn("And?", "user")]
+    row = {"prompt": "Hi", "chosen": [*before, turn("x")], "rejected": [*before, turn("y")]}
+    assert prompt_of(row) == [(m["role"], m["content"]) for m in before]
+    text = "\n\nHuman: Hi\n\nAssistant: Hello\n\nHuman: And?\n\nAssistant:"
+    lines = {"chosen": text + " x", "rejected": text + " y"}
+    assert prompt_of(lines) == [("user", "Hi"), ("assistant", "Hello"), ("user", "And?")]
 
 
-def test_the_files_hold_good_rows_and_bad_ones(table):
-    counts = {}
-    for name, (content, columns, _) in FILES.items():
-        whole = table(name, content)
-        data = pairs.read(whole, columns, None, strict=False)
-        counts[name] = (len(data.rows), sum(map(len, data.problems.values())))
-    assert counts["choices.csv"] == (11, 6)
-    assert counts["choices.jsonl"] == (3, 5)
-    assert counts["chosen.jsonl"] == (4, 6)
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"chosen": [USER, turn("a"), USER, turn("x")],
+          "rejected": [USER, turn("b"), USER, turn("y")]}, "differ in the last answer alone"),
+        ({"chosen": [USER, turn("x"), USER], "rejected": [USER, turn("x"), USER]},
+         "turn of the user"),
+        ({"prompt": "Hi", "chosen": [turn("x"), turn("y")], "rejected": [turn("z")]},
+         "last answer alone"),
+        ({"prompt": "Bye", "chosen": [USER, turn("x")], "rejected": [USER, turn("y")]},
+         "is not what chosen begins with"),
+        ({"prompt": [USER, turn("x")], **ANSWERS}, "messages that end with an answer"),
+        ({"prompt": [turn("Hi", "robot")], **ANSWERS}, "expected messages with role"),
+        ({"prompt": [USER | {"tool_calls": [{"id": 1}]}], **ANSWERS}, "found tool_calls"),
+        ({"prompt": "Hi", "tools": [{"name": "search"}], **ANSWERS}, "a prompt without tools"),
+        ({"prompt": None, **ANSWERS}, "found nothing"),
+        ({"prompt": "Hi", "chosen": "half \ud83d", "rejected": "x"}, r"half a character (\ud83d)"),
+        ({"prompt": "Hi", "chosen": {"content": "x"}, "rejected": "y"},
+         "expected messages with role"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_kept_whole_is_refused_by_row(row, says):
+    assert says in refused(row)
+
+
+def test_indentation_is_kept():
+    (pair,) = read({"prompt": "def f():\n", "chosen": "    x\n", "rejected": "x"}).rows
+    assert (pair.prompt, pair.left, pair.right) == ("def f():\n", "    x\n", "x")
+
+
+def test_every_column_and_key_is_used_or_named_as_left_out():
+    row = {"id": 7, "prompt": [USER | {"name": "bo"}], "who": "x", **ANSWERS}
+    data = read(row)
+    assert set(data.used) == {"prompt", "chosen", "rejected"}
+    assert data.unused == ("id", "who", "prompt.name")
+    data = read({"input": {"messages": [USER], "n": 1}, "preferred_output": [turn("x")],
+                 "non_preferred_output": [turn("y")], "id": 1})  # fmt: skip
+    assert data.unused == ("id", "input.n")
+
+
+def test_a_template_takes_null_as_nothing_and_names_what_is_missing(tmp_path: Path):
+    (tmp_path / "t.txt").write_text("{instruction}\n{input}")
+    given = table(
+        {"instruction": "Name one", "input": None, **ANSWERS}, {"instruction": "Two", **ANSWERS}
+    )
+    data = pairs.read(given, Columns(), read_template(tmp_path / "t.txt", given))
+    assert data.rows[0].prompt == "Name one"
+    assert str(data.bad[0]).startswith("row 2, field 'input': expected a value")
+
+
+def test_all_bad_rows_are_listed_up_to_twenty():
+    rows_ = [{"prompt": "Hi", "chosen": "x", "rejected": "x" if i else "y"} for i in range(31)]
+    with pytest.raises(BadInput) as error:
+        labels_of(read(*rows_))
+    lines = str(error.value).splitlines()
+    assert lines[0] == "pairs.jsonl: 30 rows cannot be used. --skip leaves them out."
+    assert lines[1].startswith("row 2, field 'chosen, rejected': both sides have the same text")
+    assert (len(lines), lines[-1]) == (22, "… and 10 more")
+    new = labels_of(read(*rows_), skip=True)
+    assert len(new.events) == 1
+    assert new.left_out == {"with the same text on both sides, skipped": 30}
+
+
+def test_columns_are_told_by_name_or_asked_for():
+    row = {"prompt": "Hi", "response_a": "x", "response_b": "y", "winner": "model_b"}
+    (pair,) = read(row).rows
+    assert pair.choice == "right"
+    with pytest.raises(UsageError, match="Say which hold the two texts"):
+        read({"prompt": "Hi", "one": "x", "two": "y", "winner": "a"})
+    with pytest.raises(UsageError, match="which column holds the prompt"):
+        read({"idea": "Hi", "a": "x", "b": "y", "winner": "a"})
+
+
+def test_several_people_of_label_studio_and_argilla_stay_several():
+    def annotation(who: object, side: str, **more: object) -> dict:
+        result = {"type": "pairwise", "to_name": "one,two", "value": {"selected": side}}
+        return {"completed_by": who, "result": [result], **more}
+
+    task = {
+        "id": 1, "data": {"question": "Hi", "one": "x", "two": "y"},
+        "annotations": [annotation(1, "left"), annotation({"id": 2, "email": "bo@x"}, "right"),
+                        annotation(3, "left", was_cancelled=True)],
+    }  # fmt: skip
+    data = read(
+        task, {"id": 2, "data": {"question": "Ho", "one": "x", "two": "y"}, "annotations": []}
+    )
+    assert [(r.prompt, r.choice, r.annotator) for r in data.rows] == [
+        ("Hi", "left", "1"), ("Hi", "right", "bo@x"),
+    ]  # fmt: skip
+    assert sum(data.set_aside.values()) == 2
+    answers = [{"value": v, "user_id": u} for v, u in (("response-1", "u1"), ("response-2", "u2"))]
+    record = {
+        "fields": {"prompt": "Hi", "response-1": "x", "response-2": "y"}, "status": "completed",
+        "responses": {"preference": [*answers, {"value": "x", "user_id": "u3", "status": "draft"}]},
+    }  # fmt: skip
+    data = read(record)
+    assert [(r.choice, r.annotator) for r in data.rows] == [("left", "u1"), ("right", "u2")]
+    ranking = [{"value": "response-2", "rank": 1}, {"value": "response-1", "rank": 1}]
+    record["responses"] = {"ranking": [{"value": ranking, "user_id": "u1"}]}
+    assert read(record).rows[0].choice == "tie"
+
+
+def test_ratings_become_pairs_and_equal_ones_ties():
+    texts = [
+        {"response": t, "overall_score": s, "model": t}
+        for t, s in (("x", 1), ("y", 3.5), ("z", "1"))
+    ]
+    data = read({"instruction": "Hi", "completions": texts})
+    assert [(r.left, r.right, r.choice) for r in data.rows] == [
+        ("x", "y", "right"), ("x", "z", "tie"), ("y", "z", "left"),
+    ]  # fmt: skip
+    rated = [{"prompt": "Hi", "response": t, "helpfulness": h} for t, h in (("x", 4), ("y", 2))]
+    data = read(*rated, {"prompt": "Ho", "response": "z", "helpfulness": 1})
+    assert [(r.left, r.right, r.choice) for r in data.rows] == [("x", "y", "left")]
+    assert data.set_aside == {"with one answer alone to a prompt": 1}
 
 
 words = st.sampled_from(["a", "b", "1", "0.0", "x", "y", " y", "", "title_a", "won", "tie"])
-chats = st.sampled_from([[], [USER], [turn("x")], [{"role": "user"}], ["x"]])
-cell = words | chats | st.sampled_from([0, 1, 1.0, True, None, {}])
+chats = st.sampled_from([[], [USER], [turn("x")], [{"role": "user"}], ["x"], {"role": 1}])
+cell = words | chats | st.sampled_from([0, 1, 1.0, True, None, {}, float("nan"), b"x"])
 NAMES = ("idea", "title_a", "title_b", "won")
 
 
-@given(st.fixed_dictionaries({}, optional=dict.fromkeys(NAMES, cell)))
-def test_import_and_audit_judge_any_row_alike(row):
-    single = Table("any.jsonl", NAMES, [row], [7])
-    assert audited(single, CHOICE, None) == imported(single, CHOICE, None)
+@given(st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(NAMES, cell)), max_size=4))
+def test_every_row_is_read_or_refused(records):
+    given_ = Table("any.jsonl", NAMES, records, list(range(1, len(records) + 1)))
+    try:
+        data = pairs.read(given_, CHOICE)
+    except UsageError:
+        return
+    assert len(data.rows) + len(data.bad) == len(records)
+    new = labels_of(data, skip=True)
+    assert len(new.events) + sum(new.left_out.values()) == len(records)
 
 
 def test_an_audit_reads_a_file_through_the_same_reader(tmp_path):
-    (tmp_path / "choices.csv").write_text(FILES["choices.csv"][0])
+    text = "idea,title_a,title_b,won\n" + "".join(
+        f"tea,x,y,{c}\n" for c in ("a", "B", "tie", "", "?")
+    )
+    (tmp_path / "choices.csv").write_text(text)
     data = rows.read(str(tmp_path / "choices.csv"), CHOICE)
-    assert (data.total, len(data.rows), data.sided) == (17, 11, True)
-    assert data.problems == {
-        "whose choice is neither of the two texts nor a tie": [12, 13, 14, 15, 16, 17]
-    }
+    assert (data.total, len(data.rows), data.sided) == (5, 3, True)
+    assert data.problems == {"whose choice is neither of the two texts nor a tie": [4, 5]}
+    given_ = tables.read(str(tmp_path / "choices.csv"))
+    assert pairs.read(given_, CHOICE).rows == data.rows

@@ -4,30 +4,34 @@ import json
 
 import pytest
 
-from palate.collect import importing, votes
+from palate.collect import importing, pairs, votes
 from palate.collect.columns import Columns
 from palate.collect.tables import Table
-from palate.commands import data, results
+from palate.commands import imports, results
 from palate.core.errors import BadInput, UsageError
 from palate.core.project import Project, Settings
 from palate.core.schema import Prompt
 from palate.evaluate.loading import project_verdict
 
-COLUMNS = Columns("prompt", "base", "tuned", "better")
+COLUMNS = Columns(None, "base", "tuned", "tuned_better")
 
 
-def table(*rows: tuple, columns=("base", "tuned", "better")) -> Table:
+def table(*rows: tuple, columns=("base", "tuned", "tuned_better")) -> Table:
     made = [dict(zip(columns, row, strict=True)) for row in rows]
     return Table("votes.csv", tuple(columns), made, list(range(2, len(made) + 2)))
 
 
 def read(given: Table):
-    return votes.votes_of(given, COLUMNS, None, "me/base", "me/x-dpo")
+    data = pairs.read(given, COLUMNS, needs_prompt=False)
+    return votes.votes_of(data, "me/base", "me/x-dpo")
 
 
-def test_each_row_without_a_prompt_is_a_comparison_of_its_own():
+def test_each_pair_of_texts_without_a_prompt_is_a_comparison_of_its_own():
     new = read(table(("a", "b", 1), ("c", "d", 0), ("e", "f", "tie")))
-    assert [p.text for p in new.prompts] == ["Comparison 2", "Comparison 3", "Comparison 4"]
+    texts = [p.text for p in new.prompts]
+    assert [text.split()[0] for text in texts] == ["Comparison"] * 3
+    assert len(set(texts)) == 3
+    assert read(table(("c", "d", 0))).prompts[0].text == texts[1]
     assert {p.split for p in new.prompts} == {"eval"}
     assert {(c.model, c.revision) for c in new.candidates} == {
         ("me/base", "imported"), ("me/x-dpo", "imported"),
@@ -36,14 +40,17 @@ def test_each_row_without_a_prompt_is_a_comparison_of_its_own():
 
 
 def test_votes_need_to_say_whose_text_is_whose():
-    given = table(("a", "b", 1))
     with pytest.raises(UsageError, match="the base model's text"):
-        votes.votes_of(given, Columns(), None, "me/base", "me/x-dpo")
+        votes.check(Columns())
+    chosen = pairs.read(table(("q", "a", "b"), columns=("prompt", "chosen", "rejected")), Columns())
+    with pytest.raises(UsageError, match="the base model's text"):
+        votes.votes_of(chosen, "me/base", "me/x-dpo")
 
 
 def test_votes_are_added_once_and_counted(hub, repo_id):
     rows = [(f"base {i}", f"tuned {i}", int(i % 3 > 0)) for i in range(30)]
-    new = votes.votes_of(table(*rows), COLUMNS, None, "me/base", f"{repo_id}-dpo")
+    data = pairs.read(table(*rows), COLUMNS, needs_prompt=False)
+    new = votes.votes_of(data, "me/base", f"{repo_id}-dpo")
     votes.add(repo_id, new, "Import")
     votes.add(repo_id, new, "Import")
     project = Project.load(repo_id)
@@ -55,9 +62,10 @@ def test_votes_are_added_once_and_counted(hub, repo_id):
 
 
 def test_a_vote_on_a_prompt_that_is_trained_on_is_refused(hub, repo_id):
-    importing.start_project(repo_id, [Prompt.of("Comparison 2")], Settings())
+    new = read(table(("a", "b", 1)))
+    importing.start_project(repo_id, [Prompt.of(new.prompts[0].text)], Settings())
     with pytest.raises(BadInput, match="a vote on it proves nothing"):
-        votes.add(repo_id, read(table(("a", "b", 1))), "Import")
+        votes.add(repo_id, new, "Import")
     assert not Project.load(repo_id).evaluations
 
 
@@ -72,8 +80,8 @@ def test_votes_of_many_people_on_many_models_are_rated(hub, repo_id, tmp_path, c
     rows += [f"{prompt},Old,Big,left,worker 9" for prompt in range(13)]
     file = tmp_path / "arena.csv"
     file.write_text("\n".join(["prompt,left,right,winner,who", *rows]))
-    data.import_(
-        repo_id, str(file), a="left", b="right", choice="winner", person="who",
+    imports.import_(
+        repo_id, str(file), a="left", b="right", choice="winner", annotator="who",
         models=("left", "right"), votes=True,
     )  # fmt: skip
     project = Project.load(repo_id)

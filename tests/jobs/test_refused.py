@@ -7,7 +7,7 @@ import shutil
 import pytest
 import tiny_model
 
-from palate.collect import importing
+from palate.collect import importing, labels, pairs
 from palate.collect.columns import Columns
 from palate.collect.tables import Table
 from palate.core import hub as client
@@ -85,9 +85,9 @@ def test_without_eval_prompts_training_works_and_completions_say_what_is_missing
         {"prompt": tiny_model.prompt(i), "chosen": tiny_model.title(i, 0), "rejected": f"no {i}"}
         for i in range(24)
     ]
-    pairs = Table("pairs.csv", ("prompt", "chosen", "rejected"), rows, list(range(24)))
+    table = Table("pairs.csv", ("prompt", "chosen", "rejected"), rows, list(range(24)))
     importing.start_project(repo_id, [], Settings(base_model=base_model))
-    importing.add(repo_id, importing.labels_of(pairs, Columns(), None), "Import")
+    importing.add(repo_id, labels.labels_of(pairs.read(table, Columns())), "Import")
     project, _ = export(repo_id)
     assert not any(p.split == "eval" for p in project.prompts)
     jobs("dpo", repo_id, "--epochs", "1")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import PAIRS, PROMPT, TEXTS, event
 
-from palate.collect import importing, tables
+from palate.collect import labels, pairs, tables
 from palate.collect.columns import Columns
 from palate.core.rates import Rate
 from palate.core.schema import Candidate, Event, Pair
@@ -180,7 +180,7 @@ def test_sides_and_repetition_change_only_what_is_about_sides(said):
 
 def test_the_recorded_titles(titles):
     columns = Columns("idea", "title_a", "title_b", "title_b_preferred")
-    data = importing.labels_of(tables.read(str(titles)), columns, None)
+    data = labels.labels_of(pairs.read(tables.read(str(titles)), columns))
     made = report(data.events, data.candidates)
     assert (made.cycles.hits, made.cycles.n) == (68, 1140)
     assert made.left.rate == pytest.approx(1 - 0.479, abs=5e-4)

@@ -26,9 +26,7 @@ def audited(source: str = "pairs.csv", text: str = "text"):
         for i in range(240)
     ]
     table = Table(source, tuple(made[0]), made, list(range(1, 241)))
-    result = measure.measure(
-        pairs.read(table, Columns("prompt", "a", "b", "choice"), None, strict=False)
-    )
+    result = measure.measure(pairs.read(table, Columns("prompt", "a", "b", "choice")))
     return result, findings.findings(result)
 
 
@@ -56,9 +54,7 @@ def test_text_of_the_rows_stays_text():
 
 def test_an_audit_of_nothing_is_a_page_too():
     table = Table("empty.csv", ("prompt", "a", "b", "choice"), [], [])
-    result = measure.measure(
-        pairs.read(table, Columns("prompt", "a", "b", "choice"), None, strict=False)
-    )
+    result = measure.measure(pairs.read(table, Columns("prompt", "a", "b", "choice")))
     found = findings.findings(result)
     assert [f.level for f in found if f.text == "No row prefers one text."] == ["fatal"]
     assert "<figure" not in audit_page.render(result, found)

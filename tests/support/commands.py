@@ -4,8 +4,8 @@ import os
 import subprocess
 import sys
 
-PAIRS = "idea,a,b,win\n" + "".join(f"idea {i},x{i},y{i},{i % 2}\n" for i in range(10))
-COLUMNS = ("--prompt", "idea", "--a", "a", "--b", "b", "--choice", "win")
+PAIRS = "idea,a,b,b_won\n" + "".join(f"idea {i},x{i},y{i},{i % 2}\n" for i in range(10))
+COLUMNS = ("--prompt", "idea", "--a", "a", "--b", "b", "--choice", "b_won")
 
 
 def palate(*args: str, **env: str) -> subprocess.CompletedProcess:

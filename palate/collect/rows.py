@@ -1,0 +1,90 @@
+"""Rows of a source with their columns, and the rows that cannot be used. Pure: no I/O."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+
+from palate.core.errors import BadInput
+
+Record = dict[str, object]  # a row by column
+LISTED = 20  # bad rows that an error lists
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that cannot be used: its number, its field if one is to blame, and the problem.
+
+    `kind` counts rows with the same problem.
+    """
+
+    number: int
+    field: str | None
+    problem: str
+    kind: str = "that cannot be read"
+
+    def __str__(self) -> str:
+        where = f"row {self.number}"
+        return f"{where}, field {self.field!r}: {self.problem}" if self.field else (
+            f"{where}: {self.problem}"
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows as the source has them; errors name a row by its entry in `numbers`.
+
+    `splits` names each row's split if the source has several. `bad` are rows that were not read.
+    """
+
+    source: str
+    columns: tuple[str, ...]
+    rows: list[Record]
+    numbers: list[int]
+    splits: list[str] | None = None
+    bad: tuple[BadRow, ...] = field(default=())
+
+    def need(self, *columns: str) -> None:
+        """Raise BadInput unless the table has these columns."""
+        for column in columns:
+            if column not in self.columns:
+                have = ", ".join(self.columns) or "none"
+                by_name = {c.casefold(): c for c in self.columns}
+                near = get_close_matches(column.casefold(), by_name, 1)
+                hint = f". Did you mean {by_name[near[0]]!r}?" if near else ""
+                problem = f"there is no such column; found: {have}{hint}"
+                raise BadInput(self.source, problem, field=column)
+
+    def name_of(self, column: str) -> str:
+        """Return the column of this name, in another case if only one column matches then.
+
+        Raises BadInput if there is none.
+        """
+        matches = [c for c in self.columns if c.casefold() == column.casefold()]
+        if column not in self.columns and len(matches) == 1:
+            return matches[0]
+        self.need(column)
+        return column
+
+
+def table_of(
+    source: str,
+    rows: list[Record],
+    numbers: list[int] | None = None,
+    bad: tuple[BadRow, ...] = (),
+) -> Table:
+    """Return the table of rows that need not all have the same columns."""
+    columns = dict.fromkeys(key for row in rows for key in row)
+    return Table(source, tuple(columns), rows, numbers or list(range(1, len(rows) + 1)), bad=bad)
+
+
+def bad_rows(source: str, bad: Iterable[BadRow], *, can_skip: bool = True) -> BadInput:
+    """Return the error that lists the rows, up to `LISTED` of them."""
+    rows: Sequence[BadRow] = sorted(bad, key=lambda row: row.number)
+    if len(rows) == 1:
+        (row,) = rows
+        advice = ". --skip leaves the row out." if can_skip else ""
+        return BadInput(source, row.problem + advice, row=row.number, field=row.field)
+    more = f"\n… and {len(rows) - LISTED:,} more" if len(rows) > LISTED else ""
+    listed = "\n".join(map(str, rows[:LISTED]))
+    advice = " --skip leaves them out." if can_skip else ""
+    return BadInput(source, f"{len(rows):,} rows cannot be used.{advice}\n{listed}{more}")

@@ -1,0 +1,238 @@
+"""`palate import`: labels that were made elsewhere, into a project."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from palate.commands.common import (
+    Column,
+    File,
+    Id,
+    Source,
+    Values,
+    console,
+    show_plan,
+    show_status,
+)
+from palate.core.markdown import count
+from palate.terminal.flags import Text, flag
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from palate.collect.importing import Imported
+    from palate.collect.pairs import Rows
+    from palate.collect.thumbs import Thumbs
+    from palate.core.project import Project
+    from palate.core.schema import EventConfig, Message
+
+SHOWN = 120  # characters of a text in the example
+
+
+def import_(
+    project: Id,
+    source: Source,
+    prompt: Column = None,
+    a: Column = None,
+    b: Column = None,
+    choice: Column = None,
+    first: Values = (),
+    second: Values = (),
+    tie: Values = (),
+    annotator: Column = None,
+    models: Annotated[tuple[str, str] | None, flag("COLUMN COLUMN")] = None,
+    template: File = None,
+    encoding: Text = None,
+    votes: bool = False,
+    skip: bool = False,
+    dry_run: bool = False,
+) -> None:
+    """Import labels that were made elsewhere. The project is created if it does not exist.
+
+    Prints what each column is used for, with an example, before it writes. A row that cannot be
+    used stops the import before anything is written; all such rows are listed. Importing a file
+    twice adds nothing, and a correction that is imported later stands.
+
+    Without --a, --b and --choice, the names of the columns decide: `chosen` and `rejected`, texts
+    and a choice such as response_a, response_b and winner, or the shape of a file from another
+    tool: hh-rlhf, OpenAI, LLaMA-Factory, ShareGPT, Label Studio, Argilla, ratings such as
+    UltraFeedback and HelpSteer, thumbs for KTO.
+
+    The choice is a text, its model's name, or a code such as a and b, left and right, model_a, 1
+    and 2; true and 1 mean yes in a column about one text, such as b_won. What is uncertain is asked
+    for: --first, --second and --tie say which values mean what.
+
+    All labels are kept for training and testing: no prompt with labels becomes an eval prompt, and
+    prompts that the source keeps for testing stay test prompts. `palate prompts` brings the eval
+    prompts of the blind comparison, which need no labels.
+
+    Example: palate import me/titles pairs.csv --prompt idea --a title_a --b title_b --choice b_won
+
+    Args:
+        source: CSV, JSON lines, JSON, Parquet or Excel file, or a Hub dataset
+            (owner/name:config/split).
+        prompt: Column with the prompt. Default: by its name, such as prompt or instruction.
+        a: Column with the first text.
+        b: Column with the second text.
+        choice: Column that says which of the two was preferred.
+        first: Values of the choice column that mean the first text.
+        second: Values of the choice column that mean the second text.
+        tie: Values of the choice column that mean a tie.
+        annotator: Column that says who chose. Only a pseudonym is stored.
+        models: Columns that say which models wrote the first and the second text.
+        template: Text file that contains {column}, from which each prompt is made.
+        encoding: Encoding of a text file that is not UTF-8, such as gb18030.
+        votes: The rows are blind votes: --a is the base model's text, --b the tuned model's.
+        skip: Leave out rows that cannot be used, and count them.
+        dry_run: Print what would be imported, and stop.
+    """
+    from palate.collect import importing, labels, pairs, tables
+    from palate.collect import thumbs as unpaired
+    from palate.collect import votes as blind
+    from palate.collect.choices import Given
+    from palate.collect.columns import Columns, read_template
+    from palate.core.project import Project, Settings, check_id
+    from palate.report.export import export as export_project
+
+    check_id(project)
+    columns = Columns(prompt, a, b, choice, annotator, models, Given(first, second, tie))
+    if votes:
+        blind.check(columns)
+    table = tables.read(source, encoding)
+    if not votes and template is None and (thumbs := unpaired.read(table, columns)):
+        _import_thumbs(project, thumbs, skip=skip, dry_run=dry_run)
+        return
+    data = pairs.read(table, columns, read_template(template, table), needs_prompt=not votes)
+    _show(data)
+    exists = importing.exists(project)
+    if votes:
+        base = Project.load(project).settings.base_model if exists else ""
+        new = blind.votes_of(data, base, f"{project}-dpo", skip=skip)
+    else:
+        new = labels.labels_of(data, skip=skip)
+    _show_counts(data, new)
+    if dry_run:
+        console.print("Nothing was written: --dry-run.")
+        return
+    name, config = Path(source).name, "evaluations" if votes else "labels"
+    known = _ids(Project.load(project), config) if exists else set()
+    if votes:
+        blind.add(project, new, f"Import {len(new.events)} blind votes from {name}")
+    else:
+        message = f"Import {len(new.events)} labels from {name}"
+        importing.add(project, new, message, Settings())
+    result, preferences = export_project(project)
+    _show_added(result, config, known, new)
+    if votes:
+        console.print(f"Next: palate verdict {project}")
+        return
+    for reason, n in preferences.left_out.items():
+        console.print(f"  left out of the preferences: {n:,} {reason}")
+    show_status(result)
+    show_plan(result)
+
+
+def _import_thumbs(project: str, thumbs: "Thumbs", *, skip: bool, dry_run: bool) -> None:
+    """Import answers that were called good or bad: they are kept, but make no pairs."""
+    from palate.collect import importing
+    from palate.collect import thumbs as unpaired
+    from palate.core.project import Project, Settings
+    from palate.report.dataset_card import push_dataset_card
+
+    _show_columns(thumbs.source, "single answers called good or bad", thumbs.used, thumbs.unused)
+    for row in thumbs.rows[:1]:
+        _show_texts(
+            thumbs.numbers[0],
+            row.prompt,
+            [("answer", row.completion[0]["content"]), ("label", "good" if row.label else "bad")],
+        )
+    new = unpaired.imported(thumbs, skip=skip)
+    _show_read(len(thumbs.rows) + len(thumbs.bad), len(new.unpaired), new)
+    if dry_run:
+        console.print("Nothing was written: --dry-run.")
+        return
+    before = len(Project.load(project).read("unpaired")) if importing.exists(project) else 0
+    result = importing.add(project, new, f"Import {len(new.unpaired)} single answers", Settings())
+    push_dataset_card(project)
+    added = len(result.read("unpaired")) - before
+    console.print(
+        f"{count(added, 'new answer')} in the config unpaired, for KTO. They make no pairs, so"
+        f" `palate train` does not use them. Next: palate export {project} --to FOLDER"
+    )
+
+
+def _ids(project: "Project", config: "EventConfig") -> set[str]:
+    return {e.event_id for e in project.read(config)}
+
+
+def _show(data: "Rows") -> None:
+    """Print what each column is used for, with the first row as an example."""
+    from palate.collect.choices import MEANS
+
+    _show_columns(data.source, data.format, data.used, data.unused, data.codes)
+    for row in data.rows[:1]:
+        sides = ("first", "second") if data.sided else ("chosen", "rejected")
+        texts = [(sides[0], row.left), (sides[1], row.right)]
+        texts += [("choice", MEANS[row.choice])] if data.sided else []
+        messages = row.messages if isinstance(row.messages, list) else []
+        prompt = messages or [{"role": "user", "content": row.prompt}]
+        _show_texts(row.number, prompt, texts)
+
+
+def _show_columns(
+    source: str, kind: str, used: "Mapping[str, str]", unused: "Sequence[str]", codes: str = ""
+) -> None:
+    console.print(f"{source}{f', read as {kind}' if kind else ''}", markup=False)
+    width = max(map(len, used), default=0)
+    for column, use in used.items():
+        console.print(f"  {column:<{width}}  {use}", markup=False)
+    if codes:
+        console.print(f"  in the choice, {codes}", markup=False)
+    if unused:
+        console.print(f"  left out: {', '.join(unused)}", markup=False)
+
+
+def _show_texts(
+    number: int, prompt: "Sequence[Message]", texts: "Sequence[tuple[str, str]]"
+) -> None:
+    console.print(f"for example, row {number}:")
+    several = len(prompt) > 1
+    for what, text in [
+        *((m["role"] if several else "prompt", m["content"]) for m in prompt),
+        *texts,
+    ]:
+        line = text.replace("\n", "⏎")
+        more = "…" if len(line) > SHOWN else ""
+        console.print(f"  {what + ':':<10} {line[:SHOWN]}{more}", markup=False)
+
+
+def _show_counts(data: "Rows", new: "Imported") -> None:
+    read = len(data.rows) + len(data.bad) + sum(data.set_aside.values())
+    _show_read(read, len(new.events), new)
+
+
+def _show_read(read: int, imported: int, new: "Imported") -> None:
+    """Print that all that was read is imported, left out or refused."""
+    refused = sum(n for reason, n in new.left_out.items() if reason.endswith(", skipped"))
+    left_out = sum(new.left_out.values()) - refused
+    console.print(
+        f"{read:,} read = {imported:,} imported + {left_out:,} left out + {refused:,} refused"
+    )
+    for reason, n in [*new.left_out.items(), *new.notes.items()]:
+        console.print(f"  {n:,} {reason}", markup=False)
+
+
+def _show_added(
+    project: "Project", config: "EventConfig", known: set[str], new: "Imported"
+) -> None:
+    """Print how many of the judgements the project did not have."""
+    what = "vote" if config == "evaluations" else "label"
+    added = len(_ids(project, config) - known)
+    old = len(new.events) - added
+    if not added:
+        console.print(f"Nothing changed: the project has {'it' if old == 1 else 'all of them'}.")
+        return
+    console.print(
+        f"{count(len(new.events), what)} on {count(len({e.pair_id for e in new.events}), 'pair')}"
+        f" of {count(len(new.candidates), 'text')}, {count(len(new.prompts), 'prompt')}:"
+        f" {added:,} new, {old:,} in the project already"
+    )
