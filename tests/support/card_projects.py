@@ -8,7 +8,7 @@ from huggingface_hub import DatasetCard
 from markdown_it import MarkdownIt
 
 from palate.core.project import SETTINGS_FILE, Project, Settings
-from palate.core.schema import Candidate, Event, Pair, Prompt
+from palate.core.schema import Candidate, Event, Message, Pair, Prompt, Unpaired
 from palate.label import preferences
 
 NASTY = [
@@ -78,6 +78,11 @@ def event(prompt: Prompt, a: Candidate, b: Candidate, n: int, **changes: Any) ->
     )
 
 
+def thumb(prompt: Prompt, text: str) -> Unpaired:
+    answer = [Message(role="assistant", content=text)]
+    return Unpaired(prompt.prompt, answer, True, "ann", prompt.id)
+
+
 def project(
     text: str = "Title",
     annotator: str = "ann",
@@ -107,6 +112,7 @@ def project(
         "labels": events,
         "preferences": rebuilt.rows["train"] + rebuilt.rows["test"],
         "evaluations": events[3:4],
+        "unpaired": [thumb(ps[0], f"{text} a")],
     }
     return project_of(memory, list(preferences.preference_files(rebuilt)))
 
