@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from palate import __version__
-from palate.commands import data, imports, prompts, results, serving
+from palate.commands import data, imports, people, prompts, results, serving
 from palate.commands.common import console
 from palate.core.errors import UsageError, run_guarded
 
@@ -37,6 +37,8 @@ COMMANDS = {
     "jobs": Command(results.jobs, "list what ran on HF Jobs: when, at what cost, how it ended"),
     "status": Command(results.status, "show where a project is in the loop, and what comes next"),
     "card": Command(results.card, "render the cards again"),
+    "exclude": Command(people.exclude, "stop counting one person's answers; reversible"),
+    "forget": Command(people.forget, "delete one person's answers for ever, history included"),
     "deploy": Command(serving.deploy, "put both Spaces on the Hub"),
     "demo": Command(serving.demo, "run the whole loop on this machine, with a tiny model"),
     "hub serve": Command(serving.hub_serve, "serve a Hub on this machine"),

@@ -57,7 +57,7 @@ class Connection:
         self,
         method: str,
         path: str,
-        body: Mapping[str, object],
+        body: Mapping[str, object] | None = None,
         *,
         client: "httpx.Client | None" = None,
         accept: int = 0,

@@ -145,6 +145,20 @@ class LabelStore:
                 for saved in record.get("responses") or []:
                     yield Response.of(record["external_id"], saved, pseudonyms)
 
+    def forget(self, is_forgotten: Callable[[str], bool]) -> int:
+        """Delete the responses of the annotators for whom `is_forgotten`; return how many.
+
+        Of those who are annotators of ours, delete the user and thereby the name. A user that the
+        owner of Argilla made stays.
+        """
+        responses = [r for r in self.responses() if is_forgotten(r.annotator)]
+        for response in responses:
+            self._argilla.send("DELETE", f"/api/v1/responses/{response.id}", accept=404)
+        for user in self._users():
+            if is_forgotten(user["username"]):
+                self._argilla.send("DELETE", f"/api/v1/users/{user['id']}", accept=404)
+        return len(responses)
+
     def save(self, annotator: Annotator, events: Sequence[Event]) -> None:
         """Save the events in the person's responses; events that are there change nothing."""
         with self._lock_of(annotator.id):

@@ -40,6 +40,12 @@ def findings(audit: Audit) -> list[Finding]:
 
 def _rows(a: Audit) -> Iterator[Finding]:
     strict = a.kinds.get("left", 0) + a.kinds.get("right", 0)
+    if a.excluded:
+        yield Finding(
+            "note",
+            f"The owner has excluded {count(a.excluded, 'person', 'people')} who labelled.",
+            f"No label by {'this person' if a.excluded == 1 else 'them'} is counted here.",
+        )
     for what, numbers in a.problems.items():
         yield Finding(
             "warning",

@@ -22,6 +22,7 @@ def to_json(audit: Audit, findings: Sequence[Finding]) -> dict[str, object]:
         "candidates_per_prompt": {str(k): n for k, n in sorted(a.candidates.items())},
         "annotators": a.annotators,
         "annotators_known": a.named,
+        "annotators_excluded": a.excluded,
         "splits": a.splits,
         "choices": a.kinds,
         "identical_pairs": len(a.identical),

@@ -83,6 +83,7 @@ class Audit:
     sampled: int = 0  # rows that the baselines used
     learned: bool = True  # whether baselines were wanted
     fit: Fit | None = None
+    excluded: int = 0  # people whose judgements the project's owner does not count
 
     @property
     def tests(self) -> int:
@@ -120,6 +121,7 @@ def measure(data: Rows, learn: bool = True) -> Audit:
         texts=sum(map(len, texts.values())),
         candidates=Counter(map(len, texts.values())),
         annotators=len(people),
+        excluded=data.excluded,
         named=named,
         splits=dict(Counter(r.split for r in rows if r.split)),
         identical=[r.number for r in rows if r.left == r.right],

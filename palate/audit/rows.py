@@ -35,7 +35,9 @@ def of_project(project: Project) -> Rows:
     """Return one row for each standing judgement of a project's ledger."""
     prompts = {p.id: p for p in project.prompts}
     texts = {c.id: c.text for c in project.candidates}
-    result = Rows(project.id, [], 0, sided=True)
+    people = {e.annotator for e in project.read("labels")}
+    excluded = len(people & project.people.excluded)
+    result = Rows(project.id, [], 0, sided=True, excluded=excluded)
     kinds: dict[str, Choice] = {"tie": "tie", "both_bad": "neither"}
     for number, event in enumerate(ledger.standing_judgements(project.labels), 1):
         if event.kind not in ("label", "tie", "both_bad"):

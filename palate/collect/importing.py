@@ -82,6 +82,18 @@ def exists(project_id: str) -> bool:
     return SETTINGS_FILE in hub.describe(project_id, "dataset")[1]
 
 
+def without_forgotten(project_id: str, new: Imported) -> Imported:
+    """Return the import without rows of people whom the project's owner has had forgotten."""
+    forgotten = Project.load(project_id).people.forgotten if exists(project_id) else frozenset()
+    events = [e for e in new.events if e.annotator not in forgotten]
+    unpaired = [row for row in new.unpaired if row.annotator not in forgotten]
+    left_out = len(new.events) + len(new.unpaired) - len(events) - len(unpaired)
+    if not left_out:
+        return new
+    reasons = new.left_out + Counter({"by a person who was forgotten in this project": left_out})
+    return replace(new, events=events, unpaired=unpaired, left_out=reasons)
+
+
 def add(
     project_id: str,
     new: Imported,
@@ -107,11 +119,13 @@ def add(
         hub.commit(project_id, "dataset", files, text)
         return Project.load(project_id)
 
+    new = without_forgotten(project_id, new)
+
     def files_of(project: Project) -> dict[str, str]:
         rows = _with_splits(new, project.prompts, project.settings, labelled)
         rows["unpaired"] = new.unpaired
         lacked = {c: _lacked(project.read(c), rows[c]) for c in rows}
-        events = _new_events(new.events, project.labels, project.settings.round)
+        events = _new_events(new.events, project.read("labels"), project.settings.round)
         return _files({**lacked, "labels": events})
 
     return commit_to(project_id, message, files_of)

@@ -67,6 +67,7 @@ class Rows:
     texts: str = "chosen, rejected"  # the columns of the two texts
     annotator: str | None = None  # the column that says who chose
     models: tuple[str, str] | None = None  # the columns that say who wrote
+    excluded: int = 0  # people of a project whose judgements the owner does not count
 
     @property
     def problems(self) -> dict[str, list[int]]:

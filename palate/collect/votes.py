@@ -41,6 +41,7 @@ def add(project_id: str, new: Imported, message: str) -> Project:
     """
     if not importing.exists(project_id):
         importing.start_project(project_id, [], Settings(question="", base_model=""))
+    new = importing.without_forgotten(project_id, new)
 
     def files(project: Project) -> dict[str, str]:
         known = {normal(p.text): p for p in project.prompts}

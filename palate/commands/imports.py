@@ -109,6 +109,7 @@ def import_(
         new = blind.votes_of(data, base, f"{project}-dpo", skip=skip)
     else:
         new = labels.labels_of(data, skip=skip)
+    new = importing.without_forgotten(project, new)
     _show_counts(data, new)
     if dry_run:
         console.print("Nothing was written: --dry-run.")
@@ -145,7 +146,7 @@ def _import_thumbs(project: str, thumbs: "Thumbs", *, skip: bool, dry_run: bool)
             row.prompt,
             [("answer", row.completion[0]["content"]), ("label", "good" if row.label else "bad")],
         )
-    new = unpaired.imported(thumbs, skip=skip)
+    new = importing.without_forgotten(project, unpaired.imported(thumbs, skip=skip))
     _show_read(len(thumbs.rows) + len(thumbs.bad), len(new.unpaired), new)
     if dry_run:
         console.print("Nothing was written: --dry-run.")

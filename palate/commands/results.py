@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from palate.commands.common import AsJson, Id, console, show_status
 from palate.core.errors import UsageError
+from palate.core.markdown import count
 from palate.terminal.flags import flag
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def agreement(project: Id, as_json: AsJson = False) -> None:
         return
     for sentence in sentences(result):
         console.print(sentence)
+    if excluded := len(loaded.people.excluded & {e.annotator for e in loaded.read("labels")}):
+        console.print(f"Not counted: {count(excluded, 'person', 'people')} whom you excluded.")
     if result.people:
         console.print(table(result))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from palate.core.errors import PalateError, UsageError
 from palate.core.hub_errors import TRIES, Conflict, readable_errors, retry
@@ -203,6 +203,51 @@ def tag(repo: str, kind: RepoType, name: str, revision: str) -> None:
         with suppress(RevisionNotFoundError):
             retry(lambda: api().delete_tag(repo, tag=name, repo_type=kind))
         retry(lambda: api().create_tag(repo, tag=name, revision=revision, repo_type=kind))
+
+
+def other_refs(repo: str, kind: RepoType) -> list[str]:
+    """Return the refs besides the main branch: branches, tags and pull requests."""
+    with readable_errors(repo):
+        refs = retry(lambda: api().list_repo_refs(repo, repo_type=kind, include_pull_requests=True))
+    every = [*refs.branches, *refs.converts, *refs.tags, *(refs.pull_requests or ())]
+    return [ref.ref for ref in every if ref.ref != "refs/heads/main"]
+
+
+def user_id(name: str) -> str | None:
+    """Return what sign-in calls the user `sub`; None if the Hub knows nobody of that name."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    with readable_errors(name):
+        try:
+            user = retry(lambda: api().get_user_overview(quote(name, safe="")))
+        except HfHubHTTPError as error:
+            if error.response.status_code in (400, 404):
+                return None
+            raise
+    return getattr(user, "_id", None)
+
+
+def drop_cached(repo: str, kind: RepoType, keep: str) -> None:
+    """Delete from this machine's cache every commit of the repo but `keep`."""
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    with suppress(CacheNotFound):
+        cache = scan_cache_dir()
+        old = [
+            revision.commit_hash
+            for cached in cache.repos
+            if (cached.repo_id, cached.repo_type) == (repo, kind)
+            for revision in cached.revisions
+            if revision.commit_hash != keep
+        ]
+        cache.delete_revisions(*old).execute()
+
+
+def squash(repo: str, kind: RepoType, message: str) -> None:
+    """Replace the history of the main branch by one commit with its files as they are."""
+    with readable_errors(repo):
+        retry(lambda: api().super_squash_history(repo, repo_type=kind, commit_message=message))
 
 
 def branches(repo: str, kind: RepoType) -> list[str]:

@@ -1,19 +1,34 @@
-"""The event ledger: which judgements stand, and events published to the Hub.
+"""The event ledger: whose events count, which judgements stand, and events published to the Hub.
 
-`standing_judgements` is pure. `Publisher` commits events in batches, each batch as a new file, so
-that two writers never change each other's rows.
+`People` and `standing_judgements` are pure. `Publisher` commits events in batches, each batch as a
+new file, so that two writers never change each other's rows.
 """
 
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from palate.core import hub
 from palate.core.errors import Supervised
-from palate.core.schema import Config, Event, Purpose, Row, to_json
+from palate.core.schema import (
+    Config,
+    Contradiction,
+    Decision,
+    Event,
+    Purpose,
+    Time,
+    to_json,
+)
+from palate.core.typed import read_file
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+PEOPLE_FILE = "people.jsonl"
 NO_JUDGEMENT = ("undo", "flag")
 LATE_SECONDS = 120.0  # beyond the pause between commits, after which a wait is a problem
 
@@ -21,6 +36,76 @@ LATE_SECONDS = 120.0  # beyond the pause between commits, after which a wait is 
 def now() -> str:
     """Return the time in the events' format: UTC, ISO 8601, milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What an owner has decided about one person. A project's statements are in people.jsonl."""
+
+    annotator: str
+    decision: Decision
+    time: Time
+
+    def contradiction(self) -> Contradiction:
+        return None
+
+
+@dataclass(frozen=True)
+class People:
+    """Whose events count, from the owner's statements in their order.
+
+    An excluded person's events count nowhere until the owner includes the person again. A forgotten
+    person's events are void for ever: who is included again after that gets a new pseudonym.
+    """
+
+    excluded: frozenset[str] = frozenset()
+    forgotten: frozenset[str] = frozenset()
+    erased: frozenset[str] = frozenset()  # those of the forgotten who are gone from history too
+    back: frozenset[str] = frozenset()  # those of the forgotten who may label again
+
+    @classmethod
+    def of(cls, statements: Iterable[Statement]) -> "People":
+        closed: set[str] = set()
+        forgotten: set[str] = set()
+        erased: set[str] = set()
+        for s in statements:
+            if s.decision == "erased":
+                erased.add(s.annotator)
+            elif s.decision == "include":
+                closed.discard(s.annotator)
+            else:
+                closed.add(s.annotator)
+            if s.decision == "forget":
+                forgotten.add(s.annotator)
+                erased.discard(s.annotator)
+        return cls(
+            excluded=frozenset(closed - forgotten),
+            forgotten=frozenset(forgotten),
+            erased=frozenset(erased),
+            back=frozenset(forgotten - closed),
+        )
+
+    @classmethod
+    def at(cls, repo: str, revision: str, paths: Sequence[str]) -> "People":
+        """Read the statements at a commit of the dataset that holds `paths`."""
+        return cls.of(statements(repo, revision, paths))
+
+    @property
+    def uncounted(self) -> frozenset[str]:
+        return self.excluded | self.forgotten
+
+    def counted(self, events: Iterable[Event]) -> tuple[Event, ...]:
+        """Return the events of people who count."""
+        uncounted = self.uncounted
+        return tuple(e for e in events if e.annotator not in uncounted)
+
+
+def statements(repo: str, revision: str, paths: Sequence[str]) -> list[Statement]:
+    """Return the statements at a commit of the dataset that holds `paths`."""
+    if PEOPLE_FILE not in paths:
+        return []
+    (file,) = hub.fetch(repo, "dataset", revision, [PEOPLE_FILE])
+    return list(read_file(Statement, file, f"{repo}/{PEOPLE_FILE}"))
 
 
 def standing_judgements(events: Iterable[Event], purpose: Purpose = "ask") -> list[Event]:
@@ -42,7 +127,7 @@ def standing_judgements(events: Iterable[Event], purpose: Purpose = "ask") -> li
     return sorted(standing.values(), key=lambda e: (e.time, e.event_id))
 
 
-def jsonl(rows: Iterable[Row]) -> str:
+def jsonl(rows: "Iterable[DataclassInstance]") -> str:
     """Return a line of JSON for each row, the same bytes for the same rows."""
     return "".join(to_json(row) + "\n" for row in rows)
 
@@ -139,10 +224,20 @@ class Publisher:
 
     def _publish(self, batch: list[Event]) -> None:
         message = f"Add {len(batch)} event{'s' * (len(batch) != 1)}"
-        files = {event_file(self.config): jsonl(batch)}
-        if written := [c for e in batch if (c := e.written())]:
-            files[event_file("candidates", "written-")] = jsonl(written)
-        hub.commit(self.repo, "dataset", files, message)
+        events, candidates = event_file(self.config), event_file("candidates", "written-")
+
+        def build(head: str, paths: list[str]) -> hub.Change[None]:
+            # on a head whose statements are known: nothing of a forgotten person is added again
+            forgotten = People.at(self.repo, head, paths).forgotten
+            rows = [e for e in batch if e.annotator not in forgotten]
+            if not rows or events in paths:  # the answer to an earlier try was lost
+                return hub.Change(None)
+            files = {events: jsonl(rows)}
+            if written := [c for e in rows if (c := e.written())]:
+                files[candidates] = jsonl(written)
+            return hub.Change(None, message, files)
+
+        hub.update(self.repo, "dataset", build)
         with self._change:
             for e in batch:
                 self._waiting.pop(e.event_id, None)

@@ -11,6 +11,7 @@ from typing import Literal, TypeVar, overload
 from palate import __version__
 from palate.core import hub
 from palate.core.errors import BadInput, UsageError
+from palate.core.ledger import PEOPLE_FILE, People
 from palate.core.schema import (
     ROWS,
     STRATEGIES,
@@ -182,8 +183,14 @@ class Project:
         return self.read("candidates")
 
     @property
+    def people(self) -> People:
+        """Whose events count."""
+        return People.at(self.id, self.revision, self.files)
+
+    @property
     def labels(self) -> tuple[Event, ...]:
-        return self.read("labels")
+        """The label events of people who count; `read` returns all."""
+        return self.people.counted(self.read("labels"))
 
     @property
     def preferences(self) -> tuple[Preference, ...]:
@@ -191,7 +198,8 @@ class Project:
 
     @property
     def evaluations(self) -> tuple[Event, ...]:
-        return self.read("evaluations")
+        """The votes of people who count; `read` returns all."""
+        return self.people.counted(self.read("evaluations"))
 
     @overload
     def read(self, config: Literal["prompts"]) -> tuple[Prompt, ...]: ...
@@ -213,11 +221,11 @@ class Project:
 
 
 def question_files(files: Mapping[str, str]) -> dict[str, str]:
-    """Return the files, by path and hash, that decide what people are asked.
+    """Return the files, by path and hash, that decide what people are asked, and who is.
 
     Candidates that annotators wrote are left out: they are asked about in the next round.
     """
-    kinds = ("candidates/", "prompts/", SETTINGS_FILE, GUIDELINES_FILE, GOLD_FILE)
+    kinds = ("candidates/", "prompts/", SETTINGS_FILE, GUIDELINES_FILE, GOLD_FILE, PEOPLE_FILE)
     return {
         path: sha
         for path, sha in files.items()

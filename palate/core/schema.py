@@ -42,6 +42,9 @@ Kind = Literal["label", "tie", "both_bad", "rewrite", "skip", "undo", "flag"]
 # Why a pair was asked: for its own sake, again to see whether the person agrees with themselves,
 # or as a warm-up whose answer is known.
 Purpose = Literal["ask", "repeat", "gold"]
+# What an owner decides about a person: their events do not count, count again, or are deleted; and
+# that they are gone from the dataset's history, too.
+Decision = Literal["exclude", "include", "forget", "erased"]
 Config = Literal["prompts", "candidates", "labels", "preferences", "evaluations", "unpaired"]
 EventConfig = Literal["labels", "evaluations"]
 SPLITS: tuple[Split, ...] = get_args(Split)

@@ -99,7 +99,10 @@ def eval_prompts(project: Project) -> list[Prompt]:
 
 def check_blind(origin: Origin, prompts: Sequence[Prompt]) -> None:
     """Raise if an eval prompt is among those that the model was trained on."""
-    data = Project.load(origin.project, origin.data_revision)
+    try:
+        data = Project.load(origin.project, origin.data_revision)
+    except UsageError:  # `palate forget` has removed the commit; no prompt ever changes its split
+        data = Project.load(origin.project)
     check_training(data.preferences, prompts)
 
 

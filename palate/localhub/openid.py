@@ -155,6 +155,18 @@ def userinfo(call: Call) -> dict:
     return _profile(call, user) | {"orgs": orgs}
 
 
+@router.route("GET", "/api/users/{user}/overview")
+def overview(call: Call) -> dict:
+    """Return what anybody who is signed in may know of a user; `_id` is what apps call `sub`."""
+    call.need_user()
+    user = call.hub.accounts.users().get(call.params["user"])
+    if user is None:
+        raise HubError(404, "This user does not exist", "UserNotFound")
+    picture = f"{call.base}/static/icon.svg"
+    head = {"_id": _subject(call, user.name), "user": user.name, "fullname": user.name}
+    return head | {"avatarUrl": picture, "isPro": False, "type": "user"}
+
+
 def _profile(call: Call, user: User) -> dict:
     return {
         "sub": _subject(call, user.name),

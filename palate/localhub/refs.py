@@ -1,10 +1,16 @@
-"""Branches and tags."""
+"""Branches, tags, and the history of a branch."""
 
 import pygit2
 
 from palate.localhub.calls import Call, router
 from palate.localhub.errors import HubError
-from palate.localhub.git import check_text, commit_at, find_ref
+from palate.localhub.git import (
+    check_text,
+    commit_at,
+    delete_unreachable,
+    find_ref,
+    write_commit,
+)
 
 REPO = "/api/{kind}/{ns}/{name}"
 
@@ -68,6 +74,20 @@ def delete_tag(call: Call) -> dict:
     repo = call.repo(write=True)
     with call.hub.repos.lock(repo) as git:
         _existing(git, f"refs/tags/{call.params['tag']}").delete()
+        call.hub.lfs.prune(repo, git)
+    return _swept(call)
+
+
+@router.route("POST", REPO + "/super-squash/{rev}")
+def super_squash(call: Call) -> dict:
+    """Replace a branch's history by one commit, and delete what no ref reaches any more."""
+    repo, user = call.repo(write=True), call.need_user()
+    message = call.json.text("message", "") or f"Super-squash branch {call.params['rev']!r}"
+    with call.hub.repos.lock(repo) as git:
+        branch = _existing(git, f"refs/heads/{call.params['rev']}")
+        tree = branch.peel(pygit2.Commit).tree.id
+        write_commit(git, branch.name, user.name, message, tree, [])
+        delete_unreachable(git)
         call.hub.lfs.prune(repo, git)
     return _swept(call)
 

@@ -54,6 +54,7 @@ def dataset_files(project: Project, *, trained: bool = False) -> Files:
         written=Counter((p.model, p.revision or "", p.split) for p in project.prompts if p.model),
         models=Counter((c.model, c.revision) for c in project.candidates),
         kinds=Counter(e.kind for e in events),
+        excluded=len(project.people.excluded & {e.annotator for e in project.read("labels")}),
         standing=Counter(e.kind for e in standing),
         annotators=Counter(e.annotator for e in standing),
         strength=strength,

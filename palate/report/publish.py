@@ -9,6 +9,7 @@ from rich.console import Console
 from palate.core import hub
 from palate.core.errors import PalateError
 from palate.core.project import Project
+from palate.evaluate.loading import project_verdict
 from palate.evaluate.verdict import Verdict
 from palate.report.model_card import model_files, push_model_card
 from palate.train import record
@@ -44,6 +45,30 @@ def publish_verdict(project: Project, result: Verdict) -> str:
     hub.commit(project.model_repo, "model", {"verdict.json": text}, "Add the blind verdict")
     hub.tag(project.model_repo, "model", "judged", result.tuned.revision)
     return push_model_card(project.id)
+
+
+def renew_verdict(project: Project) -> str:
+    """Count the votes again where the model has a verdict; return what came of it.
+
+    Where they can no longer be counted, such as without any vote, the verdict is removed.
+    """
+    repo = project.model_repo
+    if "verdict.json" not in hub.describe(repo, "model")[1]:
+        push_model_card(project.id)
+        return ""
+    (file,) = hub.fetch(repo, "model", "main", ["verdict.json"])
+    stored = Verdict.from_json(json.loads(file.read_text("utf-8")), f"{repo}/verdict.json")
+    try:
+        result = project_verdict(project, stored.margin)
+    except PalateError as error:
+        path = f"verdicts/{stored.tuned.revision[:12]}.json"
+        if path in project.files:
+            hub.commit(project.id, "dataset", {}, "Remove the verdict", delete=[path])
+        hub.commit(repo, "model", {}, "Remove the verdict", delete=["verdict.json"])
+        push_model_card(project.id)
+        return f"There is no verdict any more. {error}"
+    publish_verdict(project, result)
+    return f"The verdict is now: {result.sentence()}"
 
 
 def push_trained(console: Console, job: Job, following: str) -> None:

@@ -4,7 +4,6 @@ The token is one of the job's secrets; no command and no address contains it.
 """
 
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from rich.console import Console
 
 from palate.core import hub
-from palate.core.errors import PalateError, Unreachable, UsageError
+from palate.core.errors import Unreachable
 from palate.core.hub_errors import sign_in
 from palate.core.project import Project
 from palate.run import bundle, forecast
@@ -20,6 +19,7 @@ from palate.run.forecast import Flavor, Load
 from palate.run.hf_jobs import JOB_LABEL, PROJECT_LABEL, follow, job_errors, label_of
 from palate.run.local import MALLOC
 from palate.run.spec import JobArguments, JobSpec
+from palate.terminal.asking import ask
 from palate.terminal.ref import Ref
 from palate.train.config import TrainArguments
 
@@ -94,18 +94,12 @@ def plan(spec: JobSpec[A], argv: Sequence[str], flavor: str | None) -> Plan[A]:
 
 def agree(plan: Plan, *, yes: bool) -> None:
     """Ask whether to spend money; raises UsageError without a terminal."""
-    if yes or not plan.flavor.price:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError(
-            "This costs money, and there is no terminal to ask on. Add --yes to start it."
-        )
-    try:
-        answer = input("Start it? [y/N] ")
-    except EOFError:
-        answer = ""
-    if answer.strip().lower() not in ("y", "yes"):
-        raise PalateError("Nothing was started.")
+    ask(
+        "Start it?",
+        yes=yes or not plan.flavor.price,
+        why="This costs money",
+        otherwise="Nothing was started.",
+    )
 
 
 def start(plan: Plan) -> "JobInfo":

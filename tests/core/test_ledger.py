@@ -159,3 +159,38 @@ def test_what_somebody_wrote_is_published_as_a_candidate_with_the_event(hub, rep
     publisher.add([event(1, "rewrite", chosen=new.id, text="w")])
     assert publisher.close()
     assert Project.load(repo_id).candidates == (new,)
+
+
+def people(*decisions: str) -> ledger.People:
+    """Return what follows from decisions about `ann`, in their order."""
+    time = "2026-01-01T00:00:00.000Z"
+    return ledger.People.of(ledger.Statement("ann", d, time) for d in decisions)
+
+
+def test_the_last_decision_on_a_person_counts_but_nothing_brings_back_what_was_forgotten():
+    assert people("exclude") == ledger.People(excluded=frozenset({"ann"}))
+    assert people("exclude", "include") == ledger.People()
+    gone = {"forgotten": frozenset({"ann"})}
+    assert people("exclude", "forget") == people("forget") == ledger.People(**gone)
+    done = gone | {"erased": frozenset({"ann"})}
+    assert people("forget", "erased") == ledger.People(**done)
+    assert people("forget", "erased", "forget") == ledger.People(**gone)
+    back = ledger.People(**done, back=frozenset({"ann"}))
+    assert people("forget", "erased", "include") == people("forget", "include", "erased") == back
+    assert people("forget", "include", "exclude") == ledger.People(**gone)
+    assert back.counted([event(1), event(2, annotator="bo")]) == (event(2, annotator="bo"),)
+
+
+def test_nothing_of_a_forgotten_person_is_published(hub, repo_id):
+    hub_calls.create(repo_id, "dataset")
+    statement = ledger.Statement("ann", "forget", "2026-01-01T00:00:00.000Z")
+    files = {"palate.toml": "", "people.jsonl": ledger.jsonl([statement])}
+    hub_calls.commit(repo_id, "dataset", files, "Forget somebody")
+    publisher = ledger.Publisher(repo_id, "labels", interval=0.05)
+    new = Candidate.of(PROMPT.id, "w")
+    publisher.add([event(1, "rewrite", chosen=new.id, text="w"), event(2, annotator="bo")])
+    assert publisher.close()
+    assert publisher.is_published("e1")  # so that a browser lets go of it
+    project = Project.load(repo_id)
+    assert [e.event_id for e in project.read("labels")] == ["e2"]
+    assert project.candidates == ()

@@ -134,3 +134,27 @@ def test_a_pull_request_is_refused_and_commits_nothing(api, repo):
     with pytest.raises(HfHubHTTPError, match="no pull requests"):
         api.create_commit(repo, add, commit_message="x", create_pr=True)
     assert api.model_info(repo).sha == before
+
+
+def test_a_squashed_branch_keeps_its_files_and_nothing_else(api, repo):
+    tagged = upload(api, repo, "in-a-tag.txt", b"tagged").oid
+    api.create_tag(repo, tag="kept", revision=tagged)
+    old = upload(api, repo, "gone.txt", b"what was there").oid
+    for path in ("gone.txt", "in-a-tag.txt"):
+        api.delete_file(path, repo)
+    upload(api, repo, "w.bin", b"\0large")
+    api.super_squash_history(repo, commit_message="One")
+    assert [c.title for c in api.list_repo_commits(repo)] == ["One"]
+    assert sorted(api.list_repo_files(repo)) == [".gitattributes", "w.bin"]
+    file = hf_hub_download(repo, "w.bin", token=api.token)
+    assert Path(file).read_bytes() == b"\0large"
+    with pytest.raises(RevisionNotFoundError):
+        api.repo_info(repo, revision=old)
+    assert "in-a-tag.txt" in api.list_repo_files(repo, revision="kept")
+
+
+def test_a_users_overview_has_the_id_that_apps_are_told(api):
+    user = api.get_user_overview("me")
+    assert (user.username, len(user._id)) == ("me", len(api.get_user_overview("you")._id))
+    assert user._id != api.get_user_overview("you")._id
+    assert status_of(api.get_user_overview, "nobody-here") == 404

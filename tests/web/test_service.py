@@ -1,17 +1,16 @@
 """What a ballot asks and takes, on a real project and a real Argilla."""
 
 import json
-import uuid
 from contextlib import closing
 from dataclasses import asdict
 
 import pytest
 from argilla_ui import change_response, respond_as_owner
+from labelling import ADA, BO, label
 
 from palate.argilla.server import EmbeddedArgilla
 from palate.argilla.store import LabelStore
 from palate.collect import importing
-from palate.collect.importing import Imported
 from palate.core import hub as calls
 from palate.core.project import Project, Settings
 from palate.core.schema import Candidate, Prompt
@@ -20,31 +19,6 @@ from palate.web.argilla_sync import sync_edits
 from palate.web.ballot.people import Access, Person
 from palate.web.labelling.ballot import LabelBallot
 
-ADA, BO = Person("local:ada", "Ada"), Person("local:bo", "Bo")
-
-
-@pytest.fixture
-def project(hub, repo_id) -> Project:
-    prompts = [Prompt.of(f"Prompt {i}") for i in range(12)]
-    rows = [Candidate.of(p.id, f"{n} {p.text}") for p in prompts for n in "ab"]
-    importing.start_project(repo_id, prompts, Settings(repeats=0.0, eval=0.1))
-    importing.add(repo_id, Imported([], rows, []), "Add")
-    return Project.load(repo_id)
-
-
-@pytest.fixture
-def connect(argilla):
-    """Makes stores of the Argilla of the test run, and closes them in the end."""
-    stores = []
-
-    def connect() -> LabelStore:
-        stores.append(LabelStore(argilla.url, argilla.api_key))
-        return stores[-1]
-
-    yield connect
-    for store in stores:
-        store.close()
-
 
 @pytest.fixture
 def ballot(project, connect):
@@ -52,14 +26,6 @@ def ballot(project, connect):
     ballot.prepared()
     yield ballot
     ballot.close()
-
-
-def label(item: dict, **changes) -> dict:
-    event = {
-        "event_id": str(uuid.uuid4()), "assignment_id": item["id"], "kind": "label",
-        "choice": "left", "strength": 3, "milliseconds": 900,
-    }  # fmt: skip
-    return event | changes
 
 
 def test_a_label_is_saved_then_published_once(ballot, project):

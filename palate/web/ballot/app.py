@@ -109,7 +109,7 @@ def _api(ballot: Ballot, kind: str) -> list[Route]:
 
 def _me(ballot: Ballot, person: Person | None, kind: str) -> dict[str, object]:
     # nobody has to sign in on one's own machine, where the page asks for a name
-    may = ballot.access.may_label(person) if person else not sign_in_required()
+    may = ballot.may_answer(person) if person else not sign_in_required()
     return {
         "name": person.name if person else None,
         "sign_in": sign_in_required(),
@@ -155,8 +155,8 @@ def api_route(path: str, ballot: Ballot, call: ApiCall) -> Route:
         person = await run_in_threadpool(person_of, request)
         if person is None:
             return JSONResponse({"error": "say who you are first"}, 401)
-        if not await run_in_threadpool(ballot.access.may_label, person):
-            return JSONResponse({"error": "this project is by invitation only"}, 403)
+        if not await run_in_threadpool(ballot.may_answer, person):
+            return JSONResponse({"error": "the owner has not opened this project to you"}, 403)
         await run_in_threadpool(ballot.arrive, person, request.cookies)
         content = await read_body(request, MAX_REQUEST_BYTES)
         if content is None:

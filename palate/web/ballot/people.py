@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from palate.core.errors import PalateError, Unreachable
+from palate.core.ledger import People
 from palate.core.project import Project
 from palate.core.schema import PURPOSES, Event, Purpose, to_json
 
@@ -102,6 +103,21 @@ class Budgets:
         """Tell whether the person has said enough about the pair, with what `batch` adds."""
         more = sum(e.pair_id == pair_id for e in batch)
         return self._on_pair[annotator, pair_id] + more >= EVENTS_ON_A_PAIR
+
+
+def pseudonyms(key: bytes, subject: str, people: People) -> list[str]:
+    """Return the annotator ids that the subject has had, today's last; none reveals the name.
+
+    Nobody gets another one, except a forgotten person whom the owner lets label again.
+    """
+    ids = [_pseudonym(key, subject)]
+    while ids[-1] in people.back:
+        ids.append(_pseudonym(key, subject, str(len(ids))))
+    return ids
+
+
+def _pseudonym(key: bytes, *subject: str) -> str:
+    return "p-" + _mac(key, b"annotator", *(part.encode() for part in subject)).hex()[:10]
 
 
 def seal(key: bytes, annotator: str, purpose: Purpose, pair_id: str) -> str:

@@ -107,7 +107,7 @@ def _following(ballot: Ballot, server: uvicorn.Server, news: threading.Event) ->
     def turn() -> bool:
         nonlocal known
         if known is None:
-            known = question_files(hub.hashes(ballot.project_id, "dataset", ballot.revision))
+            known = _asked(ballot)
         files = hub.hashes(ballot.project_id, "dataset")
         if question_files(files) != known:
             news.set()
@@ -117,6 +117,14 @@ def _following(ballot: Ballot, server: uvicorn.Server, news: threading.Event) ->
         return not server.should_exit
 
     return turn
+
+
+def _asked(ballot: Ballot) -> dict[str, str]:
+    """Return the files that the ballot was made from; none if their commit is gone."""
+    try:
+        return question_files(hub.hashes(ballot.project_id, "dataset", ballot.revision))
+    except UsageError:  # `palate forget` removes old commits
+        return {}
 
 
 def _first(make: Callable[[], B], listening: socket.socket, stopping: threading.Event) -> B | None:

@@ -33,7 +33,15 @@ from palate.web.ballot.event_parsing import (
     parse_event,
     rejection,
 )
-from palate.web.ballot.people import Access, Budgets, Person, owner_key, seal, unseal
+from palate.web.ballot.people import (
+    Access,
+    Budgets,
+    Person,
+    owner_key,
+    pseudonyms,
+    seal,
+    unseal,
+)
 from palate.web.ballot.render import markdown
 
 
@@ -58,6 +66,7 @@ class Ballot(ABC):
         self.question = project.settings.question or Settings().question
         self.guidelines = project.guidelines
         self.access = Access.of(project)
+        self.people = project.people
         self.round = project.settings.round
         self._key = key.encode()
         self._prompts: dict[str, Prompt] = {p.id: p for p in project.prompts}
@@ -179,6 +188,11 @@ class Ballot(ABC):
         """Return the standing judgements."""
         return standing_judgements(self.events())
 
+    def may_answer(self, person: Person) -> bool:
+        """Tell whether the person may answer: the owner can close a project to anybody."""
+        closed = self.people.uncounted
+        return self.access.may_label(person) and self.pseudonym(person) not in closed
+
     def over(self, annotator: str) -> bool:
         """Tell whether the person gets no more pairs."""
         return False
@@ -200,7 +214,7 @@ class Ballot(ABC):
         return self.pseudonym_of(person.subject)
 
     def pseudonym_of(self, subject: str) -> str:
-        return "p-" + self._mac("annotator", subject)[:10]
+        return pseudonyms(self._key, subject, self.people)[-1]
 
     def owner_key(self) -> str:
         return owner_key(self._key.decode())
@@ -227,7 +241,8 @@ class Ballot(ABC):
         return fresh
 
     def _note(self, events: Iterable[Event]) -> list[Event]:
-        """Add the events to what is known; return those that are new."""
+        """Add the events of people who count to what is known; return those that are new."""
+        events = self.people.counted(events)
         with self._lock:
             fresh = [e for e in events if e.event_id not in self._known]
             self._budgets.note(fresh)

@@ -80,6 +80,8 @@ class LabelBallot(Ballot):
             who = response.annotator
             ours = who.startswith("p-")
             pseudonym = who if ours else self.pseudonym_of(f"argilla:{who}")
+            if pseudonym in self.people.uncounted:
+                continue
             earlier = known.get((pseudonym, pair.id), [])
             change = edit(response, pair, earlier, self.round, pseudonym)
             if change and change.event_id not in ids:
@@ -124,6 +126,10 @@ class LabelBallot(Ballot):
 
     def _reconcile(self) -> None:
         """Copy events between Argilla and the ledger: each may lack some that the other has."""
+        if forgotten := self.people.forgotten:
+            self._store.forget(
+                lambda who: who in forgotten or self.pseudonym_of(f"argilla:{who}") in forgotten
+            )
         saved = self._store.events()
         in_argilla = {e.event_id for e in saved}
         lost: dict[str, list[Event]] = {}
@@ -166,7 +172,7 @@ class LabelBallot(Ballot):
 def _queue(project: Project) -> Queue:
     """Return the queue of pairs to label: none on an `eval` prompt, which stays blind."""
     split = {p.id: p.split for p in project.prompts}
-    written = {e.chosen for e in project.labels if e.kind == "rewrite"}
+    written = {e.chosen for e in project.read("labels") if e.kind == "rewrite"}
     candidates = [
         c
         for c in unique(project.candidates)

@@ -41,7 +41,8 @@ class EvaluateBallot(Ballot):
         self._stopped_file = memory.with_suffix(f".{revision}.stopped") if memory else None
         self._stopped: set[str] = set()  # pseudonyms
         if self._stopped_file and self._stopped_file.exists():
-            self._stopped = set(json.loads(self._stopped_file.read_text()))
+            stopped = set(json.loads(self._stopped_file.read_text()))
+            self._stopped = stopped - self.people.forgotten
         self._verdict: tuple[int, Verdict | None] = (-1, None)  # and how many events it counts
         self.ratings: list[RatingList] = []  # of several models, computed with the verdict
 
