@@ -8,10 +8,10 @@ people one each; `uneven`: one person, 1 to 15 rows a prompt; `pairings`: ten pe
 two by two, on one pair a prompt. The truth is the rate over other prompts; with five people or
 more, also over other people.
 
-Compared are `Rate`, Wilson's interval of the rows, Wilson's and Student's of the log odds with the
-variance that `Rate` measures, and resampled prompts. `alarms`: how often `Rate.p` is below 0.05 at
-a true rate of one half. `controlled`: the interval of the win rate between answers alike, of votes
-that follow length, side, formats and the prompt; its truth comes from 6,000 prompts.
+Compared are `Rate`, Wilson's interval of the rows, Wilson's and the log odds' with the variance
+that `Rate` measures, and resampled prompts. `alarms`: how often `Rate.p` is below 0.05 at a true rate of
+one half. `controlled`: the interval of the win rate between answers alike, of votes that follow
+length, side, formats and the prompt; its truth comes from 6,000 prompts.
 """
 
 import argparse
@@ -25,9 +25,15 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
-from scipy.special import expit, logit, ndtr, ndtri, stdtrit
+from scipy.special import expit, logit, ndtr, ndtri
 
-from palate.core.rates import PEOPLE_NEEDED, Rate, effective_rows
+from palate.core.rates import (
+    LEAST_CORRELATION,
+    LEAST_CORRELATION_OF_PAIRINGS,
+    PEOPLE_NEEDED,
+    Rate,
+    effective_rows,
+)
 from palate.evaluate.confounds import Vote, controlled
 
 PROMPTS, PEOPLE = (5, 11, 20, 50, 100), (1, 3, 10)
@@ -55,6 +61,7 @@ class Rows:
     prompts: NDArray
     people: NDArray
     truth: float
+    least: float = LEAST_CORRELATION
 
 
 def cells() -> Iterator[Cell]:
@@ -98,22 +105,21 @@ def rows_of(cell: Cell, random: np.random.Generator) -> Rows:
     same = np.stack([table[:, i] == table[:, j] for i, j in combinations(range(cell.people), 2)], 1)
     prompts = np.repeat(np.arange(cell.prompts), same.shape[1])
     # of two votes with means of one half and a correlation c, (1 + c) / 2 agree
-    return Rows(same.ravel(), prompts, np.zeros(same.size, int), (1 + cell.correlation) / 2)
+    truth = (1 + cell.correlation) / 2
+    nobody = np.zeros(same.size, int)
+    return Rows(same.ravel(), prompts, nobody, truth, LEAST_CORRELATION_OF_PAIRINGS)
 
 
 def intervals(rows: Rows, draws: NDArray) -> tuple[dict[str, tuple[float, float]], float | None]:
     """Return each method's interval, and the p of `Rate` against one half."""
     prompts, people = rows.prompts.tolist(), rows.people.tolist()
-    rate = Rate.of(rows.hits.tolist(), prompts, people, chance=0.5)
+    rate = Rate.of(rows.hits.tolist(), prompts, people, chance=0.5, least=rows.least)
     n, share = rate.n, rate.hits / rate.n
-    effective = effective_rows(rows.hits.astype(float).tolist(), prompts, people) or 0.0
-    units = rate.prompts if rate.people < PEOPLE_NEEDED else min(rate.prompts, rate.people)
-    quantile = stdtrit(units - 1, 0.975)
-    student = (quantile / 1.96) ** 2
+    effective = effective_rows(rows.hits.astype(float).tolist(), prompts, people, rows.least) or 0.0
     found = {"Rate": rate.interval or (0.0, 1.0), "Wilson of rows": _wilson(share, n)}
     found["Wilson, clustered"] = _wilson(share, effective)
     if 0 < share < 1:
-        half = quantile / np.sqrt(effective * student * share * (1 - share))
+        half = 1.96 / np.sqrt(effective * share * (1 - share))
         low, high = expit(logit(share) - half), expit(logit(share) + half)
         found["log odds, clustered"] = (float(low), float(high))
     else:

@@ -14,6 +14,7 @@ ALPHA = 0.05
 # Real crowd votes are correlated 0.10 within a prompt. Half of that is assumed until the rows
 # themselves show more: few repeats say little about a correlation.
 LEAST_CORRELATION = 0.05
+LEAST_CORRELATION_OF_PAIRINGS = 0.1
 LEAST_CORRELATION_OF_A_PERSON = 0.2  # few people may share a taste by chance
 PEOPLE_NEEDED = 5  # with fewer, a rate is about these people
 CHANCE_CYCLIC = 0.25  # of the triads of random answers
@@ -31,9 +32,8 @@ class Rate:
     of the U.S. National Center for Health Statistics (J. Parker et al., 2017).
 
     It holds for other prompts and, with at least `PEOPLE_NEEDED` people, for other people; with
-    fewer, for these people. In `benchmarks/rates.py`, with 11 to 100 prompts of equally many rows,
-    it holds the truth in 94% or more of every cell; Wilson's and the log odds' with the same
-    variance in 92%, resampled prompts in as little as 21%.
+    fewer, for these people. `benchmarks/rates.py` measures how often it holds the truth, next to
+    Wilson's, the log odds' and resampled prompts.
     """
 
     hits: int
@@ -50,11 +50,23 @@ class Rate:
         prompts: Sequence[Hashable],
         people: Sequence[Hashable] | None = None,
         chance: float | None = None,
+        least: float = LEAST_CORRELATION,
     ) -> Self:
-        """Return the rate of rows: whether each is a hit, its prompt and its person."""
+        """Return the rate of rows: whether each is a hit, its prompt and its person.
+
+        `least` is the correlation within a prompt that is assumed until the rows show more.
+        """
         voters = len(set(people)) if people is not None else 0
-        rows = effective_rows([float(h) for h in hits], prompts, people)
+        rows = effective_rows([float(h) for h in hits], prompts, people, least)
         return cls(sum(map(bool, hits)), len(hits), len(set(prompts)), voters, rows, chance)
+
+    @classmethod
+    def of_pairings(cls, same: Sequence[bool], prompts: Sequence[Hashable]) -> Self:
+        """Return how often people, two by two, say the same: one person's vote is in several rows.
+
+        It is about other prompts, between these people.
+        """
+        return cls.of(same, prompts, least=LEAST_CORRELATION_OF_PAIRINGS)
 
     @property
     def rate(self) -> float | None:
@@ -114,16 +126,18 @@ def effective_rows(
     values: Sequence[float],
     prompts: Sequence[Hashable],
     people: Sequence[Hashable] | None = None,
+    least: float = LEAST_CORRELATION,
 ) -> float | None:
     """Return how many independent values would say as much about the mean; None for one prompt.
 
     Their number is divided by the design effect: the variance of the total clustered by prompt (the
     jackknife, J. G. MacKinnon, M. Ø. Nielsen, M. D. Webb, J. Appl. Econometrics 38, 2023), or by
     prompt and by person (A. C. Cameron, J. B. Gelbach, D. L. Miller, J. Bus. Econ. Stat. 29, 2011),
-    over that of independent values, times the square of Student's quantile for so many units over
-    the normal one. Few units show too small a variance by chance, so it is at least what
-    `LEAST_CORRELATION` implies (L. Kish, "Survey Sampling", 1965). It is 1 where every value has a
-    prompt and a person to itself.
+    over that of independent values, times the square of Student's quantile over the normal one. Its
+    degrees of freedom are one fewer than the units, of equal size, that say as much, or fewer still
+    where a few units make up most of the variance (`_degrees`). Few units show too small a variance
+    by chance, so it is at least what the correlation `least` implies (L. Kish, "Survey Sampling",
+    1965). It is 1 where every value has a prompt and a person to itself.
     """
     x, groups = np.asarray(values, float), [_codes(prompts)]
     if people is not None and len(set(people)) >= PEOPLE_NEEDED:
@@ -140,9 +154,10 @@ def effective_rows(
     variance = max(sum(variances) - (len(groups) - 1) * single, *variances, 0.0)
     # where all values are alike nothing shows how far a unit decides: it counts as one value
     measured = variance / single if single > TINY else n / units
-    least = zip((LEAST_CORRELATION, LEAST_CORRELATION_OF_A_PERSON), sizes, strict=False)
-    assumed = 1 + sum(correlation * (size / n - 1) for correlation, size in least)
-    return n / max(assumed, measured * _student(units) ** 2)
+    floors = zip((least, LEAST_CORRELATION_OF_A_PERSON), sizes, strict=False)
+    assumed = 1 + sum(correlation * (size / n - 1) for correlation, size in floors)
+    degrees = min(units - 1, *(_degrees(g, residuals) for g in groups))
+    return n / max(assumed, measured * _student(degrees) ** 2)
 
 
 def _codes(names: Sequence[Hashable]) -> np.ndarray:
@@ -157,12 +172,25 @@ def _between(units: np.ndarray, residuals: np.ndarray) -> float:
     return float(changes @ changes) * (len(sizes) - 1) / len(sizes)
 
 
-def _student(units: float) -> float:
-    """Return Student's 97.5% quantile for that many units over the normal one."""
+def _degrees(units: np.ndarray, residuals: np.ndarray) -> float:
+    """Return the degrees of freedom of the variance between units, by its mean and variance.
+
+    A variance V that itself varies by Var(V) has 2 V² / Var(V): F. E. Satterthwaite, "An
+    approximate distribution of estimates of variance components", Biometrics Bulletin 2 (1946).
+    Var(V) comes from the fourth powers of the units' totals: at rates near 0 or 1, or with units
+    of uneven size, a few of them make up most of V.
+    """
+    squares = np.bincount(units, residuals) ** 2
+    spread = float(squares @ squares) - float(squares.sum()) ** 2 / len(squares)
+    return 2 * float(squares.sum()) ** 2 / spread if spread > TINY else LARGE
+
+
+def _student(degrees: float) -> float:
+    """Return Student's 97.5% quantile for so many degrees of freedom over the normal one."""
     from scipy.special import ndtri, stdtrit
 
-    df, quantile = max(units - 1, TINY), 1 - ALPHA / 2
-    return min(float(stdtrit(df, quantile)), LARGE) / float(ndtri(quantile))
+    quantile = 1 - ALPHA / 2
+    return min(float(stdtrit(max(degrees, TINY), quantile)), LARGE) / float(ndtri(quantile))
 
 
 def exact(hits: float, n: float) -> tuple[float, float]:
@@ -220,11 +248,24 @@ def cyclic_triads(winners: Mapping[tuple[str, str], Winners]) -> Rate:
     return Rate.of(cyclic, prompts, people, chance=CHANCE_CYCLIC)
 
 
-def alpha(units: Iterable[Mapping[str, int]]) -> float | None:
-    """Return Krippendorff's nominal α; a unit gives the category that each person chose.
+def beyond_chance(agreement: Rate, disagreement: float) -> tuple[float, float] | None:
+    """Return the 95% interval of an agreement corrected for chance, such as α or κ.
 
-    None if no unit has two people, or if all categories are the same. K. Krippendorff, "Computing
-    Krippendorff's Alpha-Reliability" (2011).
+    It is that of the raw agreement, on the scale where chance is 0 and full agreement 1;
+    `disagreement` is the share that chance brings. In `benchmarks/agreement.py` the jackknife that
+    leaves out each prompt covers less, and has no interval where nobody disagrees.
+    """
+    if agreement.interval is None or disagreement < TINY:
+        return None
+    low, high = (1 - (1 - x) / disagreement for x in agreement.interval)
+    return max(low, -1.0), high
+
+
+def alpha(units: Iterable[Mapping[str, int]]) -> tuple[float, float] | None:
+    """Return Krippendorff's nominal α, and the disagreement that chance brings.
+
+    A unit gives the category that each person chose. None if no unit has two people, or if all
+    categories are the same. K. Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011).
     """
     shared = [unit for unit in units if len(unit) > 1]
     if len({category for unit in shared for category in unit.values()}) < 2:
@@ -234,4 +275,5 @@ def alpha(units: Iterable[Mapping[str, int]]) -> float | None:
 
     people = sorted({person for unit in shared for person in unit})
     table = [[unit.get(person, float("nan")) for unit in shared] for person in people]
-    return float(evalica.alpha(pd.DataFrame(table), distance="nominal").alpha)
+    result = evalica.alpha(pd.DataFrame(table), distance="nominal")
+    return float(result.alpha), float(result.expected) / sum(map(len, shared))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from palate.core.errors import PalateError
 from palate.core.project import EVAL_PROMPTS, MOST_EVAL, Settings
 from palate.core.schema import Preference, Prompt
-from palate.core.similar import alike
+from palate.core.similar import Similar, alike
 
 
 def assign(
@@ -23,15 +23,17 @@ def assign(
     prompts on, every split gets at least one. The prompts whose ids are in `labelled` never become
     eval prompts, since nobody trains on labels of eval prompts. Prompts that come with the split
     test or eval keep it, and no others are drawn for it. Prompts that differ in case or spaces
-    alone are in one split.
+    alone are in one split. One that is otherwise much like another is not drawn, since the other
+    one may be trained on.
     """
     known = {p.id for p in existing}
     split_of = {normal(p.text): p.split for p in existing}
     distinct = [p for p in {p.id: p for p in new}.values() if p.id not in known]
     fresh = [p for p in distinct if normal(p.text) not in split_of]
-    alike: dict[str, list[Prompt]] = {}
+    same: dict[str, list[Prompt]] = {}
     for p in fresh:
-        alike.setdefault(normal(p.text), []).append(p)
+        same.setdefault(normal(p.text), []).append(p)
+    twins = _twins([*split_of, *same])
     total = len(distinct) + len(existing)
     sizes = Counter(p.split for p in existing)
     given = Counter(p.split for p in fresh)
@@ -48,9 +50,9 @@ def assign(
             key = normal(p.text)
             if sizes[split] >= target:
                 break
-            if key not in split_of and (split == "test" or key not in asked):
+            if key not in split_of and key not in twins and (split == "test" or key not in asked):
                 split_of[key] = split
-                sizes[split] += len(alike[key])
+                sizes[split] += len(same[key])
     return [replace(p, split=split_of.get(normal(p.text), p.split)) for p in distinct]
 
 
@@ -81,8 +83,26 @@ def _share(fraction: float, total: int) -> int:
     return max(round(fraction * total), 1 if total >= 3 else 0)
 
 
+def _twins(texts: Iterable[str]) -> set[str]:
+    """Return the texts that are much like another."""
+    texts = list(dict.fromkeys(texts))
+    index, twins = Similar(texts), set()
+    for text in texts:
+        if (other := index.like(text)) is not None:
+            twins |= {text, other}
+        index.add(text)
+    return twins
+
+
 def check_no_overlap(prompts: Iterable[Prompt]) -> None:
-    """Raise PalateError if a prompt, by its normalised text, is in two splits."""
+    """Raise PalateError if a prompt is in two splits, or an `eval` prompt like a `train` prompt."""
+    prompts = list(prompts)
+    _check_exact(prompts)
+    train = [p.text for p in prompts if p.split == "train"]
+    _check_eval(prompts, train, "is in the split train", "")
+
+
+def _check_exact(prompts: Iterable[Prompt]) -> None:
     seen: dict[str, Prompt] = {}
     for p in prompts:
         other = seen.setdefault(normal(p.text), p)
@@ -113,7 +133,7 @@ def check_training(rows: Iterable[Preference], prompts: Iterable[Prompt]) -> Non
 def check_evaluation(prompts: Iterable[Prompt], rows: Iterable[Preference]) -> None:
     """Raise PalateError if an `eval` prompt, or one like it, was trained on."""
     prompts = list(prompts)
-    check_no_overlap(prompts)
+    _check_exact(prompts)
     trained = [p.text for p in prompts if p.split == "train"] + [_text(row) for row in rows]
     _check_eval(prompts, trained, "was trained on", ", and train again")
 

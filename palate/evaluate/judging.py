@@ -6,14 +6,13 @@ with a reply that cannot be read is counted as such and is not in any other figu
 `judge.json` is `JudgeReport.to_json`; `JudgeReport.from_json` reads every version of it.
 """
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from palate.core.markdown import count
-from palate.core.rates import Rate, clustered
+from palate.core.rates import Rate, beyond_chance, clustered
 from palate.core.schema import Event, Message, Model
 from palate.core.typed import read, version_of
 from palate.evaluate.contest import Comparison, EvaluationPairs
@@ -22,7 +21,6 @@ VERSION = 2  # of judge.json
 Answer = Literal["A", "B", "tie"]
 Outcome = Literal["tuned", "base", "tie", "unreadable"]
 SCORES: dict[Outcome, float] = {"tuned": 1.0, "base": 0.0, "tie": 0.5}
-MIN_PROMPTS = 5  # with fewer, κ has no interval
 
 
 @dataclass(frozen=True)
@@ -176,8 +174,8 @@ def agreement(
     rate = JudgeAgreement.of(same, *rows)
     if len(set(people) | set(judge)) < 2:
         return rate
-    interval = _kappa_interval(people, judge, rows[0])
-    return replace(rate, kappa=float(cohen_kappa_score(people, judge)), kappa_interval=interval)
+    kappa, by_chance = float(cohen_kappa_score(people, judge)), _by_chance(people, judge)
+    return replace(rate, kappa=kappa, kappa_interval=beyond_chance(rate, 1 - by_chance))
 
 
 def _people_say(vote: Event, tuned_ids: set[str]) -> Outcome:
@@ -186,29 +184,7 @@ def _people_say(vote: Event, tuned_ids: set[str]) -> Outcome:
     return "tuned" if vote.chosen in tuned_ids else "base"
 
 
-def _kappa_interval(
-    people: Sequence[Outcome], judge: Sequence[Outcome], prompts: Sequence[str]
-) -> tuple[float, float] | None:
-    """Return the 95% interval of Cohen's κ for other prompts: the jackknife's, leaving out each.
-
-    None with few prompts, and where κ hardly varies, which says nothing about its error.
-    """
-    from scipy.stats import t
-    from sklearn.metrics import cohen_kappa_score
-
-    names = list(dict.fromkeys(prompts))
-    if len(names) < MIN_PROMPTS:
-        return None
-    whole, kappas = float(cohen_kappa_score(people, judge)), []
-    for name in names:
-        rows = [i for i, prompt in enumerate(prompts) if prompt != name]
-        x, y = [people[r] for r in rows], [judge[r] for r in rows]
-        if len(set(x) | set(y)) < 2:
-            return None
-        kappas.append(float(cohen_kappa_score(x, y)))
-    k = len(names)
-    error = math.sqrt((k - 1) / k * sum((x - whole) ** 2 for x in kappas))
-    if error < 1e-9:
-        return None
-    half = float(t.ppf(0.975, k - 1)) * error
-    return max(-1.0, whole - half), min(1.0, whole + half)
+def _by_chance(people: Sequence[Outcome], judge: Sequence[Outcome]) -> float:
+    """Return how often both would say the same if neither looked at the pair."""
+    n = len(people)
+    return sum(people.count(o) / n * judge.count(o) / n for o in SCORES)

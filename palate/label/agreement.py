@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import TypedDict
 
 from palate.core.ledger import standing_judgements
-from palate.core.rates import Rate, alpha, cyclic_triads
+from palate.core.rates import Rate, alpha, beyond_chance, cyclic_triads
 from palate.core.schema import Candidate, Event, Kind
 from palate.label.ranking import Order, checks
 
@@ -69,6 +69,7 @@ class Pairing:
     other: str
     agreement: Rate
     alpha: float | None
+    alpha_interval: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class Report:
     hours: list[Hour]
     agreement: Rate  # over every two people on a pair
     alpha: float | None
+    alpha_interval: tuple[float, float] | None  # 95%, for other prompts
     pairings: list[Pairing]
     self_consistency: Rate
     flips: Rate  # choices that were reversed when asked again
@@ -129,6 +131,7 @@ def report(events: Iterable[Event], candidates: Iterable[Candidate]) -> Report:
     people = [_labeller(who, own, again, texts) for who, own in sorted(by_person.items())]
     repeats = _repeats(judged, again)
     chosen = [(x, y) for x, y in repeats if x.kind == y.kind == "label"]
+    corrected, bounds = _alpha(judged)
     return Report(
         judgements=len(judged),
         kinds=dict(Counter(e.kind for e in judged + skips)),
@@ -136,7 +139,8 @@ def report(events: Iterable[Event], candidates: Iterable[Candidate]) -> Report:
         people=people,
         hours=_hours(judged),
         agreement=_agreement(judged),
-        alpha=_alpha(judged),
+        alpha=corrected,
+        alpha_interval=bounds,
         pairings=_pairings(judged),
         self_consistency=_same(repeats),
         flips=_rate([x.chosen != y.chosen for x, y in chosen], [x for x, _ in chosen]),
@@ -244,7 +248,7 @@ def _pairings(judged: Sequence[Event]) -> list[Pairing]:
         shared = values[one].keys() & values[other].keys()
         if shared:
             both = [e for e in judged if e.annotator in (one, other) and e.pair_id in shared]
-            result.append(Pairing(one, other, _agreement(both), _alpha(both)))
+            result.append(Pairing(one, other, _agreement(both), *_alpha(both)))
     return result
 
 
@@ -254,17 +258,20 @@ def _agreement(judged: Sequence[Event]) -> Rate:
     for e in judged:
         by_pair.setdefault(e.pair_id, {})[e.annotator] = e
     twos = [two for by_person in by_pair.values() for two in combinations(by_person.values(), 2)]
-    return Rate.of([_value(x) == _value(y) for x, y in twos], [x.prompt_id for x, _ in twos])
+    same = [_value(x) == _value(y) for x, y in twos]
+    return Rate.of_pairings(same, [x.prompt_id for x, _ in twos])
 
 
-def _alpha(judged: Sequence[Event]) -> float | None:
+def _alpha(judged: Sequence[Event]) -> tuple[float | None, tuple[float, float] | None]:
+    """Return Krippendorff's α and its interval."""
     units: dict[str, dict[str, int]] = {}  # pair → annotator → category
     for e in judged:
         ends = sorted((e.left, e.right))
         chosen = _value(e)
         category = ends.index(chosen) if chosen in ends else JUDGED.index(e.kind) + 2
         units.setdefault(e.pair_id, {})[e.annotator] = category
-    return alpha(units.values())
+    result = alpha(units.values())
+    return (result[0], beyond_chance(_agreement(judged), result[1])) if result else (None, None)
 
 
 def _longer(labels: Sequence[Event], texts: Mapping[str, str]) -> Rate:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from palate.core.drawing import BLUE, INK, canvas, rates, svg
 from palate.core.markdown import count
-from palate.core.rates import Rate
-from palate.label.agreement import Report
+from palate.core.rates import PEOPLE_NEEDED, Rate
+from palate.label.agreement import Pairing, Report
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,15 +36,37 @@ def table(r: Report) -> "Table":
         people.add_column(head, justify="right" if i else "left")
     for p in r.people:
         judged = sum(n for kind, n in p.kinds.items() if kind != "skip")
-        rates = (_short(rate) for rate in (p.self_consistency, p.left, p.too_fast))
+        rates = (counted(rate) for rate in (p.self_consistency, p.left, p.too_fast))
         hour = "–" if p.per_hour is None else f"{p.per_hour:.0f}"
         seconds = "–" if p.seconds is None else f"{p.seconds:.1f}"
         people.add_row(p.annotator, f"{judged:,}", hour, seconds, *rates)
     return people
 
 
-def _short(rate: Rate) -> str:
-    return "–" if rate.rate is None else f"{100 * rate.rate:.0f}% of {rate.n:,}"
+def counted(rate: Rate) -> str:
+    """Return "18 of 20", as what one person did is a count and no estimate."""
+    return f"{rate.hits:,} of {rate.n:,}" if rate.n else "–"
+
+
+def alpha(r: Report | Pairing) -> str:
+    """Return "0.43 (0.05 to 0.71)", Krippendorff's α with its interval."""
+    if r.alpha is None:
+        return "–"
+    doubt = "{:.2f} to {:.2f}".format(*r.alpha_interval) if r.alpha_interval else "range unknown"
+    return f"{r.alpha:.2f} ({doubt})"
+
+
+def reading(r: Report) -> str:
+    """Return what the ranges in brackets are, and whom they are about."""
+    people = "these people"
+    if len(r.people) >= PEOPLE_NEEDED:
+        people = "people like these (agreement and α: by these people)"
+    elif len(r.people) == 1:
+        people = "this person"
+    return (
+        "Ranges in brackets are 95% intervals: what labels on other prompts of this kind, by"
+        f" {people}, would show."
+    )
 
 
 def _sentences(r: Report, names: Mapping[str, str]) -> Iterator[str]:
@@ -61,7 +83,7 @@ def _sentences(r: Report, names: Mapping[str, str]) -> Iterator[str]:
         if p.annotator in r.suspects:
             yield (
                 f"{names.get(p.annotator, p.annotator)} answered too fast to have read the texts in"
-                f" {p.too_fast.words()}. Look at these labels before you train on them."
+                f" {counted(p.too_fast)} judgements. Look at these labels before you train on them."
             )
 
 
@@ -76,13 +98,18 @@ def _agreement(r: Report) -> Iterator[str]:
             f" {r.implied.words()}."
         )
     if r.agreement.n:
-        alpha = "" if r.alpha is None else f", Krippendorff's α {r.alpha:.2f}"
-        low = r.alpha is not None and r.alpha < LOW_ALPHA
-        advice = (
-            f" An α far below {LOW_ALPHA} means that tastes differ or that the instructions are"
-            " unclear. Train on one person's labels, or write guidelines.md."
-        )
-        yield f"Two people agreed in {r.agreement.words()}{alpha}.{advice if low else ''}"
+        advice = ""
+        if r.alpha_interval and r.alpha_interval[1] < LOW_ALPHA:
+            advice = (
+                f" That is below {LOW_ALPHA}: tastes differ, or the instructions are unclear. Train"
+                " on one person's labels, or write guidelines.md."
+            )
+        yield f"Two people on the same pair agreed in {r.agreement.words()}."
+        if r.alpha is not None:
+            yield (
+                f"Corrected for chance, that is {alpha(r)}, where 1 is full agreement and 0 is"
+                f" guessing (Krippendorff's α).{advice}"
+            )
 
 
 def _biases(r: Report) -> Iterator[str]:

@@ -18,6 +18,7 @@ from palate.audit import rows as audit_rows
 from palate.core import hub
 from palate.core.errors import PalateError, UsageError
 from palate.core.project import Project
+from palate.core.rates import Rate
 from palate.core.schema import Message, Preference, digest, to_json
 from palate.core.splits import check_no_overlap, check_training
 from palate.core.typed import read_file
@@ -271,15 +272,24 @@ def preference_sentence(rows: Sequence[Preference]) -> str:
     if figures.longer.differs(figures.tests, SURE):
         longer = figures.longer.rate or 0
         name = "longer" if longer > 0.5 else "shorter"
-        share = 100 * max(longer, 1 - longer)
-        sentences.append(f"When lengths differ, the {name} answer wins {share:.0f}% of the time.")
+        share = _share(figures.longer)
+        sentences.append(f"When lengths differ, the {name} answer wins {share} of the time.")
     marked = [
-        (abs((r.rate or 0) - 0.5), name, r.rate or 0)
+        (abs((r.rate or 0) - 0.5), name, r)
         for name, r in figures.common_formats.items()
         if r.differs(figures.tests, SURE)
     ]
     for _, name, rate in sorted(marked, key=lambda m: -m[0])[:2]:
-        has, lacks = ("with", "without") if rate > 0.5 else ("without", "with")
-        share = 100 * max(rate, 1 - rate)
-        sentences.append(f"An answer {has} {name} beats one {lacks} it {share:.0f}% of the time.")
+        has, lacks = ("with", "without") if (rate.rate or 0) > 0.5 else ("without", "with")
+        share = _share(rate)
+        sentences.append(f"An answer {has} {name} beats one {lacks} it {share} of the time.")
     return " ".join(sentences) or NO_PREFERENCE
+
+
+def _share(rate: Rate) -> str:
+    """Return "64% (55–72%)", the rate or its counterpart, whichever is above one half."""
+    low, high = rate.interval or (0.0, 1.0)
+    share = rate.rate or 0.0
+    if share < 0.5:
+        low, share, high = 1 - high, 1 - share, 1 - low
+    return f"{100 * share:.0f}% ({100 * low:.0f}–{100 * high:.0f}%)"

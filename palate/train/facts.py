@@ -114,6 +114,7 @@ def _data(project: Project, rows: Rows[Preference]) -> dict[str, Any]:
         "labels": sum(e.kind == "label" for e in ledger.standing_judgements(labels)),
         "agreement": people.agreement,
         "alpha": people.alpha,
+        "alpha_interval": people.alpha_interval,
         "self_consistency": people.self_consistency,
         "guidelines": project.guidelines,
         "question": project.settings.question,

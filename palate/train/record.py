@@ -8,7 +8,7 @@ that step.
 """
 
 import json
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -71,6 +71,8 @@ class DataFacts:
     taste: str
     left_out: dict[str, int]  # of the preferences
     dropped: dict[str, int]  # of the rows
+    # 95%, for other prompts; None in older files
+    alpha_interval: tuple[float, float] | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,28 @@ def test_a_prompt_in_two_splits_is_refused_by_its_normalised_text():
         splits.check_no_overlap([Prompt.of("Two  words"), Prompt.of("two words", "eval")])
 
 
+@pytest.mark.parametrize(
+    "other", ["Explain the tides, please.", "Explain the tides!", "EXPLAIN the tidse"]
+)
+def test_an_eval_prompt_much_like_a_train_prompt_is_refused(other):
+    splits.check_no_overlap([Prompt.of("Explain the tides"), Prompt.of(other, "test")])
+    with pytest.raises(PalateError, match="is in the split train, or one much like it"):
+        splits.check_no_overlap([Prompt.of("Explain the tides"), Prompt.of(other, "eval")])
+
+
+def test_prompts_much_like_another_are_not_held_out():
+    rows = [
+        Prompt.of(text) for i in range(40) for text in (f"Sing of king {i}", f"sing of king {i}?!")
+    ]
+    assert {p.split for p in splits.assign(rows, [], Settings())} == {"train"}
+    splits.check_no_overlap(splits.assign([*rows, *prompts(60)], [], Settings()))
+    # likewise where the other one is there already
+    drawn = splits.assign(rows[::2], [], Settings())
+    assert any(p.split == "eval" for p in drawn)
+    later = splits.assign(rows[1::2], [replace(p, split="train") for p in drawn], Settings())
+    assert {p.split for p in later} == {"train"}
+
+
 def test_training_on_a_held_out_prompt_is_refused():
     said = [{"role": "assistant", "content": "x"}]
     row = Preference([{"role": "user", "content": "a  Prompt"}], said, said, None, 0.0, "human",

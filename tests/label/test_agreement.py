@@ -56,7 +56,7 @@ def test_agreement_counts_candidates_and_not_sides():
     assert (made.agreement.hits, made.agreement.n) == (1, 3)
     (pairing,) = made.pairings
     assert (pairing.one, pairing.other, pairing.agreement.n) == ("p-1", "p-2", 3)
-    assert pairing.alpha == made.alpha
+    assert (pairing.alpha, pairing.alpha_interval) == (made.alpha, made.alpha_interval)
 
 
 def test_alpha_is_the_published_one():
@@ -94,6 +94,45 @@ def test_no_alpha_without_overlap_or_variation():
     assert report([choice(p, p.a) for p in PAIRS], TEXTS).alpha is None
     same = [choice(PAIRS[0], PAIRS[0].a, who) for who in ("p-1", "p-2")]
     assert report(same, TEXTS).alpha is None
+
+
+def two_people(pairs, differ):
+    """Return the labels of two people who differ on the first `differ` pairs."""
+    one = [choice(p, p.a if i % 2 else p.b) for i, p in enumerate(pairs)]
+    other = [
+        choice(p, p.a if (i % 2 == 1) != (i < differ) else p.b, "p-2") for i, p in enumerate(pairs)
+    ]
+    return one + other
+
+
+def test_the_interval_of_alpha_is_that_of_the_agreement_corrected_for_chance():
+    pairs = [Pair.between(f"q{i}", f"a{i}", f"b{i}") for i in range(20)]
+    found = report(two_people(pairs, differ=4), [])
+    agreed, (low, high) = found.agreement, found.alpha_interval
+    by_chance = 1 - (1 - agreed.rate) / (1 - found.alpha)
+    for x, bound in zip(agreed.interval, (low, high), strict=True):
+        assert bound == pytest.approx((x - by_chance) / (1 - by_chance))
+    assert low < found.alpha < high
+    said = next(s for s in sentences(found) if "Krippendorff" in s)
+    assert f"{found.alpha:.2f} ({low:.2f} to {high:.2f})" in said
+    assert "tastes differ" not in said  # the interval reaches above it
+
+
+def test_alpha_is_called_low_only_where_its_whole_interval_is():
+    pairs = [Pair.between(f"q{i}", f"a{i}", f"b{i}") for i in range(100)]
+    low = report(two_people(pairs, differ=50), [])
+    assert low.alpha_interval[1] < 0.4
+    assert any("tastes differ" in s for s in sentences(low))
+    assert report(two_people(pairs[:8], differ=4), []).alpha < 0.4
+    assert not any("tastes differ" in s for s in sentences(report(two_people(pairs[:8], 4), [])))
+
+
+def test_on_one_prompt_alpha_has_no_interval():
+    pairs = [Pair.between("q", f"a{i}", f"b{i}") for i in range(9)]
+    found = report(two_people(pairs, differ=2), [])
+    assert found.alpha is not None
+    assert found.alpha_interval is None
+    assert any("range unknown" in s for s in sentences(found))
 
 
 def test_repeats_measure_whether_people_agree_with_themselves():

@@ -47,11 +47,11 @@ def test_strength_that_nobody_gave_cannot_be_used():
 
 def test_the_sentence_counts_what_is_preferred_and_says_when_nothing_is():
     shorter = [preference(f"i{i}", short(3, i), short(6, i)) for i in range(60)]
-    said = "When lengths differ, the shorter answer wins 100% of the time."
+    said = "When lengths differ, the shorter answer wins 100% (94–100%) of the time."
     assert data.preference_sentence(shorter) == said
     marked = [preference(f"i{i}", f"is it {i}?", f"it is {i}!") for i in range(40)]
     assert (
-        "An answer with a question mark beats one without it 100% of the time."
+        "An answer with a question mark beats one without it 100% (91–100%) of the time."
         in data.preference_sentence(marked)
     )
     even = [
