@@ -9,9 +9,9 @@ two by two, on one pair a prompt. The truth is the rate over other prompts; with
 more, also over other people.
 
 Compared are `Rate`, Wilson's interval of the rows, Wilson's and the log odds' with the variance
-that `Rate` measures, and resampled prompts. `alarms`: how often `Rate.p` is below 0.05 at a true rate of
-one half. `controlled`: the interval of the win rate between answers alike, of votes that follow
-length, side, formats and the prompt; its truth comes from 6,000 prompts.
+that `Rate` measures, and resampled prompts. `alarms`: how often `Rate.p` is below 0.05 at a true
+rate of one half. `controlled`: the interval of the win rate between answers alike, of votes that
+follow length, side, formats and the prompt; its truth comes from 6,000 prompts.
 """
 
 import argparse

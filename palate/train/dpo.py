@@ -18,7 +18,7 @@ from palate.label import agreement
 from palate.label.agreement import Report
 from palate.terminal.ref import Ref
 from palate.train import data, facts, job, record
-from palate.train.choice import Sweep, SweepFacts, read_runs
+from palate.train.choice import CHOOSES, Sweep, SweepFacts, read_runs
 from palate.train.config import DPOArguments
 from palate.train.data import Rows, read_preferences
 from palate.train.job import Job, RunDir, cache
@@ -42,6 +42,8 @@ def run(console: Console, args: DPOArguments) -> list[DPOJob]:
     if args.sweep:
         return sweep(console, args)
     prepared = prepare(console, args)
+    if not prepared.run_dir.finished():
+        prepared.run_dir.check_logged(CHOOSES)
     job.train(console, prepared, train)
     return [prepared]
 
@@ -52,6 +54,8 @@ def sweep(console: Console, args: DPOArguments) -> list[DPOJob]:
     quiet = Console(quiet=True)  # what the audit finds is the same for each value
     jobs = [prepare(quiet if n else console, a) for n, a in enumerate(swept.arguments(args))]
     swept.check(len(jobs[0].rows.test))
+    for prepared in jobs:
+        prepared.run_dir.check_logged(CHOOSES)
     for prepared in jobs:
         console.rule(f"{swept.name} = {getattr(prepared.args, swept.name):g}")
         job.train(console, prepared, train)

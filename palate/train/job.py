@@ -26,7 +26,7 @@ from rich.console import Console
 
 from palate.audit.findings import Finding
 from palate.core import paths
-from palate.core.errors import PalateError
+from palate.core.errors import PalateError, UsageError
 from palate.core.ledger import now
 from palate.core.project import Project
 from palate.core.schema import Preference, digest
@@ -72,6 +72,16 @@ class RunDir:
 
     def remove(self) -> None:
         shutil.rmtree(self.path)
+
+    def check_logged(self, key: str) -> None:
+        """Raise UsageError where an evaluation was logged without `key`, as earlier palates did."""
+        files = [f / METRICS for f in (self.path, self.model) if (f / METRICS).exists()]
+        lines = [line for f in files for line in f.read_text("utf-8").split("\n")]
+        if any('"eval_loss"' in line and f'"{key}"' not in line for line in lines):
+            raise UsageError(
+                "An earlier palate began this training and did not log what now chooses a"
+                f" checkpoint. Remove its folder, then run the same command: rm -r {self.path}"
+            )
 
 
 class Clock:

@@ -1,5 +1,7 @@
 import pytest
 
+from palate.core.errors import UsageError
+from palate.train.choice import CHOOSES
 from palate.train.job import Clock, RunDir
 
 
@@ -59,3 +61,18 @@ def test_the_clock_goes_on_after_an_interruption(run_dir):
     assert second.seconds >= 0
     second.save()
     assert Clock(run_dir).seconds >= second._before
+
+
+@pytest.mark.parametrize("place", ["path", "model"])
+def test_a_training_of_a_version_that_logged_no_margins_is_refused_with_what_to_do(run_dir, place):
+    folder = getattr(run_dir, place)
+    folder.mkdir(exist_ok=True)
+    metrics = folder / "metrics.jsonl"
+    run_dir.check_logged(CHOOSES)
+    metrics.write_text(
+        '{"loss": 0.69, "step": 1}\n{"eval_loss": 0.68, "step": 2}\n{"eval_lo', "utf-8"
+    )
+    with pytest.raises(UsageError, match=f"rm -r {run_dir.path}"):
+        run_dir.check_logged(CHOOSES)
+    metrics.write_text('{"eval_loss": 0.68, "eval_preference_loss": 0.68, "step": 2}\n', "utf-8")
+    run_dir.check_logged(CHOOSES)
