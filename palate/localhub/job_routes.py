@@ -10,7 +10,7 @@ from palate.localhub.errors import HubError
 from palate.localhub.files import content
 from palate.localhub.git import commit_at, lookup
 from palate.localhub.hardware import listing as hardware_listing
-from palate.localhub.jobs import ENDED
+from palate.localhub.jobs import ENDED, keep_script
 from palate.localhub.lfs import check_gate
 from palate.localhub.processes import events
 from palate.localhub.routing import KINDS
@@ -39,9 +39,7 @@ def start(call: Call) -> dict:
     scripts = _own_scripts(call, words)
     doc, hidden = call.hub.jobs.create(call.need_user(), ns, spec)
     for i, script in scripts.items():
-        file = call.hub.jobs.folder(doc["id"]) / words[i].rsplit("/", 1)[-1]
-        file.write_bytes(script)
-        words[i] = str(file)
+        words[i] = str(keep_script(words[i].rsplit("/", 1)[-1], script))
     call.hub.jobs.start(doc, words, hidden, call.base)
     return doc
 

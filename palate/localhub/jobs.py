@@ -1,5 +1,6 @@
 """Jobs: commands from clients, run as processes of this machine."""
 
+import hashlib
 import json
 import os
 import re
@@ -24,6 +25,7 @@ from palate.localhub.processes import (
     kill_left_over,
     signal_group,
     spawn,
+    user_cache,
     uv_settings,
 )
 
@@ -211,6 +213,21 @@ class Jobs:
         with self._db.transaction():
             doc = json.loads(self._doc(job)) | fields
             self._db.run("UPDATE job SET doc=? WHERE id=?", json.dumps(doc), job)
+
+
+def keep_script(name: str, content: bytes) -> Path:
+    """Return a file with this content; for the same content it is the same file.
+
+    uv keeps an environment for each path, so with a path for each job every job would install one.
+    """
+    folder = user_cache() / "palate" / "scripts" / hashlib.sha256(content).hexdigest()[:16]
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = folder / name
+    if not file.exists() or file.read_bytes() != content:  # a job may have changed it
+        scratch = folder / f"{name}.{secrets.token_hex(4)}"
+        scratch.write_bytes(content)
+        scratch.replace(file)
+    return file
 
 
 def check_flavor(flavor: str) -> str:

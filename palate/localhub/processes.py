@@ -29,11 +29,14 @@ def inherited() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if INHERITED.fullmatch(k) and not PRIVATE.search(k)}
 
 
+def user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
 def uv_settings() -> dict[str, str]:
     """Return the settings that give a child with another home uv's cache and pip's sources."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     settings = {
-        "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR") or f"{cache}/uv",
+        "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR") or f"{user_cache()}/uv",
         "UV_FIND_LINKS": os.environ.get("UV_FIND_LINKS") or os.environ.get("PIP_FIND_LINKS"),
         "UV_DEFAULT_INDEX": os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("PIP_INDEX_URL"),
     }

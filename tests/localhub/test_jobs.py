@@ -133,6 +133,30 @@ def test_a_script_from_a_private_repo(hub, api, repo_id):
         api.run_uv_job(url.replace("train.py", "other.py"))
 
 
+@pytest.mark.filterwarnings("ignore:'HfApi.run_uv_job' is experimental")
+def test_jobs_with_the_same_script_share_an_environment(hub, api, repo_id):
+    script = (
+        b"# /// script\n# dependencies = []\n# ///\n"
+        b"import sys; print(sys.prefix); open(__file__, 'a').write('print(2)')\n"
+    )
+    api.create_repo(repo_id, repo_type="dataset", private=True)
+    prefixes = set()
+    for name in ("one", "two"):
+        info = api.upload_file(
+            path_or_fileobj=script,
+            path_in_repo=f"{name}/shared.py",
+            repo_id=repo_id,
+            repo_type="dataset",
+        )
+        url = f"{hub.endpoint}/datasets/{repo_id}/resolve/{info.oid}/{name}/shared.py"
+        job = api.run_uv_job(url, secrets={"HF_TOKEN": hub.token})
+        lines = follow(api, job)
+        assert state(api, job) == ("COMPLETED", None)
+        assert "2" not in lines, "a job runs what its repo holds, whatever another job left"
+        prefixes.add(lines[-1])
+    assert len(prefixes) == 1
+
+
 def test_a_stopped_or_killed_hub_ends_its_jobs(tmp_path):
     pids = []
     for how in ("stop", "kill"):
