@@ -16,6 +16,7 @@ Argilla and Hub. At the end, the ledger is compared with the labels that were ac
 
 import argparse
 import json
+import os
 import random
 import shutil
 import sys
@@ -24,14 +25,22 @@ import threading
 import time
 import uuid
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[1] / "tests/support"))
+
+from forking import SPACE, FastPython
 from support.hands import Hands
 from support.local import post, start_project, use_hub
 
 
 class World:
-    """Hub, Argilla and, for each scenario, a project with a label Space."""
+    """Hub, Argilla and, for each scenario, a project with a label Space.
+
+    Spaces are forks of a process that has imported Gradio: they die like any other, and start in
+    half a second.
+    """
 
     def __init__(self, root: Path):
         from palate.argilla.server import EmbeddedArgilla
@@ -46,6 +55,8 @@ class World:
             PALATE_SECRET="a secret that is not on the disk",
         )
         self.argilla = EmbeddedArgilla(root / "argilla").start()
+        (root / "python").mkdir()
+        self.space_python = FastPython(root / "python", SPACE, dict(os.environ))
 
     def open(self, name: str, labels: int):
         """Create the project and start its Space."""
@@ -58,10 +69,15 @@ class World:
         rows = [Candidate.of(p.id, f"{n} on {p.text}") for p in prompts for n in "abcde"]
         start_project(self.id, prompts, rows, Settings(repeats=0.05, eval=0.1))
         env = {"ARGILLA_API_URL": self.argilla.url, "ARGILLA_API_KEY": self.argilla.api_key}
-        self.space = Space("label", self.id, env=env, log=self.root / f"{name}.log").start()
+        self.space = Space("label", self.id, env=env, log=self.root / f"{name}.log")
+        self.start("space")
+
+    def start(self, what: str) -> None:
+        with self.space_python.instead() if what == "space" else nullcontext():
+            getattr(self, what).start()
 
     def kill(self, what: str) -> None:
-        victim = {"space": self.space, "argilla": self.argilla, "hub": self.hub}[what]
+        victim = getattr(self, what)
         victim.process.kill()
         victim.process.wait()
 
@@ -70,12 +86,13 @@ class World:
         self.kill("argilla")
         shutil.rmtree(self.root / "argilla")
         shutil.rmtree(self.root / "data", ignore_errors=True)
-        self.argilla.start()
+        self.start("argilla")
         # an Argilla with an empty disk has a new key
         self.space._env["ARGILLA_API_KEY"] = self.argilla.api_key
-        self.space.start()
+        self.start("space")
 
     def stop(self) -> None:
+        self.space_python.__exit__()
         self.argilla.stop()
         self.hub.stop()
 
@@ -172,7 +189,7 @@ def crowd(world: World, name: str, labels: int, kills: int) -> list:
             world.wipe()
         else:
             world.kill(name)
-            getattr(world, name).start()
+            world.start(name)
     for thread in threads:
         thread.join(1800)
         assert not thread.is_alive(), (name, len(devices[0].acknowledged), len(devices[0].outbox))

@@ -14,8 +14,6 @@ rate of one half. `controlled`: the interval of the win rate between answers ali
 follow length, side, formats and the prompt; its truth comes from 6,000 prompts.
 """
 
-import argparse
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
@@ -26,6 +24,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from scipy.special import expit, logit, ndtr, ndtri
+from support.simulation import main
 
 from palate.core.rates import (
     LEAST_CORRELATION,
@@ -241,16 +240,5 @@ def table(figures: dict[str, Any]) -> str:
     ])  # fmt: skip
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--runs", type=int, default=1_000)
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    figures = measure(arguments.runs)
-    print(json.dumps(figures) if arguments.json else table(figures))
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, 1_000, measure, table)

@@ -13,8 +13,6 @@ places told any two apart; fewer than five people have no leanings there, since 
 then the truth.
 """
 
-import argparse
-import json
 from itertools import combinations
 from typing import Any
 
@@ -23,6 +21,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from scipy.special import expit
+from support.simulation import main
 
 from palate.core.rates import ALPHA
 from palate.evaluate.bradley_terry import SCALE, Games, Strengths, strengths
@@ -111,16 +110,5 @@ def table(figures: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"Lowest: {100 * figures['lowest']:.1f}%."])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--runs", type=int, default=400)
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    figures = measure(arguments.runs)
-    print(json.dumps(figures) if arguments.json else table(figures))
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, 400, measure, table)

@@ -9,13 +9,12 @@ without. `ahead`: how often "half decide within N more votes, four in five withi
 after ten votes, over win rates as likely as the rule takes them to be.
 """
 
-import argparse
-import json
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaln
+from support.simulation import main
 
 from palate.evaluate import sequential
 from palate.evaluate.decision import Evidence, share
@@ -104,16 +103,5 @@ def table(figures: dict[str, Any]) -> str:
     ])  # fmt: skip
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--runs", type=int, default=400)
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    figures = measure(arguments.runs)
-    print(json.dumps(figures) if arguments.json else table(figures))
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, 400, measure, table)

@@ -16,8 +16,6 @@ with the correlation known. `coverage`: evaluations whose interval held the true
 votes in.
 """
 
-import argparse
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +24,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from scipy.special import betaln
+from support.simulation import main
 
 from palate.core import splits
 from palate.core.project import Settings
@@ -286,16 +285,5 @@ def table(figures: dict[str, Any]) -> str:
     ])  # fmt: skip
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--runs", type=int, default=2_000)
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    figures = measure(arguments.runs)
-    print(json.dumps(figures) if arguments.json else table(figures))
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, 2_000, measure, table)

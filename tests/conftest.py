@@ -6,6 +6,7 @@ The Hub's address is set before any client is imported: huggingface_hub reads it
 import json
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +20,9 @@ import tiny_model
 from forking import SPACE, FastPython
 from hypothesis import HealthCheck, settings
 from once import once
+
+# a shell starts what runs in the background with SIGINT ignored, and children inherit that
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # how long an example takes depends on what else the machine does
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

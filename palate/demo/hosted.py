@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from palate.argilla.server import cache_folder
 from palate.core import hub
 from palate.core.project import Project
 from palate.demo import browser
@@ -45,7 +46,10 @@ def run_loop(root: Path, local_hub: LocalHub, labels: int) -> None:
     project = make_project()
     for kind in KINDS:
         plan = plan_space(project, kind, SpaceOptions("protected"))
-        say("deploy", plan.sentence())
+        if kind == "label" and not plan.exists:
+            # Argilla's packages outlive the Space's disk, as the layers of an image do
+            plan.variables["PALATE_CACHE"] = str(cache_folder().absolute())
+        say("deploy", plan.sentence(dry_run=False))
         deploy.apply(plan)
     make_writer(root)  # while the Spaces are built
     _run_job("candidates", "--per-prompt", str(PER_TOPIC), *SHORT)

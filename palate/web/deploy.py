@@ -27,7 +27,7 @@ def deploy(
     with announced(console.print, "Comparing both Spaces on the Hub with this palate."):
         plans = [plan_space(project, kind, options) for kind in KINDS]
     for plan in plans:
-        console.print(plan.sentence())
+        console.print(plan.sentence(dry_run=dry_run))
     if dry_run:
         return
     for plan in plans:

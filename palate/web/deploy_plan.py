@@ -56,13 +56,15 @@ class Plan:
             phrases.append(f"sleep after {self.sleep:,} s")
         return phrases
 
-    def sentence(self) -> str:
-        """Return the plan as one line."""
+    def sentence(self, *, dry_run: bool) -> str:
+        """Return the plan as one line: what deploying does, or would do."""
         changes = self.changes()
         if self.exists and not changes:
             return f"Space {self.space}: nothing to change"
-        what = "change" if self.exists else f"create {self.visibility}"
-        return f"would {what} Space {self.space}: {'; '.join(changes)}"
+        verb = "change" if self.exists else "create"
+        does = f"would {verb}" if dry_run else f"{verb}s"
+        kind = "Space" if self.exists else f"{self.visibility} Space"
+        return f"{does} {kind} {self.space}: {'; '.join(changes)}"
 
 
 def space_of(project_id: str, kind: Kind) -> str:

@@ -22,7 +22,13 @@ def installing(tmp_path):
         fcntl.flock(lock, fcntl.LOCK_EX)
 
         def done():
-            (cache / environment.name).symlink_to(environment)
+            folder = cache / environment.name
+            (folder / "bin").mkdir(parents=True)
+            python = folder / "bin" / "python"
+            python.write_text(f'#!/bin/sh\nexec {environment}/bin/python "$@"\n')
+            python.chmod(0o700)
+            (folder / "bytecode").symlink_to(environment / "bytecode")
+            (folder / "complete").touch()
             fcntl.flock(lock, fcntl.LOCK_UN)
 
         yield done

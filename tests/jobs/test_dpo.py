@@ -12,7 +12,7 @@ from palate.core.project import Project
 
 @pytest.mark.slow
 def test_full_training_is_pushed_recorded_and_compared(labelled, base_model, jobs, tmp_path):
-    said = jobs("dpo", labelled.id, *FAST, cold=True)
+    said = jobs("dpo", labelled.id, *FAST)
     repo = labelled.model_repo
     sha, files = client.describe(repo, "model")
     assert client.describe(repo, "model", "round-1")[0] == sha

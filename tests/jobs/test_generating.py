@@ -19,7 +19,7 @@ SHORT = ("--max-new-tokens", "24", "--temperature", "1.0")
 
 @pytest.mark.slow
 def test_candidates_for_all_but_the_eval_prompts_once(project, base_model, jobs):
-    said = jobs("candidates", project.id, "--per-prompt", "3", *SHORT, cold=True)
+    said = jobs("candidates", project.id, "--per-prompt", "3", *SHORT)
     after = Project.load(project.id)
     rows = after.candidates
     split = {p.id: p.split for p in after.prompts}

@@ -69,42 +69,38 @@ def test_a_training_runs_from_what_was_put_into_the_project(labelled, palate, hu
 
 
 @pytest.mark.slow
-def test_a_job_killed_twice_ends_as_if_it_had_not_been(labelled, palate, reference):
+def test_a_job_that_was_left_killed_and_cancelled_ends_as_if_it_had_not_been(
+    labelled, palate, reference
+):
     with palate.start("train", labelled.id, *LONG, *HF) as process:
         said = "".join(lines_until(process, r"step +4/"))
-        kill(hf_jobs.jobs_of(labelled.id)[0].id)
-        lines_until(process, r"step +12/")
-        kill(hf_jobs.jobs_of(labelled.id)[0].id)
-        rest = "".join(process.stdout)
-    assert process.returncode == 0, rest
-    assert "machine: cpu-basic (no GPU, 16 GB, $0.01 an hour)" in said
-    assert "about 3 min and <$0.01" in said
-    assert "Took the last checkpoint from" in rest
-    one, other = reference(*LONG)["results"], record(labelled.model_repo)["results"]
-    assert other["best_step"] == one["best_step"]
-    assert other["test_loss"] == pytest.approx(one["test_loss"], abs=1e-4)
-    assert "checkpoint" not in client.branches(labelled.model_repo, "model")
-
-
-@pytest.mark.slow
-def test_ctrl_c_detaches_and_a_job_that_was_ended_goes_on_with_the_same_command(labelled, palate):
-    with palate.start("train", labelled.id, *LONG, *HF) as process:
-        lines_until(process, r"step +4/")
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate()
+        rest, _ = process.communicate()
     (job,) = hf_jobs.jobs_of(labelled.id)
     assert job.status.stage == "RUNNING"
-    assert "is cancelled" in hf_jobs.cancel(labelled.id, job.id[:6])
+    kill(job.id)
     assert process.returncode == 130
-    assert f"palate jobs {labelled.id} --follow {job.id[:8]}" in said
+    assert "machine: cpu-basic (no GPU, 16 GB, $0.01 an hour)" in said
+    assert "about 3 min and <$0.01" in said
+    assert f"palate jobs {labelled.id} --follow {job.id[:8]}" in rest
+
+    with palate.start("jobs", labelled.id, "--follow", job.id[:8]) as process:
+        said = "".join(lines_until(process, r"Continuing after step \d"))
+        assert "is cancelled" in hf_jobs.cancel(labelled.id, job.id[:6])
+        rest, _ = process.communicate()
+    assert "Took the last checkpoint from" in said
+    assert process.returncode == 1
+    assert "The job was cancelled. The same command starts it again" in rest
     assert hf_jobs.job_with(labelled.id, job.id).status.stage == "CANCELED"
-    said = palate("jobs", labelled.id, "--follow", job.id[:8], code=1)
-    assert "The job was cancelled. The same command starts it again" in said
 
     said = palate("train", labelled.id, *LONG, *HF)
     assert "Took the last checkpoint from" in said
     assert re.search(r"Continuing after step \d", said)
-    assert record(labelled.model_repo)["history"][-1]["step"] == 24
+    one, two = reference(*LONG), record(labelled.model_repo)
+    assert two["history"][-1]["step"] == one["history"][-1]["step"] == 24
+    assert two["results"]["best_step"] == one["results"]["best_step"]
+    assert two["results"]["test_loss"] == pytest.approx(one["results"]["test_loss"], abs=1e-4)
+    assert "checkpoint" not in client.branches(labelled.model_repo, "model")
     listed = palate("jobs", labelled.id)
     assert "cancelled" in listed
     assert "done" in listed

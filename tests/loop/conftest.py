@@ -11,13 +11,15 @@ from once import once
 
 from palate.run.local import child_environment
 
+STEPS = 150  # a third of the demo's; titles get worse, and there is as much taste to learn
+
 
 @pytest.fixture(scope="session")
 def with_writer(shared) -> Callable[[Path], Path]:
     """Puts the trained writer where a demo in that folder would have left it."""
 
     def make(folder: Path) -> None:
-        command = [sys.executable, "-m", "palate.demo", str(folder)]
+        command = [sys.executable, "-m", "palate.demo", str(folder), str(STEPS)]
         subprocess.run(command, check=True, env=child_environment())
         (folder / "README.md").touch()  # what says that it is whole
 

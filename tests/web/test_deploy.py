@@ -32,8 +32,10 @@ def project(hub, repo_id) -> Project:
 
 
 @pytest.fixture
-def built(hub) -> None:
-    """What the Spaces need is installed already: in the environment that runs the tests."""
+def built(hub, argilla, monkeypatch) -> None:
+    """What the Spaces need is there: packages in the environment of the tests, and an Argilla."""
+    monkeypatch.setenv("ARGILLA_API_URL", argilla.url)
+    monkeypatch.setenv("ARGILLA_API_KEY", argilla.api_key)
     for kind in KINDS:
         files = space_files(kind)
         version = next(
@@ -84,6 +86,8 @@ def test_a_dry_run_prints_the_plan_without_secrets(project, capsys):
 def test_both_spaces_run_and_a_second_deploy_changes_nothing(built, project, capsys):
     code, out, err = run(capsys, project.id, "--visibility", "protected")
     assert (code, err) == (0, "")
+    assert f"creates protected Space {project.id}-label: write " in out
+    assert "would" not in out
     info = hub.api().space_info(space_of(project.id, "label"))
     assert f"label: {info.host}" in out
     assert (info.private, info.visibility) == (True, "protected")
@@ -103,7 +107,7 @@ def test_a_missing_secret_is_named_on_the_page_and_put_back(built, project, caps
     assert api.wait_for_space(space, poll_interval=0.1).stage == "RUNNING"
     assert "The secret PALATE_SECRET is not set" in page(project, "label")
     out = run(capsys, project.id)[1]
-    assert f"would change Space {space}: set secret PALATE_SECRET" in out
+    assert f"changes Space {space}: set secret PALATE_SECRET" in out
     assert "is not set" not in page(project, "label")
 
 

@@ -6,7 +6,14 @@ the code that runs there is in `embedded/`. Clients reach it over HTTP like any 
 """
 
 from palate.argilla.server.child import EmbeddedArgilla, serve
-from palate.argilla.server.environment import ensure_environment
+from palate.argilla.server.environment import cache_folder, ensure_environment
 from palate.argilla.server.settings import ServeError, owner_of
 
-__all__ = ["EmbeddedArgilla", "ServeError", "ensure_environment", "owner_of", "serve"]
+__all__ = [
+    "EmbeddedArgilla",
+    "ServeError",
+    "cache_folder",
+    "ensure_environment",
+    "owner_of",
+    "serve",
+]

@@ -15,17 +15,20 @@ from palate.argilla.server.settings import ServeError
 REQUIREMENTS = Path(__file__).resolve().parent / "requirements.txt"
 
 
+def cache_folder() -> Path:
+    """Return `PALATE_CACHE`, or `palate` in the user's cache folder."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "palate"
+    return Path(os.environ.get("PALATE_CACHE") or default)
+
+
 def ensure_environment(progress: Callable[[str], None] = print) -> Path:
     """Return the Python of the environment, creating it on first use.
 
     Raises ServeError with the end of uv's output if the packages cannot be installed.
     """
-    cache = os.environ.get("PALATE_CACHE") or (
-        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "palate"
-    )
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     name = hashlib.sha256(REQUIREMENTS.read_bytes() + version.encode()).hexdigest()[:12]
-    folder = Path(cache) / f"argilla-{name}"
+    folder = cache_folder() / f"argilla-{name}"
     python, complete = folder / "bin" / "python", folder / "complete"
     if complete.exists():
         return python
