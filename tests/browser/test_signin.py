@@ -1,13 +1,16 @@
 """Sign in with Hugging Face, in Chromium, with the local Hub as the provider."""
 
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
+from forking import SPACE, FastPython
 from playwright.sync_api import Page
 from signing import sign_in
 
 from palate.core import hub as calls
 from palate.core.project import Project, Settings
+from palate.localhub import LocalHub
 from palate.localhub.apps import register
 from palate.web.serving import Space, free_port
 
@@ -16,25 +19,47 @@ ASK = f"fetch('/api/next', {REQUEST}).then((r) => r.status)"
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
+class Registered:
+    """The settings of a Space that the Hub knows as an app, so that people sign in."""
+
+    def __init__(self, hub: LocalHub, seconds: float):
+        self.port = free_port()
+        back = f"http://127.0.0.1:{self.port}/login/callback"
+        id, secret = register(hub.root, "Label titles", [back], seconds)
+        self.env = {
+            "SYSTEM": "spaces", "SPACE_ID": "me/titles-label", "OAUTH_SCOPES": "openid profile",
+            "OAUTH_CLIENT_ID": id, "OAUTH_CLIENT_SECRET": secret,
+            "OPENID_PROVIDER_URL": hub.endpoint,
+        }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def registered(hub) -> Registered:
+    return Registered(hub, seconds=3600)
+
+
+@pytest.fixture(scope="module")
+def signed_in_python(registered, tmp_path_factory) -> Iterator[FastPython]:
+    """A Python that has imported Gradio with the settings of the registered Space."""
+    environment = dict(os.environ) | registered.env
+    with FastPython(tmp_path_factory.mktemp("python"), SPACE, environment) as python:
+        yield python
+
+
 @pytest.fixture
-def hosted(project, hub, argilla, tmp_path, monkeypatch) -> Iterator[Callable[..., Space]]:
+def hosted(
+    project, hub, argilla, registered, signed_in_python, tmp_path, monkeypatch
+) -> Iterator[Callable[..., Space]]:
     """Starts the label Space as it runs on the Hub: people sign in."""
     monkeypatch.setenv("PALATE_DATA", str(tmp_path / "data"))
     spaces = []
 
-    def start(seconds: float = 3600) -> Space:
-        port = free_port()
-        back = f"http://127.0.0.1:{port}/login/callback"
-        id, secret = register(hub.root, "Label titles", [back], seconds)
-        env = {
-            "ARGILLA_API_URL": argilla.url, "ARGILLA_API_KEY": argilla.api_key,
-            "SYSTEM": "spaces", "SPACE_ID": f"{project.id}-label", "OAUTH_SCOPES": "openid profile",
-            "OAUTH_CLIENT_ID": id, "OAUTH_CLIENT_SECRET": secret,
-            "OPENID_PROVIDER_URL": hub.endpoint,
-        }  # fmt: skip
-        space = Space("label", project.id, port=port, env=env, log=tmp_path / f"{port}.log")
-        spaces.append(space.start())
-        return space
+    def start(app: Registered = registered) -> Space:
+        env = {"ARGILLA_API_URL": argilla.url, "ARGILLA_API_KEY": argilla.api_key} | app.env
+        log = tmp_path / f"{app.port}.log"
+        with signed_in_python.instead():
+            spaces.append(Space("label", project.id, port=app.port, env=env, log=log).start())
+        return spaces[-1]
 
     yield start
     for space in spaces:
@@ -100,7 +125,7 @@ def test_others_see_neither_the_owners_page_nor_each_others_labels(project, hub,
 
 
 def test_an_expired_session_keeps_the_answers(project, hub, hosted, browser):
-    space = hosted(seconds=8)
+    space = hosted(Registered(hub, seconds=8))
     context = browser.new_context()
     page = context.new_page()
     page.goto(space.url)
