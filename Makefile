@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 CHROMIUM ?= /usr/bin/chromium
-WORKERS ?= 2
+WORKERS ?= 3
 
 .PHONY: demo test lint bench clean chromium services
 .DEFAULT_GOAL := help

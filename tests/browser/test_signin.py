@@ -41,8 +41,8 @@ def registered(hub) -> Registered:
 @pytest.fixture(scope="module")
 def signed_in_python(registered, tmp_path_factory) -> Iterator[FastPython]:
     """A Python that has imported Gradio with the settings of the registered Space."""
-    environment = dict(os.environ) | registered.env
-    with FastPython(tmp_path_factory.mktemp("python"), SPACE, environment) as python:
+    folder, environment = tmp_path_factory.mktemp("python"), dict(os.environ) | registered.env
+    with FastPython(folder, ("no_spaces", *SPACE), environment) as python:
         yield python
 
 
