@@ -48,7 +48,8 @@ def run_loop(root: Path, labels: int, argilla: EmbeddedArgilla) -> None:
     say("prompts", f"{len(project.prompts)} topics: {splits}")
     _run_job("candidates", PROJECT, "--per-prompt", str(PER_TOPIC), *SHORT)
     say("annotator", f"{ANNOTATOR} {annotator.describe()}; the model sees only the labels")
-    _answer("label", labels, annotator, root, _argilla_variables(argilla))
+    if len(project.labels) < labels:
+        _answer("label", labels, annotator, root, _argilla_variables(argilla))
     project, preferences = export(PROJECT)
     say_preferences(preferences)
     if not project.is_trained():

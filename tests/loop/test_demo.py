@@ -13,7 +13,7 @@ LINE = re.compile(
     r"verdict: tuned preferred (\d+\.\d)% \(95% interval (\d+\.\d)–(\d+\.\d),"
     r" (\d+) votes?, (\d+) ties?\)"
 )
-ARGUMENTS = ["demo", "--once", "--labels", "400", "--root"]
+ARGUMENTS = ["demo", "--once", "--labels", "300", "--root"]
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "ARGILLA_"))}
 
 
@@ -40,6 +40,8 @@ def test_the_loop_ends_with_a_verdict_and_goes_on_from_there(tmp_path, with_writ
     assert again.splitlines()[-1] == first.splitlines()[-1]
     assert "0 of 181 prompts need completions" in again
     assert "for training, 0 for testing" not in again
+    assert "labels  300 by Ada" in first
+    assert "labels  300 by Ada" not in again  # no Space starts for nothing
     users = json.loads((tmp_path / "hub" / "users.json").read_text())
     assert not [t for t in _tokens(users) if t in first + again]
 
