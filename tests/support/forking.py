@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 SUPPORT = Path(__file__).parent
+# what cards and verdicts import
+CARDS = ("evalica", "jinja2", "matplotlib.backends.backend_svg", "matplotlib.figure")
 # what training and generating import, except palate itself
 TRAINING = (
+    *CARDS,
     "accelerate.commands.launch",
     "datasets",
     "peft",
@@ -26,7 +29,15 @@ TRAINING = (
     "tyro",
 )
 # what a Space imports
-SPACE = ("argilla", "gradio", "huggingface_hub.hf_api", "latex2mathml.converter", "scipy.stats")
+SPACE = (
+    *CARDS,
+    "argilla",
+    "gradio",
+    "huggingface_hub.hf_api",
+    "latex2mathml.converter",
+    "scipy.stats",
+    "sklearn.linear_model",
+)
 
 
 class FastPython:
