@@ -16,20 +16,21 @@ SYSTEM = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."
 VOCABULARY = 16_384
 
 
-def read(file: Path) -> list[dict[str, Any]]:
+def read(file: Path, prompt: str = PROMPT, system: str | None = SYSTEM) -> list[dict[str, Any]]:
     """Return the pairs as TRL's rows, those of a prompt together."""
     from palate.collect import labels, pairs, tables
     from palate.collect.columns import template_of
 
     table = tables.read(str(file))
-    imported = labels.labels_of(pairs.read(table, COLUMNS, template_of(PROMPT, table)))
+    imported = labels.labels_of(pairs.read(table, COLUMNS, template_of(prompt, table)))
     prompts = {p.id: p.prompt for p in imported.prompts}
     texts = {c.id: c.text for c in imported.candidates}
     preferences = [(e.prompt_id, *s) for e in imported.events for s in e.statements() if s[2]]
+    first = [{"role": "system", "content": system}] if system else []
     order = {prompt_id: i for i, prompt_id in enumerate(prompts)}
     return [
         {
-            "prompt": [{"role": "system", "content": SYSTEM}, *prompts[prompt_id]],
+            "prompt": [*first, *prompts[prompt_id]],
             "chosen": [{"role": "assistant", "content": texts[better]}],
             "rejected": [{"role": "assistant", "content": texts[worse]}],
         }

@@ -1,20 +1,17 @@
 """TRL's DPO on packed batches, in which every distinct prompt and completion is computed once.
 
-Batches and the forward are palate's; tokens, losses, metrics and the reference are TRL's. The first
-batch is computed both ways, and where they differ palate does what TRL does.
+Batches and the forward are palate's; tokens, losses, metrics and the reference are TRL's. Some
+pairs are computed both ways first, and where they differ palate does what TRL does.
 """
 
 import copy
 import os
-from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
-from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel, PrinterCallback, TrainerCallback
 from trl import DPOConfig, DPOTrainer
 from trl.trainer import utils as trl_utils
@@ -22,7 +19,8 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from palate.core.schema import Preference
 from palate.generate.models import Loaded
-from palate.train import packing
+from palate.train import packed_forward, packing
+from palate.train.agreement import AgreementMixin
 from palate.train.choice import CHOOSES
 from palate.train.config import BatchMode, DPOArguments
 from palate.train.data import Rows, preference_dataset, strength_columns
@@ -38,16 +36,6 @@ from palate.train.trainer import (
 
 Warn = Callable[[str], None]
 Batch = dict[str, Any]  # tensors, and what TRL adds
-Probe = tuple[float, list[torch.Tensor]]  # loss and gradients
-ALL_GRADIENTS_PARAMETERS = 100_000_000  # up to here all gradients of the first batch are compared
-SAMPLED_TENSORS = 24  # whose gradients are compared in a larger model
-# type of the forward → loss, and gradients relative to their norm: what rounding explains
-TOLERANCE = {
-    torch.float64: (1e-5, 1e-4),  # TRL scores in float32
-    torch.float32: (1e-4, 1e-3),
-    torch.float16: (0.02, 0.1),
-    torch.bfloat16: (0.05, 0.15),
-}
 
 
 class WeightedCollator(DataCollatorForPreference):
@@ -60,7 +48,7 @@ class WeightedCollator(DataCollatorForPreference):
         return batch
 
 
-class PackedDPOTrainer(MarginsMixin, ReproducibleTrainerMixin, DPOTrainer):
+class PackedDPOTrainer(AgreementMixin, MarginsMixin, ReproducibleTrainerMixin, DPOTrainer):
     """DPOTrainer that computes each distinct token of a batch once. Same arguments as DPOTrainer.
 
     `mode` is `tree` (one row per prompt), `rows` (one row per prompt and completion) or `trl`. A
@@ -80,7 +68,8 @@ class PackedDPOTrainer(MarginsMixin, ReproducibleTrainerMixin, DPOTrainer):
         origin: str = "",
         **kwargs: Any,
     ):
-        self.mode, self._warn, self._checked, self._installed = mode, warn, False, False
+        self.mode, self._warn = mode, warn
+        self._installed, self._computed, self._checked = False, False, False
         self._references, self._origin = references, origin
         super().__init__(*args, **kwargs)
         if self.precompute_ref_logps:
@@ -106,6 +95,9 @@ class PackedDPOTrainer(MarginsMixin, ReproducibleTrainerMixin, DPOTrainer):
 
     def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Dataset:
         self._install()  # called while DPOTrainer is still being constructed
+        if not self._computed:
+            self._computed = True
+            self.check_forward(dataset)
         return with_references(self, dataset, batch_size, self._references, self._origin)
 
     def _install(self) -> None:
@@ -121,14 +113,14 @@ class PackedDPOTrainer(MarginsMixin, ReproducibleTrainerMixin, DPOTrainer):
         )
         policy: Any = self.model
         model = policy.get_base_model() if hasattr(policy, "peft_config") else policy
-        self.mode, why = packing.allowed_mode(self.mode, model.config, self.aux_loss_enabled)
+        self.mode, why = packed_forward.allowed_mode(self.mode, model.config)
         if why:
             self._warn(why)
         # without a Triton kernel TRL scores every position; packed rows have few to score
         setattr(trl_utils, "_use_triton", lambda device: True)  # noqa: B010
         for packable in (model, self.ref_model):
             if packable is not None:
-                packing.add_packed_forward(packable, self.observe)
+                packed_forward.add_packed_forward(packable, self.observe)
 
     def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> Any:
         inputs = {k: v for k, v in inputs.items() if k != "weights"}
@@ -146,12 +138,15 @@ class PackedDPOTrainer(MarginsMixin, ReproducibleTrainerMixin, DPOTrainer):
     def _packed(self, inputs: Batch) -> Batch:
         if self.mode == "trl":
             return inputs
-        return {**inputs, **packing.packed_inputs(inputs, share_prompt=self.mode == "tree")}
+        packed = packing.packed_inputs(
+            inputs, share_prompt=self.mode == "tree", whole=self.aux_loss_enabled
+        )
+        return {**inputs, **packed}
 
     def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         if not self._checked:
             self._checked = True
-            self._check(model, self._prepare_inputs(inputs))
+            self.check_gradients(model, self._prepare_inputs(inputs))
         return super().training_step(model, inputs, *args, **kwargs)
 
     def positions(self) -> packing.Positions:
@@ -164,74 +159,6 @@ class PackedDPOTrainer(MarginsMixin, ReproducibleTrainerMixin, DPOTrainer):
         if self.mode != "trl":
             ours = packing.count_positions(pairs, size, share_prompt=self.mode == "tree")
         return packing.Positions(ours, theirs, self.mode)
-
-    def _check(self, model: torch.nn.Module, inputs: Batch) -> None:
-        """Compare loss and gradients with TRL's own, and use a lower mode until they agree."""
-        if self.mode == "trl":
-            return
-        wanted, self.mode = self.mode, "trl"
-        theirs = self._probe(model, inputs)
-        for mode in ("tree", "rows"):
-            if mode == "rows" or wanted == "tree":
-                self.mode = mode
-                difference = self._differences(theirs, self._probe(model, inputs))
-                kind = _forward_type(self)
-                if all(d <= t for d, t in zip(difference, TOLERANCE[kind], strict=True)):
-                    return
-                self._warn(
-                    f"Batches as {mode} differ from TRL's (loss by {difference[0]:.1e}, gradients"
-                    f" by {difference[1]:.1e}), so they are not used for this model."
-                )
-        self.mode = "trl"
-
-    def _probe(self, model: torch.nn.Module, inputs: Batch) -> Probe:
-        """Return loss and gradients of a batch; the trainer's state does not change."""
-        metrics, tokens = self._metrics, self._total_train_tokens
-        self._metrics = {"train": defaultdict(list), "eval": defaultdict(list)}
-        model.train()
-        # FSDP 2 would keep what it has not reduced, and add it to the first step's gradients
-        unsynced = nullcontext() if self.accelerator.is_fsdp2 else self.accelerator.no_sync(model)
-        backward = not self.is_deepspeed_enabled  # DeepSpeed does not expose gradients
-        with unsynced, torch.set_grad_enabled(backward), self.compute_loss_context_manager():
-            loss = self.compute_loss(model, dict(inputs))
-            if backward:
-                loss.backward()
-        gradients = [_local(w.grad) for w in _compared_weights(model) if w.grad is not None]
-        if backward:
-            model.zero_grad(set_to_none=True)
-        self._metrics, self._total_train_tokens = metrics, tokens
-        return loss.item(), gradients
-
-    def _differences(self, one: Probe, other: Probe) -> tuple[float, float]:
-        """Return how much loss and gradients differ, over all processes: they decide alike."""
-        squared = sum((a - b).square().sum() for a, b in zip(one[1], other[1], strict=True))
-        norm = sum(a.square().sum() for a in one[1])
-        here = torch.tensor([[abs(one[0] - other[0]), float(squared), float(norm)]])
-        gathered = self.accelerator.gather(here.to(self.accelerator.device))
-        loss, norm = float(gathered[:, 0].max()), float(gathered[:, 2].sum())
-        return loss, (float(gathered[:, 1].sum()) / norm) ** 0.5 if norm > 0 else 0.0
-
-
-def _local(gradient: torch.Tensor) -> torch.Tensor:
-    """Return the gradient, or the part of it that this process holds."""
-    local = gradient.to_local() if isinstance(gradient, DTensor) else gradient
-    return local.detach().double().cpu()
-
-
-def _compared_weights(model: torch.nn.Module) -> list[torch.nn.Parameter]:
-    """Return the weights whose gradients are compared: all, or some of every depth."""
-    weights = [w for w in model.parameters() if w.requires_grad]
-    if sum(w.numel() for w in weights) <= ALL_GRADIENTS_PARAMETERS:
-        return weights
-    small = sorted(range(len(weights)), key=lambda i: weights[i].numel())[: len(weights) // 2]
-    step = max(1, len(small) // SAMPLED_TENSORS)
-    return [weights[i] for i in sorted(small)[::step]]
-
-
-def _forward_type(trainer: Any) -> torch.dtype:
-    if trainer.args.bf16:
-        return torch.bfloat16
-    return torch.float16 if trainer.args.fp16 else trainer.model.dtype
 
 
 def make_dpo_trainer(

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from trl import DPOTrainer
 
 from palate.core import paths
-from palate.train import packing
+from palate.train import packed_forward
 from palate.train.choice import CHOOSES, LOGGED, losses
 
 COLUMNS = ("ref_chosen_logps", "ref_rejected_logps")
@@ -55,7 +55,7 @@ def _compute(trainer: Any, dataset: Dataset, batch_size: int) -> dict[str, torch
     loader = accelerator.prepare(
         DataLoader(rows, batch_size=batch_size, collate_fn=trainer.data_collator)
     )
-    model = _reference_model(trainer)
+    model = reference_model(trainer)
     parts: Sequence[Any] = [
         accelerator.gather_for_metrics(trainer.compute_ref_log_probs(model, batch))
         for batch in loader
@@ -64,7 +64,7 @@ def _compute(trainer: Any, dataset: Dataset, batch_size: int) -> dict[str, torch
     return {c: torch.cat(p).float().cpu() for c, p in zip(COLUMNS, both, strict=True)}
 
 
-def _reference_model(trainer: Any) -> Any:
+def reference_model(trainer: Any) -> Any:
     if trainer.ref_model is None and trainer.is_deepspeed_enabled:
         from trl.models import prepare_deepspeed
 
@@ -110,7 +110,7 @@ class MarginsMixin(DPOTrainer):
     def _reward_margins(self, inputs: dict[str, Any]) -> list[float]:
         """Return β · (log-ratio of chosen − log-ratio of rejected) of each row of an evaluation."""
         mask = inputs["completion_mask"][:, 1:]
-        logps = packing.sequence_log_probs(self._log_probs, mask, self.ld_alpha)
+        logps = packed_forward.sequence_log_probs(self._log_probs, mask, self.ld_alpha)
         chosen, rejected = logps.chunk(2)
         ratios = chosen - inputs["ref_chosen_logps"], rejected - inputs["ref_rejected_logps"]
         margins = self.beta * (ratios[0] - ratios[1])

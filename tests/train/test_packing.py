@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
-from palate.train.packing import attention_mask, count_positions, pack, packed_inputs, unpack
+from palate.train.packed_forward import attention_mask, unpack
+from palate.train.packing import count_positions, pack, packed_inputs
 
 TOKENS = st.lists(st.integers(1, 9), min_size=1, max_size=5)
 PAIRS = st.lists(st.tuples(TOKENS, TOKENS, TOKENS), min_size=1, max_size=6)

@@ -1,0 +1,178 @@
+"""The forward of packed rows: masks for each type of layer, and results in TRL's shape."""
+
+import functools
+import types
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from palate.train.config import BatchMode
+from palate.train.packing import IGNORED, PACKED_KEYS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import torch
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+OUTPUTS = ("log_probs", "entropy", "log_sum_sq_probs", "mean_logits", "is_top1")
+MASKED_LAYERS = {"full_attention", "sliding_attention"}  # whose masks palate makes
+
+
+def allowed_mode(mode: BatchMode, config: "PreTrainedConfig") -> tuple[BatchMode, str]:
+    """Return the highest mode that an architecture is known to allow, and why none is higher."""
+    text = config.get_text_config()
+    name = f"{text.model_type} models"
+    layers = set(getattr(text, "layer_types", None) or [])
+    if mode != "tree":
+        return mode, ""
+    if layers - MASKED_LAYERS:
+        kinds = ", ".join(sorted(layers - MASKED_LAYERS))
+        return "rows", f"{name} have layers of {kinds}: prompts are not shared."
+    recurrent = ("ssm_cfg", "state_size", "rwkv_version", "linear_num_value_heads", "mamba_d_state")
+    if any(getattr(text, key, None) is not None for key in recurrent):
+        return "rows", f"Some layers of {name} are not attention: prompts are not shared."
+    attention = getattr(text, "_attn_implementation", None)
+    if attention not in ("sdpa", "eager"):
+        return "rows", f"The attention {attention!r} takes no mask: prompts are not shared."
+    return mode, ""
+
+
+def attention_masks(
+    config: "PreTrainedConfig", packed: "Mapping[str, torch.Tensor]", dtype: "torch.dtype"
+) -> "torch.Tensor | dict[str, torch.Tensor]":
+    """Return the mask of packed rows as the model takes it: one, or one for each type of layer."""
+    segments, positions = packed["packed_segments"], packed["packed_positions"]
+    if int(segments.max()) <= 1:  # one completion in a row
+        return (segments >= 0).long()
+    kind = dtype if getattr(config, "_attn_implementation", None) == "eager" else None
+    window = getattr(config, "sliding_window", None)
+    if not getattr(config, "use_sliding_window", True):
+        window = None
+    layers = set(getattr(config, "layer_types", None) or [])
+    if not window or layers == {"full_attention"}:
+        return attention_mask(segments, kind)
+    sliding = attention_mask(segments, kind, positions, window)
+    if not layers:
+        return sliding
+    return {"full_attention": attention_mask(segments, kind), "sliding_attention": sliding}
+
+
+def attention_mask(
+    segments: "torch.Tensor",
+    dtype: "torch.dtype | None" = None,
+    positions: "torch.Tensor | None" = None,
+    window: int = 0,
+) -> "torch.Tensor":
+    """Return what each token attends to, shape (rows, 1, T, T): causal, own segment or prompt.
+
+    With `positions`, only tokens less than `window` positions back. True is attended; with `dtype`,
+    0 is attended and its minimum is not, as eager attention wants it. Padding attends to itself,
+    since a row of minima alone would give NaN.
+    """
+    import torch
+
+    size = segments.shape[1]
+    query, key = segments[:, :, None], segments[:, None, :]
+    causal = torch.ones(size, size, dtype=torch.bool, device=segments.device).tril()
+    seen = ((query == key) | ((key == 0) & (query > 0))) & causal
+    if positions is not None:
+        seen = seen & (positions[:, :, None] - positions[:, None, :] < window)
+    seen = (seen | torch.eye(size, dtype=torch.bool, device=segments.device))[:, None]
+    if dtype is None:
+        return seen
+    return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(
+        ~seen, torch.finfo(dtype).min
+    )
+
+
+def unpack(
+    values: "torch.Tensor | None", labels: "torch.Tensor", packed: "Mapping[str, torch.Tensor]"
+) -> "torch.Tensor | None":
+    """Return results of packed rows, (rows, T), in TRL's shape, (2P, L - 1); 0 elsewhere."""
+    import torch
+
+    if values is None:
+        return None
+    flat = values.reshape(-1)[packed["packed_source"]]
+    shape = (labels.shape[0], labels.shape[1] - 1)
+    empty = torch.zeros(shape[0] * shape[1], dtype=flat.dtype, device=flat.device)
+    return empty.index_put((packed["packed_target"],), flat).view(shape)
+
+
+def add_packed_forward(model: Any, observe: Callable[[Any], None] = lambda out: None) -> None:
+    """Let TRL's fused forward compute packed rows, where `packed_inputs` come with the batch.
+
+    `observe` gets each output, in TRL's shape.
+    """
+    fused = model.forward
+    config = model.config.get_text_config()
+
+    @functools.wraps(type(model).forward)  # generate checks its arguments against this
+    def forward(
+        self: "PreTrainedModel",
+        *args: Any,
+        weights: "torch.Tensor | None" = None,
+        labels: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        packed = {k: kwargs.pop(k) for k in PACKED_KEYS if k in kwargs}
+        if not packed:
+            given = kwargs if labels is None else {**kwargs, "labels": labels}
+            out = fused(*args, **given)
+            observe(out)
+            return out if weights is None else weigh(out, weights)
+        kwargs |= {
+            "input_ids": packed["packed_ids"],
+            "position_ids": packed["packed_positions"],
+            # by which TRL weighs the tokens in the loss of routers
+            "attention_mask": packed["packed_counts"],
+        }
+        with backbone_mask(self, attention_masks(config, packed, self.dtype)):
+            out = fused(*args, shift_labels=packed["packed_labels"], **kwargs)
+        for name in OUTPUTS:
+            setattr(out, name, unpack(getattr(out, name), labels, packed))
+        out.label_mask = labels[:, 1:] != IGNORED
+        observe(out)
+        return out if weights is None else weigh(out, weights)
+
+    model.forward = types.MethodType(forward, model)
+
+
+@contextmanager
+def backbone_mask(model: Any, mask: Any) -> "Iterator[None]":
+    """Give the layers of a model this attention mask, whatever the head's is."""
+
+    def replace(_: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        return args, {**kwargs, "attention_mask": mask}
+
+    hook = model.base_model.register_forward_pre_hook(replace, with_kwargs=True)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def sequence_log_probs(
+    per_token: "torch.Tensor", mask: "torch.Tensor", ld_alpha: float | None
+) -> "torch.Tensor":
+    """Return the log-probability of each completion, shape (2P,), as TRL's loss takes it.
+
+    With `ld_alpha`, tokens beyond the length of the pair's shorter completion count that much.
+    """
+    if ld_alpha is None:
+        return per_token.sum(1)
+    place, length = mask.cumsum(1), mask.sum(1)
+    shared = length.view(2, -1).amin(0).repeat(2)
+    return per_token.where(place <= shared[:, None], ld_alpha * per_token).sum(1)
+
+
+def weigh(out: Any, weights: "torch.Tensor") -> Any:
+    """Return the output such that the WPO term of TRL's loss is each pair's weight.
+
+    That term is exp(mean over the completion of log_probs - log_sum_sq_probs), chosen's times
+    rejected's; weights have shape (pairs,).
+    """
+    per_sequence = weights.clamp(min=1e-6).log().repeat(2) / 2
+    out.log_sum_sq_probs = out.log_probs.detach() - per_sequence[:, None].to(out.log_probs)
+    return out

@@ -1,0 +1,151 @@
+"""What palate computes on the architectures that people tune, with tiny random weights.
+
+For each: the highest mode that agrees with TRL, and that the loss of a batch is TRL's to 1e-6.
+"""
+
+import copy
+
+import pytest
+import torch
+from datasets import Dataset
+from transformers import AutoConfig, AutoModelForCausalLM
+from trl import DPOConfig, DPOTrainer
+
+from palate.demo import writer
+from palate.demo.titles import corpus, prompt_for
+from palate.train.dpo_trainer import PackedDPOTrainer
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
+SIZE = {
+    "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 256,
+}  # fmt: skip
+GPT2_SIZE = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256}
+EXPERTS = {"num_local_experts": 4, "num_experts": 4, "num_experts_per_tok": 2}
+ROUTED = {**EXPERTS, "output_router_logits": True, "moe_intermediate_size": 16}
+WINDOW = {"sliding_window": 24}  # shorter than the rows
+# model type → what its config needs, and the mode in which it is computed
+ARCHITECTURES: dict[str, tuple[dict, str]] = {
+    "llama": ({}, "tree"),
+    "smollm3": ({}, "tree"),
+    "qwen2": ({}, "tree"),
+    "qwen2 sliding": ({"use_sliding_window": True, "max_window_layers": 2, **WINDOW}, "tree"),
+    "qwen3": ({}, "tree"),
+    "mistral": (WINDOW, "tree"),
+    "ministral": (WINDOW, "tree"),
+    "gemma": ({}, "tree"),
+    "gemma2": (WINDOW, "tree"),
+    "gemma3_text": (WINDOW, "tree"),
+    "phi": ({}, "tree"),
+    "phi3": ({"pad_token_id": 0, **WINDOW}, "tree"),
+    "olmo": ({}, "tree"),
+    "olmo2": ({}, "tree"),
+    "olmo3": (WINDOW, "tree"),
+    "cohere": ({}, "tree"),
+    "cohere2": (WINDOW, "tree"),
+    "exaone4": ({"sliding_window_pattern": 2, **WINDOW}, "tree"),
+    "granite": ({}, "tree"),
+    "starcoder2": (WINDOW, "tree"),
+    "stablelm": ({}, "tree"),
+    "glm": ({}, "tree"),
+    "glm4": ({}, "tree"),
+    "helium": ({}, "tree"),
+    "nemotron": ({}, "tree"),
+    "gpt_neox": ({}, "tree"),
+    "gpt2": (GPT2_SIZE, "tree"),
+    "falcon": ({"num_kv_heads": 2, "head_dim": None}, "tree"),
+    "opt": ({"word_embed_proj_dim": 32, "ffn_dim": 64}, "tree"),
+    "bloom": ({"n_layer": 2, "n_head": 4}, "rows"),
+    "mpt": ({"d_model": 32, "n_heads": 4, "n_layers": 2}, "rows"),
+    "mixtral": (ROUTED, "tree"),
+    "qwen2_moe": ({**ROUTED, "shared_expert_intermediate_size": 32}, "tree"),
+    "qwen3_moe": (ROUTED, "tree"),
+    "olmoe": (ROUTED, "tree"),
+    "gpt_oss": ({**ROUTED, **WINDOW}, "tree"),
+    "lfm2": ({"layer_types": ["conv", "full_attention"] * 2}, "rows"),
+    "mamba": ({}, "rows"),
+}
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return writer.make_tokenizer()
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """Return two prompts with all three pairs of three titles."""
+    pairs = []
+    for topic, titles in list(corpus().items())[:2]:
+        for x, y in ((0, 1), (0, 2), (1, 2)):
+            better, worse = ([{"role": "assistant", "content": titles[n]}] for n in (x, y))
+            prompt = [{"role": "user", "content": prompt_for(topic)}]
+            pairs.append({"prompt": prompt, "chosen": better, "rejected": worse})
+    return pairs
+
+
+def model_of(name: str, tokenizer):
+    """Return a model of the architecture with random weights."""
+    changes = ARCHITECTURES[name][0]
+    torch.manual_seed(0)
+    tokens = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    size = {k: v for k, v in {**SIZE, **tokens, **changes}.items() if v is not None}
+    config = AutoConfig.for_model(
+        name.split()[0], vocab_size=len(tokenizer), bos_token_id=None, **size
+    )
+    return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+
+
+def trainer(cls, model, tokenizer, rows, folder, **extra):
+    settings = DPOConfig(
+        output_dir=str(folder), use_cpu=True, bf16=False, report_to="none", save_strategy="no",
+        disable_tqdm=True, per_device_train_batch_size=6, precompute_ref_batch_size=6,
+        precompute_ref_log_probs=True, gradient_checkpointing=False, learning_rate=0.0,
+        max_steps=1,
+    )  # fmt: skip
+    return cls(
+        model=model, args=settings, train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer, **extra,
+    )  # fmt: skip
+
+
+def loss_of(made) -> float:
+    """Return the loss of all rows, after the weights moved away from the reference's."""
+    torch.manual_seed(1)
+    for weight in made.model.parameters():
+        weight.data += 0.02 * torch.randn_like(weight)
+    batch = made.data_collator([*made.train_dataset])
+    made.model.eval()  # without dropout
+    with torch.no_grad():
+        return float(made.compute_loss(made.model, batch))
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_mode_and_the_loss_of_an_architecture(name, tokenizer, rows, tmp_path):
+    model, warnings = model_of(name, tokenizer), []
+    theirs = trainer(DPOTrainer, copy.deepcopy(model), tokenizer, rows, tmp_path)
+    ours = trainer(PackedDPOTrainer, model, tokenizer, rows, tmp_path, warn=warnings.append)
+    ours.train()
+    assert (ours.mode, bool(warnings)) == (
+        ARCHITECTURES[name][1], ARCHITECTURES[name][1] != "tree"
+    ), warnings  # fmt: skip
+    assert loss_of(ours) == pytest.approx(loss_of(theirs), abs=1e-6)
+
+
+def test_a_model_whose_code_fails_on_packed_rows_is_trained_in_trls_batches(
+    tokenizer, rows, tmp_path
+):
+    model, warnings = model_of("llama", tokenizer), []
+    backbone = model.model.forward
+
+    def forward(*args, attention_mask=None, position_ids=None, **kwargs):
+        if position_ids is not None:
+            raise ValueError("too many values to unpack (expected 2)")
+        return backbone(*args, attention_mask=attention_mask, **kwargs)
+
+    model.model.forward = forward
+    made = trainer(PackedDPOTrainer, model, tokenizer, rows, tmp_path, warn=warnings.append)
+    made.train()
+    assert made.mode == "trl"
+    assert len(warnings) == 2
+    assert all("ValueError: too many values" in w for w in warnings)
