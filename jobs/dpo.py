@@ -14,9 +14,9 @@
 """Train a project's base model on its preferences with DPO, and push it with its card.
 
 The data are audited first. Each distinct prompt and completion of a batch is computed once. The
-test split is evaluated four times an epoch, and the best checkpoint is kept. After an interruption
-the same command continues. Pushed: weights (or the adapter), tokenizer, run.json, metrics, card.
-What happens in between is in palate/train/dpo.py.
+test split is evaluated four times an epoch, and the weights of the last step are kept. After an
+interruption the same command continues. Pushed: weights (or the adapter), tokenizer, run.json,
+metrics, card. What happens in between is in palate/train/dpo.py.
 
     python jobs/dpo.py me/titles
     python jobs/dpo.py me/titles --sweep beta=0.05,0.1,0.5

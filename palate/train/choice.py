@@ -1,9 +1,11 @@
-"""Which checkpoint to keep, and which run of a sweep; and figures that the choice does not flatter.
+"""Which run of a sweep to keep, and figures that the choice does not flatter.
 
-On the prompts that chose it, the best of several equally good trainings is some points too high.
-So one half of the test prompts chooses and the other half measures, then the reverse, for twenty
-random halves (cross-fitting: V. Chernozhukov et al., "Double/debiased machine learning",
-Econometrics Journal 21, 2018). The weights to keep are chosen on all test prompts. Pure: no I/O.
+DPO keeps the weights of its last step: the step of the lowest test loss ranks held-out pairs worse
+(docs/recipes.md). On the prompts that chose it, the best of several equally good trainings is some
+points too high. So for a sweep, and for the checkpoint of SFT, one half of the test prompts chooses
+and the other half measures, then the reverse, for twenty random halves (cross-fitting: V.
+Chernozhukov et al., "Double/debiased machine learning", Econometrics Journal 21, 2018). What is
+kept is chosen on all test prompts. Pure: no I/O.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +20,7 @@ from palate.train.config import DPOArguments
 
 HALVINGS = 20
 SWEPT = ("beta", "learning_rate", "epochs", "sft_weight", "flip_rate", "seed", "batch_size")
-CHOOSES = "eval_preference_loss"  # the lowest: -log σ(margin), whatever loss is trained
+KEEPS = "eval_step"  # the highest: the last step whose loss is a number
 LOGGED = "eval_margins"  # of Trainer's log: test row → reward margin
 LOGGED_SUMS = "eval_sums"  # of SFT's: sums of loss, right tokens and tokens of each test row
 Interval = tuple[float, float]
@@ -47,18 +49,13 @@ def right(margins: np.ndarray) -> np.ndarray:
     return (1 + np.sign(margins)) / 2
 
 
-def best_step(run: Run, rows: np.ndarray) -> int:
-    """Return the step of the lowest loss on these rows, the first of equals."""
-    return min(run, key=lambda step: float(losses(run[step][rows]).mean()))
-
-
 def choose(runs: Sequence[Run], rows: np.ndarray) -> tuple[int, int]:
-    """Return which run to keep, and its step, by these rows.
+    """Return which run to keep, and its last step, by these rows.
 
     The highest reward accuracy wins, since losses at different beta are not comparable. Ties go to
     the lower loss.
     """
-    steps = [best_step(run, rows) for run in runs]
+    steps = [max(run) for run in runs]
     margins = [run[step][rows] for run, step in zip(runs, steps, strict=True)]
     keys = [(float(right(m).mean()), -float(losses(m).mean())) for m in margins]
     best = keys.index(max(keys))
@@ -66,10 +63,13 @@ def choose(runs: Sequence[Run], rows: np.ndarray) -> tuple[int, int]:
 
 
 def cross_fit(runs: Sequence[Run], prompts: Sequence[str]) -> np.ndarray | None:
-    """Return each row's margin under the checkpoint that the other half of the prompts chose.
+    """Return each row's margin under the run that the other half of the prompts chose.
 
-    Shape (halvings, rows). None for a single prompt, which has no other half.
+    Shape (halvings, rows), or (1, rows) for one run, which nothing chose. None for several runs and
+    a single prompt, which has no other half.
     """
+    if len(runs) == 1:
+        return runs[0][max(runs[0])][None]
     if len(set(prompts)) < 2:
         return None
     margins = np.empty((HALVINGS, len(prompts)))
@@ -167,7 +167,7 @@ class Sweep:
         rows = np.arange(len(prompts))
         table = []
         for value, run in zip(self.values, runs, strict=True):
-            step = best_step(run, rows)
+            step = max(run)
             hits, loss = right(run[step]), float(losses(run[step]).mean())
             interval = clustered(list(hits), prompts)
             table.append(SweepRun(value, float(hits.mean()), interval, loss, step))

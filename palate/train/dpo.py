@@ -18,7 +18,7 @@ from palate.label import agreement
 from palate.label.agreement import Report
 from palate.terminal.ref import Ref
 from palate.train import data, facts, job, record
-from palate.train.choice import CHOOSES, Sweep, SweepFacts, read_runs
+from palate.train.choice import KEEPS, Sweep, SweepFacts, read_runs
 from palate.train.config import DPOArguments
 from palate.train.data import Rows, read_preferences
 from palate.train.job import Job, RunDir, cache
@@ -43,7 +43,7 @@ def run(console: Console, args: DPOArguments) -> list[DPOJob]:
         return sweep(console, args)
     prepared = prepare(console, args)
     if not prepared.run_dir.finished():
-        prepared.run_dir.check_logged(CHOOSES)
+        prepared.run_dir.check_logged(KEEPS)
     job.train(console, prepared, train)
     return [prepared]
 
@@ -55,7 +55,7 @@ def sweep(console: Console, args: DPOArguments) -> list[DPOJob]:
     jobs = [prepare(quiet if n else console, a) for n, a in enumerate(swept.arguments(args))]
     swept.check(len(jobs[0].rows.test))
     for prepared in jobs:
-        prepared.run_dir.check_logged(CHOOSES)
+        prepared.run_dir.check_logged(KEEPS)
     for prepared in jobs:
         console.rule(f"{swept.name} = {getattr(prepared.args, swept.name):g}")
         job.train(console, prepared, train)

@@ -21,7 +21,7 @@ from palate.core.schema import Preference
 from palate.generate.models import Loaded
 from palate.train import packed_forward, packing
 from palate.train.agreement import AgreementMixin
-from palate.train.choice import CHOOSES
+from palate.train.choice import KEEPS
 from palate.train.config import BatchMode, DPOArguments
 from palate.train.data import Rows, preference_dataset, strength_columns
 from palate.train.recipe import Recipe
@@ -31,7 +31,6 @@ from palate.train.trainer import (
     adapter,
     loss_options,
     schedule,
-    with_early_stopping,
 )
 
 Warn = Callable[[str], None]
@@ -176,12 +175,12 @@ def make_dpo_trainer(
     for name, values in strength_columns(rows.train, args.strength).items():
         train = train.add_column(name, values)
     test = preference_dataset(rows.test).add_column("place", rows.places) if rows.test else None
-    chosen_by: dict[str, Any] = {"metric_for_best_model": CHOOSES} if rows.test else {}
+    last: dict[str, Any] = {"metric_for_best_model": KEEPS, "greater_is_better": True}
     trainer = PackedDPOTrainer(
         model=loaded.model,
         ref_model=_reference(loaded, recipe),
         args=DPOConfig(
-            **(schedule(args, recipe, rows, folder) | chosen_by),
+            **(schedule(args, recipe, rows, folder) | (last if rows.test else {})),
             # from the very weights that training starts from; TRL would load the repo's again
             precompute_ref_log_probs=True,
             report_to="trackio" if args.trackio else "none",
@@ -191,7 +190,7 @@ def make_dpo_trainer(
         eval_dataset=test,
         processing_class=loaded.tokenizer,
         peft_config=adapter(recipe, loaded.revision),
-        callbacks=with_early_stopping(callbacks, rows),
+        callbacks=list(callbacks),
         mode=args.batches,
         warn=warn,
         references=references,

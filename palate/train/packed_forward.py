@@ -2,7 +2,7 @@
 
 import functools
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +10,6 @@ from palate.train.config import BatchMode
 from palate.train.packing import IGNORED, PACKED_KEYS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel
 
@@ -140,7 +138,7 @@ def add_packed_forward(model: Any, observe: Callable[[Any], None] = lambda out: 
 
 
 @contextmanager
-def backbone_mask(model: Any, mask: Any) -> "Iterator[None]":
+def backbone_mask(model: Any, mask: Any) -> Generator[None]:
     """Give the layers of a model this attention mask, whatever the head's is."""
 
     def replace(_: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

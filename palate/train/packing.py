@@ -123,9 +123,9 @@ def packed_inputs(
     """Return TRL's batch as tensors of packed rows, under `PACKED_KEYS`.
 
     ids, positions, segments (-1 is padding), labels and counts have shape (rows, T); a count is how
-    many tokens of TRL's one stands for. source holds flat indices of scored positions in the rows,
-    target their flat indices in (2P, L - 1); both have one entry for each completion token of each
-    pair.
+    many of TRL's tokens are computed as one. source holds flat indices of scored positions in the
+    rows, target their flat indices in (2P, L - 1); both have one entry for each completion token of
+    each pair.
     """
     import torch
 

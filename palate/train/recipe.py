@@ -21,10 +21,13 @@ BYTES_PER_PARAMETER = {"full": 16.0, "lora": 2.6, "qlora": 0.9}
 MEMORY_FRACTION = 0.7  # of the device's memory; the rest is for activations
 PROMPTS_PER_STEP = 4  # at least: fewer make a step's gradient noisy
 MIN_BATCH_PAIRS, MAX_BATCH_PAIRS = 8, 64
-DPO_LEARNING_RATES = {"full": 1e-6, "lora": 5e-6, "qlora": 5e-6}
+# measured on a model of 135 M parameters (docs/recipes.md)
+DPO_LEARNING_RATES = {"full": 3e-5, "lora": 2e-4, "qlora": 2e-4}
+MEASURED_PARAMETERS = 135e6
+RATE_EXPONENT = -0.75  # in parameters: leads to what others report at 7 B
 SFT_LEARNING_RATES = {"full": 1e-5, "lora": 1e-4}  # SFT takes larger steps than DPO
 SFT_BATCH_ANSWERS = 8
-RUINOUS_ADAPTER_RATE = 5e-5  # a learning rate that ruins an adapter on little data
+RUINOUS = 5  # times an adapter's rate: two of three answers no longer ended
 CHECKPOINTING_PARAMETERS = 1e9  # from here on a GPU computes activations twice
 
 
@@ -81,17 +84,27 @@ def choose_recipe(
     `prompts` names the prompt of each training row. Raises UsageError for what cannot work.
     """
     method, why = _method(args.method, parameters, machine)
-    rate = args.learning_rate or DPO_LEARNING_RATES[method]
-    if method != "full" and rate >= RUINOUS_ADAPTER_RATE and not args.reckless:
+    usual = dpo_rate(method, parameters)
+    rate = args.learning_rate or usual
+    if method != "full" and rate >= RUINOUS * usual and not args.reckless:
         raise UsageError(
-            f"A learning rate of {rate:g} ruins an adapter on so few pairs: its outputs collapse."
-            " Use 5e-6, or add --reckless to train anyway."
+            f"A learning rate of {rate:g} ruins an adapter of a model of this size: most of its"
+            f" answers do not end. Use {usual:g}, or add --reckless to train anyway."
         )
     batch, reason = _batch(args.batch_size, prompts)
     if not args.batch_size:
         batch += -batch % machine.processes
     start = Recipe(method, rate, batch, 1, False, False, (why, reason))
     return _fit_device(args, parameters, machine, start)
+
+
+def dpo_rate(method: Method, parameters: int) -> float:
+    """Return the learning rate of DPO for a model of this size, to one digit.
+
+    Measured at 135 M parameters. Smaller models take the same, larger ones less.
+    """
+    size = max(1.0, parameters / MEASURED_PARAMETERS)
+    return float(f"{DPO_LEARNING_RATES[method] * size**RATE_EXPONENT:.0e}")
 
 
 def choose_sft_recipe(args: SFTArguments, parameters: int, machine: Machine) -> Recipe:

@@ -1,8 +1,8 @@
 """`run.json`: what a training run did, as versioned dataclasses. Cards are rendered from it alone.
 
-Version 2 measures on prompts that did not choose the checkpoint, compares with simple rules row by
-row, and has the checks of inferred pairs. Version 1 names its version. Version 0 was written before
-the field existed.
+Version 3 keeps the weights of DPO's last step. Version 2 measures on prompts that did not choose
+the checkpoint, compares with simple rules row by row, and has the checks of inferred pairs. Version
+1 names its version. Version 0 was written before the field existed.
 A fact that is missing is an error, except in the curve: None is a figure that was not measured at
 that step.
 """
@@ -22,7 +22,7 @@ from palate.train.config import Method
 from palate.train.packing import Positions
 from palate.train.results import DPOResults, SFTResults, comparisons
 
-VERSION = 2
+VERSION = 3
 FILE = "run.json"
 
 
@@ -174,7 +174,7 @@ class DPORecord(RunRecord):
             doubt = f"95% interval {low:.1f}–{high:.1f}"
         return (
             f"test reward accuracy {100 * r.test_reward_accuracy:.1f}% ({doubt},"
-            f" {r.test_rows:,} rows), best at step {r.best_step}, {self.seconds:.0f} s"
+            f" {r.test_rows:,} rows), step {r.best_step}, {self.seconds:.0f} s"
         )
 
     def comparisons(self) -> list[str]:
@@ -223,6 +223,8 @@ def upgraded(value: dict[str, Any]) -> dict[str, Any]:
         missing["data"] = {"implied_checks": Rate(0, 0).to_json()}
         dpo = {"test_prompts": None, "test_ties": 0, "leads": {}} if value["job"] == "dpo" else {}
         missing["results"] = {"cross_fitted": False} | dpo
+    if value.get("version", 0) < 3 and value["job"] == "dpo":
+        missing.setdefault("results", {})["kept"] = "lowest loss"
     known = {k: m | value[k] for k, m in missing.items() if isinstance(value.get(k), dict)}
     return {**value, **known, "version": VERSION}
 

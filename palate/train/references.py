@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 from datasets import Dataset
 from safetensors.torch import load_file, save
@@ -14,7 +13,7 @@ from trl import DPOTrainer
 
 from palate.core import paths
 from palate.train import packed_forward
-from palate.train.choice import CHOOSES, LOGGED, losses
+from palate.train.choice import KEEPS, LOGGED
 
 COLUMNS = ("ref_chosen_logps", "ref_rejected_logps")
 
@@ -124,7 +123,7 @@ class MarginsMixin(DPOTrainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         evaluated = "eval_loss" in logs and self.precompute_ref_logps
         if evaluated:
-            logs[CHOOSES] = float(losses(np.array(self._margins)).mean())
+            logs[KEEPS] = float(self.state.global_step)
         super().log(logs, start_time)
         if evaluated:  # rows are not numbers that a tracker can draw
             rows: Any = self.eval_dataset

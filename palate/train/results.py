@@ -28,6 +28,7 @@ UNTRAINED_LOSS = math.log(2)  # of a model that is its own reference
 RULES = {"bag of words": "a bag of words", "length": "a rule by length"}
 MIN_PROMPTS = 4  # samples on fewer prompts raise no alarm
 Interval = tuple[float, float]
+Kept = Literal["last", "lowest loss"]  # which step's weights; the second before version 3
 NORMAL_97_5 = 1.959964  # its 97.5% quantile; effective rows allow for few prompts
 Rule = tuple[Accuracy, np.ndarray]  # a simple rule's accuracy, and on which test rows it is right
 
@@ -68,7 +69,8 @@ class DPOResults:
     test_rows: int
     test_prompts: int | None  # None where an earlier version did not record it
     test_ties: int  # rows on which both answers have the same reward
-    cross_fitted: bool  # whether the figures are of prompts that did not choose the checkpoint
+    cross_fitted: bool  # whether the figures are of prompts that did not choose the weights
+    kept: Kept
     best_step: int
     baselines: dict[str, Accuracy]
     leads: dict[str, Lead]  # over the baselines, by their names
@@ -184,7 +186,7 @@ def _style(samples: Samples, advice: str) -> Iterator[str]:
     if cut.tuned > max(0.2, 2 * cut.base):
         yield (
             f"{100 * cut.tuned:.0f}% of completions did not come to an end (base:"
-            f" {100 * cut.base:.0f}%): does the chat template close answers with EOS?"
+            f" {100 * cut.base:.0f}%). Add --sft-weight 0.1, or raise beta."
         )
     if samples.same_opening > 0.5:
         yield (
@@ -219,7 +221,7 @@ def dpo_results(
     `rules` the simple rules that it is compared with.
     """
     if not prompts:
-        return DPOResults(None, None, None, None, 0, 0, 0, False, step, {}, {})
+        return DPOResults(None, None, None, None, 0, 0, 0, False, "last", step, {}, {})
     fitted = cross_fit(runs, prompts)
     run, best = choose(runs, np.arange(len(prompts)))
     margins = runs[run][best][None] if fitted is None else fitted
@@ -233,6 +235,7 @@ def dpo_results(
         test_prompts=len(set(prompts)),
         test_ties=int((margins == 0).any(0).sum()),
         cross_fitted=fitted is not None,
+        kept="last",
         best_step=step,
         baselines={name: accuracy for name, (accuracy, _) in rules.items()},
         leads={name: lead(hits - rule, prompts) for name, (_, rule) in rules.items()},

@@ -209,7 +209,7 @@ def even_batch(rows: int, largest: int, processes: int = 1) -> int:
 
 
 def with_early_stopping(
-    callbacks: Sequence[TrainerCallback], rows: Rows[Preference] | Rows[Answer]
+    callbacks: Sequence[TrainerCallback], rows: Rows[Answer]
 ) -> list[TrainerCallback]:
     """Return the callbacks, and with test rows one that stops when these get no better."""
     stop = [EarlyStoppingCallback(early_stopping_patience=PATIENCE)] if rows.test else []

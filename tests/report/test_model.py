@@ -95,7 +95,7 @@ def test_a_sweep_is_shown_with_what_it_flatters():
     text = readme(run(sweep={"name": "beta", "runs": runs}))
     assert "Of 2 runs that differ only in beta" in text
     assert "| `0.5` | 63.0% | 53.0–73.0% | 0.6500 |" in text
-    assert "chose the checkpoint and the beta that the other half measured" in text
+    assert "chose the beta that the other half measured" in text
     assert "read the figure under Results instead of the best of these" in text
     same = readme(run(sweep={"name": "beta", "runs": runs}, results={"cross_fitted": False}))
     assert "its figures here and under Results are too high" in same
@@ -117,7 +117,7 @@ def test_a_model_card_says_what_is_known_against_simple_rules():
         " difference is +1.8 points (95% interval for other prompts -9.0 to +13.0)." in text
     )
     assert "The model is right more often than a rule by length. The difference is +10.9" in text
-    assert "no prompt measured its own choice" in text
+    assert "The test prompts chose nothing" in text
     tied = readme(run(results={"test_ties": 1}))
     assert "above the rejected one; 1 tie counts half." in tied
     one = {"test_prompts": 1, "test_reward_accuracy_interval": None, "cross_fitted": False}
@@ -178,7 +178,7 @@ def test_without_test_preferences_nothing_is_claimed():
     )
     text = readme(bare)
     assert "Nothing has been measured on held-out data" in text
-    assert "weights are those of the last step, 1:" in text
+    assert "weights are those of step 1, the last." in text
     assert ModelCard(text).data.eval_results is None
     assert "model-index" not in text
 

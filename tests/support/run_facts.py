@@ -62,6 +62,7 @@ RUN: dict[str, Any] = {
         "test_prompts": 11,
         "test_ties": 0,
         "cross_fitted": True,
+        "kept": "last",
         "best_step": 60,
         "leads": {
             "bag of words": {"difference": 0.018, "interval": [-0.09, 0.13]},

@@ -54,7 +54,7 @@ ARCHITECTURES: dict[str, tuple[dict, str]] = {
     "gpt_neox": ({}, "tree"),
     "gpt2": (GPT2_SIZE, "tree"),
     "falcon": ({"num_kv_heads": 2, "head_dim": None}, "tree"),
-    "opt": ({"word_embed_proj_dim": 32, "ffn_dim": 64}, "tree"),
+    "opt": ({"word_embed_proj_dim": 32, "ffn_dim": 64, "dropout": 0.0}, "tree"),
     "bloom": ({"n_layer": 2, "n_head": 4}, "rows"),
     "mpt": ({"d_model": 32, "n_heads": 4, "n_layers": 2}, "rows"),
     "mixtral": (ROUTED, "tree"),

@@ -54,8 +54,12 @@ def test_figures_come_from_prompts_that_did_not_choose():
     assert (cross_fit(runs, prompts) == -1).all()
     assert choose(runs, np.arange(20))[0] == 0
     assert cross_fit(runs, ["p"] * 20) is None
-    many = [f"p-{i}" for i in range(20)]
-    assert (cross_fit(runs[:1], many) == runs[0][1]).all()  # nothing to choose
+
+
+def test_one_run_is_measured_at_its_last_step_and_nothing_is_chosen():
+    several = run([3, 3, 3, 3], [1, -1, 1, -1])
+    for prompts in (["a", "b", "c", "d"], ["a"] * 4):
+        assert cross_fit([several], prompts).tolist() == [[1, -1, 1, -1]]
 
 
 def test_logs_name_the_rows_that_were_measured():

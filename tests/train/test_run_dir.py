@@ -1,7 +1,7 @@
 import pytest
 
 from palate.core.errors import UsageError
-from palate.train.choice import CHOOSES
+from palate.train.choice import KEEPS
 from palate.train.job import Clock, RunDir
 
 
@@ -68,11 +68,11 @@ def test_a_training_of_a_version_that_logged_no_margins_is_refused_with_what_to_
     folder = getattr(run_dir, place)
     folder.mkdir(exist_ok=True)
     metrics = folder / "metrics.jsonl"
-    run_dir.check_logged(CHOOSES)
+    run_dir.check_logged(KEEPS)
     metrics.write_text(
         '{"loss": 0.69, "step": 1}\n{"eval_loss": 0.68, "step": 2}\n{"eval_lo', "utf-8"
     )
     with pytest.raises(UsageError, match=f"rm -r {run_dir.path}"):
-        run_dir.check_logged(CHOOSES)
+        run_dir.check_logged(KEEPS)
     metrics.write_text('{"eval_loss": 0.68, "eval_preference_loss": 0.68, "step": 2}\n', "utf-8")
-    run_dir.check_logged(CHOOSES)
+    run_dir.check_logged(KEEPS)
