@@ -79,8 +79,8 @@ class RunDir:
         lines = [line for f in files for line in f.read_text("utf-8").split("\n")]
         if any('"eval_loss"' in line and f'"{key}"' not in line for line in lines):
             raise UsageError(
-                "An earlier palate began this training and did not log what now chooses a"
-                f" checkpoint. Remove its folder, then run the same command: rm -r {self.path}"
+                "An earlier palate began this training, and kept the weights of another step."
+                f" Remove its folder, then run the same command: rm -r {self.path}"
             )
 
 

@@ -64,7 +64,7 @@ def test_the_clock_goes_on_after_an_interruption(run_dir):
 
 
 @pytest.mark.parametrize("place", ["path", "model"])
-def test_a_training_of_a_version_that_logged_no_margins_is_refused_with_what_to_do(run_dir, place):
+def test_a_training_of_a_version_that_kept_another_step_is_refused_with_what_to_do(run_dir, place):
     folder = getattr(run_dir, place)
     folder.mkdir(exist_ok=True)
     metrics = folder / "metrics.jsonl"
@@ -74,5 +74,5 @@ def test_a_training_of_a_version_that_logged_no_margins_is_refused_with_what_to_
     )
     with pytest.raises(UsageError, match=f"rm -r {run_dir.path}"):
         run_dir.check_logged(KEEPS)
-    metrics.write_text('{"eval_loss": 0.68, "eval_preference_loss": 0.68, "step": 2}\n', "utf-8")
+    metrics.write_text('{"eval_loss": 0.68, "eval_step": 2, "step": 2}\n', "utf-8")
     run_dir.check_logged(KEEPS)
