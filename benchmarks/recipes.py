@@ -1,11 +1,13 @@
 """What helps and what ruins DPO on a real model: many recipes, each on five folds by prompt.
 
-    python benchmarks/recipes.py --model FOLDER [--data pairs.csv] [--workers 8] [--minutes 8]
+    python benchmarks/recipes.py [--model FOLDER] [--data pairs.csv] [--workers 8] [--minutes 8]
                                  [--only TEXT] [--folds 0,1] [--out FILE]
 
-FOLDER holds SmolLM2-135M-Instruct (`benchmarks/support/smollm2.py` makes it). Every run appends a line of
-JSON to --out: the reward margin of each held-out row after each quarter of an epoch, and how the
-model of the last step answers. `--table FILE` prints the table of such a file.
+FOLDER holds SmolLM2-135M-Instruct (`benchmarks/support/smollm2.py` makes it); without --model, the
+installed package makes one. Every run appends a line of JSON to --out: the reward margin of each
+held-out row after each quarter of an epoch, and how the model of the last step answers. After
+--minutes no run begins: all of them take minutes on a GPU and days on two cores. `--table FILE`
+prints the table of such a file.
 """
 
 import argparse
@@ -13,11 +15,12 @@ import json
 import multiprocessing
 import queue
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from support import folds, titles
+from support import folds, smollm2, titles
 
 # name → what differs from `palate train`; in the order in which they are run
 RECIPES: dict[str, dict[str, Any]] = {
@@ -77,7 +80,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path)
     parser.add_argument("--data", type=Path, default=titles.DATA)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=1e9)
+    parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--only", default="", help="recipes whose name holds this")
     parser.add_argument("--folds", default="0,1,2,3,4")
     parser.add_argument("--out", type=Path, default=Path("recipes.jsonl"))
@@ -87,10 +90,15 @@ def main() -> None:
         from support.recipe_table import table
 
         print(table(arguments.table))
-    elif not arguments.model or not arguments.data.exists():
-        parser.error("Name a folder with --model and a file with --data.")
-    else:
+    elif not arguments.data.exists():
+        parser.error(f"{arguments.data} does not exist. Name a file with --data.")
+    elif arguments.model:
         run_all(arguments)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            arguments.model = Path(folder)
+            smollm2.save_model(smollm2.find_gguf(), arguments.model)
+            run_all(arguments)
 
 
 def run_all(arguments: argparse.Namespace) -> None:
