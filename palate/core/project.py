@@ -168,7 +168,7 @@ class Project:
         return hub.fetch(self.id, "dataset", self.revision, [GUIDELINES_FILE])[0].read_text("utf-8")
 
     def gold(self) -> list[Gold]:
-        """Return the warm-up pairs of gold.jsonl, which every annotator gets first."""
+        """Return the warm-up pairs of gold.jsonl, which every annotator gets early."""
         if GOLD_FILE not in self.files:
             return []
         file = hub.fetch(self.id, "dataset", self.revision, [GOLD_FILE])[0]

@@ -88,7 +88,10 @@ def decide(call: Call) -> Response:
     if call.form("answer") != ["allow"]:
         answer = {"error": "access_denied"}
     else:
-        once = {"user": user.name, "once": secrets.token_hex(12), "request": request}
+        once = {
+            "user": user.name, "once": secrets.token_hex(12), "request": request,
+            "token": call.hub.signer.fingerprint(user.token),
+        }  # fmt: skip
         answer = {"code": call.hub.signer.sign("code", CODE_SECONDS, **once)}
     target = request["redirect_uri"]
     target += ("&" if "?" in target else "?") + urlencode(answer | {"state": request["state"]})
@@ -118,11 +121,12 @@ def token(call: Call) -> Response:
     used = "INSERT OR IGNORE INTO used_ticket VALUES(?,?)"
     if not call.hub.db.run(used, claims["once"], claims["expires"]).rowcount:
         return _error("invalid_grant", "the code has been used already")
-    user = call.hub.accounts.users().get(claims["user"])
+    user = _user(call, claims)
     if user is None:
-        return _error("invalid_grant", "the user no longer exists")
+        return _error("invalid_grant", "the user no longer exists or has a new token")
     seconds = float(app.get("seconds", SESSION_SECONDS))
-    access = call.hub.signer.sign("oauth", seconds, user=user.name, scope=request["scope"])
+    granted = {"user": user.name, "scope": request["scope"], "token": claims["token"]}
+    access = call.hub.signer.sign("oauth", seconds, **granted)
     answer = {
         "access_token": f"hf_oauth_{access}",
         "token_type": "bearer",
@@ -137,9 +141,9 @@ def token(call: Call) -> Response:
 def userinfo(call: Call) -> dict:
     """Return the user of an access token, with their organisations."""
     claims = call.hub.signer.check("oauth", call.access.removeprefix("hf_oauth_"))
-    user = call.hub.accounts.users().get(claims["user"])
+    user = _user(call, claims)
     if user is None:
-        raise HubError(401, "The user of this token no longer exists")
+        raise HubError(401, "The user of this token no longer exists or has a new token")
     orgs = [
         {
             "sub": _subject(call, org),
@@ -165,6 +169,13 @@ def overview(call: Call) -> dict:
     picture = f"{call.base}/static/icon.svg"
     head = {"_id": _subject(call, user.name), "user": user.name, "fullname": user.name}
     return head | {"avatarUrl": picture, "isPro": False, "type": "user"}
+
+
+def _user(call: Call, claims: dict) -> User | None:
+    """Return the user of a code or an access token; None if they have a new token since."""
+    user = call.hub.accounts.users().get(claims["user"])
+    same = user and claims.get("token") == call.hub.signer.fingerprint(user.token)
+    return user if same else None
 
 
 def _profile(call: Call, user: User) -> dict:

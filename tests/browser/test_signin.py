@@ -100,8 +100,9 @@ def test_signing_in_labelling_and_the_owners_page(project, hub, hosted, browser)
     assert "1 judgement on 1 pair by 1 person" in page.inner_text("main")
     assert page.locator("td", has_text="me").count()
     cookies = {c["name"]: c for c in context.cookies(space.url)}
-    assert cookies["session"]["httpOnly"]
-    assert cookies["session"]["secure"]
+    (cookie,) = [c for name, c in cookies.items() if name.startswith("palate-")]
+    assert cookie["httpOnly"]
+    assert cookie["secure"]
     page.goto(f"{space.url}/logout")
     page.goto(space.url)
     page.wait_for_selector(".b-dialog[open] a.b-main")

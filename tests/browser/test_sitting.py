@@ -42,19 +42,21 @@ def test_instructions_and_warm_up_come_first(project, argilla, visit, tmp_path, 
         v.page.wait_for_selector(".b-dialog[open] em")
         v.page.keyboard.press("1")  # the page behind does not listen
         v.close()
-        v.ready()
-        shown = v.texts()
-        assert shown["prompt"] == "Warm up"
-        v.page.keyboard.press("1" if shown["left"] == "Bad" else "0")
+        prompts = []
+        while "Warm up" not in prompts:  # it is one of the first
+            v.ready()
+            shown = v.texts()
+            prompts.append(shown["prompt"])
+            v.press("1" if shown["left"] == "Bad" else "0")
+        assert len(prompts) <= 8
         v.page.wait_for_selector(".b-dialog[open] strong")
-        assert "The owner prefers" in v.page.inner_text(".b-dialog")
+        assert "the owner prefers" in v.page.inner_text(".b-dialog")
+        assert v.page.inner_text(".b-asked") == "Warm up"
         v.close()
-        v.ready()
-        assert v.texts()["prompt"] != "Warm up"
-        v.press("1")
         v.published()
-        assert [e.purpose for e in Project.load(project.id).labels] == ["gold", "ask"]
-        assert sum(map(len, export(project.id)[1].rows.values())) == 1
+        purposes = [e.purpose for e in Project.load(project.id).labels]
+        assert sorted(purposes) == ["ask"] * (len(prompts) - 1) + ["gold"]
+        assert export(project.id)[1].left_out["warm-up"] == 1
         v.page.reload()  # neither comes twice
         v.ready()
         assert v.page.locator(".b-dialog[open]").count() == 0
@@ -87,9 +89,9 @@ def test_two_tabs_and_two_devices_never_ask_the_same(project, label_space, visit
 def test_refused_events_are_kept_and_shown(project, label_space, visit):
     v = visit(label_space.url, "Max", DESK)
     v.ready()
-    v.page.evaluate("""() => {
-      const name = Object.keys(localStorage).find((k) => k.startsWith('palate:outbox')) ||
-        'palate:outbox:/:label:Max'
+    v.page.evaluate("""async () => {
+      const { browser } = await (await fetch('/api/me')).json()
+      const name = `palate:outbox:${browser}:Max`
       const event = { event_id: 'forged-event', assignment_id: 'ask:nothing:here', kind: 'label',
                       choice: 'left', strength: 9, milliseconds: 1 }
       localStorage.setItem(name, JSON.stringify([{ event, state: null, at: 0 }]))

@@ -34,7 +34,6 @@ SPACE = (
     "argilla",
     "gradio",
     "huggingface_hub.hf_api",
-    "latex2mathml.converter",
     "scipy.stats",
     "sklearn.linear_model",
 )

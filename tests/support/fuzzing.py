@@ -72,8 +72,17 @@ def templates(name: str, tickets: dict[str, str]) -> list[tuple[str, object]]:
     ]  # fmt: skip
 
 
+QUERY = (
+    *("limit", "cursor", "p", "page", "search", "author", "filter", "full", "expand", "recursive"),
+    *("create_pr", "blobs", "tail", "ticket", "next", "include_prs"),
+    *("client_id", "redirect_uri", "response_type", "state"),
+)
+
+
 class Fuzzer:
     """Generates requests from a seed; every other one has a URL that a client would send."""
+
+    parameters = QUERY
 
     def __init__(self, seed: int, hub, routes: list[tuple[str, list[str]]], job: str):
         self.random, self.hub, self.job, self.calm = random.Random(seed), hub, job, True
@@ -96,7 +105,7 @@ class Fuzzer:
         path = "/" + "/".join(filter(None, map(self._segment, pattern)))
         if not self.calm and self.some(0.2):
             method = self.random.choice(METHODS)
-        query = [(k, self._query(k)) for k in QUERY if self.some(0.08)]
+        query = [(k, self._query(k)) for k in self.parameters if self.some(0.08)]
         if "_lfs" in pattern:
             query.append(("ticket", self.tickets[self.random.choice(["lfs-put", "lfs-get"])]))
         if query:
@@ -185,11 +194,6 @@ class Fuzzer:
 
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
-QUERY = (
-    *("limit", "cursor", "p", "page", "search", "author", "filter", "full", "expand", "recursive"),
-    *("create_pr", "blobs", "tail", "ticket", "next", "include_prs"),
-    *("client_id", "redirect_uri", "response_type", "state"),
-)
 HOSTS = ["", "[", "[::1", "a b", "evil.example", "localhost", "é", "x:99999999999", "127.0.0.1:0"]
 HEADERS = {
     "Range": ["bytes=0-1", "bytes=-", "bytes=9-1", "bytes=-" + "9" * 5000, "x=1", "bytes=1-2,0-0"],

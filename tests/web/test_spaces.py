@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -74,6 +75,27 @@ def test_a_space_gets_no_room_that_it_does_not_import(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_space_gets_at_most_55_modules(kind):
     assert sum(path.endswith(".py") for path in space_files(kind)) <= 55
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_space_ships_all_that_its_page_loads(kind):
+    static = "palate/web/ballot/static/"
+    files = space_files(kind)
+    ours = {p: f for p, f in files.items() if p.startswith(static) and "/vendor/" not in p}
+    loaded = {
+        static + name
+        for path, file in ours.items()
+        if path.endswith((".js", ".css", ".html"))
+        for name in re.findall(r"/ballot/([\w./-]+\.\w+)", file.read_text("utf-8"))
+    }
+    assert len(loaded) > 15
+    assert loaded - set(files) == set()
+    katex = f"{static}vendor/katex/"
+    fonts = re.findall(r"url\(([\w./-]+\.woff2)\)", files[f"{katex}katex.min.css"].read_text())
+    assert len(fonts) > 15
+    assert {katex + font for font in fonts} - set(files) == set()
+    for package in ("katex", "diff"):
+        assert "ermission" in files[f"{static}vendor/{package}/LICENSE"].read_text()
 
 
 @pytest.fixture

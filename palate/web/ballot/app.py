@@ -2,22 +2,31 @@
 
 import hmac
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from palate.core.errors import PalateError
-from palate.web.ballot.people import OverBudget, Person, person_of, session_key, sign_in_required
+from palate.core.errors import PalateError, Unreachable
+from palate.web.ballot.people import (
+    OverBudget,
+    Person,
+    person_of,
+    provider,
+    session_cookie,
+    sign_in_required,
+)
 from palate.web.ballot.render import markdown, template
 from palate.web.ballot.service import Ballot
 from palate.web.ballot.walls import GradioPage, SafeHeaders, Walls
@@ -50,8 +59,15 @@ def create_app(ballot: Ballot, routes: Sequence[Route], *, kind: str) -> "FastAP
     app.add_exception_handler(PalateError, _unavailable)
     app.mount("/ballot", StaticFiles(directory=HERE / "static"))
     if sign_in_required():
-        key = session_key()
-        app.add_middleware(SessionMiddleware, secret_key=key, same_site="none", https_only=True)
+        app.router.routes += sign_in_routes()
+        name, key = session_cookie()
+        app.add_middleware(
+            SessionMiddleware,
+            secret_key=key,
+            session_cookie=name,
+            same_site="none",
+            https_only=True,
+        )
     app.add_middleware(Walls)
     app.add_middleware(SafeHeaders)
     gr.mount_gradio_app(
@@ -74,9 +90,7 @@ def _page() -> "gr.Blocks":
     import gradio as gr
 
     with gr.Blocks(title="palate", analytics_enabled=False) as page:
-        if sign_in_required():
-            gr.LoginButton()  # makes Gradio serve /login/huggingface
-    return page
+        return page
 
 
 def _unavailable(request: Request, error: Exception) -> Response:
@@ -115,6 +129,7 @@ def _me(ballot: Ballot, person: Person | None, kind: str) -> dict[str, object]:
         "sign_in": sign_in_required(),
         "question": ballot.question,
         "kind": kind,
+        "browser": ballot.browser_key(),
         "may": may,
         "owner": person is not None and ballot.access.owns(person) and kind == "label",
         "guidelines": markdown(ballot.guidelines) if kind == "label" and may else "",
@@ -153,7 +168,7 @@ def api_route(path: str, ballot: Ballot, call: ApiCall) -> Route:
         if request.headers.get("content-type", "").partition(";")[0] != "application/json":
             return JSONResponse({"error": "expected application/json"}, 415)
         person = await run_in_threadpool(person_of, request)
-        if person is None:
+        if person is None or _is_another(request, person):
             return JSONResponse({"error": "say who you are first"}, 401)
         if not await run_in_threadpool(ballot.may_answer, person):
             return JSONResponse({"error": "the owner has not opened this project to you"}, 403)
@@ -170,6 +185,12 @@ def api_route(path: str, ballot: Ballot, call: ApiCall) -> Route:
             return JSONResponse({"error": str(error)[:300]}, 400)
 
     return Route(path, endpoint, methods=["POST"])
+
+
+def _is_another(request: Request, person: Person) -> bool:
+    """Tell whether the page was opened by somebody else, who has signed out since."""
+    name = request.headers.get("x-annotator")
+    return person.verified and name is not None and unquote(name) != person.name
 
 
 async def read_body(request: Request, most: int) -> bytes | None:
@@ -198,3 +219,60 @@ def owner_route(path: str, ballot: Ballot, answer: Callable[[str], Response]) ->
         return HTMLResponse(closed, 403)
 
     return Route(path, endpoint)
+
+
+def sign_in_routes() -> list[Route]:
+    """Return the routes of Sign in with Hugging Face, with PKCE where the provider takes it."""
+    from authlib.integrations.starlette_client import OAuth
+
+    client = OAuth().register(
+        "huggingface",
+        client_id=os.environ["OAUTH_CLIENT_ID"],
+        client_secret=os.environ["OAUTH_CLIENT_SECRET"],
+        client_kwargs={"scope": os.environ.get("OAUTH_SCOPES") or "openid profile"},
+        server_metadata_url=f"{provider()}/.well-known/openid-configuration",
+    )
+
+    async def begin(request: Request) -> Response:
+        request.session.clear()  # earlier attempts would pile up in the cookie
+        request.session["target"] = request.query_params.get("_target_url", "/")
+        host = os.environ.get("SPACE_HOST", "").split(",")[0]
+        here = request.url.replace(path="/login/callback", query="")
+        try:
+            offered = await client.load_server_metadata()
+            if "S256" in offered.get("code_challenge_methods_supported", ()):
+                client.client_kwargs["code_challenge_method"] = "S256"
+            back = f"https://{host}/login/callback" if host else str(here)
+            return await client.authorize_redirect(request, back)
+        except Exception as error:  # whatever the answer was
+            raise Unreachable(f"{provider()} does not answer. Try again in a minute.") from error
+
+    async def finish(request: Request) -> Response:
+        target = own_path(request.session.get("target", "/"))
+        try:
+            token = await client.authorize_access_token(request)
+            user = token["userinfo"]
+            person = {"sub": user["sub"], "name": user["preferred_username"]}
+        except (
+            Exception
+        ):  # refused, an old link, a lost cookie, no answer: the page offers it again
+            request.session.clear()
+            return RedirectResponse("/?sign-in=failed")
+        request.session.clear()
+        request.session["person"] = person | {
+            "token": token["access_token"], "expires": token.get("expires_at"),
+        }  # fmt: skip
+        return RedirectResponse(target)
+
+    async def leave(request: Request) -> Response:
+        request.session.clear()
+        return RedirectResponse(own_path(request.query_params.get("_target_url", "/")))
+
+    paths = {"/login/huggingface": begin, "/login/callback": finish, "/logout": leave}
+    return [Route(path, endpoint) for path, endpoint in paths.items()]
+
+
+def own_path(target: str) -> str:
+    """Return `target` if it is a page of this Space, otherwise the ballot."""
+    own = target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()
+    return target if own else "/"

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from palate.core import ledger
-from palate.core.schema import KINDS, Candidate, Event, Kind
+from palate.core.schema import KINDS, Candidate, Event, Gold, Kind
 from palate.label.assignment import Question
+from palate.web.ballot.render import markdown
 
 COMMENT_CHARACTERS = 2000
 REWRITE_CHARACTERS = 20_000
@@ -31,12 +32,34 @@ class Shown:
 
 
 @dataclass(frozen=True)
+class WarmUp:
+    """What a person is told of a warm-up that they have answered."""
+
+    right: bool
+    answer: str  # A or B
+    why: str  # HTML
+
+
+@dataclass(frozen=True)
 class Receipt:
-    """Where an event is: `waiting` (only in the browser), `saved`, `published`, or `rejected`."""
+    """Where an event is: `waiting` (only in the browser), `saved`, `published`, or `rejected`.
+
+    That a pair was a warm-up reaches the browser with the receipt, and no earlier.
+    """
 
     event_id: str
     state: State
     reason: str | None = None
+    warm_up: WarmUp | None = None
+
+
+def warm_up(e: Event, gold: Mapping[str, Gold]) -> WarmUp | None:
+    """Return what there is to say once a warm-up is answered; `gold` by id of the better answer."""
+    better = e.left if e.left in gold else e.right
+    if e.purpose != "gold" or e.kind in ("skip", "flag", "undo") or better not in gold:
+        return None
+    answer = "A" if better == e.left else "B"
+    return WarmUp(e.chosen == better, answer, markdown(gold[better].why or ""))
 
 
 def event_id_of(raw: object) -> str:
@@ -108,8 +131,6 @@ def _rewrite(raw: Mapping[str, object], shown: Shown) -> str:
         raise Rejected("text: expected the better answer")
     if text in (shown.left.text.strip(), shown.right.text.strip()):
         raise Rejected("text: this is one of the two answers; choose it instead")
-    if shown.question.purpose != "ask":
-        raise Rejected("kind: this pair was answered before; choose one of the two")
     return text
 
 

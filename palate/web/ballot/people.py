@@ -5,6 +5,7 @@ On the Hub, people sign in with Hugging Face; on one's own machine they type a n
 
 import hashlib
 import hmac
+import math
 import os
 import time
 from collections import Counter
@@ -69,6 +70,10 @@ class Access:
             return person.verified
         roles = {org.casefold(): role for org, role in person.organisations().items()}
         return roles.get(self.owner.casefold()) in WRITER_ROLES
+
+
+class SignedOut(PalateError):
+    """A person's sign-in was withdrawn where they signed in."""
 
 
 class OverBudget(PalateError):
@@ -164,11 +169,14 @@ def sign_in_required() -> bool:
     return bool(os.environ.get("OAUTH_CLIENT_ID"))
 
 
-def session_key() -> str:
-    """Return the key of Gradio's sign-in sessions, so that our routes can read them."""
-    from gradio import oauth
+def session_cookie() -> tuple[str, str]:
+    """Return the name and the key of the sign-in's cookie.
 
-    return hashlib.sha256(((oauth.OAUTH_CLIENT_SECRET or "") + "-v4").encode()).hexdigest()
+    Browsers share cookies between the ports of a host, so every app has another name.
+    """
+    app = hashlib.sha256(os.environ["OAUTH_CLIENT_ID"].encode()).hexdigest()[:12]
+    key = hashlib.sha256(f"palate {os.environ['OAUTH_CLIENT_SECRET']}".encode()).hexdigest()
+    return f"palate-{app}", key
 
 
 def person_of(request: "Request") -> Person | None:
@@ -181,37 +189,61 @@ def person_of(request: "Request") -> Person | None:
 
 
 def _signed_in(request: "Request") -> Person | None:
-    from gradio import oauth
-
-    info = oauth._get_valid_oauth_info_from_session(request.session)
-    if not info:
+    signed_in = request.session.get("person")
+    if not signed_in or (signed_in["expires"] or math.inf) < time.time():
         return None
-    user, token = info["userinfo"], info["access_token"]
+    token, period = signed_in["token"], int(time.monotonic() // RIGHTS_SECONDS)
+    if _ended(token, period):
+        return None
     return Person(
-        f"hf:{user['sub']}",
-        user["preferred_username"],
+        f"hf:{signed_in['sub']}",
+        signed_in["name"],
         verified=True,
-        organisations=lambda: _organisations(token, int(time.monotonic() // RIGHTS_SECONDS)),
+        organisations=lambda: _organisations(token, period),
     )
+
+
+@lru_cache(maxsize=10_000)
+def _ended(token: str, period: int) -> bool:
+    """Tell whether the provider has withdrawn the token; asked once a `period`.
+
+    A provider that cannot be asked ends no session: people go on, without rights to check.
+    """
+    try:
+        _organisations(token, period)
+    except SignedOut:
+        return True
+    except Unreachable:
+        return False
+    return False
 
 
 @lru_cache(maxsize=10_000)
 def _organisations(token: str, period: int) -> dict[str, str]:
     """Return the token's user's organisations, with their role in each; asked once a `period`.
 
-    Raises Unreachable when they cannot be asked: nobody has rights that cannot be checked.
+    Raises SignedOut if the token is no longer valid, Unreachable when the provider cannot be
+    asked: nobody has rights that cannot be checked.
     """
     from huggingface_hub.utils import get_session
 
-    provider = os.environ.get("OPENID_PROVIDER_URL", "https://huggingface.co")
     headers = {"authorization": f"Bearer {token}"}
     try:
-        response = get_session().get(f"{provider}/oauth/userinfo", headers=headers, timeout=10)
+        url = f"{provider()}/oauth/userinfo"
+        response = get_session().get(url, headers=headers, timeout=10)
+        if response.status_code in (401, 403):
+            raise SignedOut("Your sign-in has ended. Sign in again.")
         response.raise_for_status()
         organisations = response.json().get("orgs") or ()
         return {o["preferred_username"]: o.get("roleInOrg") or "read" for o in organisations}
+    except SignedOut:
+        raise
     except Exception as error:  # whatever the answer was
         raise Unreachable(
-            f"{provider} does not say which organizations you belong to"
+            f"{provider()} does not say which organizations you belong to"
             f" ({type(error).__name__}). Try again in a minute, or sign in again."
         ) from error
+
+
+def provider() -> str:
+    return os.environ.get("OPENID_PROVIDER_URL", "https://huggingface.co")

@@ -1,33 +1,60 @@
-"""HTML for the pages: their templates, and text by models or strangers made harmless."""
+"""HTML for the pages: their templates, and text by models or strangers made harmless.
+
+Mathematics between `$`, `$$`, `\\(` or `\\[`, or in an environment such as `align`, stays as
+written in an element with `data-math`; maths.js typesets it in the page.
+"""
 
 import html
+import re
+from bisect import bisect_left
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # both are imported when the first page needs them
+from palate.web.ballot import gfm
+
+if TYPE_CHECKING:  # all are imported when the first page needs them
     from jinja2 import Environment, Template
     from markdown_it import MarkdownIt
+    from markdown_it.renderer import RendererHTML
+    from markdown_it.rules_block import StateBlock
+    from markdown_it.rules_inline import StateInline
+    from markdown_it.token import Token
+    from markdown_it.utils import OptionsDict
 
 TEMPLATES = Path(__file__).parent / "templates"
 SHOWN_CHARACTERS = 20_000  # of one text
+WRITTEN_CHARACTERS = 50_000  # of one text as it is written
 TAGS = {
-    "a", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li",
-    "ol", "p", "pre", "s", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
-}  # fmt: skip
-MATH_TAGS = {
-    "math", "mfrac", "mi", "mn", "mo", "mover", "mpadded", "mrow", "mspace", "msqrt", "mroot",
-    "mstyle", "msub", "msubsup", "msup", "mtable", "mtd", "mtext", "mtr", "munder", "munderover",
+    "a", "b", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr",
+    "i", "ins", "kbd", "li", "mark", "ol", "p", "pre", "s", "small", "span", "strong", "sub", "sup",
+    "table", "tbody", "td", "th", "thead", "tr", "u", "ul",
 }  # fmt: skip
 ATTRIBUTES = {
-    "a": {"href"},
-    "math": {"display"},
-    "mo": {"stretchy", "fence", "movablelimits"},
-    "mstyle": {"displaystyle"},
-    "ol": {"start"},
+    "a": {"href", "title"},
+    "li": {"data-task", "value"},
+    "ol": {"data-notes", "start"},
+    "p": {"data-note"},
+    "pre": {"data-language"},
+    "span": {"data-image", "data-math"},
+    "td": {"align"},
+    "th": {"align"},
 }
-# Characters that reverse the direction of text can make one answer look like the other.
-BIDI = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C])
+# Characters that cannot be seen: controls, those that reverse the direction of text so that one
+# answer can look like the other, and a hidden alphabet where it spells no flag.
+UNSEEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202d\u202e\ufff9-\ufffb\ud800-\udfff]"
+    "|(?<![\U0001f3f4\U000e0020-\U000e007e])[\U000e0000-\U000e007f]+"
+)
+ENVIRONMENTS = (
+    "align|aligned|alignat|alignedat|gather|gathered|equation|eqnarray|multline|split|cases|rcases"
+    "|matrix|pmatrix|bmatrix|Bmatrix|vmatrix|Vmatrix|smallmatrix|array|CD"
+)
+MATHS = re.compile(rf"\$\$|\\\[|\\begin\{{({ENVIRONMENTS})(\*?)\}}")
+PROSE = re.compile(r"(\d+|[A-Za-z]{2,}[,;]?( [A-Za-z]{2,}[,;]?)+[.!?]?)")  # not mathematics
+WORD = re.compile(r"[A-Za-z]{2,}")
+ORDINAL = re.compile(r"(?<=[\w)}]\$)(st|nd|rd|th|s)\b")  # as in $n$th
 
 
 def template(name: str) -> "Template":
@@ -43,21 +70,26 @@ def _environment() -> "Environment":
     return Environment(loader=loader, undefined=StrictUndefined, autoescape=True)
 
 
+def written(text: str) -> str:
+    """Return the text as it is, with placeholders for characters that cannot be seen."""
+    return UNSEEN.sub(lambda m: f"[U+{ord(m[0][0]):04X}]", text)
+
+
 @lru_cache(maxsize=4096)
 def markdown(text: str) -> str:
-    """Return sanitised HTML: no raw HTML, no images, no scripts; links open in a new tab.
+    """Return sanitised HTML: no scripts, images as words, links that open in a new tab.
 
-    Tables and maths between dollar signs are rendered. Longer texts are cut after
-    `SHOWN_CHARACTERS`.
+    Nothing of the text vanishes unseen. What is longer than `SHOWN_CHARACTERS` is cut, which the
+    HTML says.
     """
     import nh3
 
-    clean = text.translate(BIDI).encode("utf-8", "replace").decode()
-    if len(clean) > SHOWN_CHARACTERS:
-        clean = clean[:SHOWN_CHARACTERS] + " …"
+    clean = written(text).replace("\u2028", "\n").replace("\u2029", "\n\n")
+    cut = len(clean) - SHOWN_CHARACTERS
+    note = f"<p data-note>{cut:,} more characters are not shown here.</p>" if cut > 0 else ""
     return nh3.clean(
-        _parser().render(clean),
-        tags=TAGS | MATH_TAGS,
+        _rendered(clean[:SHOWN_CHARACTERS]) + note,
+        tags=TAGS,
         attributes=ATTRIBUTES,
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer nofollow",
@@ -65,26 +97,157 @@ def markdown(text: str) -> str:
     )
 
 
+def shown_texts(**texts: str) -> dict[str, object]:
+    """Return what the page shows of a pair: each text as HTML, and all as they are written."""
+    html_of: dict[str, object] = {name: markdown(text) for name, text in texts.items()}
+    return html_of | {"written": {name: _start(text) for name, text in texts.items()}}
+
+
+def _start(text: str) -> str:
+    cut = len(text) - WRITTEN_CHARACTERS
+    note = f"\n[{cut:,} more characters are not shown here.]" if cut > 0 else ""
+    return written(text[:WRITTEN_CHARACTERS]) + note
+
+
+def _rendered(text: str) -> str:
+    parser = _parser()
+    env: dict = {}
+    tokens = parser.parse(text, env)
+    if any(token.level >= parser.options.maxNesting - 4 for token in tokens):
+        return f"<pre>{html.escape(text)}</pre>"  # the parser leaves out what is nested deeper
+    return parser.renderer.render(tokens, parser.options, env)
+
+
 @lru_cache(maxsize=1)
 def _parser() -> "MarkdownIt":
-    from markdown_it import MarkdownIt
-    from mdit_py_plugins.dollarmath import dollarmath_plugin
-
-    parser = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable("table")
-    return parser.use(
-        dollarmath_plugin,
-        allow_space=False,
-        allow_digits=False,
-        double_inline=True,
-        renderer=_math,
-    )
+    md = gfm.parser()
+    ends = ["paragraph", "reference", "blockquote", "list"]
+    md.block.ruler.before("fence", "maths", _block_maths, {"alt": ends})
+    md.inline.ruler.before("escape", "maths", _inline_maths)
+    for name, render in RENDERERS.items():
+        md.add_render_rule(name, render)
+    return md
 
 
-def _math(latex: str, options: dict) -> str:
-    """Return MathML, which browsers render natively; invalid LaTeX is shown as code."""
-    from latex2mathml.converter import convert
+def _block_maths(state: "StateBlock", start: int, end: int, silent: bool) -> bool:
+    """Take display mathematics that begins a line and whose end ends one."""
+    src, pos = state.src, state.bMarks[start] + state.tShift[start]
+    opening = MATHS.match(src, pos)
+    if not opening or state.is_code_block(start):
+        return False
+    closing = _closing(opening)
+    at = src.find(closing, opening.end())
+    last = bisect_left(state.eMarks, at)
+    if not 0 <= at < state.eMarks[end - 1] or src[at + len(closing) : state.eMarks[last]].strip():
+        return False
+    for line in range(start + 1, last + 1):
+        blank = state.isEmpty(line)
+        if (blank and closing == "$$") or (not blank and state.sCount[line] < state.blkIndent):
+            return False
+    if not silent:
+        state.line = last + 1
+        token = state.push("maths_block", "", 0)
+        token.content = state.getLines(start, last + 1, state.blkIndent, False).strip()
+    return True
 
-    try:
-        return convert(latex, display="block" if options["display_mode"] else "inline")
-    except Exception:  # a model's formula can be wrong in any way
-        return f"<code>{html.escape(latex)}</code>"
+
+def _closing(opening: re.Match[str]) -> str:
+    simple = {"$$": "$$", "\\[": "\\]"}
+    return simple.get(opening[0]) or f"\\end{{{opening[1]}{opening[2]}}}"
+
+
+def _inline_maths(state: "StateInline", silent: bool) -> bool:
+    src, pos = state.src[: state.posMax], state.pos
+    if src[pos] not in "$\\":
+        return False
+    if src.startswith("\\(", pos):
+        end = _bracketed(src, pos + 2, "\\)")
+    elif opening := MATHS.match(src, pos):
+        end = _bracketed(src, opening.end(), _closing(opening))
+    else:
+        end = _dollars(src, pos) if src[pos] == "$" else 0
+    if not end:
+        return False
+    if not silent:
+        display = not src.startswith(("$", "\\("), pos) or src.startswith("$$", pos)
+        token = state.push("maths_display" if display else "maths", "", 0)
+        token.content = src[pos:end]
+    state.pos = end
+    return True
+
+
+def _bracketed(src: str, start: int, closing: str) -> int:
+    """Return where the mathematics that `closing` closes ends; 0 if it is none."""
+    end = src.find(closing, start)
+    content = src[start:end]
+    if end < 0 or not content.strip() or (closing[1] in "])" and PROSE.fullmatch(content)):
+        return 0
+    return end + len(closing)
+
+
+def _dollars(src: str, pos: int) -> int:
+    """Return where the mathematics between this dollar and the next ends; 0 if these are prices,
+    variables of a shell, and such."""
+    if _joins(src[pos - 1 : pos]):
+        return 0
+    end = src.find("$", pos + 1)
+    while end > 0 and src[end - 1] == "\\":
+        end = src.find("$", end + 1)
+    inside, after = src[pos + 1 : end], src[end + 1 : end + 2]
+    if end < 0 or not inside or inside != inside.strip() or "`" in inside:
+        return 0
+    if (_joins(after) or after in ("{", "(")) and not ORDINAL.match(src, end + 1):
+        return 0
+    if inside[0].isdigit() and "\\" not in inside and WORD.search(inside):
+        return 0
+    return end + 1
+
+
+def _joins(letter: str) -> bool:
+    return letter.isascii() and (letter.isalnum() or letter in ("_", "$"))
+
+
+def _code(self: "RendererHTML", tokens: "list[Token]", i: int, *_: object) -> str:
+    language = html.escape(tokens[i].info.strip())
+    return f'<pre data-language="{language}"><code>{html.escape(tokens[i].content)}</code></pre>\n'
+
+
+def _image(
+    self: "RendererHTML", tokens: "list[Token]", i: int, options: "OptionsDict", env: dict
+) -> str:
+    token = tokens[i]
+    words = self.renderInlineAsText(token.children, options, env) if token.children else ""
+    address = str(token.attrGet("src") or "")
+    address = address if len(address) <= 120 else f"{address[:120]}…"
+    title = f"“{title}”" if (title := token.attrGet("title")) else ""
+    text = " ".join(filter(None, [f"Image: {words}".rstrip(": "), title, f"({address})"]))
+    return f"<span data-image>{html.escape(text)}</span>"
+
+
+def _note(self: "RendererHTML", tokens: "list[Token]", i: int, *_: object) -> str:
+    return f"<sup>[{tokens[i].meta['id'] + 1}]</sup>"
+
+
+def _element(before: str, after: str = "") -> Callable[..., str]:
+    """Return a renderer that puts a token's content between the two."""
+
+    def render(self: "RendererHTML", tokens: "list[Token]", i: int, *_: object) -> str:
+        return f"{before}{html.escape(tokens[i].content)}{after}"
+
+    return render
+
+
+RENDERERS: dict[str, Callable[..., str]] = {
+    "fence": _code,
+    "code_block": _code,
+    "image": _image,
+    "footnote_ref": _note,
+    "footnote_anchor": _element(""),
+    "footnote_block_open": _element("<hr><ol data-notes>"),
+    "footnote_block_close": _element("</ol>"),
+    "footnote_open": _element("<li>"),
+    "footnote_close": _element("</li>"),
+    "maths": _element('<span data-math="">', "</span>"),
+    "maths_display": _element('<span data-math="display">', "</span>"),
+    "maths_block": _element('<p><span data-math="display">', "</span></p>\n"),
+}

@@ -32,17 +32,10 @@ from palate.web.ballot.event_parsing import (
     event_id_of,
     parse_event,
     rejection,
+    warm_up,
 )
-from palate.web.ballot.people import (
-    Access,
-    Budgets,
-    Person,
-    owner_key,
-    pseudonyms,
-    seal,
-    unseal,
-)
-from palate.web.ballot.render import markdown
+from palate.web.ballot.people import Access, Budgets, Person, owner_key, pseudonyms, seal, unseal
+from palate.web.ballot.render import markdown, shown_texts
 
 
 class Ballot(ABC):
@@ -77,13 +70,11 @@ class Ballot(ABC):
             self._prompts.setdefault(prompt.id, prompt)
             self._texts |= {better.id: better, worse.id: worse}
             self._gold[better.id] = g
-        self._queue = queue
-        self._memory = memory
+        self._queue, self._memory = queue, memory
         if memory and memory.exists():
             queue.hold(json.loads(memory.read_text()))
         self._known: dict[str, Event] = {}
-        self._budgets = Budgets()
-        self._lock = threading.RLock()  # guards _known and _queue
+        self._budgets, self._lock = Budgets(), threading.RLock()  # guards _known and _queue
         self._files_read = set(project.paths(config))
         published = project.read(config)
         self._note(published)
@@ -125,6 +116,8 @@ class Ballot(ABC):
         now = time.time()
         with self._lock:
             questions = self._queue.next(annotator, n, held, now, device)
+            # the queue's order would tell which pairs are checks
+            questions.sort(key=lambda q: self._assignment(annotator, q))
             done = self._queue.done(annotator)
             left, later = (0, 0) if over else self._queue.left(annotator, device, now)
             unknown = [event_id for event_id in waiting if event_id not in self._known]
@@ -158,7 +151,8 @@ class Ballot(ABC):
             new = [e for e in accepted.values() if e.event_id not in self._known]
             self._budgets.spend(annotator, new, time.monotonic())
         for event_id, state in self._keep(person, list(accepted.values())).items():
-            receipts[event_id] = Receipt(event_id, state)
+            told = None if state == "waiting" else warm_up(accepted[event_id], self._gold)
+            receipts[event_id] = Receipt(event_id, state, warm_up=told)
         return list(receipts.values())
 
     def figures(self, person: Person) -> dict[str, object]:
@@ -215,6 +209,10 @@ class Ballot(ABC):
 
     def pseudonym_of(self, subject: str) -> str:
         return pseudonyms(self._key, subject, self.people)[-1]
+
+    def browser_key(self) -> str:
+        """Return under which name a browser keeps answers: another for each project and Space."""
+        return self._mac("browser", self.project_id, self.publisher.config)[:12]
 
     def owner_key(self) -> str:
         return owner_key(self._key.decode())
@@ -275,18 +273,9 @@ class Ballot(ABC):
 
     def _item(self, annotator: str, q: Question) -> dict[str, object]:
         """Return a question as the page shows it."""
-        shown = self._shown(annotator, q)
-        item: dict[str, object] = {
-            "id": self._assignment(annotator, q),
-            "prompt": markdown(self._prompts[q.pair.prompt_id].text),
-            "left": markdown(shown.left.text),
-            "right": markdown(shown.right.text),
-        }
-        if q.purpose == "gold":
-            answer = "left" if shown.left.id in self._gold else "right"
-            gold = self._gold[q.pair.a if q.pair.a in self._gold else q.pair.b]
-            item["gold"] = {"answer": answer, "why": markdown(gold.why or "")}
-        return item
+        shown, prompt = self._shown(annotator, q), self._prompts[q.pair.prompt_id].text
+        texts = shown_texts(prompt=prompt, left=shown.left.text, right=shown.right.text)
+        return {"id": self._assignment(annotator, q)} | texts
 
     def _parse(self, annotator: str, raw: object, batch: Mapping[str, Event]) -> Event:
         """Return the event that the page describes; raise Rejected if it cannot be valid.

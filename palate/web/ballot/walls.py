@@ -4,7 +4,7 @@ import os
 import re
 from base64 import b64encode
 from hashlib import sha256
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -14,9 +14,7 @@ ARGILLA = "/argilla/"  # its own pages, for owners
 FOREIGN = " 'unsafe-inline' 'unsafe-eval'"  # what they need
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # what the page asks of Gradio
-SERVED = re.compile(
-    r"/|/theme\.css|/favicon\.ico|/(assets|static)/[\w./@+-]+|/login/(huggingface|callback)|/logout"
-)
+SERVED = re.compile(r"/|/theme\.css|/favicon\.ico|/(assets|static)/[\w./@+-]+")
 INLINE_SCRIPT = re.compile(rb"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DOTALL)
 # Gradio needs inline styles; nothing comes from another site.
 POLICY = (
@@ -28,7 +26,7 @@ POLICY = (
 
 
 class GradioPage:
-    """Gradio's page and sign-in, and no other route of Gradio's: no uploads, queues or streams."""
+    """Gradio's page, and no other route of Gradio's: no uploads, queues or streams."""
 
     def __init__(self, gradio: ASGIApp):
         self.gradio = gradio
@@ -63,7 +61,7 @@ class Walls:
 def _refusal(request: Request) -> Response | None:
     host = request.headers.get("host", "")
     hosted = os.environ.get("SPACE_HOST") or LOOPBACK[0]
-    name = urlsplit(f"//{host}").hostname
+    name = _parts(f"//{host}").hostname
     # a foreign name that leads to this machine: DNS rebinding
     if request.scope["server"][0] in LOOPBACK and name not in (*LOOPBACK, hosted):
         return PlainTextResponse("Open this page as http://127.0.0.1 or http://localhost.", 421)
@@ -71,9 +69,17 @@ def _refusal(request: Request) -> Response | None:
         return None
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     # old browsers send no Sec-Fetch-Site, and clients that are no browsers neither of the two
-    own = not origin or urlsplit(origin).netloc in (host, hosted)
+    own = not origin or _parts(origin).netloc in (host, hosted)
     same = site in ("same-origin", "none") if site else own
     return None if same else JSONResponse({"error": "cross-site requests are refused"}, 403)
+
+
+def _parts(address: str) -> SplitResult:
+    """Return the parts of an address, none of one that is no address."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")
 
 
 class SafeHeaders:

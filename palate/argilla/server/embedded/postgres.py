@@ -10,7 +10,7 @@ import unicodedata
 
 from argilla_server.models import Record
 from argilla_server.search_engine.base import RangeFilter, TermsFilter, TextQuery
-from embedded.query import Term, parse
+from embedded.sqlite import Term, parse
 from sqlalchemy import (
     BigInteger,
     ColumnElement,

@@ -1,13 +1,16 @@
 """The search engine's SQL for SQLite: JSON by `json_each`, text by FTS5.
 
+Also the syntax of the search box, for PostgreSQL too: words, "phrases", | for or, -not, prefix*.
+
 The full-text index is the only derived data; triggers update it within Argilla's transactions.
 """
 
 import hashlib
+import re
+from dataclasses import dataclass
 
 from argilla_server.models import Record
 from argilla_server.search_engine.base import RangeFilter, TermsFilter, TextQuery
-from embedded.query import Term, parse
 from sqlalchemy import (
     ColumnElement,
     Float,
@@ -60,6 +63,28 @@ PREPARE = [
         r="records", frm="records,", flt="AND m.id NOT IN (SELECT rowid FROM embedded_fts)"
     ).split(";")[1],
 ]
+
+
+@dataclass(frozen=True)
+class Term:
+    """A word or a phrase; a prefix also matches words that start with it."""
+
+    text: str
+    prefix: bool
+
+
+def parse(q: str) -> tuple[list[list[Term]], list[Term]]:
+    """Return the alternatives, one of which must match with all its terms, and excluded terms."""
+    alternatives: list[list[Term]] = [[]]
+    excluded = []
+    for minus, phrase, bare in re.findall(r'(-?)(?:"([^"]*)"|([^\s"]+))', q):
+        word = phrase or bare
+        if bare == "|":
+            alternatives.append([])
+        elif re.search(r"\w", word):
+            term = Term(word.rstrip("*"), word.endswith("*"))
+            (excluded if minus else alternatives[-1]).append(term)
+    return [terms for terms in alternatives if terms], excluded
 
 
 def containing(query: TextQuery) -> ColumnElement[bool] | None:

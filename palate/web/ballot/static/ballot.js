@@ -1,28 +1,33 @@
 // The page: it fetches pairs ahead of need. An answer goes into the outbox, the next pair is shown
 // at once, and the server is told meanwhile.
+import { asWritten, fill } from '/ballot/content.js'
 import * as dialogs from '/ballot/dialogs.js'
 import { differences } from '/ballot/diff.js'
+import { listen } from '/ballot/keys.js'
+import { load } from '/ballot/maths.js'
 import { Modal } from '/ballot/modal.js'
 import { Outbox } from '/ballot/outbox.js'
+import * as sitting from '/ballot/sitting.js'
+import * as storage from '/ballot/storage.js'
+import { WarmUps } from '/ballot/warmups.js'
 
 const AHEAD = 8 // pairs to hold
 const LOW = 4 // pairs below which more are fetched
 const ARM_MS = 250 // ignores the second click of a double click
+const TEXTS = ['prompt', 'left', 'right']
 const MAX_UNDO = 500
 const MAX_IDS = 1000 // of a kind in a request
 const REFRESH_MS = 5000 // between checks for pairs that others hold, or that do not exist yet
-const SITTING_MS = 25 * 60 * 1000 // after which a break is suggested
-const BREAK_MS = 5 * 60 * 1000 // without an answer: that was a break
 
-const store = (name, value) => value === undefined ? localStorage.getItem(`palate:${name}`) : localStorage.setItem(`palate:${name}`, value)
 const uuid = () => crypto.randomUUID ? crypto.randomUUID()
   : [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, '0')).join('')
 
 export function start(root) {
   const $ = (selector) => root.querySelector(selector)
-  const modal = new Modal($('.b-dialog'))
+  const modal = new Modal($('.b-dialog'), () => warmUps.next())
   const query = new URLSearchParams(location.search)
   const answered = []
+  const warmUps = new WarmUps(modal, answered, () => { shownAt = performance.now() })
   const seen = new Set() // an assignment is shown twice only if its answer was undone
   let me = { name: '', guidelines: '', kind: '' }
   let blind = false
@@ -30,6 +35,7 @@ export function start(root) {
   let queue = []
   let current = null
   let note = ''
+  let shownAs = 'rendered'
   let shownAt = 0
   let done = 0
   let total = null
@@ -37,10 +43,11 @@ export function start(root) {
   let fetching = false
   let active = false
   let idleTurn = 0
-  let sitting = { since: Date.now(), last: Date.now(), count: 0 }
 
-  const device = store('device') || uuid()
-  store('device', device)
+  storage.watch((kept) => { $('.b-unkept').hidden = kept })
+  window.addEventListener('beforeunload', (e) => { if (!storage.isKept() && outbox?.unsent().length) e.preventDefault() })
+  const device = storage.get('device') || uuid()
+  storage.set('device', device)
 
   // ---- talking to the server
   async function post(path, body, keepalive = false) {
@@ -49,7 +56,7 @@ export function start(root) {
     try {
       const headers = { 'content-type': 'application/json', 'x-annotator': encodeURIComponent(me.name) }
       const r = await fetch(path, { method: 'POST', keepalive, signal: control.signal, headers, body: JSON.stringify(body) })
-      if (r.status === 401) modal.open(dialogs.signIn(), { lock: true })
+      if (r.status === 401) modal.open(dialogs.signIn(false), { lock: true })
       if (r.status === 403) modal.open(dialogs.refused(), { lock: true })
       if (!r.ok) throw new Error(r.status)
       return await r.json()
@@ -72,6 +79,7 @@ export function start(root) {
       done = r.done + judgements(outbox.read().filter((e) => r.unknown.includes(e.event.event_id) || !waiting.includes(e.event.event_id)))
       total = Math.max(r.total, done)
       later = r.later
+      if (r.items.some((item) => TEXTS.some((f) => item[f].includes('data-math')))) load()
       queue.push(...r.items.filter((a) => !seen.has(a.id) && !queue.some((q) => q.id === a.id)))
       if (!current && queue.length) show(queue.shift()); else progress()
       if (!current) idle()
@@ -88,12 +96,11 @@ export function start(root) {
     if (item) root.dataset.state = 'ready'
     root.dataset.aid = item ? item.id : ''
     if (item) seen.add(item.id)
-    for (const f of ['prompt', 'left', 'right']) $(`[data-f=${f}]`).innerHTML = item ? item[f] : ''
+    view()
     if (!item) idle()
-    const longest = Math.max(...['left', 'right'].map((f) => $(`[data-f=${f}]`).textContent.length))
-    root.toggleAttribute('data-short', longest < 160)
-    root.querySelectorAll('.b-card').forEach((c) => { c.scrollTop = 0 })
-    $('.b-more [data-act=diff]').setAttribute('aria-pressed', 'false')
+    const { left = '', right = '' } = item?.written ?? {}
+    root.toggleAttribute('data-short', Math.max(left.length, right.length) < 160 && !$('.b-card :is(pre,table)'))
+    for (const e of [document.scrollingElement, ...root.querySelectorAll('.b-card')]) e.scrollTop = 0
     $('.b-more [data-act=note]').classList.remove('b-on')
     shownAt = performance.now()
     progress()
@@ -103,6 +110,21 @@ export function start(root) {
     }
     if (queue.length < LOW) setTimeout(refill)
   }
+
+  // Shows the texts rendered, as written or with their differences.
+  function view(as = 'rendered') {
+    shownAs = as
+    for (const f of TEXTS) {
+      const element = $(`[data-f=${f}]`)
+      if (as === 'written') asWritten(element, current.written[f])
+      else fill(element, current ? current[f] : '')
+    }
+    for (const act of ['diff', 'written']) $(`.b-more [data-act=${act}]`).setAttribute('aria-pressed', String(as === act))
+    if (as !== 'diff') return
+    const count = differences($('[data-f=left]'), $('[data-f=right]'))
+    toast(count ? '' : count === 0 ? 'Both answers have the same words.' : 'These answers share too little to compare.')
+  }
+  const turn = (as) => () => { if (current) view(shownAs === as ? 'rendered' : as) }
 
   async function idle() {
     const text = $('[data-f=prompt]'), turn = ++idleTurn
@@ -137,20 +159,7 @@ export function start(root) {
 
   const toast = (text) => Object.assign($('.b-toast'), { textContent: text, hidden: !text })
 
-  async function session() {
-    const f = await post('/api/figures', {}).catch(() => null)
-    const waiting = outbox.read().length, unsent = outbox.unsent().length
-    const state = unsent ? `${unsent} ${unsent === 1 ? 'answer is' : 'answers are'} on this device only, and will be sent when the server responds.`
-      : waiting ? `All answers are saved; ${waiting} ${waiting === 1 ? 'is' : 'are'} on the way to the Hub. You can close this page.` : 'All answers are on the Hub. You can close this page.'
-    const refusals = outbox.read('refused')
-    modal.open(dialogs.session(f, state, refusals.length, me.owner, me.sign_in, blind), {
-      fill: (d) => refusals.forEach((r) => {
-        const li = document.createElement('li')
-        li.textContent = `${r.kind}${r.choice ? ` ${r.choice}` : ''}: ${r.reason}`
-        d.querySelector('.b-refused').append(li)
-      }),
-    })
-  }
+  const session = async () => dialogs.openSession(modal, await post('/api/figures', {}).catch(() => null), outbox, me, storage.isKept())
 
   // ---- what a person can do
   const free = () => current && active && !modal.isOpen && performance.now() - shownAt >= ARM_MS
@@ -158,36 +167,23 @@ export function start(root) {
   function judge(kind, more = {}) {
     const item = current
     const event = { event_id: uuid(), assignment_id: item.id, kind, comment: note || null, milliseconds: Math.round(performance.now() - shownAt), ...more }
+    outbox.put(event) // stored on this device, or in memory, before the next pair is shown
     answered.push({ item, event_id: event.event_id })
     if (answered.length > MAX_UNDO) answered.shift()
     done++
-    outbox.put(event) // stored on this device before the next pair is shown
-    rest()
-    if (item.gold && kind !== 'skip') {
-      const { answer, why } = item.gold
-      modal.open(dialogs.gold(more.choice === answer, answer === 'left' ? 'A' : 'B'), {
-        fill: (d) => { d.querySelector('[data-f=why]').innerHTML = why }, closed: () => show(queue.shift()),
-      })
-    } else show(queue.shift())
+    const words = sitting.answered()
+    if (words !== null) toast(words)
+    show(queue.shift())
   }
 
   function undo() {
     if (!answered.length || !active || modal.isOpen) return
-    const { item, event_id } = answered.pop()
+    const { item, event_id } = answered.at(-1)
+    outbox.put({ event_id: uuid(), assignment_id: item.id, kind: 'undo', target: event_id, milliseconds: null })
+    answered.pop()
     if (current) { seen.delete(current.id); queue.unshift(current) }
     done--
-    outbox.put({ event_id: uuid(), assignment_id: item.id, kind: 'undo', target: event_id, milliseconds: null })
     show(item)
-  }
-
-  function rest() {
-    const now = Date.now()
-    if (now - sitting.last > BREAK_MS) sitting = { since: now, last: now, count: 0 }
-    sitting.last = now
-    sitting.count++
-    if (now - sitting.since < SITTING_MS) { if (sitting.count % 5 === 0) toast(''); return }
-    toast(`${sitting.count} pairs in ${Math.round((now - sitting.since) / 60000)} minutes. Take a short break to keep a fresh eye.`)
-    sitting = { since: now, last: now, count: 0 }
   }
 
   const say = (kind, more) => () => { if (free()) judge(kind, more) }
@@ -201,15 +197,10 @@ export function start(root) {
       try { location.href = (await post('/api/stop', {})).link } catch { toast('The server does not respond. Try again in a moment.') }
     },
     menu: () => modal.open(dialogs.menu()),
+    leave: () => { storage.remove('name'); location.href = location.pathname },
     help: () => { if (modal.isOpen) modal.close(); else modal.open(dialogs.help(me.guidelines, false)) },
-    theme: () => store('theme', document.body.classList.toggle('dark') ? 'dark' : 'light'),
-    diff: () => {
-      if (!current) return
-      const b = $('.b-more [data-act=diff]'), on = b.getAttribute('aria-pressed') !== 'true'
-      for (const f of ['left', 'right']) $(`[data-f=${f}]`).innerHTML = current[f]
-      if (on) toast(differences($('[data-f=left]'), $('[data-f=right]')) ? '' : 'Both answers have the same words.')
-      b.setAttribute('aria-pressed', String(on))
-    },
+    theme: () => storage.set('theme', document.body.classList.toggle('dark') ? 'dark' : 'light'),
+    diff: turn('diff'), written: turn('written'),
     note: () => current && modal.ask('Add a note on this pair', 'The owner sees it with your answer.', 'Keep', false, (text) => {
       note = text
       $('.b-more [data-act=note]').classList.toggle('b-on', Boolean(text))
@@ -218,16 +209,10 @@ export function start(root) {
       outbox.put({ event_id: uuid(), assignment_id: current.id, kind: 'flag', comment: text || null, milliseconds: null })
       toast('Flagged. The owner will see it.')
     }),
-    rewrite: () => current && !current.gold && modal.ask('Write a better answer', 'It counts as better than both.', 'Send', true, (text) => {
+    rewrite: () => current && modal.ask('Write a better answer', 'It counts as better than both.', 'Send', true, (text) => {
       if (text) judge('rewrite', { text })
     }),
   }
-  const KEYS = {
-    ArrowLeft: acts.left, ArrowRight: acts.right, ArrowDown: acts.tie, t: acts.tie, b: acts.bad, x: acts.skip, u: undo, Backspace: undo,
-    d: acts.diff, c: acts.note, f: acts.flag, w: acts.rewrite, '?': acts.help,
-  }
-  const STRENGTH = { 1: ['left', 4], 2: ['left', 3], 3: ['left', 2], 4: ['left', 1], 7: ['right', 1], 8: ['right', 2], 9: ['right', 3], 0: ['right', 4] }
-
   root.addEventListener('click', (e) => {
     const b = e.target.closest('[data-act]')
     if (!b) return
@@ -235,13 +220,7 @@ export function start(root) {
     if (b.dataset.act !== 'close') acts[b.dataset.act](Number(b.dataset.v) || 0)
     b.blur()
   })
-  window.addEventListener('keydown', (e) => {
-    if (e.repeat || e.ctrlKey || e.metaKey || e.altKey || e.isComposing) return
-    if (/^(INPUT|TEXTAREA|SELECT)$/.test(e.target.tagName) || (modal.isOpen && e.key !== '?')) return
-    const digit = /^Digit(\d)$/.exec(e.code)?.[1] // by position, for any keyboard layout
-    const act = STRENGTH[digit] && !e.shiftKey ? () => acts[STRENGTH[digit][0]](STRENGTH[digit][1]) : KEYS[e.key.length === 1 ? e.key.toLowerCase() : e.key]
-    if (act) { e.preventDefault(); act() }
-  })
+  listen(acts, modal)
 
   // pairs that this page holds become free for others once it is left
   window.addEventListener('pagehide', () => {
@@ -254,7 +233,9 @@ export function start(root) {
   // ---- who is here, and that they are here in one tab only
   function begin() {
     modal.unlock()
-    outbox = new Outbox(`${location.pathname}:${me.kind}:${me.name}`, async (events, keepalive) => (await post('/api/events', { events }, keepalive)).results, changed)
+    const send = async (events, keepalive) => (await post('/api/events', { events }, keepalive)).results
+    outbox = new Outbox(`${me.browser}:${me.name}`, `${location.pathname}:${me.kind}:${me.name}`, send, changed, (receipts) => warmUps.add(receipts))
+    if (outbox.aside) toast('Some answers that this browser kept cannot be read. They are set aside in its storage.')
     const go = () => {
       active = true
       modal.unlock()
@@ -262,11 +243,12 @@ export function start(root) {
       outbox.flush()
       show(null)
       const read = `read:${outbox.name}`
-      if (me.guidelines && store(read) !== me.guidelines) modal.open(dialogs.help(me.guidelines, true), { closed: () => { store(read, me.guidelines); shownAt = performance.now() } })
+      if (me.guidelines && storage.get(read) !== me.guidelines) modal.open(dialogs.help(me.guidelines, true), { closed: () => { storage.set(read, me.guidelines); shownAt = performance.now() } })
     }
     if (!navigator.locks) { go(); return }
     modal.open(dialogs.elsewhere(), { lock: true })
     navigator.locks.request(`palate:${outbox.name}`, () => { go(); return new Promise(() => {}) })
+      .catch(() => { if (!active) go() }) // a browser that keeps nothing may refuse locks as well
   }
 
   function askName() {
@@ -276,7 +258,7 @@ export function start(root) {
         e.preventDefault()
         const name = d.querySelector('input').value.trim()
         if (!name) return
-        store('name', name)
+        storage.set('name', name)
         me.name = name
         begin()
       }),
@@ -284,7 +266,7 @@ export function start(root) {
   }
 
   async function arrive() {
-    const chosen = store('theme')
+    const chosen = storage.get('theme')
     if (chosen) document.body.classList.toggle('dark', chosen === 'dark')
     else if (matchMedia('(prefers-color-scheme: dark)').matches) document.body.classList.add('dark')
     const answer = await fetch('/api/me').catch(() => null)
@@ -293,9 +275,9 @@ export function start(root) {
     blind = me.kind === 'evaluate'
     document.title = $('.b-brand').textContent = me.question
     root.setAttribute('aria-label', me.question)
-    if (me.sign_in && !me.name) { modal.open(dialogs.signIn(), { lock: true }); return }
+    if (me.sign_in && !me.name) { modal.open(dialogs.signIn(query.get('sign-in') === 'failed'), { lock: true }); return }
     if (!me.may) { modal.open(dialogs.refused(), { lock: true }); return }
-    me.name ||= query.get('as') || store('name') || ''
+    me.name ||= query.get('as') || storage.get('name') || ''
     if (me.name) begin(); else askName()
   }
   arrive()

@@ -4,9 +4,9 @@ const KEYS = [
   [['←', '→'], 'A or B is better'],
   [['1', '2', '3', '4'], 'A is much better … barely better'],
   [['7', '8', '9', '0'], 'B is barely better … much better'],
-  [['↓'], 'tie: equally good'], [['B'], 'both are bad'], [['X'], 'skip: you cannot tell, or prefer not to'],
+  [['↓', 'T'], 'tie: equally good'], [['B'], 'both are bad'], [['X'], 'skip: you cannot tell, or prefer not to'],
   [['U'], 'undo the last answer, as often as you like'],
-  [['D'], 'show which words differ'], [['C'], 'add a note on this pair'],
+  [['D'], 'show which words differ'], [['R'], 'show the texts as they are written'], [['C'], 'add a note on this pair'],
   [['F'], 'flag: something is wrong with this pair'], [['W'], 'write a better answer yourself'],
 ]
 const close = '<button class="b-main" data-act="close">Close</button>'
@@ -26,7 +26,7 @@ export const name = () => `<form class="b-form" method="dialog"><label for="b-fi
   <p>Only the project owner sees your name. Published data uses a pseudonym.</p>
   <input id="b-field" maxlength="80" autocomplete="nickname" required><button class="b-main">Start</button></form>`
 
-export const signIn = () => `<h2>Sign in to continue</h2><p>Your answers so far are kept on this device and sent once you are signed in.</p>
+export const signIn = (failed) => `<h2>Sign in to continue</h2>${failed ? '<p>Signing in did not work. If your browser blocks cookies here, open this page in a tab.</p>' : ''}<p>Your answers so far are kept on this device and sent once you are signed in.</p>
   <a class="b-main" href="/login/huggingface?_target_url=/" target="_self">Sign in with Hugging Face</a>`
 
 export const refused = () => `<h2>Invitation only</h2><p>Ask the project owner to add you to <code>annotators</code>.</p>
@@ -35,12 +35,12 @@ export const refused = () => `<h2>Invitation only</h2><p>Ask the project owner t
 export const elsewhere = () => '<h2>Open in another tab</h2><p>Close the other tab to continue here.</p>'
 
 export const menu = () => `<div class="b-list">
-  <button data-act="diff">Show differences</button><button data-act="note">Add a note</button>
+  <button data-act="diff">Show differences</button><button data-act="written">Show as written</button><button data-act="note">Add a note</button>
   <button data-act="flag">Flag this pair</button><button data-act="rewrite">Write a better answer</button>
   <button data-act="help">Instructions</button><button data-act="session">Your session</button></div>${close}`
 
-export const gold = (right, answer) => `<h2>${right ? 'Correct' : `The owner prefers ${answer}`}</h2>
-  <div class="b-md" data-f="why"></div><p>This was a warm-up. It is not counted.</p><button class="b-main" data-act="close" autofocus>Continue</button>`
+export const warmUp = (right, answer) => `<h2>${right ? 'Warm-up: correct' : `Warm-up: the owner prefers ${answer}`}</h2>
+  <p class="b-asked" dir="auto"></p><div class="b-md" data-f="why"></div><p>The pair that you answered was a warm-up. It is not counted.</p><button class="b-main" data-act="close" autofocus>Continue</button>`
 
 const number = (n) => Number(n).toLocaleString('en')
 
@@ -58,7 +58,25 @@ export const stop = () => `<h2>Stop voting?</h2><p>You will see which model wrot
 export const result = '<div class="b-row b-result"><button data-act="result">Stop voting and see the result</button></div>'
 export const resultAtEnd = '<div class="b-row b-result"><button data-act="result">See the result</button></div>'
 
-export const session = (f, state, refusals, owner, leave, blind) => `<h2>Your session</h2>${f ? figures(f) : ''}<p class="b-state">${state}</p>
+const session = (f, state, refusals, me) => `<h2>Your session</h2><p>You are <b class="b-name"></b>.${me.sign_in ? '' : ' <button class="b-inline" data-act="leave">Not you?</button>'}</p>${f ? figures(f) : ''}<p class="b-state">${state}</p>
   ${refusals ? '<h3>Not accepted; kept on this device</h3><ul class="b-refused"></ul>' : ''}
-  ${blind && f?.judged ? result : ''}
-  ${owner ? '<p><a href="/owner" target="_blank">Owner’s page</a></p>' : ''}${leave ? '<p><a href="/logout?_target_url=/" target="_self">Sign out</a></p>' : ''}${close}`
+  ${me.kind === 'evaluate' && f?.judged ? result : ''}
+  ${me.owner ? '<p><a href="/owner" target="_blank">Owner’s page</a></p>' : ''}${me.sign_in ? '<p><a href="/logout?_target_url=/" target="_self">Sign out</a></p>' : ''}${close}`
+
+// Opens what a person has done, and where it is; `kept` tells whether this browser keeps it.
+export function openSession(modal, figures, outbox, me, kept) {
+  const waiting = outbox.read().length, unsent = outbox.unsent().length
+  const state = unsent ? `${unsent} ${unsent === 1 ? 'answer is' : 'answers are'} ${kept ? 'on this device' : 'in this open page'} only, and will be sent when the server responds.`
+    : waiting ? `All answers are saved; ${waiting} ${waiting === 1 ? 'is' : 'are'} on the way to the Hub. You can close this page.` : 'All answers are on the Hub. You can close this page.'
+  const refusals = outbox.read('refused')
+  modal.open(session(figures, state, refusals.length, me), {
+    fill: (d) => {
+      d.querySelector('.b-name').textContent = me.name
+      refusals.forEach((r) => {
+        const li = document.createElement('li')
+        li.textContent = `${r.kind}${r.choice ? ` ${r.choice}` : ''}: ${r.reason}`
+        d.querySelector('.b-refused').append(li)
+      })
+    },
+  })
+}

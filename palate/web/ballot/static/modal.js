@@ -1,8 +1,10 @@
 // The dialog over the page: one at a time, and locked while something has to be settled first.
+import { dress } from '/ballot/content.js'
 import { field } from '/ballot/dialogs.js'
 
 export class Modal {
-  constructor(element) {
+  // `free()` is called whenever nothing is open any more
+  constructor(element, free) {
     Object.assign(this, { element, locked: false, onClose: null })
     element.addEventListener('cancel', (e) => { if (this.locked) e.preventDefault() })
     element.addEventListener('close', () => {
@@ -10,6 +12,7 @@ export class Modal {
       const call = this.onClose
       this.onClose = null
       call?.()
+      if (!this.isOpen) free()
     })
   }
 
@@ -21,6 +24,7 @@ export class Modal {
     this.locked = lock
     this.element.innerHTML = html
     fill?.(this.element)
+    for (const text of this.element.querySelectorAll('.b-md')) dress(text)
     if (!this.isOpen) this.element.showModal()
     this.onClose = closed
     ;(this.element.querySelector('textarea,input,[autofocus]') || this.element.querySelector('.b-main'))?.focus()

@@ -1,21 +1,53 @@
 // Answers that the Hub does not have yet, in this browser's storage, under the person's name.
 // An entry is removed only when its event is on the Hub.
+import { get, remove, set } from '/ballot/storage.js'
+
 const POLL_MS = 3000
 const BATCH = 20
 
+const isEntry = (entry) => typeof entry?.event?.event_id === 'string' && typeof entry.event.kind === 'string'
+const isRefusal = (event) => typeof event?.event_id === 'string'
+
+function parsed(text) {
+  try {
+    const list = JSON.parse(text || '[]')
+    return Array.isArray(list) ? list : null
+  } catch { return null }
+}
+
 export class Outbox {
-  // `send(events, keepalive)` resolves to receipts; `changed(news)` is called after every change
-  constructor(name, send, changed) {
-    Object.assign(this, { name, send, changed, failures: 0, flushing: false, timer: 0 })
+  // `send(events, keepalive)` resolves to receipts; `changed(news)` is called after every change,
+  // `told(receipts)` with what an answer brought to light
+  // `earlier` is the name under which an earlier version kept them
+  constructor(name, earlier, send, changed, told) {
+    Object.assign(this, { name, send, changed, told, failures: 0, flushing: false, timer: 0 })
+    for (const what of ['outbox', 'refused']) this.adopt(what, earlier)
+    this.aside = this.mend('outbox', isEntry) + this.mend('refused', isRefusal)
     window.addEventListener('online', () => { this.failures = 0; this.flush() })
     document.addEventListener('visibilitychange', () => { if (document.hidden) this.flush(true) })
   }
 
-  read(what = 'outbox') {
-    try { return JSON.parse(localStorage.getItem(`palate:${what}:${this.name}`) || '[]') } catch { return [] }
+  // Sets aside what is not a list of entries, and keeps the rest; returns whether there was any.
+  mend(what, isGood) {
+    const text = get(`${what}:${this.name}`)
+    const list = parsed(text)
+    const good = list?.filter(isGood) ?? []
+    if (good.length === list?.length) return 0
+    set(`aside:${what}:${this.name}:${Date.now()}`, text)
+    this.write(good, what)
+    return 1
   }
 
-  write(list, what = 'outbox') { localStorage.setItem(`palate:${what}:${this.name}`, JSON.stringify(list)) }
+  adopt(what, earlier) {
+    const text = get(`${what}:${earlier}`)
+    if (!text || get(`${what}:${this.name}`)) return
+    set(`${what}:${this.name}`, text)
+    remove(`${what}:${earlier}`)
+  }
+
+  read(what = 'outbox') { return parsed(get(`${what}:${this.name}`)) ?? [] }
+
+  write(list, what = 'outbox') { set(`${what}:${this.name}`, JSON.stringify(list)) }
 
   unsent() { return this.read().filter((entry) => entry.state !== 'saved') }
 
@@ -51,15 +83,19 @@ export class Outbox {
     const state = new Map(receipts.map((r) => [r.event_id, r]))
     const refused = this.read('refused')
     const kept = []
+    const told = []
     let news = false
     for (const entry of this.read()) {
       const r = state.get(entry.event.event_id)
-      if (r && r.state !== 'waiting' && entry.state !== 'saved') news = true
+      const first = r && r.state !== 'waiting' && entry.state !== 'saved'
+      if (first) news = true
+      if (first && r.warm_up) told.push(r)
       if (r?.state === 'rejected') refused.push({ ...entry.event, reason: r.reason })
       else if (r?.state !== 'published') kept.push(r ? { ...entry, state: r.state, at: Date.now() } : entry)
     }
     this.write(refused, 'refused')
     this.write(kept)
+    if (told.length) this.told(told)
     return news
   }
 }

@@ -1,0 +1,47 @@
+// Shows a text: as the HTML that the server made safe of it, or as it is written.
+import { typeset } from '/ballot/maths.js'
+
+const PARAGRAPHS = 'p,li,ul,ol,blockquote,h1,h2,h3,h4,h5,h6,table,td,th'
+const COPIED_MS = 1500
+
+const element = (tag, more) => Object.assign(document.createElement(tag), more)
+
+async function copy(button, pre) {
+  try { await navigator.clipboard.writeText(pre.textContent) } catch { // not allowed in a frame of another site
+    getSelection().selectAllChildren(pre)
+    document.execCommand('copy')
+  }
+  button.textContent = 'Copied'
+  setTimeout(() => { button.textContent = 'Copy' }, COPIED_MS)
+}
+
+// Gives a block of code its language and a button.
+function frame(pre) {
+  const button = element('button', { type: 'button', className: 'b-copy', textContent: 'Copy' })
+  button.addEventListener('click', () => { copy(button, pre); button.blur() })
+  const head = element('div', { className: 'b-code-head' })
+  head.append(element('span', { textContent: pre.dataset.language || 'code' }), button)
+  const box = element('div', { className: 'b-code' })
+  pre.replaceWith(box)
+  pre.tabIndex = 0
+  box.append(head, pre)
+}
+
+// Adds to safe HTML what HTML alone cannot do.
+export function dress(root) {
+  for (const e of root.querySelectorAll(PARAGRAPHS)) e.dir = 'auto'
+  for (const pre of root.querySelectorAll('pre')) frame(pre)
+  for (const table of root.querySelectorAll('table')) {
+    const box = element('div', { className: 'b-table', tabIndex: 0, role: 'region', ariaLabel: 'Table' })
+    table.replaceWith(box)
+    box.append(table)
+  }
+  typeset(root)
+}
+
+export function fill(root, html) {
+  root.innerHTML = html
+  dress(root)
+}
+
+export const asWritten = (root, text) => root.replaceChildren(element('div', { className: 'b-written', dir: 'auto', textContent: text }))

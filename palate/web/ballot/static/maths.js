@@ -1,0 +1,59 @@
+// Typesets mathematics with KaTeX. What KaTeX does not take, or what would take long, stays as it
+// was written.
+const FORMULAS = 300 // of one text
+const LETTERS = 5000 // of one formula
+const CELLS = 600 // of its tables
+const DEPTH = 250 // of elements, before the browser gives up
+const DEFINES = /\\(?:[egx]?def|let|futurelet|global|(?:re)?newcommand|providecommand)(?![a-z])/i
+const DISPLAY_ONLY = /\\begin\{(?:align|alignat|gather|equation|CD)\*?\}/
+const DELIMITED = /^(?:\$\$([^]*)\$\$|\$([^]*)\$|\\\(([^]*)\\\)|\\\[([^]*)\\\])$/
+
+let katex = null
+let loading = null
+
+const untrusted = () => { throw new Error('This command is not allowed.') }
+
+// Loads KaTeX, which is large, once something needs it.
+export function load() {
+  loading ??= (async () => {
+    const style = Object.assign(document.createElement('link'), { rel: 'stylesheet', href: '/ballot/vendor/katex/katex.min.css' })
+    document.head.append(style)
+    await import('/ballot/vendor/katex/katex.min.js')
+    await import('/ballot/vendor/katex/mhchem.min.js')
+    katex = self.katex
+  })().catch(() => { loading = null }) // the next text tries again
+  return loading
+}
+
+function isDeep(root) {
+  for (let level = [root], depth = 0; level.length; depth++) {
+    if (depth > DEPTH) return true
+    level = level.flatMap((node) => [...node.children])
+  }
+  return false
+}
+
+function one(span) {
+  const source = span.textContent
+  const delimited = DELIMITED.exec(source)
+  const tex = (delimited ? delimited.slice(1).find((part) => part !== undefined) : source).replace(/(?<!\\)%/g, '\\%')
+  const box = document.createElement('span')
+  try {
+    if (tex.length > LETTERS || tex.split('&').length + tex.split('\\\\').length > CELLS) throw new Error('This is too long.')
+    katex.render(tex, box, {
+      displayMode: span.dataset.math === 'display' || DISPLAY_ONLY.test(tex),
+      throwOnError: true, trust: untrusted, strict: 'ignore', maxSize: 20, maxExpand: DEFINES.test(tex) ? 20 : 1000,
+    })
+    if (isDeep(box)) throw new Error('This is too deep.')
+  } catch { span.dataset.source = ''; return }
+  span.dataset.source = source
+  span.replaceChildren(...box.childNodes)
+}
+
+// Typesets what is in the element, at once if KaTeX is there.
+export function typeset(root) {
+  const spans = [...root.querySelectorAll('[data-math]:not([data-source])')].slice(0, FORMULAS)
+  if (!spans.length) return
+  if (katex) spans.forEach(one)
+  else load().then(() => { if (katex) spans.filter((span) => span.isConnected).forEach(one) })
+}
