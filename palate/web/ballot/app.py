@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.sessions import SessionMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -194,12 +194,18 @@ def _is_another(request: Request, person: Person) -> bool:
 
 
 async def read_body(request: Request, most: int) -> bytes | None:
-    """Return the request's body; None, without reading on, once it exceeds `most` bytes."""
+    """Return the request's body; None, without reading on, once it exceeds `most` bytes.
+
+    Also None if the client hangs up before its end.
+    """
     content = b""
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > most:
-            return None
+    try:
+        async for chunk in request.stream():
+            content += chunk
+            if len(content) > most:
+                return None
+    except ClientDisconnect:
+        return None
     return content
 
 
