@@ -105,7 +105,8 @@ def dpo_alarms(
     raised = [*_stopped(failed_at, results.best_step), *_learning(log, results)]
     raised += [*_worse_than_simple(results), *_unlearned(log, beta)]
     if samples and samples.prompts >= MIN_PROMPTS:
-        raised += [*_length(samples), *_style(samples, "Lower the learning rate, or raise beta.")]
+        raised += [*_length(samples), *_unended(samples, "Add --sft-weight 0.1.")]
+        raised += _style(samples, "Lower the learning rate, or raise beta.")
     return tuple(raised)
 
 
@@ -120,6 +121,7 @@ def sft_alarms(results: SFTResults, failed_at: int | None, samples: Samples) -> 
             " the base model itself."
         )
     if samples.prompts >= MIN_PROMPTS:
+        raised += _unended(samples, "Does the chat template close answers with EOS?")
         raised += _style(samples, "Lower the learning rate, or take fewer epochs.")
     return tuple(raised)
 
@@ -180,14 +182,16 @@ def _length(samples: Samples) -> Iterator[str]:
         )
 
 
-def _style(samples: Samples, advice: str) -> Iterator[str]:
-    """Yield alarms about completions; `advice` is for a model that writes one template."""
+def _unended(samples: Samples, advice: str) -> Iterator[str]:
     cut = samples.unended
     if cut.tuned > max(0.2, 2 * cut.base):
         yield (
             f"{100 * cut.tuned:.0f}% of completions did not come to an end (base:"
-            f" {100 * cut.base:.0f}%). Add --sft-weight 0.1, or raise beta."
+            f" {100 * cut.base:.0f}%). {advice}"
         )
+
+
+def _style(samples: Samples, advice: str) -> Iterator[str]:
     if samples.same_opening > 0.5:
         yield (
             f"{100 * samples.same_opening:.0f}% of completions begin with the same three words:"
