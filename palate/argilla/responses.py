@@ -72,8 +72,9 @@ class Response:
 
     def events(self) -> list[Event]:
         """Return the events that the response holds, or raise BadInput."""
-        lines = str(self.values.get("events") or "").splitlines()
-        return [read_line(Event, line, self._source(), n) for n, line in enumerate(lines, 1)]
+        # at \n alone: a remark may hold other characters that end a line, such as U+2028
+        lines = enumerate(str(self.values.get("events") or "").split("\n"), 1)
+        return [read_line(Event, line, self._source(), n) for n, line in lines if line.strip()]
 
     def _source(self) -> str:
         return f"Argilla's response {self.id}"

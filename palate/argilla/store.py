@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from palate.argilla.connection import Connection, readable_errors
 from palate.argilla.responses import CHOICES, Response, plain, values_of
-from palate.core.errors import PalateError
+from palate.core.errors import BadInput, PalateError
 from palate.core.schema import Candidate, Event, Pair, Prompt
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class LabelStore:
         self._events: dict[tuple[str, str], list[Event]] = {}  # (annotator id, pair id)
         self._names: dict[str, str] = {}  # pseudonym → the name that was sent to Argilla
         self._loaded = False  # whether `_events` has what Argilla held before this process
+        self.unreadable: dict[str, str] = {}  # response id → what is wrong with it
         self._loading = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}  # annotator id → lock of their responses
         self._lock = threading.Lock()
@@ -175,10 +176,17 @@ class LabelStore:
                 self._events[annotator.id, pair_id] = all_events
 
     def events(self) -> list[Event]:
-        """Return every event in the project's dataset, of all annotators."""
+        """Return every event in the project's dataset, of all annotators.
+
+        A response that cannot be read is set aside in `unreadable`, so that it stops nobody else.
+        """
         events: list[Event] = []
         for response in self.responses():
-            held = response.events()
+            try:
+                held = response.events()
+            except BadInput as error:
+                self.unreadable[response.id] = str(error)
+                continue
             events += held
             self._events.setdefault((_user_id(response.annotator), response.pair_id), held)
         self._loaded = True

@@ -11,7 +11,7 @@ CORPUS = Path(__file__).with_name("titles.jsonl")
 @cache
 def corpus() -> dict[str, list[str]]:
     """Return the shipped titles by topic, in the file's order."""
-    rows = [json.loads(line) for line in CORPUS.read_text("utf-8").splitlines()]
+    rows = [json.loads(line) for line in CORPUS.read_text("utf-8").split("\n") if line]
     return {row["topic"]: row["titles"] for row in rows}
 
 

@@ -21,6 +21,26 @@ VERSION = 2  # of judge.json
 Answer = Literal["A", "B", "tie"]
 Outcome = Literal["tuned", "base", "tie", "unreadable"]
 SCORES: dict[Outcome, float] = {"tuned": 1.0, "base": 0.0, "tie": 0.5}
+# a reply that is nothing but the answer
+ALONE = re.compile(
+    r"(?:(?:answer[ :-]*)?(?P<side>[AB])(?: is better| wins)?"
+    r"|(?:(?:it'?s )?an? )?(?P<tie>tie|draw))",
+    re.IGNORECASE,
+)
+# "Answer: A", "[[B]]", "my verdict is tie"
+STATED = re.compile(
+    r"(?:answer|verdict|winner|choice|preference|judge?ment)(?: is:?|:|=)\s*(?:answer )?"
+    r"(?P<side>[AB]|tie|draw)\b(?!\s+(?:and|or)\b)|\[\[(?P<marked>[ABC]|tie)\]\]",
+    re.IGNORECASE,
+)
+# "B, because …", "A: …", but not "A, B", nor the article of "A close call"
+FIRST = re.compile(r"(?:Answer[ -])?(?P<side>[AB]|Tie)(?=[.:;)\n]|,(?! ?[AB]\b)| [-–—])")
+# "so B", "but B", "I prefer A", "A is better"
+CALLED = re.compile(
+    r"\b(?:[Ss]o|[Bb]ut|prefer|choose|pick|[Tt]herefore|[Hh]ence|say),?(?: an?)?(?: [Aa]nswer)?"
+    r" (?P<side>[AB]|tie|draw)(?![\w'])"
+    r"|\b(?P<better>[AB]) (?:is (?:the )?(?:clearly )?better|wins)\b"
+)
 
 
 @dataclass(frozen=True)
@@ -107,13 +127,32 @@ def messages(
     return [{"role": "user", "content": text}]
 
 
-def parse_reply(reply: str) -> Answer | None:
-    """Return the judge's answer, None where the reply is neither A nor B nor tie."""
-    match = re.match(r"\W*(?:answer[ -]?)?(a|b|tie)\b", reply.strip(), re.IGNORECASE)
-    if match is None:
-        return None
-    word = match[1].lower()
-    return "tie" if word == "tie" else "A" if word == "a" else "B"
+def parse_reply(reply: str, *, is_whole: bool = True) -> Answer | None:
+    """Return the judge's answer, None where the reply says none or several.
+
+    A reply that is the answer alone counts, then "Answer: B" or "[[A]]", then a letter with reasons
+    after it, then what the last sentence calls better. Of a reply that was cut off, only the first
+    two count. What a model thinks before it answers does not.
+    """
+    if re.search(r"<think(?!.*</think)", reply, re.DOTALL | re.IGNORECASE):
+        return None  # cut off in the middle of thinking
+    text = re.split(r"</think(?:ing)?>", reply, flags=re.IGNORECASE)[-1]
+    text = re.sub(r"[*_`#\"“”]+", "", text).strip()
+    if alone := ALONE.fullmatch(text.strip(" \n\t.,:;!?()<>-")):
+        return _answer(alone["side"] or alone["tie"])
+    stated = {_answer(m["side"] or m["marked"]) for m in STATED.finditer(text)}
+    if stated or not is_whole:
+        return stated.pop() if len(stated) == 1 else None
+    called = re.split(r"(?<=[.!?\n])\s+", text)[-1]
+    found = {_answer(m["side"] or m["better"]) for m in CALLED.finditer(called)}
+    if first := FIRST.match(text):
+        found.add(_answer(first["side"]))
+    return found.pop() if len(found) == 1 else None
+
+
+def _answer(word: str) -> Answer:
+    letter = word.casefold()
+    return "A" if letter == "a" else "B" if letter == "b" else "tie"
 
 
 def outcome(tuned_first: Answer | None, base_first: Answer | None) -> Outcome:

@@ -1,9 +1,11 @@
 """The client for servers with OpenAI's chat protocol and for Hugging Face's Inference Providers."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from palate.core import hub
 from palate.core.errors import PalateError
@@ -29,6 +31,9 @@ class ChatClient:
     url: str | None = None
     key_variable: str | None = None
     provider: str | None = None
+    _refused: set[str] = field(
+        default_factory=set, compare=False
+    )  # parameters that it does not take
 
     @property
     def where(self) -> str:
@@ -55,25 +60,29 @@ class ChatClient:
         top_p: float | None = None,
         seed: int = 0,
     ) -> Completion:
-        """Return the model's reply; raise PalateError if there is none after `MAX_TRIES` tries."""
+        """Return the model's reply; raise PalateError if there is none after `MAX_TRIES` tries.
+
+        Servers of reasoning models want `max_completion_tokens` and take no temperature; what a
+        server refuses once is not sent again.
+        """
         from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError
         from huggingface_hub.utils import httpx
 
-        client = self._client()
-        try:
-            reply = hub.retry(
-                lambda: client.chat_completion(
-                    [dict(message) for message in messages],
-                    model=self.model,
-                    max_tokens=max_tokens,
-                    temperature=temperature,
-                    top_p=top_p,
-                    seed=seed,
-                ),
-                tries=MAX_TRIES,
-            )
-        except (HfHubHTTPError, InferenceTimeoutError, httpx.HTTPError, OSError) as error:
-            raise self._failure(error) from error
+        client, sent = self._client(), [dict(message) for message in messages]
+        given = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "seed": seed}
+        while True:
+            named: dict[str, Any] = {k: v for k, v in given.items() if k not in self._refused}
+            if "max_tokens" in self._refused:
+                named["extra_body"] = {"max_completion_tokens": max_tokens}
+            call = partial(client.chat_completion, sent, model=self.model, **named)
+            try:
+                reply = hub.retry(call, tries=MAX_TRIES)
+                break
+            except (HfHubHTTPError, InferenceTimeoutError, httpx.HTTPError, OSError) as error:
+                refused = _refused_parameter(error, named)
+                if refused is None:
+                    raise self._failure(error) from error
+                self._refused.add(refused)
         choice = reply.choices[0]
         return Completion((choice.message.content or "").strip(), choice.finish_reason == "stop")
 
@@ -99,3 +108,14 @@ class ChatClient:
             f"The {self.where} does not answer: {str(error)[:ERROR_CHARACTERS]}. What it wrote so"
             " far is kept; run the same command again to continue."
         )
+
+
+def _refused_parameter(error: Exception, sent: Iterable[str]) -> str | None:
+    """Return the parameter that a server says it does not support, None for another error."""
+    response = getattr(error, "response", None)
+    if response is None or response.status_code not in (400, 422):
+        return None
+    text = f"{error} {response.text}".casefold()
+    if not re.search(r"unsupported|not supported|unrecognized|does not support", text):
+        return None
+    return next((name for name in sent if re.search(rf"[\'\"`]{name}[\'\"`]", text)), None)

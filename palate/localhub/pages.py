@@ -212,6 +212,8 @@ def jobs(call: Call) -> Response:
         raise HubError(404, f"{ns} has no jobs that you can see")
     docs = [call.hub.jobs.get(ns, job)] if job else call.hub.jobs.of_namespace(ns)
     log = call.hub.jobs.log(job).read_text() if job and call.hub.jobs.log(job).exists() else ""
-    lines = [json.loads(line)["data"] for line in log.splitlines()[-MAX_LOG_LINES:]]
+    lines = [
+        json.loads(line)["data"] for line in log.rstrip("\n").split("\n")[-MAX_LOG_LINES:] if line
+    ]
     values = {"ns": ns, "jobs": docs, "lines": lines, "one": job is not None}
     return page("jobs.html", user, values)

@@ -125,7 +125,7 @@ def rows(path: str, text: str) -> tuple[list[str], list[list[str]]] | None:
 
 
 def _json_lines(text: str) -> list[dict]:
-    values = [json.loads(line) for line in text.splitlines() if line.strip()]
+    values = [json.loads(line) for line in text.split("\n") if line.strip()]
     if not all(isinstance(v, dict) for v in values):
         raise ValueError("a row that is not an object")
     return values

@@ -1,7 +1,7 @@
 """A language model votes on the pairs of the blind comparison, and the model's card says how."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -10,22 +10,21 @@ from palate.core import hub, ledger
 from palate.core.errors import PalateError, UsageError
 from palate.core.paths import replace
 from palate.core.project import Project
-from palate.core.schema import model_of
+from palate.core.schema import Message, model_of
 from palate.evaluate import judging
 from palate.evaluate.config import JudgeArguments
 from palate.evaluate.contest import Comparison, EvaluationPairs, comparisons
 from palate.evaluate.judging import Answer
 from palate.evaluate.loading import pairs_to_compare
 from palate.report import judges
-from palate.report.judges import Ask
+from palate.report.judges import REPLY_TOKENS, SECOND_TOKENS, Ask
 from palate.report.model_card import push_model_card
 from palate.terminal.progress import Progress
 from palate.train.job import RunDir
 
 MAX_UNREADABLE = 0.2  # share of the replies: beyond it, the model does not follow the instructions
-PAIRS_PER_SAVE = 8
-
 Answers = dict[str, list[Answer | None]]  # by pair: with the tuned answer first, with it second
+Question = tuple[str, bool]  # a pair's id, and whether the tuned answer comes first
 
 
 def judge_pairs(args: JudgeArguments) -> None:
@@ -39,32 +38,58 @@ def judge_pairs(args: JudgeArguments) -> None:
         raise UsageError("Base and tuned model wrote the same text for every prompt.")
     name, ask = judges.judge_of(args)
     work = RunDir("judge", project.id, name, vars(compared.base), vars(compared.tuned))
-    file = work.path / "answers.json"
-    answers: Answers = json.loads(file.read_text("utf-8")) if file.exists() else {}
-    todo = [c for c in texts if c.pair_id not in answers]
-    console.print(f"{name}: {len(todo):,} of {len(texts):,} pairs to judge, each in both orders")
+    file = work.path / "replies.json"  # every reply as it comes: some are paid for
+    replies: dict[str, Answer | None] = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    asked = {_key(q): q for c in texts for q in ((c.pair_id, True), (c.pair_id, False))}
+    todo = [q for key, q in asked.items() if key not in replies]
+    console.print(
+        f"{name}: {len({pair for pair, _ in todo}):,} of {len(texts):,} pairs to judge, each in"
+        " both orders"
+    )
     columns = (TextColumn("judging"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("", total=len(todo))
-        for start in range(0, len(todo), PAIRS_PER_SAVE):
-            batch = todo[start:][:PAIRS_PER_SAVE]
-            answers |= answers_on(project, batch, ask)
-            replace(file, json.dumps(answers))
-            bar.advance(task, len(batch))
+        messages = messages_of(project, texts)
+        for question, answer in answers_to(todo, messages, ask):
+            replies[_key(question)] = answer
+            replace(file, json.dumps(replies))
+            bar.advance(task)
+    answers = {
+        c.pair_id: [replies[_key((c.pair_id, first))] for first in (True, False)] for c in texts
+    }
     publish(console, project, compared, texts, name, answers)
     work.remove()
 
 
-def answers_on(project: Project, texts: Sequence[Comparison], ask: Ask) -> Answers:
-    """Return the judge's answers by pair: with the tuned answer first, with it second."""
+def _key(question: Question) -> str:
+    pair, tuned_first = question
+    return f"{pair} {'tuned' if tuned_first else 'base'} first"
+
+
+def messages_of(project: Project, texts: Sequence[Comparison]) -> dict[Question, list[Message]]:
+    """Return what the judge is asked about each pair, in both orders."""
     question, rules = project.settings.question, project.guidelines
-    messages = [
-        judging.messages(c, question, rules, tuned_first=first)
+    return {
+        (c.pair_id, first): judging.messages(c, question, rules, tuned_first=first)
         for c in texts
         for first in (True, False)
-    ]
-    answers = [judging.parse_reply(reply) for reply in ask(messages)]
-    return {c.pair_id: answers[2 * i : 2 * i + 2] for i, c in enumerate(texts)}
+    }
+
+
+def answers_to(
+    todo: Sequence[Question], messages: Mapping[Question, list[Message]], ask: Ask
+) -> Iterator[tuple[Question, Answer | None]]:
+    """Yield the answer to each question; what cannot be read is asked again, with more room."""
+    unread = []
+    for question, reply in zip(todo, ask([messages[q] for q in todo], REPLY_TOKENS), strict=True):
+        answer = judging.parse_reply(reply.text, is_whole=reply.ended)
+        if answer is None:
+            unread.append(question)
+        else:
+            yield question, answer
+    again = ask([messages[q] for q in unread], SECOND_TOKENS)
+    for question, reply in zip(unread, again, strict=True):
+        yield question, judging.parse_reply(reply.text, is_whole=reply.ended)
 
 
 def publish(

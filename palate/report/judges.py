@@ -1,18 +1,19 @@
 """Ask a judge: a model that runs here, or one over the network."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from palate.core.errors import UsageError
 from palate.core.schema import Message
 from palate.evaluate.config import ENDPOINT_KEY, JudgeArguments
 from palate.generate import models
-from palate.generate.generation import Sampling, complete
+from palate.generate.generation import Completion, Sampling, complete
 from palate.generate.openai import ChatClient
 
 REPLY_TOKENS = 6  # for "A", "B" or "tie"
-GREEDY = Sampling(temperature=1e-4, max_new_tokens=REPLY_TOKENS)
+SECOND_TOKENS = 512  # for a model that reasons first, when it is asked again
 
-Ask = Callable[[Sequence[list[Message]]], list[str]]
+# messages and the tokens for each reply → the replies, as they come
+Ask = Callable[[Sequence[list[Message]], int], Iterator[Completion]]
 
 
 def check(args: JudgeArguments) -> None:
@@ -30,12 +31,11 @@ def _local(args: JudgeArguments) -> tuple[str, Ask]:
     source = models.find(args.model)
     loaded = models.load(source)
 
-    def ask(messages: Sequence[list[Message]]) -> list[str]:
-        replies = []
+    def ask(messages: Sequence[list[Message]], tokens: int) -> Iterator[Completion]:
+        greedy = Sampling(temperature=1e-4, max_new_tokens=tokens)
         for start in range(0, len(messages), args.batch_size):
             batch = messages[start:][: args.batch_size]
-            replies += [c.text for c in complete(loaded, batch, [0] * len(batch), GREEDY)]
-        return replies
+            yield from complete(loaded, batch, [0] * len(batch), greedy)
 
     return f"{source.repo} at {source.revision[:7]}", ask
 
@@ -43,7 +43,8 @@ def _local(args: JudgeArguments) -> tuple[str, Ask]:
 def _remote(args: JudgeArguments) -> tuple[str, Ask]:
     client = ChatClient(args.model, args.endpoint, ENDPOINT_KEY, args.provider)
 
-    def ask(messages: Sequence[list[Message]]) -> list[str]:
-        return [client.ask(m, max_tokens=REPLY_TOKENS, temperature=0.0).text for m in messages]
+    def ask(messages: Sequence[list[Message]], tokens: int) -> Iterator[Completion]:
+        for message in messages:
+            yield client.ask(message, max_tokens=tokens, temperature=0.0)
 
     return f"{args.model} at {args.endpoint or args.provider}", ask

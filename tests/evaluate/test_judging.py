@@ -15,11 +15,25 @@ from palate.evaluate.judging import JudgeReport, outcome, parse_reply
     [
         ("A", "A"), (" b.", "B"), ("Tie", "tie"), ("**B**", "B"), ("Answer A is better", "A"),
         ("answer-b", "B"), ("Both are fine", None), ("", None), ("Absolutely", None),
-        ("<answer-a>", "A"),
+        ("<answer-a>", "A"), ("Answer: A", "A"), ("A tie.", "tie"), ("It's a tie", "tie"),
+        ("A close call, but B", "B"), ("A close call", None), ("My verdict is B.", "B"),
+        ("A, because it is shorter.", "A"), ("[[B]]", "B"), ("B\n\nIt is clearer.", "B"),
+        ("Both answer it. A is warmer and B is longer. I prefer A.", "A"), ("A, B", None),
+        ("<think>A is better?</think>B", "B"), ("<think>A is better, so A", None),
+        ("A is better here, but B", None), ("Answer: A or B", None), ("So, a tie", "tie"),
+        ("Reasons follow. Answer: B", "B"), ("Neither", None), ("A better answer exists", None),
     ],
 )  # fmt: skip
 def test_replies_are_read_or_are_nothing(reply, answer):
     assert parse_reply(reply) == answer
+
+
+@pytest.mark.parametrize(
+    ("reply", "answer"), [("A", "A"), ("A is better at", None), ("A close call, but", None),
+                          ("Answer: B", "B"), ("", None)],
+)  # fmt: skip
+def test_of_a_reply_that_was_cut_off_only_a_plain_answer_counts(reply, answer):
+    assert parse_reply(reply, is_whole=False) == answer
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,12 @@ from palate.evaluate.loading import pairs_to_compare
 
 
 class Server(OpenAIServer):
-    """Prefers the longer answer, or the one with `favourite` in it; `mute` makes it talk past."""
+    """Prefers the longer answer, or the one with `favourite` in it.
 
-    mute = False
+    `mute` makes it talk past, `slow` makes it think before it answers.
+    """
+
+    mute = slow = False
     favourite = ""
 
     def answer(self, body):
@@ -30,6 +33,8 @@ class Server(OpenAIServer):
         )
         likes = self.favourite
         word = "A" if (likes in first, len(first)) > (likes in second, len(second)) else "B"
+        if self.slow and body["max_tokens"] < 100:
+            return "Let me think. A is", "length"
         return ("I like both" if self.mute else word), "stop"
 
 
@@ -96,8 +101,23 @@ def test_a_judge_that_breaks_off_continues(compared, jobs, server):
     assert "Traceback" not in said
     server.fails_from, before = float("inf"), len(server.asked)
     said = jobs("judge", compared.id, "--model", "judge", "--endpoint", server.url)
-    assert "12 of 20 pairs to judge" in said
-    assert len(server.asked) - before == 24
+    assert "10 of 20 pairs to judge" in said
+    assert len(server.asked) - before == 20
+
+
+def test_a_server_gets_the_parameters_that_it_takes(compared, jobs, server):
+    server.refused = ("max_tokens", "temperature")
+    jobs("judge", compared.id, "--model", "judge", "--endpoint", server.url, "--pairs", "2")
+    assert [a["max_completion_tokens"] for a in server.asked] == [6] * 4
+    assert not any("max_tokens" in a or "temperature" in a for a in server.asked)
+
+
+def test_an_unreadable_reply_is_asked_again_with_more_room(compared, jobs, server):
+    server.slow = True
+    said = jobs("judge", compared.id, "--model", "judge", "--endpoint", server.url, "--pairs", "2")
+    assert [a["max_tokens"] for a in server.asked] == [6] * 4 + [512] * 4
+    assert "unreadable" not in said
+    assert judge_of(compared.model_repo)["wins"] == 2
 
 
 def test_what_is_no_judge_is_not_counted(compared, jobs, server):

@@ -10,6 +10,7 @@ class OpenAIServer(ThreadingHTTPServer):
     """Override `answer`. `asked` keeps the requests; from number `fails_from` on it answers 500."""
 
     fails_from: float = float("inf")
+    refused: tuple[str, ...] = ()  # parameters that get a 400
     request_queue_size = 128  # connections that wait at once
 
     def __init__(self, *models: str):
@@ -42,6 +43,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if found := next((name for name in self.server.refused if name in body), None):
+            problem = f"Unsupported parameter: '{found}' is not supported with this model."
+            self._send(400, {"error": {"message": problem, "type": "invalid_request_error"}})
+            return
         self.server.asked.append(body)
         self.server.keys.add(self.headers["authorization"])
         text, reason = self.server.answer(body)

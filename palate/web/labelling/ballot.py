@@ -6,7 +6,7 @@ from pathlib import Path
 
 from palate.argilla.responses import edit
 from palate.argilla.store import FullPair, LabelStore
-from palate.core.errors import PalateError, Supervised
+from palate.core.errors import BadInput, PalateError, Supervised
 from palate.core.project import Project, unique
 from palate.core.schema import Event, Pair, pairs_of
 from palate.label.assignment import Queue
@@ -62,6 +62,10 @@ class LabelBallot(Ballot):
         except PalateError:
             return {}
 
+    def unreadable(self) -> list[str]:
+        """Return what is wrong with the responses in Argilla that cannot be read."""
+        return list(self._store.unreadable.values()) if self._ready.is_set() else []
+
     def store(self) -> LabelStore | None:
         """Return Argilla's client, or None before Argilla is up to date."""
         return self._store if self._ready.is_set() else None
@@ -83,7 +87,12 @@ class LabelBallot(Ballot):
             if pseudonym in self.people.uncounted:
                 continue
             earlier = known.get((pseudonym, pair.id), [])
-            change = edit(response, pair, earlier, self.round, pseudonym)
+            try:
+                change = edit(response, pair, earlier, self.round, pseudonym)
+            except BadInput as error:
+                self._store.unreadable[response.id] = str(error)
+                continue
+            self._store.unreadable.pop(response.id, None)
             if change and change.event_id not in ids:
                 if ours:
                     self._store.save(self._store.annotator(pseudonym), [change])

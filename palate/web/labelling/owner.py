@@ -62,6 +62,7 @@ def page(ballot: LabelBallot, query: str) -> HTMLResponse:
             alpha=agreement_text.alpha,
             reading=agreement_text.reading(report),
             problem=ballot.problem(),
+            unreadable=ballot.unreadable(),
             answers=answers,
             total=total,
             json=f"/owner.json{query}",
