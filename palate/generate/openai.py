@@ -31,9 +31,7 @@ class ChatClient:
     url: str | None = None
     key_variable: str | None = None
     provider: str | None = None
-    _refused: set[str] = field(
-        default_factory=set, compare=False
-    )  # parameters that it does not take
+    _refused: set[str] = field(default_factory=set, compare=False)  # parameters it does not take
 
     @property
     def where(self) -> str:
@@ -76,7 +74,7 @@ class ChatClient:
                 named["extra_body"] = {"max_completion_tokens": max_tokens}
             call = partial(client.chat_completion, sent, model=self.model, **named)
             try:
-                reply = hub.retry(call, tries=MAX_TRIES)
+                reply: Any = hub.retry(call, tries=MAX_TRIES)
                 break
             except (HfHubHTTPError, InferenceTimeoutError, httpx.HTTPError, OSError) as error:
                 refused = _refused_parameter(error, named)

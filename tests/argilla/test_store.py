@@ -124,3 +124,22 @@ def test_keys_stay_inside(store, server, caplog):
     with client(server) as owner:
         users = owner.get("/api/v1/users").json()["items"]
     assert all(u["api_key"] not in shown for u in users)
+
+
+def test_a_remark_with_other_line_breaks_is_one_line(store):
+    label = event(PAIRS[0], comment="one\u2028two\u0085three")
+    store.save(store.annotator("p-1", "Ada"), [label])
+    assert store.events() == [label]
+
+
+def test_one_unreadable_response_is_set_aside(store, server):
+    ada, bo = store.annotator("p-1", "Ada"), store.annotator("p-2", "Bo")
+    store.save(ada, [event(PAIRS[0])])
+    store.save(bo, [event(PAIRS[0], annotator="p-2")])
+    (spoilt,) = [r for r in store.responses() if r.annotator == "p-1"]
+    values = {name: {"value": value} for name, value in spoilt.values.items()}
+    body = {"status": "submitted", "values": values | {"events": {"value": "{not JSON"}}}
+    store._argilla.send("PUT", f"/api/v1/responses/{spoilt.id}", body)
+    assert [e.annotator for e in store.events()] == ["p-2"]
+    (problem,) = store.unreadable.values()
+    assert f"Argilla's response {spoilt.id}, row 1: not JSON" in problem
