@@ -125,8 +125,10 @@ def _responses(
     prompt = columns.prompt or next((p for p in PROMPTS if p in fields), None)
 
     def units() -> Iterator[tuple[int, Unit]]:
-        for (given, responses), number in zip(records, table.numbers, strict=True):
+        read = zip(records, table.rows, table.numbers, strict=True)
+        for (given, responses), row, number in read:
             answers = [dict_of(r) for r in list_of(responses.get(question or ""))]
+            split = dict_of(row.get("metadata")).get("split")
             if not answers:
                 yield number, NEITHER
             for answer in answers:
@@ -135,7 +137,8 @@ def _responses(
                     continue
                 texts = {key: given.get(key) for key in (prompt, *sides) if key}
                 value = _ranked(answer.get("value"), sides)
-                yield number, texts | {"choice of": value, "who": answer.get("user_id")}
+                more = {"choice of": value, "who": answer.get("user_id"), "split": split}
+                yield number, texts | more
 
     new, aside = build(table, units())
     new = replace(new, columns=tuple(dict.fromkeys([*fields, *new.columns])))

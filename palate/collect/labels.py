@@ -85,7 +85,7 @@ def _judgement(
     b = Candidate.of(prompt.id, right, model=writers[1][0], revision=writers[1][1])
     person = annotator
     if data.annotator and row.annotator:
-        person = f"p-{digest('import', row.annotator)[:10]}"
+        person = pseudonym(row.annotator)
     pair, chosen = Pair.of(a, b).id, {"left": a.id, "right": b.id}.get(choice)
     kind = KINDS[choice]
     event = Event(
@@ -95,6 +95,13 @@ def _judgement(
         via="import",
     )  # fmt: skip
     return prompt, a, b, event
+
+
+def pseudonym(name: str) -> str:
+    """Return the pseudonym of a person; one of palate's own stays, as in a file of an export."""
+    if name == "imported" or re.fullmatch(r"p-[0-9a-f]{10,}", name):
+        return name
+    return f"p-{digest('import', name)[:10]}"
 
 
 def _writers(row: Row, models: Sequence[Model | None]) -> Sequence[Model | None]:

@@ -11,6 +11,7 @@ from palate.commands.common import (
     AsJson,
     Column,
     File,
+    Folder,
     Id,
     Values,
     console,
@@ -18,6 +19,7 @@ from palate.commands.common import (
     show_status,
 )
 from palate.core.errors import UsageError
+from palate.core.markdown import count
 from palate.terminal.flags import ModelRef, Text
 
 
@@ -127,11 +129,17 @@ def audit(
         console.print(f"\nwritten: {html}")
 
 
-def export(project: Id) -> None:
+def export(project: Id, to: Folder = None) -> None:
     """Rebuild the preferences, which trainings read, from the labels; renew the dataset card.
+
+    With --to, also write what other tools read: preferences and single answers for TRL (Parquet),
+    records for Argilla, and a CSV with a row for each judgement.
 
     If ARGILLA_API_URL and ARGILLA_API_KEY are set, changes made in Argilla's own interface are
     included.
+
+    Args:
+        to: Folder for the files of other tools.
     """
     from palate.report.export import export as export_project
 
@@ -145,3 +153,8 @@ def export(project: Id) -> None:
     console.print(f"{project}: {rows} preferences at {result.revision[:7]}")
     for reason, n in preferences.left_out.items():
         console.print(f"  left out: {n:,} {reason}")
+    if to:
+        from palate.report.other_tools import write
+
+        for name, size in write(result, to).items():
+            console.print(f"  {to / name}: {count(size, 'row')}", markup=False)

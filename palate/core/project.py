@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
+from pathlib import Path
 from typing import Literal, TypeVar, overload
 
 from palate import __version__
@@ -237,11 +238,17 @@ def question_files(files: Mapping[str, str]) -> dict[str, str]:
 def _rows(project: Project, config: Config) -> tuple[Row, ...]:
     paths = project.paths(config)
     local = hub.fetch(project.id, "dataset", project.revision, paths) if paths else []
+    # the cache of the Hub's client holds each content once, under whichever revision it is read
     return tuple(
         row
         for path, file in zip(paths, local, strict=True)
-        for row in read_file(ROWS[config], file, f"{project.id}/{path}")
+        for row in _file_rows(config, file.resolve(), f"{project.id}/{path}")
     )
+
+
+@lru_cache(256)
+def _file_rows(config: Config, file: Path, source: str) -> tuple[Row, ...]:
+    return tuple(read_file(ROWS[config], file, source))
 
 
 def check_id(project_id: str) -> None:
