@@ -14,6 +14,7 @@ import numpy as np
 
 from palate.audit.rows import Row
 from palate.core.rates import clustered
+from palate.core.similar import HAN, THAI
 from palate.core.splits import normal
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 FOLDS, FEWER_FOLDS = 10, 5
 SMALL_ROWS = 3_000  # up to here more folds and repetitions are cheap, and steady the figure
 MOST_ROWS = 8_000  # more rows change an accuracy by less than its interval
-WORD = r"(?u)\w+|[^\w\s]"
+WORD = rf"(?u)[{HAN}]|[{THAI}]{{1,4}}|(?:(?![{HAN}{THAI}])\w)+|[^\w\s]"
 
 Scorer = Callable[[Sequence[Row]], np.ndarray]  # the lead of each row's winner, shape (rows,)
 Baseline = Callable[[Sequence[Row]], Scorer]  # fitted on rows

@@ -12,7 +12,7 @@ from palate.audit import baselines
 from palate.audit.baselines import Accuracy
 from palate.audit.rows import Row, Rows
 from palate.core.rates import Rate, cyclic_triads
-from palate.core.similar import alike
+from palate.core.similar import alike, spoken_words
 from palate.core.splits import normal
 from palate.evaluate.confounds import FORMATS
 
@@ -110,7 +110,7 @@ def measure(data: Rows, learn: bool = True) -> Audit:
     unequal = [r for r in strict if len(r.left) != len(r.right)]
     people = {r.annotator for r in rows}
     named = not people <= NOBODY
-    lengths = [len(t.split()) for group in texts.values() for t in group]
+    lengths = [len(spoken_words(t)) for group in texts.values() for t in group]
     result = Audit(
         source=data.source,
         rows=data.total,

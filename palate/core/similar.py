@@ -27,6 +27,9 @@ FILLED = 5  # different words with which texts continue a template
 MANY = 50  # words in one gap, from which on they are indexed
 INVISIBLE = {"Cf", "Cc"}  # Unicode categories: zero-width characters and controls
 ARITHMETIC = set("*/%-")  # punctuation that means something next to digits
+HAN = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+THAI = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
+SPOKEN = re.compile(rf"[{HAN}]{{1,2}}|[{THAI}]{{1,4}}|[^\s{HAN}{THAI}]+")
 WITH_ACCENTS = ("LATIN", "GREEK", "CYRILLIC")  # elsewhere a mark makes another letter
 
 
@@ -134,6 +137,15 @@ def alike(texts: Iterable[str], known: Iterable[str]) -> dict[str, str]:
     for text in known:
         index.add(text)
     return {text: other for text in texts if (other := index.like(text)) is not None}
+
+
+def spoken_words(text: str) -> list[str]:
+    """Return the words of a text as they are, in scripts without spaces as well.
+
+    There, two Chinese or Japanese characters count as a word, and four letters of Thai, Lao, Khmer
+    or Burmese.
+    """
+    return SPOKEN.findall(text)
 
 
 def words(text: str) -> list[str]:

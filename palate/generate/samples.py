@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from palate.core.schema import Message
+from palate.core.similar import spoken_words
 from palate.generate.generation import Completion, Sampling, complete, end_tokens, seed_of
 from palate.generate.models import Loaded
 
@@ -113,7 +114,7 @@ def _mean(values: Sequence[float]) -> float:
 
 def most_frequent_opening(texts: Sequence[str]) -> float:
     """Return the share of texts that begin with the most frequent first three words."""
-    openings = [" ".join(text.casefold().split()[:3]) for text in texts]
+    openings = [" ".join(spoken_words(text.casefold())[:3]) for text in texts]
     return max(openings.count(o) for o in openings) / len(openings)
 
 

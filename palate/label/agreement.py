@@ -15,6 +15,7 @@ from typing import TypedDict
 from palate.core.ledger import standing_judgements
 from palate.core.rates import Rate, alpha, beyond_chance, cyclic_triads
 from palate.core.schema import Candidate, Event, Kind
+from palate.core.similar import spoken_words
 from palate.label.ranking import Order, checks
 
 PAUSE = 300.0  # seconds; a longer gap between two judgements does not count as labelling
@@ -214,7 +215,7 @@ def _is_suspect(p: Labeller) -> bool:
 
 
 def _too_fast(e: Event, texts: Mapping[str, str]) -> bool:
-    words = len(texts[e.left].split()) + len(texts[e.right].split())
+    words = len(spoken_words(texts[e.left])) + len(spoken_words(texts[e.right]))
     shortest = max(SHORTEST_MILLISECONDS, 1000 * words / FASTEST_WORDS_PER_SECOND)
     return (e.milliseconds or 0) < shortest
 

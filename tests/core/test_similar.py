@@ -2,7 +2,7 @@
 
 import pytest
 
-from palate.core.similar import Similar, alike, is_typo, words
+from palate.core.similar import Similar, alike, is_typo, spoken_words, words
 
 TEXT = "Write a title for a video about repairing old wooden clocks at home"
 
@@ -106,3 +106,12 @@ def test_texts_become_known_one_by_one():
 )  # fmt: skip
 def test_a_typo_is_one_letter_of_a_long_word(one, other, typo):
     assert is_typo(one, other) == is_typo(other, one) == typo
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("two words", 2), ("  it's  fine.\n", 2), ("", 0), ("今天天气很好", 3), ("良い答えです", 3),
+     ("สวัสดีครับ", 3), ("GPT说今天好", 3), ("안녕 하세요", 2)],
+)  # fmt: skip
+def test_words_are_counted_in_scripts_without_spaces(text, number):
+    assert len(spoken_words(text)) == number
