@@ -154,11 +154,11 @@ def _responses(
 
 def _ranked(value: object, sides: tuple[str | None, str | None]) -> object:
     """Return the choice that a ranking makes; another value as it is."""
-    ranks: dict[object, object] = {}
+    ranks: dict[str, object] = {}
     for place, item in enumerate(list_of(value)):
         entry = dict_of(item)
-        ranks[entry.get("value", item)] = entry.get("rank", place)
-    first, second = (ranks.get(side) for side in sides)
+        ranks[str(entry.get("value", item))] = entry.get("rank", place)
+    first, second = (ranks.get(str(side)) for side in sides)
     if not isinstance(first, (int, float)) or not isinstance(second, (int, float)):
         return value
     return "tie" if first == second else sides[0] if first < second else sides[1]

@@ -107,7 +107,7 @@ def _parquet(path: Path, data: bytes) -> Table:
 
     try:
         return table_of(str(path), pq.read_table(io.BytesIO(data)).to_pylist())
-    except (ArrowException, OSError) as error:
+    except (ArrowException, OSError, ValueError) as error:
         raise BadInput(path, f"not a Parquet file: {error}") from None
 
 
@@ -206,8 +206,9 @@ def _header(path: Path, header: list[str]) -> tuple[str, ...]:
 def _json(path: Path, text: str) -> Table:
     """Return the rows of JSON lines or of an array of objects, whichever the text is."""
     if text.lstrip()[:1] != "[":
-        first = next((line for line in text.split("\n") if line.strip()), "")
-        if _is_object(first):
+        lines = [line for line in text.split("\n") if line.strip()]
+        alone = len(lines) == 1 and path.suffix.lower() == ".json"
+        if lines and not alone and _is_object(lines[0]):
             return _json_lines(path, text)
     try:
         value = _loads(text)

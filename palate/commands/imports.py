@@ -114,6 +114,7 @@ def import_(
     if dry_run:
         console.print("Nothing was written: --dry-run.")
         return
+    del table, data  # of many rows as large as all that is made of them
     name, config = Path(source).name, "evaluations" if votes else "labels"
     known = _ids(Project.load(project), config) if exists else set()
     if votes:
