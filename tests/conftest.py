@@ -49,6 +49,8 @@ os.environ |= {
     "TOKENIZERS_PARALLELISM": "false",
 }
 os.environ.pop("HF_TOKEN", None)
+# hundreds of processes import palate: the first compiles it for all
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(scope="session")
