@@ -115,6 +115,11 @@ def demo(
 def hub_serve(root: Folder = None, host: Host = "127.0.0.1", port: int = 8123) -> None:
     """Serve a Hub on this machine, for the usual clients, until Ctrl-C.
 
+    Jobs and Spaces run on this machine, too. On Linux with user namespaces each sees of the Hub's
+    folder what is its own alone: no tokens, no repos, no other Space. Elsewhere they can read what
+    you can read. With --host and without user namespaces the Hub therefore refuses to run any: a
+    user of the network would be you.
+
     Args:
         root: Folder for repos and users. Default: hub, in palate's data folder.
         port: Port to listen on.

@@ -25,7 +25,7 @@ from palate.core.schema import (
     Row,
     Unpaired,
 )
-from palate.core.typed import read_file
+from palate.core.typed import read_file, read_text
 
 R = TypeVar("R", Prompt, Candidate)
 
@@ -63,7 +63,7 @@ class Settings:
         """Return the settings of a TOML text, or raise BadInput naming the field."""
         try:
             values = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:  # also of numbers with 5,000 digits
             raise BadInput(source, f"not valid TOML: {error}") from None
         known = {f.name: type(f.default) for f in fields(cls)}
         for name, value in values.items():
@@ -110,7 +110,8 @@ class Settings:
     def dump(self) -> str:
         """Return TOML that `parse` reads back to the same settings."""
         lines = [
-            f"{name} = {json.dumps(value, ensure_ascii=False)}"
+            # TOML allows fewer characters than JSON: not U+007F
+            f"{name} = {json.dumps(value, ensure_ascii=False)}".replace("\x7f", r"\u007f")
             for name, value in asdict(self).items()
         ]
         return "# Settings of this palate project.\n" + "\n".join(lines) + "\n"
@@ -139,8 +140,9 @@ class Project:
                 f"The dataset repo {project_id} has no {SETTINGS_FILE}, so it is not a palate"
                 f" project. Create one with: palate init {project_id} --prompts FILE"
             )
-        text = hub.fetch(project_id, "dataset", sha, [SETTINGS_FILE])[0].read_text("utf-8")
-        settings = Settings.parse(text, f"{project_id}/{SETTINGS_FILE}")
+        source = f"{project_id}/{SETTINGS_FILE}"
+        text = read_text(hub.fetch(project_id, "dataset", sha, [SETTINGS_FILE])[0], source)
+        settings = Settings.parse(text, source)
         return cls(project_id, sha, settings, tuple(files))
 
     @property
@@ -166,7 +168,8 @@ class Project:
         """The owner's instructions to annotators, in Markdown; empty without guidelines.md."""
         if GUIDELINES_FILE not in self.files:
             return ""
-        return hub.fetch(self.id, "dataset", self.revision, [GUIDELINES_FILE])[0].read_text("utf-8")
+        file = hub.fetch(self.id, "dataset", self.revision, [GUIDELINES_FILE])[0]
+        return read_text(file, f"{self.id}/{GUIDELINES_FILE}")
 
     def gold(self) -> list[Gold]:
         """Return the warm-up pairs of gold.jsonl, which every annotator gets early."""

@@ -87,6 +87,25 @@ def read(
         raise BadInput(source, problem, row=row, field=path or None) from None
 
 
+def read_text(file: Path, source: object) -> str:
+    """Return the text of a UTF-8 file. Raises BadInput for another encoding."""
+    try:
+        return file.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadInput(source, f"not valid UTF-8: byte {error.start:,} cannot be read") from None
+
+
+def read_object(file: Path, source: object) -> dict[str, object]:
+    """Return the JSON object of a file. Raises BadInput for anything else, however nested."""
+    try:
+        value = json.loads(read_text(file, source))
+    except (ValueError, RecursionError) as error:
+        raise BadInput(source, f"not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise BadInput(source, f"expected an object, found {type(value).__name__}")
+    return value
+
+
 def read_file(cls: type[R], file: Path, source: object) -> Iterator[R]:
     """Yield the rows of a file. Raises BadInput naming `source`, the row and the field."""
     with file.open("rb") as lines:

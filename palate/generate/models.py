@@ -1,6 +1,5 @@
 """Models on the Hub: found at an exact commit, loaded from safetensors, with or without adapter."""
 
-import json
 import math
 import os
 import re
@@ -11,12 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from palate.core import hub
-from palate.core.errors import UsageError
+from palate.core.errors import BadInput, UsageError
+from palate.core.typed import read_object
 from palate.terminal.ref import Ref
 
 if TYPE_CHECKING:
     import torch
 
+LAYERS = ("num_hidden_layers", "n_layer", "num_layers")
+WIDTHS = ("vocab_size", "hidden_size", "n_embd", "intermediate_size", "n_inner")
+PACKED = 16  # numbers in one number of quantized weights, with room
+MOST_ADAPTERS = 4  # one on another
 _TEXT_FILES = {".json", ".txt", ".jinja", ".model"}
 
 
@@ -63,8 +67,9 @@ def peek(name: str) -> Peek:
     if not any(f.endswith(".safetensors") for f in files) or "config.json" not in texts:
         raise _no_weights(repo)
     folder = hub.fetch(repo, "model", sha, texts)[0].parent
-    config = json.loads((folder / "config.json").read_text("utf-8"))
-    window = config.get("max_position_embeddings")
+    config = read_object(folder / "config.json", f"{repo}/config.json")
+    found = config.get("max_position_embeddings")
+    window = found if isinstance(found, int) else None
     return Peek(repo, sha, read_tokenizer(folder), parameters(f"{repo}@{sha}"), window)
 
 
@@ -85,15 +90,20 @@ def parameters(name: str) -> int:
 
 def _base_of(file: Path) -> str:
     """Return the base model that an adapter_config.json names."""
-    config = json.loads(file.read_text("utf-8"))
-    return f"{config['base_model_name_or_path']}@{config.get('revision') or 'main'}"
+    config = read_object(file, "adapter_config.json")
+    base = config.get("base_model_name_or_path")
+    if not isinstance(base, str) or Path(base).exists():
+        raise BadInput("adapter_config.json", f"expected the base model's repo, found {base!r}")
+    return f"{base}@{config.get('revision') or 'main'}"
 
 
-def find(name: str) -> Source:
+def find(name: str, above: int = 0) -> Source:
     """Download `owner/name[@revision]`: safetensors, configuration and tokenizer, nothing else.
 
-    Raises UsageError for a repo without safetensors.
+    `above` adapters lie on it. Raises UsageError for a repo without safetensors.
     """
+    if above > MOST_ADAPTERS:
+        raise UsageError(f"{name} is an adapter on an adapter, and so on, without a model below.")
     ref = Ref.parse(name)
     repo = ref.repo
     sha, files = hub.describe(repo, "model", ref.revision)
@@ -104,9 +114,28 @@ def find(name: str) -> Source:
     local = hub.fetch(repo, "model", sha, weights + texts)
     folder = local[0].parent
     if "adapter_config.json" in files:
-        base = find(_base_of(folder / "adapter_config.json"))
+        base = find(_base_of(folder / "adapter_config.json"), above + 1)
         return Source(repo, sha, folder, base.parameters, base)
-    return Source(repo, sha, folder, sum(map(_parameters, local[: len(weights)])))
+    source = Source(repo, sha, folder, sum(map(_parameters, local[: len(weights)])))
+    _check_size(source, sum(map(_tensors, local[: len(weights)])))
+    return source
+
+
+def _check_size(source: Source, tensors: int) -> None:
+    """Raise UsageError where the configuration describes more than the weights hold.
+
+    Loading would create what is missing, with random numbers, until the memory is full.
+    """
+    config = read_object(source.folder / "config.json", f"{source.repo}/config.json")
+    for part in [config, *(part for part in config.values() if isinstance(part, dict))]:
+        sizes = {name: n for name, n in part.items() if isinstance(n, int)}
+        layers = max((sizes[name] for name in LAYERS if name in sizes), default=0)
+        widths = sorted((sizes[name] for name in WIDTHS if name in sizes), reverse=True)
+        if layers > tensors or math.prod(widths[:2]) > PACKED * source.parameters:
+            raise UsageError(
+                f"{source.repo}/config.json describes a model much larger than its weights, which"
+                f" hold {source.parameters:,} numbers. Choose another model."
+            )
 
 
 def _no_weights(repo: str) -> UsageError:
@@ -114,6 +143,13 @@ def _no_weights(repo: str) -> UsageError:
         f"{repo} holds no model.safetensors or adapter_model.safetensors, and palate loads"
         " nothing else. Choose another model, or convert this one to safetensors."
     )
+
+
+def _tensors(file: Path) -> int:
+    from safetensors import safe_open
+
+    with safe_open(file, "pt") as tensors:
+        return len(list(tensors.keys()))
 
 
 def _parameters(file: Path) -> int:
@@ -140,6 +176,7 @@ def load(source: Source, *, dtype: "torch.dtype | None" = None, four_bits: bool 
             f"{source.repo} has no chat template, so palate cannot prompt it."
             " Choose an instruction-tuned model, or add one to its tokenizer_config.json."
         )
+    _check_template(source, tokenizer)
     if tokenizer.eos_token is None:
         raise UsageError(
             f"{source.repo} has no EOS token, so its answers would never end."
@@ -153,6 +190,19 @@ def load(source: Source, *, dtype: "torch.dtype | None" = None, four_bits: bool 
     model.name_or_path = model.config._name_or_path = source.repo
     placed = model if four_bits else model.to(device)
     return Loaded(source.repo, source.revision, placed, tokenizer)
+
+
+def _check_template(source: Source, tokenizer: Any) -> None:
+    """Raise UsageError for a chat template that fails, or that tries to leave jinja's sandbox."""
+    from jinja2 import TemplateError
+
+    try:
+        tokenizer.apply_chat_template([{"role": "user", "content": "Hello"}], tokenize=False)
+    except (TemplateError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
+        raise UsageError(
+            f"The chat template of {source.repo} fails on a message of one user: {error}. Correct"
+            " it, or choose another model."
+        ) from None
 
 
 def _four_bits(source: Source, dtype: "torch.dtype") -> Any:
@@ -170,6 +220,7 @@ def _four_bits(source: Source, dtype: "torch.dtype") -> Any:
         source.folder,
         dtype=dtype,
         use_safetensors=True,
+        trust_remote_code=False,  # not None, for which transformers asks whoever sits there
         quantization_config=quantized,
         device_map={"": torch.cuda.current_device()},  # of several processes each has its own
     )
@@ -178,7 +229,7 @@ def _four_bits(source: Source, dtype: "torch.dtype") -> Any:
 def read_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(folder, padding_side="left")
+    return AutoTokenizer.from_pretrained(folder, padding_side="left", trust_remote_code=False)
 
 
 def _weights(source: Source, dtype: "torch.dtype") -> Any:
@@ -186,7 +237,7 @@ def _weights(source: Source, dtype: "torch.dtype") -> Any:
 
     if source.base is None:
         return AutoModelForCausalLM.from_pretrained(
-            source.folder, dtype=dtype, use_safetensors=True
+            source.folder, dtype=dtype, use_safetensors=True, trust_remote_code=False
         )
     from peft import PeftModel
 

@@ -11,7 +11,7 @@ import threading
 from collections import defaultdict
 from pathlib import Path
 
-from palate.localhub.processes import Log, inherited, spawn, uv_settings
+from palate.localhub.processes import Apart, Log, inherited, uv_settings
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -27,8 +27,8 @@ class Failed(Exception):
 class Environments:
     """The environments of one Hub, in `folder`."""
 
-    def __init__(self, folder: Path):
-        self._folder = folder
+    def __init__(self, folder: Path, apart: Apart):
+        self._folder, self._apart = folder, apart
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def python(
@@ -51,20 +51,27 @@ class Environments:
                 log.write("The environment is cached")
                 return folder / "bin" / "python"
             shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
             python = folder / "bin" / "python"
             install = ["pip", "install", "--python", str(python), gradio]
             if requirements.strip():
                 install += ["-r", str(file)]
             for words in (["venv", "--python", sys.executable, str(folder)], install):
-                self._run([sys.executable, "-m", "uv", *words], app, running, log)
+                self._run([sys.executable, "-m", "uv", *words], app, folder, running, log)
             done.touch()  # written last, so its existence means that the install completed
         return python
 
     def _run(
-        self, words: list[str], folder: Path, running: set[subprocess.Popen[bytes]], log: Log
+        self,
+        words: list[str],
+        app: Path,
+        environment: Path,
+        running: set[subprocess.Popen[bytes]],
+        log: Log,
     ) -> None:
         log.write(f"--> {' '.join(words[2:])}")
-        process = spawn(words, folder, inherited() | uv_settings())
+        settings = inherited() | uv_settings()
+        process = self._apart.spawn(words, app, settings, kept=[environment])
         running.add(process)
         log.follow(process)
         code = process.wait()

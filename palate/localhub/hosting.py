@@ -29,11 +29,11 @@ from palate.localhub.git import find_commit, pointer, read_text, walk
 from palate.localhub.objects import LFS
 from palate.localhub.ports import free_port
 from palate.localhub.processes import (
+    Apart,
     Log,
     inherited,
     kill_left_over,
     signal_group,
-    spawn,
     uv_settings,
 )
 from palate.localhub.repos import Repo, Repos
@@ -59,11 +59,14 @@ class _Space:
 class Hosting:
     """The Spaces of one Hub, whose URL is `address`."""
 
-    def __init__(self, root: Path, db: Database, repos: Repos, lfs: LFS, address: str):
+    def __init__(
+        self, root: Path, db: Database, repos: Repos, lfs: LFS, address: str, apart: Apart
+    ):
         self._root, self._db, self._repos, self._lfs = root, db, repos, lfs
         self._folder, self._address = root / "spaces", address
         self._spaces: dict[int, _Space] = defaultdict(_Space)
-        self._environments = Environments(self._folder / "environments")
+        self._apart = apart
+        self._environments = Environments(self._folder / "environments", apart)
         self._numbers = itertools.count(1)
         self._closing = False
         self._folder.mkdir(exist_ok=True)
@@ -84,6 +87,9 @@ class Hosting:
         """Build and start the Space from main; the running app continues until it is built."""
         space = self._spaces[repo.id]
         space.number = number = next(self._numbers)
+        if self._apart.refusal:
+            self._record(repo, "CONFIG_ERROR", self._apart.refusal)
+            return
         self._record(repo, "RUNNING_BUILDING" if _alive(space.process) else "BUILDING")
         threading.Thread(target=self._deploy, args=(repo, space, number), daemon=True).start()
 
@@ -115,8 +121,9 @@ class Hosting:
         for space in spaces:
             if space.process:
                 signal_group(space.process, SIGTERM)
+        deadline = time.monotonic() + GRACE_SECONDS  # of all together
         for space in spaces:
-            self._end(space, builds=True)
+            self._end(space, builds=True, grace=max(0.0, deadline - time.monotonic()))
 
     def _deploy(self, repo: Repo, space: _Space, number: int) -> None:
         folder = self._folder / str(repo.id)
@@ -135,15 +142,13 @@ class Hosting:
                 self.log(repo, "run").unlink(missing_ok=True)
                 space.disk = disk
                 environment = self._variables(repo, card, settings, disk) | hidden
-                space.process = spawn([str(python), app], disk / "app", environment)
+                view = {"kept": [disk], "readable": [python.parent.parent]}
+                words, home = [str(python), app], disk / "app"
+                space.process = self._apart.spawn(words, home, environment, **view)
                 self._record(repo, "APP_STARTING", pid=space.process.pid, sha=sha)
             with Log(self.log(repo, "run"), hidden.values()) as log:
                 self._watch(repo, space, number, settings["port"], log)
-        except (
-            Failed,
-            ServeError,
-            OSError,
-        ) as error:  # the disk is full, or the Space was just deleted
+        except (Failed, ServeError, OSError) as error:  # such as a full disk, or a deleted Space
             stage = error.stage if isinstance(error, Failed) else "BUILD_ERROR"
             with space.lock:
                 if space.number == number and not self._closing:
@@ -249,14 +254,14 @@ class Hosting:
             environment["OPENID_PROVIDER_URL"] = self._address
         return environment | {k: s["value"] for k, s in settings.get("variables", {}).items()}
 
-    def _end(self, space: _Space, builds: bool = False) -> None:
+    def _end(self, space: _Space, builds: bool = False, grace: float = GRACE_SECONDS) -> None:
         """End the app, first by SIGTERM, and delete its disk; with `builds` end builds too."""
         for installer in list(space.installers) if builds else ():
             signal_group(installer, SIGKILL)
         if space.process:
             signal_group(space.process, SIGTERM)
             with suppress(subprocess.TimeoutExpired):
-                space.process.wait(GRACE_SECONDS)
+                space.process.wait(grace)
             signal_group(space.process, SIGKILL)
             space.process.wait()
             space.process = None

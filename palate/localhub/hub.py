@@ -16,7 +16,8 @@ from palate.localhub.errors import HubError, ServeError
 from palate.localhub.hosting import Hosting
 from palate.localhub.jobs import Jobs
 from palate.localhub.objects import LFS
-from palate.localhub.ports import address
+from palate.localhub.ports import LOOPBACK_HOSTS, address
+from palate.localhub.processes import Apart
 from palate.localhub.recovery import recover, remove_scratch_files
 from palate.localhub.repos import Repos
 
@@ -46,8 +47,9 @@ class Hub:
         self.repos = Repos(self.db, root / "git")
         self.lfs = LFS(self.db, root)
         recover(self.repos, self.lfs)
-        self.jobs = Jobs(self.db, root / "jobs")
-        self.hosting = Hosting(root, self.db, self.repos, self.lfs, address(host, port))
+        apart = Apart(root, network=host not in LOOPBACK_HOSTS)
+        self.jobs = Jobs(self.db, root / "jobs", apart)
+        self.hosting = Hosting(root, self.db, self.repos, self.lfs, address(host, port), apart)
 
     def need_space(self, count: int) -> None:
         """Raise `HubError` 507 unless `count` bytes and a reserve fit on the disk.

@@ -20,11 +20,11 @@ from palate.localhub.errors import HubError
 from palate.localhub.git import now
 from palate.localhub.hardware import FLAVORS
 from palate.localhub.processes import (
+    Apart,
     Log,
     inherited,
     kill_left_over,
     signal_group,
-    spawn,
     user_cache,
     uv_settings,
 )
@@ -40,8 +40,8 @@ VARIABLE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 class Jobs:
     """The jobs of one Hub. Secrets stay in memory and are masked in logs."""
 
-    def __init__(self, db: Database, folder: Path):
-        self._db, self._folder = db, folder
+    def __init__(self, db: Database, folder: Path, apart: Apart):
+        self._db, self._folder, self._apart = db, folder, apart
         self._lock = threading.Lock()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         folder.mkdir(exist_ok=True)
@@ -69,6 +69,8 @@ class Jobs:
 
     def create(self, user: User, ns: str, spec: Body) -> tuple[dict, dict[str, str]]:
         """Record a job and create its folder; return its document and its secrets."""
+        if self._apart.refusal:
+            raise HubError(403, self._apart.refusal)
         job, hidden = secrets.token_hex(12), spec.mapping("secrets")
         environment = spec.mapping("environment")
         command, arguments = spec.texts("command"), spec.texts("arguments", [])
@@ -102,11 +104,10 @@ class Jobs:
 
     def start(self, doc: dict, words: list[str], hidden: dict[str, str], endpoint: str) -> None:
         """Run the command in the background with the job's environment and secrets."""
-        folder = self.folder(doc["id"])
         environment = {
             **inherited(),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-            "HF_HOME": str(folder.parent.parent / "cache"),  # not the folder with the user's token
+            "HF_HOME": str(self._cache(doc)),  # not the folder with the user's token
             **uv_settings(),
             "PYTHONUNBUFFERED": "1",
             "ACCELERATOR": "none",
@@ -118,6 +119,12 @@ class Jobs:
         }
         arguments = (doc, words, environment, list(hidden.values()))
         threading.Thread(target=self._run, args=arguments, daemon=True).start()
+
+    def _cache(self, doc: dict) -> Path:
+        """Return the folder of what the jobs of a namespace have downloaded."""
+        folder = self._folder.parent / "cache" / doc["owner"]["name"]
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     def _run(self, doc: dict, words: list[str], env: dict[str, str], masked: list[str]) -> None:
         job = doc["id"]
@@ -168,7 +175,8 @@ class Jobs:
         with self._lock:
             if self._stage(job) in ENDED:
                 return None
-            process = spawn(words, disk, env)
+            cache = self._cache(json.loads(self._doc(job)))
+            process = self._apart.spawn(words, disk, env, kept=[cache])
             self._processes[job] = process
             started = json.loads(self._doc(job))["startedAt"] or now()
             self._change(job, startedAt=started, status={"stage": "RUNNING", "message": None})

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -11,6 +12,8 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from palate.localhub import isolation
+from palate.localhub.errors import ServeError
 from palate.localhub.git import now
 
 POLL_SECONDS = 0.1  # between two reads of a log that is followed
@@ -20,6 +23,10 @@ INHERITED = re.compile(
     r"PATH|HOME|USER|LANG|LC_\w+|TZ|TMPDIR|LD_LIBRARY_PATH|CUDA_\w+|NVIDIA_\w+|OMP_NUM_THREADS"
     r"|(?:https?|no|all)_proxy|SSL_CERT_\w+|REQUESTS_CA_BUNDLE|UV_\w+|PIP_\w+",
     re.IGNORECASE,
+)
+NOT_APART = (
+    "This Hub is open to the network, and this system has no user namespaces to keep jobs and"
+    " Spaces away from its users, tokens and repos. They run on a Hub at 127.0.0.1."
 )
 PRIVATE = re.compile(r"TOKEN|SECRET|PASSWORD|_KEY", re.IGNORECASE)
 
@@ -68,6 +75,41 @@ class Log:
 
     def __exit__(self, *_: object) -> None:
         self._out.close()
+
+
+class Apart:
+    """How the children of the Hub in `root` are kept apart from it; `network`: it is reachable.
+
+    Where the system cannot do that, they run like any program of the user who runs the Hub: as on a
+    laptop, but not for users who reach it over a network.
+    """
+
+    def __init__(self, root: Path, *, network: bool):
+        self._root, self._network = root.resolve(), network
+
+    @property
+    def refusal(self) -> str | None:
+        """Why nothing may run: over the network it would reach the Hub's files for anybody."""
+        return NOT_APART if self._network and not isolation.supported() else None
+
+    def spawn(
+        self,
+        words: list[str],
+        folder: Path,
+        environment: dict[str, str],
+        *,
+        kept: Iterable[Path] = (),
+        readable: Iterable[Path] = (),
+    ) -> subprocess.Popen[bytes]:
+        """Start a process in `folder`, which sees nothing else of the Hub than these folders."""
+        if self.refusal:
+            raise ServeError(self.refusal)
+        if not isolation.supported():
+            return spawn(words, folder, environment)
+        if shutil.which(words[0], path=environment.get("PATH")) is None and "/" not in words[0]:
+            raise FileNotFoundError(words[0])
+        folders = [[p.resolve() for p in own] for own in ((folder, *kept), readable)]
+        return spawn(isolation.command(self._root, words, *folders), folder, environment)
 
 
 def spawn(words: list[str], folder: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:

@@ -1,9 +1,8 @@
 """Pushed Spaces run: built, started, restarted and stopped, with logs and settings."""
 
 import json
-import os
-import signal
 import sys
+import time
 import urllib.request
 from collections.abc import Callable
 
@@ -11,20 +10,30 @@ import pytest
 from environments import lay_environment
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import HfHubHTTPError
+from living import marked
 
-from palate.localhub import LocalHub
+from palate.localhub import LocalHub, isolation
+
+needs_namespaces = pytest.mark.skipif(
+    not isolation.supported(), reason="this system has no user namespaces"
+)
 
 # reports everything about itself, and creates a file for any other path
 APP = """
 import http.server, json, os, pathlib, signal, urllib.request
 
 print("secret:", os.environ.get("WORD"))
+START = os.urandom(8).hex()
 
 class Page(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         home = pathlib.Path(os.environ["HOME"])
         report = {"env": dict(os.environ), "home": sorted(p.name for p in home.iterdir())}
-        report |= {"text": TEXT, "files": sorted(os.listdir(".")), "pid": os.getpid()}
+        report |= {"text": TEXT, "files": sorted(os.listdir(".")), "start": START}
+        root = home.parents[3]
+        kept = [*(root / "spaces" / "environments").iterdir()] + [*(root / "spaces").glob("[0-9]*")]
+        report["sees"] = sorted(p.name for p in root.iterdir())
+        report["writes"] = [os.access(p, os.W_OK) for p in [*kept, home]]
         (home / self.path[1:]).touch()  # nothing new for /
         self.send_response(200)
         self.end_headers()
@@ -121,14 +130,15 @@ def test_a_change_restarts_it_at_the_same_address(api, space):
     last = visit(api, space)
     assert last["env"]["COLOUR"] == "green"
     assert last["env"]["OAUTH_CLIENT_ID"] == before["env"]["OAUTH_CLIENT_ID"]
-    assert len({before["pid"], after["pid"], last["pid"]}) == 3
+    assert len({before["start"], after["start"], last["start"]}) == 3
 
 
 def test_a_killed_space_is_reported_and_restarts_with_an_empty_disk(api, space):
     visit(api, space, "left-behind")
     report = visit(api, space)
     assert report["home"] == ["app", "left-behind"]
-    os.kill(report["pid"], signal.SIGKILL)
+    for process in marked("SPACE_ID", space):
+        process.kill()
     while (runtime := api.get_space_runtime(space)).stage == "RUNNING":
         pass
     assert (runtime.stage, runtime.raw["errorMessage"]) == ("RUNTIME_ERROR", "Exit code: -9")
@@ -198,9 +208,35 @@ def test_a_killed_hub_starts_its_spaces_again_at_their_addresses(tmp_path):
         assert stage(api, "me/mine") == "RUNNING"
         after = visit(api, "me/mine")
         assert (api.space_info("me/mine").host, after["text"]) == (host, "one")
-        assert after["pid"] != before["pid"]
+        assert after["start"] != before["start"]
         assert again.process.poll() is None
     assert (
         json.loads(words.read_text())["pid"] == again.process.pid
     )  # the Hub answered until its Spaces had ended
     assert gone(lambda: urllib.request.urlopen(host, timeout=5))
+
+
+@pytest.mark.slow
+def test_a_hub_with_two_spaces_that_do_not_end_stops_within_25_seconds(tmp_path):
+    hub = LocalHub(tmp_path / "hub").start()
+    prepare(hub)
+    api = HfApi(endpoint=hub.endpoint, token=hub.token)
+    deaf = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nTEXT = 'x'\n{APP}"
+    for name in ("me/one", "me/two"):
+        api.create_repo(name, repo_type="space", space_sdk="gradio")
+        push(api, name, **{"app.py": deaf})
+    assert [stage(api, name) for name in ("me/one", "me/two")] == ["RUNNING"] * 2
+    begun = time.monotonic()
+    hub.process.terminate()
+    hub.process.wait(60)
+    hub.stop()
+    assert time.monotonic() - begun < 25
+    assert not [p for name in ("me/one", "me/two") for p in marked("SPACE_ID", name)]
+
+
+@needs_namespaces
+def test_a_space_sees_nothing_of_the_hub_and_cannot_change_its_environment(hub, api, space):
+    found = visit(api, space)
+    assert found["sees"] == ["spaces"]  # users, keys, repos and jobs are out of reach
+    # one environment, to be read; no other Space than this one
+    assert found["writes"] == [False, True, True]

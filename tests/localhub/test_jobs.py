@@ -7,9 +7,15 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi, JobHardware
 from huggingface_hub.errors import HfHubHTTPError
-from living import alive
+from living import marked
 
-from palate.localhub import LocalHub
+from palate.localhub import LocalHub, isolation
+from palate.localhub.errors import ServeError
+from palate.localhub.processes import Apart
+
+needs_namespaces = pytest.mark.skipif(
+    not isolation.supported(), reason="this system has no user namespaces"
+)
 
 ENDED = ("COMPLETED", "ERROR", "CANCELED")
 
@@ -80,19 +86,19 @@ def test_the_servers_own_tokens_are_not_passed_on(tmp_path, monkeypatch):
 
 
 def test_cancel_ends_everything_that_the_job_started(api, tmp_path):
-    pids = tmp_path / "pids"
+    begun = tmp_path / "begun"
     code = (
         "import os, subprocess, sys, time\n"
-        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
-        "open(sys.argv[1] + '.part', 'w').write(f'{os.getpid()} {child.pid}')\n"
-        "os.rename(sys.argv[1] + '.part', sys.argv[1])\n"
+        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "open(sys.argv[1], 'w').close()\n"
         "print('started'); time.sleep(600)"
     )
-    job = run(api, code, str(pids))
-    until(pids.exists)
+    job = run(api, code, str(begun))
+    until(begun.exists)
+    assert len(marked("JOB_ID", job.id)) >= 2
     api.cancel_job(job_id=job.id)
     assert state(api, job)[0] == "CANCELED"
-    until(lambda: not any(alive(int(pid)) for pid in pids.read_text().split()))
+    until(lambda: not marked("JOB_ID", job.id))
     assert state(api, job)[0] == "CANCELED"
 
 
@@ -158,18 +164,13 @@ def test_jobs_with_the_same_script_share_an_environment(hub, api, repo_id):
 
 
 def test_a_stopped_or_killed_hub_ends_its_jobs(tmp_path):
-    pids = []
     for how in ("stop", "kill"):
         hub = LocalHub(tmp_path / "hub").start()
         api = HfApi(endpoint=hub.endpoint, token=hub.token)
-        file = tmp_path / f"{how}-pid"
-        code = (
-            "import os, sys, time\n"
-            "open(sys.argv[1], 'w').write(str(os.getpid()) + ' '); time.sleep(600)"
-        )
+        file = tmp_path / how
+        code = "import sys, time; open(sys.argv[1], 'w').close(); time.sleep(600)"
         job = run(api, code, str(file))
-        until(lambda file=file: file.exists() and file.read_text().endswith(" "))
-        pids.append(int(file.read_text()))
+        until(file.exists)
         if how == "kill":
             hub.process.kill()
             hub.process.wait()
@@ -177,7 +178,7 @@ def test_a_stopped_or_killed_hub_ends_its_jobs(tmp_path):
         with LocalHub(tmp_path / "hub", port=hub.port) as again:
             api = HfApi(endpoint=again.endpoint, token=again.token)
             assert state(api, job) == ("ERROR", "The Hub was stopped while this job ran")
-        until(lambda: not any(map(alive, pids)))
+        until(lambda job=job: not marked("JOB_ID", job.id))
         assert all(stage in ENDED for stage in (j.status.stage for j in api_jobs(tmp_path)))
 
 
@@ -239,3 +240,53 @@ def test_a_user_without_credit_is_asked_to_pay(without_credit, api):
     with pytest.raises(HfHubHTTPError, match="credit balance is insufficient") as e:
         run(api, "pass")
     assert e.value.response.status_code == 402
+
+
+SPY = """
+import os, pathlib, subprocess, sys
+root = pathlib.Path(sys.argv[1])
+mine = pathlib.Path.cwd()
+for name in ("users.json", "key", "openid.json", "hub.db", "apps.json", "hub.log"):
+    print(name, (root / name).exists(), (mine / "../../.." / name).exists())
+print("other", sorted(p.name for p in root.rglob("*-secret")))
+print("root", sorted(p.name for p in root.iterdir()))
+for words in (["umount", "-l", str(root)], ["mount", "--bind", "/", "/mnt"],
+              ["mount", "--bind", str(root.parent), "/mnt"], ["mount", "-t", "proc", "x", "/mnt"]):
+    print(words[0], subprocess.run(words, capture_output=True).returncode != 0)
+pids = [int(p) for p in os.listdir("/proc") if p.isdigit()]
+print("alone", all("palate.localhub" not in open(f"/proc/{p}/cmdline").read() for p in pids))
+cache = pathlib.Path(os.environ["HF_HOME"])
+(cache / "me-secret").write_text("kept for my next job")
+(mine / "made").write_text("x")
+uv = pathlib.Path(os.environ["UV_CACHE_DIR"])
+uv.mkdir(parents=True, exist_ok=True)
+print("works", os.access(uv, os.W_OK))
+"""
+
+
+@needs_namespaces
+def test_a_job_sees_nothing_of_the_hub_and_of_others_but_can_work(hub, api, stranger):
+    kept = run(stranger, "import os, pathlib; pathlib.Path(os.environ['HF_HOME'], 'you-secret')"
+               ".write_text('x')", namespace="you")  # fmt: skip
+    assert list(stranger.fetch_job_logs(job_id=kept.id, follow=True, namespace="you")) == []
+    lines = follow(api, run(api, SPY, str(hub.root)))
+    assert lines[:6] == [f"{name} False False" for name in (
+        "users.json", "key", "openid.json", "hub.db", "apps.json", "hub.log"
+    )]  # fmt: skip
+    assert lines[6:] == [
+        "other []", "root ['cache', 'jobs']", "umount True", *["mount True"] * 3, "alone True",
+        "works True",
+    ]  # fmt: skip
+    # what one job has downloaded is there for the next
+    again = run(api, "import os; print(os.listdir(os.environ['HF_HOME']))")
+    assert "me-secret" in follow(api, again)[0]
+
+
+def test_without_namespaces_a_hub_on_the_network_runs_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(isolation, "supported", lambda: False)
+    here, network = (Apart(tmp_path, network=n) for n in (False, True))
+    assert here.refusal is None
+    assert "open to the network" in network.refusal
+    with pytest.raises(ServeError, match="run on a Hub at"):
+        network.spawn(["true"], tmp_path, {})
+    here.spawn(["true"], tmp_path, {}).wait()
