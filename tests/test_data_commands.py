@@ -41,7 +41,7 @@ def test_importing_into_no_project_makes_it(hub, repo_id, tmp_path):
     assert "10: 9 train, 1 test, 0 eval" in run.stdout
     assert "10 read = 10 imported + 0 left out + 0 refused" in run.stdout
     assert "left out of the preferences" not in run.stdout
-    assert "There are 0 prompts, and fewer than 9 cannot decide anything." in run.stdout
+    assert "There are no eval prompts yet. It takes at least 9 to decide anything." in run.stdout
     commands = f"palate prompts {repo_id} --write 60, or palate prompts {repo_id} --add FILE"
     assert commands in run.stdout
     run = palate("completions", repo_id)

@@ -77,8 +77,8 @@ def test_counts_and_what_is_missing(project):
     said = palate("prompts", project.id)
     assert f"{project.id}: 20 prompts" in said
     assert "train 10 test 2 eval 8" in said
-    assert "There are 8 prompts, and fewer than 9 cannot decide anything." in said
-    assert "52 more eval prompts would make 60, which decide in 90% of evaluations" in said
+    assert "There are 8 eval prompts, which cannot decide anything: it takes at least 9." in said
+    assert "52 more eval prompts would make 60, which decide in 90% of such evaluations" in said
     assert (
         f"palate prompts {project.id} --write 52, or palate prompts {project.id} --add FILE" in said
     )

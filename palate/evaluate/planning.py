@@ -137,16 +137,21 @@ def planned(prompts: int, number: int = 1) -> str:
 
 
 def _there(prompts: int, decides: float) -> str:
-    there = f"There {'is' if prompts == 1 else 'are'} {count(prompts, 'prompt')}"
+    there = f"There {'is' if prompts == 1 else 'are'} {count(prompts, 'eval prompt')}"
     wins = least_wins(prompts, decides)
     if wins is None:
         least = next(n for n in range(prompts, MOST) if least_wins(n, decides) is not None)
-        return f"{there}, and fewer than {least} cannot decide anything."
+        if not prompts:
+            return f"There are no eval prompts yet. It takes at least {least} to decide anything."
+        return f"{there}, which cannot decide anything: it takes at least {least}."
     at = f"decide at {wins}:{prompts - wins} or clearer"
     if wins == prompts:
         at = f"can only decide at {wins}:0, which takes every vote for the same model"
     part = 100 * plan(RATES[0], prompts, decides).share
-    return f"{there}: with one vote each they {at}. That is {part:.0f}% of evaluations at 3 in 4."
+    return (
+        f"{there}: with one vote each they {at}. A tuned model preferred 3 times in 4 gets there in"
+        f" {part:.0f}% of evaluations."
+    )
 
 
 def shortage(project_id: str, settings: Settings, prompts: Sequence[Prompt]) -> str:
@@ -156,7 +161,8 @@ def shortage(project_id: str, settings: Settings, prompts: Sequence[Prompt]) -> 
         return ""
     total = lacking + sum(p.split == "eval" for p in prompts)
     part = 100 * plan(RATES[0], total).share
+    more = count(lacking, "eval prompt" if lacking == total else "more eval prompt")
+    decide = "would decide" if lacking == total else f"would make {total:,}, which decide"
     return (
-        f"{count(lacking, 'more eval prompt')} would make {total:,}, which decide in"
-        f" {part:.0f}% of evaluations at 3 in 4: {more_prompts(project_id, lacking)}"
+        f"{more} {decide} in {part:.0f}% of such evaluations: {more_prompts(project_id, lacking)}"
     )

@@ -75,3 +75,9 @@ def _mixture(hits: float, misses: float, a: float, b: float) -> float:
 
 def _log(count: float, p: float) -> float:
     return count * math.log(p) if count else 0.0
+
+
+def two_digits(value: float) -> int:
+    """Return the number rounded down to its first two digits, at most a million."""
+    step = 10 ** max(len(str(int(min(value, 1e6)))) - 2, 0)
+    return int(min(value, 1e6)) // step * step

@@ -12,7 +12,7 @@ from palate.evaluate.confounds import Confounds
 from palate.evaluate.contest import about_origin
 from palate.evaluate.decision import MARGIN, PEOPLE_NEEDED, PROMPTS_NEEDED, Claim, Decision
 from palate.evaluate.planning import ToGo, of_one_person
-from palate.evaluate.sequential import DECIDES, PRIOR
+from palate.evaluate.sequential import DECIDES, PRIOR, two_digits
 
 VERSION = 1  # of verdict.json
 
@@ -92,17 +92,23 @@ class Verdict:
 
     @property
     def voters(self) -> str:
-        if self.annotators == 1:
-            return "the person who voted"
-        return f"the {self.annotators:,} people who voted"
+        one = self.annotators == 1
+        return "the person who voted" if one else f"the {self.annotators:,} people who voted"
 
     def sentence(self) -> str:
         """Return the result in one line."""
-        low, high = (100 * x for x in self.interval)
-        return (
-            f"tuned preferred {100 * self.win_rate:.1f}% (95% interval {low:.1f}–{high:.1f},"
-            f" {count(self.votes, 'vote')}, {count(self.ties, 'tie')})"
-        )
+        votes = f"{count(self.votes, 'vote')}, {count(self.ties, 'tie')}"
+        if not self.wins + self.losses:
+            return f"neither model preferred ({votes})"
+        if not self.known:
+            return f"tuned preferred in {self.wins:,}, base in {self.losses:,}: too few ({votes})"
+        rate, low, high = (100 * x for x in (self.win_rate, *self.interval))
+        return f"tuned preferred {rate:.1f}% (95% interval {low:.1f}–{high:.1f}, {votes})"
+
+    @property
+    def known(self) -> bool:
+        """Whether the votes say anything about other prompts."""
+        return bool(self.about_prompts and self.about_prompts.design_effect is not None)
 
     def meaning(self) -> str:
         """Return in plain words what was found, for whom, and how sure it is."""
@@ -135,7 +141,7 @@ class Verdict:
         return (
             f"Decided for prompts like these: {self.voters} {prefer} the {model} model. If both"
             " were equally good, votes this one-sided would come up in fewer than 1 of"
-            f" {_two_digits(self.about_prompts.evidence):,} evaluations, even with a look after"
+            f" {two_digits(self.about_prompts.evidence):,} evaluations, even with a look after"
             f" every vote. {self._people()}"
         )
 
@@ -214,8 +220,8 @@ class Verdict:
             lines.append(
                 f"{count(number - 1, 'earlier tuned model')} {were} compared on these prompts, and"
                 f" among {number} one may look better by luck. Round {number} therefore takes votes"
-                f" that equal models bring in fewer than 1 of {_two_digits(claim.decides):,}"
-                f" evaluations, not 1 of {_two_digits(DECIDES)}, and its interval is wider. So the"
+                f" that equal models bring in fewer than 1 of {two_digits(claim.decides):,}"
+                f" evaluations, not 1 of {two_digits(DECIDES)}, and its interval is wider. So the"
                 " chance that any round is wrongly called better stays within 5%. Voters may also"
                 " recognize the base model's answers. With new eval prompts alone, the count"
                 " starts again."
@@ -292,9 +298,3 @@ def _claims_of(counts: _Counts) -> dict[str, object]:
     if counts.votes != counts.prompts or counts.annotators != 1:
         return {"about_prompts": None, "about_people": None, "ahead": None, "decision": "open"}
     return of_one_person(counts.wins, counts.losses, counts.ties, counts.margin)
-
-
-def _two_digits(value: float) -> int:
-    """Return the number rounded down to its first two digits, at most a million."""
-    step = 10 ** max(len(str(int(min(value, 1e6)))) - 2, 0)
-    return int(min(value, 1e6)) // step * step

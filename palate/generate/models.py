@@ -100,7 +100,7 @@ def _base_of(file: Path) -> str:
 def find(name: str, above: int = 0) -> Source:
     """Download `owner/name[@revision]`: safetensors, configuration and tokenizer, nothing else.
 
-    `above` adapters lie on it. Raises UsageError for a repo without safetensors.
+    `above` counts the adapters on it. Raises UsageError for a repo without safetensors.
     """
     if above > MOST_ADAPTERS:
         raise UsageError(f"{name} is an adapter on an adapter, and so on, without a model below.")
@@ -220,7 +220,7 @@ def _four_bits(source: Source, dtype: "torch.dtype") -> Any:
         source.folder,
         dtype=dtype,
         use_safetensors=True,
-        trust_remote_code=False,  # not None, for which transformers asks whoever sits there
+        trust_remote_code=False,  # not None: transformers would ask at the terminal
         quantization_config=quantized,
         device_map={"": torch.cuda.current_device()},  # of several processes each has its own
     )
