@@ -25,8 +25,9 @@ from palate.web.labelling.ballot import LabelBallot
 
 ARGILLA_PATH = "/argilla"
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-FORWARDED = ("accept", "accept-language", "content-type", "if-none-match", "range")
-RETURNED = ("cache-control", "content-range", "content-type", "etag", "last-modified")
+# no "range": it costs Argilla's version of Starlette much time (CVE-2025-62727)
+FORWARDED = ("accept", "accept-language", "content-type", "if-none-match")
+RETURNED = ("cache-control", "content-type", "etag", "last-modified")
 API_KEY = re.compile(rb'"api_key"\s*:\s*"[^"]*"')  # in Argilla's description of a user
 UNREACHABLE = "Argilla does not answer. Try again in a minute."
 MAX_REQUEST_BYTES = 16 * 1024 * 1024
