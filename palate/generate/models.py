@@ -170,6 +170,7 @@ def load(source: Source, *, dtype: "torch.dtype | None" = None, four_bits: bool 
 
     quiet()
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    _check_architecture(source.base or source)
     tokenizer = read_tokenizer(source.folder)
     if tokenizer.chat_template is None:
         raise UsageError(
@@ -190,6 +191,18 @@ def load(source: Source, *, dtype: "torch.dtype | None" = None, four_bits: bool 
     model.name_or_path = model.config._name_or_path = source.repo
     placed = model if four_bits else model.to(device)
     return Loaded(source.repo, source.revision, placed, tokenizer)
+
+
+def _check_architecture(source: Source) -> None:
+    """Raise UsageError for a model that only code of its repo could load."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    kind = read_object(source.folder / "config.json", f"{source.repo}/config.json")
+    if source.base is None and kind.get("model_type") not in CONFIG_MAPPING:
+        raise UsageError(
+            f"{source.repo} is of the type {kind.get('model_type')!r}, which transformers does not"
+            " know. Only code of the repo could load it, and palate runs none."
+        )
 
 
 def _check_template(source: Source, tokenizer: Any) -> None:
