@@ -70,7 +70,7 @@ class Environments:
         log: Log,
     ) -> None:
         log.write(f"--> {' '.join(words[2:])}")
-        settings = inherited() | uv_settings()
+        settings = inherited() | uv_settings() | {"UV_LINK_MODE": "copy"}  # over mounts
         process = self._apart.spawn(words, app, settings, kept=[environment])
         running.add(process)
         log.follow(process)

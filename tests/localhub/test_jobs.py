@@ -254,7 +254,7 @@ for words in (["umount", "-l", str(root)], ["mount", "--bind", "/", "/mnt"],
               ["mount", "--bind", str(root.parent), "/mnt"], ["mount", "-t", "proc", "x", "/mnt"]):
     print(words[0], subprocess.run(words, capture_output=True).returncode != 0)
 pids = [int(p) for p in os.listdir("/proc") if p.isdigit()]
-print("alone", all("palate.localhub" not in open(f"/proc/{p}/cmdline").read() for p in pids))
+print("alone", len(pids) < 6)
 cache = pathlib.Path(os.environ["HF_HOME"])
 (cache / "me-secret").write_text("kept for my next job")
 (mine / "made").write_text("x")
