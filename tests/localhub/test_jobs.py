@@ -289,4 +289,5 @@ def test_without_namespaces_a_hub_on_the_network_runs_nothing(tmp_path, monkeypa
     assert "open to the network" in network.refusal
     with pytest.raises(ServeError, match="run on a Hub at"):
         network.spawn(["true"], tmp_path, {})
-    here.spawn(["true"], tmp_path, {}).wait()
+    with here.spawn(["true"], tmp_path, {}) as process:
+        assert process.wait() == 0
