@@ -145,7 +145,8 @@ def roles_of(
     texts = {roles.first, roles.second}
     if not columns.prompt and template is None:
         prompt = next((c for c in _all(table, PROMPTS) if c not in texts), None)
-    if prompt is None and template is None and needs_prompt and not roles.is_preference:
+    brings_prompt = roles.is_preference or _has_lists(table, roles.first)  # conversations do
+    if prompt is None and template is None and needs_prompt and not brings_prompt:
         have = ", ".join(table.columns)
         raise UsageError(
             f"{table.source}: which column holds the prompt? Found: {have}. Name it with --prompt"

@@ -33,7 +33,8 @@ class Conversations:
         common, answers = self._answers(row)
         lead = self._lead(row)
         if not lead and not common:
-            if roles.prompt or roles.template or roles.is_preference:
+            whole = roles.is_preference or not isinstance(row.get(roles.first), str)
+            if roles.prompt or roles.template or whole:
                 column = roles.prompt or "prompt"
                 raise BadCell(column, "expected a prompt, found nothing", "prompt")
             return "", *answers
@@ -104,7 +105,7 @@ class Conversations:
 
     def _may_lack_prompt(self, row: Record) -> bool:
         """Tell whether the answers bring the prompt with them."""
-        return self._roles.is_preference and not isinstance(row.get(self._roles.first), str)
+        return not isinstance(row.get(self._roles.first), str)
 
     def _joined(self, lead: list[Message], common: list[Message]) -> list[Message]:
         """Return the prompt of which columns say a part and the conversations another."""

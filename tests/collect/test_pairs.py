@@ -90,6 +90,27 @@ def test_every_usual_shape_gives_the_same_pair(row):
     assert (pair.prompt, pair.left, pair.right) == ("Hi", "good", "bad")
 
 
+def test_battles_bring_their_prompt_in_the_conversations():
+    """FastChat and LMArena: no column holds the prompt alone."""
+    rows = [
+        {
+            "question_id": f"q{n}", "model_a": "vicuna", "model_b": "koala", "winner": winner,
+            "judge": "arena_user_1", "turn": 1,
+            "conversation_a": [turn(f"Q{n}?", "user"), turn(f"A{n}")],
+            "conversation_b": [turn(f"Q{n}?", "user"), turn(f"B{n}")],
+        }
+        for n, winner in enumerate(("model_a", "model_b", "tie", "tie (bothbad)"))
+    ]  # fmt: skip
+    data = read(*rows)
+    assert not data.bad
+    assert [r.choice for r in data.rows] == ["left", "right", "tie", "neither"]
+    assert [(r.messages, r.left, r.right) for r in data.rows][:1] == [("Q0?", "A0", "B0")]
+    apart = rows[0] | {"conversation_b": [turn("Other?", "user"), turn("B0")]}
+    assert [b.field for b in read(apart, *rows[1:]).bad] == ["conversation_a, conversation_b"]
+    alone = rows[0] | {"conversation_a": [turn("A0")], "conversation_b": [turn("B0")]}
+    assert "expected a prompt" in read(alone, *rows[1:]).bad[0].problem
+
+
 def test_what_both_conversations_begin_with_is_the_prompt():
     before = [turn("Be terse.", "system"), USER, turn("Hello"), turn("And?", "user")]
     row = {"prompt": "Hi", "chosen": [*before, turn("x")], "rejected": [*before, turn("y")]}
