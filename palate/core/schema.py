@@ -7,7 +7,7 @@ these annotations and refuses a row whose `contradiction` is not None.
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from itertools import combinations
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
@@ -283,10 +283,10 @@ ROWS: dict[Config, type[Row]] = {
 
 def to_json(row: "DataclassInstance") -> str:
     """Return `row` as one line of JSON, the same bytes for the same row, always."""
-    values = asdict(row)
+    values = {f.name: getattr(row, f.name) for f in fields(row)}
     if isinstance(row, Prompt) and row.model is None:  # as rows were before models wrote prompts
         del values["model"], values["revision"]
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"), default=asdict)
 
 
 def _wrong_id(field: str, value: str, expected: str, content: str) -> Contradiction:

@@ -60,8 +60,13 @@ class Order:
     def _close(self) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
         """Return for each candidate those it is at least as good as, and those it beats."""
         everyone = self.candidates
-        atleast = {x: {y for y in everyone if self.lead.get((x, y), -1) >= 0} for x in everyone}
-        above = {x: {y for y in everyone if self.lead.get((x, y), -1) > 0} for x in everyone}
+        atleast: dict[str, set[str]] = {x: set() for x in everyone}
+        above: dict[str, set[str]] = {x: set() for x in everyone}
+        for (x, y), lead in self.lead.items():
+            if lead >= 0:
+                atleast[x].add(y)
+            if lead > 0:
+                above[x].add(y)
         for via in everyone:  # S. Warshall, "A theorem on Boolean matrices", JACM 9 (1962)
             for x in everyone:
                 if via in atleast[x]:
