@@ -19,13 +19,21 @@ FLAGS = "--no-sandbox --disable-gpu --disable-background-networking --disable-co
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def chromium() -> Iterator[Browser]:
     with sync_playwright() as p:
         browser = p.chromium.launch(
             executable_path="/usr/bin/chromium", args=[*FLAGS.split(), "--disable-sync"]
         )
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Iterator[Browser]:
+    """Close what a test opened: pages that stay open go on asking servers that are gone."""
+    yield chromium
+    for context in chromium.contexts:
+        context.close()
 
 
 @dataclass
@@ -86,11 +94,9 @@ class Visit:
 @pytest.fixture
 def visit(browser):
     """Opens a page as a person of that name."""
-    contexts = []
 
     def visit(url: str, name: str, device: dict) -> Visit:
         context = browser.new_context(**device)
-        contexts.append(context)
         v = Visit(context.new_page(), context)
         v.page.on("console", lambda m: m.type == "error" and v.complaints.append(m.text))
         v.page.on("pageerror", lambda e: v.complaints.append(str(e)))
@@ -102,9 +108,7 @@ def visit(browser):
         v.page.goto(f"{url}/?as={name}")
         return v
 
-    yield visit
-    for context in contexts:
-        context.close()
+    return visit
 
 
 @pytest.fixture
