@@ -24,7 +24,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV) || \
 	  { echo "Making $(VENV) failed. On Debian: apt-get install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-	  -e '.[train,spaces,hub,dev]'
+	  -e '.[train,spaces,hub,excel,dev]'
 	@touch $@
 
 # $(call apt,WHAT FOR,PACKAGES,TEST): installs with apt what the tests need and the machine lacks

@@ -68,7 +68,7 @@ class AgreementMixin(DPOTrainer):
 
     def check_gradients(self, model: torch.nn.Module, inputs: Batch) -> None:
         """Compare loss and gradients of some of the first batch's pairs with TRL's own."""
-        part = _first_pairs(inputs)
+        part = self._first_pairs(inputs)
 
         def disagree(ours: Probe, theirs: Probe) -> str | None:
             loss, gradients = self._differences(theirs, ours)
@@ -78,6 +78,23 @@ class AgreementMixin(DPOTrainer):
             return f"loss by {loss:.1e}, gradients by {gradients:.1e}"
 
         self._use_agreeing(lambda: self._probe(model, part), disagree)
+
+    def _first_pairs(self, inputs: Batch) -> Batch:
+        """Return some pairs of a batch, as many in each process: TRL gathers their figures.
+
+        A batch's tensors have a row for each pair, or two (2P, L).
+        """
+        pairs = inputs["input_ids"].shape[0] // 2
+        prompt = inputs["input_ids"][:pairs] * (inputs["completion_mask"][:pairs] == 0)
+        rows = torch.tensor(_of_first([tuple(ids) for ids in prompt.tolist()]))
+        count = torch.tensor([len(rows)], device=self.accelerator.device)
+        rows = rows[: int(self.accelerator.gather(count).min())]
+        both = torch.cat([rows, rows + pairs])
+
+        def part(tensor: torch.Tensor) -> torch.Tensor:
+            return tensor[(both if tensor.shape[0] == 2 * pairs else rows).to(tensor.device)]
+
+        return {k: part(v) if isinstance(v, torch.Tensor) else v for k, v in inputs.items()}
 
     def _use_agreeing(
         self, compute: Callable[[], Any], disagree: Callable[[Any, Any], str | None]
@@ -148,19 +165,6 @@ def _of_first(prompts: Sequence[Hashable]) -> list[int]:
     first = list(dict.fromkeys(prompts))[:CHECKED_PROMPTS]
     places = [[i for i, p in enumerate(prompts) if p == one][:CHECKED_PAIRS] for one in first]
     return sorted(i for part in places for i in part)
-
-
-def _first_pairs(inputs: Batch) -> Batch:
-    """Return some pairs of a batch: its tensors have a row for each pair, or two (2P, L)."""
-    pairs = inputs["input_ids"].shape[0] // 2
-    prompt = inputs["input_ids"][:pairs] * (inputs["completion_mask"][:pairs] == 0)
-    rows = torch.tensor(_of_first([tuple(ids) for ids in prompt.tolist()]))
-    both = torch.cat([rows, rows + pairs])
-
-    def part(tensor: torch.Tensor) -> torch.Tensor:
-        return tensor[(both if tensor.shape[0] == 2 * pairs else rows).to(tensor.device)]
-
-    return {k: part(v) if isinstance(v, torch.Tensor) else v for k, v in inputs.items()}
 
 
 def _local(gradient: torch.Tensor) -> torch.Tensor:

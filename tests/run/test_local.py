@@ -22,12 +22,12 @@ def fail(error: BaseException):
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
-        (PalateError("The Hub\n  answered 500."), 1, "palate: The Hub answered 500.\n"),
+        (PalateError("2 rows:\n\n  row  1: no text"), 1, "palate: 2 rows:\nrow 1: no text\n"),
         (UsageError("Name a project."), 2, "palate: Name a project.\n"),
         (KeyboardInterrupt(), 130, ""),
     ],
 )
-def test_errors_end_in_one_line_and_a_code(capsys, error, code, said):
+def test_errors_end_in_their_own_lines_and_a_code(capsys, error, code, said):
     assert run_guarded(fail(error)) == code
     assert capsys.readouterr().err == said
 
