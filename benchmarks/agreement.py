@@ -11,8 +11,6 @@ Compared are the interval that palate prints, the raw agreement's on another sca
 jackknife that leaves out each prompt, with Student's quantile.
 """
 
-import argparse
-import json
 from itertools import combinations
 from typing import Any
 
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from scipy.stats import t
+from support.simulation import main
 
 from palate.core.rates import Rate, alpha, beyond_chance
 
@@ -150,16 +149,5 @@ def table(figures: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"Lowest share of tables with an interval: {shown}."])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--runs", type=int, default=400)
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    figures = measure(arguments.runs)
-    print(json.dumps(figures) if arguments.json else table(figures))
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, 400, measure, table)

@@ -8,11 +8,10 @@ that call tuned better. The rule may take `ORACLE` more votes than the oracle in
 in which the oracle decides and the rule does not fails.
 """
 
-import argparse
-import json
 from typing import Any
 
 import numpy as np
+from support.simulation import main
 from votes import RATES, Cell, simulate, vote_at
 
 ORACLE = 0.25  # more votes than the oracle takes, at most
@@ -65,16 +64,5 @@ def table(power: list[dict[str, Any]]) -> str:
     return "\n".join([*lines, "", found])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--runs", type=int, default=1_000)
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    figures = measure(arguments.runs)
-    print(json.dumps(figures) if arguments.json else table(figures))
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, 1_000, measure, table)

@@ -28,8 +28,8 @@ from palate.core.schema import (
 class Imported:
     """What an import adds to a project.
 
-    `left_out` counts the source's judgements that are not among the events, by reason; `notes` are
-    remarks on its rows, counted.
+    `left_out` counts the source's judgements that are not among the events, by reason; `refused`
+    counts its bad rows, by what they lack; `notes` are remarks on its rows, counted.
     """
 
     prompts: list[Prompt]
@@ -37,6 +37,7 @@ class Imported:
     events: list[Event]
     notes: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
     unpaired: list[Unpaired] = field(default_factory=list)
 
 

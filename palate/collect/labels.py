@@ -42,8 +42,8 @@ def labels_of(
     good, bad = _usable(data)
     if bad and not skip:
         raise bad_rows(data.source, bad)
-    imported = Imported([], [], [], left_out=Counter(data.set_aside))
-    imported.left_out.update(f"{row.kind}, skipped" for row in bad)
+    refused = Counter(row.kind for row in bad)
+    imported = Imported([], [], [], left_out=Counter(data.set_aside), refused=refused)
     standing: dict[tuple[str, str], Event] = {}
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     for row in good:

@@ -121,7 +121,7 @@ def imported(thumbs: Thumbs, *, skip: bool = False) -> Imported:
     """Return the prompts and judgements. Raises BadInput for bad rows, unless `skip`."""
     if thumbs.bad and not skip:
         raise bad_rows(thumbs.source, thumbs.bad)
-    new = Imported([], [], [], left_out=Counter(f"{r.kind}, skipped" for r in thumbs.bad))
+    new = Imported([], [], [], refused=Counter(r.kind for r in thumbs.bad))
     standing: dict[str, Unpaired] = {}
     for row in thumbs.rows:
         key = digest(row.prompt, row.completion, row.annotator)

@@ -214,12 +214,11 @@ def _show_counts(data: "Rows", new: "Imported") -> None:
 
 def _show_read(read: int, imported: int, new: "Imported") -> None:
     """Print that all that was read is imported, left out or refused."""
-    refused = sum(n for reason, n in new.left_out.items() if reason.endswith(", skipped"))
-    left_out = sum(new.left_out.values()) - refused
+    left_out, refused = new.left_out.total(), new.refused.total()
     console.print(
         f"{read:,} read = {imported:,} imported + {left_out:,} left out + {refused:,} refused"
     )
-    for reason, n in [*new.left_out.items(), *new.notes.items()]:
+    for reason, n in [*new.left_out.items(), *new.refused.items(), *new.notes.items()]:
         console.print(f"  {n:,} {reason}", markup=False)
 
 

@@ -178,7 +178,7 @@ def _eval_results(run: DPORecord, verdict: Verdict | None) -> "list[EvalResult]"
                 revision=run.data_revision,
             )
         )
-    if verdict:
+    if verdict and verdict.known:
         results.append(
             _eval_result(
                 run,

@@ -180,7 +180,7 @@ def test_all_bad_rows_are_listed_up_to_twenty():
     assert (len(lines), lines[-1]) == (22, "… and 10 more")
     new = labels_of(read(*rows_), skip=True)
     assert len(new.events) == 1
-    assert new.left_out == {"with the same text on both sides, skipped": 30}
+    assert new.refused == {"with the same text on both sides": 30}
 
 
 def test_columns_are_told_by_name_or_asked_for():
@@ -252,7 +252,7 @@ def test_every_row_is_read_or_refused(records):
         return
     assert len(data.rows) + len(data.bad) == len(records)
     new = labels_of(data, skip=True)
-    assert len(new.events) + sum(new.left_out.values()) == len(records)
+    assert len(new.events) + new.left_out.total() + new.refused.total() == len(records)
 
 
 def test_an_audit_reads_a_file_through_the_same_reader(tmp_path):

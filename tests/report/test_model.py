@@ -95,7 +95,7 @@ def test_a_sweep_is_shown_with_what_it_flatters():
     text = readme(run(sweep={"name": "beta", "runs": runs}))
     assert "Of 2 runs that differ only in beta" in text
     assert "| `0.5` | 63.0% | 53.0–73.0% | 0.6500 |" in text
-    assert "chose the beta that the other half measured" in text
+    assert "chose the beta, and the other half measured accuracy" in text
     assert "read the figure under Results instead of the best of these" in text
     same = readme(run(sweep={"name": "beta", "runs": runs}, results={"cross_fitted": False}))
     assert "its figures here and under Results are too high" in same
@@ -117,9 +117,9 @@ def test_a_model_card_says_what_is_known_against_simple_rules():
         " difference is +1.8 points (95% interval for other prompts -9.0 to +13.0)." in text
     )
     assert "The model is right more often than a rule by length. The difference is +10.9" in text
-    assert "The test prompts chose nothing" in text
+    assert "No test prompt was used to choose the weights" in text
     tied = readme(run(results={"test_ties": 1}))
-    assert "above the rejected one; 1 tie counts half." in tied
+    assert "than the rejected one; 1 tie counts as half." in tied
     one = {"test_prompts": 1, "test_reward_accuracy_interval": None, "cross_fitted": False}
     assert "**62.7%** |  | 110 pairs on 1 prompt |" in readme(run(results=one | {"leads": {}}))
 
