@@ -1,4 +1,4 @@
-"""A person's response to a pair in Argilla: its answers, its events, and edits. Pure: no I/O.
+"""What Argilla asks about a pair, and a person's response: its answers and events. Pure: no I/O.
 
 A response answers Argilla's own questions (choice, strength, comment, rewrite), and Argilla's pages
 show and change these answers. A further question, `events`, holds the events behind them.
@@ -7,11 +7,14 @@ show and change these answers. A further question, `events`, holds the events be
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from palate.core.ledger import standing_judgements
-from palate.core.schema import Candidate, Event, Pair, digest, to_json
+from palate.core.schema import Candidate, Event, Pair, Prompt, digest, to_json
 from palate.core.typed import read, read_line
+
+if TYPE_CHECKING:
+    import argilla
 
 Status = Literal["draft", "submitted", "discarded"]
 CHOICES = {"a": "A", "b": "B", "tie": "Tie", "both_bad": "Both bad", "rewrite": "Neither"}
@@ -165,3 +168,44 @@ def _utc(time: str) -> str:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def settings_of(question: str, guidelines: str) -> "argilla.Settings":
+    import argilla as rg
+
+    return rg.Settings(  # ty: ignore[abstract-class-instantiation]
+        guidelines=guidelines or question,
+        fields=[
+            rg.TextField(name="prompt", title="Prompt"),
+            rg.TextField(name="a", title="A"),
+            rg.TextField(name="b", title="B"),
+        ],
+        questions=[
+            rg.LabelQuestion(name="choice", title=question, labels=CHOICES),
+            rg.RatingQuestion(
+                name="strength", title="How much better?", values=[1, 2, 3, 4], required=False
+            ),
+            rg.TextQuestion(name="comment", title="A remark", required=False),
+            rg.TextQuestion(name="rewrite", title="A better answer", required=False),
+            rg.TextQuestion(name="events", title="The record (leave as it is)", required=False),
+        ],
+        metadata=[
+            rg.TermsMetadataProperty(name="prompt_id", title="Prompt"),
+            rg.IntegerMetadataProperty(name="round", title="Round"),
+        ],
+        distribution=rg.TaskDistribution(min_submitted=1),
+    )
+
+
+def record_of(pair: Pair, prompt: Prompt, x: Candidate, y: Candidate) -> dict[str, object]:
+    """Return a pair as Argilla's API takes it."""
+    text = {x.id: x.text, y.id: y.text}
+    return {
+        "external_id": pair.id,
+        "fields": {
+            "prompt": plain(prompt.text),
+            "a": plain(text[pair.a]),
+            "b": plain(text[pair.b]),
+        },
+        "metadata": {"prompt_id": pair.prompt_id, "round": max(x.round, y.round)},
+    }

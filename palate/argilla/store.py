@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
 from palate.argilla.connection import Connection, readable_errors
-from palate.argilla.responses import CHOICES, Response, plain, values_of
+from palate.argilla.responses import Response, plain, record_of, settings_of, values_of
 from palate.core.errors import BadInput, PalateError
 from palate.core.schema import Candidate, Event, Pair, Prompt
 
 if TYPE_CHECKING:
-    import argilla
     import httpx  # argilla's own client
 
 NAMESPACE = uuid.UUID("5d3f5d0e-6d0a-4c3c-9f5a-3a2b6a1c7e10")
@@ -94,7 +93,7 @@ class LabelStore:
                     new.create()
             workspace = next(w for w in sdk.workspaces if w.name == WORKSPACE)
             if all(d.name != name for d in workspace.datasets):
-                settings = _settings(question, guidelines)
+                settings = settings_of(question, guidelines)
                 with suppress(ConflictError):
                     rg.Dataset(name, WORKSPACE, settings=settings, client=sdk).create()
             dataset = next(d for d in workspace.datasets if d.name == name)
@@ -110,7 +109,7 @@ class LabelStore:
         """Add the pairs that Argilla lacks; return how many those were."""
         new = [pair for pair in pairs if pair[0].id not in self._records]
         for start in range(0, len(new), MAX_RECORDS):
-            items = [_record(*pair) for pair in new[start : start + MAX_RECORDS]]
+            items = [record_of(*pair) for pair in new[start : start + MAX_RECORDS]]
             answer = self._argilla.send("PUT", self._path("records/bulk"), {"items": items})
             self._records |= {r["external_id"]: r["id"] for r in answer.json()["items"]}
             progress(min(start + MAX_RECORDS, len(new)), len(new))
@@ -264,44 +263,3 @@ class LabelStore:
 
 def _user_id(pseudonym: str) -> str:
     return str(uuid.uuid5(NAMESPACE, pseudonym))
-
-
-def _settings(question: str, guidelines: str) -> "argilla.Settings":
-    import argilla as rg
-
-    return rg.Settings(  # ty: ignore[abstract-class-instantiation]
-        guidelines=guidelines or question,
-        fields=[
-            rg.TextField(name="prompt", title="Prompt"),
-            rg.TextField(name="a", title="A"),
-            rg.TextField(name="b", title="B"),
-        ],
-        questions=[
-            rg.LabelQuestion(name="choice", title=question, labels=CHOICES),
-            rg.RatingQuestion(
-                name="strength", title="How much better?", values=[1, 2, 3, 4], required=False
-            ),
-            rg.TextQuestion(name="comment", title="A remark", required=False),
-            rg.TextQuestion(name="rewrite", title="A better answer", required=False),
-            rg.TextQuestion(name="events", title="The record (leave as it is)", required=False),
-        ],
-        metadata=[
-            rg.TermsMetadataProperty(name="prompt_id", title="Prompt"),
-            rg.IntegerMetadataProperty(name="round", title="Round"),
-        ],
-        distribution=rg.TaskDistribution(min_submitted=1),
-    )
-
-
-def _record(pair: Pair, prompt: Prompt, x: Candidate, y: Candidate) -> dict[str, object]:
-    """Return a pair as Argilla's API takes it."""
-    text = {x.id: x.text, y.id: y.text}
-    return {
-        "external_id": pair.id,
-        "fields": {
-            "prompt": plain(prompt.text),
-            "a": plain(text[pair.a]),
-            "b": plain(text[pair.b]),
-        },
-        "metadata": {"prompt_id": pair.prompt_id, "round": max(x.round, y.round)},
-    }

@@ -42,8 +42,7 @@ Kind = Literal["label", "tie", "both_bad", "rewrite", "skip", "undo", "flag"]
 # Why a pair was asked: for its own sake, again to see whether the person agrees with themselves,
 # or as a warm-up whose answer is known.
 Purpose = Literal["ask", "repeat", "gold"]
-# What an owner decides about a person: their events do not count, count again, or are deleted; and
-# that they are gone from the dataset's history, too.
+# An owner's decision about a person's events; "erased": they are gone from the history, too.
 Decision = Literal["exclude", "include", "forget", "erased"]
 Config = Literal["prompts", "candidates", "labels", "preferences", "evaluations", "unpaired"]
 EventConfig = Literal["labels", "evaluations"]
@@ -298,6 +297,4 @@ def pairs_of(candidates: Iterable[Candidate]) -> list[Pair]:
     by_prompt: dict[str, dict[str, Candidate]] = {}
     for c in candidates:
         by_prompt.setdefault(c.prompt_id, {}).setdefault(c.text, c)
-    return [
-        Pair.of(x, y) for group in by_prompt.values() for x, y in combinations(group.values(), 2)
-    ]
+    return [Pair.of(x, y) for g in by_prompt.values() for x, y in combinations(g.values(), 2)]

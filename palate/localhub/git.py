@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Literal
 
 import pygit2
@@ -92,35 +91,6 @@ def _collect_pointers(tree: pygit2.Tree, seen: set[pygit2.Oid], oids: set[str]) 
             _collect_pointers(entry, seen, oids)
         elif isinstance(entry, pygit2.Blob) and (link := pointer(entry)):
             oids.add(link.oid)
-
-
-def delete_unreachable(git: pygit2.Repository) -> None:
-    """Delete the objects that no ref reaches; the caller holds the repo's lock.
-
-    Every object of a Hub's repo is one file: nothing here writes packs.
-    """
-    reached: set[pygit2.Oid] = set()
-    for name in git.references:
-        target = git[git.references[name].resolve().target]
-        reached.add(target.id)  # an annotated tag is an object, too
-        for commit in git.walk(target.peel(pygit2.Commit).id):
-            if commit.id not in reached or commit.id == target.id:
-                reached.add(commit.id)
-                _reach(commit.tree, reached)
-    for oid in [oid for oid in git if oid not in reached]:
-        name = str(oid)
-        Path(git.path, "objects", name[:2], name[2:]).unlink(missing_ok=True)
-
-
-def _reach(tree: pygit2.Tree, reached: set[pygit2.Oid]) -> None:
-    if tree.id in reached:
-        return
-    reached.add(tree.id)
-    for entry in tree:
-        if isinstance(entry, pygit2.Tree):
-            _reach(entry, reached)
-        else:
-            reached.add(entry.id)
 
 
 def now() -> str:

@@ -1,16 +1,12 @@
 """Branches, tags, and the history of a branch."""
 
+from pathlib import Path
+
 import pygit2
 
 from palate.localhub.calls import Call, router
 from palate.localhub.errors import HubError
-from palate.localhub.git import (
-    check_text,
-    commit_at,
-    delete_unreachable,
-    find_ref,
-    write_commit,
-)
+from palate.localhub.git import check_text, commit_at, find_ref, write_commit
 
 REPO = "/api/{kind}/{ns}/{name}"
 
@@ -87,7 +83,7 @@ def super_squash(call: Call) -> dict:
         branch = _existing(git, f"refs/heads/{call.params['rev']}")
         tree = branch.peel(pygit2.Commit).tree.id
         write_commit(git, branch.name, user.name, message, tree, [])
-        delete_unreachable(git)
+        _delete_unreachable(git)
         call.hub.lfs.prune(repo, git)
     return _swept(call)
 
@@ -121,3 +117,32 @@ def _check_free(git: pygit2.Repository, ref: str) -> None:
     for other in git.references:  # git stores refs as files: a file cannot be a folder too
         if other.startswith(f"{ref}/") or ref.startswith(f"{other}/"):
             raise HubError(409, f"Reference {other} exists, so {ref} cannot")
+
+
+def _delete_unreachable(git: pygit2.Repository) -> None:
+    """Delete the objects that no ref reaches; the caller holds the repo's lock.
+
+    Every object of a Hub's repo is one file: nothing here writes packs.
+    """
+    reached: set[pygit2.Oid] = set()
+    for name in git.references:
+        target = git[git.references[name].resolve().target]
+        reached.add(target.id)  # an annotated tag is an object, too
+        for commit in git.walk(target.peel(pygit2.Commit).id):
+            if commit.id not in reached or commit.id == target.id:
+                reached.add(commit.id)
+                _reach(commit.tree, reached)
+    for oid in [oid for oid in git if oid not in reached]:
+        name = str(oid)
+        Path(git.path, "objects", name[:2], name[2:]).unlink(missing_ok=True)
+
+
+def _reach(tree: pygit2.Tree, reached: set[pygit2.Oid]) -> None:
+    if tree.id in reached:
+        return
+    reached.add(tree.id)
+    for entry in tree:
+        if isinstance(entry, pygit2.Tree):
+            _reach(entry, reached)
+        else:
+            reached.add(entry.id)
