@@ -77,6 +77,8 @@ def decode(path: Path, data: bytes, encoding: str | None) -> str:
         found = f"expected {named.upper()}, found the byte 0x{data[error.start]:02x}"
         advice = "" if encoding else _readings(data, error.start)
         raise BadInput(path, f"{found}.{advice}", row=row) from None
+    except UnicodeError:  # a codec that reads no files, such as idna
+        raise UsageError(f"--encoding {encoding} reads no files. Try gb18030 or cp1252.") from None
 
 
 def _readings(data: bytes, start: int) -> str:

@@ -156,8 +156,9 @@ def test_an_unknown_encoding_is_asked_for_with_how_it_would_read(write):
         tables.read(file)
     assert "iconv" not in str(error.value)
     assert tables.read(file, "gb18030").rows == [{"prompt": "问题一", "a": "好"}]
-    with pytest.raises(UsageError, match="no such encoding"):
-        tables.read(file, "klingon")
+    for name, says in (("klingon", "no such"), ("hex", "no such"), ("undefined", "reads no files")):
+        with pytest.raises(UsageError, match=says):
+            tables.read(file, name)
 
 
 def test_bad_rows_are_kept_for_the_error_that_lists_all(write):
