@@ -126,8 +126,7 @@ class Hosting:
             self._end(space, builds=True, grace=max(0.0, deadline - time.monotonic()))
 
     def _deploy(self, repo: Repo, space: _Space, number: int) -> None:
-        folder = self._folder / str(repo.id)
-        folder.mkdir(exist_ok=True)
+        (self._folder / str(repo.id)).mkdir(exist_ok=True)
         self.log(repo, "build").unlink(missing_ok=True)
         try:
             settings = self._register(repo, self._repos.by_id(repo.id).settings)
@@ -139,6 +138,7 @@ class Hosting:
                 if space.number != number:
                     return
                 self._end(space)
+                _is_freed(settings["port"])
                 self.log(repo, "run").unlink(missing_ok=True)
                 space.disk = disk
                 environment = self._variables(repo, card, settings, disk) | hidden
@@ -158,14 +158,13 @@ class Hosting:
 
     def _checkout(self, repo: Repo, number: int, log: Log) -> tuple[str, dict, str, Path]:
         """Write the files of main to a new disk; return commit, metadata, app file and disk."""
-        head = find_commit(repo.git(), "main")
-        if head is None:
+        if (head := find_commit(repo.git(), "main")) is None:
             raise Failed("NO_APP_FILE", "There are no files yet")
         card = metadata.card_data(read_text(head.tree, "README.md")) or {}
         app = str(card.get("app_file") or "app.py")
         if card.get("sdk") != "gradio":
-            sdk = card.get("sdk")
-            raise Failed("CONFIG_ERROR", f"This Hub runs Spaces with sdk: gradio, not {sdk!r}")
+            found = repr(card.get("sdk"))
+            raise Failed("CONFIG_ERROR", f"This Hub runs Spaces with sdk: gradio, not {found}")
         disk = self._folder / str(repo.id) / "disk" / str(number)
         shutil.rmtree(disk, ignore_errors=True)
         for entry, path in walk(head.tree):
@@ -205,10 +204,10 @@ class Hosting:
         """Give the Space a permanent port and, if its card asks for sign-in, a registered app."""
         head = find_commit(repo.git(), "main")
         card = (metadata.card_data(read_text(head.tree, "README.md")) if head else None) or {}
-        port = settings.get("port")
-        with self._spaces[repo.id].lock:
-            own = _alive(self._spaces[repo.id].process)
-            if port is None or not (own or _is_free(port)):
+        port, space = settings.get("port"), self._spaces[repo.id]
+        kept = port is not None and (_alive(space.process) or _is_freed(port))
+        with space.lock:
+            if not kept:
                 port = free_port(HOST, 0)
                 settings = {k: v for k, v in settings.items() if k != "oauth"}  # of the old port
             changes: dict = {"port": port}
@@ -291,9 +290,11 @@ def _answers(port: int) -> bool:
     return True
 
 
-def _is_free(port: int) -> bool:
-    try:
-        free_port(HOST, port)
-    except ServeError:
-        return False
-    return True
+def _is_freed(port: int) -> bool:
+    """Wait for a port, which what an ended app has started may still hold; tell if it is free."""
+    deadline = time.monotonic() + GRACE_SECONDS
+    while time.monotonic() < deadline:
+        with suppress(ServeError):
+            return bool(free_port(HOST, port))
+        time.sleep(0.05)
+    return False

@@ -1,11 +1,14 @@
 """Pushed Spaces run: built, started, restarted and stopped, with logs and settings."""
 
 import json
+import socket
 import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 
+import psutil
 import pytest
 from environments import lay_environment
 from huggingface_hub import CommitOperationAdd, HfApi
@@ -138,13 +141,29 @@ def test_a_killed_space_is_reported_and_restarts_with_an_empty_disk(api, space):
     report = visit(api, space)
     assert report["home"] == ["app", "left-behind"]
     for process in marked("SPACE_ID", space):
-        process.kill()
+        with suppress(psutil.NoSuchProcess):  # some end with the one before
+            process.kill()
     while (runtime := api.get_space_runtime(space)).stage == "RUNNING":
         pass
     assert (runtime.stage, runtime.raw["errorMessage"]) == ("RUNTIME_ERROR", "Exit code: -9")
     api.restart_space(space)
     assert stage(api, space) == "RUNNING"
     assert visit(api, space)["home"] == ["app"]
+
+
+def test_a_space_keeps_its_address_while_what_it_left_behind_still_ends(api, space):
+    host = api.space_info(space).host
+    api.pause_space(space)
+    with socket.socket() as left_behind:  # as a child of a killed app, for a moment
+        left_behind.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        left_behind.bind(("127.0.0.1", int(host.rpartition(":")[2])))
+        left_behind.listen()
+        api.restart_space(space)
+        assert api.get_space_runtime(space).stage == "BUILDING"
+        with pytest.raises(TimeoutError):
+            api.wait_for_space(space, timeout=1, poll_interval=0.05)
+    assert stage(api, space) == "RUNNING"
+    assert api.space_info(space).host == host
 
 
 def test_a_paused_or_deleted_space_is_gone(hub, api, space):
