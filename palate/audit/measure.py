@@ -86,6 +86,27 @@ class Audit:
     excluded: int = 0  # people whose judgements the project's owner does not count
 
     @property
+    def biases(self) -> "Biases":
+        return Biases(self.longer, self.second, self.formats)
+
+    @property
+    def tests(self) -> int:
+        return self.biases.tests
+
+    @property
+    def common_formats(self) -> dict[str, Rate]:
+        return self.biases.common_formats
+
+
+@dataclass(frozen=True)
+class Biases:
+    """How often the longer text, the second one, and the one with each format won."""
+
+    longer: Rate
+    second: Rate | None
+    formats: dict[str, Rate]
+
+    @property
     def tests(self) -> int:
         """How many biases were tested: length, side, and formats with enough rows."""
         tested = [
@@ -107,7 +128,7 @@ def measure(data: Rows, learn: bool = True) -> Audit:
     texts: dict[str, set[str]] = defaultdict(set)
     for r in rows:
         texts[normal(r.prompt)] |= {r.left, r.right}
-    unequal = [r for r in strict if len(r.left) != len(r.right)]
+    biases = biases_of(strict, sided=data.sided)
     people = {r.annotator for r in rows}
     named = not people <= NOBODY
     lengths = [len(spoken_words(t)) for group in texts.values() for t in group]
@@ -130,9 +151,9 @@ def measure(data: Rows, learn: bool = True) -> Audit:
         repeated=_repeats(strict),
         cycles=cycles(strict) if named or not _repeats(strict) else Rate(0, 0),
         leaks=leaks(strict),
-        longer=_rate([len(r.winner) > len(r.loser) for r in unequal], unequal),
-        second=_rate([r.choice == "right" for r in strict], strict) if data.sided else None,
-        formats=_formats(strict),
+        longer=biases.longer,
+        second=biases.second,
+        formats=biases.formats,
         words={"median": statistics.median(lengths), "longest": max(lengths)} if lengths else {},
     )
     result.learned = learn
@@ -214,16 +235,22 @@ def leaks(strict: Sequence[Row]) -> list[Leak]:
     return result
 
 
-def _formats(strict: Sequence[Row]) -> dict[str, Rate]:
-    """Return, for each feature, how often a text with it won against one without it."""
-    result = {}
+def biases_of(strict: Sequence[Row], *, sided: bool) -> Biases:
+    """Return the biases of rows with a strict preference; `sided`: the sides are those shown."""
+    prompts = {text: normal(text) for text in {r.prompt for r in strict}}
+
+    def rate(hits: Sequence[bool], rows: Sequence[Row]) -> Rate:
+        people = [r.annotator for r in rows]
+        return Rate.of(hits, [prompts[r.prompt] for r in rows], people, chance=0.5)
+
+    unequal = [r for r in strict if len(r.left) != len(r.right)]
+    formats = {}
     for name, has in FORMATS.items():
-        unequal = [r for r in strict if has(r.winner) != has(r.loser)]
-        if unequal:
-            result[name] = _rate([has(r.winner) for r in unequal], unequal)
-    return result
-
-
-def _rate(hits: Sequence[bool], rows: Sequence[Row]) -> Rate:
-    prompts, people = [normal(r.prompt) for r in rows], [r.annotator for r in rows]
-    return Rate.of(hits, prompts, people, chance=0.5)
+        differing = [(r, won) for r in strict if (won := has(r.winner)) != has(r.loser)]
+        if differing:
+            formats[name] = rate([won for _, won in differing], [r for r, _ in differing])
+    return Biases(
+        rate([len(r.winner) > len(r.loser) for r in unequal], unequal),
+        rate([r.choice == "right" for r in strict], strict) if sided else None,
+        formats,
+    )

@@ -137,7 +137,10 @@ def _with_splits(
 ) -> dict[Config, Sequence[schema.Row]]:
     prompts = splits.assign(new.prompts, existing, settings, labelled)
     splits.check_no_overlap([*existing, *prompts])
-    candidates = [replace(c, round=settings.round) for c in new.candidates]
+    round_number = settings.round
+    candidates = [
+        c if c.round == round_number else replace(c, round=round_number) for c in new.candidates
+    ]
     return {"prompts": prompts, "candidates": candidates}
 
 
@@ -159,6 +162,9 @@ def _new_events(events: Sequence[Event], known: Sequence[Event], round_number: i
         key = e.annotator, e.pair_id
         old = standing.get(key)
         if old and (old.kind, old.chosen) == (e.kind, e.chosen):
+            continue
+        if key not in times and e.round == round_number:
+            fresh.append(e)  # it has the id of a first judgement
             continue
         event_id = digest("import", e.pair_id, e.kind, e.chosen, e.annotator, times[key])
         time = _after(old.time, e.time) if old else e.time

@@ -11,7 +11,6 @@ from palate.collect.importing import Imported
 from palate.collect.pairs import Row, Rows
 from palate.collect.rows import BadRow, bad_rows
 from palate.core import splits
-from palate.core.project import unique
 from palate.core.schema import Candidate, Event, Kind, Model, Pair, Prompt, Split, digest
 
 # the splits that other data sets have, by the first word of their names, such as test_prefs
@@ -22,6 +21,45 @@ PUBLISHED: dict[str, Split] = {
 KINDS: dict[Choice, Kind] = {
     "left": "label", "right": "label", "tie": "tie", "neither": "both_bad",
 }  # fmt: skip
+
+
+class _Prompts:
+    """The prompts of rows, each with the splits that the source names for it."""
+
+    def __init__(self) -> None:
+        self._by_text: dict[str, Prompt] = {}  # of rows whose prompt is one text
+        self._prompts: dict[str, Prompt] = {}
+        self._splits: dict[str, set[Split]] = {}
+
+    def of(self, row: Row) -> Prompt:
+        text = row.messages if isinstance(row.messages, str) else None
+        prompt = self._by_text.get(text) if text is not None else None
+        if prompt is None:
+            prompt = Prompt.of(row.messages)
+            prompt = self._prompts.setdefault(prompt.id, prompt)
+            if text is not None:
+                self._by_text[text] = prompt
+        word = re.split(r"[_\-. ]", (row.split or "").casefold())[0]
+        self._splits.setdefault(prompt.id, set()).add(PUBLISHED.get(word, "train"))
+        return prompt
+
+    def published(self, notes: Counter[str]) -> list[Prompt]:
+        """Return each prompt once, in the split that the source gives it.
+
+        A prompt that is in several, whatever its case and spaces, is held out.
+        """
+        splits_of: dict[str, set[Split]] = {}
+        keys = {p.id: splits.normal(p.text) for p in self._prompts.values()}
+        for id_, found in self._splits.items():
+            splits_of.setdefault(keys[id_], set()).update(found)
+        if several := sum(len(found) > 1 for found in splits_of.values()):
+            notes["prompts are in several splits: held out from training"] = several
+
+        def split(p: Prompt) -> Split:
+            found = splits_of[keys[p.id]]
+            return "eval" if "eval" in found else "test" if "test" in found else "train"
+
+        return [replace(p, split=split(p)) for p in self._prompts.values()]
 
 
 def labels_of(
@@ -46,10 +84,12 @@ def labels_of(
     imported = Imported([], [], [], left_out=Counter(data.set_aside), refused=refused)
     standing: dict[tuple[str, str], Event] = {}
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    prompts, candidates = _Prompts(), {}
     for row in good:
-        prompt, a, b, event = _judgement(row, data, annotator, models, now)
-        imported.prompts.append(prompt)
-        imported.candidates += [a, b]
+        prompt = prompts.of(row)
+        a, b, event = _judgement(row, prompt, data, annotator, models, now)
+        candidates.setdefault(a.id, a)
+        candidates.setdefault(b.id, b)
         if other := standing.pop((event.annotator, event.pair_id), None):
             same = (other.kind, other.chosen) == (event.kind, event.chosen)
             reason = "the same" if same else "another one"
@@ -58,8 +98,8 @@ def labels_of(
             ] += 1
         standing[event.annotator, event.pair_id] = event
     imported.events = list(standing.values())
-    imported.prompts = _published([row.split for row in good], imported)
-    imported.candidates = unique(imported.candidates)
+    imported.prompts = prompts.published(imported.notes)
+    imported.candidates = list(candidates.values())
     return imported
 
 
@@ -76,10 +116,9 @@ def _usable(data: Rows) -> tuple[list[Row], list[BadRow]]:
 
 
 def _judgement(
-    row: Row, data: Rows, annotator: str, models: Sequence[Model | None], now: str
-) -> tuple[Prompt, Candidate, Candidate, Event]:
+    row: Row, prompt: Prompt, data: Rows, annotator: str, models: Sequence[Model | None], now: str
+) -> tuple[Candidate, Candidate, Event]:
     left, right, choice = (row.left, row.right, row.choice) if data.sided else _placed(row)
-    prompt = Prompt.of(row.messages)
     writers = [(m.repo, m.revision) if m else (None, None) for m in _writers(row, models)]
     a = Candidate.of(prompt.id, left, model=writers[0][0], revision=writers[0][1])
     b = Candidate.of(prompt.id, right, model=writers[1][0], revision=writers[1][1])
@@ -94,7 +133,7 @@ def _judgement(
         chosen=chosen, strength=None, annotator=person, milliseconds=None, time=now, round=1,
         via="import",
     )  # fmt: skip
-    return prompt, a, b, event
+    return a, b, event
 
 
 def pseudonym(name: str) -> str:
@@ -111,26 +150,6 @@ def _writers(row: Row, models: Sequence[Model | None]) -> Sequence[Model | None]
     return [
         replace(m, repo=repo) if m else None for m, repo in zip(models, row.models, strict=True)
     ]
-
-
-def _published(names: Sequence[str | None], imported: Imported) -> list[Prompt]:
-    """Return each prompt once, in the split that the source gives it.
-
-    `names` are the source's splits, row by row. A prompt that is in several is held out.
-    """
-    splits_of: dict[str, set[Split]] = {}
-    for p, name in zip(imported.prompts, names, strict=True):
-        word = re.split(r"[_\-. ]", (name or "").casefold())[0]
-        splits_of.setdefault(splits.normal(p.text), set()).add(PUBLISHED.get(word, "train"))
-    several = sum(len(found) > 1 for found in splits_of.values())
-    if several:
-        imported.notes["prompts are in several splits: held out from training"] = several
-
-    def split(p: Prompt) -> Split:
-        found = splits_of[splits.normal(p.text)]
-        return "eval" if "eval" in found else "test" if "test" in found else "train"
-
-    return [replace(p, split=split(p)) for p in unique(imported.prompts)]
 
 
 def _placed(row: Row) -> tuple[str, str, Choice]:

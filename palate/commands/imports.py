@@ -1,5 +1,6 @@
 """`palate import`: labels that were made elsewhere, into a project."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -122,8 +123,10 @@ def import_(
     else:
         message = f"Import {len(new.events)} labels from {name}"
         importing.add(project, new, message, Settings())
+    sizes = _Sizes.of(new)
+    del new
     result, preferences = export_project(project)
-    _show_added(result, config, known, new)
+    _show_added(result, config, known, sizes)
     if votes:
         console.print(f"Next: palate verdict {project}")
         return
@@ -222,18 +225,31 @@ def _show_read(read: int, imported: int, new: "Imported") -> None:
         console.print(f"  {n:,} {reason}", markup=False)
 
 
-def _show_added(
-    project: "Project", config: "EventConfig", known: set[str], new: "Imported"
-) -> None:
+@dataclass(frozen=True)
+class _Sizes:
+    """How much an import holds."""
+
+    judgements: int
+    pairs: int
+    texts: int
+    prompts: int
+
+    @classmethod
+    def of(cls, new: "Imported") -> "_Sizes":
+        pairs = len({e.pair_id for e in new.events})
+        return cls(len(new.events), pairs, len(new.candidates), len(new.prompts))
+
+
+def _show_added(project: "Project", config: "EventConfig", known: set[str], new: _Sizes) -> None:
     """Print how many of the judgements the project did not have."""
     what = "vote" if config == "evaluations" else "label"
     added = len(_ids(project, config) - known)
-    old = len(new.events) - added
+    old = new.judgements - added
     if not added:
         console.print(f"Nothing changed: the project has {'it' if old == 1 else 'all of them'}.")
         return
     console.print(
-        f"{count(len(new.events), what)} on {count(len({e.pair_id for e in new.events}), 'pair')}"
-        f" of {count(len(new.candidates), 'text')}, {count(len(new.prompts), 'prompt')}:"
+        f"{count(new.judgements, what)} on {count(new.pairs, 'pair')}"
+        f" of {count(new.texts, 'text')}, {count(new.prompts, 'prompt')}:"
         f" {added:,} new, {old:,} in the project already"
     )

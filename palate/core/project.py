@@ -223,6 +223,10 @@ class Project:
             raise ValueError(f"expected one of {', '.join(ROWS)}, found {config!r}")
         return _rows(self, config)
 
+    def contents(self, config: Config) -> tuple[Path, ...]:
+        """Return the local files of a config: the same ones, at any revision, for the same rows."""
+        return _contents(self, config)
+
 
 def question_files(files: Mapping[str, str]) -> dict[str, str]:
     """Return the files, by path and hash, that decide what people are asked, and who is.
@@ -239,14 +243,17 @@ def question_files(files: Mapping[str, str]) -> dict[str, str]:
 
 @lru_cache(64)  # a revision never changes; Spaces and jobs read the same rows several times
 def _rows(project: Project, config: Config) -> tuple[Row, ...]:
+    sources = (f"{project.id}/{path}" for path in project.paths(config))
+    files = zip(sources, project.contents(config), strict=True)
+    return tuple(row for source, file in files for row in _file_rows(config, file, source))
+
+
+@lru_cache(64)
+def _contents(project: Project, config: Config) -> tuple[Path, ...]:
     paths = project.paths(config)
     local = hub.fetch(project.id, "dataset", project.revision, paths) if paths else []
     # the cache of the Hub's client holds each content once, under whichever revision it is read
-    return tuple(
-        row
-        for path, file in zip(paths, local, strict=True)
-        for row in _file_rows(config, file.resolve(), f"{project.id}/{path}")
-    )
+    return tuple(file.resolve() for file in local)
 
 
 @lru_cache(256)

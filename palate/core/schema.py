@@ -55,9 +55,8 @@ MARGINS = {1: 0.0, 2: 1 / 3, 3: 2 / 3, 4: 1.0}
 Strength = Annotated[int, Check(lambda s: s in MARGINS, "1, 2, 3 or 4")]
 Margin = Annotated[float, Check(lambda m: 0 <= m <= 1, "a number from 0 to 1")]
 Contradiction = tuple[str, str] | None  # the field that the others contradict, and how
-
-
 _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+_encode_row = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=asdict).encode
 
 
 def digest(*parts: object) -> str:
@@ -65,7 +64,7 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(_encode(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """A prompt as chat messages; `id` is the hash of the messages.
 
@@ -99,7 +98,7 @@ class Prompt:
         return "\n\n".join(m["content"] for m in self.prompt)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """One completion of a prompt. `model` is None where a person or another tool wrote it."""
 
@@ -145,7 +144,7 @@ def model_of(c: Candidate) -> Model:
     return Model(c.model or "", c.revision or "")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Pair:
     """Two candidates of one prompt, `a < b` by id: a question that can be put to a person."""
 
@@ -168,7 +167,7 @@ class Pair:
         return cls(prompt_id, a, b)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Event:
     """One thing a person did on a pair. Append-only: an undo is an event, too.
 
@@ -220,7 +219,7 @@ class Event:
         return [(self.left, self.right, False)] if self.kind == "tie" else []
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Preference:
     """What TRL reads: one judged pair as conversational prompt, chosen and rejected."""
 
@@ -239,7 +238,7 @@ class Preference:
         return _wrong_id("prompt_id", self.prompt_id, digest(self.prompt), "this prompt")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Unpaired:
     """What TRL's KTO reads: one answer that somebody called good or bad, compared with none."""
 
@@ -285,7 +284,7 @@ def to_json(row: "DataclassInstance") -> str:
     values = {f.name: getattr(row, f.name) for f in fields(row)}
     if isinstance(row, Prompt) and row.model is None:  # as rows were before models wrote prompts
         del values["model"], values["revision"]
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":"), default=asdict)
+    return _encode_row(values)
 
 
 def _wrong_id(field: str, value: str, expected: str, content: str) -> Contradiction:

@@ -40,7 +40,8 @@ class Similar:
     """
 
     def __init__(self, corpus: Iterable[str]):
-        distinct = {tuple(words(text)) for text in corpus}
+        self._words = {text: tuple(words(text)) for text in corpus}
+        distinct = set(self._words.values())
         short = [own for own in distinct if len(own) < LONG]
         self._forms = Counter(g for own in short for g, _ in _gaps(own))
         self._after: dict[int, set[str]] = {}  # hash of the first words → words that follow
@@ -57,7 +58,7 @@ class Similar:
 
     def add(self, text: str) -> None:
         """Make the text known."""
-        own = tuple(words(text))
+        own = self._words_of(text)
         self._whole.setdefault(hash(own), text)
         if len(own) >= LONG:
             runs = _runs(own)
@@ -73,10 +74,13 @@ class Similar:
 
     def like(self, text: str) -> str | None:
         """Return a known text that asks the same, None if there is none."""
-        own = tuple(words(text))
+        own = self._words_of(text)
         if (known := self._whole.get(hash(own))) is not None:
             return known
         return self._long(own) if len(own) >= LONG else self._short(own)
+
+    def _words_of(self, text: str) -> tuple[str, ...]:
+        return self._words[text] if text in self._words else tuple(words(text))
 
     def _short(self, own: tuple[str, ...]) -> str | None:
         if known := self._without.get(hash(own)):
@@ -133,6 +137,8 @@ class Similar:
 def alike(texts: Iterable[str], known: Iterable[str]) -> dict[str, str]:
     """Return those of `texts` that are like one of `known`, each with the one it is like."""
     texts, known = list(dict.fromkeys(texts)), list(dict.fromkeys(known))
+    if not texts or not known:
+        return {}
     index = Similar([*texts, *known])
     for text in known:
         index.add(text)
@@ -154,8 +160,8 @@ def words(text: str) -> list[str]:
     if not folded.isascii():
         folded = _plain(folded)
     drop = ARITHMETIC if not any(c.isdigit() for c in folded) else set()
-    spaced = "".join(c if _is_kept(c) and c not in drop else " " for c in folded)
-    return [word for word in spaced.split() if word not in POLITE] or folded.split()
+    gone = {ord(c): " " for c in set(folded) if c in drop or not _is_kept(c)}
+    return [w for w in folded.translate(gone).split() if w not in POLITE] or folded.split()
 
 
 def _plain(text: str) -> str:

@@ -19,9 +19,10 @@ TESTS = 2  # of biases: side and length
 
 Floats = NDArray[np.float64]
 _MARKDOWN = re.compile(r"^#{1,6} |^\s*[-*] |^\s*\d+\. |\*\*\S|```|^\|.+\|$|\]\(", re.MULTILINE)
+_QUOTES = re.compile(r'["“”„«»]')
 FORMATS: dict[str, Callable[[str], bool]] = {
-    "a quotation mark": lambda t: any(q in t for q in '"“”„«»'),
-    "a digit": lambda t: any(c.isdigit() for c in t),
+    "a quotation mark": lambda t: bool(_QUOTES.search(t)),
+    "a digit": lambda t: any(map(str.isdigit, t)),
     "a question mark": lambda t: "?" in t,
     "an exclamation mark": lambda t: "!" in t,
     "a colon": lambda t: ":" in t,

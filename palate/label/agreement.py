@@ -256,17 +256,23 @@ def _pairings(judged: Sequence[Event]) -> list[Pairing]:
 def _agreement(judged: Sequence[Event]) -> Rate:
     """Return how often two people agree on a pair: over other prompts, between these people."""
     by_pair: dict[str, dict[str, Event]] = {}  # pair → annotator → judgement
-    for e in judged:
+    for e in _of_several(judged):
         by_pair.setdefault(e.pair_id, {})[e.annotator] = e
     twos = [two for by_person in by_pair.values() for two in combinations(by_person.values(), 2)]
     same = [_value(x) == _value(y) for x, y in twos]
     return Rate.of_pairings(same, [x.prompt_id for x, _ in twos])
 
 
+def _of_several(judged: Sequence[Event]) -> list[Event]:
+    """Return the judgements of pairs that were judged more than once."""
+    times = Counter(e.pair_id for e in judged)
+    return [e for e in judged if times[e.pair_id] > 1]
+
+
 def _alpha(judged: Sequence[Event]) -> tuple[float | None, tuple[float, float] | None]:
     """Return Krippendorff's α and its interval."""
     units: dict[str, dict[str, int]] = {}  # pair → annotator → category
-    for e in judged:
+    for e in _of_several(judged):
         ends = sorted((e.left, e.right))
         chosen = _value(e)
         category = ends.index(chosen) if chosen in ends else JUDGED.index(e.kind) + 2

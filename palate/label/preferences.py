@@ -54,8 +54,9 @@ def rebuild(
         if n := len(standing_judgements(events, purpose)):
             result.left_out[reason] += n
     for prompt_id, judgements in usable.items():
-        p = prompt[prompt_id]
-        result.rows[p.split].extend(_implied(p, text, judgements))
+        if len(judgements) > 1:
+            p = prompt[prompt_id]
+            result.rows[p.split].extend(_implied(p, text, judgements))
     return result
 
 
@@ -73,6 +74,8 @@ def _implied(p: Prompt, text: dict[str, str], judgements: list[Event]) -> Iterat
 
 
 def _preference(p: Prompt, text: dict[str, str], better: str, worse: str, e: Event) -> Preference:
+    asked = {better, worse} == {e.left, e.right}
+    pair_id = e.pair_id if asked else Pair.between(p.id, better, worse).id
     return Preference(
         prompt=p.prompt,
         chosen=[{"role": "assistant", "content": text[better]}],
@@ -81,7 +84,7 @@ def _preference(p: Prompt, text: dict[str, str], better: str, worse: str, e: Eve
         margin=MARGINS[e.strength] if e.strength else 0.0,
         source="human",
         annotator=e.annotator,
-        pair_id=Pair.between(p.id, better, worse).id,
+        pair_id=pair_id,
         prompt_id=p.id,
         round=e.round,
     )

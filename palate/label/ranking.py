@@ -81,10 +81,14 @@ def checks(standing: Iterable[Event]) -> Iterator[tuple[Event, bool]]:
     `standing` are judgements in time order, of any number of prompts.
     """
     earlier: dict[str, list[Event]] = {}
+    judged: dict[str, set[str]] = {}
     for event in standing:
         before = earlier.setdefault(event.prompt_id, [])
-        if event.kind == "label" and event.pair_id not in {e.pair_id for e in before}:
+        known = judged.setdefault(event.prompt_id, set())
+        both = event.left in known and event.right in known
+        if event.kind == "label" and both and event.pair_id not in {e.pair_id for e in before}:
             loser = event.left if event.chosen == event.right else event.right
             if sign := Order(before).compare(event.chosen or "", loser):
                 yield event, sign < 0
         before.append(event)
+        known |= {x for better, worse, _ in event.statements() for x in (better, worse)}

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from palate.core import ledger
 from palate.core.project import Project
-from palate.core.schema import ROWS, SPLITS, Config, Event
-from palate.label import agreement, preferences
+from palate.core.schema import ROWS, SPLITS, Config
+from palate.label import agreement
 from palate.label.agreement_text import how_people_label, strengths
 from palate.report.cards import Files, document, hub_license, push, shorten, with_pictures
 from palate.report.features import features
+from palate.report.rebuilt import of_project
 from palate.train.data import preference_sentence
 
 if TYPE_CHECKING:
@@ -60,19 +61,19 @@ def dataset_files(project: Project, *, trained: bool = False) -> Files:
         strength=strength,
         report=people,
         guidelines=project.guidelines,
-        **_preference_facts(project, events),
+        **_preference_facts(project),
         schema={config: {k: _type(v) for k, v in features(config).items()} for config in configs},
         pictures=set(pictures),
     )
     return with_pictures(readme, pictures)
 
 
-def _preference_facts(project: Project, events: Sequence[Event]) -> dict[str, object]:
+def _preference_facts(project: Project) -> dict[str, object]:
     """Return the card's facts about the preference files, compared with the labels."""
     prompts = project.prompts
     rows = project.preferences
     split = {p.id: p.split for p in prompts}
-    rebuilt = preferences.rebuild(prompts, project.candidates, events)
+    rebuilt = of_project(project)
     return {
         "preferences": Counter(split.get(row.prompt_id, "train") for row in rows),
         "labelled": len({row.prompt_id for row in rows}),

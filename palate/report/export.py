@@ -2,8 +2,9 @@
 
 from palate.core import hub
 from palate.core.project import Project
-from palate.label.preferences import Preferences, preference_files, rebuild
+from palate.label.preferences import Preferences, preference_files
 from palate.report.dataset_card import push_dataset_card
+from palate.report.rebuilt import of_project
 
 
 def export(project_id: str) -> tuple[Project, Preferences]:
@@ -15,7 +16,7 @@ def export(project_id: str) -> tuple[Project, Preferences]:
 
     def build(sha: str, paths: list[str]) -> hub.Change[Preferences]:
         project = Project.at(project_id, sha, paths)
-        preferences = rebuild(project.prompts, project.candidates, project.labels)
+        preferences = of_project(project)
         files = preference_files(preferences)
         stale = [p for p in project.paths("preferences") if p not in files]
         if not stale and not hub.differ(project_id, "dataset", sha, paths, files):

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import comb
 
 from rich.console import Group
 from rich.table import Table
@@ -12,9 +13,9 @@ from palate.core import hub
 from palate.core.ledger import standing_judgements
 from palate.core.markdown import count
 from palate.core.project import Project
-from palate.core.schema import Candidate, Event, pairs_of
+from palate.core.schema import Candidate, Event
 from palate.core.splits import eval_missing
-from palate.label import preferences
+from palate.report.rebuilt import of_project
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,12 @@ def _prompts(project: Project) -> Step:
 
 
 def _candidates(project: Project, to_label: list[Candidate]) -> Step:
-    pairs = pairs_of(to_label)
-    facts = f"{len(to_label):,}, which form {count(len(pairs), 'pair')}"
-    return Step("candidates", bool(pairs), facts, f"palate candidates {project.id}")
+    texts: dict[str, set[str]] = {}
+    for c in to_label:
+        texts.setdefault(c.prompt_id, set()).add(c.text)
+    pairs = sum(comb(len(own), 2) for own in texts.values())
+    facts = f"{len(to_label):,}, which form {count(pairs, 'pair')}"
+    return Step("candidates", pairs > 0, facts, f"palate candidates {project.id}")
 
 
 def _labels(project: Project, standing: Iterable[Event]) -> Step:
@@ -82,7 +86,7 @@ def _some(n: int, noun: str) -> str:
 
 def _preferences(project: Project) -> Step:
     rows = project.preferences
-    rebuilt = preferences.rebuild(project.prompts, project.candidates, project.labels)
+    rebuilt = of_project(project)
     stale = len(rows) != len(rebuilt.all())
     facts = f"{len(rows):,}" + (", older than the labels" if stale and rows else "")
     done = bool(rows) and not stale

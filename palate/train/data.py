@@ -266,8 +266,7 @@ def preference_sentence(rows: Sequence[Preference]) -> str:
     Rows that were inferred from other answers are no labels.
     """
     asked = [r for r in rows if r.source == "human"]
-    table = audit_rows.Rows("", as_audit_rows(asked, "train"), len(asked), sided=False)
-    figures = measure.measure(table, learn=False)
+    figures = measure.biases_of(as_audit_rows(asked, "train"), sided=False)
     sentences = []
     if figures.longer.differs(figures.tests, SURE):
         longer = figures.longer.rate or 0
