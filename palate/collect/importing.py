@@ -167,8 +167,10 @@ def _new_events(events: Sequence[Event], known: Sequence[Event], round_number: i
             fresh.append(e)  # it has the id of a first judgement
             continue
         event_id = digest("import", e.pair_id, e.kind, e.chosen, e.annotator, times[key])
-        time = _after(old.time, e.time) if old else e.time
-        fresh.append(replace(e, event_id=event_id, time=time, round=round_number))
+        if old:
+            following = old.sequence + 1 if old.sequence else None
+            e = replace(e, time=_after(old.time, e.time), sequence=following)
+        fresh.append(replace(e, event_id=event_id, round=round_number))
     return fresh
 
 

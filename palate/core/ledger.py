@@ -7,22 +7,14 @@ new file, so that two writers never change each other's rows.
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from palate.core import hub
 from palate.core.errors import Supervised
-from palate.core.schema import (
-    Config,
-    Contradiction,
-    Decision,
-    Event,
-    Purpose,
-    Time,
-    to_json,
-)
+from palate.core.schema import Config, Contradiction, Decision, Event, Purpose, Time, to_json
 from palate.core.typed import read_file
 
 if TYPE_CHECKING:
@@ -108,23 +100,79 @@ def statements(repo: str, revision: str, paths: Sequence[str]) -> list[Statement
     return list(read_file(Statement, file, f"{repo}/{PEOPLE_FILE}"))
 
 
+def read_events(repo: str, paths: Sequence[str]) -> list[Event]:
+    """Return the events in these files of the dataset as it is now."""
+    files = zip(paths, hub.fetch(repo, "dataset", "main", paths), strict=True)
+    return [e for path, file in files for e in read_file(Event, file, f"{repo}/{path}")]
+
+
+def place(e: Event) -> tuple[int, str, str]:
+    """Return the event's place among those of its annotator, by which they are sorted.
+
+    Two devices that know nothing of each other may give the same number. Then the id decides: it
+    is the same everywhere, unlike the time at which a server received the event.
+    """
+    return (e.sequence, "", e.event_id) if e.sequence else (0, e.time, e.event_id)
+
+
 def standing_judgements(events: Iterable[Event], purpose: Purpose = "ask") -> list[Event]:
     """Return the judgements for a purpose that were not undone or replaced, in time order.
 
     An event counts once, however often it arrives. An `undo` takes back its target. An annotator's
     last judgement of a pair replaces the earlier ones. Flags are remarks, not judgements.
     """
-    once = {e.event_id: e for e in events}
-    undone = {
+    once = _once(events)
+    undone = _undone(once)
+    standing: dict[tuple[str, str], Event] = {}
+    for e in once.values():
+        if e.purpose == purpose and e.kind not in NO_JUDGEMENT and e.event_id not in undone:
+            last = standing.setdefault((e.annotator, e.pair_id), e)
+            if place(e) > place(last):
+                standing[e.annotator, e.pair_id] = e
+    return sorted(standing.values(), key=lambda e: (e.time, e.event_id))
+
+
+def compacted(events: Iterable[Event]) -> list[Event]:
+    """Return the events without judgements that were replaced twice and never taken back.
+
+    The page takes an answer back before it takes another one, so it makes no such events. What one
+    undo could bring back stays.
+    """
+    once = _once(events)
+    undone = _undone(once)
+    standing: dict[tuple[str, str, str], list[Event]] = {}
+    for e in once.values():
+        if e.kind not in NO_JUDGEMENT and e.event_id not in undone:
+            standing.setdefault((e.annotator, e.pair_id, e.purpose), []).append(e)
+    replaced = {e.event_id for same in standing.values() for e in sorted(same, key=place)[:-2]}
+    return [e for e in once.values() if e.event_id not in replaced]
+
+
+def _once(events: Iterable[Event]) -> dict[str, Event]:
+    """Return the events by id: of copies that differ, the first in the annotator's order.
+
+    Of copies without a sequence it is the last, as it was before there were sequences.
+    """
+    once: dict[str, Event] = {}
+    for e in events:
+        other = once.setdefault(e.event_id, e)
+        if e.sequence is None or (
+            other.sequence and (place(e), e.time) < (place(other), other.time)
+        ):
+            once[e.event_id] = e
+    return once
+
+
+def _undone(once: Mapping[str, Event]) -> set[str]:
+    """Return the ids of the events that their annotator took back."""
+    return {
         e.target
         for e in once.values()
-        if e.kind == "undo" and e.target in once and once[e.target].annotator == e.annotator
+        if e.kind == "undo"
+        and e.target is not None
+        and e.target in once
+        and once[e.target].annotator == e.annotator
     }
-    standing: dict[tuple[str, str], Event] = {}
-    for e in sorted(once.values(), key=lambda e: (e.time, e.event_id)):
-        if e.purpose == purpose and e.kind not in NO_JUDGEMENT and e.event_id not in undone:
-            standing[e.annotator, e.pair_id] = e
-    return sorted(standing.values(), key=lambda e: (e.time, e.event_id))
 
 
 def jsonl(rows: "Iterable[DataclassInstance]") -> str:
@@ -223,15 +271,15 @@ class Publisher:
             return bool(self._waiting) or not self._closing
 
     def _publish(self, batch: list[Event]) -> None:
-        message = f"Add {len(batch)} event{'s' * (len(batch) != 1)}"
         events, candidates = event_file(self.config), event_file("candidates", "written-")
 
         def build(head: str, paths: list[str]) -> hub.Change[None]:
             # on a head whose statements are known: nothing of a forgotten person is added again
             forgotten = People.at(self.repo, head, paths).forgotten
-            rows = [e for e in batch if e.annotator not in forgotten]
+            rows = [e for e in compacted(batch) if e.annotator not in forgotten]
             if not rows or events in paths:  # the answer to an earlier try was lost
                 return hub.Change(None)
+            message = f"Add {len(rows)} event{'s' * (len(rows) != 1)}"
             files = {events: jsonl(rows)}
             if written := [c for e in rows if (c := e.written())]:
                 files[candidates] = jsonl(written)

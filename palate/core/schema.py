@@ -8,13 +8,12 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import datetime
 from itertools import combinations
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from typing_extensions import TypedDict  # pydantic needs it on Python 3.11
 
-from palate.core.typed import Check
+from palate.core.typed import Check, Time
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -27,14 +26,6 @@ class Message(TypedDict, closed=True):
     content: str
 
 
-def _is_time(text: str) -> bool:
-    try:
-        return datetime.fromisoformat(text).tzinfo is not None
-    except ValueError:
-        return False
-
-
-Time = Annotated[str, Check(_is_time, "a time such as 2026-01-31T09:00:00.000Z")]
 Sampling = dict[str, int | float]  # temperature, top_p, max_new_tokens, seed
 Messages = Annotated[list[Message], Check(bool, "at least one message")]
 Split = Literal["train", "test", "eval"]
@@ -53,6 +44,8 @@ PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 # Reward margin of a 4-point strength ("barely" … "much"), normalised to 0–1.
 MARGINS = {1: 0.0, 2: 1 / 3, 3: 2 / 3, 4: 1.0}
 Strength = Annotated[int, Check(lambda s: s in MARGINS, "1, 2, 3 or 4")]
+# JavaScript counts no further
+Sequence = Annotated[int, Check(lambda n: 0 < n < 2**53, "a whole number from 1")]
 Margin = Annotated[float, Check(lambda m: 0 <= m <= 1, "a number from 0 to 1")]
 Contradiction = tuple[str, str] | None  # the field that the others contradict, and how
 _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
@@ -191,6 +184,9 @@ class Event:
     comment: str | None = None
     purpose: Purpose = "ask"
     text: str | None = None  # for `rewrite`: the better answer that the person wrote
+    # Which of a person's events came first, whatever the clocks said. None in ledgers that are
+    # older than the field, and in imports: their times decide.
+    sequence: Sequence | None = None
 
     def swap(self) -> "Event":
         """Return the same judgement as if the sides had been exchanged."""
@@ -282,8 +278,10 @@ ROWS: dict[Config, type[Row]] = {
 def to_json(row: "DataclassInstance") -> str:
     """Return `row` as one line of JSON, the same bytes for the same row, always."""
     values = {f.name: getattr(row, f.name) for f in fields(row)}
-    if isinstance(row, Prompt) and row.model is None:  # as rows were before models wrote prompts
-        del values["model"], values["revision"]
+    if isinstance(row, Prompt) and row.model is row.revision is None:
+        del values["model"], values["revision"]  # as rows were before models wrote prompts
+    if isinstance(row, Event) and row.sequence is None:  # as events were before
+        del values["sequence"]
     return _encode_row(values)
 
 

@@ -3,10 +3,11 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Generic, Protocol, TypeVar, get_args, get_type_hints
 
 from palate.core.errors import BadInput, PalateError
 
@@ -58,6 +59,16 @@ class Check(Generic[T]):
             return value
 
         return core_schema.no_info_after_validator_function(check, handler(source))
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
+
+
+Time = Annotated[str, Check(_is_time, "a time such as 2026-01-31T09:00:00.000Z")]
 
 
 def read(

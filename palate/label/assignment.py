@@ -7,15 +7,19 @@ import heapq
 import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from operator import itemgetter
 
 from palate.core.ledger import standing_judgements
-from palate.core.schema import PURPOSES, Event, Pair, Purpose
-from palate.label.strategies import Group, Strategy, share
+from palate.core.schema import Event, Pair, Purpose
+from palate.label.strategies import Agenda, Group, Strategy, share
 
+MOST_ASKS = 2_000_000  # that are remembered, over all people: about 300 MB
 BY_PERSON = 24  # questions that a person may hold on several devices, beyond their share
 LEASE = 600.0  # seconds for which a pair that was handed out counts as being answered
 REPEAT_GAP = 15  # judgements between a pair and its repeat, so that it is not remembered
 Holder = tuple[str, str]  # annotator and device: one person may use two
+Key = tuple[str, Purpose, str]  # annotator, purpose, pair
 
 
 @dataclass(frozen=True)
@@ -59,23 +63,28 @@ class Queue:
             prompt_id: Group(prompt_id, group_pairs, seed, wanted, repeats)
             for prompt_id, group_pairs in by_prompt.items()
         }
-        self._events: dict[str, list[Event]] = {}  # prompt → events
+        self._said: dict[Key, list[Event]] = {}  # everything on one question by one person
+        self._standing: dict[str, dict[Key, Event]] = {}  # prompt → what stands of that
         self._judgements: dict[str, dict[str, Event]] = {}  # annotator → question id → judgement
+        # annotator → question id → its repeat, in the order of the judgements
+        self._again: dict[str, dict[str, Question]] = {}
         self._leases: dict[str, dict[Holder, float]] = {}  # question id → holder → until
         # prompt → annotator → pairs that the strategy asks now, and about how many are left
         self._open: dict[str, dict[str, tuple[list[Pair], int]]] = {}
+        self._agendas: dict[str, Agenda] = {}  # annotator → theirs; who came last is the last
 
     def add(self, events: Iterable[Event]) -> None:
         """Take note of events; an undo opens its pair again."""
-        touched: dict[str, None] = {}
+        touched: dict[str, dict[Key, None]] = {}
         for e in events:
-            self._events.setdefault(e.prompt_id, []).append(e)
-            touched[e.prompt_id] = None
+            key = (e.annotator, e.purpose, e.pair_id)
+            self._said.setdefault(key, []).append(e)
+            touched.setdefault(e.prompt_id, {})[key] = None
             leases = self._leases.get(f"{e.purpose}:{e.pair_id}", {})
             for holder in [h for h in leases if h[0] == e.annotator]:
                 leases.pop(holder)
-        for prompt_id in touched:
-            self._recount(prompt_id)
+        for prompt_id, keys in touched.items():
+            self._recount(prompt_id, keys)
 
     def done(self, annotator: str) -> int:
         """Return how many questions the person has answered or skipped."""
@@ -97,15 +106,16 @@ class Queue:
         The second number depends on what others answer.
         """
         mine = self._judgements.get(annotator, {})
+        agenda = self._agenda(annotator)
         soon = sum(q.id not in mine for q in self.gold) + sum(1 for _ in self._due(annotator))
-        later = 0
-        for group in self._groups.values():
-            pairs, left = self._open_pairs(group, annotator)
-            questions = [q for q in map(Question, pairs) if q.id not in mine]
+        soon, later = soon + agenda.soon, agenda.later
+        for prompt_id in self._held_prompts():
+            asks, left = agenda.asks[prompt_id], agenda.left[prompt_id]
+            questions = [Question(pair) for *_, pair in asks]
             free = sum(self._load(q, (annotator, device), now) is not None for q in questions)
-            unasked = left - len(pairs)  # questions that depend on the answers to these
-            soon += free + (unasked if free else 0)
-            later += len(questions) - free + (0 if free else unasked)
+            unasked = left - len(asks)  # questions that depend on the answers to these
+            soon += free + (unasked if free else 0) - (left if asks else 0)
+            later += len(asks) - free + (0 if free else unasked) - (0 if asks else left)
         return soon, later
 
     def next(
@@ -119,8 +129,10 @@ class Queue:
         holder = (annotator, device)
         mine = self._judgements.get(annotator, {})
         held = [question_id for question_id in have if question_id not in mine]
-        for leases in self._leases.values():
+        for question_id, leases in list(self._leases.items()):
             leases.pop(holder, None)
+            if not any(until > now for until in leases.values()):
+                del self._leases[question_id]
         self._lease(held, holder, now)
         taken = {*have, *mine}
         chosen = [q for q in self.gold if q.id not in taken][:n]
@@ -138,7 +150,8 @@ class Queue:
         )
         if room > 0:
             asks = self._asks(holder, taken, now)
-            chosen += [q for _, _, _, q in heapq.nsmallest(room, asks, key=lambda ask: ask[:3])]
+            best = heapq.nsmallest(room, asks, key=itemgetter(0, 1, 2))
+            chosen += [Question(pair) for *_, pair in best]
         self._lease((q.id for q in chosen), holder, now)
         return chosen
 
@@ -169,46 +182,83 @@ class Queue:
 
     def _asks(
         self, holder: Holder, taken: set[str], now: float
-    ) -> Iterator[tuple[float, tuple[float, ...], str, Question]]:
-        """Yield load, rank, id and question of what is free for the holder."""
+    ) -> Iterator[tuple[float, tuple[float, ...], str, Pair]]:
+        """Yield load, rank, question id and pair of what is free for the holder."""
+        leases = self._leases
+        for prompt_id, asks in self._agenda(holder[0]).asks.items():
+            count = self._groups[prompt_id].count
+            for rank, question_id, pair in asks:
+                if question_id in taken:
+                    continue
+                if question_id in leases:
+                    load = self._load(Question(pair), holder, now)
+                else:  # what the strategy asks has not been judged by enough people
+                    load = 0.0 if self._wanted is not None else float(count[pair.id])
+                if load is not None:
+                    yield load, rank, question_id, pair
+
+    def _agenda(self, annotator: str) -> Agenda:
+        """Return the person's agenda, up to date."""
+        agenda = self._agendas.pop(annotator, None)
+        if agenda is None or not self._strategy.local:
+            agenda = Agenda(stale=set(self._groups))
+        while len(self._agendas) * len(self.pairs) > MOST_ASKS:
+            del self._agendas[next(iter(self._agendas))]
+        self._agendas[annotator] = agenda
 
         def chance(name: str) -> float:
-            return self._chance(holder[0], name)
+            return self._chance(annotator, name)
 
-        for group in self._groups.values():
-            for pair in self._open_pairs(group, holder[0])[0]:
-                q = Question(pair)
-                if q.id not in taken and (load := self._load(q, holder, now)) is not None:
-                    yield load, self._strategy.rank(group, pair, chance), q.id, q
+        for prompt_id in agenda.stale:
+            group = self._groups[prompt_id]
+            pairs, left = self._open_pairs(group, annotator)
+            asks = [(self._strategy.rank(group, p, chance), Question(p).id, p) for p in pairs]
+            agenda.put(prompt_id, asks, left)
+        agenda.stale.clear()
+        return agenda
 
-    def _recount(self, prompt_id: str) -> None:
-        events = self._events[prompt_id]
+    def _held_prompts(self) -> set[str]:
+        """Return the prompts with a pair that somebody holds."""
+        ids = {question_id.removeprefix("ask:") for question_id in self._leases}
+        return {self.pairs[pair_id].prompt_id for pair_id in ids & self.pairs.keys()}
+
+    def _recount(self, prompt_id: str, keys: Iterable[Key]) -> None:
+        standing = self._standing.setdefault(prompt_id, {})
+        for key in keys:
+            annotator, purpose, pair_id = key
+            mine = self._judgements.setdefault(annotator, {})
+            question_id = f"{purpose}:{pair_id}"
+            if judgements := standing_judgements(self._said[key], purpose):
+                standing[key] = mine[question_id] = judgements[0]
+            else:
+                standing.pop(key, None)
+                mine.pop(question_id, None)
+            self._note_repeat(annotator, question_id, standing.get(key))
         if group := self._groups.get(prompt_id):
-            group.update(standing_judgements(events))
+            asked = [e for e in standing.values() if e.purpose == "ask"]
+            group.update(sorted(asked, key=lambda e: (e.time, e.event_id)))
             self._strategy.learn(group)
             self._open.pop(prompt_id, None)
-        standing = {
-            (e.annotator, f"{purpose}:{e.pair_id}"): e
-            for purpose in PURPOSES
-            for e in standing_judgements(events, purpose)
-        }
-        for e in events:
-            mine = self._judgements.setdefault(e.annotator, {})
-            question_id = f"{e.purpose}:{e.pair_id}"
-            if judgement := standing.get((e.annotator, question_id)):
-                mine[question_id] = judgement
-            else:
-                mine.pop(question_id, None)
+            for agenda in self._agendas.values():
+                agenda.stale.add(prompt_id)
 
     def _due(self, annotator: str) -> Iterator[Question]:
         """Yield the repeats that are due, the oldest first."""
         mine = self._judgements.get(annotator, {})
-        for e in list(mine.values())[: -REPEAT_GAP or None] if self._repeats else ():
-            if e.purpose != "ask" or e.kind not in ("label", "tie") or e.pair_id not in self.pairs:
-                continue
-            again = Question(self.pairs[e.pair_id], "repeat")
-            if again.id not in mine and self._chance(annotator, again.id) < self._repeats:
+        recent = set(islice(reversed(mine), REPEAT_GAP))
+        for question_id, again in self._again.get(annotator, {}).items():
+            if question_id not in recent and again.id not in mine:
                 yield again
+
+    def _note_repeat(self, annotator: str, question_id: str, e: Event | None) -> None:
+        """Note whether the pair will be asked again, of which `e` is the judgement."""
+        mine = self._again.setdefault(annotator, {})
+        if e and e.purpose == "ask" and e.kind in ("label", "tie") and e.pair_id in self.pairs:
+            again = Question(self.pairs[e.pair_id], "repeat")
+            if self._chance(annotator, again.id) < self._repeats:
+                mine[question_id] = again
+        else:
+            mine.pop(question_id, None)
 
     def _open_pairs(self, group: Group, annotator: str) -> tuple[list[Pair], int]:
         mine = group.answered.get(annotator, set())
@@ -239,13 +289,10 @@ class Queue:
         """Return how many questions the person may hold, so that some are left for the next one."""
         if self._wanted is None:
             return len(self.pairs)
-        self._leases = {
-            question_id: held
-            for question_id, leases in self._leases.items()
-            if (held := {who: until for who, until in leases.items() if until > now})
-        }
-        people = {who for held in self._leases.values() for who, _ in held} | {annotator}
-        open_ = sum(len(self._open_pairs(g, annotator)[0]) for g in self._groups.values())
+        leases = self._leases.values()
+        people = {who for held in leases for (who, _), until in held.items() if until > now}
+        people |= {annotator}
+        open_ = self._agenda(annotator).open
         return max(1, math.ceil(open_ * self._wanted / (len(people) + 1)))
 
     def _chance(self, annotator: str, name: str) -> float:

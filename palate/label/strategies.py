@@ -8,7 +8,7 @@ import math
 import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -69,7 +69,12 @@ class Group:
 
 
 class Strategy(Protocol):
-    """Which pairs of a prompt can be asked now, and in which order."""
+    """Which pairs of a prompt can be asked now, and in which order.
+
+    `local`: a pair's rank for a person depends only on its prompt and on them.
+    """
+
+    local: bool
 
     def open(self, group: Group, mine: Collection[str]) -> tuple[list[Pair], int]:
         """Return the pairs to ask now, and about how many questions are left, these included.
@@ -86,8 +91,33 @@ class Strategy(Protocol):
         """Update what the strategy knows from a prompt whose judgements have changed."""
 
 
+Ask = tuple[tuple[float, ...], str, Pair]  # rank, question id
+
+
+@dataclass
+class Agenda:
+    """What one person can be asked, prompt by prompt, if nobody else held anything."""
+
+    asks: dict[str, list[Ask]] = field(default_factory=dict)  # prompt → the pairs to ask now
+    left: dict[str, int] = field(default_factory=dict)  # prompt → about how many are left
+    stale: set[str] = field(default_factory=set)  # prompts to look at again
+    open: int = 0  # pairs in `asks`
+    soon: int = 0  # questions of prompts with such pairs
+    later: int = 0  # questions of the others
+
+    def put(self, prompt_id: str, asks: list[Ask], left: int) -> None:
+        """Replace what is known of a prompt."""
+        old, before = self.asks.get(prompt_id, []), self.left.get(prompt_id, 0)
+        self.open += len(asks) - len(old)
+        self.soon += (left if asks else 0) - (before if old else 0)
+        self.later += (0 if asks else left) - (0 if old else before)
+        self.asks[prompt_id], self.left[prompt_id] = asks, left
+
+
 class Random(Strategy):
     """Every pair, in random order across prompts."""
+
+    local = True
 
     def open(self, group: Group, mine: Collection[str]) -> tuple[list[Pair], int]:
         pairs = [p for p in group.pairs.values() if not group.full(p.id) and p.id not in mine]
@@ -102,6 +132,8 @@ class Informative(Random):
 
     W.-L. Chiang et al., "Chatbot Arena" (2024), section 5.2. `model` names each candidate's model.
     """
+
+    local = False
 
     def __init__(self, pairs: Iterable[Pair], model: Mapping[str, Hashable]) -> None:
         self._model = model
@@ -144,6 +176,8 @@ class Ranking(Strategy):
     Monthly 66 (1959). 6.93 questions order five candidates. Prompts with the fewest answers come
     first. A check is asked as soon as it is implied; its answer counts as any other.
     """
+
+    local = True
 
     def open(self, group: Group, mine: Collection[str]) -> tuple[list[Pair], int]:
         begun, fresh = [], []

@@ -19,6 +19,7 @@ def features(config: Config) -> "Features":
         "sampling": sampling,
         "strength": whole,
         "milliseconds": whole,
+        "sequence": whole,
         "round": whole,
         "margin": fraction,
     }

@@ -72,8 +72,27 @@ def test_undo_takes_back_and_asks_again(project, label_space, visit):
     assert v.texts() == second
     v.press("ArrowDown")
     v.published()
-    standing = ledger.standing_judgements(Project.load(project.id).labels)
-    assert sorted(e.kind for e in standing) == ["label", "tie"]
+    events = Project.load(project.id).labels
+    assert sorted(e.kind for e in ledger.standing_judgements(events)) == ["label", "tie"]
+    assert {e.kind: e.sequence for e in events if e.kind != "label"} == {"undo": 3, "tie": 4}
+
+
+def test_a_page_that_waited_learns_what_the_person_did_elsewhere(project, label_space, visit):
+    desk, phone = (visit(label_space.url, "Cy", device) for device in (DESK, PHONE))
+    desk.press("ArrowLeft")
+    for _ in range(5):
+        phone.press("ArrowRight")
+    phone.published()
+    desk.ready()
+    later = "(now => { performance.now = () => now() + 3e5 })(performance.now.bind(performance))"
+    desk.page.evaluate(later)
+    with desk.page.expect_response("**/api/next"):
+        desk.page.mouse.move(200, 200)
+    desk.press("ArrowLeft")
+    desk.published()
+    events = Project.load(project.id).labels
+    left = [e.sequence for e in events if e.chosen == e.left]
+    assert left[-1] > max(e.sequence for e in events if e.chosen == e.right)
 
 
 def test_a_double_click_and_a_held_key_give_one_answer(project, label_space, visit):

@@ -248,7 +248,8 @@ def test_only_votes_that_stand_teach_who_is_hard_to_tell_apart():
     queue.add([vote(one["ac"], "a", model), vote(pairs["ac"][1], "c", model)])
     taken_back = [vote(p, "b", model) for p in pairs["bc"][:3]]
     queue.add(taken_back)
-    queue.add(event(PAIRS[0], "undo", prompt_id=e.prompt_id, target=e.event_id) for e in taken_back)
+    undone = zip(pairs["bc"], taken_back, strict=False)
+    queue.add(event(p, "undo", target=e.event_id) for p, e in undone)
     asked = asked_of(queue, 36, model)
     # bc has no vote that stands, ab has one, ac two
     assert [m for i, m in enumerate(asked) if m not in asked[:i]] == ["bc", "ab", "ac"]

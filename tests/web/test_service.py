@@ -1,6 +1,7 @@
 """What a ballot asks and takes, on a real project and a real Argilla."""
 
 import json
+import uuid
 from contextlib import closing
 from dataclasses import asdict
 
@@ -116,6 +117,29 @@ def test_events_that_only_argilla_has_are_published_at_start(project, connect):
     rows = Project.load(project.id).labels
     assert [r.event_id for r in rows] == [event["event_id"]]
     first.close()
+
+
+def test_a_persons_events_are_numbered_also_after_a_restart(project, connect):
+    numbers = []
+    for _ in range(2):
+        with closing(LabelBallot(Project.load(project.id), connect, "key", pause=0.1)) as ballot:
+            ballot.prepared()
+            first, second = (label(i) for i in ballot.next(ADA, 2, [])["items"])
+            undo = first | {"event_id": str(uuid.uuid4()), "kind": "undo"}
+            undo["target"] = first["event_id"]
+            ballot.submit(ADA, [first, undo])
+            ballot.submit(ADA, [second | {"sequence": True}])
+            assert ballot.next(ADA, 0, [])["sequence"] == 3 * (len(numbers) + 1)
+            numbers.append([e.sequence for e in ballot.events()])
+    assert [sorted(n) for n in numbers] == [[1, 2, 3], [1, 2, 3, 4, 5, 6]]
+
+
+def test_a_page_that_numbers_its_events_is_believed_within_reason(ballot):
+    items = ballot.next(ADA, 3, [])["items"]
+    given = (7, 10**15, 2)
+    for item, sequence in zip(items, given, strict=True):
+        ballot.submit(ADA, [label(item, sequence=sequence)])
+    assert [e.sequence for e in ballot.events()] == [7, 8, 2]
 
 
 def test_an_empty_argilla_is_filled_again_from_the_ledger(project, ballot, tmp_path):

@@ -1,7 +1,9 @@
 """Events as the page sends them: checked, then made into `Event`s. Pure: no I/O."""
 
 import re
-from collections.abc import Mapping
+import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +14,7 @@ from palate.web.ballot.render import markdown
 
 COMMENT_CHARACTERS = 2000
 REWRITE_CHARACTERS = 20_000
+MAX_AHEAD = 100_000  # events of a person that a server may not have seen yet
 MAX_MILLISECONDS = 24 * 3600 * 1000  # a longer time means that a clock was wrong
 EVENT_ID = re.compile(r"[\w-]{8,100}", re.ASCII)
 State = Literal["waiting", "saved", "published", "rejected"]
@@ -73,12 +76,18 @@ def event_id_of(raw: object) -> str:
 
 
 def parse_event(
-    raw: Mapping[str, object], shown: Shown, known: Mapping[str, Event], number: int
+    raw: Mapping[str, object],
+    shown: Shown,
+    known: Mapping[str, Event],
+    number: int,
+    sequence: int,
 ) -> Event:
     """Return the event that the page describes; raise Rejected if it cannot be valid.
 
     `known` maps ids to the events that an undo may name; `number` is the project's round. The time
-    is now, because the page's clock cannot be trusted.
+    is now, because the page's clock cannot be trusted. `sequence` is the one that follows on what
+    the server has of the person. A page that numbers its events is believed if it is near that: it
+    knows the order of answers that it sends late or twice.
     """
     pair, kind = shown.question.pair, _kind(raw)
     text = _rewrite(raw, shown) if kind == "rewrite" else None
@@ -100,7 +109,37 @@ def parse_event(
         comment=_text(raw, "comment", COMMENT_CHARACTERS),
         purpose=shown.question.purpose,
         text=text,
+        sequence=_sequence(raw, sequence),
     )
+
+
+def _sequence(raw: Mapping[str, object], following: int) -> int:
+    given = raw.get("sequence")
+    believed = isinstance(given, int) and not isinstance(given, bool)
+    return given if believed and 1 <= given <= following + MAX_AHEAD else following
+
+
+class Numbers:
+    """The sequences that events have: each person's highest. Safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self._highest, self._lock = Counter[str](), threading.Lock()
+
+    def note(self, events: Iterable[Event]) -> None:
+        """Take note of events, whose sequences are given."""
+        with self._lock:
+            for e in events:
+                self._highest[e.annotator] = max(self._highest[e.annotator], e.sequence or 0)
+
+    def highest(self, annotator: str) -> int:
+        with self._lock:
+            return self._highest[annotator]
+
+    def following(self, annotator: str) -> int:
+        """Return a sequence for the annotator's next event that no other event has."""
+        with self._lock:
+            self._highest[annotator] += 1
+            return self._highest[annotator]
 
 
 def rejection(raw: object, reason: str) -> Receipt:

@@ -95,7 +95,7 @@ class Budgets:
         them do not fit: a part would leave an undo without its target."""
         left, since = self._left.get(annotator, (BURST_BYTES, now))
         left = min(BURST_BYTES, left + BYTES_A_SECOND * (now - since))
-        left -= sum(len(to_json(e)) for e in events)
+        left -= sum(len(to_json(e).encode()) for e in events)
         if left < 0:
             raise OverBudget("You sent much at once. The page sends the rest in a while.")
         self._left[annotator] = left, now

@@ -16,15 +16,15 @@ from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from palate.core import hub, paths
+from palate.core import paths
 from palate.core.errors import Supervised
-from palate.core.ledger import Publisher, standing_judgements
+from palate.core.ledger import Publisher, read_events, standing_judgements
 from palate.core.project import Project, Settings
 from palate.core.schema import Candidate, Event, EventConfig, Gold, Prompt
-from palate.core.typed import read_file
 from palate.label.agreement import own_figures
 from palate.label.assignment import Question, Queue
 from palate.web.ballot.event_parsing import (
+    Numbers,
     Receipt,
     Rejected,
     Shown,
@@ -74,7 +74,8 @@ class Ballot(ABC):
         if memory and memory.exists():
             queue.hold(json.loads(memory.read_text()))
         self._known: dict[str, Event] = {}
-        self._budgets, self._lock = Budgets(), threading.RLock()  # guards _known and _queue
+        self._budgets, self.numbers = Budgets(), Numbers()
+        self._lock = threading.RLock()  # guards _known and _queue
         self._files_read = set(project.paths(config))
         published = project.read(config)
         self._note(published)
@@ -129,6 +130,7 @@ class Ballot(ABC):
             "total": done + left,
             "later": later,
             "unknown": unknown,
+            "sequence": self.numbers.highest(annotator),
         }
 
     def submit(self, person: Person, events: Sequence[object]) -> list[Receipt]:
@@ -227,12 +229,7 @@ class Ballot(ABC):
         new = sorted(path for path in files if path.startswith(prefix) and path not in read)
         if not new:
             return []
-        local = hub.fetch(self.project_id, "dataset", "main", new)
-        events = [
-            event
-            for path, file in zip(new, local, strict=True)
-            for event in read_file(Event, file, f"{self.project_id}/{path}")
-        ]
+        events = read_events(self.project_id, new)
         fresh = self._note(events)
         self.publisher.mark_published(e.event_id for e in events)
         self._files_read.update(new)
@@ -244,6 +241,7 @@ class Ballot(ABC):
         with self._lock:
             fresh = [e for e in events if e.event_id not in self._known]
             self._budgets.note(fresh)
+            self.numbers.note(fresh)
             self._known |= {e.event_id: e for e in fresh}
             self._queue.add(fresh)
         return fresh
@@ -296,4 +294,5 @@ class Ballot(ABC):
         if self._budgets.is_full(annotator, question.pair.id, batch.values()):
             raise Rejected("you have changed this answer too often")
         shown = self._shown(annotator, question)
-        return parse_event(raw, shown, ChainMap(dict(batch), self._known), self.round)
+        targets, number = ChainMap(dict(batch), self._known), self.numbers.following(annotator)
+        return parse_event(raw, shown, targets, self.round, number)

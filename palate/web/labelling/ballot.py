@@ -2,11 +2,13 @@
 
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from palate.argilla.responses import edit
 from palate.argilla.store import FullPair, LabelStore
 from palate.core.errors import BadInput, PalateError, Supervised
+from palate.core.ledger import compacted
 from palate.core.project import Project, unique
 from palate.core.schema import Event, Pair, pairs_of
 from palate.label.assignment import Queue
@@ -94,6 +96,7 @@ class LabelBallot(Ballot):
                 continue
             self._store.unreadable.pop(response.id, None)
             if change and change.event_id not in ids:
+                change = replace(change, sequence=self.numbers.following(pseudonym))
                 if ours:
                     self._store.save(self._store.annotator(pseudonym), [change])
                 edits.append(change)
@@ -149,6 +152,8 @@ class LabelBallot(Ballot):
         for annotator, events in lost.items():
             self._store.save(self._store.annotator(annotator), events)
         self._note(saved)
+        matter = {e.event_id for e in compacted([*self.events(), *saved])}
+        self.publisher.mark_published(e.event_id for e in saved if e.event_id not in matter)
         self.publisher.add(saved)
 
     def _full(self, pair: Pair) -> FullPair:

@@ -17,6 +17,7 @@ const ARM_MS = 250 // ignores the second click of a double click
 const TEXTS = ['prompt', 'left', 'right']
 const MAX_UNDO = 500
 const MAX_IDS = 1000 // of a kind in a request
+const CONTACT_MS = 60000 // after which the server is asked what this person did elsewhere
 const REFRESH_MS = 5000 // between checks for pairs that others hold, or that do not exist yet
 
 const uuid = () => crypto.randomUUID ? crypto.randomUUID()
@@ -43,6 +44,7 @@ export function start(root) {
   let fetching = false
   let active = false
   let idleTurn = 0
+  let askedAt = 0
 
   storage.watch((kept) => { $('.b-unkept').hidden = kept })
   window.addEventListener('beforeunload', (e) => { if (!storage.isKept() && outbox?.unsent().length) e.preventDefault() })
@@ -65,9 +67,12 @@ export function start(root) {
 
   const judgements = (entries) => entries.reduce((n, { event }) => n + (event.kind === 'undo' ? -1 : event.kind === 'flag' ? 0 : 1), 0)
 
+  const isLongAgo = () => performance.now() - askedAt > CONTACT_MS
+
   async function refill() {
-    if (fetching || !active || queue.length >= LOW) return
+    if (fetching || !active || (queue.length >= LOW && !isLongAgo())) return
     fetching = true
+    askedAt = performance.now()
     const entries = outbox.read()
     const have = [...queue, ...(current ? [current] : []), ...answered.map((h) => h.item)].map((item) => item.id)
     have.push(...entries.map((e) => e.event.assignment_id))
@@ -79,6 +84,7 @@ export function start(root) {
       done = r.done + judgements(outbox.read().filter((e) => r.unknown.includes(e.event.event_id) || !waiting.includes(e.event.event_id)))
       total = Math.max(r.total, done)
       later = r.later
+      outbox.sequence = Math.max(outbox.sequence, r.sequence)
       if (r.items.some((item) => TEXTS.some((f) => item[f].includes('data-math')))) load()
       queue.push(...r.items.filter((a) => !seen.has(a.id) && !queue.some((q) => q.id === a.id)))
       if (!current && queue.length) show(queue.shift()); else progress()
@@ -108,7 +114,7 @@ export function start(root) {
       $('.b-live').textContent = `Next pair, ${Math.min(done + 1, total)} of about ${total}`
       $('.b-prompt').focus({ preventScroll: true })
     }
-    if (queue.length < LOW) setTimeout(refill)
+    setTimeout(refill)
   }
 
   // Shows the texts rendered, as written or with their differences.
@@ -228,6 +234,8 @@ export function start(root) {
     const have = outbox.read().map((e) => e.event.assignment_id)
     post('/api/next', { n: 0, have, device }, true).catch(() => {})
   })
+  // the person may come from another device, where they changed an answer
+  for (const event of ['focus', 'pointermove', 'touchstart']) window.addEventListener(event, () => { if (isLongAgo()) refill() }, { passive: true })
   window.addEventListener('pageshow', (e) => { if (e.persisted) location.reload() })
 
   // ---- who is here, and that they are here in one tab only

@@ -20,7 +20,7 @@ export class Outbox {
   // `told(receipts)` with what an answer brought to light
   // `earlier` is the name under which an earlier version kept them
   constructor(name, earlier, send, changed, told) {
-    Object.assign(this, { name, send, changed, told, failures: 0, flushing: false, timer: 0 })
+    Object.assign(this, { name, send, changed, told, failures: 0, flushing: false, timer: 0, sequence: 0 })
     for (const what of ['outbox', 'refused']) this.adopt(what, earlier)
     this.aside = this.mend('outbox', isEntry) + this.mend('refused', isRefusal)
     window.addEventListener('online', () => { this.failures = 0; this.flush() })
@@ -51,8 +51,12 @@ export class Outbox {
 
   unsent() { return this.read().filter((entry) => entry.state !== 'saved') }
 
+  // Numbers the events, so that their order does not depend on when, or how often, they arrive.
+  // `sequence` is the highest that the server knows; what it does not know yet is in the outbox.
   put(event) {
-    this.write([...this.read(), { event, state: null, at: 0 }]) // stored before anything is sent
+    const entries = this.read()
+    event.sequence = this.sequence = Math.max(this.sequence, ...entries.map((e) => e.event.sequence || 0)) + 1
+    this.write([...entries, { event, state: null, at: 0 }]) // stored before anything is sent
     this.changed(false)
     this.flush()
   }
