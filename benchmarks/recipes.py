@@ -3,11 +3,11 @@
     python benchmarks/recipes.py [--model FOLDER] [--data pairs.csv] [--workers 8] [--minutes 8]
                                  [--only TEXT] [--folds 0,1] [--out FILE]
 
-FOLDER holds SmolLM2-135M-Instruct (`benchmarks/support/smollm2.py` makes it); without --model, the
-installed package makes one. Every run appends a line of JSON to --out: the reward margin of each
-held-out row after each quarter of an epoch, and how the model of the last step answers. After
---minutes no run begins: all of them take minutes on a GPU and days on two cores. `--table FILE`
-prints the table of such a file.
+FOLDER holds SmolLM2-135M-Instruct (`python -m palate.demo.smollm2 FOLDER` makes it); without
+--model, the installed package makes one. Every run appends a line of JSON to --out: the reward
+margin of each held-out row after each quarter of an epoch, and how the model of the last step
+answers. After --minutes no run begins: all of them take minutes on a GPU and days on two cores.
+`--table FILE` prints the table of such a file.
 """
 
 import argparse
@@ -20,7 +20,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from support import folds, smollm2, titles
+from support import folds, titles
+
+from palate.demo import smollm2
 
 # name → what differs from `palate train`; in the order in which they are run
 RECIPES: dict[str, dict[str, Any]] = {
@@ -97,7 +99,7 @@ def main() -> None:
     else:
         with tempfile.TemporaryDirectory() as folder:
             arguments.model = Path(folder)
-            smollm2.save_model(smollm2.find_gguf(), arguments.model)
+            smollm2.save_model(arguments.model)
             run_all(arguments)
 
 

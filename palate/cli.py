@@ -40,7 +40,7 @@ COMMANDS = {
     "exclude": Command(people.exclude, "stop counting one person's answers; reversible"),
     "forget": Command(people.forget, "delete one person's answers for ever, history included"),
     "deploy": Command(serving.deploy, "put both Spaces on the Hub"),
-    "demo": Command(serving.demo, "run the whole loop on this machine, with a tiny model"),
+    "demo": Command(serving.demo, "run the whole loop on this machine, with a small model"),
     "hub serve": Command(serving.hub_serve, "serve a Hub on this machine"),
     "argilla serve": Command(serving.argilla_serve, "serve Argilla on this machine"),
 }

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from palate.commands.common import Folder, Host, Id, console
 from palate.commands.data import export
 from palate.core.errors import UsageError
-from palate.terminal.flags import flag
+from palate.terminal.flags import Count, flag
 
 Visible = Annotated[
     Literal["private", "protected", "public"] | None, flag("private|protected|public")
@@ -92,10 +92,11 @@ def _take_down(project: str, *, delete: bool) -> None:
 def demo(
     once: bool = False,
     hosted: bool = False,
-    labels: int = 400,
+    tiny: bool = False,
+    labels: Count = None,
     root: Path = Path(".palate/demo"),
 ) -> None:
-    """Run the whole loop on this machine, with a tiny model and a simulated annotator.
+    """Run the whole loop on this machine, with a small model and a simulated annotator.
 
     Starts a local Hub and Argilla, labels, trains, compares blind, and prints the links. Run it
     again to continue after an interruption.
@@ -104,12 +105,14 @@ def demo(
         once: Stop after the verdict instead of serving until Ctrl-C.
         hosted: Work as on the Hub: the local Hub builds and runs the Spaces and the jobs, and two
             people sign in, each in their own Chromium.
-        labels: Pairs that the annotator labels.
+        tiny: Start from a tiny model that is trained here for a minute, and writes odd titles, in
+            place of SmolLM2-135M-Instruct.
+        labels: Pairs that the annotator labels. Default: 260, or 400 with --tiny.
         root: Folder for the demo's Hub, Argilla and models.
     """
     from palate.demo.runner import run
 
-    run(root, once=once, labels=labels, as_hosted=hosted)
+    run(root, once=once, labels=labels, as_hosted=hosted, tiny=tiny)
 
 
 def hub_serve(root: Folder = None, host: Host = "127.0.0.1", port: int = 8123) -> None:

@@ -1,4 +1,4 @@
-"""What the local and the hosted demo share: names, base model, project, verdict, progress."""
+"""What the local and the hosted demo share: base model, project, verdict, progress."""
 
 import contextlib
 import fcntl
@@ -16,7 +16,9 @@ from palate.core import hub
 from palate.core.errors import UsageError
 from palate.core.project import SETTINGS_FILE, Project, Settings
 from palate.core.schema import Prompt
-from palate.demo.titles import prompt_for, topics
+from palate.demo import base_models
+from palate.demo.base_models import BaseModel
+from palate.demo.titles import topics
 from palate.evaluate.loading import project_verdict
 from palate.label.preferences import Preferences
 from palate.report.dataset_card import push_dataset_card
@@ -25,21 +27,7 @@ from palate.report.publish import publish_verdict
 from palate.run.local import child_environment
 
 PROJECT = "me/titles"
-WRITER = "me/tiny-writer"
 PER_TOPIC = 4  # candidates
-# From a search over the tiny model; a large model needs a hundredth of this learning rate.
-TRAIN = ["--learning-rate", "3e-4", "--epochs", "3", "--batch-size", "16"]
-SHORT = ["--max-new-tokens", "48"]  # titles are shorter
-WRITER_README = """---
-license: apache-2.0
-library_name: transformers
-pipeline_tag: text-generation
----
-# A tiny writer of titles
-
-A randomly initialised Qwen2, trained for a minute on 1,500 titles that ship with palate. It is the
-demo's base model and useful for nothing else.
-"""
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -48,35 +36,50 @@ def say(label: str, text: str) -> None:
     console.print(f"[bold cyan]{label:>12}[/]  {text}")
 
 
-def make_writer(root: Path) -> None:
-    """Train the tiny base model on the shipped titles and push it, unless it exists."""
-    if hub.exists(WRITER, "model") and "model.safetensors" in hub.describe(WRITER, "model")[1]:
+def choose_base(*, tiny: bool) -> BaseModel:
+    """Return the project's base model, or the one of a new project; say why it is a tiny one."""
+    base, why = base_models.choose(_load_project(), tiny=tiny)
+    if why:
+        say("base model", why)
+    return base
+
+
+def push_base(base: BaseModel, root: Path) -> None:
+    """Make the base model under `root` and push it, unless the local Hub has it."""
+    repo = base.repo
+    if hub.exists(repo, "model") and "model.safetensors" in hub.describe(repo, "model")[1]:
         return
-    folder = root / "writer"
+    folder = root / base.folder
     if not (folder / "README.md").exists():  # it is written last
-        say("base model", "training a tiny Qwen2 to write titles, about a minute")
-        command = [sys.executable, "-m", "palate.demo", str(folder)]
+        say("base model", base.making)
+        command = [sys.executable, "-m", base.module, str(folder)]
         subprocess.run(command, check=True, env=child_environment())
-    hub.create(WRITER, "model")
-    (folder / "README.md").write_text(WRITER_README, "utf-8")
+    hub.create(repo, "model")
+    (folder / "README.md").write_text(base.readme, "utf-8")
     files = {f.name: f for f in sorted(folder.iterdir()) if f.is_file()}
-    hub.commit(WRITER, "model", files, "Add a tiny writer of titles")
+    hub.commit(repo, "model", files, f"Add {repo.partition('/')[2]}")
 
 
-def make_project() -> Project:
-    """Return the demo's project, with a prompt for each topic; create it if necessary."""
+def _load_project() -> Project | None:
     exists = hub.exists(PROJECT, "dataset")
     if exists and SETTINGS_FILE in hub.describe(PROJECT, "dataset")[1]:
         return Project.load(PROJECT)
+    return None
+
+
+def make_project(base: BaseModel) -> Project:
+    """Return the demo's project, with a prompt for each topic; create it if necessary."""
+    if project := _load_project():
+        return project
     settings = replace(
         Settings(),
         question="Which title is better?",
-        base_model=WRITER,
+        base_model=base.repo,
         license="apache-2.0",
         test=0.15,
         eval=0.4,
     )
-    prompts = [Prompt.of(prompt_for(topic)) for topic in topics()]
+    prompts = [Prompt.of(base.prompt.format(topic=topic)) for topic in topics()[: base.topics]]
     importing.start_project(PROJECT, prompts, settings)
     return export(PROJECT)[0]
 

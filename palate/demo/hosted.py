@@ -19,13 +19,12 @@ from palate.demo import browser
 from palate.demo.common import (
     PER_TOPIC,
     PROJECT,
-    SHORT,
-    TRAIN,
+    choose_base,
     console,
     make_project,
-    make_writer,
     progress_bar,
     publish_cards,
+    push_base,
     say,
     say_preferences,
 )
@@ -40,10 +39,11 @@ PEOPLE = 2
 VOTES_PER_PERSON = 60
 
 
-def run_loop(root: Path, local_hub: LocalHub, labels: int) -> None:
+def run_loop(root: Path, local_hub: LocalHub, labels: int | None, *, tiny: bool) -> None:
     """Run the loop once, up to `labels` labels, from whatever exists on the local Hub."""
     chromium = browser.find_chromium()
-    project = make_project()
+    base = choose_base(tiny=tiny)
+    project = make_project(base)
     for kind in KINDS:
         plan = plan_space(project, kind, SpaceOptions("protected"))
         if kind == "label" and not plan.exists:
@@ -51,15 +51,15 @@ def run_loop(root: Path, local_hub: LocalHub, labels: int) -> None:
             plan.variables["PALATE_CACHE"] = str(cache_folder().absolute())
         say("deploy", plan.sentence(dry_run=False))
         deploy.apply(plan)
-    make_writer(root)  # while the Spaces are built
-    _run_job("candidates", "--per-prompt", str(PER_TOPIC), *SHORT)
-    missing = labels - len(project.labels)
+    push_base(base, root)  # while the Spaces are built
+    _run_job("candidates", "--per-prompt", str(PER_TOPIC), *base.generate)
+    missing = (base.labels if labels is None else labels) - len(project.labels)
     if missing > 0:
         _label_with_crash(chromium, local_hub, missing)
     say_preferences(export(PROJECT)[1])
     if not project.is_trained():
-        _run_job("train", "--method", "full", *TRAIN)
-    _run_job("completions", *SHORT)
+        _run_job("train", "--method", "full", *base.train)
+    _run_job("completions", *base.generate)
     if not Project.load(PROJECT).evaluations:
         url = _wait_for(space_of(PROJECT, "evaluate"))
         _let_people_answer(chromium, local_hub, url, "votes", PEOPLE * VOTES_PER_PERSON)

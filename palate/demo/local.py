@@ -1,4 +1,4 @@
-"""The demo on this machine: local Hub, local Argilla, a tiny model, a simulated annotator.
+"""The demo on this machine: local Hub, local Argilla, a small model, a simulated annotator.
 
 Every step works as for a person: clients over HTTP, job files as processes, the Spaces' API. A
 second run continues where the first one ended.
@@ -16,13 +16,12 @@ from palate.demo import api_annotator
 from palate.demo.common import (
     PER_TOPIC,
     PROJECT,
-    SHORT,
-    TRAIN,
+    choose_base,
     console,
     make_project,
-    make_writer,
     progress_bar,
     publish_cards,
+    push_base,
     say,
     say_preferences,
 )
@@ -38,23 +37,25 @@ ANNOTATOR = "Ada"
 PORTS: dict[Kind, int] = {"label": 7860, "evaluate": 7861}
 
 
-def run_loop(root: Path, labels: int, argilla: EmbeddedArgilla) -> None:
+def run_loop(root: Path, labels: int | None, argilla: EmbeddedArgilla, *, tiny: bool) -> None:
     """Run the loop once, up to `labels` labels, from whatever exists."""
     annotator = SimulatedAnnotator(seed=0)
-    make_writer(root)
-    project = make_project()
+    base = choose_base(tiny=tiny)
+    labels = base.labels if labels is None else labels
+    push_base(base, root)
+    project = make_project(base)
     sizes = Counter(p.split for p in project.prompts)
     splits = ", ".join(f"{sizes[split]} {split}" for split in ("train", "test", "eval"))
     say("prompts", f"{len(project.prompts)} topics: {splits}")
-    _run_job("candidates", PROJECT, "--per-prompt", str(PER_TOPIC), *SHORT)
+    _run_job("candidates", PROJECT, "--per-prompt", str(PER_TOPIC), *base.generate)
     say("annotator", f"{ANNOTATOR} {annotator.describe()}; the model sees only the labels")
     if len(project.labels) < labels:
         _answer("label", labels, annotator, root, _argilla_variables(argilla))
     project, preferences = export(PROJECT)
     say_preferences(preferences)
     if not project.is_trained():
-        _run_job("train", PROJECT, "--method", "full", *TRAIN)
-    _run_job("completions", PROJECT, *SHORT)
+        _run_job("train", PROJECT, "--method", "full", *base.train)
+    _run_job("completions", PROJECT, *base.generate)
     _answer("evaluate", None, annotator, root, {})
     publish_cards()
 

@@ -10,7 +10,7 @@ from palate.demo.common import console, one_at_a_time, say, verdict_line
 from palate.demo.servers import start_argilla, start_hub
 
 
-def run(root: Path, *, once: bool, labels: int, as_hosted: bool) -> None:
+def run(root: Path, *, once: bool, labels: int | None, as_hosted: bool, tiny: bool) -> None:
     """Run the loop under `root`; then, unless `once`, serve the result until Ctrl-C.
 
     With `as_hosted` the local Hub runs the Spaces and the jobs, and two people use browsers.
@@ -21,10 +21,10 @@ def run(root: Path, *, once: bool, labels: int, as_hosted: bool) -> None:
     with ExitStack() as servers, one_at_a_time(root):
         local_hub = start_hub(root, servers)
         if as_hosted:
-            hosted.run_loop(root, local_hub, labels)
+            hosted.run_loop(root, local_hub, labels, tiny=tiny)
         else:
             argilla = start_argilla(root, servers)
-            local.run_loop(root, labels, argilla)
+            local.run_loop(root, labels, argilla, tiny=tiny)
         minutes, seconds = divmod(round(time.monotonic() - started), 60)
         say("time", f"{minutes} min {seconds} s; all files are in {root}")
         line = verdict_line()

@@ -17,7 +17,7 @@ from palate.core.project import Project
 from palate.run import bundle, forecast
 from palate.run.forecast import Flavor, Load
 from palate.run.hf_jobs import JOB_LABEL, PROJECT_LABEL, follow, job_errors, label_of
-from palate.run.local import MALLOC
+from palate.run.local import CPU_SETTINGS
 from palate.run.spec import JobArguments, JobSpec
 from palate.terminal.asking import ask
 from palate.terminal.ref import Ref
@@ -125,7 +125,7 @@ def start(plan: Plan) -> "JobInfo":
         return hub.api().run_job(
             image=IMAGE,
             command=words,
-            env=quiet | (MALLOC if plan.flavor.gpu is None else {}),
+            env=quiet | (CPU_SETTINGS if plan.flavor.gpu is None else {}),
             secrets=secrets,
             flavor=plan.flavor.name,
             timeout=forecast.timeout(plan.seconds),

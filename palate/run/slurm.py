@@ -23,7 +23,7 @@ from palate.core.project import Project
 from palate.run import forecast
 from palate.run.forecast import Flavor, Load
 from palate.run.hf_jobs import label_of
-from palate.run.local import MALLOC
+from palate.run.local import CPU_SETTINGS
 from palate.run.spec import JobSpec
 from palate.terminal.ref import Ref
 
@@ -114,7 +114,7 @@ def script(spec: JobSpec, argv: Sequence[str], load: Load, file: str) -> str:
         expected=forecast.duration(seconds),
         machine=_machine(load),
         endpoint=shlex.quote(hub.endpoint()),
-        settings="\n".join(f"export {k}={v}" for k, v in MALLOC.items()),
+        settings="\n".join(f"export {k}={v}" for k, v in CPU_SETTINGS.items()),
         command=shlex.join(words),
     )
 

