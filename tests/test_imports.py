@@ -5,13 +5,13 @@ from own_imports import imports, modules
 
 ROOMS = (
     *("core", "terminal", "collect", "generate", "label", "evaluate", "audit", "train"),
-    *("report", "argilla", "run", "web", "demo", "commands", "cli"),
+    *("reward", "report", "argilla", "run", "web", "demo", "commands", "cli"),
 )
 SERVERS = ("localhub", "argilla.server")  # reached over HTTP: they import nothing else of palate
 # what a command or a job needs is imported when it is called: `palate --help` needs none of it
 START = ("commands", "cli", "__main__", "run.jobs")
 # these subclass TRL's or Transformers' classes, which takes seconds to import
-HEAVY = tuple(f"train.{m}" for m in ("callbacks", "dpo_trainer", "trainer"))
+HEAVY = (*(f"train.{m}" for m in ("callbacks", "dpo_trainer", "trainer")), "reward.trainer")
 
 
 def room(module: str) -> str:

@@ -154,6 +154,16 @@ class Project:
         """The repo of the warm start for DPO."""
         return f"{self.id}-sft"
 
+    @property
+    def reward_repo(self) -> str:
+        """The repo of the reward model."""
+        return f"{self.id}-reward"
+
+    @property
+    def model_repos(self) -> tuple[str, ...]:
+        """The repos of all models that palate makes of the project."""
+        return self.model_repo, self.sft_repo, self.reward_repo
+
     def is_trained(self) -> bool:
         """Tell whether the model repo has a model that palate trained."""
         repo = self.model_repo

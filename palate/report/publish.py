@@ -12,19 +12,24 @@ from palate.core.project import Project
 from palate.evaluate.loading import project_verdict
 from palate.evaluate.verdict import Verdict
 from palate.report.model_card import model_files, push_model_card
-from palate.train import record
+from palate.report.reward_card import reward_files
+from palate.reward import record
+from palate.reward.record import RewardRecord
 from palate.train.job import CHECKPOINT_BRANCH, Job
 from palate.train.record import DPORecord, SFTRecord
 
+Run = DPORecord | SFTRecord | RewardRecord
 
-def push_model(folder: Path, repo: str, *, public: bool) -> tuple[str, DPORecord | SFTRecord]:
+
+def push_model(folder: Path, repo: str, *, public: bool) -> tuple[str, Run]:
     """Push a trained model in one commit and tag it `round-N`; return the commit and the record.
 
     Deletes all files of an earlier round, its verdict included: it is not about these weights.
     """
     run = replace(record.load(folder), model=repo)
     files: dict[str, bytes | str | Path] = {f.name: f for f in folder.iterdir() if f.is_file()}
-    files |= {"run.json": run.text(), **model_files(run, None)}
+    cards = reward_files(run) if isinstance(run, RewardRecord) else model_files(run, None)
+    files |= {"run.json": run.text(), **cards}
     hub.create(repo, "model", private=not public)
     present = hub.describe(repo, "model")[1]
     stale = [f for f in present if f not in files and f != ".gitattributes"]
@@ -87,7 +92,7 @@ def push_trained(console: Console, job: Job, following: str) -> None:
     for alarm in run.alarms:
         console.print(f"  alarm: {alarm}", style="yellow")
     console.print(run.sentence())
-    for line in run.comparisons() if isinstance(run, DPORecord) else ():
+    for line in () if isinstance(run, SFTRecord) else run.comparisons():
         console.print(f"  {line}")
     console.print(f"model: {hub.endpoint()}/{job.repo} at {sha[:7]}")
     console.print(f"Next: {following}")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from palate.core.errors import UsageError
-from palate.train.config import WHOLE, DPOArguments, SFTArguments, TrainArguments
+from palate.train.config import WHOLE, DPOArguments, TrainArguments
 from palate.train.recipe import BYTES_PER_PARAMETER, MAX_FULL_PARAMETERS, MEMORY_FRACTION
 
 if TYPE_CHECKING:
@@ -137,10 +137,23 @@ def training(args: DPOArguments, parameters: int, pairs: Iterable[Sequence[str]]
     return _training(args, parameters, tokens, runs, 6 * args.epochs + 2)
 
 
-def imitating(args: SFTArguments, parameters: int, answers: Iterable[Sequence[str]]) -> Load:
-    """Return what SFT needs; `answers` are texts: prompt, answer. It has no reference model."""
+def imitating(args: TrainArguments, parameters: int, answers: Iterable[Sequence[str]]) -> Load:
+    """Return what SFT needs, which has no reference model; `answers` are prompt and answer."""
     tokens = sum(_tokens(text) for answer in answers for text in answer)
     return _training(args, parameters, tokens, 1, 6 * args.epochs)
+
+
+def scoring(parameters: int, answers: Iterable[Sequence[str]]) -> Load:
+    """Return what reading each of these answers once needs; `answers` are texts."""
+    tokens = sum(_tokens(text) for answer in answers for text in answer)
+    weights = 2.0 * parameters
+    return Load(
+        f"reading about {tokens:,.0f} tokens",
+        gpu_memory=weights * 1.3 + 2e9,
+        cpu_memory=2 * weights * 1.3 + 2e9,
+        operations=2 * parameters * tokens,
+        moved=2 * weights,
+    )
 
 
 def _training(

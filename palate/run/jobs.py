@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from palate.core.errors import UsageError
 from palate.evaluate.config import ENDPOINT_KEY, JudgeArguments
 from palate.generate.config import SERVER_KEY, CandidatesArguments, CompletionsArguments
+from palate.reward.config import RewardArguments
 from palate.run.spec import JobSpec, Training
 from palate.train.config import DPOArguments, SFTArguments, TrainArguments
 
 if TYPE_CHECKING:
     from palate.core.project import Project
+    from palate.reward.record import RewardRecord
     from palate.run.forecast import Load
     from palate.train.record import DPORecord, SFTRecord
 
@@ -70,6 +72,13 @@ def _train_check(args: TrainArguments) -> None:
     processes.check(args.processes, args.accelerate)
 
 
+def _reward_check(args: RewardArguments) -> None:
+    from palate.reward import config
+
+    _train_check(args)
+    config.check(args)
+
+
 def _train_packages(args: TrainArguments) -> list[str]:
     wanted = {
         "bitsandbytes": args.method == "qlora",
@@ -89,6 +98,12 @@ def _sft() -> "Training[SFTArguments, SFTRecord]":
     from palate.run import loads
 
     return loads.SFT
+
+
+def _reward() -> "Training[RewardArguments, RewardRecord]":
+    from palate.run import loads
+
+    return loads.REWARD
 
 
 JOBS: tuple[JobSpec, ...] = (
@@ -128,6 +143,16 @@ JOBS: tuple[JobSpec, ...] = (
         check=_train_check,
         packages=_train_packages,
         training=_sft,
+    ),
+    JobSpec(
+        name="reward",
+        script="reward",
+        arguments=RewardArguments,
+        help="make a reward model from the labels: it scores answers",
+        load=lambda args, project: _reward().load(args, project),
+        check=_reward_check,
+        packages=_train_packages,
+        training=_reward,
     ),
     JobSpec(
         name="judge",

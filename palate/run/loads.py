@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -16,6 +17,9 @@ from palate.generate.config import CandidatesArguments, CompletionsArguments
 from palate.generate.models import parameters
 from palate.generate.shards import Shard
 from palate.report import judges
+from palate.reward import rows as reward_rows
+from palate.reward.config import RewardArguments
+from palate.reward.record import RewardRecord
 from palate.run import forecast, processes
 from palate.run.forecast import Flavor, Load
 from palate.run.spec import Training
@@ -86,6 +90,26 @@ def check_sft(args: SFTArguments, project: Project, flavor: Flavor) -> None:
     recipe.check_mergeable(chosen.method, is_sharded=args.accelerate != WHOLE)
 
 
+def reward_load(args: RewardArguments, project: Project) -> Load:
+    rows = read_preferences(project, implied=False)
+    if args.method == "probe":
+        sides = {(_text(r.prompt), _text(s)) for r in rows.train for s in (r.chosen, r.rejected)}
+        return forecast.scoring(_size(args, project), sides)
+    texts = [[_text(r.prompt), _text(side)] for r in rows.train for side in (r.chosen, r.rejected)]
+    return forecast.imitating(args, _size(args, project), texts)
+
+
+def check_reward(args: RewardArguments, project: Project, flavor: Flavor) -> None:
+    _check_sharing(args, flavor)
+    rows = reward_rows.read(project)
+    labels = replace(rows, train=reward_rows.decided(rows.train))
+    data.audit(Console(quiet=True), project, labels, ignore=args.ignore_audit)
+    if args.method != "probe":
+        prompts = [r.prompt_id for r in rows.train]
+        recipe.choose_reward_recipe(args, _size(args, project), prompts, _machine(args, flavor))
+        recipe.check_mergeable(args.method, is_sharded=args.accelerate != WHOLE)
+
+
 def _check_sharing(args: TrainArguments, flavor: Flavor) -> None:
     names = processes.names()
     if args.accelerate not in names:
@@ -129,5 +153,11 @@ def sft_result(run: SFTRecord) -> str:
     return "" if loss is None else f"test loss {loss:.3f}"
 
 
+def reward_result(run: RewardRecord) -> str:
+    rate = run.results.accuracy.rate
+    return "" if rate is None else f"accuracy {100 * rate:.1f}%"
+
+
 DPO = Training(preflight=check_dpo, suffix="-dpo", result=dpo_result, load=dpo_load)
 SFT = Training(preflight=check_sft, suffix="-sft", result=sft_result, load=sft_load)
+REWARD = Training(preflight=check_reward, suffix="-reward", result=reward_result, load=reward_load)

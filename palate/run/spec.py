@@ -13,7 +13,7 @@ from palate.train.config import TrainArguments
 if TYPE_CHECKING:
     from palate.core.project import Project
     from palate.run.forecast import Flavor, Load
-    from palate.train.record import RunRecord
+    from palate.train.record import JobRecord
 
 
 class JobArguments(Protocol):
@@ -25,7 +25,7 @@ class JobArguments(Protocol):
 
 A = TypeVar("A", bound=JobArguments)
 T = TypeVar("T", bound=TrainArguments)
-R = TypeVar("R", bound="RunRecord")
+R = TypeVar("R", bound="JobRecord")
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,8 @@ class TrainArguments:
     """Project, such as me/titles. me/titles@COMMIT trains on an earlier state of it."""
     base_model: ModelRef = None
     """Model to train. Default: the project's base model."""
-    method: Annotated[Method | None, flag("full|lora|qlora")] = None
-    """Train all weights, an adapter, or an adapter on weights in four bits. Default: what fits."""
+    method: Annotated[Method | Literal["probe"] | None, flag("full|lora")] = None
+    """What is trained."""
     learning_rate: Number = None
     """Peak learning rate."""
     epochs: float = 3.0
@@ -86,6 +86,8 @@ class DPOArguments(TrainArguments):
 
     NAME = "train"
 
+    method: Annotated[Method | None, flag("full|lora|qlora")] = None
+    """Train all weights, an adapter, or an adapter on weights in four bits. Default: what fits."""
     learning_rate: Number = None
     """Peak learning rate. Default: 3e-5 for full, 2e-4 for an adapter, less from 0.14 B on."""
     batch_size: Count = None

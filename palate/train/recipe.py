@@ -117,6 +117,21 @@ def choose_sft_recipe(args: SFTArguments, parameters: int, machine: Machine) -> 
     return _fit_device(args, parameters, machine, start)
 
 
+def choose_reward_recipe(
+    args: TrainArguments, parameters: int, prompts: Sequence[str], machine: Machine
+) -> Recipe:
+    """Return the recipe of a trained reward, as `choose_recipe` does, with the rates of SFT."""
+    asked = args.method if args.method in ("full", "lora") else None
+    method, why = _method(asked, parameters, replace(machine, quantizes=False))
+    rate = args.learning_rate or SFT_LEARNING_RATES[method]
+    batch, reason = _batch(args.batch_size, prompts)
+    if not args.batch_size:
+        batch += -batch % machine.processes
+    return _fit_device(
+        args, parameters, machine, Recipe(method, rate, batch, 1, False, False, (why, reason))
+    )
+
+
 def _fit_device(args: TrainArguments, parameters: int, machine: Machine, start: Recipe) -> Recipe:
     """Return the recipe with parts, checkpointing and precision, which follow from the device."""
     batch, accumulate, reasons = start.batch_size, args.accumulate or 1, list(start.reasons)

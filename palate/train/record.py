@@ -113,8 +113,8 @@ class SFTPoint:
 
 
 @dataclass(frozen=True)
-class RunRecord:
-    """What every training job records."""
+class JobRecord:
+    """What every training job records, of a model that writes or of one that scores."""
 
     version: int
     palate: str
@@ -128,7 +128,7 @@ class RunRecord:
     command: str
     arguments: dict[str, str | int | float | bool | None]
     seed: int
-    method: Method
+    method: str
     why: tuple[str, ...]
     audit: tuple[Finding, ...]
     versions: dict[str, str]
@@ -137,7 +137,6 @@ class RunRecord:
     seconds: float
     parameters: int
     trainable_parameters: int
-    samples: Samples
     alarms: tuple[str, ...]
 
     def to_json(self) -> dict[str, object]:
@@ -150,6 +149,14 @@ class RunRecord:
     def save(self, folder: Path) -> None:
         """Write `run.json`; done last, so that its existence means that training is over."""
         (folder / FILE).write_text(self.text(), "utf-8")
+
+
+@dataclass(frozen=True)
+class RunRecord(JobRecord):
+    """What the training of a model that writes records."""
+
+    method: Method
+    samples: Samples
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,7 @@ def beyond_reach(project: Project) -> list[str]:
     Call it before they are forgotten: it looks at what exists now.
     """
     sentences = ["Copies of the dataset that others have downloaded."]
-    trained = [r for r in (project.model_repo, project.sft_repo) if hub.exists(r, "model")]
+    trained = [r for r in project.model_repos if hub.exists(r, "model")]
     if trained:
         names = " and ".join(trained)
         sentences.append(f"Weights: {names} may have learned from these labels; train again.")

@@ -1,0 +1,147 @@
+"""Frozen features of answers, and rewards by plain transformers.
+
+A feature is what the head of a sequence classifier reads: the hidden state of the last token that
+is no padding, after the final norm. Of an earlier layer it is what a model with only the layers
+below would have. Each distinct prompt and answer is computed once, in packed rows.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from palate.core.errors import UsageError
+from palate.core.schema import Message
+from palate.generate.models import Loaded
+from palate.train import packed_forward
+from palate.train.packing import PackedRow, pack
+
+if TYPE_CHECKING:
+    import torch
+
+NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f")  # a backbone's last one
+ROW_TOKENS = 4096  # that are computed at once, padding included
+DEPTHS = 8  # layers that are compared, at equal distances
+
+
+@dataclass(frozen=True)
+class Chat:
+    """A prompt with an answer, as the chat template writes it, in tokens."""
+
+    ids: tuple[int, ...]
+    pooled: int  # the place of the last token that is no padding
+
+
+def chats(tokenizer: Any, conversations: Sequence[list[Message]]) -> list[Chat]:
+    """Return the conversations in tokens."""
+    pad = tokenizer.pad_token_id
+    found = []
+    for messages in conversations:
+        ids = tuple(tokenizer.apply_chat_template(messages, return_dict=True)["input_ids"])
+        found.append(Chat(ids, max((i for i, t in enumerate(ids) if t != pad), default=0)))
+    return found
+
+
+def depths(layers: int) -> list[int]:
+    """Return up to `DEPTHS` numbers of layers to compare; the last is all of them."""
+    return sorted({max(1, round(layers * (k + 1) / DEPTHS)) for k in range(DEPTHS)})
+
+
+def extract(loaded: Loaded, texts: Sequence[Chat], groups: Sequence[str]) -> dict[int, np.ndarray]:
+    """Return the features of each text by layer, shape (texts, width).
+
+    `groups` names the prompt of each text; texts of one prompt share what they begin with.
+    """
+    import torch
+
+    model = loaded.model
+    backbone, config = model.base_model, model.config.get_text_config()
+    norm = final_norm(backbone, loaded.repo)
+    mode, _ = packed_forward.allowed_mode("tree", model.config)
+    shared = shared_tokens(texts, groups)
+    rows, places = pack([t.ids for t in texts], shared, mode == "tree", whole=True)
+    layers = depths(config.num_hidden_layers)
+    features = {k: np.zeros((len(texts), config.hidden_size), np.float32) for k in layers}
+    wanted: dict[int, list[tuple[int, int]]] = {}
+    for text, ((row, start), first) in enumerate(zip(places, shared, strict=True)):
+        # a segment repeats the prompt's last token, then has the answer
+        wanted.setdefault(row, []).append((text, start + texts[text].pooled - first + 1))
+    model.eval()
+    with torch.inference_mode():
+        for batch in batches([len(r.ids) for r in rows]):
+            states = _hidden_states(model, [rows[i] for i in batch])
+            for k in layers:
+                for place, row in enumerate(batch):
+                    owners, tokens = zip(*wanted[row], strict=True)
+                    state = states[k][place, list(tokens)]
+                    # the last state has the norm already
+                    state = state if k == config.num_hidden_layers else norm(state)
+                    features[k][list(owners)] = state.float().cpu().numpy()
+    return features
+
+
+def shared_tokens(texts: Sequence[Chat], groups: Sequence[str]) -> list[int]:
+    """Return with how many tokens all texts of a group begin, 1 or more, for each text.
+
+    What is pooled is not among them, so that each text has its own.
+    """
+    members: dict[str, list[Chat]] = {}
+    for text, group in zip(texts, groups, strict=True):
+        members.setdefault(group, []).append(text)
+    shared = {group: _common(own) for group, own in members.items()}
+    return [shared[group] for group in groups]
+
+
+def _common(texts: Sequence[Chat]) -> int:
+    most = min(t.pooled for t in texts)
+    low, high = min(t.ids for t in texts), max(t.ids for t in texts)
+    alike = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), most)
+    return max(1, min(alike, most))
+
+
+def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Yield the places of rows of similar length, at most `ROW_TOKENS` tokens in a batch."""
+    batch: list[int] = []
+    for place in sorted(range(len(lengths)), key=lambda i: lengths[i]):
+        if batch and (len(batch) + 1) * lengths[place] > ROW_TOKENS:
+            yield batch
+            batch = []
+        batch.append(place)
+    if batch:
+        yield batch
+
+
+def _hidden_states(model: Any, rows: Sequence[PackedRow]) -> "Sequence[torch.Tensor]":
+    import torch
+
+    width = max(len(row.ids) for row in rows)
+
+    def padded(name: str, filler: int) -> torch.Tensor:
+        values = [getattr(row, name) for row in rows]
+        filled = [v + [filler] * (width - len(v)) for v in values]
+        return torch.tensor(filled, device=model.device)
+
+    packed = {
+        "packed_segments": padded("segments", -1),
+        "packed_positions": padded("positions", 0),
+    }
+    mask = packed_forward.attention_masks(model.config.get_text_config(), packed, model.dtype)
+    return model.base_model(
+        input_ids=padded("ids", 0),
+        position_ids=packed["packed_positions"],
+        attention_mask=mask,
+        output_hidden_states=True,
+        use_cache=False,
+    ).hidden_states
+
+
+def final_norm(backbone: Any, repo: str) -> Any:
+    """Return the norm after the last layer; raises UsageError where it has no known name."""
+    for name in NORMS:
+        if hasattr(backbone, name):
+            return getattr(backbone, name)
+    raise UsageError(
+        f"palate does not know the layers of {repo} ({type(backbone).__name__}), so it cannot put a"
+        " head on one of them. Use --method lora, or another --base-model."
+    )
