@@ -1,6 +1,9 @@
 """A reward as plain transformers loads it: a sequence classifier with one label.
 
-A probe becomes a model with only the layers below it and a head that is its direction.
+A probe becomes a model with only the layers below it, and a head that is its direction. Where a
+probe reads the mean over all tokens, one more layer computes that: it attends to all tokens alike,
+and writes the mean score, and a large constant, into two channels of the last token. The final norm
+divides by the constant, and the head multiplies by it.
 """
 
 import copy
@@ -11,15 +14,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from palate.core.errors import PalateError, UsageError
+from palate.core.schema import Message
 from palate.generate.models import Loaded, quiet
-from palate.reward.features import Chat, batches
+from palate.reward.features import Chat, averages, batches, chats
 from palate.reward.probe import Probe
 
 if TYPE_CHECKING:
-    pass
+    import torch
 
 CHECKED = 32  # texts on which the saved model has to agree with the probe
 ROUNDING = {"torch.float32": 1e-4, "torch.bfloat16": 0.1, "torch.float16": 0.02}
+LOUD = 1e8  # times as large as what other layers write, which is lost in it
+CONSTANT = 1e3  # of a score's size: the norm is constant up to the square of its inverse
 ANOTHER = "Choose another --base-model."
 
 
@@ -33,51 +39,86 @@ def check_base(repo: str, architectures: Sequence[str]) -> None:
             )
 
 
-def empty(loaded: Loaded, layers: int) -> Any:
-    """Return a classifier with the model's first layers and a head that has learned nothing."""
-    import torch
+def empty(loaded: Loaded, layers: int, *, average: bool = False) -> Any:
+    """Return a classifier with the model's first layers and a head that has learned nothing.
+
+    With `average`, a layer that does nothing follows.
+    """
     from transformers import AutoModelForSequenceClassification
 
     model = loaded.model
-    config = copy.deepcopy(model.config)
-    config.num_labels = 1
-    config.pad_token_id = config.get_text_config().pad_token_id = loaded.tokenizer.pad_token_id
-    text = config.get_text_config()
-    if layers < text.num_hidden_layers:
-        text.num_hidden_layers = layers
-        if getattr(text, "layer_types", None):
-            text.layer_types = text.layer_types[:layers]
+    config = _config(loaded, layers, average=average)
     try:
         classifier = AutoModelForSequenceClassification.from_config(config, dtype=model.dtype)
     except ValueError:
         raise UsageError(
             f"transformers has no classifier for {loaded.repo} ({type(model).__name__}). {ANOTHER}"
         ) from None
-    if not isinstance(getattr(classifier, "score", None), torch.nn.Linear):
+    _check_head(classifier)
+    weights, own = model.base_model.state_dict(), classifier.base_model.state_dict()
+    added = f"layers.{layers}."
+    for name, values in own.items():
+        if average and (name.startswith(added) or (name not in weights and "bias" in name)):
+            values.zero_()
+        elif name in weights:
+            values.copy_(weights[name])
+        else:
+            raise UsageError(f"{loaded.repo} lacks a classifier's weight {name}. {ANOTHER}")
+    classifier.name_or_path = classifier.config._name_or_path = loaded.repo
+    return classifier.to(model.device)
+
+
+def _config(loaded: Loaded, layers: int, *, average: bool) -> Any:
+    config = copy.deepcopy(loaded.model.config)
+    text = config.get_text_config()
+    config.num_labels = 1
+    config.pad_token_id = text.pad_token_id = loaded.tokenizer.pad_token_id
+    text.num_hidden_layers = layers + average
+    if getattr(text, "layer_types", None):
+        text.layer_types = [*text.layer_types[:layers], *["full_attention"] * average]
+    if average:
+        text.attention_bias = True
+    return config
+
+
+def _check_head(classifier: Any) -> None:
+    import torch
+
+    head = getattr(classifier, "score", None)
+    if not isinstance(head, torch.nn.Linear) or head.bias is not None:
         raise UsageError(
             f"{type(classifier).__name__} has no linear head named score, which a reward needs."
             f" {ANOTHER}"
         )
-    weights = model.base_model.state_dict()
-    own = classifier.base_model.state_dict()
-    if missing := [name for name in own if name not in weights]:
-        raise UsageError(f"{loaded.repo} lacks weights of a classifier: {missing[0]}. {ANOTHER}")
-    classifier.base_model.load_state_dict({name: weights[name] for name in own})
-    classifier.name_or_path = classifier.config._name_or_path = loaded.repo
-    return classifier.to(model.device)
 
 
 def with_head(loaded: Loaded, probe: Probe) -> Any:
     """Return the classifier that scores as the probe does."""
     import torch
 
-    classifier = empty(loaded, probe.layer)
+    average = averages(loaded.model.config.get_text_config())
+    classifier = empty(loaded, probe.layer, average=average)
+    weights = torch.from_numpy(probe.weights).to(classifier.device)
     with torch.no_grad():
-        weights = torch.from_numpy(probe.weights[None])
-        classifier.score.weight.copy_(weights)
-        if classifier.score.bias is not None:
-            classifier.score.bias.zero_()
+        if average:
+            _average(classifier, weights)
+        else:
+            classifier.score.weight.copy_(weights[None])
     return classifier
+
+
+def _average(classifier: Any, weights: "torch.Tensor") -> None:
+    """Let the last layer compute the mean score over all tokens, and the head read it."""
+    backbone = classifier.base_model
+    layer = backbone.layers[-1]
+    layer.input_layernorm.weight.fill_(1)
+    layer.self_attn.v_proj.weight[0] = LOUD * weights
+    layer.self_attn.v_proj.bias[1] = LOUD * CONSTANT
+    for channel in (0, 1):
+        layer.self_attn.o_proj.weight[channel, channel] = 1
+    backbone.norm.weight.fill_(1)
+    classifier.score.weight.zero_()
+    classifier.score.weight[0, 0] = CONSTANT / len(weights) ** 0.5
 
 
 def load(folder: Path) -> tuple[Any, Any]:
@@ -114,16 +155,15 @@ def scores(model: Any, pad: int, texts: Sequence[Chat]) -> np.ndarray:
     return result
 
 
-def check_saved(folder: Path, texts: Sequence[Chat], expected: np.ndarray) -> None:
+def check_saved(folder: Path, conversations: Sequence[list[Message]], expected: np.ndarray) -> None:
     """Raise PalateError unless the saved model gives these scores by plain transformers."""
     model, tokenizer = load(folder)
-    step = max(1, len(texts) // CHECKED)
-    some = list(range(0, len(texts), step))
-    found = scores(model, tokenizer.pad_token_id, [texts[i] for i in some])
-    off = float(np.abs(found - expected[some]).max())
+    some = range(0, len(conversations), max(1, len(conversations) // CHECKED))
+    texts = chats(tokenizer, [conversations[i] for i in some])
+    off = float(np.abs(scores(model, tokenizer.pad_token_id, texts) - expected[some]).max())
     if not off <= ROUNDING.get(str(model.dtype), 1e-4):
         raise PalateError(
-            f"Loaded by plain transformers, the reward differs by {off:.2g} from the probe:"
-            f" {type(model).__name__} does not compute its layers as the base model does. Use"
-            " --method lora, or another --base-model."
+            f"Loaded by plain transformers, the reward differs by {off:.2g} from the probe: it"
+            f" computes {type(model).__name__} or its tokens in another way. Use --method lora, or"
+            " another --base-model."
         )

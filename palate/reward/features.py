@@ -1,8 +1,9 @@
 """Frozen features of answers, and rewards by plain transformers.
 
-A feature is what the head of a sequence classifier reads: the hidden state of the last token that
-is no padding, after the final norm. Of an earlier layer it is what a model with only the layers
-below would have. Each distinct prompt and answer is computed once, in packed rows.
+A feature is what a sequence classifier with only the layers below can read: the mean over all
+tokens of the normed hidden state, where one more layer can average (`averages`), and else that of
+the last token that is no padding, after the final norm. Each distinct prompt and answer is computed
+once, in packed rows.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f")  # a backbone's last one
 ROW_TOKENS = 4096  # that are computed at once, padding included
-DEPTHS = 8  # layers that are compared, at equal distances
+DEPTHS = (1 / 3, 0.43, 0.53, 0.6, 0.67, 0.75, 0.85, 1.0)  # of the layers, that are compared
+AVERAGING = ("llama", "qwen2", "qwen3")  # types whose attention can add a constant
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,17 @@ def chats(tokenizer: Any, conversations: Sequence[list[Message]]) -> list[Chat]:
     return found
 
 
-def depths(layers: int) -> list[int]:
-    """Return up to `DEPTHS` numbers of layers to compare; the last is all of them."""
-    return sorted({max(1, round(layers * (k + 1) / DEPTHS)) for k in range(DEPTHS)})
+def averages(config: Any) -> bool:
+    """Tell whether a layer that averages over all tokens can be put on top of this model's."""
+    return config.model_type in AVERAGING
+
+
+def depths(config: Any) -> list[int]:
+    """Return the numbers of layers to compare."""
+    layers = config.num_hidden_layers
+    # after the last layer comes a norm, whose input nobody is given
+    most = max(1, layers - 1) if averages(config) and layers > 1 else layers
+    return sorted({min(most, max(1, round(layers * part))) for part in DEPTHS})
 
 
 def extract(loaded: Loaded, texts: Sequence[Chat], groups: Sequence[str]) -> dict[int, np.ndarray]:
@@ -55,30 +65,39 @@ def extract(loaded: Loaded, texts: Sequence[Chat], groups: Sequence[str]) -> dic
     """
     import torch
 
-    model = loaded.model
-    backbone, config = model.base_model, model.config.get_text_config()
-    norm = final_norm(backbone, loaded.repo)
+    model, config = loaded.model, loaded.model.config.get_text_config()
+    norm = final_norm(model.base_model, loaded.repo)
     mode, _ = packed_forward.allowed_mode("tree", model.config)
     shared = shared_tokens(texts, groups)
     rows, places = pack([t.ids for t in texts], shared, mode == "tree", whole=True)
-    layers = depths(config.num_hidden_layers)
-    features = {k: np.zeros((len(texts), config.hidden_size), np.float32) for k in layers}
-    wanted: dict[int, list[tuple[int, int]]] = {}
-    for text, ((row, start), first) in enumerate(zip(places, shared, strict=True)):
-        # a segment repeats the prompt's last token, then has the answer
-        wanted.setdefault(row, []).append((text, start + texts[text].pooled - first + 1))
+    features = {k: np.zeros((len(texts), config.hidden_size), np.float32) for k in depths(config)}
+    owners: dict[int, list[int]] = {}
+    for text, (row, _) in enumerate(places):
+        owners.setdefault(row, []).append(text)
     model.eval()
     with torch.inference_mode():
         for batch in batches([len(r.ids) for r in rows]):
             states = _hidden_states(model, [rows[i] for i in batch])
-            for k in layers:
+            for k, values in features.items():
+                if averages(config):
+                    state = _normed(states[k].float(), config.rms_norm_eps)
+                else:  # the last state has the norm already
+                    state = states[k] if k == config.num_hidden_layers else norm(states[k])
                 for place, row in enumerate(batch):
-                    owners, tokens = zip(*wanted[row], strict=True)
-                    state = states[k][place, list(tokens)]
-                    # the last state has the norm already
-                    state = state if k == config.num_hidden_layers else norm(state)
-                    features[k][list(owners)] = state.float().cpu().numpy()
+                    for text in owners[row]:
+                        # a segment repeats the prompt's last token, then has the answer
+                        first, start = shared[text] - 1, places[text][1]
+                        end = start + texts[text].pooled - first + 1
+                        tokens = state[place, end - 1]
+                        if averages(config):
+                            both = (state[place, :first], state[place, start:end])
+                            tokens = torch.cat(both).mean(0)
+                        values[text] = tokens.float().cpu().numpy()
     return features
+
+
+def _normed(states: "torch.Tensor", epsilon: float) -> "torch.Tensor":
+    return states * (states.pow(2).mean(-1, keepdim=True) + epsilon).rsqrt()
 
 
 def shared_tokens(texts: Sequence[Chat], groups: Sequence[str]) -> list[int]:

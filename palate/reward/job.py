@@ -85,10 +85,11 @@ def probed(console: Console, prepared: RewardJob) -> None:
     fitted = probe.fitted(found, train, choice)
     folder = prepared.run_dir.model
     classifier.with_head(loaded, fitted).save_pretrained(folder)
+    loaded.tokenizer.padding_side = "right"
     loaded.tokenizer.save_pretrained(folder)
     expected = fitted.scores(found)
     with console.status("Comparing the saved model with the probe"):
-        classifier.check_saved(folder, texts, expected)
+        classifier.check_saved(folder, answers.chats, expected)
     layers = loaded.model.config.get_text_config().num_hidden_layers
     where = ProbeFacts(choice.layer, layers, choice.penalty, tuple(found))
     console.print(f"  head on layer {choice.layer} of {layers}, penalty {choice.penalty:g}")

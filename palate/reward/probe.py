@@ -12,7 +12,7 @@ from random import Random
 import numpy as np
 
 FOLDS = 5
-PENALTIES = (0.03, 0.1, 0.3, 1.0)  # of the squared weights, per pair
+PENALTIES = (0.3, 1.0, 3.0, 10.0)  # of the squared weights
 ITERATIONS = 200
 TINY = 1e-12
 Features = Mapping[int, np.ndarray]  # by layer: shape (answers, width)

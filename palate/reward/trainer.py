@@ -77,6 +77,7 @@ def train(
     normalise(model, loaded, rows)
     trainer.save_model(str(prepared.run_dir.model))
     if job.is_main_process():
+        loaded.tokenizer.padding_side = "right"
         loaded.tokenizer.save_pretrained(prepared.run_dir.model)
         (prepared.run_dir.model / "training_args.bin").unlink()
     return begun, loaded, rows, trainable

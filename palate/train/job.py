@@ -166,10 +166,10 @@ def resumable(console: Console, args: TrainArguments) -> Generator[None]:
     except KeyboardInterrupt:
         by_torchrun = args.processes == 1 and "LOCAL_RANK" in os.environ
         command = "" if by_torchrun else f": {args.command()}"
-        console.print(
-            f"Stopped; checkpoints are kept. To continue, run the same command again{command}",
-            markup=False,
-        )
+        kept = "Stopped; checkpoints are kept. To continue"
+        if args.method == "probe":  # it has no steps to keep
+            kept = "Stopped. To start over"
+        console.print(f"{kept}, run the same command again{command}", markup=False)
         raise
 
 

@@ -1,5 +1,7 @@
 """A reward model from labels to a pushed classifier, which plain transformers loads."""
 
+import json
+import signal
 
 import numpy as np
 import pytest
@@ -35,7 +37,7 @@ def test_what_people_prefer_scores_higher_on_prompts_it_has_not_seen(
     said = jobs("reward", labelled.id, "--method", method, *flags)
     repo = labelled.reward_repo
     assert "Warning" not in said
-    assert f"Next: palate best {labelled.id}" in said
+    assert f"Next: palate status {labelled.id}" in said
     sha, files = client.describe(repo, "model")
     assert client.describe(repo, "model", "round-1")[0] == sha
     assert client.api().model_info(repo).private
@@ -55,3 +57,81 @@ def test_what_people_prefer_scores_higher_on_prompts_it_has_not_seen(
     assert np.std(own) == pytest.approx(1, abs=1e-3)
     leads = [scores[a] - scores[b] for e in labelled.labels for a, b, _ in e.statements()]
     assert np.mean(np.array(leads) > 0) > 0.85
+
+
+def change_labels(project: Project, change) -> Project:
+    """Rewrite the project's label events, and remove the preferences."""
+    (path,) = project.paths("labels")
+    file = client.fetch(project.id, "dataset", project.revision, [path])[0]
+    events = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    text = "".join(json.dumps(e) + "\n" for e in change(events))
+    client.commit(
+        project.id, "dataset", {path: text}, "Change", delete=project.paths("preferences")
+    )
+    return Project.load(project.id)
+
+
+def test_labels_that_teach_nothing_are_refused_in_one_line(labelled, palate):
+    tied = change_labels(
+        labelled, lambda events: [e | {"kind": "tie", "chosen": None} for e in events]
+    )
+    said = palate("reward", tied.id, code=2)
+    assert f"All 72 judgements of {tied.id} on train prompts are ties" in said
+    train = {p.id for p in tied.prompts if p.split == "train"}
+
+    def of_one_prompt(events: list[dict]) -> list[dict]:
+        own = [e for e in events if e["prompt_id"] == min(train)]
+        return [e | {"kind": "label", "chosen": e["left"]} for e in own]
+
+    change_labels(tied, of_one_prompt)
+    said = palate("reward", tied.id, code=2)
+    assert f"The labels of {tied.id} are on 1 train prompt. A reward for other" in said
+
+
+def test_ties_are_equal_scores(labelled, palate, tmp_path):
+    train = {p.id for p in labelled.prompts if p.split == "train"}
+    change_labels(
+        labelled,
+        lambda events: [
+            e | ({"kind": "tie", "chosen": None} if e["prompt_id"] in sorted(train)[:3] else {})
+            for e in events
+        ],
+    )
+    said = palate("reward", labelled.id, PALATE_CACHE=str(tmp_path))
+    assert "held-out accuracy" in said
+    run = record(labelled.reward_repo)
+    assert (run["ties"], run["data"]["train"]) == (9, 63)
+
+
+def test_what_cannot_work_is_refused_in_one_line(labelled, jobs):
+    said = jobs("reward", labelled.id, "--processes", "2", code=2)
+    assert "The probe is fitted in one process." in said
+    said = jobs("reward", labelled.id, "--learning-rate", "1e-3", code=2)
+    assert "--learning-rate is for --method full and lora" in said
+    said = jobs("reward", labelled.id, "--output", labelled.model_repo, code=2)
+    assert f"Leave --output out: it is {labelled.reward_repo} then." in said
+    repo = f"{labelled.id}-classifier"
+    source = client.describe(labelled.settings.base_model, "model")
+    folder = client.fetch(labelled.settings.base_model, "model", *source)[0].parent
+    config = json.loads((folder / "config.json").read_text())
+    config["architectures"] = ["Qwen2ForSequenceClassification"]
+    client.create(repo, "model")
+    files = {f.name: f for f in folder.iterdir() if f.name != "README.md"}
+    client.commit(repo, "model", files | {"config.json": json.dumps(config)}, "A classifier")
+    said = jobs("reward", labelled.id, "--base-model", repo, code=2)
+    assert f"{repo} is a classifier already (Qwen2ForSequenceClassification)." in said
+
+
+def test_ctrl_c_says_how_to_start_over(labelled, jobs):
+    with jobs.start("reward", labelled.id) as process:
+        process.stderr.read(0)
+        while "head on layer" not in (line := process.stdout.readline()):
+            if "parameters, probe" in line:
+                process.send_signal(signal.SIGINT)
+                break
+        said = process.communicate()[0]
+    assert process.returncode == 130, said
+    assert (
+        f"Stopped. To start over, run the same command again: palate reward {labelled.id}" in said
+    )
+    assert not client.exists(labelled.reward_repo, "model")
