@@ -28,8 +28,9 @@ class BaseModel:
     prompt: str  # with {topic}
     topics: int  # prompts
     labels: int
-    generate: Sequence[str]  # arguments of the jobs that write
+    candidates: Sequence[str]  # arguments of the jobs
     train: Sequence[str]
+    completions: Sequence[str]
 
 
 TINY = BaseModel(
@@ -48,6 +49,7 @@ base model of the demo and useful for nothing else.
     ("--max-new-tokens", "48"),  # titles are shorter
     # from a search over this model; a large model needs a hundredth of this learning rate
     ("--learning-rate", "3e-4", "--epochs", "3", "--batch-size", "16"),
+    ("--max-new-tokens", "48"),
 )
 SMOLLM2 = BaseModel(
     "me/smollm2",
@@ -62,8 +64,9 @@ model is by Hugging Face: https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Inst
     "Write one YouTube title for a video about: {topic}\nAnswer with the title only.",
     140,
     260,
-    ("--max-new-tokens", "32"),
+    ("--temperature", "0.8", "--top-p", "0.95", "--max-new-tokens", "32"),
     (),
+    ("--max-new-tokens", "48"),
 )
 BASES = (SMOLLM2, TINY)
 

@@ -52,14 +52,14 @@ def run_loop(root: Path, local_hub: LocalHub, labels: int | None, *, tiny: bool)
         say("deploy", plan.sentence(dry_run=False))
         deploy.apply(plan)
     push_base(base, root)  # while the Spaces are built
-    _run_job("candidates", "--per-prompt", str(PER_TOPIC), *base.generate)
+    _run_job("candidates", "--per-prompt", str(PER_TOPIC), *base.candidates)
     missing = (base.labels if labels is None else labels) - len(project.labels)
     if missing > 0:
         _label_with_crash(chromium, local_hub, missing)
     say_preferences(export(PROJECT)[1])
     if not project.is_trained():
         _run_job("train", "--method", "full", *base.train)
-    _run_job("completions", *base.generate)
+    _run_job("completions", *base.completions)
     if not Project.load(PROJECT).evaluations:
         url = _wait_for(space_of(PROJECT, "evaluate"))
         _let_people_answer(chromium, local_hub, url, "votes", PEOPLE * VOTES_PER_PERSON)

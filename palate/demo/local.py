@@ -47,7 +47,7 @@ def run_loop(root: Path, labels: int | None, argilla: EmbeddedArgilla, *, tiny: 
     sizes = Counter(p.split for p in project.prompts)
     splits = ", ".join(f"{sizes[split]} {split}" for split in ("train", "test", "eval"))
     say("prompts", f"{len(project.prompts)} topics: {splits}")
-    _run_job("candidates", PROJECT, "--per-prompt", str(PER_TOPIC), *base.generate)
+    _run_job("candidates", PROJECT, "--per-prompt", str(PER_TOPIC), *base.candidates)
     say("annotator", f"{ANNOTATOR} {annotator.describe()}; the model sees only the labels")
     if len(project.labels) < labels:
         _answer("label", labels, annotator, root, _argilla_variables(argilla))
@@ -55,7 +55,7 @@ def run_loop(root: Path, labels: int | None, argilla: EmbeddedArgilla, *, tiny: 
     say_preferences(preferences)
     if not project.is_trained():
         _run_job("train", PROJECT, "--method", "full", *base.train)
-    _run_job("completions", PROJECT, *base.generate)
+    _run_job("completions", PROJECT, *base.completions)
     _answer("evaluate", None, annotator, root, {})
     publish_cards()
 
