@@ -19,9 +19,11 @@ from palate.core.splits import normal
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
+    from sklearn.feature_extraction.text import CountVectorizer
 
 FOLDS, FEWER_FOLDS = 10, 5
 SMALL_ROWS = 3_000  # up to here more folds and repetitions are cheap, and steady the figure
+FEW_ROWS = 1_000  # of texts with more words than that, which are regressed in fewer dimensions
 MOST_ROWS = 8_000  # more rows change an accuracy by less than its interval
 WORD = rf"(?u)[{HAN}]|[{THAI}]{{1,4}}|(?:(?![{HAN}{THAI}])\w)+|[^\w\s]"
 
@@ -132,21 +134,65 @@ def longer(train: Sequence[Row]) -> Scorer:
 
 def bag_of_words(train: Sequence[Row]) -> Scorer:
     """Fit a Bradley-Terry model of words and word pairs: a logistic regression on differences."""
+    words = _vectorizer(train)
+    fitted = _fit(_differences(words, train))
+    return lambda rows: fitted(_differences(words, rows))
+
+
+def shared_words(rows: Sequence[Row]) -> Baseline:
+    """Return `bag_of_words` for folds of these rows, whose words are counted once.
+
+    A word that no row of a fold's training has gets the weight 0, as if it were unknown.
+    """
+    counted = _differences(_vectorizer(rows), rows)
+    if counted.shape[0] <= FEW_ROWS and counted.shape[0] < counted.shape[1]:
+        counted = _turned(counted)
+    place = {id(row): i for i, row in enumerate(rows)}
+
+    def of(some: Sequence[Row]) -> "csr_matrix":
+        return counted[[place[id(row)] for row in some]]
+
+    def baseline(train: Sequence[Row]) -> Scorer:
+        x = of(train)
+        used = np.unique(x.indices)
+        fitted = _fit(x[:, used])
+        return lambda some: fitted(of(some)[:, used])
+
+    return baseline
+
+
+def _turned(x: "csr_matrix") -> "csr_matrix":
+    """Return the rows in as many dimensions as there are rows, with the same products.
+
+    A regression with an L2 penalty depends on the rows' products alone.
+    """
+    from scipy.sparse import csr_matrix
+
+    values, vectors = np.linalg.eigh((x @ x.T).toarray().astype(float))
+    return csr_matrix(vectors * np.sqrt(values.clip(0)))
+
+
+def _vectorizer(rows: Sequence[Row]) -> "CountVectorizer":
     from sklearn.feature_extraction.text import CountVectorizer
-    from sklearn.linear_model import LogisticRegression
 
     words = CountVectorizer(token_pattern=WORD, ngram_range=(1, 2))
-    words.fit([text for r in train for text in (r.winner, r.loser)])
+    return words.fit([text for r in rows for text in (r.winner, r.loser)])
 
-    def difference(rows: Sequence[Row]) -> "csr_matrix":
-        better = words.transform([r.winner for r in rows])
-        return better - words.transform([r.loser for r in rows])
 
-    x = difference(train)
+def _differences(words: "CountVectorizer", rows: Sequence[Row]) -> "csr_matrix":
+    better = words.transform([r.winner for r in rows])
+    return (better - words.transform([r.loser for r in rows])).tocsr()
+
+
+def _fit(x: "csr_matrix") -> "Callable[[csr_matrix], np.ndarray]":
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
+
     signs = np.resize((1, -1), x.shape[0])  # half of the rows with their sides exchanged
     model = LogisticRegression(C=0.3, max_iter=1000, fit_intercept=False)
-    model.fit(x.multiply(signs[:, None]).tocsr(), signs > 0)
-    return lambda rows: model.decision_function(difference(rows))
+    with threadpool_limits(1):  # several threads wait for each other on a busy machine
+        model.fit(x.multiply(signs[:, None]).tocsr(), signs > 0)
+    return model.decision_function
 
 
 def _right(scores: np.ndarray) -> np.ndarray:

@@ -165,7 +165,7 @@ def measure(data: Rows, learn: bool = True) -> Audit:
 def _learn(result: Audit, strict: Sequence[Row]) -> None:
     rows = baselines.sample(strict)
     result.sampled = len(rows)
-    held_out, words = baselines.held_out, baselines.bag_of_words
+    held_out, words = baselines.held_out, baselines.shared_words(rows)
     result.lookup["by row"] = held_out(rows, baselines.lookup, by_prompt=False)
     result.baseline["by row"] = held_out(rows, words, by_prompt=False)
     if len({normal(r.prompt) for r in rows}) < 2:

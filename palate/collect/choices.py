@@ -19,7 +19,7 @@ MEANS: dict[Choice, str] = {
 }  # fmt: skip
 TIE = re.compile(
     r"ties?|tied|draw|equal|same|(about )?the same|no[ _]preference|both[ _]?good"
-    r"|tie ?\((?!.*bad).*\)"
+    r"|tie ?\((?!.*bad).*\)|(\[\[)?a ?= ?b(\]\])?"
 )
 BOTH_BAD = re.compile(r"both[ _]?(are[ _])?bad|tie ?\(.*bad.*\)")
 NOUN = (
@@ -27,8 +27,8 @@ NOUN = (
     r"|summary|chat|item)s?[ _-]*)?"
 )
 BETTER = r"(?:[ _](?:is[ _])?(?:better|wins|won|preferred))?"
-FIRST = re.compile(rf"{NOUN}(a|left|first|1st){BETTER}|a ?> ?b")
-SECOND = re.compile(rf"{NOUN}(b|right|second|2nd){BETTER}|b ?> ?a|a ?< ?b")
+FIRST = re.compile(rf"{NOUN}(a|left|first|1st){BETTER}|(\[\[)?a ?>>? ?b(\]\])?")
+SECOND = re.compile(rf"{NOUN}(b|right|second|2nd){BETTER}|(\[\[)?(b ?>>? ?a|a ?<<? ?b)(\]\])?")
 NUMBERED = re.compile(rf"{NOUN}(?<=[^\W\d]|[ _-])([012])")
 YES, NO = {"true", "yes", "t", "y", "1"}, {"false", "no", "f", "n", "0"}
 # words in a column's name that turn its meaning round

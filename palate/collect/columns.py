@@ -1,7 +1,7 @@
 """Which columns of a table hold what, and templates that make a prompt of several."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -35,7 +35,7 @@ CHOSEN = (
 )
 MODELS = (
     ("model_a", "model_b"), ("generator_1", "generator_2"), ("model_1", "model_2"),
-    ("model1", "model2"), ("chosen_model", "rejected_model"), ("chosen-model", "rejected-model"),
+    ("model1", "model2"), ("chosen_model", "rejected_model"),
 )  # fmt: skip
 CHOICES = (
     "winner", "choice", "preference", "preferred", "overall_preference", "preference_strength",
@@ -80,6 +80,34 @@ class Columns:
     annotator: str | None = None  # who chose
     models: tuple[str, str] | None = None  # which models wrote the two texts
     given: Given = field(default_factory=Given)
+    judges: tuple[str, ...] = ()  # columns of which each has one judge's choices
+
+    @classmethod
+    def of(
+        cls,
+        prompt: str | None,
+        a: str | None,
+        b: str | None,
+        choice: Sequence[str],
+        annotator: str | None = None,
+        models: tuple[str, str] | None = None,
+        given: Given | None = None,
+    ) -> "Columns":
+        """Return the columns, of which several with a choice are several judges.
+
+        Those of one choice, such as winner_model_a and winner_model_b, count as one.
+        """
+        hot = one_hot(choice[0], choice) if choice else None
+        one = len(choice) < 2 or (hot is not None and set(choice) == set(hot.columns))
+        if not one and annotator:
+            raise UsageError(
+                "--choice with several columns names the judges: leave --annotator out."
+            )
+        if len(set(choice)) < len(choice):
+            raise UsageError("--choice: expected each column once.")
+        judges = () if one else tuple(choice)
+        first = choice[0] if choice else None
+        return cls(prompt, a, b, first, annotator, models, given or Given(), judges)
 
 
 @dataclass(frozen=True)
@@ -209,8 +237,11 @@ def _choice(table: Table, column: str) -> str | OneHot:
 
 
 def _all(table: Table, names: Iterable[str]) -> list[str]:
-    """Return the table's columns with these names, in any case, in the order of the names."""
-    by_name = {c.casefold(): c for c in table.columns}
+    """Return the table's columns with these names, in the order of the names.
+
+    Case makes no difference, nor does a space or hyphen for an underscore.
+    """
+    by_name = {re.sub("[ -]", "_", c.casefold()): c for c in reversed(table.columns)}
     return [by_name[name] for name in names if name in by_name]
 
 

@@ -12,10 +12,13 @@ from palate.collect.columns import Columns
 from palate.collect.rows import Record, Table
 from palate.collect.shapes import Shaped, dict_of, has, list_of
 
+CHOICE, JUDGE = "choice of a judge", "column of the judge"
+
 
 def shape(table: Table, columns: Columns) -> Shaped | None:
     """Return the table of pairs that a file of another tool holds; None for a plain table."""
     for read in (
+        _judges,
         annotations.label_studio,
         annotations.argilla,
         annotations.argilla_flat,
@@ -27,6 +30,20 @@ def shape(table: Table, columns: Columns) -> Shaped | None:
         if shaped := read(table, columns):
             return shaped
     return _unwrapped(table, columns)
+
+
+def _judges(table: Table, columns: Columns) -> Shaped | None:
+    """Read a column for each judge: a row becomes a judgement of each."""
+    if not columns.judges:
+        return None
+    table.need(*columns.judges)
+    own = replace(columns, choice=CHOICE, annotator=JUDGE)
+    rows = [row | {CHOICE: row.get(c), JUDGE: c} for row in table.rows for c in columns.judges]
+    numbers = [number for number in table.numbers for _ in columns.judges]
+    splits = [split for split in table.splits for _ in columns.judges] if table.splits else None
+    names = (*(c for c in table.columns if c not in columns.judges), CHOICE, JUDGE)
+    new = replace(table, columns=names, rows=rows, numbers=numbers, splits=splits)
+    return Shaped(new, own, f"choices of {len(columns.judges)} judges a row")
 
 
 def _openai(table: Table, columns: Columns) -> Shaped | None:

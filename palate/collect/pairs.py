@@ -102,6 +102,9 @@ def read(
         texts=f"{roles.first}, {roles.second}", annotator=roles.annotator, models=roles.models,
     )  # fmt: skip
     result.used = shaped.used or roles.used()
+    if columns.judges:
+        kept = {c: use for c, use in result.used.items() if c in table.columns}
+        result.used = kept | dict.fromkeys(columns.judges, "choice of one judge, under a pseudonym")
     if roles.models and needs_prompt and result.codes != BY_MODEL:
         result.used = {c: use for c, use in result.used.items() if c not in roles.models}
     result.unused = (

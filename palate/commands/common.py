@@ -19,6 +19,7 @@ Id = Annotated[
 Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
 Values = Annotated[tuple[str, ...], flag("VALUE")]
 Column = Annotated[str | None, flag("COLUMN")]
+ColumnNames = Annotated[tuple[str, ...], flag("COLUMN")]
 File = Annotated[Path | None, flag("FILE")]
 Folder = Annotated[Path | None, flag("FOLDER")]
 AsJson = Annotated[bool, tyro.conf.arg(name="json", help="Print all figures as JSON.")]

@@ -10,6 +10,7 @@ import tyro
 from palate.commands.common import (
     AsJson,
     Column,
+    ColumnNames,
     File,
     Folder,
     Id,
@@ -68,7 +69,7 @@ def audit(
     prompt: Column = None,
     a: Column = None,
     b: Column = None,
-    choice: Column = None,
+    choice: ColumnNames = (),
     first: Values = (),
     second: Values = (),
     tie: Values = (),
@@ -92,7 +93,7 @@ def audit(
         prompt: Column with the prompt. Default: by its name, such as prompt or instruction.
         a: Column with the first text.
         b: Column with the second text.
-        choice: Column that says which of the two was preferred.
+        choice: Column that says which of the two was preferred. Several columns are several judges.
         first: Values of the choice column that mean the first text.
         second: Values of the choice column that mean the second text.
         tie: Values of the choice column that mean a tie.
@@ -110,7 +111,7 @@ def audit(
     if html and not html.parent.is_dir():
         raise UsageError(f"There is no folder {html.parent} to write {html.name} to.")
     with console.status(f"Reading {source}"):
-        columns = Columns(prompt, a, b, choice, given=Given(first, second, tie))
+        columns = Columns.of(prompt, a, b, choice, given=Given(first, second, tie))
         data = rows.read(source, columns, template, encoding)
     with console.status(f"Auditing {data.total:,} rows"):
         result = measure.measure(data)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from palate.commands.common import (
     Column,
+    ColumnNames,
     File,
     Id,
     Source,
@@ -35,7 +36,7 @@ def import_(
     prompt: Column = None,
     a: Column = None,
     b: Column = None,
-    choice: Column = None,
+    choice: ColumnNames = (),
     first: Values = (),
     second: Values = (),
     tie: Values = (),
@@ -74,7 +75,7 @@ def import_(
         prompt: Column with the prompt. Default: by its name, such as prompt or instruction.
         a: Column with the first text.
         b: Column with the second text.
-        choice: Column that says which of the two was preferred.
+        choice: Column that says which of the two was preferred. Several columns are several judges.
         first: Values of the choice column that mean the first text.
         second: Values of the choice column that mean the second text.
         tie: Values of the choice column that mean a tie.
@@ -95,7 +96,8 @@ def import_(
     from palate.report.export import export as export_project
 
     check_id(project)
-    columns = Columns(prompt, a, b, choice, annotator, models, Given(first, second, tie))
+    given = Given(first, second, tie)
+    columns = Columns.of(prompt, a, b, choice, annotator, models, given)
     if votes:
         blind.check(columns)
     table = tables.read(source, encoding)

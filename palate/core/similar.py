@@ -12,9 +12,10 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
+from itertools import pairwise
 from zlib import crc32
 
-POLITE = {"please", "kindly"}
+POLITE = {"please", "kindly", "请", "請"}
 LONG = 60  # words; from here on runs of words are compared
 RUN = 3  # words
 SAME_RUNS = 0.8  # of the runs of two long texts, for them to be alike
@@ -29,6 +30,15 @@ INVISIBLE = {"Cf", "Cc"}  # Unicode categories: zero-width characters and contro
 ARITHMETIC = set("*/%-")  # punctuation that means something next to digits
 HAN = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 THAI = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
+# what is compared as a word where no spaces part them: a run of katakana, one character, a piece of
+# Thai, Lao, Khmer or Burmese between vowels that begin or end a syllable
+LEADING, ENDING = "\u0e40-\u0e44\u0ec0-\u0ec4", "\u0e30\u0e32\u0eb0\u0eb2"
+UNIT = re.compile(
+    rf"[\u30a0-\u30ff]+|[{HAN}]|(?=[{THAI}])[{LEADING}]?(?:(?![{LEADING}{ENDING}])[{THAI}])*"
+    rf"[{ENDING}]?|[^{HAN}{THAI}]+"
+)
+HALF_A_WORD = re.compile(rf"[{HAN}]")
+QUARTERS = re.compile(rf"[{THAI}]+")  # of a word, about: its letters
 SPOKEN = re.compile(rf"[{HAN}]{{1,2}}|[{THAI}]{{1,4}}|[^\s{HAN}{THAI}]+")
 WITH_ACCENTS = ("LATIN", "GREEK", "CYRILLIC")  # elsewhere a mark makes another letter
 
@@ -43,7 +53,7 @@ class Similar:
         self._words = {text: tuple(words(text)) for text in corpus}
         distinct = set(self._words.values())
         short = [own for own in distinct if len(own) < LONG]
-        self._forms = Counter(g for own in short for g, _ in _gaps(own))
+        self._forms = Counter(g for own in short for _, g, _ in _gaps(own))
         self._after: dict[int, set[str]] = {}  # hash of the first words → words that follow
         self._before: dict[int, set[str]] = {}  # hash of the last words → words before them
         for own in short:
@@ -65,12 +75,13 @@ class Similar:
             for run in _sketch(runs):
                 self._runs.setdefault(run, []).append((runs, text))
             return
-        slot = self._slot(own)
-        for i, (gap, word) in enumerate(_gaps(own)):
+        for _, gap, word in _gaps(own):
             self._filled.setdefault(gap, {}).setdefault(word, text)
             self._deletes.pop(gap, None)
-            if i in slot and len(slot) > SHARED_WORDS:
-                self._without.setdefault(hash(own[:i] + own[i + 1 :]), text)
+        slot = self._slot(own)
+        if _size(own[i] for i in slot) > SHARED_WORDS:
+            for rest in _without_one(own, slot):
+                self._without.setdefault(rest, text)
 
     def like(self, text: str) -> str | None:
         """Return a known text that asks the same, None if there is none."""
@@ -86,16 +97,19 @@ class Similar:
         if known := self._without.get(hash(own)):
             return known
         slot = self._slot(own)
-        bare = len(slot) < len(own) and len(slot) <= BARE
+        size = _size(own[i] for i in slot)
+        bare = len(slot) < len(own) and size <= BARE
         letters = TYPO_IN_A_TEMPLATE if bare else TYPO_LETTERS
-        for i, (gap, word) in enumerate(_gaps(own)):
+        in_full = size > SHARED_WORDS
+        for rest in _without_one(own, slot) if in_full else ():
+            if known := self._whole.get(rest):
+                return known
+        for i, gap, word in _gaps(own):
             filled = self._filled.get(gap, {})
             if filled and len(word) >= letters and (known := self._typo(gap, word, filled)):
                 return known
-            if len(slot) <= SHARED_WORDS or i not in slot:
+            if not in_full or i not in slot:
                 continue
-            if known := self._whole.get(hash(own[:i] + own[i + 1 :])):
-                return known
             others = self._forms[gap] - (1 if gap in self._forms else 0)
             numbers = any(c.isdigit() for c in word + "".join(filled))
             if len(filled) == 1 and others <= 1 and not numbers:
@@ -161,7 +175,10 @@ def words(text: str) -> list[str]:
         folded = _plain(folded)
     drop = ARITHMETIC if not any(c.isdigit() for c in folded) else set()
     gone = {ord(c): " " for c in set(folded) if c in drop or not _is_kept(c)}
-    return [w for w in folded.translate(gone).split() if w not in POLITE] or folded.split()
+    found = folded.translate(gone).split()
+    if not folded.isascii():
+        found = [unit for word in found for unit in UNIT.findall(word)]
+    return [w for w in found if w not in POLITE] or folded.split()
 
 
 def _plain(text: str) -> str:
@@ -203,10 +220,42 @@ def _shorter(word: str) -> Iterator[str]:
     return (word[:i] + word[i + 1 :] for i in range(len(word)))
 
 
-def _gaps(own: tuple[str, ...]) -> Iterator[tuple[int, str]]:
-    """Yield each word with the hash of the text that has a gap in its place."""
+def _is_half(unit: str) -> bool:
+    """Tell whether it is one Chinese or Japanese character, of which two count as a word."""
+    return len(unit) == 1 and unit >= "\u3040" and bool(HALF_A_WORD.match(unit))
+
+
+def _size(units: Iterable[str]) -> float:
+    """Return how many words the units are."""
+    return sum(
+        0.5 if _is_half(u) else len(u) / 4 if u >= "\u0e00" and QUARTERS.fullmatch(u) else 1
+        for u in units
+    )
+
+
+def _gaps(own: tuple[str, ...]) -> Iterator[tuple[int, int, str]]:
+    """Yield the place of each word, the hash of the text with a gap there, and the word.
+
+    Where a character is half a word, every two of them follow.
+    """
     for i, word in enumerate(own):
-        yield hash((own[:i], own[i + 1 :])), word
+        yield i, hash((own[:i], own[i + 1 :])), word
+    for i in _twos(own):
+        yield i, hash((own[:i], own[i + 2 :])), own[i] + own[i + 1]
+
+
+def _twos(own: tuple[str, ...]) -> Iterator[int]:
+    halves = [_is_half(unit) for unit in own]
+    return (i for i, two in enumerate(pairwise(halves)) if all(two))
+
+
+def _without_one(own: tuple[str, ...], slot: range) -> Iterator[int]:
+    """Yield the hash of the text without each word of the slot."""
+    for i in slot:
+        yield hash(own[:i] + own[i + 1 :])
+    for i in _twos(own):
+        if i in slot and i + 1 in slot:
+            yield hash(own[:i] + own[i + 2 :])
 
 
 def _runs(own: tuple[str, ...]) -> set[int]:

@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from palate.audit import findings, json_report, measure, rows
+from palate.audit import baselines, findings, json_report, measure, rows
 from palate.collect import pairs
 from palate.collect.columns import Columns
 from palate.collect.tables import Table
@@ -144,6 +144,16 @@ def test_biases_say_how_many_were_looked_at():
     assert result.tests == 3  # length, side, quotation marks
     text = found(result, "quotation mark")[0].text
     assert text.endswith("adjusted for 3 tests.")
+
+
+def test_words_counted_once_give_the_same_baseline():
+    strict = pairs.read(table(*ranked()), COLUMNS).rows
+    apart, shared = (
+        baselines.held_out(strict, words, by_prompt=True)
+        for words in (baselines.bag_of_words, baselines.shared_words(strict))
+    )
+    assert shared.rate == pytest.approx(apart.rate, abs=0.01)
+    assert shared.rate > 0.6
 
 
 def test_length_decides_and_the_baselines_find_it():

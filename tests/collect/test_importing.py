@@ -4,6 +4,7 @@ from collections import Counter
 import pytest
 
 from palate.collect import importing, pairs, tables
+from palate.collect.choices import Given
 from palate.collect.columns import Columns, template_of
 from palate.collect.labels import labels_of
 from palate.core import ledger
@@ -47,6 +48,35 @@ def test_a_wrong_row_is_named(tmp_path, row, says):
     with pytest.raises(BadInput, match=says) as error:
         imported(tmp_path, f"{HEADER}tea,x,y,a\n{row}\n")
     assert "pairs.csv" in str(error.value)
+
+
+def test_a_column_for_each_judge_is_a_judgement_of_each(tmp_path):
+    text = "idea,a,b,x,y,z\ntea,p,q,1,1,2\nmilk,r,s,2,0,2\n,t,u,1,1,1\n"
+    columns = Columns.of("idea", "a", "b", ["x", "y", "z"], given=Given(("1",), ("2",), ("0",)))
+    data = pairs.read(table(tmp_path, text), columns)
+    assert set(data.used) == {"a", "b", "idea", "x", "y", "z"}
+    new = labels_of(data, skip=True)
+    assert (len(new.events), new.refused.total()) == (6, 3)
+    text_of = {c.id: c.text for c in new.candidates}
+    chosen = {(e.annotator, text_of[e.left]): text_of.get(e.chosen) for e in new.events}
+    assert len({e.annotator for e in new.events}) == 3
+    assert sorted(map(str, chosen.values())) == ["None", "p", "p", "q", "s", "s"]
+
+
+def test_one_hot_columns_named_together_are_one_judge(tmp_path):
+    text = "idea,a,b,win_a,win_b,win_tie\ntea,p,q,1,0,0\nmilk,r,s,0,0,1\n"
+    columns = Columns.of("idea", "a", "b", ["win_a", "win_b", "win_tie"])
+    new = read(table(tmp_path, text), columns)
+    assert [e.kind for e in new.events] == ["label", "tie"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "annotator", "says"),
+    [(["x", "y", "z"], "who", "leave --annotator out"), (["x", "x"], None, "each column once")],
+)
+def test_judges_are_named_once(choice, annotator, says):
+    with pytest.raises(UsageError, match=says):
+        Columns.of("idea", "a", "b", choice, annotator)
 
 
 def test_a_missing_column_is_named(tmp_path):

@@ -31,6 +31,42 @@ def test_the_same_question_in_other_words_is_found(text):
     assert alike([TEXT], [*others, text]) == {TEXT: text}
 
 
+CHINESE = "请用简单的语言解释一下量子计算的基本原理和它的主要应用"
+JAPANESE = "東京でおすすめのレストランを三つ教えてください、予算は五千円です"
+THAI = "ช่วยอธิบายหลักการทำงานของคอมพิวเตอร์ควอนตัมให้เข้าใจง่ายและยกตัวอย่างการใช้งาน"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (CHINESE, CHINESE.replace("应用", "用途")),
+        (CHINESE, CHINESE.removeprefix("请") + "。"),
+        (CHINESE, CHINESE.replace("一下", "")),
+        (CHINESE * 3, (CHINESE * 3).replace("简单", "通俗", 1)),
+        (JAPANESE, JAPANESE.replace("レストラン", "ホテル")),
+        (JAPANESE, JAPANESE.replace("五", "六")),
+        (THAI, THAI + "จริง"),
+    ],
+)
+def test_one_changed_word_is_found_where_no_spaces_part_words(one, other):
+    assert alike([one], [other, "今天天气很好"]) == {one: other}
+    assert alike([other], [one]) == {other: one}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (CHINESE, "请写一首关于秋天的诗，要有月亮、河流和一只孤独的鸟"),
+        ("请介绍一下北京的历史", "请介绍一下上海的历史"),
+        ("東京の天気は", "大阪の天気は"),
+        ("ร้านอาหารในกรุงเทพ", "ร้านอาหารในเชียงใหม่"),
+        (THAI, "เขียนบทกวีเกี่ยวกับฤดูใบไม้ร่วงที่มีพระจันทร์และแม่น้ำ"),
+    ],
+)
+def test_other_questions_without_spaces_are_others(one, other):
+    assert alike([one], [other]) == {}
+
+
 def test_accents_fold_where_they_are_accents():
     decomposed = "Re\u0301sume\u0301 of the nai\u0308ve plan"
     assert alike([decomposed], ["Resume of the naïve plan"])
