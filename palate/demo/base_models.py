@@ -22,7 +22,7 @@ class BaseModel:
 
     repo: str
     folder: str  # under the demo's
-    making: str  # what is said while it is made
+    making: str  # printed while it is made
     module: str  # writes it to a folder
     readme: str
     prompt: str  # with {topic}
