@@ -217,7 +217,7 @@ def _furnish(hub) -> None:
             where = {"repo_id": f"{owner}/{name}", "repo_type": kind}
             if api.repo_exists(**where):
                 continue
-            sdk = {"space_sdk": "gradio"} if kind == "space" else {}
+            sdk = {"space_sdk": "gradio", "space_hardware": "zero-a10g"} if kind == "space" else {}
             api.create_repo(**where, private=private, **sdk)
             files = {
                 "a.txt": b"hello", "b.txt": b"b", "d/c.txt": b"c", "w.bin": b"\0weights",

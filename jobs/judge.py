@@ -17,11 +17,11 @@ figures go to judge.json in the model's repo, together with how often it agrees 
 card never shows one without the other. Run it again and it continues.
 
     python jobs/judge.py me/titles --model Qwen/Qwen2.5-7B-Instruct
-    python jobs/judge.py me/titles --model some-model --endpoint http://127.0.0.1:8000/v1
-    python jobs/judge.py me/titles --model Qwen/Qwen2.5-72B-Instruct --provider auto
+    python jobs/judge.py me/titles --model some-model --engine http://127.0.0.1:8000/v1
+    python jobs/judge.py me/titles --model auto:Qwen/Qwen2.5-72B-Instruct
     palate judge me/titles --model Qwen/Qwen2.5-7B-Instruct --on hf
 
-The second line asks any OpenAI-compatible server, with the key in JUDGE_API_KEY. The third asks
+The second line asks any OpenAI-compatible server, with the key in SERVER_API_KEY. The third asks
 Hugging Face's Inference Providers, with your Hub token.
 """
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from palate import __version__
-from palate.commands import data, imports, people, prompts, results, serving
+from palate.commands import data, doctor, imports, people, prompts, results, rounds, serving
 from palate.commands.common import console
 from palate.core.errors import UsageError, run_guarded
 
@@ -33,6 +33,7 @@ COMMANDS = {
     "export": Command(data.export, "rebuild the preferences from the labels"),
     "evaluate": Command(serving.evaluate, "serve the blind comparison here"),
     "verdict": Command(results.verdict, "count the votes and put the win rate on the card"),
+    "round": Command(rounds.round_, "begin the next round, with the newest model as writer"),
     "audit": Command(data.audit, "find what is wrong with preference data before training on it"),
     "jobs": Command(results.jobs, "list what ran on HF Jobs: when, at what cost, how it ended"),
     "status": Command(results.status, "show where a project is in the loop, and what comes next"),
@@ -40,12 +41,13 @@ COMMANDS = {
     "exclude": Command(people.exclude, "stop counting one person's answers; reversible"),
     "forget": Command(people.forget, "delete one person's answers for ever, history included"),
     "deploy": Command(serving.deploy, "put both Spaces on the Hub"),
+    "doctor": Command(doctor.doctor, "check the Hub, your account and this machine"),
     "demo": Command(serving.demo, "run the whole loop on this machine, with a small model"),
     "hub serve": Command(serving.hub_serve, "serve a Hub on this machine"),
     "argilla serve": Command(serving.argilla_serve, "serve Argilla on this machine"),
 }
 LOOP = ("init", "import", "prompts", "candidates", "label", "agreement", "export", "train",
-        "completions", "evaluate", "verdict")  # fmt: skip
+        "completions", "evaluate", "verdict", "round")  # fmt: skip
 WHERE_HELP = """[bold]Where it runs[/]
   [cyan]--on local[/]   on this machine; the default
   [cyan]--on hf[/]      on HF Jobs: shows machine, time and price first, then follows the log.

@@ -20,6 +20,7 @@ import tiny_model
 from forking import SPACE, FastPython
 from hypothesis import HealthCheck, settings
 from once import once
+from plans import set_plan
 
 # a shell starts what runs in the background with SIGINT ignored, and children inherit that
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -60,6 +61,7 @@ def hub():
 
     with LocalHub(ROOT / "hub", port=PORT) as server:
         os.environ["HF_TOKEN"] = server.token
+        set_plan(server, "pro")  # tests of plans choose their own
         yield server
         os.environ.pop("HF_TOKEN", None)
 

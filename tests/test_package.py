@@ -145,7 +145,7 @@ def test_uv_runs_a_shipped_job(built, site, tmp_path):
         text=True,
     )
     assert run.returncode == 0, run.stderr
-    assert "--endpoint" in run.stdout
+    assert "--engine" in run.stdout
 
 
 def test_an_install_deploys(hub, repo_id, installed, tmp_path):

@@ -119,7 +119,7 @@ def _write(
     with console.status(f"{writer.named.repo} writes prompts") as line:
         for written in write_prompts(writer, project.prompts, number, seed):
             line.update(f"{writer.named.repo}: {len(written.prompts):,} of {number:,} prompts")
-    dropped = _reasons(written.dropped)
+    spent, dropped = writer.close(), _reasons(written.dropped)
     if not written.prompts:
         raise PalateError(
             f"{writer.named.repo} wrote no prompt that fits: {dropped}. Nothing was added. Try a"
@@ -129,6 +129,8 @@ def _write(
         f"{writer.named.repo} wrote {count(len(written.prompts), 'prompt')} of the {number:,} asked"
         f" for{f'; left out: {dropped}' if dropped else ''}"
     )
+    for line in spent:
+        console.print(f"  {line}")
     for i, part in enumerate(written.parts, 1):
         console.print(f"{i:>4}  {part}", markup=False)
     kept = range(len(written.prompts)) if yes else _approved(len(written.prompts))

@@ -52,12 +52,17 @@ def deploy(
     best is a fine-grained token with write access to only this dataset and its model. If
     ARGILLA_API_URL and ARGILLA_API_KEY are set, labels go to that Argilla.
 
-    Example: palate deploy me/titles --visibility protected
+    A free account can host two Spaces on ZeroGPU, which are these two. What your plan does not
+    allow is said before anything is made.
+
+    Example: palate deploy me/titles --visibility public
 
     Args:
         visibility: Who may open the Spaces: private (you and your organization), protected
-            (anyone, but the code stays private) or public. Default: private.
-        hardware: The Hub's name for a machine, such as cpu-upgrade. Some cost money.
+            (anyone, but the code stays private; needs a paid plan) or public (the code is
+            palate's; the project stays as private as it is). Default: private.
+        hardware: The Hub's name for a machine, such as cpu-upgrade. Some cost money. Default:
+            cpu-basic where your plan has it, ZeroGPU otherwise.
         sleep: Seconds without a visit after which a paid machine sleeps.
         dry_run: Print the plan only.
         pause: Pause the Spaces. Deploy again to start them.
@@ -94,6 +99,7 @@ def demo(
     hosted: bool = False,
     tiny: bool = False,
     labels: Count = None,
+    rounds: int = 1,
     root: Path = Path(".palate/demo"),
 ) -> None:
     """Run the whole loop on this machine, with a small model and a simulated annotator.
@@ -107,12 +113,15 @@ def demo(
             people sign in, each in their own Chromium.
         tiny: Start from a tiny model that is trained here for a minute, and writes odd titles, in
             place of SmolLM2-135M-Instruct.
-        labels: Pairs that the annotator labels. Default: 260, or 400 with --tiny.
+        labels: Pairs that the annotator labels, in each round. Default: 260, or 400 with --tiny.
+        rounds: 2 goes round again: the tuned model writes, and its answers meet the best before.
         root: Folder for the demo's Hub, Argilla and models.
     """
     from palate.demo.runner import run
 
-    run(root, once=once, labels=labels, as_hosted=hosted, tiny=tiny)
+    if rounds not in (1, 2) or (hosted and rounds > 1):
+        raise UsageError("--rounds is 1, or 2 without --hosted.")
+    run(root, once=once, labels=labels, as_hosted=hosted, tiny=tiny, rounds=rounds)
 
 
 def hub_serve(root: Folder = None, host: Host = "127.0.0.1", port: int = 8123) -> None:

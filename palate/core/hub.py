@@ -205,6 +205,15 @@ def tag(repo: str, kind: RepoType, name: str, revision: str) -> None:
         retry(lambda: api().create_tag(repo, tag=name, revision=revision, repo_type=kind))
 
 
+def tags(repo: str, kind: RepoType) -> dict[str, str]:
+    """Return the commit of each tag; none if there is no such repo."""
+    if not exists(repo, kind):
+        return {}
+    with readable_errors(repo):
+        refs = retry(lambda: api().list_repo_refs(repo, repo_type=kind))
+    return {ref.name: ref.target_commit for ref in refs.tags}
+
+
 def other_refs(repo: str, kind: RepoType) -> list[str]:
     """Return the refs besides the main branch: branches, tags and pull requests."""
     with readable_errors(repo):

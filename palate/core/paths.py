@@ -24,6 +24,12 @@ def shipped(kind: Literal["spaces", "jobs", "cards"]) -> Path:
     )
 
 
+def cache() -> Path:
+    """Return `PALATE_CACHE`, or `palate` in the user's cache folder."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "palate"
+    return Path(os.environ.get("PALATE_CACHE") or default)
+
+
 def replace(file: Path, content: str | bytes) -> None:
     """Write the whole file or nothing. Of several writers, the last one wins."""
     scratch = file.with_name(f"{file.name}.{os.getpid()}.new")

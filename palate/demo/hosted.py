@@ -45,7 +45,7 @@ def run_loop(root: Path, local_hub: LocalHub, labels: int | None, *, tiny: bool)
     base = choose_base(tiny=tiny)
     project = make_project(base)
     for kind in KINDS:
-        plan = plan_space(project, kind, SpaceOptions("protected"))
+        plan = plan_space(project, kind, SpaceOptions("public"))  # as from a free account
         if kind == "label" and not plan.exists:
             # Argilla's packages outlive the Space's disk, as the layers of an image do
             plan.variables["PALATE_CACHE"] = str(cache_folder().absolute())

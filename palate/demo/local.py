@@ -12,7 +12,10 @@ from pathlib import Path
 from palate.argilla.server import EmbeddedArgilla
 from palate.core.errors import PalateError
 from palate.core.project import Project
+from palate.core.rounds import trained_in
+from palate.core.schema import Prompt
 from palate.demo import api_annotator
+from palate.demo.base_models import BaseModel
 from palate.demo.common import (
     PER_TOPIC,
     PROJECT,
@@ -27,8 +30,11 @@ from palate.demo.common import (
 )
 from palate.demo.person import SimulatedAnnotator
 from palate.demo.servers import enter
+from palate.demo.titles import more_topics
+from palate.generate import new_prompts
 from palate.localhub import LocalHub
 from palate.report.export import export
+from palate.report.next_round import begin
 from palate.run.jobs import job_named
 from palate.run.local import run_job
 from palate.web.serving import Kind, Space
@@ -37,23 +43,39 @@ ANNOTATOR = "Ada"
 PORTS: dict[Kind, int] = {"label": 7860, "evaluate": 7861}
 
 
-def run_loop(root: Path, labels: int | None, argilla: EmbeddedArgilla, *, tiny: bool) -> None:
-    """Run the loop once, up to `labels` labels, from whatever exists."""
-    annotator = SimulatedAnnotator(seed=0)
+def run_loop(
+    root: Path, labels: int | None, argilla: EmbeddedArgilla, *, tiny: bool, rounds: int
+) -> None:
+    """Run the loop up to round `rounds`, with `labels` labels in each, from whatever exists."""
     base = choose_base(tiny=tiny)
-    labels = base.labels if labels is None else labels
     push_base(base, root)
-    project = make_project(base)
+    make_project(base)
+    while True:
+        number = Project.load(PROJECT).settings.round
+        _run_round(root, base.labels if labels is None else labels, argilla, base, number)
+        if number >= rounds:
+            return
+        say("round", f"palate round {PROJECT}: the tuned model writes, its best answers stay")
+        begin(PROJECT)
+        fresh = [Prompt.of(base.prompt.format(topic=topic)) for topic in more_topics()]
+        new_prompts.add(PROJECT, fresh, "eval")
+
+
+def _run_round(
+    root: Path, labels: int, argilla: EmbeddedArgilla, base: BaseModel, number: int
+) -> None:
+    annotator = SimulatedAnnotator(seed=0)
+    project = Project.load(PROJECT)
     sizes = Counter(p.split for p in project.prompts)
     splits = ", ".join(f"{sizes[split]} {split}" for split in ("train", "test", "eval"))
     say("prompts", f"{len(project.prompts)} topics: {splits}")
     _run_job("candidates", PROJECT, "--per-prompt", str(PER_TOPIC), *base.candidates)
     say("annotator", f"{ANNOTATOR} {annotator.describe()}; the model sees only the labels")
-    if len(project.labels) < labels:
+    if sum(e.round == number for e in project.labels) < labels:
         _answer("label", labels, annotator, root, _argilla_variables(argilla))
     project, preferences = export(PROJECT)
     say_preferences(preferences)
-    if not project.is_trained():
+    if trained_in(project, number) is None:
         _run_job("train", PROJECT, "--method", "full", *base.train)
     _run_job("completions", PROJECT, *base.completions)
     _answer("evaluate", None, annotator, root, {})

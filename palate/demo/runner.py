@@ -10,8 +10,10 @@ from palate.demo.common import console, one_at_a_time, say, verdict_line
 from palate.demo.servers import start_argilla, start_hub
 
 
-def run(root: Path, *, once: bool, labels: int | None, as_hosted: bool, tiny: bool) -> None:
-    """Run the loop under `root`; then, unless `once`, serve the result until Ctrl-C.
+def run(
+    root: Path, *, once: bool, labels: int | None, as_hosted: bool, tiny: bool, rounds: int
+) -> None:
+    """Run `rounds` of the loop under `root`; then, unless `once`, serve the result until Ctrl-C.
 
     With `as_hosted` the local Hub runs the Spaces and the jobs, and two people use browsers.
     """
@@ -24,7 +26,7 @@ def run(root: Path, *, once: bool, labels: int | None, as_hosted: bool, tiny: bo
             hosted.run_loop(root, local_hub, labels, tiny=tiny)
         else:
             argilla = start_argilla(root, servers)
-            local.run_loop(root, labels, argilla, tiny=tiny)
+            local.run_loop(root, labels, argilla, tiny=tiny, rounds=rounds)
         minutes, seconds = divmod(round(time.monotonic() - started), 60)
         say("time", f"{minutes} min {seconds} s; all files are in {root}")
         line = verdict_line()

@@ -5,6 +5,16 @@ from functools import cache
 from pathlib import Path
 
 PROMPT = "Write a title for a video about {topic}."
+# topics that no title ships for: the second round's eval prompts, which nobody has voted on
+MORE_TOPICS = """
+ferry boats, lichens, harmonicas, paper mills, door handles, hedgehogs, salt pans,
+marmalade, chess clocks, canal locks, tide pools, typewriters, bread ovens, alpine huts,
+compass needles, rice terraces, snow ploughs, bell ropes, drum kits, bus timetables,
+sea shanties, fountain pens, peat bogs, night markets, pocket watches, cable cars, walnut
+trees, rowing boats, paper kites, garden gnomes, roller skates, cello strings, market
+gardens, lost property offices, weather vanes, mountain passes, tin toys, school canteens,
+glass marbles, harbour seals
+"""
 CORPUS = Path(__file__).with_name("titles.jsonl")
 
 
@@ -18,6 +28,10 @@ def corpus() -> dict[str, list[str]]:
 def topics() -> list[str]:
     """Return the topics in the file's order."""
     return list(corpus())
+
+
+def more_topics() -> list[str]:
+    return [topic.strip() for topic in " ".join(MORE_TOPICS.split()).split(",")]
 
 
 def titles() -> list[tuple[str, str]]:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from palate.terminal.flags import Count, ProjectId, Text, Url, flag
+import tyro
 
-ENDPOINT_KEY = "JUDGE_API_KEY"  # environment variable with the key of the server in --endpoint
+from palate.terminal.flags import Count, ProjectId, flag
 
 
 @dataclass(frozen=True)
@@ -14,12 +14,10 @@ class JudgeArguments:
 
     project: ProjectId
     """Project, such as me/titles."""
-    model: Annotated[str, flag("OWNER/NAME[@REVISION]")]
-    """The judge: a model repo, or the name by which the endpoint knows its model."""
-    endpoint: Url = None
-    """Ask an OpenAI-compatible server (key: JUDGE_API_KEY). Default: the model runs here."""
-    provider: Text = None
-    """Ask an Inference Provider of Hugging Face, or auto. Default: the model runs here."""
+    model: Annotated[str, flag("[PROVIDER:]OWNER/NAME[@REVISION]")]
+    """The judge: a model repo, an Inference Provider's model, or what a server calls its model."""
+    engine: Annotated[str, tyro.conf.arg(metavar="transformers|URL")] = "transformers"
+    """What computes: transformers, or an OpenAI-compatible server (key: SERVER_API_KEY)."""
     pairs: Count = None
     """Pairs to judge. Default: all."""
     batch_size: int = 8

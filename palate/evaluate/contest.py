@@ -57,7 +57,10 @@ def evaluation_pairs(
     hint = f"Make them with: palate completions {project_id}"
     base, tuned = _newest_models(completions, model_repo, hint)
     answers = _answers(completions, base, tuned)
+    number = max(c.round for c in completions if model_of(c) == tuned)
     for prompt_id, (by_base, by_tuned) in answers.items():
+        if by_base and not by_tuned and all(c.round < number for c in by_base):
+            continue  # of an earlier round: this one asks about fresh prompts
         if bool(by_base) != bool(by_tuned):
             raise PalateError(
                 f"Only {(tuned if by_tuned else base).repo} has completions of the eval prompt"

@@ -1,28 +1,51 @@
-"""Write several completions of each prompt with one model; they make the pairs to label."""
+"""Write several completions of each prompt; they make the pairs to label."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import TypeVar
 
 from rich.console import Console
 
+from palate.core.errors import UsageError
 from palate.core.markdown import count
 from palate.core.project import Project
+from palate.core.rounds import writer_of
 from palate.core.schema import Candidate, Prompt, pairs_of
 from palate.generate.config import CandidatesArguments
-from palate.generate.engines import Engine, find
+from palate.generate.engines import SERVED, Engine, find, served_by
+from palate.generate.filters import Filters
 from palate.generate.generation import Sampling, generate, groups_of
 from palate.generate.models import Loaded
 from palate.generate.saving import Batch, save_batches
 from palate.generate.shards import Shard, Share, join
 
+A = TypeVar("A")
+R = TypeVar("R")
+
 
 def write_candidates(args: CandidatesArguments) -> None:
-    """Write what is missing until every prompt but the eval ones has `per_prompt` candidates."""
+    """Write what is missing until each prompt but the eval ones has `per_prompt` of each model."""
     console = Console(highlight=False, soft_wrap=True)
     shard = Shard.parse(args.shard) if args.shard else None
+    if shard and len(args.model) > 1:
+        raise UsageError("Shards share the run of one model: start one run for each --model.")
     project = Project.load(args.project)
-    sampling = Sampling(args.temperature, args.top_p, args.max_new_tokens)
-    engine = find(args.engine, args.model or project.settings.base_model, args.tensor_parallel)
+    for model in dict.fromkeys(args.model or (writer_of(project),)):
+        engine = find(args.engine, model, args.tensor_parallel)
+        _write(console, args, engine, project, shard)
+    report(console, Project.load(project.id))
+
+
+def _write(
+    console: Console,
+    args: CandidatesArguments,
+    engine: Engine,
+    project: Project,
+    shard: Shard | None,
+) -> None:
+    """Write the candidates of one model that are missing."""
 
     def divide(state: Project) -> list[list[Prompt]]:
         prompts = [p for p in state.prompts if p.split != "eval"]
@@ -41,63 +64,96 @@ def write_candidates(args: CandidatesArguments) -> None:
     }
     total = sum(map(len, missing.values()))
     console.print(
-        f"{f'shard {shard}, ' if shard else ''}{engine.named.repo} at"
-        f" {engine.named.revision[:7]}: {total:,} of {len(ours):,} prompts need completions"
+        f"{f'shard {shard}, ' if shard else ''}{about(engine.named)}: {total:,} of {len(ours):,}"
+        " prompts need completions"
     )
     dropped: Counter[str] = Counter()
     if missing:
-        batches = new_batches(args, engine, sampling, share, missing, existing, dropped)
+        batches = new_batches(args, engine, share, missing, existing, dropped)
         save_batches(console, project.id, batches, name="candidates", unit="prompts", total=total)
     for reason, n in sorted(dropped.items()):
         console.print(f"  left out: {n:,} {reason}")
-    report(console, Project.load(project.id))
+    for line in engine.close():
+        console.print(f"  {line}")
+
+
+def about(model: Loaded) -> str:
+    """Return the model and its commit, or who serves it."""
+    served = model.revision.startswith(SERVED)
+    return f"{model.repo}, {model.revision}" if served else f"{model.repo} at {model.revision[:7]}"
 
 
 def new_batches(
     args: CandidatesArguments,
     engine: Engine,
-    sampling: Sampling,
     share: Share,
     missing: dict[int, list[Prompt]],
     existing: dict[str, list[Candidate]],
     dropped: Counter[str],
 ) -> Iterator[Batch]:
     """Yield the candidates of each group in `missing`, with the shard's record of it."""
+    sampling = Sampling(args.temperature, args.top_p, args.max_new_tokens)
     loaded, write = engine.load()
-    by_group = generate(
-        loaded,
-        list(missing.values()),
-        args.per_prompt,
-        sampling,
-        seed=args.seed,
-        batch_size=args.batch_size,
-        round_number=share.start.settings.round,
-        existing=existing,
-        dropped=dropped,
-        write=write,
-    )
-    for group, candidates in zip(missing, by_group, strict=True):
+
+    def of_group(group: list[Prompt]) -> tuple[dict[str, list[Candidate]], Counter[str]]:
+        left_out: Counter[str] = Counter()
+        (candidates,) = generate(
+            loaded,
+            [group],
+            args.per_prompt,
+            sampling,
+            seed=args.seed,
+            batch_size=args.batch_size,
+            round_number=share.start.settings.round,
+            existing=existing,
+            dropped=left_out,
+            write=write,
+            filters=args.filters,
+        )
+        return candidates, left_out
+
+    for number, (candidates, left_out) in zip(
+        missing, several(of_group, missing.values(), engine.batches), strict=True
+    ):
+        dropped += left_out
         rows = [c for of_prompt in candidates.values() for c in of_prompt]
-        yield Batch(rows, len(candidates), share.after(group))
+        yield Batch(rows, len(candidates), share.after(number))
+
+
+def several(call: Callable[[A], R], items: Iterable[A], at_once: int) -> Iterator[R]:
+    """Yield the results in order, `at_once` calls at a time; one at a time in this thread."""
+    if at_once == 1:
+        yield from map(call, items)
+        return
+    pool = ThreadPoolExecutor(at_once)
+    try:
+        yield from pool.map(call, items)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def settings(args: CandidatesArguments, engine: Engine, project: Project) -> dict[str, object]:
     """Return what decides the texts of a run that several jobs share."""
     names = ("per_prompt", "temperature", "top_p", "max_new_tokens", "batch_size", "seed")
+    filters = {} if args.filters == Filters() else {"filters": asdict(args.filters)}
     return {
         "engine": engine.kind,
-        "model": f"{engine.named.repo}@{engine.named.revision}",
+        "model": f"{engine.named.repo}@{served_by(engine.named.revision)}",
         "round": project.settings.round,
         **{name: getattr(args, name) for name in names},
+        **filters,
     }
 
 
 def written(project: Project, model: Loaded) -> dict[str, list[Candidate]]:
-    """Return what this revision of the model wrote in this round, by prompt."""
-    key = (model.repo, model.revision, project.settings.round)
+    """Return what this revision of the model wrote in this round, by prompt.
+
+    Of a served model it is what the same host served, on whichever day.
+    """
+    key = (model.repo, served_by(model.revision), project.settings.round)
     candidates: dict[str, list[Candidate]] = defaultdict(list)
     for c in project.candidates:
-        if (c.model, c.revision, c.round) == key:
+        if (c.model, served_by(c.revision), c.round) == key:
             candidates[c.prompt_id].append(c)
     return candidates
 

@@ -9,7 +9,8 @@ from rich.console import Console
 from palate.core import hub, typed
 from palate.core.errors import PalateError, UsageError
 from palate.core.markdown import count
-from palate.core.project import Project
+from palate.core.project import EVAL_PROMPTS, Project
+from palate.core.rounds import fresh_eval, round_tag
 from palate.core.schema import Candidate, Prompt
 from palate.core.splits import check_training, eval_missing, more_prompts
 from palate.generate import models
@@ -50,7 +51,7 @@ def write_completions(args: CompletionsArguments, plan: Plan) -> None:
     project = Project.load(args.project)
     prompts = eval_prompts(project)
     # the tag, since commits to the card move main and leave the weights as they were
-    newest = f"{project.model_repo}@round-{project.settings.round}"
+    newest = f"{project.model_repo}@{round_tag(project.settings.round)}"
     tuned, origin = trained(args.model or newest, project)
     base = models.find(f"{origin.base_model}@{origin.base_revision}")
     check_blind(origin, prompts)
@@ -85,8 +86,13 @@ def trained(name: str, project: Project) -> tuple[models.Source, Origin]:
 
 
 def eval_prompts(project: Project) -> list[Prompt]:
-    """Return the prompts of the blind comparison; raises UsageError if there are none."""
-    prompts = [p for p in project.prompts if p.split == "eval"]
+    """Return the prompts of this round's blind comparison; raises UsageError if there are none."""
+    prompts = fresh_eval(project)
+    if not prompts and any(p.split == "eval" for p in project.prompts):
+        raise UsageError(
+            f"All eval prompts of {project.id} have votes of earlier rounds, which led to this one."
+            f" Get fresh ones with: palate prompts {project.id} --write {EVAL_PROMPTS} --split eval"
+        )
     if not prompts:
         lacking = eval_missing(project.settings, ())
         raise UsageError(

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import tyro
 
-from palate.terminal.flags import ModelRef, ProjectId, flag
+from palate.generate.filters import Filters
+from palate.terminal.flags import Count, ModelRef, ProjectId, Words, Writers, flag
 
 SERVER_KEY = "SERVER_API_KEY"  # environment variable with the key of the server in --engine
 
@@ -16,10 +17,11 @@ class CandidatesArguments:
 
     project: ProjectId
     """Project, such as me/titles."""
-    model: ModelRef = None
-    """Model that writes. Default: the project's base model."""
+    model: Writers = ()
+    """Model that writes; repeat it for several. Default: the base model; from round 2, the newest.
+    PROVIDER:OWNER/NAME asks an Inference Provider."""
     per_prompt: int = 4
-    """Different completions per prompt."""
+    """Different completions per prompt, of each model."""
     temperature: float = 0.9
     """Sampling temperature. Higher is more varied."""
     top_p: float = 1.0
@@ -31,11 +33,26 @@ class CandidatesArguments:
     seed: int = 0
     """Another seed gives other completions."""
     engine: Annotated[str, tyro.conf.arg(metavar="transformers|vllm|URL")] = "transformers"
-    """What computes: transformers, vllm, or an OpenAI-compatible server (key: SERVER_API_KEY)."""
+    """What computes: transformers, vllm, or an OpenAI-compatible server, such as llama.cpp or
+    Ollama (key: SERVER_API_KEY)."""
     tensor_parallel: int = 1
     """GPUs over which --engine vllm spreads the model. To use more, start one shard per GPU."""
     shard: Annotated[str | None, flag("K/N")] = None
     """Do only this part of a run that several jobs share, such as 3/16. Default: all of it."""
+    shortest: int = 0
+    """Leave out completions with fewer characters."""
+    longest: Count = None
+    """Leave out completions with more characters. Default: no limit."""
+    forbid: Words = ()
+    """Leave out completions with this word or phrase; repeat it for several. Default: none."""
+    match: Annotated[str | None, flag("REGEX")] = None
+    """Leave out completions that are not, as a whole, of this format. Default: any format."""
+    distinct: bool = False
+    """Leave out completions much like another one of the prompt."""
+
+    @property
+    def filters(self) -> Filters:
+        return Filters(self.shortest, self.longest, self.forbid, self.match, self.distinct)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,15 @@
-"""What computes completions: transformers or vLLM in this process, or a running server.
+"""What computes completions: transformers or vLLM here, a running server, or a provider.
 
 Each engine gives a model (`Loaded`; only repo and revision are always known) and a function that
 writes a batch as `generation.complete` does. Each completion has its own seed, so its text does not
 depend on the rest of the batch. The same seed gives different texts in different engines.
 """
 
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import Protocol
 
@@ -14,13 +17,16 @@ from palate.core import hub
 from palate.core.errors import UsageError
 from palate.core.schema import Message
 from palate.generate import models
-from palate.generate.config import SERVER_KEY
 from palate.generate.generation import Completion, Sampling, Write, complete
 from palate.generate.models import Loaded
 from palate.generate.openai import ChatClient
+from palate.generate.replies import Replies
 from palate.terminal.ref import Ref
 
 IN_PROCESS = ("transformers", "vllm")
+CONNECTIONS = 16  # to a server at once
+SERVED = "served by "  # begins the revision of a model that has none
+REPO = re.compile(r"[\w.\-]+/[\w.\-]+(@\S+)?")
 
 
 class Engine(Protocol):
@@ -28,19 +34,48 @@ class Engine(Protocol):
 
     kind: str
     named: Loaded
+    batches: int  # that it writes at once
 
     def load(self) -> tuple[Loaded, Write]: ...
 
+    def close(self) -> list[str]:
+        """Forget what an interrupted run would need; return what is to be said of the run."""
+        ...
+
 
 def find(engine: str, model: str, gpus: int = 1) -> Engine:
-    """Return the engine that `--engine` names, for a model `owner/name[@revision]`.
+    """Return what writes with the model: `--engine` for owner/name[@revision], or a provider.
 
-    Raises UsageError if there is no such engine or model, or vLLM is not installed.
+    `provider:owner/name` names an Inference Provider and its model. Raises UsageError if there is
+    no such engine or model, or vLLM is not installed.
     """
     check(engine, gpus)
+    if engine in IN_PROCESS and (provided := provider_of(model)):
+        return Remote(ChatClient(provided[1], provider=provided[0]))
     if engine == "transformers":
         return Transformers(model)
-    return Vllm(model, gpus) if engine == "vllm" else Server(model, engine)
+    return Vllm(model, gpus) if engine == "vllm" else Remote(ChatClient(model, engine.rstrip("/")))
+
+
+def provider_of(model: str) -> tuple[str, str] | None:
+    """Split `provider:owner/name`; None for a repo. UsageError if there is no such provider."""
+    from huggingface_hub.inference._providers import PROVIDERS
+
+    provider, colon, name = model.partition(":")
+    if not colon or "/" in provider:
+        return None
+    known = ["auto", *PROVIDERS]
+    if provider not in known:
+        raise UsageError(
+            f"There is no Inference Provider {provider!r}; expected one of {', '.join(known)}."
+            " A model of a server of yours needs its address: --engine http://…/v1"
+        )
+    return provider, name
+
+
+def is_remote(model: str, engine: str) -> bool:
+    """Tell whether the model runs on somebody else's machine."""
+    return engine not in IN_PROCESS or provider_of(model) is not None
 
 
 def check(engine: str, gpus: int) -> None:
@@ -56,7 +91,16 @@ def check(engine: str, gpus: int) -> None:
         raise UsageError(f"--tensor-parallel {gpus}: expected 1 or more.")
 
 
-class Transformers:
+class Local:
+    """A model in this process, which writes a batch at a time."""
+
+    batches = 1
+
+    def close(self) -> list[str]:
+        return []
+
+
+class Transformers(Local):
     kind = "transformers"
 
     def __init__(self, model: str):
@@ -67,7 +111,7 @@ class Transformers:
         return models.load(self._source), complete
 
 
-class Vllm:
+class Vllm(Local):
     """vLLM in this process, with safetensors only and no code from the repo."""
 
     kind = "vllm"
@@ -121,28 +165,47 @@ class Vllm:
         return self.named, write
 
 
-class Server:
-    """A server with OpenAI's protocol, such as `vllm serve`; its key is in SERVER_API_KEY.
+class Remote:
+    """A server with OpenAI's protocol, such as `vllm serve`, llama.cpp or Ollama, or a provider.
 
-    The revision recorded is the repo's: the protocol does not say which one the server loaded.
+    The protocol does not say which revision was loaded. What is recorded is, for a server whose
+    model has the name of a repo on the Hub, that repo's revision; else who served it, and when.
     """
 
     kind = "server"
+    batches = 8
 
-    def __init__(self, model: str, url: str):
-        ref = Ref.parse(model)
-        self._client = ChatClient(ref.repo, url.rstrip("/"), SERVER_KEY)
-        self.named = Loaded(ref.repo, hub.describe(ref.repo, "model", ref.revision)[0], None, None)
+    def __init__(self, client: ChatClient):
+        self.client = client
+        self.named = self._named()
+        self._replies = Replies(self.named.repo, client.host)
+        self._pool = ThreadPoolExecutor(CONNECTIONS)
+
+    def _named(self) -> Loaded:
+        name = self.client.model
+        if self.client.url and REPO.fullmatch(name):
+            ref = Ref.parse(name)
+            if hub.exists(ref.repo, "model"):
+                sha = hub.describe(ref.repo, "model", ref.revision)[0]
+                return Loaded(ref.repo, sha, None, None)
+        today = datetime.now(UTC).date()
+        return Loaded(name, f"{SERVED}{self.client.host} on {today}", None, None)
 
     def load(self) -> tuple[Loaded, Write]:
-        served = self._client.models()
-        if self.named.repo not in served:
+        client = replace(self.client, model=self.named.repo)
+        self.client = client
+        if client.url and self.named.repo not in (served := client.models()):
             raise UsageError(
-                f"The {self._client.where} runs {', '.join(served) or 'nothing'}, not"
-                f" {self.named.repo}. Serve the model under the name of its repo (vLLM:"
-                f" --served-model-name {self.named.repo}), or choose another repo with --model."
+                f"The {client.where} runs {', '.join(served) or 'nothing'}, not"
+                f" {self.named.repo}. Name one that it runs with --model, or serve this one under"
+                f" its name (vLLM: --served-model-name {self.named.repo})."
             )
         return self.named, self._write
+
+    def close(self) -> list[str]:
+        self._pool.shutdown()
+        self._replies.forget()
+        return self.client.notes()
 
     def _write(
         self,
@@ -151,14 +214,29 @@ class Server:
         seeds: Sequence[int],
         sampling: Sampling,
     ) -> list[Completion]:
+        """Return the replies; those of an interrupted run are not asked for again."""
+
         def ask(prompt: list[Message], seed: int) -> Completion:
-            return self._client.ask(
+            if reply := self._replies.get(prompt, sampling, seed):
+                return reply
+            reply = self.client.ask(
                 prompt,
                 max_tokens=sampling.max_new_tokens,
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
                 seed=seed,
             )
+            self._replies.keep(prompt, sampling, seed, reply)
+            return reply
 
-        with ThreadPoolExecutor(len(seeds)) as pool:
-            return list(pool.map(ask, prompts, seeds))
+        asked = [self._pool.submit(ask, p, s) for p, s in zip(prompts, seeds, strict=True)]
+        try:
+            return [future.result() for future in asked]
+        finally:
+            for future in asked:  # after an error, ask for no more
+                future.cancel()
+
+
+def served_by(revision: str | None) -> str | None:
+    """Return what stays the same from day to day of a revision that says who served a model."""
+    return revision.rpartition(" on ")[0] if revision and revision.startswith(SERVED) else revision

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from palate.core.errors import UsageError
 from palate.core.schema import Candidate, Message, Prompt, digest
+from palate.generate.filters import Filters
 from palate.generate.models import Loaded
 
 if TYPE_CHECKING:
@@ -153,17 +154,18 @@ def generate(
     existing: Mapping[str, Sequence[Candidate]] | None = None,
     dropped: Counter | None = None,
     write: Write | None = None,
+    filters: Filters = Filters(),  # noqa: B008 - it is frozen
 ) -> Iterator[dict[str, list[Candidate]]]:
     """Yield each group's new candidates by prompt id, until each has `n` different ones.
 
-    Empty, repeated and overlong completions are counted in `dropped` and replaced, in at most
-    `MAX_TRIES` tries. Candidates in `existing`, by prompt id, count towards `n`. `write` computes a
-    batch in place of `complete`.
+    Empty, repeated and overlong completions, and those that `filters` leave out, are counted in
+    `dropped` and replaced, in at most `MAX_TRIES` tries. Candidates in `existing`, by prompt id,
+    count towards `n`. `write` computes a batch in place of `complete`.
     """
     dropped = Counter() if dropped is None else dropped
     existing = existing or {}
     for prompts in groups:
-        group = [_Unfinished(p, existing.get(p.id, ()), n, seed) for p in prompts]
+        group = [_Unfinished(p, existing.get(p.id, ()), n, seed, filters) for p in prompts]
         group = [a for a in group if len(a.have) < n]
         for _ in range(MAX_TRIES):
             wanted = [(a, i) for a in group for i in a.take()]
@@ -188,8 +190,11 @@ def _normal(text: str) -> str:
 class _Unfinished:
     """A prompt while its completions are collected."""
 
-    def __init__(self, prompt: Prompt, have: Sequence[Candidate], n: int, seed: int):
-        self.prompt, self.have, self.n = prompt, list(have), n
+    def __init__(
+        self, prompt: Prompt, have: Sequence[Candidate], n: int, seed: int, filters: Filters
+    ):
+        self.prompt, self.have, self.n, self._filters = prompt, list(have), n, filters
+        self._likeness = filters.likeness(c.text for c in have)
         self.new: list[Candidate] = []
         self._texts = {_normal(c.text) for c in have}
         # seeds that an earlier run used would only give the same texts again
@@ -214,6 +219,12 @@ class _Unfinished:
             return "overlong"
         if normal in self._texts:
             return "duplicate"
+        if problem := self._filters.problem(candidate.text):
+            return problem
+        if self._likeness:
+            if self._likeness.like(candidate.text):
+                return "much like another"
+            self._likeness.add(candidate.text)
         self._texts.add(normal)
         self.have.append(candidate)
         self.new.append(candidate)

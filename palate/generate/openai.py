@@ -2,40 +2,64 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from palate.core import hub
 from palate.core.errors import PalateError
 from palate.core.schema import Message
+from palate.generate.config import SERVER_KEY
 from palate.generate.generation import Completion
 
 if TYPE_CHECKING:
-    from huggingface_hub import InferenceClient
+    from huggingface_hub import ChatCompletionOutput, InferenceClient
 
 TIMEOUT_SECONDS = 600  # for one completion
-MAX_TRIES = 3
+MAX_TRIES = 6  # with waits of 0.5, 1, 2, … seconds, or as long as the server asks for
 ERROR_CHARACTERS = 300  # of a server's own message
+KEPT = "What it wrote so far is kept; run the same command again to continue."
+REFUSALS = r"unsupported|not supported|does not support|unrecogni[sz]ed|unknown|not permitted"
 
 
 @dataclass(frozen=True)
 class ChatClient:
     """Asks one model, at `url` or at an Inference Provider.
 
-    A server's key is in the environment variable `key_variable`; a provider takes the Hub's token.
+    A server's key is in the environment variable SERVER_API_KEY; a provider takes the Hub's token.
     """
 
     model: str
     url: str | None = None
-    key_variable: str | None = None
     provider: str | None = None
-    _refused: set[str] = field(default_factory=set, compare=False)  # parameters it does not take
+    refused: set[str] = field(default_factory=set, compare=False)  # parameters it does not take
+    spent: Counter[str] = field(default_factory=Counter, compare=False)  # requests and tokens
+    _names: set[str] = field(default_factory=set, compare=False)  # by which the model answers
+    _lock: Lock = field(default_factory=Lock, compare=False)
+
+    @property
+    def host(self) -> str:
+        """The server's name and port, or the provider's name."""
+        return urlsplit(self.url).netloc.rpartition("@")[2] if self.url else self.provider or ""
 
     @property
     def where(self) -> str:
         return f"server at {self.url}" if self.url else f"provider {self.provider}"
+
+    def notes(self) -> list[str]:
+        """Return what was spent, and what the server did not do as it was told, in sentences."""
+        s, what = self.spent, f"The {self.where}"
+        lines = [
+            f"{self.model} at {self.host}: {s['requests']:,} replies, {s['prompt']:,} tokens read,"
+            f" {s['completion']:,} written"
+        ]
+        if ignored := sorted(self.refused - {"max_tokens"}):
+            lines.append(f"{what} takes no {' and no '.join(ignored)}: it used its own.")
+        return lines if s["requests"] else []
 
     def models(self) -> list[str]:
         """Return the names of the models that the server runs."""
@@ -69,8 +93,8 @@ class ChatClient:
         client, sent = self._client(), [dict(message) for message in messages]
         given = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "seed": seed}
         while True:
-            named: dict[str, Any] = {k: v for k, v in given.items() if k not in self._refused}
-            if "max_tokens" in self._refused:
+            named: dict[str, Any] = {k: v for k, v in given.items() if k not in self.refused}
+            if "max_tokens" in self.refused:
                 named["extra_body"] = {"max_completion_tokens": max_tokens}
             call = partial(client.chat_completion, sent, model=self.model, **named)
             try:
@@ -80,9 +104,24 @@ class ChatClient:
                 refused = _refused_parameter(error, named)
                 if refused is None:
                     raise self._failure(error) from error
-                self._refused.add(refused)
+                self.refused.add(refused)
+        self._note(reply)
         choice = reply.choices[0]
         return Completion((choice.message.content or "").strip(), choice.finish_reason == "stop")
+
+    def _note(self, reply: "ChatCompletionOutput") -> None:
+        """Count what a reply took; raise PalateError if another model than before gave it."""
+        with self._lock:
+            usage = reply.usage
+            self.spent["requests"] += 1
+            self.spent["prompt"] += usage.prompt_tokens if usage else 0
+            self.spent["completion"] += usage.completion_tokens if usage else 0
+            self._names.add(reply.model or self.model)
+            if len(self._names) > 1:
+                raise PalateError(
+                    f"The {self.where} has changed its model in the middle of this run: it answers"
+                    f" as {' and as '.join(sorted(self._names))}. {KEPT}"
+                )
 
     def _client(self) -> "InferenceClient":
         from huggingface_hub import InferenceClient
@@ -93,19 +132,27 @@ class ChatClient:
 
     def _key(self) -> str:
         # a server without keys ignores it, and without one InferenceClient sends the Hub's token
-        return os.environ.get(self.key_variable or "") or "none"
+        return os.environ.get(SERVER_KEY) or "none"
 
     def _failure(self, error: Exception) -> PalateError:
         response = getattr(error, "response", None)
-        if self.url and response is not None and response.status_code in (401, 403):
+        status = None if response is None else response.status_code
+        said = str(error)[:ERROR_CHARACTERS]
+        if status in (401, 403):
+            key = f"Put a valid one in {SERVER_KEY}" if self.url else "Sign in: hf auth login,"
             return PalateError(
-                f"The {self.where} refuses the key ({response.status_code})."
-                f" Put a valid one in {self.key_variable} and run the same command again."
+                f"The {self.where} refuses the key ({status}). {key} and run the same command"
+                " again."
             )
-        return PalateError(
-            f"The {self.where} does not answer: {str(error)[:ERROR_CHARACTERS]}. What it wrote so"
-            " far is kept; run the same command again to continue."
-        )
+        if status in (402, 429):
+            why = "the credit of this account is spent" if status == 402 else "there were too many"
+            return PalateError(
+                f"The {self.where} takes no more requests now ({status}), because {why}: {said}."
+                f" {KEPT} Or take another --model."
+            )
+        if status in (400, 404, 422):
+            return PalateError(f"The {self.where} refuses the request ({status}): {said}. {KEPT}")
+        return PalateError(f"The {self.where} does not answer: {said}. {KEPT}")
 
 
 def _refused_parameter(error: Exception, sent: Iterable[str]) -> str | None:
@@ -114,6 +161,6 @@ def _refused_parameter(error: Exception, sent: Iterable[str]) -> str | None:
     if response is None or response.status_code not in (400, 422):
         return None
     text = f"{error} {response.text}".casefold()
-    if not re.search(r"unsupported|not supported|unrecognized|does not support", text):
+    if not re.search(REFUSALS, text):
         return None
     return next((name for name in sent if re.search(rf"[\'\"`]{name}[\'\"`]", text)), None)

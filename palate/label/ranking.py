@@ -4,10 +4,10 @@
 equally. Circular answers imply nothing.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 
-from palate.core.schema import Event
+from palate.core.schema import Candidate, Event
 
 
 class Order:
@@ -73,6 +73,31 @@ class Order:
                     above[x] |= atleast[via] if via in above[x] else above[via]
                     atleast[x] |= atleast[via]
         return atleast, above
+
+
+def contenders(
+    candidates: Sequence[Candidate], standing: Iterable[Event], number: int
+) -> list[Candidate]:
+    """Return what a round compares: its own candidates and, of each prompt, the best before them.
+
+    So old and new meet. In the first round these are all.
+    """
+    if number == 1:
+        return list(candidates)
+    judged: dict[str, list[Event]] = {}
+    for event in standing:
+        judged.setdefault(event.prompt_id, []).append(event)
+    new = [c for c in candidates if c.round == number]
+    earlier: dict[str, list[Candidate]] = {c.prompt_id: [] for c in new}
+    for c in candidates:
+        if c.round < number and c.prompt_id in earlier:
+            earlier[c.prompt_id].append(c)
+    for prompt_id, group in earlier.items():
+        order = Order(judged.get(prompt_id, ()))
+        compared = [c for c in group if c.id in order.candidates]
+        if compared:
+            new.append(min(compared, key=lambda c: (order.place(c.id, len(compared)), c.id)))
+    return new
 
 
 def checks(standing: Iterable[Event]) -> Iterator[tuple[Event, bool]]:

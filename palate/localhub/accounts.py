@@ -9,12 +9,13 @@ import re
 import secrets
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
 from palate.localhub.errors import HubError, ServeError
+from palate.localhub.hardware import PLANS
 
 RESERVED = {
     *("_lfs", "api", "datasets", "healthz", "jobs", "login"),
@@ -23,22 +24,32 @@ RESERVED = {
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?", re.ASCII)
 MIN_TOKEN_LENGTH = 8  # characters
 LOGIN_SECONDS = 600.0  # for which a sign-in link works
-USERS_FORM = '{"me": {"token": "hf_…", "orgs": ["my-org"]}}'
+USERS_FORM = '{"me": {"token": "hf_…", "plan": "free", "orgs": {"my-org": "team"}}}'
+NO_PLAN = {True: "free", False: "free-organization"}  # of a person, of an organisation
 
 
 @dataclass(frozen=True)
 class User:
-    """A user, who owns the repos under their name and under their organisations."""
+    """A user, who owns the repos under their name and under their organisations.
+
+    `plans` holds their own plan and those of their organisations, by namespace.
+    """
 
     name: str
     token: str
     orgs: tuple[str, ...] = ()
     read_token: str | None = None
     role: Literal["write", "read"] = "write"  # of the token that was sent
-    credit: bool = True  # without it jobs are refused with 402, as on the Hub
+    credit: bool = True  # without it jobs and paid machines are refused with 402, as on the Hub
+    plans: dict[str, str] = field(default_factory=dict, compare=False)
 
     def owns(self, namespace: str) -> bool:
         return namespace.lower() in (self.name.lower(), *(org.lower() for org in self.orgs))
+
+    def plan_of(self, namespace: str) -> str:
+        """Return the plan of the user, or of an organisation of theirs."""
+        plans = {name.lower(): plan for name, plan in self.plans.items()}
+        return plans.get(namespace.lower(), NO_PLAN[namespace.lower() == self.name.lower()])
 
 
 def owns(user: User | None, namespace: str) -> bool:
@@ -68,13 +79,17 @@ def create_root(root: Path) -> None:
 def read_users(file: Path) -> dict[str, User]:
     """Return the users by name, in the file's order; create the file with two if it is missing.
 
-    Its form is `{"me": {"token": "hf_…", "orgs": ["my-org"]}, …}`. A "read_token" may read
-    everything its user owns and change nothing; with `"credit": false` jobs are refused with 402.
+    Its form is `{"me": {"token": "hf_…", "plan": "free", "orgs": {"my-org": "team"}}, …}`; "orgs"
+    may also be a list, of organisations without a plan. A "read_token" may read everything its user
+    owns and change nothing; with `"credit": false` jobs and paid machines are refused with 402.
     Raises ServeError, naming the problem, for any other form.
     """
     if not file.exists():
-        orgs = {"me": ["my-org"], "you": []}
-        specs = {n: {"token": f"hf_{secrets.token_urlsafe(24)}", "orgs": orgs[n]} for n in orgs}
+        orgs = {"me": {"my-org": "team"}, "you": {}}
+        specs = {
+            name: {"token": f"hf_{secrets.token_urlsafe(24)}", "plan": "free", "orgs": orgs[name]}
+            for name in orgs
+        }
         create_private(file, json.dumps(specs, indent=2) + "\n")
     try:
         specs = json.loads(file.read_text())
@@ -107,8 +122,12 @@ def _problem(name: str, spec: object) -> str | None:
         if not isinstance(token, str) or len(token) < MIN_TOKEN_LENGTH:
             return f"the {key} of user {name!r} has fewer than {MIN_TOKEN_LENGTH} characters"
     orgs = spec.get("orgs", [])
-    if not isinstance(orgs, list) or not all(isinstance(org, str) for org in orgs):
+    if not isinstance(orgs, list | dict) or not all(isinstance(org, str) for org in orgs):
         return f"the orgs of user {name!r} are not a list of names"
+    plans = {name: spec.get("plan", NO_PLAN[True]), **(orgs if isinstance(orgs, dict) else {})}
+    for who, plan in plans.items():
+        if plan not in PLANS:
+            return f"the plan of {who!r} is {plan!r}, expected one of {', '.join(PLANS)}"
     for word in (name, *orgs):
         if not NAME.fullmatch(word) or word.lower() in RESERVED:
             return f"{word!r} cannot be the name of a user or organisation"
@@ -117,8 +136,10 @@ def _problem(name: str, spec: object) -> str | None:
 
 def _user(name: str, spec: dict) -> User:
     credit = spec.get("credit", True) is not False
-    orgs = tuple(spec.get("orgs", []))
-    return User(name, spec["token"], orgs, spec.get("read_token"), credit=credit)
+    orgs = spec.get("orgs", [])
+    plans = {name: spec.get("plan", NO_PLAN[True]), **(orgs if isinstance(orgs, dict) else {})}
+    read_token = spec.get("read_token")
+    return User(name, spec["token"], tuple(orgs), read_token, credit=credit, plans=plans)
 
 
 class Accounts:

@@ -6,6 +6,7 @@ import pygit2
 from starlette.responses import Response
 
 from palate.localhub import metadata
+from palate.localhub.accounts import User
 from palate.localhub.body import Body
 from palate.localhub.calls import Call, router
 from palate.localhub.errors import HubError
@@ -20,6 +21,8 @@ from palate.localhub.git import (
     read_text,
     walk,
 )
+from palate.localhub.hardware import PLANS
+from palate.localhub.plans import FREE_MACHINE, check_space, check_visibility
 from palate.localhub.repos import Repo, split_id
 from palate.localhub.routing import KINDS
 from palate.localhub.space_routes import runtime, settings_from
@@ -34,11 +37,18 @@ def whoami(call: Call) -> dict:
     token = {"displayName": "local", "role": user.role, "createdAt": now()}
     orgs = [
         {"type": "org", "id": f"o-{o}", "name": o, "fullname": o, "roleInOrg": "admin"}
+        | {"plan": _paid_plan(user, o), "canPay": user.credit}
         for o in user.orgs
     ]
     head = {"type": "user", "id": f"u-{user.name}", "name": user.name, "fullname": user.name}
     auth = {"type": "access_token", "accessToken": token}
-    return head | {"isPro": False, "canPay": False, "orgs": orgs, "auth": auth}
+    pro = user.plan_of(user.name) == "pro"
+    return head | {"isPro": pro, "canPay": user.credit, "orgs": orgs, "auth": auth}
+
+
+def _paid_plan(user: User, org: str) -> str | None:
+    plan = user.plan_of(org)
+    return plan if PLANS[plan]["zero_gpu_spaces"] else None
 
 
 @router.route("POST", "/api/repos/create")
@@ -50,6 +60,10 @@ def create(call: Call) -> dict:
         raise HubError(400, '"sdk" is required for a Space: gradio, docker, static or streamlit')
     settings = settings_from(body) if kind == "space" else {}
     settings["visibility"] = body.optional_text("visibility")
+    call.need_write_token()
+    if kind == "space" and user.owns(ns) and not call.hub.repos.is_taken(kind, ns, name):
+        hardware = settings.get("hardware", FREE_MACHINE)
+        check_space(user, ns, call.hub.repos, sdk, hardware, settings["visibility"])
     private = _private(body, False)
     try:
         repo = call.hub.repos.create(
@@ -261,6 +275,9 @@ def settings(call: Call) -> dict:
         gated = str(body.value["gated"]).lower()
         if not re.fullmatch("auto|manual|false", gated):
             raise HubError(400, '"gated" must be "auto", "manual" or false')
+    if repo.kind == "space":
+        visibility = body.optional_text("visibility")
+        check_visibility(call.need_user(), repo.ns, visibility)
     call.hub.repos.update(repo, private=int(private), gated=gated)
     if "visibility" in body.value:
         call.hub.repos.configure(repo, visibility=body.text("visibility"))

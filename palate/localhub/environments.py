@@ -14,6 +14,8 @@ from pathlib import Path
 from palate.localhub.processes import Apart, Log, inherited, uv_settings
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+ZERO_PACKAGE = "spaces"  # which lends a GPU to the functions that it decorates
+WITHOUT_TORCH = "torch; python_version < '3'\n"  # what a requirement is replaced with: nothing
 
 
 class Failed(Exception):
@@ -32,18 +34,27 @@ class Environments:
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def python(
-        self, card: dict, app: Path, running: set[subprocess.Popen[bytes]], log: Log
+        self,
+        card: dict,
+        app: Path,
+        running: set[subprocess.Popen[bytes]],
+        log: Log,
+        *,
+        zero: bool = False,
     ) -> Path:
         """Return the Python of the environment for a Space's card and requirements.
 
-        Meanwhile the processes that build it are in `running`, and may be killed. Raises Failed.
+        Meanwhile the processes that build it are in `running`, and may be killed. On ZeroGPU
+        (`zero`) the package `spaces` is there as well, and torch, which is of no use without a GPU,
+        is left out. Raises Failed.
         """
         file = app / "requirements.txt"
         requirements = file.read_text("utf-8", "replace") if file.exists() else ""
         gradio = "gradio[oauth]" + (f"=={v}" if (v := card.get("sdk_version")) else "")
         if str(card.get("python_version", PYTHON)) != PYTHON:
             log.write(f"The card asks for Python {card['python_version']}; this Hub has {PYTHON}")
-        name = environment_name(gradio, requirements)
+        packages = [gradio, ZERO_PACKAGE] if zero else [gradio]
+        name = environment_name(" ".join(packages), requirements)
         folder = self._folder / name
         done = folder / "complete"
         with self._locks[name]:
@@ -53,10 +64,15 @@ class Environments:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
             python = folder / "bin" / "python"
-            install = ["pip", "install", "--python", str(python), gradio]
+            install = ["pip", "install", "--python", str(python), *packages]
             if requirements.strip():
                 install += ["-r", str(file)]
-            for words in (["venv", "--python", sys.executable, str(folder)], install):
+            if zero:
+                log.write("There is no GPU here, so torch is left out")
+                (folder / "overrides.txt").write_text(WITHOUT_TORCH)
+                install += ["--override", str(folder / "overrides.txt")]
+            make = ["venv", "--allow-existing", "--python", sys.executable, str(folder)]
+            for words in (make, install):
                 self._run([sys.executable, "-m", "uv", *words], app, folder, running, log)
             done.touch()  # written last, so its existence means that the install completed
         return python

@@ -26,19 +26,14 @@ from palate.localhub.database import Database
 from palate.localhub.environments import Environments, Failed
 from palate.localhub.errors import HubError, ServeError
 from palate.localhub.git import find_commit, pointer, read_text, walk
+from palate.localhub.hardware import REFUSALS, ZERO
 from palate.localhub.objects import LFS
 from palate.localhub.ports import free_port
-from palate.localhub.processes import (
-    Apart,
-    Log,
-    inherited,
-    kill_left_over,
-    signal_group,
-    uv_settings,
-)
+from palate.localhub.processes import Apart, Log, kill_left_over, signal_group
 from palate.localhub.repos import Repo, Repos
+from palate.localhub.space_variables import HOST, space_variables
+from palate.localhub.zero import Devices, python_problem
 
-HOST = "127.0.0.1"  # where apps listen
 START_SECONDS = 600.0  # in which an app has to answer; huggingface.co waits half an hour
 GRACE_SECONDS = 20.0  # between asking an app to end and killing it
 SESSION_MINUTES = 480  # of a sign-in, unless the card says otherwise
@@ -67,6 +62,7 @@ class Hosting:
         self._spaces: dict[int, _Space] = defaultdict(_Space)
         self._apart = apart
         self._environments = Environments(self._folder / "environments", apart)
+        self.devices = Devices(address)
         self._numbers = itertools.count(1)
         self._closing = False
         self._folder.mkdir(exist_ok=True)
@@ -133,7 +129,11 @@ class Hosting:
             hidden = {k: s["value"] for k, s in settings.get("secrets", {}).items()}
             with Log(self.log(repo, "build")) as log:
                 sha, card, app, disk = self._checkout(repo, number, log)
-                python = self._environments.python(card, disk / "app", space.installers, log)
+                on_zero = settings.get("hardware") == ZERO["name"]
+                if on_zero and (problem := python_problem(card)):
+                    raise Failed("CONFIG_ERROR", problem)
+                where, installers = disk / "app", space.installers
+                python = self._environments.python(card, where, installers, log, zero=on_zero)
             with space.lock:
                 if space.number != number:
                     return
@@ -141,13 +141,15 @@ class Hosting:
                 _is_freed(settings["port"])
                 self.log(repo, "run").unlink(missing_ok=True)
                 space.disk = disk
-                environment = self._variables(repo, card, settings, disk) | hidden
+                key, lent = self.devices.open() if on_zero else ("", {})
+                variables = space_variables(repo, card, settings, disk, self._address)
+                environment = variables | lent | hidden
                 view = {"kept": [disk], "readable": [python.parent.parent]}
                 words, home = [str(python), app], disk / "app"
                 space.process = self._apart.spawn(words, home, environment, **view)
                 self._record(repo, "APP_STARTING", pid=space.process.pid, sha=sha)
             with Log(self.log(repo, "run"), hidden.values()) as log:
-                self._watch(repo, space, number, settings["port"], log)
+                self._watch(repo, space, number, settings["port"], log, key)
         except (Failed, ServeError, OSError) as error:  # such as a full disk, or a deleted Space
             stage = error.stage if isinstance(error, Failed) else "BUILD_ERROR"
             with space.lock:
@@ -180,8 +182,13 @@ class Hosting:
         log.write(f"Checked out {head.id} of {repo.full_name}")
         return str(head.id), card, app, disk
 
-    def _watch(self, repo: Repo, space: _Space, number: int, port: int, log: Log) -> None:
-        """Record when the app answers; raise Failed when it ends."""
+    def _watch(
+        self, repo: Repo, space: _Space, number: int, port: int, log: Log, zero: str
+    ) -> None:
+        """Record when the app answers; raise Failed when it ends.
+
+        `zero` is the app's key on ZeroGPU, where an app without a GPU function is ended.
+        """
         process = space.process
         assert process is not None
         reader = threading.Thread(target=log.follow, args=[process], daemon=True)
@@ -192,6 +199,9 @@ class Hosting:
                 signal_group(process, SIGKILL)
                 raise Failed("RUNTIME_ERROR", f"It did not answer within {START_SECONDS:.0f} s")
             time.sleep(0.1)
+        if zero and process.poll() is None and not self.devices.has_reported(zero):
+            signal_group(process, SIGKILL)
+            raise Failed("RUNTIME_ERROR", REFUSALS["no_gpu_function"])
         with space.lock:
             if space.number == number and process.poll() is None:
                 self._record(repo, "RUNNING", pid=process.pid)
@@ -216,42 +226,6 @@ class Hosting:
                 callbacks = [f"http://{HOST}:{port}/login/callback"]
                 changes["oauth"] = register(self._root, repo.full_name, callbacks, seconds)
             return self._repos.configure(repo, **changes)
-
-    def _variables(self, repo: Repo, card: dict, settings: dict, disk: Path) -> dict[str, str]:
-        """Return the environment of a Space, without its secrets.
-
-        SPACE_HOST is left out: Gradio would expect TLS there.
-        """
-        port = str(settings["port"])
-        environment = {
-            **inherited(),
-            **uv_settings(),
-            "HOME": str(disk),
-            "TMPDIR": str(disk),
-            "SYSTEM": "spaces",
-            "SPACE_ID": repo.full_name,
-            "SPACE_REPO": str(repo.id),
-            "SPACE_AUTHOR_NAME": repo.ns,
-            "SPACE_REPO_NAME": repo.name,
-            "SPACE_TITLE": str(card.get("title") or repo.name),
-            "CPU_CORES": "2",
-            "MEMORY": "16Gi",
-            "ACCELERATOR": "none",
-            "GRADIO_SERVER_NAME": HOST,  # 0.0.0.0 in a container
-            "GRADIO_SERVER_PORT": port,
-            "GRADIO_ANALYTICS_ENABLED": "False",
-            "PYTHONUNBUFFERED": "1",
-            "HF_ENDPOINT": self._address,
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-        }
-        if "oauth" in settings:
-            client_id, secret = settings["oauth"]
-            environment |= {"OAUTH_CLIENT_ID": client_id, "OAUTH_CLIENT_SECRET": secret}
-            scopes = card.get("hf_oauth_scopes") or []
-            environment["OAUTH_SCOPES"] = " ".join(["openid", "profile", *map(str, scopes)])
-            environment["OPENID_PROVIDER_URL"] = self._address
-        return environment | {k: s["value"] for k, s in settings.get("variables", {}).items()}
 
     def _end(self, space: _Space, builds: bool = False, grace: float = GRACE_SECONDS) -> None:
         """End the app, first by SIGTERM, and delete its disk; with `builds` end builds too."""

@@ -150,7 +150,7 @@ def userinfo(call: Call) -> dict:
             "name": org,
             "preferred_username": org,
             "picture": f"{call.base}/static/icon.svg",
-            "isEnterprise": False,
+            "isEnterprise": user.plan_of(org) == "enterprise",
             "canPay": False,
             "roleInOrg": "admin",
         }
@@ -168,7 +168,8 @@ def overview(call: Call) -> dict:
         raise HubError(404, "This user does not exist", "UserNotFound")
     picture = f"{call.base}/static/icon.svg"
     head = {"_id": _subject(call, user.name), "user": user.name, "fullname": user.name}
-    return head | {"avatarUrl": picture, "isPro": False, "type": "user"}
+    pro = user.plan_of(user.name) == "pro"
+    return head | {"avatarUrl": picture, "isPro": pro, "type": "user"}
 
 
 def _user(call: Call, claims: dict) -> User | None:

@@ -130,6 +130,11 @@ class Repos:
             raise HubError(404, "Repository not found", "RepoNotFound")
         return self._repo(row)
 
+    def is_taken(self, kind: str, ns: str, name: str) -> bool:
+        """Tell whether a repo has this name."""
+        found = self._db.one("SELECT 1 FROM repo WHERE kind=? AND ns=? AND name=?", kind, ns, name)
+        return found is not None
+
     def intact(self) -> list[Repo]:
         """Return all repos whose files exist."""
         rows = self._db.all("SELECT * FROM repo")

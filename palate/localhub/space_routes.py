@@ -1,15 +1,16 @@
 """The API of Spaces: settings, state and logs."""
 
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from palate.localhub.body import Body
 from palate.localhub.calls import Call, router
 from palate.localhub.errors import HubError
 from palate.localhub.git import now
 from palate.localhub.hosting import ALIVE
-from palate.localhub.jobs import check_flavor
+from palate.localhub.plans import check_hardware
 from palate.localhub.processes import events
 from palate.localhub.repos import Repo
+from palate.localhub.zero import HERE as ZERO_GPU
 
 SPACE = "/api/spaces/{ns}/{name}"
 DEFAULT_SLEEP = 172_800  # seconds, which the Hub gives for a machine that is free
@@ -92,7 +93,9 @@ def act(call: Call) -> dict:
     repo, body, changes = _space(call), call.json, {}
     match call.request.url.path.rsplit("/", 1)[-1]:
         case "hardware":
-            changes = {"hardware": _hardware(call, body.text("flavor"))}
+            flavor, user = body.text("flavor"), call.need_user()
+            check_hardware(user, repo.ns, call.hub.repos, repo.sdk, flavor, repo)
+            changes = {"hardware": flavor}
             if "sleepTimeSeconds" in body.value:
                 changes["sleep"] = body.integer("sleepTimeSeconds")
         case "sleeptime":
@@ -104,11 +107,17 @@ def act(call: Call) -> dict:
     return runtime(call.hub.repos.configure(repo, **changes))
 
 
-def _hardware(call: Call, flavor: str) -> str:
-    check_flavor(flavor)
-    if flavor != "cpu-basic" and not call.need_user().credit:
-        raise HubError(402, "A payment method is needed for this hardware")
-    return flavor
+@router.route("POST", ZERO_GPU + "/startup-report")
+def startup_report(call: Call) -> Response:
+    call.hub.hosting.devices.report(call.params["key"])
+    return Response("OK")
+
+
+@router.route("POST", ZERO_GPU + "/schedule")
+def schedule(call: Call) -> Response:
+    """Lend no GPU: this Hub has none, and the client says that none was available."""
+    call.hub.hosting.devices.has_reported(call.params["key"])
+    return Response("This Hub has no GPU", 503)
 
 
 @router.route("GET", SPACE + "/logs/{which}")

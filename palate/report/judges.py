@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from palate.core.errors import UsageError
 from palate.core.schema import Message
-from palate.evaluate.config import ENDPOINT_KEY, JudgeArguments
-from palate.generate import models
+from palate.evaluate.config import JudgeArguments
+from palate.generate import engines, models
 from palate.generate.generation import Completion, Sampling, complete
 from palate.generate.openai import ChatClient
 
@@ -17,14 +17,15 @@ Ask = Callable[[Sequence[list[Message]], int], Iterator[Completion]]
 
 
 def check(args: JudgeArguments) -> None:
-    """Raise UsageError for a judge in two places."""
-    if args.endpoint and args.provider:
-        raise UsageError("Give an --endpoint or a --provider, not both.")
+    """Raise UsageError for an engine that no judge has."""
+    engines.check(args.engine, 1)
+    if args.engine == "vllm":
+        raise UsageError("A judge runs with transformers, or on a server: --engine http://…/v1")
 
 
 def judge_of(args: JudgeArguments) -> tuple[str, Ask]:
     """Return the judge's name, and a function that returns its replies to some messages."""
-    return _remote(args) if args.endpoint or args.provider else _local(args)
+    return _remote(args) if engines.is_remote(args.model, args.engine) else _local(args)
 
 
 def _local(args: JudgeArguments) -> tuple[str, Ask]:
@@ -41,10 +42,12 @@ def _local(args: JudgeArguments) -> tuple[str, Ask]:
 
 
 def _remote(args: JudgeArguments) -> tuple[str, Ask]:
-    client = ChatClient(args.model, args.endpoint, ENDPOINT_KEY, args.provider)
+    client = ChatClient(args.model, args.engine)
+    if args.engine == "transformers" and (provided := engines.provider_of(args.model)):
+        client = ChatClient(provided[1], provider=provided[0])
 
     def ask(messages: Sequence[list[Message]], tokens: int) -> Iterator[Completion]:
         for message in messages:
             yield client.ask(message, max_tokens=tokens, temperature=0.0)
 
-    return f"{args.model} at {args.endpoint or args.provider}", ask
+    return f"{client.model} at {client.url or client.provider}", ask

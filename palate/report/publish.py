@@ -9,6 +9,7 @@ from rich.console import Console
 from palate.core import hub
 from palate.core.errors import PalateError
 from palate.core.project import Project
+from palate.core.rounds import round_tag
 from palate.evaluate.loading import project_verdict
 from palate.evaluate.verdict import Verdict
 from palate.report.model_card import model_files, push_model_card
@@ -35,7 +36,7 @@ def push_model(folder: Path, repo: str, *, public: bool) -> tuple[str, Run]:
     stale = [f for f in present if f not in files and f != ".gitattributes"]
     message = f"Round {run.round}: {run.job} on {run.data.train} rows"
     sha = hub.commit(repo, "model", files, message, delete=stale)
-    hub.tag(repo, "model", f"round-{run.round}", sha)
+    hub.tag(repo, "model", round_tag(run.round), sha)
     return sha, run
 
 

@@ -12,9 +12,11 @@ from rich.text import Text
 from palate.core import hub
 from palate.core.ledger import standing_judgements
 from palate.core.markdown import count
-from palate.core.project import Project
+from palate.core.project import EVAL_PROMPTS, Project
+from palate.core.rounds import fresh_eval, trained_in
 from palate.core.schema import Candidate, Event
 from palate.core.splits import eval_missing
+from palate.label.ranking import contenders
 from palate.report.rebuilt import of_project
 
 
@@ -33,18 +35,25 @@ def steps(project: Project) -> list[Step]:
 
     A project of imported votes has only those from the completions on.
     """
-    split = {p.id: p.split for p in project.prompts}
+    split, number = {p.id: p.split for p in project.prompts}, project.settings.round
+    labels = standing_judgements(project.labels)
     to_label = [c for c in project.candidates if split.get(c.prompt_id) in ("train", "test")]
+    to_label = contenders(to_label, labels, number)
     completions = [c for c in project.candidates if split.get(c.prompt_id) == "eval" and c.model]
     votes = standing_judgements(project.evaluations)
+    if number > 1:  # what the rounds before it brought is no progress in this one
+        labels = [e for e in labels if e.round == number]
+        completions = [c for c in completions if c.round == number]
+        votes = [e for e in votes if e.round == number]
     revision, files = _trained(project)
-    judged = _judged(project, completions, votes, is_judged="verdict.json" in files)
+    is_judged = "verdict.json" in files and (number == 1 or revision is not None)
+    judged = _judged(project, completions, votes, is_judged=is_judged)
     if votes and set(split.values()) == {"eval"}:
         return [_prompts(project), *judged]
     return [
         _prompts(project),
         _candidates(project, to_label),
-        _labels(project, standing_judgements(project.labels)),
+        _labels(project, labels),
         _preferences(project),
         _model(project, revision),
         *judged,
@@ -112,7 +121,11 @@ def _judged(
 
 def _completions(project: Project, completions: list[Candidate]) -> Step:
     """Return the step that answers the eval prompts, or that brings them where there are none."""
-    blind = {p.id for p in project.prompts if p.split == "eval"}
+    blind = {p.id for p in fresh_eval(project)}
+    if not blind and any(p.split == "eval" for p in project.prompts):
+        facts = "none: all eval prompts have votes of earlier rounds"
+        more = f"palate prompts {project.id} --write {EVAL_PROMPTS} --split eval"
+        return Step("completions", False, facts, more)
     if not blind:
         lacking = eval_missing(project.settings, ())
         facts = f"none: there are no eval prompts, and a verdict takes about {lacking}"
@@ -129,6 +142,8 @@ def _trained(project: Project) -> tuple[str | None, list[str]]:
     if not hub.exists(project.model_repo, "model"):
         return None, []
     revision, files = hub.describe(project.model_repo, "model")
+    if (number := project.settings.round) > 1:
+        return trained_in(project, number), files
     return (revision, files) if "run.json" in files else (None, files)
 
 
@@ -142,8 +157,10 @@ def picture(project: Project, loop: list[Step]) -> Group:
             mark, style = "▶", "bold yellow"
         facts = Text(step.facts, "" if step.done else "dim")
         table.add_row(Text(f"{mark} {step.name}", style), facts)
-    title = Text.assemble((project.id, "bold"), f"  at {project.revision[:7]} on {hub.endpoint()}")
-    command = following.command if following else f"palate candidates {project.id}"
+    number = f", round {project.settings.round}" if project.settings.round > 1 else ""
+    where = f"  at {project.revision[:7]} on {hub.endpoint()}{number}"
+    title = Text.assemble((project.id, "bold"), where)
+    command = following.command if following else f"palate round {project.id}"
     label = "next" if following else "next round"
     return Group(
         title, Text(""), table, Text(""), Text.assemble(f"{label}: ", (command, "bold cyan"))

@@ -7,7 +7,7 @@ the steps. `palate --help` reads this table, so its functions import what they n
 from typing import TYPE_CHECKING
 
 from palate.core.errors import UsageError
-from palate.evaluate.config import ENDPOINT_KEY, JudgeArguments
+from palate.evaluate.config import JudgeArguments
 from palate.generate.config import SERVER_KEY, CandidatesArguments, CompletionsArguments
 from palate.reward.config import RewardArguments
 from palate.run.spec import JobSpec, Training
@@ -161,6 +161,6 @@ JOBS: tuple[JobSpec, ...] = (
         help="let a language model vote too, and see how far it agrees with people",
         load=_judge_load,
         check=_judge_check,
-        key_variable=ENDPOINT_KEY,
+        key_variable=SERVER_KEY,
     ),
 )

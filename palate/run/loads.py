@@ -8,6 +8,7 @@ from rich.console import Console
 
 from palate.core.errors import UsageError
 from palate.core.project import Project
+from palate.core.rounds import writer_of
 from palate.core.schema import Message
 from palate.evaluate.config import JudgeArguments
 from palate.evaluate.loading import pairs_to_compare
@@ -30,15 +31,17 @@ from palate.train.record import DPORecord, SFTRecord
 
 
 def candidates_load(args: CandidatesArguments, project: Project) -> Load:
-    if args.engine not in engines.IN_PROCESS:
+    models = args.model or (writer_of(project),)
+    local = [model for model in models if not engines.is_remote(model, args.engine)]
+    if not local:
         return forecast.asking()
     prompts = sum(p.split != "eval" for p in project.prompts)
     shards = Shard.parse(args.shard).of if args.shard else 1
     return forecast.writing(
-        math.ceil(prompts * args.per_prompt / shards),
+        math.ceil(prompts * args.per_prompt * len(local) / shards),
         args.batch_size,
         args.max_new_tokens,
-        parameters(args.model or project.settings.base_model),
+        max(map(parameters, local)),
         gpus=args.tensor_parallel,
     )
 
@@ -54,7 +57,7 @@ def completions_load(args: CompletionsArguments, project: Project) -> Load:
 
 
 def judge_load(args: JudgeArguments, project: Project) -> Load:
-    if args.endpoint or args.provider:
+    if engines.is_remote(args.model, args.engine):
         return forecast.asking()
     pairs = args.pairs or len(pairs_to_compare(project).pairs)
     size = parameters(args.model)

@@ -22,6 +22,10 @@ def flag(metavar: str) -> object:
 ProjectId = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="OWNER/NAME")]
 Repo = Annotated[str | None, flag("OWNER/NAME")]
 ModelRef = Annotated[str | None, flag("OWNER/NAME[@REVISION]")]
+Writers = Annotated[
+    tyro.conf.UseAppendAction[tuple[str, ...]], flag("[PROVIDER:]OWNER/NAME[@REVISION]")
+]
+Words = Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], flag("TEXT")]
 Count = Annotated[int | None, flag("N")]
 Number = Annotated[float | None, flag("X")]
 Text = Annotated[str | None, flag("TEXT")]

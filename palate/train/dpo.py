@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from palate.core.errors import UsageError
+from palate.core.paths import cache
 from palate.core.project import Project
 from palate.core.schema import Preference
 from palate.generate import models
@@ -21,7 +22,7 @@ from palate.train import data, facts, job, record
 from palate.train.choice import KEEPS, Sweep, SweepFacts, read_runs
 from palate.train.config import DPOArguments
 from palate.train.data import Rows, read_preferences
-from palate.train.job import Job, RunDir, cache
+from palate.train.job import Job, RunDir
 from palate.train.packing import Positions
 from palate.train.recipe import Machine, choose_recipe
 from palate.train.record import DPORecord

@@ -28,6 +28,7 @@ from palate.audit.findings import Finding
 from palate.core import paths
 from palate.core.errors import PalateError, UsageError
 from palate.core.ledger import now
+from palate.core.paths import cache
 from palate.core.project import Project
 from palate.core.schema import Preference, digest
 from palate.generate import models
@@ -102,12 +103,6 @@ class Clock:
     def save(self) -> None:
         text = json.dumps({"started": self.started, "seconds": self.seconds})
         paths.replace(self._file, text)
-
-
-def cache() -> Path:
-    """Return `PALATE_CACHE`, or `palate` in the user's cache folder."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "palate"
-    return Path(os.environ.get("PALATE_CACHE") or default)
 
 
 @dataclass

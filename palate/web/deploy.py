@@ -11,7 +11,9 @@ from rich.console import Console
 from palate.core import hub
 from palate.core.errors import PalateError
 from palate.core.project import Project
+from palate.run import service
 from palate.terminal.progress import announced
+from palate.web import allowance
 from palate.web.deploy_plan import KINDS, Plan, SpaceOptions, plan_space, secret_mark, space_of
 
 BROKEN = ("BUILD_ERROR", "RUNTIME_ERROR", "CONFIG_ERROR", "NO_APP_FILE")
@@ -26,8 +28,12 @@ def deploy(
     """Show what would change in both Spaces, change it, and return when they run."""
     with announced(console.print, "Comparing both Spaces on the Hub with this palate."):
         plans = [plan_space(project, kind, options) for kind in KINDS]
+        new = [p.space for p in plans if p.hardware == service.zero_gpu()]
+        allowance.check_number(plans[0].owner, new, project.id)
     for plan in plans:
         console.print(plan.sentence(dry_run=dry_run))
+    if any(plan.visibility == "public" for plan in plans):
+        console.print(allowance.seen_by_strangers(project))
     if dry_run:
         return
     for plan in plans:
@@ -66,7 +72,15 @@ def apply(plan: Plan) -> None:
 def _apply_visibility(plan: Plan) -> None:
     api, visibility = hub.api(), plan.visibility
     if not plan.exists:
-        api.create_repo(plan.space, repo_type="space", space_sdk="gradio", visibility=visibility)
+        # a free account may create a Space only where it names ZeroGPU at once
+        api.create_repo(
+            plan.space,
+            repo_type="space",
+            space_sdk="gradio",
+            visibility=visibility,
+            space_hardware=plan.hardware,
+            space_sleep_time=plan.sleep,
+        )
     elif visibility:
         api.update_repo_settings(plan.space, repo_type="space", visibility=visibility)
 
@@ -82,6 +96,8 @@ def _apply_settings(plan: Plan) -> None:
 
 def _apply_hardware(plan: Plan) -> None:
     api = hub.api()
+    if not plan.exists:
+        return
     if plan.hardware:
         api.request_space_hardware(plan.space, plan.hardware, sleep_time=plan.sleep)
     elif plan.sleep is not None:
@@ -116,8 +132,9 @@ def wait(space: str, say: Callable[[str], object]) -> str:
             with hub.readable_errors(space):
                 return hub.retry(lambda: api.space_info(space)).host
         if stage in BROKEN:
-            log = _log_end(space, stage)
-            raise PalateError(f"{space} does not run ({stage}). The end of its log:\n{log}")
+            log, why = _log_end(space, stage), runtime.raw.get("errorMessage")
+            reason = f"{stage}: {why}" if why else stage
+            raise PalateError(f"{space} does not run ({reason}). The end of its log:\n{log}")
         time.sleep(POLL_SECONDS)
     raise PalateError(
         f"{space} did not run within {RUN_SECONDS / 60:.0f} min; its stage is {before}."

@@ -10,6 +10,8 @@ from palate.core import hub
 from palate.core.errors import UsageError
 from palate.core.markdown import count
 from palate.core.project import Project
+from palate.run import service
+from palate.web import allowance
 from palate.web.serving import Kind, secret_of
 from palate.web.space_files import MARKER, content_hashes, space_files
 
@@ -33,6 +35,7 @@ class Plan:
     space: str
     kind: Kind
     exists: bool
+    owner: service.Account
     files: dict[str, Path | str] = field(default_factory=dict)
     delete: list[str] = field(default_factory=list)
     variables: dict[str, str] = field(default_factory=dict)
@@ -75,25 +78,28 @@ def space_of(project_id: str, kind: Kind) -> str:
 def plan_space(project: Project, kind: Kind, options: SpaceOptions) -> Plan:
     """Return how the Space differs from what it should be.
 
-    Raises UsageError if a Space that palate did not make has the name.
+    Raises UsageError if a Space that palate did not make has the name, or if the owner's plan does
+    not allow what the options ask for.
     """
-    space = space_of(project.id, kind)
-    plan = Plan(space, kind, exists=hub.exists(space, "space"))
+    owner, space = service.account(project.id.partition("/")[0]), space_of(project.id, kind)
+    plan = Plan(space, kind, exists=hub.exists(space, "space"), owner=owner)
     current = hub.hashes(space, "space") if plan.exists else {}
     if MARKER not in current and set(current) - {".gitattributes", "README.md"}:
         raise UsageError(
             f"There is a Space {space} that palate did not make. Rename or delete it first:"
             f" {hub.endpoint()}/spaces/{space}/settings"
         )
-    wanted = space_files(kind)
-    plan.files = {k: v for k, v in wanted.items() if current.get(k) not in content_hashes(v)}
-    plan.delete = sorted(set(current) - set(wanted) - {".gitattributes"})
     plan.variables, plan.secrets = _settings(project, kind)
     plan.visibility = options.visibility or (None if plan.exists else "private")
-    plan.hardware, plan.sleep = options.hardware, options.sleep
+    plan.hardware = machine = options.hardware or (None if plan.exists else owner.hardware)
+    plan.sleep = options.sleep
     if plan.exists:
         _drop_current_settings(plan)
-        _drop_current_runtime(plan)
+        machine = _drop_current_runtime(plan)
+    allowance.check_options(plan.owner, plan.visibility, plan.hardware, project.id)
+    wanted = space_files(kind, gpu=service.has_gpu(machine))
+    plan.files = {k: v for k, v in wanted.items() if current.get(k) not in content_hashes(v)}
+    plan.delete = sorted(set(current) - set(wanted) - {".gitattributes"})
     return plan
 
 
@@ -126,18 +132,24 @@ def _drop_current_settings(plan: Plan) -> None:
     }
 
 
-def _drop_current_runtime(plan: Plan) -> None:
-    """Remove from the plan the visibility and hardware that the Space already has."""
+def _drop_current_runtime(plan: Plan) -> str | None:
+    """Remove from the plan the visibility and hardware that the Space already has.
+
+    Returns the machine that it will have.
+    """
     api = hub.api()
     with hub.readable_errors(plan.space):
         info = hub.retry(lambda: api.space_info(plan.space))
     visibility = getattr(info, "visibility", None) or ("private" if info.private else "public")
     plan.visibility = None if plan.visibility == visibility else plan.visibility
+    machine = plan.hardware
     if runtime := info.runtime:
+        machine = machine or runtime.requested_hardware
         if plan.hardware == runtime.requested_hardware:
             plan.hardware = None
         if plan.sleep == runtime.sleep_time:
             plan.sleep = None
+    return machine
 
 
 def secret_mark(secret: str) -> str:

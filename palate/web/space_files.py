@@ -15,18 +15,30 @@ ROOMS: dict[Kind, tuple[str, ...]] = {
     "label": ("core", "label", "argilla", "web/ballot", "web/labelling"),
     "evaluate": ("core", "label", "evaluate", "web/ballot", "web/voting"),
 }
+UNUSED: dict[Kind, tuple[str, ...]] = {  # modules of these rooms that the Space does not import
+    "label": ("core/splits", "label/preferences"),
+    "evaluate": (
+        "evaluate/config",
+        "evaluate/judging",
+        "label/agreement_text",
+        "label/preferences",
+    ),
+}
+GPU_FILE = "gpu-requirements.txt"
 
 
-def space_files(kind: Kind) -> dict[str, Path | str]:
-    """Return the Space's files by repo path."""
+def space_files(kind: Kind, *, gpu: bool = False) -> dict[str, Path | str]:
+    """Return the Space's files by repo path; with `gpu` its requirements include models."""
     folder = shipped("spaces") / kind
     files: dict[str, Path | str] = {name: folder / name for name in ("app.py", "README.md")}
-    files["requirements.txt"] = pinned((folder / "requirements.txt").read_text("utf-8"))
+    needs = [folder / "requirements.txt", *([folder.parent / GPU_FILE] if gpu else [])]
+    files["requirements.txt"] = pinned("".join(file.read_text("utf-8") for file in needs))
     for room in ROOMS[kind]:
         for parent in (PACKAGE / room).relative_to(PACKAGE).parents:
             files |= _by_repo_path(PACKAGE / parent / "__init__.py")
         files |= _by_repo_path(*(PACKAGE / room).rglob("*"))
-    return dict(sorted(files.items()))
+    unused = {f"palate/{name}.py" for name in UNUSED[kind]}
+    return {path: file for path, file in sorted(files.items()) if path not in unused}
 
 
 def _by_repo_path(*paths: Path) -> dict[str, Path]:
@@ -38,10 +50,13 @@ def _by_repo_path(*paths: Path) -> dict[str, Path]:
 
 
 def pinned(requirements: str) -> str:
-    """Return the requirements pinned to the versions installed here; others stay as they are."""
+    """Return the requirements pinned to the versions installed here; others stay as they are.
+
+    torch is left to the Hub, which has the one for its GPUs.
+    """
     lines = []
     for line in requirements.splitlines():
-        name = re.match(r"[\w.\-]+(\[[\w,]+\])?", line)
+        name = re.match(r"(?!torch\b)[\w.\-]+(\[[\w,]+\])?", line)
         try:
             lines.append(f"{name[0]}=={version(name[0].partition('[')[0])}" if name else line)
         except PackageNotFoundError:

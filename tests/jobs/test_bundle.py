@@ -67,7 +67,7 @@ def test_every_job_can_be_reckoned(labelled, base_model):
             "sft": ["--processes", "2"],
         }.items()
     }
-    elsewhere = ("--model", "a-model", "--pairs", "5", "--provider", "auto")
+    elsewhere = ("--model", "auto:a/model", "--pairs", "5")
     assert load("judge", *elsewhere) == forecast.asking()
     for words, what in (
         (["--engine", "http://127.0.0.1:8000/v1"], forecast.asking().what),

@@ -80,7 +80,7 @@ def judge_of(repo: str) -> dict:
 
 
 def test_a_judge_votes_in_both_orders_and_stands_beside_the_people(compared, jobs, server):
-    said = jobs("judge", compared.id, "--model", "judge", "--endpoint", server.url)
+    said = jobs("judge", compared.id, "--model", "judge", "--engine", server.url)
     assert "judge: 20 of 20 pairs" not in said
     assert "20 of 20 pairs to judge" in said
     assert len(server.asked) == 40
@@ -95,26 +95,26 @@ def test_a_judge_votes_in_both_orders_and_stands_beside_the_people(compared, job
 
 def test_a_judge_that_breaks_off_continues(compared, jobs, server):
     server.fails_from = 20
-    said = jobs("judge", compared.id, "--model", "judge", "--endpoint", server.url, code=1)
+    said = jobs("judge", compared.id, "--model", "judge", "--engine", server.url, code=1)
     assert "does not answer" in said
     assert "run the same command again to continue" in said
     assert "Traceback" not in said
     server.fails_from, before = float("inf"), len(server.asked)
-    said = jobs("judge", compared.id, "--model", "judge", "--endpoint", server.url)
+    said = jobs("judge", compared.id, "--model", "judge", "--engine", server.url)
     assert "10 of 20 pairs to judge" in said
     assert len(server.asked) - before == 20
 
 
 def test_a_server_gets_the_parameters_that_it_takes(compared, jobs, server):
     server.refused = ("max_tokens", "temperature")
-    jobs("judge", compared.id, "--model", "judge", "--endpoint", server.url, "--pairs", "2")
+    jobs("judge", compared.id, "--model", "judge", "--engine", server.url, "--pairs", "2")
     assert [a["max_completion_tokens"] for a in server.asked] == [6] * 4
     assert not any("max_tokens" in a or "temperature" in a for a in server.asked)
 
 
 def test_an_unreadable_reply_is_asked_again_with_more_room(compared, jobs, server):
     server.slow = True
-    said = jobs("judge", compared.id, "--model", "judge", "--endpoint", server.url, "--pairs", "2")
+    said = jobs("judge", compared.id, "--model", "judge", "--engine", server.url, "--pairs", "2")
     assert [a["max_tokens"] for a in server.asked] == [6] * 4 + [512] * 4
     assert "unreadable" not in said
     assert judge_of(compared.model_repo)["wins"] == 2
@@ -122,11 +122,11 @@ def test_an_unreadable_reply_is_asked_again_with_more_room(compared, jobs, serve
 
 def test_what_is_no_judge_is_not_counted(compared, jobs, server):
     server.mute = True
-    said = jobs("judge", compared.id, "--model", "judge", "--endpoint", server.url, code=1)
+    said = jobs("judge", compared.id, "--model", "judge", "--engine", server.url, code=1)
     assert "40 of 40 replies of judge at" in said
     assert "judge.json" not in client.describe(compared.model_repo, "model")[1]
-    both = ("--endpoint", server.url, "--provider", "auto")
-    assert "not both" in jobs("judge", compared.id, "--model", "judge", *both, code=2)
+    said = jobs("judge", compared.id, "--model", "nobody:a/judge", code=2)
+    assert "There is no Inference Provider 'nobody'; expected one of auto, " in said
 
 
 def test_of_several_rounds_only_base_and_tuned_are_judged(hub, repo_id, jobs, server):
@@ -139,7 +139,7 @@ def test_of_several_rounds_only_base_and_tuned_are_judged(hub, repo_id, jobs, se
     client.commit(repo_id, "dataset", {"evaluations/z.jsonl": ledger.jsonl(votes)}, "Vote")
     client.create(project.model_repo, "model")
     server.favourite = "round 3"
-    said = jobs("judge", repo_id, "--model", "judge", "--endpoint", server.url)
+    said = jobs("judge", repo_id, "--model", "judge", "--engine", server.url)
     assert "3 of 3 pairs to judge" in said
     assert not any("round 2" in json.dumps(a) for a in server.asked)
     found = judge_of(project.model_repo)

@@ -14,6 +14,7 @@ from environments import lay_environment
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import HfHubHTTPError
 from living import marked
+from plans import set_plan
 
 from palate.localhub import LocalHub, isolation
 
@@ -212,6 +213,7 @@ def test_a_space_that_cannot_run_says_why(hub, api, repo_id, card, more, expecte
 @pytest.mark.slow
 def test_a_killed_hub_starts_its_spaces_again_at_their_addresses(tmp_path):
     hub = LocalHub(tmp_path / "hub").start()
+    set_plan(hub, "pro")
     prepare(hub)
     api = HfApi(endpoint=hub.endpoint, token=hub.token)
     api.create_repo("me/mine", repo_type="space", space_sdk="gradio")
@@ -238,6 +240,7 @@ def test_a_killed_hub_starts_its_spaces_again_at_their_addresses(tmp_path):
 @pytest.mark.slow
 def test_a_hub_with_two_spaces_that_do_not_end_stops_within_25_seconds(tmp_path):
     hub = LocalHub(tmp_path / "hub").start()
+    set_plan(hub, "pro")
     prepare(hub)
     api = HfApi(endpoint=hub.endpoint, token=hub.token)
     deaf = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nTEXT = 'x'\n{APP}"

@@ -66,7 +66,7 @@ class Closed:
 def closed(tmp_path_factory):
     root = tmp_path_factory.mktemp("walls")
     users = {
-        "me": {"token": "hf_of_the_owner", "read_token": READER},
+        "me": {"token": "hf_of_the_owner", "read_token": READER, "plan": "pro"},
         "you": {"token": "hf_of_a_stranger"},
     }
     (root / "users.json").write_text(json.dumps(users))
@@ -93,7 +93,7 @@ def requests(closed: Closed):
     known = {
         "ns": "me", "name": "secret", "git": "secret.git", "rev": "main", "path": "a.txt",
         "branch": "b", "tag": "v1", "which": "run", "oid": OID, "number": "1", "job": closed.job,
-        "file": "hub.css",
+        "file": "hub.css", "key": "0",
     }  # fmt: skip
     for route in router.routes:
         for kind in KINDS if "{kind}" in route.pattern else ["spaces"]:

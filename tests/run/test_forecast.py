@@ -121,7 +121,7 @@ def test_the_hubs_list_of_machines_is_read():
     assert found["cpu-basic"].gpu is None
     assert {f.gpu for f in found.values() if f.gpu} == set(forecast.GPUS)
     for name, flavor in found.items():
-        assert flavor.price == pytest.approx(FLAVORS[name][-1], abs=1e-3)
+        assert flavor.price == pytest.approx(FLAVORS[name]["dollars_an_hour"], abs=1e-3)
 
 
 @pytest.mark.parametrize(

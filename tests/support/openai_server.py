@@ -11,6 +11,7 @@ class OpenAIServer(ThreadingHTTPServer):
 
     fails_from: float = float("inf")
     refused: tuple[str, ...] = ()  # parameters that get a 400
+    answers_as: str | None = None  # the model's name in its replies; the name asked for without
     request_queue_size = 128  # connections that wait at once
 
     def __init__(self, *models: str):
@@ -25,6 +26,10 @@ class OpenAIServer(ThreadingHTTPServer):
     def answer(self, body: dict[str, Any]) -> tuple[str, str]:
         """Return the text and the finish reason."""
         raise NotImplementedError
+
+    def trouble(self, body: dict[str, Any]) -> tuple[int, dict[str, str]] | None:
+        """Return the status and headers of a refusal; None to answer."""
+        return None
 
     def __enter__(self):
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -47,6 +52,10 @@ class _Handler(BaseHTTPRequestHandler):
             problem = f"Unsupported parameter: '{found}' is not supported with this model."
             self._send(400, {"error": {"message": problem, "type": "invalid_request_error"}})
             return
+        if trouble := self.server.trouble(body):
+            status, headers = trouble
+            self._send(status, {"error": {"message": "Try again", "type": "server"}}, headers)
+            return
         self.server.asked.append(body)
         self.server.keys.add(self.headers["authorization"])
         text, reason = self.server.answer(body)
@@ -55,14 +64,16 @@ class _Handler(BaseHTTPRequestHandler):
             "id": "x",
             "object": "chat.completion",
             "created": 0,
-            "model": body["model"],
+            "model": self.server.answers_as or body["model"],
             "choices": [{"index": 0, "finish_reason": reason, "message": message}],
             "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
         }
         self._send(500 if len(self.server.asked) > self.server.fails_from else 200, reply)
 
-    def _send(self, status: int, reply: dict) -> None:
+    def _send(self, status: int, reply: dict, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.send_header("content-type", "application/json")
         self.end_headers()
         self.wfile.write(json.dumps(reply).encode())

@@ -2,9 +2,12 @@
 
 import sys
 import urllib.request
+from itertools import product
+from pathlib import Path
 
 import pytest
 from environments import lay_environment
+from plans import plan_of
 
 from palate.cli import main
 from palate.collect import importing
@@ -12,9 +15,12 @@ from palate.core import hub
 from palate.core.errors import PalateError, UsageError
 from palate.core.project import Project, Settings
 from palate.core.schema import Prompt
+from palate.localhub.environments import ZERO_PACKAGE
 from palate.web import deploy
 from palate.web.deploy_plan import KINDS, SpaceOptions, plan_space, space_of
 from palate.web.space_files import space_files
+
+ZERO = Path(__file__).parents[1] / "support" / "zero"  # a package `spaces`
 
 
 @pytest.fixture(autouse=True)
@@ -36,14 +42,16 @@ def built(hub, argilla, monkeypatch) -> None:
     """What the Spaces need is there: packages in the environment of the tests, and an Argilla."""
     monkeypatch.setenv("ARGILLA_API_URL", argilla.url)
     monkeypatch.setenv("ARGILLA_API_KEY", argilla.api_key)
-    for kind in KINDS:
-        files = space_files(kind)
+    for kind, gpu in product(KINDS, (False, True)):
+        files = space_files(kind, gpu=gpu)
         version = next(
             line.split()[1]
             for line in files["README.md"].read_text().splitlines()
             if line.startswith("sdk_version")
         )
-        lay_environment(hub.root, version, files["requirements.txt"], sys.executable)
+        packages = f"{version} {ZERO_PACKAGE}" if gpu else version
+        python = f"env PYTHONPATH={ZERO} {sys.executable}" if gpu else sys.executable
+        lay_environment(hub.root, packages, files["requirements.txt"], python)
 
 
 def run(capsys, *words: str) -> tuple[int, str, str]:
@@ -65,6 +73,9 @@ def test_a_space_holds_all_it_needs_and_nothing_else():
     lines = files["requirements.txt"].split()
     assert all("==" in line for line in lines)
     assert not [line for line in lines if line.startswith(("torch", "trl"))]
+    more = set(space_files("label", gpu=True)["requirements.txt"].split()) - set(lines)
+    assert "torch" in more  # not pinned: the Hub has the one for its GPUs
+    assert sum(line.startswith(("transformers==", "peft==")) for line in more) == len(more) - 1
 
 
 def test_a_dry_run_prints_the_plan_without_secrets(project, capsys):
@@ -181,16 +192,80 @@ def test_without_write_access_nothing_is_created(hub, project, monkeypatch):
 
 def test_a_missing_token_says_what_to_do(project, monkeypatch):
     monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
-    with pytest.raises(UsageError, match="hf auth login"):
+    with pytest.raises(UsageError, match=r"A Space needs a token.*hf auth login"):
         plan_space(project, "label", SpaceOptions())
 
 
 @pytest.mark.parametrize(
     ("hardware", "message"),
-    [("t4-small", "asks for payment"), ("abacus", "There is no flavor 'abacus'; expected cpu-")],
+    [("t4-small", "has no payment method. Add one at"), ("cpu-upgrade", "costs money")],
 )
-def test_unavailable_hardware(without_credit, project, hardware, message):
-    plan = plan_space(project, "evaluate", SpaceOptions(hardware=hardware))
+def test_paid_hardware_without_a_payment_method(without_credit, project, hardware, message):
+    with pytest.raises(UsageError, match=message):
+        plan_space(project, "evaluate", SpaceOptions(hardware=hardware))
+
+
+def test_unknown_hardware(project):
+    plan = plan_space(project, "evaluate", SpaceOptions(hardware="abacus"))
     plan.files = {}
-    with pytest.raises(PalateError, match=message):
+    with pytest.raises(PalateError, match="There is no flavor 'abacus'; expected cpu-"):
         deploy.apply(plan)
+
+
+@pytest.fixture
+def free(hub):
+    with plan_of(hub, "free"):
+        yield
+
+
+@pytest.mark.slow
+def test_a_free_account_deploys_two_public_spaces_on_zero_gpu(built, free, project, capsys):
+    code, out, err = run(capsys, project.id, "--visibility", "public")
+    assert (code, err) == (0, "")
+    assert out.count("hardware zero-a10g") == 2
+    assert f"{project.id} stays private" in out
+    assert "anyone with an account (`annotators` in palate.toml)" in out
+    for kind in KINDS:
+        info = hub.api().space_info(space_of(project.id, kind))
+        assert (info.visibility, info.runtime.requested_hardware) == ("public", "zero-a10g")
+    assert hub.api().repo_info(project.id, repo_type="dataset").private
+    assert "Which answer is better?" in page(project, "label", "/api/me")
+    assert run(capsys, project.id)[1].count("nothing to change") == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--visibility", "protected"), "needs PRO or a Team plan; me is a free account"),
+        (("--hardware", "cpu-basic"), "Other ways: --hardware zero-a10g; label on this machine"),
+    ],
+)
+def test_what_a_plan_does_not_allow_is_said_first(flags, said, free, project, capsys):
+    code, out, err = run(capsys, project.id, *flags)
+    assert code == 2
+    assert said in err
+    assert f"palate label {project.id}" in err
+    assert "creates" not in out
+    assert not hub.exists(space_of(project.id, "label"), "space")
+
+
+def test_a_third_zero_gpu_space_is_refused_first(free, project, capsys):
+    other = f"{project.id}-other"
+    what = {"repo_type": "space", "space_sdk": "gradio", "space_hardware": "zero-a10g"}
+    hub.api().create_repo(other, **what)
+    code, _, err = run(capsys, project.id)
+    assert code == 1
+    assert f"may host 2 ZeroGPU Spaces and has {other}: there is no room for" in err
+    assert "Nothing was made" in err
+    assert "--hardware cpu-upgrade" in err
+    assert not hub.exists(space_of(project.id, "label"), "space")
+    hub.api().delete_repo(other, repo_type="space")
+    assert run(capsys, project.id, "--dry-run")[0] == 0
+
+
+def test_an_expired_token_is_named(project, monkeypatch, capsys):
+    with monkeypatch.context() as other:
+        other.setenv("HF_TOKEN", "hf_expired-long-ago")
+        code, _, err = run(capsys, project.id)
+    assert code == 1
+    assert "does not accept the token" in err

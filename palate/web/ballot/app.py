@@ -216,15 +216,22 @@ def owner_route(path: str, ballot: Ballot, answer: Callable[[str], Response]) ->
     """
 
     def endpoint(request: Request) -> Response:
-        person = person_of(request)
-        key = request.query_params.get("key", "").encode("utf-8", "replace")
-        has_key = not sign_in_required() and hmac.compare_digest(key, ballot.owner_key().encode())
-        if has_key or (person is not None and ballot.access.owns(person)):
-            return answer(f"?key={ballot.owner_key()}" if has_key else "")
+        query = owner_query(request, ballot)
+        if query is not None:
+            return answer(query)
         closed = template("closed.html").render(sign_in=sign_in_required())
         return HTMLResponse(closed, 403)
 
     return Route(path, endpoint)
+
+
+def owner_query(request: Request, ballot: Ballot) -> str | None:
+    """Return the query that opens an owner's further pages; None if this is no owner."""
+    key = request.query_params.get("key", "").encode("utf-8", "replace")
+    if not sign_in_required() and hmac.compare_digest(key, ballot.owner_key().encode()):
+        return f"?key={ballot.owner_key()}"
+    person = person_of(request)
+    return "" if person is not None and ballot.access.owns(person) else None
 
 
 def sign_in_routes() -> list[Route]:

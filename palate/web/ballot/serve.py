@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 from palate.core import hub
 from palate.core.errors import PalateError, Supervised, UsageError
 from palate.core.project import question_files
+from palate.web.ballot import gpu
 from palate.web.ballot.app import HERE, create_app
 from palate.web.ballot.render import template
 from palate.web.ballot.service import Ballot
@@ -76,6 +77,7 @@ def serve(kind: str, make: Callable[[Settings], B], routes: Callable[[B], Sequen
         # uvicorn stops at either and raises it again, which must not end what follows
         signal.signal(number, lambda *_: stopping.set())
     listening, changed = _listen(), True
+    gpu.report_start()
     while changed and not stopping.is_set():
         ballot = _first(lambda: make(Settings.read(kind)), listening, stopping)
         if ballot is None:
@@ -168,7 +170,8 @@ def _waiting_page(missing: Callable[[], str]) -> Starlette:
 
 def _listen() -> socket.socket:
     """Return the socket that visitors reach; while no server runs, they wait in its backlog."""
-    port = int(os.environ.get("PORT") or os.environ.get("GRADIO_SERVER_PORT") or PORT)
+    own = None if _hosted() else os.environ.get("PORT")  # on the Hub, something else listens there
+    port = int(own or os.environ.get("GRADIO_SERVER_PORT") or PORT)
     # loopback, except for a Space on the Hub
     host = os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if _hosted() else "127.0.0.1")
     try:

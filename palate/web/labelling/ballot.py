@@ -8,10 +8,11 @@ from pathlib import Path
 from palate.argilla.responses import edit
 from palate.argilla.store import FullPair, LabelStore
 from palate.core.errors import BadInput, PalateError, Supervised
-from palate.core.ledger import compacted
+from palate.core.ledger import compacted, standing_judgements
 from palate.core.project import Project, unique
 from palate.core.schema import Event, Pair, pairs_of
 from palate.label.assignment import Queue
+from palate.label.ranking import contenders
 from palate.label.strategies import STRATEGIES
 from palate.web.ballot.event_parsing import State
 from palate.web.ballot.people import Person
@@ -186,14 +187,15 @@ class LabelBallot(Ballot):
 def _queue(project: Project) -> Queue:
     """Return the queue of pairs to label: none on an `eval` prompt, which stays blind."""
     split = {p.id: p.split for p in project.prompts}
-    written = {e.chosen for e in project.read("labels") if e.kind == "rewrite"}
+    s, labels = project.settings, project.read("labels")
+    written = {e.chosen for e in labels if e.kind == "rewrite" and e.round == s.round}
     candidates = [
         c
         for c in unique(project.candidates)
         # a person's better answer was compared when they wrote it
         if split.get(c.prompt_id) in ("train", "test") and c.id not in written
     ]
-    s = project.settings
+    candidates = contenders(candidates, standing_judgements(project.labels), s.round)
     gold = [Pair.of(better, worse) for _, better, worse in (g.rows() for g in project.gold())]
     return Queue(
         pairs_of(candidates),

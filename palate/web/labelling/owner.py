@@ -7,6 +7,8 @@ browser.
 import json
 import os
 import re
+import secrets
+from collections import Counter
 from collections.abc import Mapping
 
 import httpx
@@ -16,9 +18,16 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from palate.argilla.store import LabelStore
+from palate.core import hub, ledger
+from palate.core.errors import PalateError
+from palate.core.markdown import count
+from palate.core.project import Project, unique
+from palate.core.rounds import writer_of
+from palate.core.schema import Candidate
 from palate.label import agreement, agreement_text
 from palate.label.agreement_text import labelling_pictures
-from palate.web.ballot.app import owner_route, read_body
+from palate.web.ballot import gpu
+from palate.web.ballot.app import owner_query, owner_route, read_body
 from palate.web.ballot.people import person_of, sign_in_required
 from palate.web.ballot.render import template
 from palate.web.labelling.ballot import LabelBallot
@@ -32,6 +41,7 @@ API_KEY = re.compile(rb'"api_key"\s*:\s*"[^"]*"')  # in Argilla's description of
 UNREACHABLE = "Argilla does not answer. Try again in a minute."
 MAX_REQUEST_BYTES = 16 * 1024 * 1024
 TIMEOUT_SECONDS = 60
+PER_PROMPT, PROMPTS_AT_ONCE = 4, 8  # candidates that a click on "Write candidates" brings
 
 
 def routes(ballot: LabelBallot) -> list[Route]:
@@ -39,6 +49,7 @@ def routes(ballot: LabelBallot) -> list[Route]:
     pages = [
         owner_route("/owner", ballot, lambda query: page(ballot, query)),
         owner_route("/owner.json", ballot, lambda query: figures(ballot)),
+        _writing_route(ballot),
     ]
     if sign_in_required():  # otherwise the owner opens Argilla itself
         pages.append(owner_route("/owner/argilla", ballot, _argilla_page))
@@ -46,7 +57,57 @@ def routes(ballot: LabelBallot) -> list[Route]:
     return pages
 
 
-def page(ballot: LabelBallot, query: str) -> HTMLResponse:
+def _writing_route(ballot: LabelBallot) -> Route:
+    """Return the route by which an owner lets the Space's GPU write candidates."""
+
+    def endpoint(request: Request) -> Response:
+        query = owner_query(request, ballot)
+        if query is None:
+            return PlainTextResponse("Only owners may let the Space write.", 403)
+        try:
+            note = write_candidates(ballot.project_id, request)
+        except PalateError as error:
+            note = str(error)
+        return page(ballot, query, note)
+
+    return Route("/owner/write", endpoint, methods=["POST"])
+
+
+def write_candidates(project_id: str, request: Request) -> str:
+    """Let the round's model write candidates of some prompts that lack them; say what it wrote."""
+    project = Project.load(project_id)
+    number = project.settings.round
+    there = Counter(c.prompt_id for c in unique(project.candidates) if c.round == number)
+    lacking = [p for p in project.prompts if p.split != "eval" and there[p.id] < PER_PROMPT]
+    if not lacking:
+        return f"Every prompt has {PER_PROMPT} candidates of this round."
+    name, _, revision = writer_of(project).partition("@")
+    model = hub.describe(name, "model", revision or "main")[0]
+    writing = gpu.Writing(name, model, temperature=0.9, top_p=1.0)
+    seed = secrets.randbelow(2**31)
+    asked = [p for p in lacking[:PROMPTS_AT_ONCE] for _ in range(PER_PROMPT - there[p.id])]
+    answers = gpu.written(request, writing, [p.prompt for p in asked], seed)
+    sampling = {"temperature": 0.9, "top_p": 1.0, "max_new_tokens": writing.max_new_tokens}
+    rows = unique(
+        Candidate.of(
+            p.id, text, model=name, revision=model, sampling=sampling | {"seed": seed}, round=number
+        )
+        for p, (text, ended) in zip(asked, answers, strict=True)
+        if text and ended
+    )
+    if rows:
+        files = {ledger.event_file("candidates"): ledger.jsonl(rows)}
+        message = f"Add {len(rows)} candidates of {name}, written in the label Space"
+        hub.commit(project_id, "dataset", files, message)
+    more = count(len(lacking) - len({p.id for p in asked}), "prompt")
+    left_out = len(asked) - len(rows)
+    return (
+        f"{name} wrote {count(len(rows), 'candidate')}; {left_out} empty, unfinished or repeated"
+        f" ones are left out. {more} still to write for. New pairs appear in some seconds."
+    )
+
+
+def page(ballot: LabelBallot, query: str, note: str = "") -> HTMLResponse:
     """Return the report as a page with figures, the only page that shows names."""
     report = _report(ballot)
     names = ballot.names()
@@ -69,6 +130,8 @@ def page(ballot: LabelBallot, query: str) -> HTMLResponse:
             json=f"/owner.json{query}",
             argilla=_argilla_link(ballot),
             waiting=len(ballot.publisher.waiting()),
+            writes=None if gpu.missing() else f"/owner/write{query}",
+            note=note,
         )
     )
 

@@ -2,12 +2,14 @@
 
 import hmac
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from palate.core import hub, paths
 from palate.core.project import Project
-from palate.core.schema import Event, model_of
+from palate.core.schema import Event, Message, model_of
 from palate.evaluate.contest import round_on_prompts
 from palate.evaluate.counting import count_votes
 from palate.evaluate.loading import pairs_to_compare
@@ -17,9 +19,13 @@ from palate.evaluate.ratings import RatingList, ratings
 from palate.evaluate.verdict import Verdict
 from palate.label.assignment import Queue
 from palate.label.strategies import Informative
+from palate.web.ballot import gpu
 from palate.web.ballot.event_parsing import Receipt, State, rejection
 from palate.web.ballot.people import Person
 from palate.web.ballot.service import Ballot
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
 
 STOPPED = "you have seen the result, so you cannot vote any more"
 
@@ -124,6 +130,24 @@ class EvaluateBallot(Ballot):
             self.ratings = ratings(events, self.texts(), self._compared.base)
             self._verdict = (len(events), count_votes(events, self.texts(), self._compared))
         return self._verdict[1]
+
+    def example(self) -> str:
+        """Return a prompt of the comparison."""
+        return self.prompts()[self._compared.pairs[0].prompt_id].text
+
+    def answers(self, request: "Request", prompt: str) -> dict[str, str]:
+        """Return what base and tuned model answer, by model; PalateError if they cannot.
+
+        Both use the same random numbers.
+        """
+        seed = secrets.randbelow(2**31)
+        messages = [Message(role="user", content=prompt)]
+        return {
+            model.repo: gpu.written(
+                request, gpu.Writing(model.repo, model.revision), [messages], seed
+            )[0][0]
+            for model in (self._compared.base, self._compared.tuned)
+        }
 
     def figures(self, person: Person) -> dict[str, object]:
         return super().figures(person) | {"implied": 0}  # votes are counted, never implied

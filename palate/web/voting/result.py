@@ -7,15 +7,18 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from palate.core.errors import PalateError
 from palate.core.schema import Event, model_of
 from palate.evaluate import ratings
 from palate.evaluate.pictures import verdict_pictures
 from palate.evaluate.verdict import Verdict
+from palate.web.ballot import gpu
 from palate.web.ballot.app import api_route
 from palate.web.ballot.people import person_of, sign_in_required
 from palate.web.ballot.render import markdown, template
 from palate.web.voting.ballot import EvaluateBallot
 
+MOST_PROMPT = 8000  # characters of a prompt to try
 EXAMPLES = 3  # shown for each model
 COOKIE_SECONDS = 365 * 86_400
 Example = dict[str, str]  # prompt, base, tuned → HTML
@@ -27,12 +30,15 @@ def routes(ballot: EvaluateBallot) -> list[Route]:
         api_route("/api/stop", ballot, lambda _, person, body: {
             "link": f"/verdict?key={ballot.stop(person)}"
         }),
-        _stopped_route("/verdict", ballot, lambda query: page(ballot, query)),
-        _stopped_route("/verdict.json", ballot, lambda query: figures(ballot)),
+        _stopped_route("/verdict", ballot, lambda _, query: page(ballot, query)),
+        _stopped_route("/verdict.json", ballot, lambda _, query: figures(ballot)),
+        _stopped_route("/try", ballot, lambda request, query: try_page(ballot, request, query)),
     ]  # fmt: skip
 
 
-def _stopped_route(path: str, ballot: EvaluateBallot, answer: Callable[[str], Response]) -> Route:
+def _stopped_route(
+    path: str, ballot: EvaluateBallot, answer: Callable[[Request, str], Response]
+) -> Route:
     """Return a GET route for people who have stopped voting, and for the owner's link.
 
     Opening it ends the voting of a person who is signed in; the owner's link, which also opens it
@@ -45,7 +51,7 @@ def _stopped_route(path: str, ballot: EvaluateBallot, answer: Callable[[str], Re
             return HTMLResponse(template("not-yet.html").render(), 403)
         if person := person_of(request):
             ballot.stop(person)
-        response = answer(f"?key={key}")
+        response = answer(request, f"?key={key}")
         if ballot.is_owners(key):
             hosted = sign_in_required()  # in a frame of the Hub's page, which is another site
             response.set_cookie(
@@ -78,6 +84,31 @@ def page(ballot: EvaluateBallot, query: str) -> HTMLResponse:
             examples=examples(ballot, verdict) if verdict else {},
             card=ballot.card,
             json=f"/verdict.json{query}",
+            trying=None if gpu.missing() else f"/try{query}",
+        )
+    )
+
+
+def try_page(ballot: EvaluateBallot, request: Request, query: str) -> HTMLResponse:
+    """Return base and tuned model's answers to the prompt in the address, side by side.
+
+    They carry the models' names, so the page is for people who vote no more.
+    """
+    text = request.query_params.get("prompt", "").strip()[:MOST_PROMPT]
+    answers, problem = {}, gpu.missing()
+    if text and not problem:
+        try:
+            answers = ballot.answers(request, text)
+        except PalateError as error:
+            problem = str(error)
+    return HTMLResponse(
+        template("try.html").render(
+            project=ballot.project_id,
+            prompt=text or ballot.example(),
+            answers=[(name, markdown(answer)) for name, answer in answers.items()],
+            problem=problem,
+            key=query.removeprefix("?key="),
+            verdict=f"/verdict{query}",
         )
     )
 

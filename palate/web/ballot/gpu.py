@@ -1,0 +1,149 @@
+"""Texts that a Space writes itself, where it has a GPU: its own, or one that ZeroGPU lends.
+
+This module is imported before torch, as the package `spaces` demands. ZeroGPU ends a Space that
+reports no GPU function before it serves.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from palate.core.errors import PalateError
+from palate.core.schema import Message
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+LENT_SECONDS = 60  # of a GPU for one call; a visitor has some minutes a day
+MODELS = 2  # kept in memory: base and tuned
+F = TypeVar("F", bound=Callable[..., object])
+
+
+@dataclass(frozen=True)
+class Writing:
+    """A model at a commit, and how a token is drawn."""
+
+    repo: str
+    revision: str
+    temperature: float = 0.7
+    top_p: float = 0.95
+    max_new_tokens: int = 256
+
+
+def is_lent() -> bool:
+    """Tell whether ZeroGPU lends this Space a GPU for each call."""
+    return os.environ.get("SPACES_ZERO_GPU") == "true"
+
+
+def _on_gpu(function: F) -> F:
+    """Let ZeroGPU run the function; elsewhere it is a plain one."""
+    if not is_lent():
+        return function
+    import spaces
+
+    return spaces.GPU(duration=LENT_SECONDS)(function)  # ty: ignore[missing-attribute]
+
+
+@_on_gpu
+def write_texts(
+    writing: Writing, prompts: Sequence[Sequence[Message]], seed: int
+) -> list[tuple[str, bool]]:
+    """Return the model's answer to each prompt, and whether the model ended it."""
+    import torch
+    from transformers import GenerationConfig
+
+    tokenizer, model = _load(writing.repo, writing.revision)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    inputs = tokenizer.apply_chat_template(
+        [list(prompt) for prompt in prompts],
+        add_generation_prompt=True,
+        padding=True,
+        return_tensors="pt",
+        return_dict=True,
+    ).to(device)
+    # penalties in the repo's own generation settings would act unrecorded
+    settings = GenerationConfig(
+        do_sample=True,
+        temperature=writing.temperature,
+        top_p=writing.top_p,
+        top_k=0,
+        max_new_tokens=writing.max_new_tokens,
+        eos_token_id=model.generation_config.eos_token_id or tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    torch.manual_seed(seed)
+    with torch.inference_mode():
+        output = model.to(device).generate(
+            input_ids=inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            generation_config=settings,
+        )
+    rows = output[:, inputs["input_ids"].shape[1] :]
+    texts = tokenizer.batch_decode(rows, skip_special_tokens=True)
+    ends = torch.tensor(settings.eos_token_id, device=rows.device)
+    ended = torch.isin(rows, ends).any(1).tolist()
+    return [(text.strip(), end) for text, end in zip(texts, ended, strict=True)]
+
+
+@lru_cache(MODELS)
+def _load(repo: str, revision: str) -> tuple[Any, Any]:
+    """Return tokenizer and model, from safetensors alone; no code of the repo is run."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    safe: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
+    tokenizer: Any = AutoTokenizer.from_pretrained(repo, padding_side="left", **safe)
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    # of an adapter, transformers loads the base model that it names
+    dtype = torch.bfloat16 if is_lent() or torch.cuda.is_available() else torch.float32
+    model = AutoModelForCausalLM.from_pretrained(repo, dtype=dtype, use_safetensors=True, **safe)
+    return tokenizer, model.eval()
+
+
+def missing() -> str | None:
+    """Say why this Space cannot write texts; None if it can."""
+    packages = all(find_spec(name) for name in ("torch", "transformers"))
+    on_hub = os.environ.get("SYSTEM") == "spaces"
+    if on_hub and not is_lent() and not (packages and _has_gpu()):
+        return "This Space has no GPU. Deploy it with --hardware zero-a10g to have one lent."
+    if not packages:
+        return "This needs torch and transformers, which are not installed here."
+    return None
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def written(
+    request: "Request", writing: Writing, prompts: Sequence[Sequence[Message]], seed: int
+) -> list[tuple[str, bool]]:
+    """Return `write_texts`, on the visitor's own quota; PalateError where there is no GPU now."""
+    if why := missing():
+        raise PalateError(why)
+    from gradio import Error
+    from gradio.context import LocalContext
+
+    _load(writing.repo, writing.revision)  # downloaded before the GPU is lent
+    LocalContext.request.set(request)  # ty: ignore[invalid-argument-type] - for its quota's token
+    try:
+        return write_texts(writing, prompts, seed)
+    except Error as error:  # of `spaces`: no GPU, or the quota is spent
+        title = getattr(error, "title", "")
+        raise PalateError(f"{title}: {error.message}".removeprefix("Error: ")) from error
+
+
+def report_start() -> None:
+    """Tell ZeroGPU that the Space has a GPU function.
+
+    `spaces` does so when Gradio launches a page, and palate serves Gradio's page itself.
+    """
+    if is_lent():
+        from spaces import zero  # ty: ignore[import-not-found]
+
+        zero.startup()
