@@ -176,29 +176,21 @@ class Remote:
     batches = 8
 
     def __init__(self, client: ChatClient):
-        self.client = client
-        self.named = self._named()
+        self.named = named(client)
+        # at a server, a repo's revision is no part of its name
+        self.client = (
+            replace(client, model=client.model.partition("@")[0]) if client.url else client
+        )
         self._replies = Replies(self.named.repo, client.host)
         self._pool = ThreadPoolExecutor(CONNECTIONS)
 
-    def _named(self) -> Loaded:
-        name = self.client.model
-        if self.client.url and REPO.fullmatch(name):
-            ref = Ref.parse(name)
-            if hub.exists(ref.repo, "model"):
-                sha = hub.describe(ref.repo, "model", ref.revision)[0]
-                return Loaded(ref.repo, sha, None, None)
-        today = datetime.now(UTC).date()
-        return Loaded(name, f"{SERVED}{self.client.host} on {today}", None, None)
-
     def load(self) -> tuple[Loaded, Write]:
-        client = replace(self.client, model=self.named.repo)
-        self.client = client
-        if client.url and self.named.repo not in (served := client.models()):
+        client = self.client
+        if client.url and client.model not in (served := client.models()):
             raise UsageError(
-                f"The {client.where} runs {', '.join(served) or 'nothing'}, not"
-                f" {self.named.repo}. Name one that it runs with --model, or serve this one under"
-                f" its name (vLLM: --served-model-name {self.named.repo})."
+                f"The {client.where} runs {', '.join(served) or 'nothing'}, not {client.model}."
+                " Name one that it runs with --model, or serve this one under its name (vLLM:"
+                f" --served-model-name {client.model})."
             )
         return self.named, self._write
 
@@ -235,6 +227,19 @@ class Remote:
         finally:
             for future in asked:  # after an error, ask for no more
                 future.cancel()
+
+
+def named(client: ChatClient) -> Loaded:
+    """Return the name and the revision that are recorded of a model elsewhere."""
+    name = client.model
+    if client.url and REPO.fullmatch(name):
+        ref = Ref.parse(name)
+        if hub.exists(ref.repo, "model"):
+            sha = hub.describe(ref.repo, "model", ref.revision)[0]
+            return Loaded(ref.repo, sha, None, None)
+    if name.startswith("/"):  # llama.cpp names a file, and its folder is nobody's business
+        name = name.rpartition("/")[2]
+    return Loaded(name, f"{SERVED}{client.host} on {datetime.now(UTC).date()}", None, None)
 
 
 def served_by(revision: str | None) -> str | None:

@@ -176,6 +176,13 @@ def test_providers_are_told_from_repos():
     assert remote.named.revision.startswith("served by together on 20")
 
 
+def test_of_a_file_only_its_name_is_recorded(prompts, server):
+    server.models = ("/home/me/models/tea-q4.gguf",)
+    write_candidates(arguments(prompts, server, model=server.models))
+    assert {c.model for c in Project.load(prompts.id).candidates} == {"tea-q4.gguf"}
+    assert {body["model"] for body in server.asked} == set(server.models)
+
+
 def test_shards_take_one_model(prompts, server):
     with pytest.raises(UsageError, match="Shards share the run of one model"):
         write_candidates(arguments(prompts, server, model=(NAME, "other"), shard="1/2"))
