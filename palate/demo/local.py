@@ -72,7 +72,8 @@ def _run_round(
     _run_job("candidates", PROJECT, "--per-prompt", str(PER_TOPIC), *base.candidates)
     say("annotator", f"{ANNOTATOR} {annotator.describe()}; the model sees only the labels")
     if sum(e.round == number for e in project.labels) < labels:
-        _answer("label", labels, annotator, root, _argilla_variables(argilla))
+        # what the page counts as done includes the rounds before
+        _answer("label", labels * number, annotator, root, _argilla_variables(argilla))
     project, preferences = export(PROJECT)
     say_preferences(preferences)
     if trained_in(project, number) is None:

@@ -16,6 +16,7 @@ from palate.core.schema import Candidate, Pair, Prompt, pairs_of
 from palate.generate.completions import eval_prompts
 from palate.label.ranking import contenders
 from palate.report import next_round, status
+from palate.web.labelling.ballot import queue_of
 
 
 def texts(number: int, *names: str) -> list[Candidate]:
@@ -136,3 +137,28 @@ def test_each_round_is_judged_on_prompts_that_nobody_voted_on(trained):
     fresh = replace(Prompt.of("Something nobody saw"), split="eval")
     client.commit(project.id, "dataset", {"prompts/z.jsonl": ledger.jsonl([fresh])}, "Add")
     assert eval_prompts(Project.load(project.id)) == [fresh]
+
+
+def test_only_pairs_of_the_new_round_are_asked(trained):
+    palate("round", trained.id)
+    asked = [p for p in trained.prompts if p.split != "eval"]
+    new = [
+        Candidate.of(p.id, f"{name} {p.text}", model=trained.model_repo, revision="b" * 40, round=2)
+        for p in asked
+        for name in "xy"
+    ]
+    client.commit(trained.id, "dataset", {"candidates/b.jsonl": ledger.jsonl(new)}, "Write")
+    project = Project.load(trained.id)
+    queue = queue_of(project)
+    queue.add(project.labels)
+    best = {e.chosen for e in project.labels}
+    for prompt in asked:
+        pairs = [pair for pair in queue.all() if pair.prompt_id == prompt.id]
+        texts = {text for pair in pairs for text in (pair.a, pair.b)}
+        assert len(pairs) == 3
+        assert texts - {c.id for c in new} == {c for c in best if c in texts}
+        assert len(texts & best) == 1
+    judged, total = queue.progress()
+    assert judged == len(project.labels) < total
+    step = next(s for s in status.steps(project) if s.name == "candidates")
+    assert (step.done, step.facts) == (True, f"{3 * len(asked)}, which form {3 * len(asked)} pairs")

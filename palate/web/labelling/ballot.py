@@ -35,7 +35,7 @@ class LabelBallot(Ballot):
         pause: float = 30.0,
         memory: Path | None = None,
     ):
-        super().__init__(project, "labels", _queue(project), key, pause, project.gold(), memory)
+        super().__init__(project, "labels", queue_of(project), key, pause, project.gold(), memory)
         self._connect = connect
         self._store: LabelStore
         self._ready = threading.Event()
@@ -184,7 +184,7 @@ class LabelBallot(Ballot):
         return states | {e.event_id: "saved" for e in new}
 
 
-def _queue(project: Project) -> Queue:
+def queue_of(project: Project) -> Queue:
     """Return the queue of pairs to label: none on an `eval` prompt, which stays blind."""
     split = {p.id: p.split for p in project.prompts}
     s, labels = project.settings, project.read("labels")
