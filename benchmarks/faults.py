@@ -1,6 +1,7 @@
 """Labels while servers and networks fail: how many are lost, counted twice, or asked twice.
 
     python benchmarks/faults.py [--labels 1000] [--kills 10] [--only flaky,hands] [--json]
+    python benchmarks/faults.py --killed export,import,deploy,verdict,card,forget --kills 30
 
 Each scenario labels a new project, in the browser or by the page's protocol, with a real Space,
 Argilla and Hub. At the end, the ledger is compared with the labels that were acknowledged.
@@ -11,90 +12,34 @@ Argilla and Hub. At the end, the ledger is compared with the labels that were ac
   hub         `kill -9` of the Hub, ten times
   wiped       Space and Argilla are killed and their disks emptied, three times
   devices     one person on three devices and two more people, at the same time
+  answers     the Hub gives each kind of bad answers for `--seconds`; labels go on as it lasts
+  gone        no Hub for `--seconds`, then Space and Argilla are killed and their disks emptied
+  full-hub    the Hub's disk is full for `--seconds`; so are, as root, full-argilla and full-space
   hands       in Chromium: double clicks, a held key, a second tab, offline with the tab closed
+
+`--killed` does something else: it ends commands by `kill -9` at random moments (`--kills` of each),
+looks whether anything is half made, runs them again and compares what they made.
 """
 
 import argparse
 import json
-import os
 import random
-import shutil
 import sys
 import tempfile
 import threading
 import time
 import uuid
 from collections import Counter
-from contextlib import nullcontext
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1] / "tests/support"))
 
-from forking import SPACE, FastPython
+from bad_hub import BadHub
 from support.hands import Hands
-from support.local import post, start_project, use_hub
-
-
-class World:
-    """Hub, Argilla and, for each scenario, a project with a label Space.
-
-    Spaces are forks of a process that has imported Gradio: they die like any other, and start in
-    half a second.
-    """
-
-    def __init__(self, root: Path):
-        from palate.argilla.server import EmbeddedArgilla
-        from palate.localhub import LocalHub
-
-        self.root = root
-        self.hub = LocalHub(root / "hub").start()
-        use_hub(
-            self.hub,
-            root,
-            PALATE_PUBLISH_SECONDS="0.5",
-            PALATE_SECRET="a secret that is not on the disk",
-        )
-        self.argilla = EmbeddedArgilla(root / "argilla").start()
-        (root / "python").mkdir()
-        self.space_python = FastPython(root / "python", SPACE, dict(os.environ))
-
-    def open(self, name: str, labels: int):
-        """Create the project and start its Space."""
-        from palate.core.project import Settings
-        from palate.core.schema import Candidate, Prompt
-        from palate.web.serving import Space
-
-        self.id = f"me/{name}"
-        prompts = [Prompt.of(f"Prompt {i} of {name}") for i in range(labels // 4 + 12)]
-        rows = [Candidate.of(p.id, f"{n} on {p.text}") for p in prompts for n in "abcde"]
-        start_project(self.id, prompts, rows, Settings(repeats=0.05, eval=0.1))
-        env = {"ARGILLA_API_URL": self.argilla.url, "ARGILLA_API_KEY": self.argilla.api_key}
-        self.space = Space("label", self.id, env=env, log=self.root / f"{name}.log")
-        self.start("space")
-
-    def start(self, what: str) -> None:
-        with self.space_python.instead() if what == "space" else nullcontext():
-            getattr(self, what).start()
-
-    def kill(self, what: str) -> None:
-        victim = getattr(self, what)
-        victim.process.kill()
-        victim.process.wait()
-
-    def wipe(self) -> None:
-        self.kill("space")
-        self.kill("argilla")
-        shutil.rmtree(self.root / "argilla")
-        shutil.rmtree(self.root / "data", ignore_errors=True)
-        self.start("argilla")
-        # an Argilla with an empty disk has a new key
-        self.space._env["ARGILLA_API_KEY"] = self.argilla.api_key
-        self.start("space")
-
-    def stop(self) -> None:
-        self.space_python.__exit__()
-        self.argilla.stop()
-        self.hub.stop()
+from support.killing import WORDS
+from support.local import post
+from support.troubles import bad_answers, full, gone
+from support.world import DISKS, World
 
 
 class Device:
@@ -109,10 +54,13 @@ class Device:
         self.acknowledged: set[str] = set()
         self.shown: Counter[str] = Counter()
         self.refused: list[dict] = []
+        self.pace = 0.0  # seconds between requests for pairs
+        self.enough = threading.Event()
 
     def label(self, wanted: int) -> None:
         """Answer `wanted` pairs and return when all answers are on the Hub."""
-        while len(self.given) < wanted or self.outbox:
+        while (len(self.given) < wanted and not self.enough.is_set()) or self.outbox:
+            time.sleep(self.pace)
             try:
                 have = [e["assignment_id"] for e in self.outbox.values()]
                 n = min(4, wanted - len(self.given)) if len(self.outbox) < 60 else 0
@@ -160,18 +108,28 @@ class Device:
         return result
 
 
-def run(world: World, name: str, labels: int, kills: int) -> dict:
+def run(world: World, name: str, labels: int, kills: int, seconds: float) -> dict:
     """Run one scenario and return the counts of its labels."""
-    world.open(name, labels)
-    started = time.monotonic()
-    if name == "hands":
+    proxy = BadHub(world.hub.endpoint) if name == "answers" else None
+    world.open(name, labels, **({"HF_ENDPOINT": proxy.url} if proxy else {}))
+    started, more = time.monotonic(), {}
+    if name in ("answers", "gone") or name in DISKS:
+        devices = [Device(world.space.url, "Ada")]
+        devices[0].pace = 0.5
+        if proxy:
+            more = bad_answers(world, devices[0], seconds, proxy)
+        elif name == "gone":
+            more = gone(world, devices[0], labels, seconds)
+        else:
+            more = full(world, devices[0], labels, world.small, seconds)
+    elif name == "hands":
         devices = [Hands(world.space.url, "Ada")]
         devices[0].label(labels)
     else:
         devices = crowd(world, name, labels, kills)
     took = time.monotonic() - started
     world.space.stop()
-    return {"scenario": name, "seconds": round(took, 1)} | outcome(world, devices)
+    return {"scenario": name, "seconds": round(took, 1)} | outcome(world, devices) | more
 
 
 def crowd(world: World, name: str, labels: int, kills: int) -> list:
@@ -228,6 +186,7 @@ def outcome(world: World, devices: list) -> dict:
 
 
 SCENARIOS = ("flaky", "space", "argilla", "hub", "wiped", "devices", "hands")
+LASTING = ("answers", "gone", *DISKS)  # each takes minutes
 
 
 def main() -> None:
@@ -237,17 +196,25 @@ def main() -> None:
     parser.add_argument("--labels", type=int, default=1000, help="per scenario")
     parser.add_argument("--kills", type=int, default=10, help="per server")
     parser.add_argument("--only", default=",".join(SCENARIOS), help="scenarios, comma-separated")
+    parser.add_argument("--killed", metavar="COMMANDS", help=", ".join(WORDS))
+    parser.add_argument("--seconds", type=float, default=5, help="that a trouble lasts")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments of --killed")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    names = arguments.only.split(",")
-    if unknown := set(names) - set(SCENARIOS):
-        parser.error(f"unknown: {', '.join(unknown)}. Scenarios: {', '.join(SCENARIOS)}")
+    names = (arguments.killed or arguments.only).split(",")
+    known = tuple(WORDS) if arguments.killed else (*SCENARIOS, *LASTING)
+    if unknown := set(names) - set(known):
+        parser.error(f"unknown: {', '.join(unknown)}. There are: {', '.join(known)}")
     results = []
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        world = World(Path(folder))
+        world = World(Path(folder), *(name for name in names if name in DISKS))
         try:
             for name in names:
-                results.append(run(world, name, arguments.labels, arguments.kills))
+                if arguments.killed:
+                    seen = world.killed(name, arguments.kills, arguments.seed)
+                else:
+                    seen = run(world, name, arguments.labels, arguments.kills, arguments.seconds)
+                results.append(seen)
                 if not arguments.json:
                     print("  ".join(f"{k} {v}" for k, v in results[-1].items()), flush=True)
         finally:
@@ -255,7 +222,8 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(results))
     wrong = ("lost", "not_in_argilla", "twice", "never_given", "asked_twice", "refused")
-    sys.exit(any(r[field] for r in results for field in wrong))
+    wrong += ("half_made", "unfinished", "never_red", "never_back")
+    sys.exit(any(r.get(field) for r in results for field in wrong))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ LABELS = 36
 
 @pytest.mark.slow
 @pytest.mark.timeout(500)
-@pytest.mark.parametrize("scenarios", ["flaky,devices,hub,space,hands", "argilla,wiped"])
+@pytest.mark.parametrize("scenarios", ["flaky,devices,hub,space,hands", "argilla,wiped,gone"])
 def test_every_label_is_there_once_and_nobody_is_asked_twice(scenarios):
     words = ("--labels", str(LABELS), "--kills", "2", "--only", scenarios)
     for seen in measured("faults.py", *words, seconds=450):

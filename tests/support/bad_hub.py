@@ -57,6 +57,7 @@ class BadHub(ThreadingHTTPServer):
     def __init__(self, endpoint: str):
         super().__init__(("127.0.0.1", 0), Handler)
         self.real = urlsplit(endpoint).netloc
+        self.url = f"http://127.0.0.1:{self.server_port}"
         self.kind, self.left = "", 0
         self.lock = threading.Lock()
         threading.Thread(target=self.serve_forever, daemon=True).start()

@@ -1,9 +1,22 @@
 """Cached environments for the Spaces of the local Hub."""
 
 import os
+import re
+import sys
 from pathlib import Path
 
 from palate.localhub.environments import environment_name
+
+
+def lay_environments(root: Path) -> None:
+    """Let both of palate's Spaces run with the packages of this environment."""
+    from palate.web.deploy_plan import KINDS
+    from palate.web.space_files import space_files
+
+    for kind in KINDS:
+        files = space_files(kind)
+        (version,) = re.findall(r"^sdk_version: (\S+)", files["README.md"].read_text(), re.M)
+        lay_environment(root, version, files["requirements.txt"], sys.executable)
 
 
 def lay_environment(root: Path, gradio: str, requirements: str, python: str) -> None:
