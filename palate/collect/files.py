@@ -1,15 +1,14 @@
 """A local file into columns and rows: what it is by its content, not by its name alone."""
 
 import csv
-import gzip
 import io
 import json
 import sys
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from palate.collect.rows import BadRow, Record, Table, table_of
+from palate.collect.unpacking import check_parquet, check_zip, gunzip
 from palate.core.errors import BadInput, UsageError
 
 DELIMITERS = (",", "\t", ";", "|")
@@ -45,16 +44,14 @@ def read(path: Path, encoding: str | None = None) -> Table:
     data, suffix = path.read_bytes(), path.suffix.lower()
     if data[:2] == b"\x1f\x8b":
         suffix = Path(path.stem).suffix.lower()
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
-            raise BadInput(path, f"not a whole gzip file: {error}") from None
+        data = gunzip(path, data)
     for magic, what in MAGIC.items():
         if data.startswith(magic):
             raise BadInput(path, f"this is {what}")
     if data[:4] == b"PAR1" or suffix == ".parquet":
         return _parquet(path, data)
     if data[:2] == b"PK":
+        check_zip(path, data)
         return _xlsx(path, data)
     text = decode(path, data, encoding)
     if suffix in (".csv", ".tsv"):
@@ -108,7 +105,9 @@ def _parquet(path: Path, data: bytes) -> Table:
     from pyarrow import ArrowException
 
     try:
-        return table_of(str(path), pq.read_table(io.BytesIO(data)).to_pylist())
+        file = pq.ParquetFile(io.BytesIO(data))
+        check_parquet(path, file.metadata)
+        return table_of(str(path), file.read().to_pylist())
     except (ArrowException, OSError, ValueError) as error:
         raise BadInput(path, f"not a Parquet file: {error}") from None
 

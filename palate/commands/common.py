@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
-from rich.console import Console
 
+from palate.terminal.console import PlainConsole
 from palate.terminal.flags import flag
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ Host = Annotated[
         help="Address to listen on. Any address but loopback opens it to the network.",
     ),
 ]
-console = Console(highlight=False, soft_wrap=True)
+console = PlainConsole()
 
 
 def show_status(project: "Project") -> None:

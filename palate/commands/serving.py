@@ -191,14 +191,16 @@ def _serve(kind: Literal["label", "evaluate"], project: str, port: int) -> None:
     space = Space(kind, project, port=port, env=variables, show=console.print)
     try:
         with space:
-            console.print(f"Open [bold cyan]{space.url}[/] to {kind}. Ctrl-C stops.")
+            console.print(f"Open [bold cyan]{space.url}[/] to {kind}. Ctrl-C stops.", markup=True)
             if kind == "label":
-                console.print(f"For you only, how people label: [cyan]{space.owner_url}[/]")
+                link = f"[cyan]{space.owner_url}[/]"
+                console.print(f"For you only, how people label: {link}", markup=True)
             else:
                 console.print(plan)
                 console.print(
                     "The verdict so far, which ends the voting in the browser that opens it:"
-                    f" [cyan]{space.owner_url}[/]"
+                    f" [cyan]{space.owner_url}[/]",
+                    markup=True,
                 )
             assert space.process is not None
             space.process.wait()
@@ -212,4 +214,4 @@ def _serve(kind: Literal["label", "evaluate"], project: str, port: int) -> None:
         with announced(console.print, "Writing preferences and the dataset card to the Hub."):
             export(project)
     else:
-        console.print(f"Count the votes with: [bold cyan]palate verdict {project}[/]")
+        console.print(f"Count the votes with: [bold cyan]palate verdict {project}[/]", markup=True)

@@ -11,10 +11,19 @@ A thread in the background is a `Supervised`, which outlives any error.
 
 import errno
 import os
+import re
 import sys
 import threading
 import traceback
 from collections.abc import Callable
+
+# controls of a terminal, and those that reverse the direction of text
+UNPRINTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """Return the text without what would steer a terminal or hide a part of the line."""
+    return UNPRINTED.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 class PalateError(Exception):
@@ -68,7 +77,7 @@ def run_guarded(call: Callable[[], object], *, debug: bool = False) -> int:
         text = "\n".join(" ".join(line.split()) for line in str(error).split("\n") if line.strip())
         if full:
             text += ". Free some space and run the same command again: it continues."
-        print(f"palate: {text}", file=sys.stderr)
+        print(f"palate: {printable(text)}", file=sys.stderr)
         return error.exit_code if isinstance(error, PalateError) else 1
     except KeyboardInterrupt:
         if debug:

@@ -20,6 +20,7 @@ from palate.generate.generation import Sampling, generate, groups_of
 from palate.generate.models import Loaded
 from palate.generate.saving import Batch, save_batches
 from palate.generate.shards import Shard, Share, join
+from palate.terminal.console import PlainConsole
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -27,7 +28,7 @@ R = TypeVar("R")
 
 def write_candidates(args: CandidatesArguments) -> None:
     """Write what is missing until each prompt but the eval ones has `per_prompt` of each model."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole()
     shard = Shard.parse(args.shard) if args.shard else None
     if shard and len(args.model) > 1:
         raise UsageError("Shards share the run of one model: start one run for each --model.")

@@ -17,6 +17,7 @@ from palate.generate import models
 from palate.generate.config import CompletionsArguments
 from palate.generate.generation import Completion, Sampling, complete, seed_of
 from palate.generate.saving import Batch, save_batches
+from palate.terminal.console import PlainConsole
 from palate.terminal.ref import Ref
 
 Plan = Callable[[Project], str]
@@ -47,7 +48,7 @@ def write_completions(args: CompletionsArguments, plan: Plan) -> None:
 
     `plan` says what the project's completions can show.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole()
     project = Project.load(args.project)
     prompts = eval_prompts(project)
     # the tag, since commits to the card move main and leave the weights as they were

@@ -19,6 +19,7 @@ from palate.evaluate.loading import pairs_to_compare
 from palate.report import judges
 from palate.report.judges import REPLY_TOKENS, SECOND_TOKENS, Ask
 from palate.report.model_card import push_model_card
+from palate.terminal.console import PlainConsole
 from palate.terminal.progress import Progress
 from palate.train.job import RunDir
 
@@ -30,7 +31,7 @@ Question = tuple[str, bool]  # a pair's id, and whether the tuned answer comes f
 def judge_pairs(args: JudgeArguments) -> None:
     """Ask the judge about every pair in both orders; commit the figures and renew the card."""
     judges.check(args)
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole()
     project = Project.load(args.project)
     compared = pairs_to_compare(project)
     texts = comparisons(compared, project.prompts, project.candidates)[: args.pairs]

@@ -144,5 +144,5 @@ def run(
         console.print(sentence, markup=False)
     agree(planned, yes=yes)
     started = start(planned)
-    console.print(f"started: [bold cyan]{started.url}[/]")
+    console.print(f"started: [bold cyan]{started.url}[/]", markup=True)
     follow(console, planned.project.id, started)

@@ -32,6 +32,7 @@ from palate.core.paths import cache
 from palate.core.project import Project
 from palate.core.schema import Preference, digest
 from palate.generate import models
+from palate.terminal.console import PlainConsole
 from palate.train.config import TrainArguments
 from palate.train.data import Answer, Rows, usable
 from palate.train.recipe import Recipe, smaller
@@ -150,7 +151,7 @@ def is_sharded() -> bool:
 
 def job_console() -> Console:
     """Return the console of a job, which is quiet in all processes but the first."""
-    return Console(highlight=False, soft_wrap=True, quiet=not is_main_process())
+    return PlainConsole(quiet=not is_main_process())
 
 
 @contextmanager

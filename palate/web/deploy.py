@@ -41,7 +41,7 @@ def deploy(
             apply(plan)
     for plan in plans:
         url = _watch(plan.space, console)
-        console.print(f"{plan.kind}: [bold cyan]{url}[/]")
+        console.print(f"{plan.kind}: [bold cyan]{url}[/]", markup=True)
 
 
 def _watch(space: str, console: Console) -> str:

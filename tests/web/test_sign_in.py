@@ -1,13 +1,12 @@
 """Sign in with Hugging Face, step by step, with the local Hub as the provider."""
 
 import json
-import re
 from collections.abc import Iterator
-from html import unescape
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from huggingface_hub.utils import httpx
+from signing import allowed, set_cookie, signed_in
 from still_ballot import Served, served
 
 from palate.localhub.apps import register
@@ -41,30 +40,6 @@ def oauth(hub, port: int) -> dict[str, str]:
 def hosted(page) -> str:
     """Its address."""
     return page.url
-
-
-def set_cookie(answer: httpx.Response) -> dict[str, str]:
-    """Return what a browser sends from now on; httpx keeps secure cookies from 127.0.0.1."""
-    name, _, rest = answer.headers["set-cookie"].partition("=")
-    return {"cookie": f"{name}={rest.partition(';')[0]}"}
-
-
-def allowed(hub, address: str, user: str) -> str:
-    """Go through the Hub's own pages; return the address that they lead back to."""
-    with httpx.Client(base_url=hub.endpoint) as browser:
-        browser.post("/login", data={"token": hub.tokens[user], "next": "/"})
-        form = browser.get(address.removeprefix(hub.endpoint))
-        signed = unescape(re.search(r'name="signed" value="([^"]+)"', form.text)[1])
-        sent = browser.post("/oauth/authorize", data={"signed": signed, "answer": "allow"})
-        return unescape(re.search(r'url=([^"]+)"', sent.text)[1])
-
-
-def signed_in(hub, url: str, user: str) -> dict[str, str]:
-    begin = httpx.get(f"{url}/login/huggingface?_target_url=/")
-    back = allowed(hub, begin.headers["location"], user)
-    end = httpx.get(back, headers=set_cookie(begin))
-    assert (end.status_code, end.headers["location"]) == (307, "/")
-    return set_cookie(end)
 
 
 def name(url: str, headers: dict[str, str]) -> str | None:

@@ -1,5 +1,6 @@
 """Runs a Space: settings from the environment, a page at once, a clean end at SIGTERM."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -17,9 +18,10 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from palate.core import hub
-from palate.core.errors import PalateError, Supervised, UsageError
+from palate.core.errors import PalateError, Supervised, UsageError, printable
 from palate.core.project import question_files
 from palate.web.ballot import gpu
 from palate.web.ballot.app import HERE, create_app
@@ -29,6 +31,7 @@ from palate.web.ballot.service import Ballot
 CHECK_SECONDS = 2.0  # between checks for missing things; at least that between checks for changes
 PORT = 7860  # where the Hub expects a Space
 GRACE_SECONDS = 3  # for open connections at the end
+HEAD_SECONDS = 20.0  # in which the head of a request has to arrive
 B = TypeVar("B", bound=Ballot)
 
 
@@ -148,7 +151,7 @@ def _first(make: Callable[[], B], listening: socket.socket, stopping: threading.
             server.should_exit = True
         return False
 
-    print(f"palate: {missing}", flush=True)
+    print(f"palate: {printable(str(missing))}", flush=True)
     retrying = Supervised("retrying", turn, longest=CHECK_SECONDS)
     server = _server(_waiting_page(lambda: retrying.problem or str(missing)))
     retrying.start()
@@ -180,10 +183,37 @@ def _listen() -> socket.socket:
         raise UsageError(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
 
 
+class Impatient(H11Protocol):
+    """Closes connections on which no whole head of a request arrives: they would pile up."""
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self._expect()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is None or self.cycle.response_complete:
+            self._expect()
+        elif self._late:
+            self._late.cancel()
+            self._late = None
+
+    def _expect(self) -> None:
+        self._late = self._late or self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+
 def _server(app: ASGIApp) -> uvicorn.Server:
     # a page's open connections must not delay the end
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=GRACE_SECONDS)
-    return uvicorn.Server(config)
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http=Impatient,
+            log_level="warning",
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+    )
 
 
 def _hosted() -> bool:
