@@ -32,10 +32,11 @@ def exclude(project: Id, person: Who, undo: bool = False) -> None:
     """
     from palate.core.project import Project
     from palate.web import forgetting
+    from palate.web.ballot.people import decide
 
     loaded = Project.load(project)
     has = forgetting.belongings(loaded, forgetting.find(loaded, person))
-    forgetting.decide(project, has.annotators, "include" if undo else "exclude")
+    decide(project, has.annotators, "include" if undo else "exclude")
     lifted = set(has.annotators) & loaded.people.forgotten
     verb = "count again" if undo else "count nowhere from now on"
     console.print(f"{_who(has)}: {_answers(has)} {verb}.")

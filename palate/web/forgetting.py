@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from palate.argilla.store import LabelStore
-from palate.core import hub, ledger
+from palate.core import hub
 from palate.core.errors import UsageError
-from palate.core.ledger import PEOPLE_FILE, People, Statement
 from palate.core.project import Project
-from palate.core.schema import Decision, Event, EventConfig, Row, Unpaired, digest
+from palate.core.schema import Event, EventConfig, Row, Unpaired, digest
 from palate.report.export import export
 from palate.report.publish import renew_verdict
-from palate.web.ballot.people import NAME_CHARACTERS, pseudonyms
+from palate.web.ballot.people import NAME_CHARACTERS, decide, pseudonyms
 from palate.web.serving import secret_of
 
 EVENTS: tuple[EventConfig, ...] = ("labels", "evaluations")
@@ -82,31 +81,6 @@ def belongings(project: Project, annotators: Iterable[str]) -> Belongings:
     preferences = sum(row.annotator in ids for row in project.preferences)
     thumbs = sum(row.annotator in ids for row in project.read("unpaired"))
     return Belongings(ids, len(labels), len(votes), len(texts), preferences, thumbs)
-
-
-def decide(project_id: str, annotators: Sequence[str], decision: Decision) -> None:
-    """Add the owner's decision about a person to the dataset, where it changes anything."""
-
-    def build(sha: str, paths: list[str]) -> hub.Change[None]:
-        statements = ledger.statements(project_id, sha, paths)
-        people = People.of(statements)
-        changed = [who for who in annotators if _changes(people, who, decision)]
-        if not changed:
-            return hub.Change(None)
-        statements += [Statement(who, decision, ledger.now()) for who in changed]
-        files = {PEOPLE_FILE: ledger.jsonl(statements)}
-        return hub.Change(None, f"{decision.title()} {len(changed)}", files)
-
-    hub.update(project_id, "dataset", build)
-
-
-def _changes(people: People, who: str, decision: Decision) -> bool:
-    closed = who in people.uncounted and who not in people.back
-    if decision == "forget":
-        return who not in people.forgotten or not closed
-    if decision == "erased":
-        return who in people.forgotten and who not in people.erased
-    return closed == (decision == "include")
 
 
 def erase(project_id: str) -> int:

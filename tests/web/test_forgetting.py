@@ -15,6 +15,7 @@ from palate.core.project import Project
 from palate.localhub import LocalHub
 from palate.report.export import export
 from palate.web import forgetting
+from palate.web.ballot.people import decide
 from palate.web.labelling.ballot import LabelBallot
 
 KEY = {"PALATE_SECRET": "key"}
@@ -94,7 +95,7 @@ def test_no_copy_brings_a_forgotten_person_back(labelled, connect, monkeypatch):
         assert restarted.may_answer(BO)
         assert ada not in restarted.names()
         assert {e.annotator for e in restarted.events()} == {bo}
-    forgetting.decide(project.id, [ada], "include")
+    decide(project.id, [ada], "include")
     with closing(LabelBallot(Project.load(project.id), connect, "key", pause=0.1)) as lifted:
         lifted.prepared()
         assert lifted.may_answer(ADA)

@@ -1,10 +1,12 @@
 """Questions that are one person's alone, and budgets that no number of devices stretches."""
 
 from contextlib import suppress
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.requests import Request
 
 from palate.core.schema import PURPOSES, Candidate, Event, Pair, Prompt, to_json
 from palate.label.assignment import BY_PERSON, Queue
@@ -15,6 +17,7 @@ from palate.web.ballot.people import (
     EVENTS_ON_A_PAIR,
     Budgets,
     OverBudget,
+    person_of,
     seal,
     unseal,
 )
@@ -28,6 +31,13 @@ def event(number: int, annotator: str = "p-a", comment: str | None = None) -> Ev
         f"event-{number}", "label", Pair.of(X, Y).id, PROMPT.id, X.id, Y.id, X.id, 3, annotator,
         800, "2026-01-01T00:00:00.000Z", 1, "ballot", comment=comment,
     )  # fmt: skip
+
+
+def test_a_name_steers_no_terminal(monkeypatch):
+    monkeypatch.delenv("OAUTH_CLIENT_ID", raising=False)
+    header = quote("\x1b]0;owned\x07 Ada\u202e\n").encode()
+    request = Request({"type": "http", "headers": [(b"x-annotator", header)]})
+    assert person_of(request).name == "\ufffd]0;owned\ufffd Ada\ufffd"
 
 
 @given(st.binary(min_size=1), st.text(), st.sampled_from(PURPOSES), st.text("0123456789abcdef"))
@@ -54,13 +64,14 @@ def test_a_changed_id_does_not_open_and_shows_neither_pair_nor_purpose():
             assert unseal(b"key", "p-a", other) is None
 
 
-def test_a_flood_is_stopped_and_ordinary_work_is_not():
-    budgets, flood = Budgets(), [event(i, comment="x" * 1900) for i in range(50)]
+@pytest.mark.parametrize("letter", ["x", "\N{GREEK SMALL LETTER ALPHA}", "\N{GRINNING FACE}"])
+def test_a_flood_is_stopped_and_ordinary_work_is_not(letter):
+    budgets, flood = Budgets(), [event(i, comment=letter * 1900) for i in range(50)]
     written = 0
     for i in range(3000):  # ten requests a second for five minutes
         with suppress(OverBudget):
             budgets.spend("p-a", flood, i / 10)
-            written += sum(len(to_json(e)) for e in flood)
+            written += sum(len(to_json(e).encode()) for e in flood)
     assert written < BURST_BYTES + 300 * BYTES_A_SECOND < 1_000_000
     for i in range(3000):
         budgets.spend("p-b", [event(i, "p-b")], i)  # an answer a second

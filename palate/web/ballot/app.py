@@ -1,5 +1,6 @@
 """The web app of both Spaces: a static Gradio page, a small JSON API, and sign-in on the Hub."""
 
+import asyncio
 import hmac
 import json
 import os
@@ -37,6 +38,7 @@ if TYPE_CHECKING:  # `create_app` imports both, once `_hide_folder` has run
 
 HERE = Path(__file__).parent
 MAX_REQUEST_BYTES = 256 * 1024
+BODY_SECONDS = 30.0  # in which a request has to arrive
 MAX_EVENTS = 50  # in a request
 MAX_PAIRS = 20  # in a response
 MAX_IDS = 1000  # of a kind in a request
@@ -175,7 +177,8 @@ def api_route(path: str, ballot: Ballot, call: ApiCall) -> Route:
         await run_in_threadpool(ballot.arrive, person, request.cookies)
         content = await read_body(request, MAX_REQUEST_BYTES)
         if content is None:
-            return JSONResponse({"error": f"expected at most {MAX_REQUEST_BYTES} bytes"}, 413)
+            expected = f"expected at most {MAX_REQUEST_BYTES} bytes within {BODY_SECONDS:.0f} s"
+            return JSONResponse({"error": expected}, 413)
         try:
             body = json.loads(content)
             if not isinstance(body, dict):
@@ -196,17 +199,18 @@ def _is_another(request: Request, person: Person) -> bool:
 async def read_body(request: Request, most: int) -> bytes | None:
     """Return the request's body; None, without reading on, once it exceeds `most` bytes.
 
-    Also None if the client hangs up before its end.
+    Also None if the client hangs up before its end, or takes too long for it.
     """
-    content = b""
+    content = bytearray()
     try:
-        async for chunk in request.stream():
-            content += chunk
-            if len(content) > most:
-                return None
-    except ClientDisconnect:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                content += chunk
+                if len(content) > most:
+                    return None
+    except (ClientDisconnect, TimeoutError):
         return None
-    return content
+    return bytes(content)
 
 
 def owner_route(path: str, ballot: Ballot, answer: Callable[[str], Response]) -> Route:

@@ -1,4 +1,4 @@
-"""Who is at the page, and what they may do: own, label, answer a question, send so much.
+"""Who is at the page, and what they may do: own, label, answer a question, send so much, count.
 
 On the Hub, people sign in with Hugging Face; on one's own machine they type a name.
 """
@@ -9,16 +9,17 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from palate.core.errors import PalateError, Unreachable
-from palate.core.ledger import People
+from palate.core import hub, ledger
+from palate.core.errors import PalateError, Unreachable, printable
+from palate.core.ledger import PEOPLE_FILE, People, Statement
 from palate.core.project import Project
-from palate.core.schema import PURPOSES, Event, Purpose, to_json
+from palate.core.schema import PURPOSES, Decision, Event, Purpose, to_json
 
 if TYPE_CHECKING:  # `palate deploy` imports this module where Gradio is not installed
     from starlette.requests import Request
@@ -110,6 +111,31 @@ class Budgets:
         return self._on_pair[annotator, pair_id] + more >= EVENTS_ON_A_PAIR
 
 
+def decide(project_id: str, annotators: Sequence[str], decision: Decision) -> None:
+    """Add the owner's decision about a person to the dataset, where it changes anything."""
+
+    def build(sha: str, paths: list[str]) -> hub.Change[None]:
+        statements = ledger.statements(project_id, sha, paths)
+        people = People.of(statements)
+        changed = [who for who in annotators if _changes(people, who, decision)]
+        if not changed:
+            return hub.Change(None)
+        statements += [Statement(who, decision, ledger.now()) for who in changed]
+        files = {PEOPLE_FILE: ledger.jsonl(statements)}
+        return hub.Change(None, f"{decision.title()} {len(changed)}", files)
+
+    hub.update(project_id, "dataset", build)
+
+
+def _changes(people: People, who: str, decision: Decision) -> bool:
+    closed = who in people.uncounted and who not in people.back
+    if decision == "forget":
+        return who not in people.forgotten or not closed
+    if decision == "erased":
+        return who in people.forgotten and who not in people.erased
+    return closed == (decision == "include")
+
+
 def pseudonyms(key: bytes, subject: str, people: People) -> list[str]:
     """Return the annotator ids that the subject has had, today's last; none reveals the name.
 
@@ -183,8 +209,8 @@ def person_of(request: "Request") -> Person | None:
     """Return who sent the request, or None if they have neither signed in nor given a name."""
     if sign_in_required():
         return _signed_in(request)
-    name = unquote(request.headers.get("x-annotator", ""), errors="replace").strip()
-    name = name[:NAME_CHARACTERS]
+    name = printable(unquote(request.headers.get("x-annotator", ""), errors="replace"))
+    name = name.strip()[:NAME_CHARACTERS]
     return Person(f"local:{name.casefold()}", name) if name else None
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import httpx
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from palate.argilla.store import LabelStore
@@ -28,7 +28,7 @@ from palate.label import agreement, agreement_text
 from palate.label.agreement_text import labelling_pictures
 from palate.web.ballot import gpu
 from palate.web.ballot.app import owner_query, owner_route, read_body
-from palate.web.ballot.people import person_of, sign_in_required
+from palate.web.ballot.people import decide, person_of, sign_in_required
 from palate.web.ballot.render import template
 from palate.web.labelling.ballot import LabelBallot
 
@@ -50,6 +50,7 @@ def routes(ballot: LabelBallot) -> list[Route]:
         owner_route("/owner", ballot, lambda query: page(ballot, query)),
         owner_route("/owner.json", ballot, lambda query: figures(ballot)),
         _writing_route(ballot),
+        _decision(ballot),
     ]
     if sign_in_required():  # otherwise the owner opens Argilla itself
         pages.append(owner_route("/owner/argilla", ballot, _argilla_page))
@@ -125,6 +126,7 @@ def page(ballot: LabelBallot, query: str, note: str = "") -> HTMLResponse:
             reading=agreement_text.reading(report),
             problem=ballot.problem(),
             unreadable=ballot.unreadable(),
+            excluded={who: names.get(who, who) for who in sorted(ballot.people.excluded)},
             answers=answers,
             total=total,
             json=f"/owner.json{query}",
@@ -138,8 +140,35 @@ def page(ballot: LabelBallot, query: str, note: str = "") -> HTMLResponse:
 
 def figures(ballot: LabelBallot) -> Response:
     """Return the report as JSON."""
-    text = json.dumps(_report(ballot).to_json(), indent=2, ensure_ascii=False)
+    content = _report(ballot).to_json() | {"excluded": sorted(ballot.people.excluded)}
+    text = json.dumps(content, indent=2, ensure_ascii=False)
     return Response(text, media_type="application/json")
+
+
+def _decision(ballot: LabelBallot) -> Route:
+    """Return the route by which an owner excludes a person, or counts their answers again.
+
+    The Space takes this over as it does what `palate exclude` decides: it reads the project again.
+    """
+
+    async def endpoint(request: Request) -> Response:
+        if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+            return JSONResponse({"error": "expected application/json"}, 415)
+        if await run_in_threadpool(owner_query, request, ballot) is None:
+            return JSONResponse({"error": "This is for owners: sign in as one of them."}, 403)
+        try:
+            body = json.loads(await read_body(request, 1000) or b"")
+            who, counts = body["annotator"], body["counts"]
+            known = {e.annotator for e in ballot.events()} | ballot.people.excluded
+            if who not in known or not isinstance(counts, bool):
+                raise ValueError
+        except (KeyError, TypeError, ValueError, RecursionError):
+            return JSONResponse({"error": "expected somebody who has answered, and counts"}, 400)
+        decision = "include" if counts else "exclude"
+        await run_in_threadpool(decide, ballot.project_id, [who], decision)
+        return JSONResponse({})
+
+    return Route("/owner/people", endpoint, methods=["POST"])
 
 
 def _report(ballot: LabelBallot) -> agreement.Report:

@@ -59,7 +59,7 @@ export function start(root) {
       const headers = { 'content-type': 'application/json', 'x-annotator': encodeURIComponent(me.name) }
       const r = await fetch(path, { method: 'POST', keepalive, signal: control.signal, headers, body: JSON.stringify(body) })
       if (r.status === 401) modal.open(dialogs.signIn(false), { lock: true })
-      if (r.status === 403) modal.open(dialogs.refused(), { lock: true })
+      if (r.status === 403) modal.open(dialogs.refused(me.sign_in), { lock: true })
       if (!r.ok) throw new Error(r.status)
       return await r.json()
     } finally { clearTimeout(limit) }
@@ -284,7 +284,7 @@ export function start(root) {
     document.title = $('.b-brand').textContent = me.question
     root.setAttribute('aria-label', me.question)
     if (me.sign_in && !me.name) { modal.open(dialogs.signIn(query.get('sign-in') === 'failed'), { lock: true }); return }
-    if (!me.may) { modal.open(dialogs.refused(), { lock: true }); return }
+    if (!me.may) { modal.open(dialogs.refused(me.sign_in), { lock: true }); return }
     me.name ||= query.get('as') || storage.get('name') || ''
     if (me.name) begin(); else askName()
   }

@@ -29,8 +29,8 @@ export const name = () => `<form class="b-form" method="dialog"><label for="b-fi
 export const signIn = (failed) => `<h2>Sign in to continue</h2>${failed ? '<p>Signing in did not work. If your browser blocks cookies here, open this page in a tab.</p>' : ''}<p>Your answers so far are kept on this device and sent once you are signed in.</p>
   <a class="b-main" href="/login/huggingface?_target_url=/" target="_self">Sign in with Hugging Face</a>`
 
-export const refused = () => `<h2>Invitation only</h2><p>Ask the project owner to add you to <code>annotators</code>.</p>
-  <a class="b-main" href="/logout?_target_url=/" target="_self">Sign out</a>`
+export const refused = (signedIn) => `<h2>Invitation only</h2><p>The project’s owner decides who may answer here. Ask them.</p>
+  ${signedIn ? '<a class="b-main" href="/logout?_target_url=/" target="_self">Sign out</a>' : ''}`
 
 export const elsewhere = () => '<h2>Open in another tab</h2><p>Close the other tab to continue here.</p>'
 
