@@ -64,8 +64,8 @@ def measure(folder: Path, pairs: int, events: int, requests: int) -> dict[str, o
     from palate.core.project import Settings
     from palate.web.serving import Space
 
-    importing.start_project("me/large", [], Settings(eval=0.0, test=0.1))
-    settings = Settings(eval=0.0, test=0.1, strategy="exhaustive", annotators_per_pair=9)
+    importing.start_project("me/large", [], Settings())
+    settings = Settings(strategy="exhaustive", annotators_per_pair=9)
     files = {"palate.toml": settings.dump()} | dict(rows(pairs, events))
     hub.commit("me/large", "dataset", files, "Fill it")
     subprocess.run(

@@ -62,6 +62,10 @@ class BadHub(ThreadingHTTPServer):
         self.lock = threading.Lock()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
+    def close(self) -> None:
+        self.shutdown()
+        self.server_close()
+
     def spoil(self, kind: str, requests: int) -> None:
         with self.lock:
             self.kind, self.left = kind, requests
@@ -90,12 +94,12 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = answer  # noqa: N815
 
     def forward(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPConnection(self.server.real)
         headers = dict(self.headers.items()) | {"Host": self.server.real}
-        connection.request(self.command, self.path, body, headers)
-        answer = connection.getresponse()
-        kept = {k: v for k, v in answer.getheaders() if k.lower() != "transfer-encoding"}
-        return answer.status, kept, answer.read()
+        with contextlib.closing(http.client.HTTPConnection(self.server.real)) as connection:
+            connection.request(self.command, self.path, body, headers)
+            answer = connection.getresponse()
+            kept = {k: v for k, v in answer.getheaders() if k.lower() != "transfer-encoding"}
+            return answer.status, kept, answer.read()
 
     def send(self, status: int, headers: dict[str, str], content: bytes) -> None:
         self.send_response_only(status)

@@ -269,6 +269,8 @@ def test_answers_have_security_headers(client):
     assert answer.headers["referrer-policy"] == "no-referrer"
     assert client.get("/ballot/ballot.js").headers["cache-control"] == "no-cache"
     assert client.get("/ballot/../app.py").status_code == 404
+    for folder in ("assets", "static", "ballot"):  # longer than a file's name can be
+        assert client.get(f"/{folder}/{'9' * 5000}").status_code == 404
 
 
 def test_what_a_space_writes_is_for_its_owner_alone(client, space):

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 
 import pytest
+from bad_hub import BadHub
 from huggingface_hub.utils import httpx
 
 from palate.argilla.store import LabelStore
@@ -59,6 +60,15 @@ def answer_all(space: Space) -> int:
     """Answer every pair as Ada; return how many there were."""
     annotator = SimulatedAnnotator(seed=0)
     return api_annotator.answer(space.url, "Ada", annotator, None, lambda done, total: None)
+
+
+def health(space: Space, status: int) -> dict:
+    """Wait until the Space's health has this status; return what it says."""
+    while True:
+        answer = httpx.get(f"{space.url}/healthz", timeout=30)
+        if answer.status_code == status:
+            return answer.json()
+        time.sleep(0.1)
 
 
 def add_candidates(project: Project) -> None:
@@ -188,3 +198,16 @@ def test_on_the_hub_the_page_says_what_is_missing_until_it_is_there(project, ser
         while read(space, "/healthz")[0] != 200:
             assert time.monotonic() < deadline, "it did not go on"
         assert "Which answer is better?" in read(space, "/api/me")[1]
+
+
+def test_an_empty_answer_of_the_hub_ends_no_space(serve, hub, project):
+    add_candidates(project)
+    proxy = BadHub(hub.endpoint)
+    with closing(proxy), serve("label", HF_ENDPOINT=proxy.url) as space:
+        health(space, 200)
+        proxy.spoil("a list", 10**9)  # of files, so that there seem to be none
+        assert "lists no palate.toml" in health(space, 503)["problem"]
+        proxy.spoil("", 0)
+        health(space, 200)
+        assert space.process.poll() is None
+        label_one(space)

@@ -21,8 +21,8 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from palate.core import hub
-from palate.core.errors import PalateError, Supervised, UsageError, printable
-from palate.core.project import question_files
+from palate.core.errors import PalateError, Supervised, Unreachable, UsageError, printable
+from palate.core.project import SETTINGS_FILE, question_files
 from palate.web.ballot import gpu
 from palate.web.ballot.app import HERE, create_app
 from palate.web.ballot.render import template
@@ -79,12 +79,13 @@ def serve(kind: str, make: Callable[[Settings], B], routes: Callable[[B], Sequen
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn stops at either and raises it again, which must not end what follows
         signal.signal(number, lambda *_: stopping.set())
-    listening, changed = _listen(), True
+    listening, changed, patient = _listen(), True, _hosted()
     gpu.report_start()
     while changed and not stopping.is_set():
-        ballot = _first(lambda: make(Settings.read(kind)), listening, stopping)
+        ballot = _first(lambda: make(Settings.read(kind)), listening, stopping, patient=patient)
         if ballot is None:
             return
+        patient = True  # what was served before is there again once the Hub answers
         server = _server(create_app(ballot, routes(ballot), kind=kind))
         news = threading.Event()
         threading.Thread(target=ballot.warm_up, daemon=True).start()
@@ -114,6 +115,8 @@ def _following(ballot: Ballot, server: uvicorn.Server, news: threading.Event) ->
         if known is None:
             known = _asked(ballot)
         files = hub.hashes(ballot.project_id, "dataset")
+        if SETTINGS_FILE not in files:  # an empty list is an answer, too
+            raise Unreachable(f"The Hub lists no {SETTINGS_FILE} in {ballot.project_id}.")
         if question_files(files) != known:
             news.set()
             server.should_exit = True
@@ -132,12 +135,14 @@ def _asked(ballot: Ballot) -> dict[str, str]:
         return {}
 
 
-def _first(make: Callable[[], B], listening: socket.socket, stopping: threading.Event) -> B | None:
-    """Return the ballot; on the Hub, serve a page that says what is missing until there is one."""
+def _first(
+    make: Callable[[], B], listening: socket.socket, stopping: threading.Event, *, patient: bool
+) -> B | None:
+    """Return the ballot; if `patient`, serve a page that says what is missing until it is there."""
     try:
         return make()
     except PalateError as error:
-        if not _hosted():
+        if not patient:
             raise
         missing = error
     if stopping.is_set():

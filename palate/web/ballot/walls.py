@@ -14,6 +14,7 @@ ARGILLA = "/argilla/"  # its own pages, for owners
 FOREIGN = " 'unsafe-inline' 'unsafe-eval'"  # what they need
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # what the page asks of Gradio
+LONGEST_PATH = 250  # which a file can have
 SERVED = re.compile(r"/|/theme\.css|/favicon\.ico|/(assets|static)/[\w./@+-]+")
 INLINE_SCRIPT = re.compile(rb"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DOTALL)
 # Gradio needs inline styles; nothing comes from another site.
@@ -33,7 +34,8 @@ class GradioPage:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         allowed = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
-        if not allowed or not SERVED.fullmatch(scope["path"]):
+        path = scope["path"]
+        if not allowed or len(path) > LONGEST_PATH or not SERVED.fullmatch(path):
             await PlainTextResponse("Not found", 404)(scope, receive, send)
         else:
             await self.gradio(scope, receive, send)
