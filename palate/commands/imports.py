@@ -61,7 +61,7 @@ def import_(
 
     The choice is a text, its model's name, or a code such as a and b, left and right, model_a, 1
     and 2; true and 1 mean yes in a column about one text, such as b_won. What is uncertain is asked
-    for: --first, --second and --tie say which values mean what.
+    for: --first, --second and --tie say which values mean what. docs/formats.md has all shapes.
 
     All labels are kept for training and testing: no prompt with labels becomes an eval prompt, and
     prompts that the source keeps for testing stay test prompts. `palate prompts` brings the eval

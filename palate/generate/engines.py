@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.util import find_spec
 from typing import Protocol
 
@@ -17,7 +18,7 @@ from palate.core import hub
 from palate.core.errors import UsageError
 from palate.core.schema import Message
 from palate.generate import models
-from palate.generate.generation import Completion, Sampling, Write, complete
+from palate.generate.generation import Completion, OneLine, Sampling, Write, complete
 from palate.generate.models import Loaded
 from palate.generate.openai import ChatClient
 from palate.generate.replies import Replies
@@ -211,13 +212,20 @@ class Remote:
         def ask(prompt: list[Message], seed: int) -> Completion:
             if reply := self._replies.get(prompt, sampling, seed):
                 return reply
-            reply = self.client.ask(
+            call = partial(
+                self.client.ask,
                 prompt,
                 max_tokens=sampling.max_new_tokens,
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
                 seed=seed,
             )
+            reply = call(stop="\n") if isinstance(sampling, OneLine) else call()
+            # some models begin with a line break, or think aloud first
+            if isinstance(sampling, OneLine) and (
+                not reply.text or reply.text.startswith("<think")
+            ):
+                reply = call()
             self._replies.keep(prompt, sampling, seed, reply)
             return reply
 

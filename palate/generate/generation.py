@@ -15,7 +15,7 @@ from palate.generate.filters import Filters
 from palate.generate.models import Loaded
 
 if TYPE_CHECKING:
-    from transformers import LogitsProcessor
+    from transformers import LogitsProcessor, StoppingCriteria
 
 Write = Callable[[Loaded, Sequence[list[Message]], Sequence[int], "Sampling"], list["Completion"]]
 MAX_TRIES = 4  # per prompt, to replace completions that were filtered out
@@ -38,6 +38,11 @@ class Sampling:
 
 
 @dataclass(frozen=True)
+class OneLine(Sampling):
+    """The same, up to the end of the first line that is not empty."""
+
+
+@dataclass(frozen=True)
 class Completion:
     """A text, and whether the model ended it (rather than `max_new_tokens`)."""
 
@@ -50,7 +55,7 @@ def complete(
 ) -> list[Completion]:
     """Return one completion for each prompt and seed, computed as one batch."""
     import torch
-    from transformers import GenerationConfig, LogitsProcessorList
+    from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
     tokenizer, model = loaded.tokenizer, loaded.model
     inputs = tokenizer.apply_chat_template(
@@ -66,15 +71,18 @@ def complete(
         do_sample=False, eos_token_id=sorted(ends), pad_token_id=tokenizer.pad_token_id
     )
     model.eval()
+    start = inputs["input_ids"].shape[1]
+    stops = [_line_end(tokenizer, start)] if isinstance(sampling, OneLine) else []
     with torch.inference_mode():
         output = model.generate(
             input_ids=inputs["input_ids"],
             attention_mask=inputs["attention_mask"],
             max_new_tokens=sampling.max_new_tokens,
             logits_processor=LogitsProcessorList([_sampler(sampling, seeds)]),
+            stopping_criteria=StoppingCriteriaList(stops),
         )
-    rows = output[:, inputs["input_ids"].shape[1] :].tolist()
-    return [_completion(tokenizer, row, ends) for row in rows]
+    rows = output[:, start:].tolist()
+    return [_completion(tokenizer, row, ends, one_line=bool(stops)) for row in rows]
 
 
 def end_tokens(loaded: Loaded) -> set[int]:
@@ -84,10 +92,27 @@ def end_tokens(loaded: Loaded) -> set[int]:
     return (ids | ({named} if isinstance(named, int) else set(named or ()))) - {None}
 
 
-def _completion(tokenizer: Any, row: list[int], ends: set[int]) -> Completion:
+def _completion(tokenizer: Any, row: list[int], ends: set[int], *, one_line: bool) -> Completion:
     length = next((i for i, token in enumerate(row) if token in ends), len(row))
-    text = tokenizer.decode(row[:length], skip_special_tokens=True).strip()
-    return Completion(text, length < len(row))
+    text, end = tokenizer.decode(row[:length], skip_special_tokens=True).lstrip(), ""
+    if one_line:
+        text, end, _ = text.partition("\n")
+    return Completion(text.strip(), length < len(row) or bool(end))
+
+
+def _line_end(tokenizer: Any, start: int) -> "StoppingCriteria":
+    """Return what ends each row at the first line break after a word."""
+    import torch
+    from transformers import StoppingCriteria
+
+    class LineEnd(StoppingCriteria):
+        def __call__(
+            self, input_ids: torch.Tensor, scores: torch.Tensor, **_: object
+        ) -> torch.Tensor:
+            texts = tokenizer.batch_decode(input_ids[:, start:], skip_special_tokens=True)
+            return torch.tensor(["\n" in t.lstrip() for t in texts], device=input_ids.device)
+
+    return LineEnd()
 
 
 def _sampler(sampling: Sampling, seeds: Sequence[int]) -> "LogitsProcessor":

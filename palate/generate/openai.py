@@ -81,6 +81,7 @@ class ChatClient:
         temperature: float,
         top_p: float | None = None,
         seed: int = 0,
+        stop: str | None = None,
     ) -> Completion:
         """Return the model's reply; raise PalateError if there is none after `MAX_TRIES` tries.
 
@@ -91,7 +92,13 @@ class ChatClient:
         from huggingface_hub.utils import httpx
 
         client, sent = self._client(), [dict(message) for message in messages]
-        given = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "seed": seed}
+        given: dict[str, Any] = {
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "top_p": top_p,
+            "seed": seed,
+        }
+        given |= {"stop": [stop]} if stop else {}
         while True:
             named: dict[str, Any] = {k: v for k, v in given.items() if k not in self.refused}
             if "max_tokens" in self.refused:

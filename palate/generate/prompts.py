@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from palate.core.errors import UsageError
 from palate.core.schema import Message, Prompt
 from palate.generate.engines import Engine
-from palate.generate.generation import Completion, Sampling, seed_of
+from palate.generate.generation import Completion, OneLine, Sampling, seed_of
 from palate.generate.new_prompts import Seen
 
 EXAMPLES = 8  # that the model sees at a time
@@ -17,6 +17,8 @@ TRIES = 5  # for each prompt wanted
 BATCH = 16
 TIMES_AS_LONG = 2  # as the longest example
 TIMES_AS_SHORT = 3  # as the shortest
+BYTES_PER_TOKEN = 3  # about 4 letters of English, 1 character of Chinese
+AROUND = 16  # tokens
 MOST_TOKENS = 1_024
 _MARK = re.compile(r"^\s*(?:[-*•]|\d{1,3}[.)]|#+)\s+")  # of a list's entry, or of a heading
 _QUOTES = (('"', '"'), ("“", "”"), ("'", "'"), ("`", "`"), ("**", "**"))
@@ -47,6 +49,16 @@ class Form:
         parts = [t[len(start) : len(t) - len(end)].strip() for t in texts]
         return cls(alike[0][:-1], alike[0][-1]["role"], start, end, parts)
 
+    @property
+    def is_one_line(self) -> bool:
+        return not any("\n" in part for part in self.parts)
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens a new part may take, with a few for what models write around it."""
+        longest = max(len(part.encode()) for part in self.parts)
+        return min(MOST_TOKENS, AROUND + TIMES_AS_LONG * longest // BYTES_PER_TOKEN)
+
     def prompt(self, part: str, model: str, revision: str) -> Prompt:
         """Return the prompt around a new part, marked as written by the model."""
         last = Message(role=self.role, content=f"{self.start}{part}{self.end}")
@@ -55,7 +67,7 @@ class Form:
     def part(self, reply: str) -> str:
         """Return the new part that a reply holds, without what models write around it."""
         text = reply.strip()
-        if not any("\n" in part for part in self.parts):
+        if self.is_one_line:
             text = next((line for line in text.splitlines() if line.strip()), "")
         text = _MARK.sub("", text).strip()
         for first, last in _QUOTES:
@@ -97,8 +109,8 @@ def write_prompts(
     loaded, write = engine.load()
     model, revision = loaded.repo, loaded.revision
     seen, written = Seen(prompts), Written()
-    tokens = min(MOST_TOKENS, max(32, TIMES_AS_LONG * max(map(len, form.parts))))
-    sampling = Sampling(temperature=0.9, top_p=0.95, max_new_tokens=tokens)
+    kind = OneLine if form.is_one_line else Sampling
+    sampling = kind(temperature=0.9, top_p=0.95, max_new_tokens=form.tokens)
     asked = 0
     while asked < TRIES * number and len(written.prompts) < number:
         size = min(BATCH, TRIES * number - asked, number - len(written.prompts) + 2)
@@ -132,9 +144,7 @@ def _request(parts: Sequence[str], seed: int, number: int) -> list[Message]:
 
 def _unfinished(reply: Completion, form: Form) -> str | None:
     """Return what is wrong with a reply that was cut off before its entry ended."""
-    is_whole = reply.ended or (
-        "\n" in reply.text.strip() and not any("\n" in part for part in form.parts)
-    )
+    is_whole = reply.ended or ("\n" in reply.text.strip() and form.is_one_line)
     return None if is_whole else "cut off"
 
 

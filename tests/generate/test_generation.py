@@ -6,7 +6,15 @@ import torch
 
 from palate.core.errors import UsageError
 from palate.core.schema import Prompt
-from palate.generate.generation import Sampling, _sampler, complete, generate, groups_of, seed_of
+from palate.generate.generation import (
+    OneLine,
+    Sampling,
+    _sampler,
+    complete,
+    generate,
+    groups_of,
+    seed_of,
+)
 from palate.generate.models import Loaded
 
 SAMPLING = Sampling(temperature=1.0, max_new_tokens=24)
@@ -40,6 +48,16 @@ def test_a_completion_does_not_depend_on_what_it_is_batched_with(loaded):
     alone = [complete(loaded, [m], [s], SAMPLING)[0] for m, s in zip(messages, seeds, strict=True)]
     assert together == alone
     assert len({c.text for c in together}) > 1
+
+
+def test_one_line_ends_where_the_line_does(loaded):
+    messages, seeds = [p.prompt for p in PROMPTS], list(range(len(PROMPTS)))
+    hot = {"temperature": 5.0, "max_new_tokens": 64}
+    whole = complete(loaded, messages, seeds, Sampling(**hot))
+    lines = complete(loaded, messages, seeds, OneLine(**hot))
+    assert [c.text for c in lines] == [c.text.partition("\n")[0].strip() for c in whole]
+    assert all(c.ended for c, w in zip(lines, whole, strict=True) if "\n" in w.text)
+    assert any("\n" in w.text for w in whole)
 
 
 def test_each_prompt_gets_n_different_candidates(loaded):

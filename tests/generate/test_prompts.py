@@ -7,7 +7,7 @@ import pytest
 
 from palate.core.errors import UsageError
 from palate.core.schema import Prompt
-from palate.generate.generation import Completion
+from palate.generate.generation import Completion, OneLine, Sampling
 from palate.generate.models import Loaded
 from palate.generate.prompts import TRIES, Form, Written, write_prompts
 
@@ -149,3 +149,21 @@ def test_what_a_model_wrote_is_no_example():
 def test_a_project_without_prompts_has_nothing_to_write_more_of():
     with pytest.raises(UsageError, match="no prompts to write more like"):
         written(Engine(lambda n: "x"), 1, [])
+
+
+def test_a_new_part_may_take_as_many_tokens_as_its_length_needs():
+    assert Form.of(PROMPTS).tokens < len("how bridges stand") * 2
+    long = [Prompt.of("x " * 5_000), Prompt.of("y " * 5_000)]
+    assert Form.of(long).tokens == 1_024
+
+
+def test_an_entry_of_one_line_ends_with_its_line():
+    kinds = []
+    engine = Engine(lambda n: "old maps")
+    engine.write = lambda loaded, prompts, seeds, sampling: (
+        kinds.append(type(sampling)) or [Completion("old maps", True) for _ in prompts]
+    )
+    written(engine, 1)
+    written(engine, 1, [Prompt.of("one\ntwo"), Prompt.of("three\nfour")])
+    assert kinds[0] is OneLine
+    assert kinds[-1] is Sampling
