@@ -41,7 +41,7 @@ def main(args: Arguments) -> None:
     with one_voice(), resumable(console, args):
         job = reward.run(console, args)
         if is_main_process():
-            push_trained(console, job, f"palate status {job.project.id}")
+            push_trained(console, job, f"palate best {job.project.id}")
 
 
 if __name__ == "__main__":

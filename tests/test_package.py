@@ -117,7 +117,10 @@ def test_python_m_palate_is_the_command(installed):
     assert run.stdout == f"palate {palate.__version__}\n", run.stderr
 
 
-@pytest.mark.parametrize("command", ["candidates", "sft", "train", "completions", "judge"])
+COMMANDS = ["candidates", "sft", "train", "reward", "best", "completions", "judge"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_job_explains_itself_from_an_install(installed, command):
     run = installed("-m", "palate", command, "--help")
     assert run.returncode == 0, run.stderr

@@ -123,6 +123,7 @@ class Candidate:
 
 
 IMPORTED = "imported"  # revision of models that are known from imported votes alone
+BEST_OF = "best-of-"  # begins the revision where a reward chose among several answers
 
 
 @dataclass(frozen=True)

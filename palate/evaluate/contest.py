@@ -11,7 +11,7 @@ from palate.core.errors import PalateError, UsageError
 from palate.core.ledger import standing_judgements
 from palate.core.markdown import count
 from palate.core.project import EVAL_PROMPTS
-from palate.core.schema import IMPORTED, Candidate, Event, Model, Pair, Prompt, model_of
+from palate.core.schema import BEST_OF, IMPORTED, Candidate, Event, Model, Pair, Prompt, model_of
 from palate.core.splits import more_prompts
 
 
@@ -165,7 +165,9 @@ def _newest_models(
     tuned = next((model_of(c) for c in reversed(completions) if c.model == model_repo), None)
     if tuned is None:
         raise UsageError(f"There are no completions of {model_repo} on eval prompts yet. {hint}")
-    others = [model_of(c) for c in completions if model_of(c) != tuned]
+    written = [model_of(c) for c in completions if model_of(c) != tuned]
+    # what a reward chose is no base model: `compare = "all"` asks about it
+    others = [m for m in written if not m.revision.startswith(BEST_OF)]
     # an earlier round of the tuned model is the base only where there is no other model
     base = next(
         (m for m in reversed(others) if m.repo != model_repo), others[0] if others else None

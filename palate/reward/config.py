@@ -1,10 +1,10 @@
-"""The arguments of `palate reward`: command line and part of the record at once."""
+"""The arguments of `palate reward`, part of its record at once, and of `palate best`."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from palate.core.errors import UsageError
-from palate.terminal.flags import Count, Number, Repo, flag
+from palate.terminal.flags import Count, ModelRef, Number, ProjectId, Repo, flag
 from palate.train.config import WHOLE, TrainArguments
 
 Method = Literal["probe", "full", "lora"]
@@ -29,6 +29,38 @@ class RewardArguments(TrainArguments):
     """Pairs per optimizer step, of full and lora. Default: those of four prompts."""
     output: Repo = None
     """Model repo to push to. Default: me/titles-reward for me/titles."""
+
+
+@dataclass(frozen=True)
+class BestArguments:
+    """The arguments of `palate best`."""
+
+    project: ProjectId
+    """Project, such as me/titles."""
+    n: int = 16
+    """Answers per prompt, of which the reward chooses one."""
+    model: ModelRef = None
+    """Model that writes. Default: the project's base model."""
+    reward: ModelRef = None
+    """Reward model that chooses. Default: the project's newest."""
+    temperature: float = 0.7
+    """Sampling temperature. Higher is more varied."""
+    top_p: float = 0.95
+    """Sample from the likeliest tokens that together have this probability."""
+    max_new_tokens: int = 256
+    """Longest answer, in tokens. Longer answers are cut, and counted."""
+    batch_size: int = 32
+    """Answers written at once, however large n is. Lower it when memory runs out."""
+    seed: int = 0
+    """Another seed gives other answers."""
+
+
+def check_best(args: BestArguments) -> None:
+    """Raise UsageError for arguments that cannot work on any machine."""
+    if args.n < 2:
+        raise UsageError(f"--n {args.n} leaves nothing to choose. Expected 2 or more, such as 16.")
+    if args.batch_size < 1:
+        raise UsageError(f"--batch-size {args.batch_size}: expected 1 or more.")
 
 
 def check(args: RewardArguments) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from palate.core.errors import UsageError
 from palate.evaluate.config import JudgeArguments
 from palate.generate.config import SERVER_KEY, CandidatesArguments, CompletionsArguments
-from palate.reward.config import RewardArguments
+from palate.reward.config import BestArguments, RewardArguments
 from palate.run.spec import JobSpec, Training
 from palate.train.config import DPOArguments, SFTArguments, TrainArguments
 
@@ -70,6 +70,18 @@ def _train_check(args: TrainArguments) -> None:
     from palate.run import processes
 
     processes.check(args.processes, args.accelerate)
+
+
+def _best_load(args: BestArguments, project: "Project") -> "Load":
+    from palate.run import loads
+
+    return loads.best_load(args, project)
+
+
+def _best_check(args: BestArguments) -> None:
+    from palate.reward import config
+
+    config.check_best(args)
 
 
 def _reward_check(args: RewardArguments) -> None:
@@ -153,6 +165,14 @@ JOBS: tuple[JobSpec, ...] = (
         check=_reward_check,
         packages=_train_packages,
         training=_reward,
+    ),
+    JobSpec(
+        name="best",
+        script="best",
+        arguments=BestArguments,
+        help="answer the eval prompts with the best of n, by the reward",
+        load=_best_load,
+        check=_best_check,
     ),
     JobSpec(
         name="judge",

@@ -19,7 +19,7 @@ from palate.generate.models import parameters
 from palate.generate.shards import Shard
 from palate.report import judges
 from palate.reward import rows as reward_rows
-from palate.reward.config import RewardArguments
+from palate.reward.config import BestArguments, RewardArguments
 from palate.reward.record import RewardRecord
 from palate.run import forecast, processes
 from palate.run.forecast import Flavor, Load
@@ -91,6 +91,16 @@ def check_sft(args: SFTArguments, project: Project, flavor: Flavor) -> None:
     preferred_answers(project.id, preferences)
     chosen = recipe.choose_sft_recipe(args, _size(args, project), _machine(args, flavor))
     recipe.check_mergeable(chosen.method, is_sharded=args.accelerate != WHOLE)
+
+
+def best_load(args: BestArguments, project: Project) -> Load:
+    return forecast.writing(
+        args.n * len(eval_prompts(project)),
+        min(args.n, args.batch_size),
+        args.max_new_tokens,
+        parameters(args.model or project.settings.base_model),
+        models=2,
+    )
 
 
 def reward_load(args: RewardArguments, project: Project) -> Load:

@@ -2,7 +2,7 @@ import pytest
 
 from palate.core.errors import PalateError, UsageError
 from palate.core.schema import Candidate, Model, Prompt
-from palate.evaluate.contest import EvaluationPairs, comparisons, evaluation_pairs
+from palate.evaluate.contest import EvaluationPairs, comparisons, evaluation_pairs, other_pairs
 
 PROMPTS = [Prompt.of(f"p{i}", split) for i, split in enumerate(("eval", "eval", "train"))]
 TUNED = "me/x-dpo"
@@ -43,6 +43,14 @@ def test_the_newest_revision_counts():
     )
     assert c.tuned == Model(TUNED, "3")
     assert len(c.pairs) == 2
+
+
+def test_what_a_reward_chose_is_no_base_and_is_compared_with_both():
+    base, tuned = completions("b", "1", ["a", "b"]), completions(TUNED, "2", ["x", "y"])
+    chosen = completions("me/x-reward", "best-of-16.1.2", ["k", "l"])
+    c = compare(base, tuned, chosen)
+    assert (c.base, c.tuned) == (Model("b", "1"), Model(TUNED, "2"))
+    assert len(other_pairs(c, PROMPTS, [*base, *tuned, *chosen])) == 4
 
 
 @pytest.mark.parametrize(

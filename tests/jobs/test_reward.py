@@ -1,6 +1,8 @@
 """A reward model from labels to a pushed classifier, which plain transformers loads."""
 
 import json
+import math
+import re
 import signal
 
 import numpy as np
@@ -11,18 +13,16 @@ from palate.core import hub as client
 from palate.core.project import Project
 
 
-def scores_of(repo: str, project: Project) -> dict[str, float]:
-    """Return the scores of all candidates, loaded as the card says."""
+def scores_of(repo: str, project: Project, candidates=None) -> dict[str, float]:
+    """Return the scores of the candidates, loaded as the card says."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    folder = client.fetch(repo, "model", client.describe(repo, "model")[0], ["config.json"])
-    files = client.describe(repo, "model")[1]
-    folder = client.fetch(repo, "model", client.describe(repo, "model")[0], files)[0].parent
+    folder = client.fetch(repo, "model", *client.describe(repo, "model"))[0].parent
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForSequenceClassification.from_pretrained(folder)
     prompts = {p.id: p.prompt for p in project.prompts}
     found = {}
-    for c in project.candidates:
+    for c in candidates or project.candidates:
         chat = [*prompts[c.prompt_id], {"role": "assistant", "content": c.text}]
         inputs = tokenizer.apply_chat_template(chat, return_dict=True, return_tensors="pt")
         found[c.id] = model(**inputs).logits.item()
@@ -37,7 +37,7 @@ def test_what_people_prefer_scores_higher_on_prompts_it_has_not_seen(
     said = jobs("reward", labelled.id, "--method", method, *flags)
     repo = labelled.reward_repo
     assert "Warning" not in said
-    assert f"Next: palate status {labelled.id}" in said
+    assert f"Next: palate best {labelled.id}" in said
     sha, files = client.describe(repo, "model")
     assert client.describe(repo, "model", "round-1")[0] == sha
     assert client.api().model_info(repo).private
@@ -135,3 +135,31 @@ def test_ctrl_c_says_how_to_start_over(labelled, jobs):
         f"Stopped. To start over, run the same command again: palate reward {labelled.id}" in said
     )
     assert not client.exists(labelled.reward_repo, "model")
+
+
+def test_the_best_of_n_has_the_highest_score_and_is_a_contestant(labelled, jobs):
+    said = jobs("best", labelled.id, code=2)
+    assert f"There is no reward {labelled.reward_repo} yet." in said
+    said = jobs("best", labelled.id, "--n", "1", code=2)
+    assert "--n 1 leaves nothing to choose." in said
+    jobs("reward", labelled.id)
+    flags = ("--max-new-tokens", "12", "--temperature", "1.2")
+    said = jobs("best", labelled.id, "--n", "6", "--batch-size", "4", *flags)
+    assert "10 prompts to answer" in said
+    rows = [line.split() for line in said.splitlines() if re.match(r" +\d+  [+-]\d", line)]
+    assert [int(row[0]) for row in rows] == [1, 2, 4, 6]
+    rewards = [float(row[1]) for row in rows]
+    assert rewards == sorted(rewards)
+    assert rewards[-1] > rewards[0]
+    assert float(rows[-1][3]) == pytest.approx(math.log(6) - 5 / 6, abs=0.01)
+
+    project = Project.load(labelled.id)
+    chosen = [c for c in project.candidates if c.model == labelled.reward_repo]
+    assert len(chosen) == 10
+    assert all((c.revision or "").startswith("best-of-6.") for c in chosen)
+    scores = scores_of(labelled.reward_repo, project, chosen)
+    assert np.mean(list(scores.values())) == pytest.approx(rewards[-1], abs=0.006)
+    said = jobs("best", labelled.id, "--n", "6", "--batch-size", "4", *flags)
+    assert "0 prompts to answer" in said
+    said = jobs("best", labelled.id, "--n", "6", code=2)
+    assert "Run with: --temperature 1.2 --top-p 0.95 --max-new-tokens 12 --seed 0 --n 6" in said
