@@ -117,7 +117,7 @@ def test_python_m_palate_is_the_command(installed):
     assert run.stdout == f"palate {palate.__version__}\n", run.stderr
 
 
-COMMANDS = ["candidates", "sft", "train", "reward", "best", "completions", "judge"]
+COMMANDS = ["candidates", "sft", "train", "reward", "best", "check", "completions", "judge"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

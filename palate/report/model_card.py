@@ -1,4 +1,4 @@
-"""A model's card: from its `run.json`, `verdict.json` and `judge.json` alone."""
+"""A model's card: from its `run.json`, `verdict.json`, `judge.json` and `check.json` alone."""
 
 import json
 import re
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING, TypeVar
 
+from palate.check.losses import FILE as CHECK_FILE
+from palate.check.losses import CheckReport
 from palate.core import hub
 from palate.core.errors import BadInput, UsageError
 from palate.core.project import Project
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCardData
 
 Run = DPORecord | SFTRecord
-Report = TypeVar("Report", Verdict, JudgeReport)
+Report = TypeVar("Report", Verdict, JudgeReport, CheckReport)
 ADAPTERS = ("lora", "qlora")
 MIN_SHARED_CHARACTERS = 40  # of all prompts: fewer are not worth leaving out
 RULES = {
@@ -46,14 +48,18 @@ def push_model_card(project_id: str) -> str:
                 f" Train with: palate train {project_id}"
             )
         run = _read_run(repo, sha)
-        verdict = judge = None
+        verdict = judge = checked = None
         if "verdict.json" in have:
             stored = _read_json(repo, sha, "verdict.json")
             verdict = _of_this_round(repo, run, Verdict.from_json(stored, f"{repo}/verdict.json"))
         if "judge.json" in have:
             stored = _read_json(repo, sha, "judge.json")
             judge = _of_this_round(repo, run, JudgeReport.from_json(stored, f"{repo}/judge.json"))
-        return model_files(run, verdict, judge)
+        if CHECK_FILE in have:
+            stored = _read_json(repo, sha, CHECK_FILE)
+            checked = CheckReport.from_json(stored, f"{repo}/{CHECK_FILE}")
+            checked = _of_this_round(repo, run, checked)
+        return model_files(run, verdict, judge, checked)
 
     return push(repo, "model", render)
 
@@ -82,6 +88,7 @@ def model_files(
     run: Run,
     verdict: Verdict | None = None,
     judge: JudgeReport | None = None,
+    checked: CheckReport | None = None,
 ) -> Files:
     """Return README.md and plots/*.svg of a model. Pure.
 
@@ -100,6 +107,7 @@ def model_files(
         run=run,
         verdict=verdict,
         judge=judge if judge and judge.agreement.n else None,
+        checked=checked,
         pictures=set(pictures),
         adapter=adapter,
         shown=_examples(run.samples.examples),

@@ -6,6 +6,7 @@ the steps. `palate --help` reads this table, so its functions import what they n
 
 from typing import TYPE_CHECKING
 
+from palate.check.config import CheckArguments
 from palate.core.errors import UsageError
 from palate.evaluate.config import JudgeArguments
 from palate.generate.config import SERVER_KEY, CandidatesArguments, CompletionsArguments
@@ -82,6 +83,12 @@ def _best_check(args: BestArguments) -> None:
     from palate.reward import config
 
     config.check_best(args)
+
+
+def _check_load(args: CheckArguments, project: "Project") -> "Load":
+    from palate.run import loads
+
+    return loads.check_load(args, project)
 
 
 def _reward_check(args: RewardArguments) -> None:
@@ -173,6 +180,13 @@ JOBS: tuple[JobSpec, ...] = (
         help="answer the eval prompts with the best of n, by the reward",
         load=_best_load,
         check=_best_check,
+    ),
+    JobSpec(
+        name="check",
+        script="check",
+        arguments=CheckArguments,
+        help="measure what tuning cost: instructions and plain text, before and after",
+        load=_check_load,
     ),
     JobSpec(
         name="judge",

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from rich.console import Console
 
+from palate.check.config import CheckArguments
+from palate.check.rules import instructions
 from palate.core.errors import UsageError
 from palate.core.project import Project
 from palate.core.rounds import writer_of
@@ -101,6 +103,12 @@ def best_load(args: BestArguments, project: Project) -> Load:
         parameters(args.model or project.settings.base_model),
         models=2,
     )
+
+
+def check_load(args: CheckArguments, project: Project) -> Load:
+    size = parameters(project.settings.base_model)
+    texts = 2 * len(instructions())
+    return forecast.writing(texts, args.batch_size, args.max_new_tokens, size, models=2)
 
 
 def reward_load(args: RewardArguments, project: Project) -> Load:

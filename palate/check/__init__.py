@@ -1,0 +1,1 @@
+"""What tuning cost: instructions with checked answers and plain text, before and after."""

@@ -1,0 +1,149 @@
+"""Base and tuned model follow instructions and read plain text; what differs goes onto the card."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from palate.check.config import CheckArguments
+from palate.check.losses import VERSION, Ability, CheckReport, Model, ability
+from palate.check.rules import CHECKS, Instruction, instructions
+from palate.core import hub, typed
+from palate.core.errors import BadInput, PalateError
+from palate.core.ledger import now
+from palate.core.project import Project
+from palate.core.schema import Message
+from palate.generate import models
+from palate.generate.completions import trained
+from palate.generate.generation import Sampling, complete, seed_of
+
+PLAIN = Path(__file__).with_name("plain.txt")
+OWN = "check.jsonl"  # of the project, with lines like those of instructions.jsonl
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One model: whether it followed each instruction, and which tokens of a text it guessed."""
+
+    followed: list[float]
+    own: list[float]
+    guessed: list[float]
+    passages: list[str]  # of each token
+
+
+def check(console: Console, args: CheckArguments) -> CheckReport:
+    """Compare the tuned model with its base, with the same seeds."""
+    project = Project.load(args.project)
+    newest = f"{project.model_repo}@round-{project.settings.round}"
+    tuned, origin = trained(args.model or newest, project)
+    base = models.find(f"{origin.base_model}@{origin.base_revision}")
+    own = own_instructions(project)
+    found = []
+    for source in (base, tuned):
+        n = len(instructions()) + len(own)
+        console.print(f"{source.repo} at {source.revision[:7]}: {n:,} instructions, plain text")
+        with console.status("Writing and reading"):
+            found.append(score(models.load(source), own, args))
+    return report(base, tuned, found, args)
+
+
+def report(
+    base: models.Source, tuned: models.Source, found: Sequence[Scores], args: CheckArguments
+) -> CheckReport:
+    """Return what the scores of base and tuned model, in this order, say."""
+    one, other = found
+    numbers = [str(i) for i in range(len(one.followed))]
+    abilities: list[Ability] = [
+        ability("Instructions", "instructions followed", one.followed, other.followed, numbers)
+    ]
+    if one.own:
+        numbers = [str(i) for i in range(len(one.own))]
+        name = "The project's own instructions"
+        abilities.append(ability(name, "instructions followed", one.own, other.own, numbers))
+    if one.passages != other.passages:
+        raise PalateError(
+            f"{tuned.repo} has another tokenizer than {base.repo}, so what they guess of a text"
+            " cannot be compared."
+        )
+    abilities.append(
+        ability("Plain text", "next tokens guessed", one.guessed, other.guessed, one.passages)
+    )
+    return CheckReport(
+        version=VERSION,
+        base=Model(base.repo, base.revision),
+        tuned=Model(tuned.repo, tuned.revision),
+        abilities=tuple(abilities),
+        settings={"max_new_tokens": args.max_new_tokens, "seed": args.seed},
+        time=now(),
+    )
+
+
+def own_instructions(project: Project) -> list[Instruction]:
+    """Return the instructions of the project's check.jsonl. Raises BadInput for a wrong one."""
+    if OWN not in project.files:
+        return []
+    file = hub.fetch(project.id, "dataset", project.revision, [OWN])[0]
+    source, found = f"{project.id}/{OWN}", []
+    for row, line in enumerate(file.read_text("utf-8").splitlines(), 1):
+        try:
+            value = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise BadInput(source, f"not JSON: {error}", row=row) from None
+        one = typed.read(Instruction, value, source, row=row)
+        if one.rule not in CHECKS:
+            expected = ", ".join(CHECKS)
+            problem = f"expected one of {expected}, found {one.rule!r}"
+            raise BadInput(source, problem, row=row, field="rule")
+        try:
+            one.follows("An answer.")
+        except TypeError:
+            problem = f"cannot be the value of the rule {one.rule!r}: {one.value!r}"
+            raise BadInput(source, problem, row=row, field="value") from None
+        found.append(one)
+    return found
+
+
+def score(loaded: models.Loaded, own: Sequence[Instruction], args: CheckArguments) -> Scores:
+    passages, guessed = read_plain(loaded)
+    return Scores(
+        follow(loaded, instructions(), args), follow(loaded, own, args), guessed, passages
+    )
+
+
+def follow(
+    loaded: models.Loaded, asked: Sequence[Instruction], args: CheckArguments
+) -> list[float]:
+    """Return 1 for each instruction whose answer follows its rule, 0 for the others."""
+    sampling = Sampling(0.7, 0.95, args.max_new_tokens)
+    order = sorted(range(len(asked)), key=lambda i: len(asked[i].text))
+    found = [0.0] * len(asked)
+    for start in range(0, len(order), args.batch_size):
+        batch = order[start:][: args.batch_size]
+        prompts = [[Message(role="user", content=asked[i].text)] for i in batch]
+        seeds = [seed_of(args.seed, asked[i].text, 0) for i in batch]
+        for i, answer in zip(batch, complete(loaded, prompts, seeds, sampling), strict=True):
+            found[i] = float(asked[i].follows(answer.text))
+    return found
+
+
+def read_plain(loaded: models.Loaded) -> tuple[list[str], list[float]]:
+    """Return for each token of our text its passage, and 1 where the model guessed it."""
+    import torch
+
+    passages: list[str] = []
+    guessed: list[float] = []
+    for number, text in enumerate(PLAIN.read_text("utf-8").split("\n\n")):
+        ids = loaded.tokenizer(text.strip(), return_tensors="pt")["input_ids"]
+        with torch.inference_mode():
+            logits = loaded.model(input_ids=ids.to(loaded.model.device)).logits[0, :-1]
+        hits = logits.argmax(-1).cpu() == ids[0, 1:]
+        guessed += hits.float().tolist()
+        passages += [str(number)] * len(hits)
+    return passages, guessed
+
+
+def text_of(result: CheckReport) -> str:
+    """Return the content of check.json."""
+    return json.dumps(asdict(result), indent=2, ensure_ascii=False) + "\n"

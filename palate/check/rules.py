@@ -1,0 +1,79 @@
+"""Instructions whose answers a rule checks, in the spirit of IFEval. Pure: no I/O but our own file.
+
+J. Zhou et al., "Instruction-Following Evaluation for Large Language Models" (2023). The
+instructions are ours, written for this file.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+FILE = Path(__file__).with_name("instructions.jsonl")
+Value = str | int | list[str]
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[\w'’-]+", text)
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _normal(text: str) -> str:
+    return " ".join(text.casefold().split()).strip(" .!\"'")
+
+
+def _is_json(text: str, keys: list[str]) -> bool:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and set(value) == set(keys)
+
+
+# whether an answer, without space around it, follows a rule with this value
+CHECKS: dict[str, Callable] = {
+    "words at most": lambda text, n: 0 < len(_words(text)) <= n,
+    "words at least": lambda text, n: len(_words(text)) >= n,
+    "lines": lambda text, n: len(_lines(text)) == n,
+    "bullets": lambda text, n: len([x for x in _lines(text) if re.match(r"[-*•] \S", x)]) == n,
+    "numbered": lambda text, n: (
+        [m[1] for x in _lines(text) if (m := re.match(r"(\d+)[.)] ", x))]
+        == [str(i + 1) for i in range(n)]
+    ),
+    "includes": lambda text, words: all(w.casefold() in text.casefold() for w in words),
+    "excludes": lambda text, words: (
+        bool(text) and not {w.casefold() for w in _words(text)} & set(words)
+    ),
+    "no character": lambda text, character: bool(text) and character not in text,
+    "lowercase": lambda text, _: bool(text) and text == text.lower(),
+    "uppercase": lambda text, _: bool(text) and text == text.upper(),
+    "begins": lambda text, start: text.startswith(start),
+    "ends": lambda text, end: text.endswith(end),
+    "quoted": lambda text, _: len(text) > 2 and text[0] == text[-1] == '"',
+    "json": _is_json,
+    "is one of": lambda text, answers: _normal(text) in answers,
+}
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """An instruction, and the rule that an answer has to follow."""
+
+    text: str
+    rule: str
+    value: Value
+
+    def follows(self, answer: str) -> bool:
+        return bool(CHECKS[self.rule](answer.strip(), self.value))
+
+
+@cache
+def instructions() -> tuple[Instruction, ...]:
+    """Return our 200 instructions."""
+    lines = FILE.read_text("utf-8").splitlines()
+    return tuple(Instruction(**json.loads(line)) for line in lines)

@@ -1,0 +1,61 @@
+"""What tuning cost: a model against itself, and one that was ruined, on the model's card."""
+
+import json
+
+import pytest
+import torch
+from run_facts import RUN
+from safetensors.torch import load, save
+
+from palate.core import hub as client
+from palate.core.project import Project
+
+FLAGS = ("--max-new-tokens", "16", "--batch-size", "40")
+
+
+def push_tuned(project: Project, *, ruined: bool) -> None:
+    """Push the base model, or its weights as noise, as what `palate train` made."""
+    base = project.settings.base_model
+    sha, files = client.describe(base, "model")
+    folder = client.fetch(base, "model", sha, files)[0].parent
+    weights = load((folder / "model.safetensors").read_bytes())
+    if ruined:
+        torch.manual_seed(0)
+        weights = {k: torch.randn_like(w) for k, w in weights.items()}
+    run = RUN | {
+        "project": project.id,
+        "data_revision": project.revision,
+        "base_model": base,
+        "base_revision": sha,
+        "model": project.model_repo,
+    }
+    texts = {f.name: f for f in folder.iterdir() if f.suffix in (".json", ".jinja")}
+    client.create(project.model_repo, "model")
+    weighed = {"model.safetensors": save(weights, {"format": "pt"}), "run.json": json.dumps(run)}
+    commit = client.commit(project.model_repo, "model", texts | weighed, "A model")
+    client.tag(project.model_repo, "model", "round-1", commit)
+
+
+def card(project: Project) -> str:
+    sha, _ = client.describe(project.model_repo, "model")
+    return client.fetch(project.model_repo, "model", sha, ["README.md"])[0].read_text("utf-8")
+
+
+@pytest.mark.parametrize("ruined", [False, True])
+def test_what_tuning_cost_is_on_the_card(labelled, jobs, ruined):
+    said = jobs("check", labelled.id, code=2)
+    assert f"There is no model {labelled.model_repo} yet." in said
+    push_tuned(labelled, ruined=ruined)
+    own = {"text": "Name a film about bread, part 0.", "rule": "words at least", "value": 1}
+    client.commit(labelled.id, "dataset", {"check.jsonl": json.dumps(own) + "\n"}, "Check")
+    said = jobs("check", labelled.id, *FLAGS)
+    assert "The project's own instructions: 100.0% →" in said
+    assert ("alarm: Plain text" in said) == ruined
+    shown = card(labelled)
+    assert "## What tuning cost" in shown
+    assert ("**Alarm:** Plain text" in shown) == ruined
+    if not ruined:
+        assert "Instructions: there is no loss greater than 3 points." in shown
+    client.commit(labelled.id, "dataset", {"check.jsonl": '{"text": "a", "rule": "b"}\n'}, "Bad")
+    said = jobs("check", labelled.id, code=1)
+    assert "check.jsonl" in said
