@@ -1,4 +1,4 @@
-"""The rules of `palate check`, and its bound: what is the same seldom alarms, a ruin always does."""
+"""The rules of `palate check`, and its bound: sameness seldom alarms, a ruin always does."""
 
 import numpy as np
 import pytest
