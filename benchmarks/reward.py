@@ -2,8 +2,8 @@
 
     python benchmarks/reward.py [--model FOLDER] [--data pairs.csv]
 
-FOLDER holds SmolLM2-135M-Instruct (`benchmarks/support/smollm2.py` makes it); without --model, the
-installed package makes one. Each fold is scored by a probe of the other folds, which also chose its
+FOLDER holds SmolLM2-135M-Instruct (`python -m palate.demo.smollm2 FOLDER` makes it); without
+--model, the installed package makes one. Each fold is scored by a probe of the other folds, which also chose its
 layer and penalty. The last probe is saved, and plain transformers scores all answers with it.
 """
 
@@ -14,9 +14,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-from support import folds, smollm2, titles
+from support import folds, titles
 
 from palate.core.rates import Rate
+from palate.demo import smollm2
 from palate.reward import classifier, features, figures, probe
 from palate.reward.rows import Answers
 
@@ -32,7 +33,7 @@ def main() -> None:
         measure(arguments.model, arguments.data)
     else:
         with tempfile.TemporaryDirectory() as folder:
-            smollm2.save_model(smollm2.find_gguf(), Path(folder))
+            smollm2.save_model(Path(folder))
             measure(Path(folder), arguments.data)
 
 

@@ -13,11 +13,11 @@ from rich.table import Table
 from palate.core import hub
 from palate.core.errors import PalateError, Unreachable, UsageError
 from palate.core.hub_errors import sign_in
+from palate.reward import record
 from palate.run import forecast
 from palate.run.forecast import Flavor
 from palate.run.jobs import JOBS
 from palate.terminal.progress import Relay
-from palate.train import record
 
 if TYPE_CHECKING:
     from huggingface_hub import JobInfo

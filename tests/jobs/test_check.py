@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import tiny_model
 import torch
 from run_facts import RUN
 from safetensors.torch import load, save
@@ -46,16 +47,16 @@ def test_what_tuning_cost_is_on_the_card(labelled, jobs, ruined):
     said = jobs("check", labelled.id, code=2)
     assert f"There is no model {labelled.model_repo} yet." in said
     push_tuned(labelled, ruined=ruined)
-    own = {"text": "Name a film about bread, part 0.", "rule": "words at least", "value": 1}
-    client.commit(labelled.id, "dataset", {"check.jsonl": json.dumps(own) + "\n"}, "Check")
+    own = [{"text": tiny_model.prompt(i), "rule": "words at most", "value": 8} for i in range(40)]
+    lines = "".join(json.dumps(one) + "\n" for one in own)
+    client.commit(labelled.id, "dataset", {"check.jsonl": lines}, "Check")
     said = jobs("check", labelled.id, *FLAGS)
-    assert "The project's own instructions: 100.0% →" in said
-    assert ("alarm: Plain text" in said) == ruined
+    assert ("alarm: The project's own instructions" in said) == ruined
     shown = card(labelled)
     assert "## What tuning cost" in shown
-    assert ("**Alarm:** Plain text" in shown) == ruined
+    assert ("**Alarm:** The project's own instructions" in shown) == ruined
     if not ruined:
         assert "Instructions: there is no loss greater than 3 points." in shown
     client.commit(labelled.id, "dataset", {"check.jsonl": '{"text": "a", "rule": "b"}\n'}, "Bad")
-    said = jobs("check", labelled.id, code=1)
-    assert "check.jsonl" in said
+    said = jobs("check", labelled.id, code=2)
+    assert "check.jsonl, row 1, field 'value': is missing" in said

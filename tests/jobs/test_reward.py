@@ -146,7 +146,7 @@ def test_the_best_of_n_has_the_highest_score_and_is_a_contestant(labelled, jobs)
     flags = ("--max-new-tokens", "12", "--temperature", "1.2")
     said = jobs("best", labelled.id, "--n", "6", "--batch-size", "4", *flags)
     assert "10 prompts to answer" in said
-    rows = [line.split() for line in said.splitlines() if re.match(r" +\d+  [+-]\d", line)]
+    rows = [line.split() for line in said.splitlines() if re.match(r" +\d+ +[+-]\d", line)]
     assert [int(row[0]) for row in rows] == [1, 2, 4, 6]
     rewards = [float(row[1]) for row in rows]
     assert rewards == sorted(rewards)
