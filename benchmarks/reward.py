@@ -3,8 +3,9 @@
     python benchmarks/reward.py [--model FOLDER] [--data pairs.csv]
 
 FOLDER holds SmolLM2-135M-Instruct (`python -m palate.demo.smollm2 FOLDER` makes it); without
---model, the installed package makes one. Each fold is scored by a probe of the other folds, which also chose its
-layer and penalty. The last probe is saved, and plain transformers scores all answers with it.
+--model, the installed package makes one. Each fold is scored by a probe of the other folds, which
+also chose its layer and penalty. The last probe is saved, and plain transformers scores all answers
+with it.
 """
 
 import argparse
