@@ -86,7 +86,9 @@ def own_instructions(project: Project) -> list[Instruction]:
         return []
     file = hub.fetch(project.id, "dataset", project.revision, [OWN])[0]
     source, found = f"{project.id}/{OWN}", []
-    for row, line in enumerate(file.read_text("utf-8").splitlines(), 1):
+    for row, line in enumerate(file.read_text("utf-8").split("\n"), 1):
+        if not line.strip():
+            continue
         try:
             value = json.loads(line)
         except json.JSONDecodeError as error:

@@ -75,5 +75,5 @@ class Instruction:
 @cache
 def instructions() -> tuple[Instruction, ...]:
     """Return our 200 instructions."""
-    lines = FILE.read_text("utf-8").splitlines()
-    return tuple(Instruction(**json.loads(line)) for line in lines)
+    lines = FILE.read_text("utf-8").split("\n")
+    return tuple(Instruction(**json.loads(line)) for line in lines if line)

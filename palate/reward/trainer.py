@@ -30,7 +30,8 @@ class DistinctRewardTrainer(ReproducibleTrainerMixin, RewardTrainer):
     """RewardTrainer that computes equal texts of a batch once. Same arguments as RewardTrainer."""
 
     def groups(self, rows: Dataset) -> list[Hashable]:
-        return list(rows["group"])
+        every: Any = self.train_dataset  # `rows` has only the columns that a model is given
+        return list(every["group"])
 
     def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         return super().compute_loss(distinct(model), inputs, *args, **kwargs)
