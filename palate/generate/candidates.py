@@ -160,6 +160,9 @@ def written(project: Project, model: Loaded) -> dict[str, list[Candidate]]:
 
 
 def report(console: Console, project: Project) -> None:
+    if project.settings.round > 1:  # the earlier judgements decide which pairs are asked
+        console.print(f"Next: palate label {project.id}")
+        return
     prompts = {p.id for p in project.prompts if p.split != "eval"}
     pairs = pairs_of(c for c in project.candidates if c.prompt_id in prompts)
     console.print(f"{count(len(pairs), 'pair')} to label. Next: palate label {project.id}")
