@@ -132,6 +132,7 @@ def report(events: Iterable[Event], candidates: Iterable[Candidate]) -> Report:
     people = [_labeller(who, own, again, texts) for who, own in sorted(by_person.items())]
     repeats = _repeats(judged, again)
     chosen = [(x, y) for x, y in repeats if x.kind == y.kind == "label"]
+    asked = list(checks(judged))  # implied pairs that people were asked about
     corrected, bounds = _alpha(judged)
     return Report(
         judgements=len(judged),
@@ -145,7 +146,7 @@ def report(events: Iterable[Event], candidates: Iterable[Candidate]) -> Report:
         pairings=_pairings(judged),
         self_consistency=_same(repeats),
         flips=_rate([x.chosen != y.chosen for x, y in chosen], [x for x, _ in chosen]),
-        implied=_implied(judged),
+        implied=_rate([wrong for _, wrong in asked], [e for e, _ in asked]),
         left=_left(labels),
         longer=_longer(labels, texts),
         cycles=_cycles(labels),
@@ -193,12 +194,6 @@ def _repeats(judged: Sequence[Event], again: Sequence[Event]) -> list[tuple[Even
 
 def _same(repeats: Sequence[tuple[Event, Event]]) -> Rate:
     return _rate([_value(x) == _value(y) for x, y in repeats], [x for x, _ in repeats])
-
-
-def _implied(judged: Sequence[Event]) -> Rate:
-    """Return how many of the implied pairs that people were asked about they contradicted."""
-    asked = list(checks(judged))
-    return _rate([wrong for _, wrong in asked], [e for e, _ in asked])
 
 
 def _left(labels: Sequence[Event]) -> Rate:

@@ -1,11 +1,9 @@
 """The page's API: who is let in, what is refused, and which headers keep a page a page."""
 
 import json
-import threading
 import time
 import uuid
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import quote
 
 import pytest
@@ -14,10 +12,9 @@ from starlette.requests import Request
 
 from palate.collect import importing
 from palate.collect.importing import Imported
-from palate.core.errors import Unreachable
 from palate.core.project import Project, Settings
 from palate.core.schema import Candidate, Prompt
-from palate.web.ballot import people, walls
+from palate.web.ballot import walls
 from palate.web.ballot.app import MAX_EVENTS, MAX_REQUEST_BYTES
 from palate.web.serving import Space
 
@@ -279,30 +276,3 @@ def test_what_a_space_writes_is_for_its_owner_alone(client, space):
     written = [path for path in folder.rglob("*") if path.is_file()]
     assert written
     assert [path for path in written if path.stat().st_mode & 0o077] == []
-
-
-def test_an_organization_is_asked_again_and_an_outage_gives_no_rights(monkeypatch):
-    member = b'{"orgs": [{"preferred_username": "team", "roleInOrg": "write"}]}'
-    answers = [(200, member), (200, b'{"orgs": []}'), (502, b"?"), (200, b"<html>"), (200, b"[]")]
-
-    class Provider(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, body = answers.pop(0)
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Print nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Provider) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("OPENID_PROVIDER_URL", f"http://127.0.0.1:{server.server_port}")
-        assert people._organisations("token", 1) == {"team": "write"}
-        assert people._organisations("token", 1) == {"team": "write"}  # not asked again at once
-        assert people._organisations("token", 2) == {}
-        for _ in range(3):
-            with pytest.raises(Unreachable, match="which organizations you belong to"):
-                people._organisations("token", 3)
-        assert answers == []
-        server.shutdown()

@@ -1,6 +1,8 @@
 """Questions that are one person's alone, and budgets that no number of devices stretches."""
 
+import threading
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import quote
 
 import pytest
@@ -8,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
+from palate.core.errors import Unreachable
 from palate.core.schema import PURPOSES, Candidate, Event, Pair, Prompt, to_json
 from palate.label.assignment import BY_PERSON, Queue
 from palate.label.strategies import STRATEGIES
+from palate.web.ballot import people
 from palate.web.ballot.people import (
     BURST_BYTES,
     BYTES_A_SECOND,
@@ -103,3 +107,30 @@ def test_one_person_with_60_devices_leaves_pairs_for_another():
     held = [q for i in range(60) for q in queue.next("eve", 8, (), 0.0, f"device {i}")]
     assert len(held) <= max(BY_PERSON, 100)
     assert len(queue.next("bob", 8, (), 1.0, "phone")) == 8
+
+
+def test_an_organization_is_asked_again_and_an_outage_gives_no_rights(monkeypatch):
+    member = b'{"orgs": [{"preferred_username": "team", "roleInOrg": "write"}]}'
+    answers = [(200, member), (200, b'{"orgs": []}'), (502, b"?"), (200, b"<html>"), (200, b"[]")]
+
+    class Provider(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body = answers.pop(0)
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Print nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Provider) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("OPENID_PROVIDER_URL", f"http://127.0.0.1:{server.server_port}")
+        assert people._organisations("token", 1) == {"team": "write"}
+        assert people._organisations("token", 1) == {"team": "write"}  # not asked again at once
+        assert people._organisations("token", 2) == {}
+        for _ in range(3):
+            with pytest.raises(Unreachable, match="which organizations you belong to"):
+                people._organisations("token", 3)
+        assert answers == []
+        server.shutdown()
