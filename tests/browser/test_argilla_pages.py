@@ -44,7 +44,7 @@ def space(project, hub, installing, tmp_path, monkeypatch):
         "SYSTEM": "spaces", "SPACE_ID": f"{project.id}-label", "OAUTH_SCOPES": "openid profile",
         "OAUTH_CLIENT_ID": id, "OAUTH_CLIENT_SECRET": secret, "PALATE_HOME": str(tmp_path / "home"),
         "OPENID_PROVIDER_URL": hub.endpoint, "GRADIO_SERVER_NAME": "127.0.0.1",
-        "PALATE_CACHE": str(tmp_path / "cache"),
+        "GRADIO_SERVER_PORT": str(port), "PALATE_CACHE": str(tmp_path / "cache"),
     }  # fmt: skip
     with Space("label", project.id, port=port, env=env, log=tmp_path / "label.log") as running:
         yield running

@@ -29,7 +29,7 @@ class Registered:
         self.env = {
             "SYSTEM": "spaces", "SPACE_ID": "me/titles-label", "OAUTH_SCOPES": "openid profile",
             "OAUTH_CLIENT_ID": id, "OAUTH_CLIENT_SECRET": secret,
-            "OPENID_PROVIDER_URL": hub.endpoint,
+            "OPENID_PROVIDER_URL": hub.endpoint, "GRADIO_SERVER_PORT": str(self.port),
         }  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from palate.core.project import Project, Settings
 from palate.core.schema import Candidate, Prompt
 from palate.demo import api_annotator
 from palate.demo.person import SimulatedAnnotator
-from palate.web.serving import Space
+from palate.web.serving import Space, free_port
 
 pytestmark = pytest.mark.slow
 ADA = {"x-annotator": "Ada"}
@@ -48,8 +48,8 @@ def serve(
 
     with space_python.instead(), ExitStack() as ends:
 
-        def make(kind: str, **more: str) -> Space:
-            space = Space(kind, project.id, env=env | more, show=lines.append)
+        def make(kind: str, port: int = 0, **more: str) -> Space:
+            space = Space(kind, project.id, port=port, env=env | more, show=lines.append)
             ends.callback(space.stop)
             return space
 
@@ -180,8 +180,9 @@ def test_a_start_that_fails_shows_the_cause_and_the_log(serve):
 
 
 def test_on_the_hub_the_page_says_what_is_missing_until_it_is_there(project, serve, hub):
+    port = free_port()
     hosted = {"SYSTEM": "spaces", "HF_TOKEN": hub.token, "GRADIO_SERVER_NAME": "127.0.0.1"}
-    with serve("evaluate", **hosted) as space:
+    with serve("evaluate", port, GRADIO_SERVER_PORT=str(port), **hosted) as space:
         assert "no completions" in read(space, "/")[1]
         assert read(space, "/api/me")[0] == 503
         rows = [
