@@ -10,6 +10,7 @@ sys.path.append(str(Path(__file__).parents[2] / "tests/support"))
 
 from environments import lay_environments
 from forking import SPACE, FastPython
+from plans import set_plan
 from support.killing import killed_at_moments
 from support.local import start_project, use_hub
 from support.troubles import mount, unmount
@@ -87,6 +88,7 @@ class World:
         """Kill a command at so many moments."""
         if command == "deploy":
             lay_environments(self.hub.root)
+            set_plan(self.hub, "pro")  # of a free account, the third Space would be refused
         return killed_at_moments(command, moments, self.space_python, self.hub, self.root, seed)
 
     def stop(self) -> None:

@@ -81,7 +81,7 @@ def test_votes_of_many_people_on_many_models_are_rated(hub, repo_id, tmp_path, c
     file = tmp_path / "arena.csv"
     file.write_text("\n".join(["prompt,left,right,winner,who", *rows]))
     imports.import_(
-        repo_id, str(file), a="left", b="right", choice="winner", annotator="who",
+        repo_id, str(file), a="left", b="right", choice=["winner"], annotator="who",
         models=("left", "right"), votes=True,
     )  # fmt: skip
     project = Project.load(repo_id)

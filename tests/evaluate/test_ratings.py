@@ -1,6 +1,7 @@
 """Ratings of several models, from votes between any two."""
 
 import random
+from dataclasses import replace
 from itertools import combinations
 
 import evalica
@@ -136,7 +137,7 @@ def test_prompts_that_disagree_widen_an_interval():
         for n, e in enumerate(events):
             stronger = (hash_of(e.prompt_id) if by_prompt else n) % 2
             sides = sorted((e.left, e.right), key=model.__getitem__)
-            turned.append(Event(**(vars(e) | {"chosen": sides[stronger]})))
+            turned.append(replace(e, chosen=sides[stronger]))
         return one_list(turned, candidates)
 
     same, apart = (

@@ -58,12 +58,13 @@ def test_a_server_that_breaks_off_loses_nothing(project, jobs, server):
     assert f"palate: The server at {server.url} does not answer: " in said
     assert "run the same command again to continue" in said
     assert "Traceback" not in said
-    kept = texts(project.id)
-    assert kept
+    kept, answered = texts(project.id), server.asked[:70]
     server.fails_from = float("inf")
     jobs("candidates", project.id, *flags)
     assert set(kept) < set(texts(project.id))
     assert len(texts(project.id)) == 120
+    seeds = Counter(body["seed"] for body in server.asked)
+    assert {seeds[body["seed"]] for body in answered} == {1}  # nothing is paid for twice
 
 
 def test_shards_may_ask_a_server(project, jobs, server):

@@ -56,6 +56,12 @@ def serve(
         yield make
 
 
+def on_the_hub(port: int) -> dict[str, str]:
+    """Return what tells an app that it runs on the Hub, and where it listens."""
+    address = {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port)}
+    return {"SYSTEM": "spaces", **address}
+
+
 def answer_all(space: Space) -> int:
     """Answer every pair as Ada; return how many there were."""
     annotator = SimulatedAnnotator(seed=0)
@@ -152,10 +158,8 @@ def test_a_space_publishes_what_is_waiting_when_it_is_stopped(project, serve):
 
 def test_a_start_that_takes_long_shows_its_log_and_can_be_stopped(serve, lines):
     with socket.create_server(("127.0.0.1", 0)) as stalled, ThreadPoolExecutor(1) as pool:
-        endpoint = f"http://127.0.0.1:{stalled.getsockname()[1]}"
-        space = serve(
-            "label", SYSTEM="spaces", GRADIO_SERVER_NAME="127.0.0.1", HF_ENDPOINT=endpoint
-        )
+        endpoint, port = f"http://127.0.0.1:{stalled.getsockname()[1]}", free_port()
+        space = serve("label", port, HF_ENDPOINT=endpoint, **on_the_hub(port))
         starting = pool.submit(space.start)
         stalled.settimeout(120)
         connection, _ = stalled.accept()  # a Hub that does not answer
@@ -181,8 +185,7 @@ def test_a_start_that_fails_shows_the_cause_and_the_log(serve):
 
 def test_on_the_hub_the_page_says_what_is_missing_until_it_is_there(project, serve, hub):
     port = free_port()
-    hosted = {"SYSTEM": "spaces", "HF_TOKEN": hub.token, "GRADIO_SERVER_NAME": "127.0.0.1"}
-    with serve("evaluate", port, GRADIO_SERVER_PORT=str(port), **hosted) as space:
+    with serve("evaluate", port, HF_TOKEN=hub.token, **on_the_hub(port)) as space:
         assert "no completions" in read(space, "/")[1]
         assert read(space, "/api/me")[0] == 503
         rows = [
