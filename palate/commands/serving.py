@@ -113,7 +113,7 @@ def demo(
             people sign in, each in their own Chromium.
         tiny: Start from a tiny model that is trained here for a minute, and writes odd titles, in
             place of SmolLM2-135M-Instruct.
-        labels: Pairs that the annotator labels, in each round. Default: 260, or 400 with --tiny.
+        labels: Pairs that the annotator labels, in each round. Default: 180, or 400 with --tiny.
         rounds: 2 goes round again: the tuned model writes, and its answers meet the best before.
         root: Folder for the demo's Hub, Argilla and models.
     """

