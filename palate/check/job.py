@@ -98,11 +98,10 @@ def own_instructions(project: Project) -> list[Instruction]:
             expected = ", ".join(CHECKS)
             problem = f"expected one of {expected}, found {one.rule!r}"
             raise BadInput(source, problem, row=row, field="rule")
-        try:
-            one.follows("An answer.")
-        except TypeError:
-            problem = f"cannot be the value of the rule {one.rule!r}: {one.value!r}"
-            raise BadInput(source, problem, row=row, field="value") from None
+        like = next(i.value for i in instructions() if i.rule == one.rule)
+        if type(one.value) is not type(like):
+            problem = f"expected a value such as {like!r} for {one.rule!r}, found {one.value!r}"
+            raise BadInput(source, problem, row=row, field="value")
         found.append(one)
     return found
 

@@ -47,7 +47,7 @@ CHECKS: dict[str, Callable] = {
     ),
     "includes": lambda text, words: all(w.casefold() in text.casefold() for w in words),
     "excludes": lambda text, words: (
-        bool(text) and not {w.casefold() for w in _words(text)} & set(words)
+        bool(text) and not {w.casefold() for w in _words(text)} & {w.casefold() for w in words}
     ),
     "no character": lambda text, character: bool(text) and character not in text,
     "lowercase": lambda text, _: bool(text) and text == text.lower(),
@@ -56,7 +56,7 @@ CHECKS: dict[str, Callable] = {
     "ends": lambda text, end: text.endswith(end),
     "quoted": lambda text, _: len(text) > 2 and text[0] == text[-1] == '"',
     "json": _is_json,
-    "is one of": lambda text, answers: _normal(text) in answers,
+    "is one of": lambda text, answers: _normal(text) in map(_normal, answers),
 }
 
 

@@ -4,15 +4,15 @@ import sys
 from pathlib import Path
 
 import torch
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from transformers.utils import logging
 
 from palate.demo.writer import STEPS, make_model
+from palate.terminal.console import PlainConsole
 
 logging.disable_progress_bar()
 torch.set_num_threads(1)  # a model this small is slower on more, above all on a busy machine
-console = Console(highlight=False)
+console = PlainConsole()
 steps = int(sys.argv[2]) if len(sys.argv) > 2 else STEPS
 columns = (TextColumn("training"), BarColumn(), TimeRemainingColumn())
 loss_column = TextColumn("loss {task.fields[loss]:.2f}")

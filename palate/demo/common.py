@@ -8,12 +8,12 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from palate.collect import importing
 from palate.core import hub
-from palate.core.errors import UsageError
+from palate.core.errors import UsageError, printable
 from palate.core.project import SETTINGS_FILE, Project, Settings
 from palate.core.schema import Prompt
 from palate.demo import base_models
@@ -25,15 +25,16 @@ from palate.report.dataset_card import push_dataset_card
 from palate.report.export import export
 from palate.report.publish import publish_verdict
 from palate.run.local import child_environment
+from palate.terminal.console import PlainConsole
 
 PROJECT = "me/titles"
 PER_TOPIC = 4  # candidates
-console = Console(highlight=False, soft_wrap=True)
+console = PlainConsole()
 
 
 def say(label: str, text: str) -> None:
     """Print a line of the demo, its label in a column."""
-    console.print(f"[bold cyan]{label:>12}[/]  {text}")
+    console.print(Text.assemble((f"{label:>12}", "bold cyan"), f"  {printable(text)}"))
 
 
 def choose_base(*, tiny: bool) -> BaseModel:

@@ -1,23 +1,22 @@
 """Measure what tuning cost, and put it on the model's card."""
 
-from rich.console import Console
-
 from palate.check.config import CheckArguments
 from palate.check.job import check, text_of
 from palate.check.losses import FILE
 from palate.core import hub
 from palate.core.project import Project
 from palate.report.model_card import push_model_card
+from palate.terminal.console import PlainConsole
 
 
 def write_check(args: CheckArguments) -> None:
     """Check base and tuned model, print what differs, and renew the card of the project's model."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole()
     result = check(console, args)
     for ability in result.abilities:
         style = "yellow" if ability.known == "lost" else ""
         alarm = "  alarm: " if ability.known == "lost" else "  "
-        console.print(f"{alarm}{ability.sentence()}", style=style, markup=False)
+        console.print(f"{alarm}{ability.sentence()}", style=style)
     repo = Project.load(args.project).model_repo
     if result.tuned.repo != repo:
         console.print(f"The card is that of {repo}, so it is left as it was.")

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 from palate.core import hub
 from palate.core.errors import PalateError, UsageError
@@ -25,6 +24,7 @@ from palate.generate.saving import Batch, save_batches
 from palate.reward import classifier, features, record
 from palate.reward.config import BestArguments, check_best
 from palate.reward.record import RewardRecord
+from palate.terminal.console import PlainConsole
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def divergence(n: int) -> float:
 def write_best(args: BestArguments) -> None:
     """Write what is missing until every eval prompt has the best of `n` answers."""
     check_best(args)
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole()
     project = Project.load(args.project)
     prompts = eval_prompts(project)
     run, reward = find_reward(args, project)

@@ -4,8 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rich.console import Console
-
 from palate.check.config import CheckArguments
 from palate.check.rules import instructions
 from palate.core.errors import UsageError
@@ -26,6 +24,7 @@ from palate.reward.record import RewardRecord
 from palate.run import forecast, processes
 from palate.run.forecast import Flavor, Load
 from palate.run.spec import Training
+from palate.terminal.console import PlainConsole
 from palate.train import data, recipe
 from palate.train.config import WHOLE, DPOArguments, SFTArguments, TrainArguments
 from palate.train.data import preferred_answers, read_preferences
@@ -81,7 +80,7 @@ def sft_load(args: SFTArguments, project: Project) -> Load:
 def check_dpo(args: DPOArguments, project: Project, flavor: Flavor) -> None:
     _check_sharing(args, flavor)
     rows = read_preferences(project, implied=not args.no_implied)
-    data.audit(Console(quiet=True), project, rows, ignore=args.ignore_audit)
+    data.audit(PlainConsole(quiet=True), project, rows, ignore=args.ignore_audit)
     prompts = [r.prompt_id for r in rows.train]
     recipe.choose_recipe(args, _size(args, project), prompts, _machine(args, flavor))
 
@@ -89,7 +88,7 @@ def check_dpo(args: DPOArguments, project: Project, flavor: Flavor) -> None:
 def check_sft(args: SFTArguments, project: Project, flavor: Flavor) -> None:
     _check_sharing(args, flavor)
     preferences = read_preferences(project, implied=False)
-    data.audit(Console(quiet=True), project, preferences, ignore=args.ignore_audit)
+    data.audit(PlainConsole(quiet=True), project, preferences, ignore=args.ignore_audit)
     preferred_answers(project.id, preferences)
     chosen = recipe.choose_sft_recipe(args, _size(args, project), _machine(args, flavor))
     recipe.check_mergeable(chosen.method, is_sharded=args.accelerate != WHOLE)
@@ -124,7 +123,7 @@ def check_reward(args: RewardArguments, project: Project, flavor: Flavor) -> Non
     _check_sharing(args, flavor)
     rows = reward_rows.read(project)
     labels = replace(rows, train=reward_rows.decided(rows.train))
-    data.audit(Console(quiet=True), project, labels, ignore=args.ignore_audit)
+    data.audit(PlainConsole(quiet=True), project, labels, ignore=args.ignore_audit)
     if args.method != "probe":
         prompts = [r.prompt_id for r in rows.train]
         recipe.choose_reward_recipe(args, _size(args, project), prompts, _machine(args, flavor))

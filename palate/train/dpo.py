@@ -17,6 +17,7 @@ from palate.core.schema import Preference
 from palate.generate import models
 from palate.label import agreement
 from palate.label.agreement import Report
+from palate.terminal.console import PlainConsole
 from palate.terminal.ref import Ref
 from palate.train import data, facts, job, record
 from palate.train.choice import KEEPS, Sweep, SweepFacts, read_runs
@@ -52,7 +53,7 @@ def run(console: Console, args: DPOArguments) -> list[DPOJob]:
 def sweep(console: Console, args: DPOArguments) -> list[DPOJob]:
     """Train once per value; return the jobs with the best first."""
     swept = Sweep.read(args)
-    quiet = Console(quiet=True)  # what the audit finds is the same for each value
+    quiet = PlainConsole(quiet=True)  # what the audit finds is the same for each value
     jobs = [prepare(quiet if n else console, a) for n, a in enumerate(swept.arguments(args))]
     swept.check(len(jobs[0].rows.test))
     for prepared in jobs:

@@ -14,7 +14,7 @@ CASES = {
     "bullets": (2, ["- a\n- b", "Here:\n* a\n* b"], ["- a", "a\nb", "-\n-"]),
     "numbered": (2, ["1. a\n2. b", "1) a\n2) b"], ["1. a\n3. b", "1. a\n2. b\n3. c", ""]),
     "includes": (["salt", "wind"], ["Salt and wind."], ["salt", ""]),
-    "excludes": (["the", "and"], ["Waves sing."], ["The sea", "waves and wind", ""]),
+    "excludes": (["The", "and"], ["Waves sing."], ["The sea", "waves and wind", ""]),
     "no character": (",", ["One. Two."], ["One, two", ""]),
     "lowercase": ("", ["all small."], ["All small.", ""]),
     "uppercase": ("", ["LOUD!"], ["Loud!", ""]),
@@ -22,7 +22,7 @@ CASES = {
     "ends": ("The end.", ["Bread. The end."], ["The end. No.", ""]),
     "quoted": ("", ['"Bread."'], ['"Bread', '""', '"', ""]),
     "json": (["a", "b"], ['{"a": 1, "b": []}'], ['{"a": 1}', "[]", "{", '{"a":1,"b":2,"c":3}']),
-    "is one of": (["12", "twelve"], ["12", " Twelve. "], ["It is 12", ""]),
+    "is one of": (["12", "Twelve"], ["12", " Twelve. "], ["It is 12", ""]),
 }
 
 

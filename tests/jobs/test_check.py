@@ -11,6 +11,14 @@ from safetensors.torch import load, save
 from palate.core import hub as client
 from palate.core.project import Project
 
+BAD = {
+    '{"text": "a", "rule": "b"}': ", field 'value': is missing",
+    '{"text": "a", "rule": "b", "value": 1}': ", field 'rule': expected one of words at most, ",
+    '{"text": "a", "rule": "includes", "value": "salt"}': ", field 'value': expected a value such",
+    '{"text": "a", "rule": "includes", "value": [1]}': ", field 'value",
+    '{"text": "a", "rule": "lines", "value": "3"}': ", field 'value': expected a value such as",
+    "{": ": not JSON",
+}
 FLAGS = ("--max-new-tokens", "16", "--batch-size", "40")
 
 
@@ -59,6 +67,6 @@ def test_what_tuning_cost_is_on_the_card(labelled, jobs, ruined):
     assert "The project's own instructions" in shown
     if not ruined:
         assert "Instructions: there is no loss greater than 3 points." in shown
-    client.commit(labelled.id, "dataset", {"check.jsonl": '{"text": "a", "rule": "b"}\n'}, "Bad")
-    said = jobs("check", labelled.id, code=2)
-    assert "check.jsonl, row 1, field 'value': is missing" in said
+    for bad, problem in BAD.items():
+        client.commit(labelled.id, "dataset", {"check.jsonl": f"{lines}\n{bad}\n"}, "Bad")
+        assert f"check.jsonl, row 42{problem}" in jobs("check", labelled.id, code=2)

@@ -1,12 +1,15 @@
 """Text of people, models and servers steers nothing in a terminal."""
 
+import ast
 import io
 import json
+from pathlib import Path
 
 import pytest
 from commands import palate
 from rich.table import Table
 
+import palate as palate_package
 from palate.collect import importing
 from palate.core import hub as calls
 from palate.core.errors import PalateError, printable, run_guarded
@@ -37,6 +40,18 @@ def test_brackets_are_text(text):
     console.file = io.StringIO()
     console.print(text)
     assert console.file.getvalue() == f"{text}\n"
+
+
+def test_nothing_is_printed_by_another_console():
+    """Other consoles of rich take brackets in a text for styles."""
+    folder = Path(palate_package.__file__).parent
+    calls = [
+        f"{file.relative_to(folder)}:{node.lineno}"
+        for file in folder.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Console"
+    ]
+    assert calls == []
 
 
 def test_an_error_is_printed_without_controls(capsys):
