@@ -8,13 +8,13 @@ from pathlib import Path
 from rich.console import Console
 
 from palate.check.config import CheckArguments
-from palate.check.losses import VERSION, Ability, CheckReport, Model, ability
+from palate.check.losses import VERSION, Ability, CheckReport, ability
 from palate.check.rules import CHECKS, Instruction, instructions
 from palate.core import hub, typed
 from palate.core.errors import BadInput, PalateError
 from palate.core.ledger import now
 from palate.core.project import Project
-from palate.core.schema import Message
+from palate.core.schema import Message, Model
 from palate.generate import models
 from palate.generate.completions import trained
 from palate.generate.generation import Sampling, complete, seed_of

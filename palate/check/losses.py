@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from palate.core.rates import effective_rows, exact
+from palate.core.schema import Model
 from palate.core.typed import read, version_of
 from palate.train.results import Lead, lead
 
@@ -14,14 +15,6 @@ VERSION = 0
 FILE = "check.json"
 MOST = 0.03  # a loss that nobody should have to mind
 Known = Literal["bounded", "lost", "open"]
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model at an exact commit."""
-
-    repo: str
-    revision: str
 
 
 @dataclass(frozen=True)

