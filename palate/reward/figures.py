@@ -262,7 +262,7 @@ def _alarms(results: RewardResults) -> Iterator[str]:
     if explained is not None and explained >= EXPLAINED:
         yield (
             f"Length alone explains {100 * explained:.0f}% of how scores differ between answers to"
-            " the same prompt. What is chosen by this reward is chosen by its length."
+            " the same prompt. What this reward chooses, it chooses mostly by length."
         )
     if results.train.rate and accuracy.rate and results.train.rate - accuracy.rate > 0.3:
         yield (

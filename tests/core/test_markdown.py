@@ -7,6 +7,7 @@ from markdown_it import MarkdownIt
 
 from palate.core import markdown
 from palate.core.errors import BadInput
+from palate.core.paths import shipped
 
 PARSER = MarkdownIt("commonmark", {"html": True}).enable("table")
 anything = st.text(alphabet="`|<>#-*_[]()!\\&{}%\n\r\t x1.~$;'", max_size=40) | st.text(max_size=40)
@@ -70,3 +71,9 @@ def test_numbers_read_well():
     assert markdown.interval((0.623, 0.79)) == "62.3–79.0%"
     assert markdown.reasons({"ties": 12, "skipped": 3}) == "3 skipped; 12 ties."
     assert markdown.reasons({}) == "nothing."
+
+
+@pytest.mark.parametrize("file", sorted(shipped("cards").rglob("*.j2")), ids=lambda file: file.name)
+def test_no_card_has_a_macro(file):
+    """What a macro returns would be escaped once more. A part that is included is not."""
+    assert "{% macro" not in file.read_text("utf-8")

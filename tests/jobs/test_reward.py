@@ -44,6 +44,10 @@ def test_what_people_prefer_scores_higher_on_prompts_it_has_not_seen(
     assert {"model.safetensors", "tokenizer.json", "run.json", "README.md"} <= set(files)
     assert not [f for f in files if f.endswith((".bin", ".pt", ".py")) or f.startswith("adapter")]
     assert not list((tmp_path / "cache" / "training").iterdir())
+    card = client.fetch(repo, "model", sha, ["README.md"])[0].read_text("utf-8")
+    (table,) = re.findall(r"(?m)^\| the preferred answer has.*\n(?:\|.*\n)+", card)
+    assert len(table.splitlines()) > 4
+    assert "| the pairs that it learned from |" in table
     run = record(repo)
     assert (run["job"], run["method"], run["round"]) == ("reward", method, 1)
     assert run["base_revision"] == client.describe(base_model, "model")[0]
