@@ -136,6 +136,11 @@ def titles() -> Path:
     return file
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name bytes by their argument: made files hold the time, and workers must agree on names."""
+    return argname if isinstance(val, bytes) else None
+
+
 LONGEST = ("test_demo", "test_faults", "test_workers", "test_hosted")
 
 
