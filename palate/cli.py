@@ -92,7 +92,7 @@ HF_ENDPOINT chooses the Hub. --debug shows tracebacks."""
 
 def _dispatch(words: list[str], debug: bool) -> None:
     if not words or words[0] in ("-h", "--help"):
-        console.print(help_text())
+        console.print(help_text(), markup=True)
         return
     if words[0] == "--version":
         console.print(f"palate {__version__}")
@@ -127,7 +127,7 @@ def _run_job(spec: "JobSpec", words: list[str], debug: bool) -> None:
         arguments = spec.parse(argv)
     except SystemExit as end:
         if not end.code:
-            console.print(WHERE_HELP.format(name=spec.name))
+            console.print(WHERE_HELP.format(name=spec.name), markup=True)
         raise
     if spec.training and "@" not in arguments.project:
         data.export(arguments.project)  # so that labels since the last export are trained on

@@ -21,6 +21,7 @@ def test_help_shows_every_command():
     run = palate("--help")
     assert run.returncode == 0
     assert "prove it blind" in run.stdout
+    assert "[/]" not in run.stdout
 
 
 def test_help_loads_nothing_heavy():
@@ -44,6 +45,7 @@ def test_every_command_explains_itself_in_one_style(name):
     described = re.search(r"│ OWNER/NAME +(.*)", run.stdout)
     assert not described or described[1].startswith("Project, ")
     assert "(default: )" not in run.stdout
+    assert "[/]" not in run.stdout  # a style that was not taken for one
 
 
 @pytest.mark.parametrize("name", [spec.name for spec in JOBS])
