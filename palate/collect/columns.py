@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from palate.collect import battles
 from palate.collect.cells import BadCell, is_nothing
 from palate.collect.choices import Given
 from palate.collect.onehot import OneHot, one_hot
@@ -171,6 +172,10 @@ def roles_of(
     if columns.prompt and not prompt:
         prompt = table.name_of(columns.prompt)
     texts = {roles.first, roles.second}
+    if texts == set(models or ()):
+        has_prompt = bool(columns.prompt or template or _all(table, PROMPTS))
+        sides = roles.first, roles.second
+        battles.check(table, sides, str(columns.choice), not needs_prompt, has_prompt)
     if not columns.prompt and template is None:
         prompt = next((c for c in _all(table, PROMPTS) if c not in texts), None)
     brings_prompt = roles.is_preference or _has_lists(table, roles.first)  # conversations do
@@ -221,6 +226,8 @@ def _sides(table: Table, columns: Columns) -> Roles:
     if len(found) == 1 and len(choices) == 1:
         first, second = _pair(table, found) or ("", "")
         return Roles(first, second, _choice(table, choices[0]), None)
+    if (models := _pair(table, MODELS)) and len(choices) == 1:
+        raise battles.refusal(table, models, choices[0])
     have = ", ".join(table.columns) or "none"
     raise UsageError(
         f"{table.source} has no columns chosen and rejected; found: {have}. Say which hold the two"

@@ -183,6 +183,21 @@ def _show(data: "Rows") -> None:
         messages = row.messages if isinstance(row.messages, list) else []
         prompt = messages or [{"role": "user", "content": row.prompt}]
         _show_texts(row.number, prompt, texts)
+    if _are_names(data):
+        first, second = data.texts.split(", ")
+        console.print(
+            "  The same few texts answer different prompts. Names of models? Then add"
+            f" --models {first} {second}"
+        )
+
+
+def _are_names(data: "Rows") -> bool:
+    """Return whether most texts answer several prompts, as the names of models do."""
+    prompts: dict[str, set[str]] = {}
+    for row in data.rows if data.sided and data.models is None else ():
+        for text in (row.left, row.right):
+            prompts.setdefault(text, set()).add(row.prompt)
+    return 2 * sum(len(under) > 1 for under in prompts.values()) > len(prompts)
 
 
 def _show_columns(

@@ -100,3 +100,49 @@ def test_votes_of_many_people_on_many_models_are_rated(hub, repo_id, tmp_path, c
     results.verdict(repo_id, as_json=True)
     (rated,) = json.loads(capsys.readouterr().out)["ratings"]
     assert [r["model"]["repo"] for r in rated["ratings"]] == ["Big", "Small", "Old"]
+
+
+BATTLES = """model_a,model_b,winner,judge,question_id
+big,small,model_a,ann,1
+small,old,tie,ann,2
+big,old,tie (bothbad),bob,2
+old,big,model_b,bob,3
+"""
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        ({}, "no answers: votes between models. Import them with: --votes --a model_a"),
+        (
+            {"a": "model_a", "b": "model_b", "choice": ["winner"], "prompt": "question_id"},
+            "no answers: votes between models",
+        ),
+        (
+            {"a": "model_a", "b": "model_b", "choice": ["winner"], "votes": True},
+            "no column says which prompt the models answered.* such as question_id: --prompt",
+        ),
+    ],
+)
+def test_names_of_models_are_not_taken_for_answers(flags, says, hub, repo_id, tmp_path):
+    file = tmp_path / "battles.csv"
+    file.write_text(BATTLES)
+    with pytest.raises(UsageError, match=says):
+        imports.import_(repo_id, str(file), **flags)
+
+
+def test_battles_are_votes_between_models_by_prompt(hub, repo_id, tmp_path):
+    file = tmp_path / "battles.csv"
+    file.write_text(BATTLES)
+    columns = {"a": "model_a", "b": "model_b", "choice": ["winner"], "prompt": "question_id"}
+    imports.import_(repo_id, str(file), **columns, votes=True)
+    project = Project.load(repo_id)
+    assert {c.model for c in project.candidates} == {"big", "small", "old"}
+    assert len({e.prompt_id for e in project.evaluations}) == 3
+
+
+def test_texts_under_many_prompts_are_asked_about(hub, repo_id, tmp_path, capsys):
+    file = tmp_path / "arena.csv"
+    file.write_text("prompt,left,right,winner\n1,big,old,left\n2,old,big,left\n3,big,old,tie\n")
+    imports.import_(repo_id, str(file), a="left", b="right", choice=["winner"], dry_run=True)
+    assert "Names of models? Then add --models left right" in capsys.readouterr().out
