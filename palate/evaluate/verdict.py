@@ -101,7 +101,8 @@ class Verdict:
         if not self.wins + self.losses:
             return f"neither model preferred ({votes})"
         if not self.known:
-            return f"tuned preferred in {self.wins:,}, base in {self.losses:,}: too few ({votes})"
+            choices = f"tuned preferred in {self.wins:,}, base in {self.losses:,}"
+            return f"{choices}: too few to say more ({votes})"
         rate, low, high = (100 * x for x in (self.win_rate, *self.interval))
         return f"tuned preferred {rate:.1f}% (95% interval {low:.1f}–{high:.1f}, {votes})"
 
@@ -163,8 +164,12 @@ class Verdict:
                 "Not decided, and the votes are so even that thousands more might not decide."
                 " Call it a draw, or train again."
             )
-        within = f"half of evaluations like this one decide within {count(ahead.half, 'more vote')}"
-        if ahead.most is not None:
+        more = count(ahead.half, "more vote")
+        if ahead.most == ahead.half:
+            within = f"four in five of evaluations like this one decide within {more}"
+        else:
+            within = f"half of evaluations like this one decide within {more}"
+        if ahead.most not in (None, ahead.half):
             within += f", four in five within {ahead.most:,}"
         return f"Not decided yet: {within}, if each is on a new prompt."
 
@@ -232,9 +237,9 @@ class Verdict:
         lines = []
         if self.decision in ("better", "worse"):
             lines.append(
-                "If voting stopped because it was decided, the rate is too far from 50%, by 4 to 9"
-                " points on average where the truth is 55 to 85%. Corrected for that it is"
-                f" {100 * self.shrunk:.0f}%; the interval allows for it."
+                "If voting stopped because it was decided, the rate is too far from 50%: by 4 to 9"
+                " points on average where the truth is 55 to 85%, less after many votes."
+                f" Corrected for that it is {100 * self.shrunk:.0f}%; the interval allows for it."
             )
         is_sided = bool(self.confounds and self.confounds.left is None and self.wins + self.losses)
         lines += about_origin(self.tuned, self.prompts, self.prompts_by_model, is_sided=is_sided)

@@ -27,7 +27,7 @@ def test_ties_are_half_a_win_and_skips_none():
     assert v.win_rate_with_identical == pytest.approx(0.75 * 0.7 + 0.25 * 0.5)
     assert v.interval == (0.0, 1.0)  # five prompts show nothing about others
     assert v.left_chosen == 2
-    assert v.sentence() == "tuned preferred in 3, base in 1: too few (5 votes, 1 tie)"
+    assert v.sentence() == "tuned preferred in 3, base in 1: too few to say more (5 votes, 1 tie)"
     assert v.moves[-1].votes == 5
     assert Verdict.from_json(json.loads(json.dumps(v.to_json()))) == v
 
@@ -115,6 +115,12 @@ def test_eleven_prompts_decide_at_eleven_to_nothing_only():
     # twenty people who agree say no more than one
     agreed = verdict_of("".join("lwWwWwWwWwW"[i % 11] for i in range(220)), prompts=11, people=20)
     assert agreed.decision == "open"
+
+
+def test_a_forecast_of_one_number_says_it_once():
+    meaning = verdict_of("wW" * 5 + "l").meaning()
+    assert "four in five of evaluations like this one decide within 1 more vote, if" in meaning
+    assert "half of" not in meaning
 
 
 def test_three_people_of_different_tastes_decide_for_themselves_alone():
@@ -237,7 +243,7 @@ def test_a_plan_says_what_the_prompts_that_are_there_can_show(prompts, says):
 
 def test_one_prompt_or_ties_alone_give_no_percentage():
     one, tie = votes(1, 0), votes(0, 0, 3)
-    assert one.sentence() == "tuned preferred in 1, base in 0: too few (1 vote, 0 ties)"
+    assert one.sentence() == "tuned preferred in 1, base in 0: too few to say more (1 vote, 0 ties)"
     assert tie.sentence() == "neither model preferred (3 votes, 3 ties)"
     people = counted(*events("wW" * 15, prompts=1, people=30))
     assert "%" not in people.sentence()
