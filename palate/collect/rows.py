@@ -1,6 +1,6 @@
 """Rows of a source with their columns, and the rows that cannot be used. Pure: no I/O."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
@@ -79,7 +79,8 @@ def table_of(
 
 def bad_rows(source: str, bad: Iterable[BadRow], *, can_skip: bool = True) -> BadInput:
     """Return the error that lists the rows, up to `LISTED` of them."""
-    rows: Sequence[BadRow] = sorted(bad, key=lambda row: row.number)
+    # several judges of one row meet the same problem
+    rows = list(dict.fromkeys(sorted(bad, key=lambda row: row.number)))
     if len(rows) == 1:
         (row,) = rows
         advice = ". --skip leaves the row out." if can_skip else ""
@@ -87,4 +88,8 @@ def bad_rows(source: str, bad: Iterable[BadRow], *, can_skip: bool = True) -> Ba
     more = f"\n… and {len(rows) - LISTED:,} more" if len(rows) > LISTED else ""
     listed = "\n".join(map(str, rows[:LISTED]))
     advice = " --skip leaves them out." if can_skip else ""
-    return BadInput(source, f"{len(rows):,} rows cannot be used.{advice}\n{listed}{more}")
+    number = len({row.number for row in rows})
+    return BadInput(
+        source,
+        f"{number:,} {'row' if number == 1 else 'rows'} cannot be used.{advice}\n{listed}{more}",
+    )

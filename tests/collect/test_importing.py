@@ -63,6 +63,16 @@ def test_a_column_for_each_judge_is_a_judgement_of_each(tmp_path):
     assert sorted(map(str, chosen.values())) == ["None", "p", "p", "q", "s", "s"]
 
 
+def test_a_row_of_several_judges_is_listed_once(tmp_path):
+    text = "idea,a,b,x,y\ntea,p,q,1,2\n,r,s,2,1\nmilk,,u,1,1\n"
+    columns = Columns.of("idea", "a", "b", ["x", "y"], given=Given(("1",), ("2",)))
+    with pytest.raises(BadInput) as error:
+        labels_of(pairs.read(table(tmp_path, text), columns))
+    said = str(error.value)
+    assert "2 rows cannot be used" in said
+    assert said.count("row 2") == said.count("row 3") == 1
+
+
 def test_one_hot_columns_named_together_are_one_judge(tmp_path):
     text = "idea,a,b,win_a,win_b,win_tie\ntea,p,q,1,0,0\nmilk,r,s,0,0,1\n"
     columns = Columns.of("idea", "a", "b", ["win_a", "win_b", "win_tie"])
