@@ -20,6 +20,11 @@ TIMES_AS_SHORT = 3  # as the shortest
 BYTES_PER_TOKEN = 3  # about 4 letters of English, 1 character of Chinese
 AROUND = 16  # tokens
 MOST_TOKENS = 1_024
+FIRST = "Write one entry of a list. Reply with the entry alone."
+MORE = (
+    "Write one more entry: like these in kind, length and style, and about something else."
+    " Reply with the entry alone."
+)
 _MARK = re.compile(r"^\s*(?:[-*•]|\d{1,3}[.)]|#+)\s+")  # of a list's entry, or of a heading
 _QUOTES = (('"', '"'), ("“", "”"), ("'", "'"), ("`", "`"), ("**", "**"))
 
@@ -132,14 +137,16 @@ def write_prompts(
 
 
 def _request(parts: Sequence[str], seed: int, number: int) -> list[Message]:
-    """Return the messages that ask for one more part; each request shows other examples."""
+    """Return a chat in which the examples were answers, and one more is asked for.
+
+    A small model imitates its own turns; asked about a list, it describes lists. Each request
+    shows other examples.
+    """
     shown = random.Random(f"{seed}/{number}").sample(parts, min(EXAMPLES, len(parts)))
-    between = "\n\n---\n\n" if any("\n" in part for part in shown) else "\n"
-    text = (
-        f"These are entries of a list:\n\n{between.join(shown)}\n\nWrite one more entry: like these"
-        " in kind, length and style, and about something else. Reply with the entry alone."
-    )
-    return [Message(role="user", content=text)]
+    ask = Message(role="user", content=MORE)
+    answers = [Message(role="assistant", content=part) for part in shown]
+    turns = [message for answer in answers for message in (ask, answer)]
+    return [Message(role="user", content=FIRST), *turns[1:], ask]
 
 
 def _unfinished(reply: Completion, form: Form) -> str | None:

@@ -106,9 +106,10 @@ def test_prompts_are_written_until_there_are_enough():
     assert len(result.prompts) == len(result.parts) == 5
     assert all(p.model == "me/writer" for p in result.prompts)
     assert {part in IDEAS for part in result.parts} == {False}
-    request = engine.asked[0][0]["content"]
-    assert all(idea in request for idea in IDEAS)
-    assert "Answer with the title only" not in request
+    request = engine.asked[0]
+    assert {m["content"] for m in request if m["role"] == "assistant"} == set(IDEAS)
+    assert [m["role"] for m in request] == ["user", "assistant"] * len(IDEAS) + ["user"]
+    assert "Answer with the title only" not in str(request)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +144,7 @@ def test_what_a_model_wrote_is_no_example():
                       model="me/writer", revision="abc")]  # fmt: skip
     engine = Engine(lambda n: "")
     written(engine, 1, [*PROMPTS, *more])
-    assert not any("robots" in request[0]["content"] for request in engine.asked)
+    assert not any("robots" in str(request) for request in engine.asked)
 
 
 def test_a_project_without_prompts_has_nothing_to_write_more_of():
