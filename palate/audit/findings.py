@@ -52,6 +52,12 @@ def _rows(a: Audit) -> Iterator[Finding]:
             f"{count(len(numbers), 'row')} {what}: {_some(numbers)}.",
             "They are left out. Correct them in the source, or remove them.",
         )
+    for remark, number in a.remarks.items():
+        yield Finding(
+            "warning",
+            f"{count(number, 'row')} {remark}.",
+            "Counted as chosen and rejected say. Were these taken from the scores?",
+        )
     if a.identical:
         level: Level = "fatal" if len(a.identical) >= strict > 0 else "warning"
         yield Finding(

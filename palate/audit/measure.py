@@ -5,7 +5,7 @@ Every rate is a `Rate`, which knows its prompts and people.
 
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from palate.audit import baselines
@@ -84,6 +84,7 @@ class Audit:
     learned: bool = True  # whether baselines were wanted
     fit: Fit | None = None
     excluded: int = 0  # people whose judgements the project's owner does not count
+    remarks: Mapping[str, int] = field(default_factory=dict)  # on rows that are used, counted
 
     @property
     def biases(self) -> "Biases":
@@ -143,6 +144,7 @@ def measure(data: Rows, learn: bool = True) -> Audit:
         candidates=Counter(map(len, texts.values())),
         annotators=len(people),
         excluded=data.excluded,
+        remarks=data.remarks,
         named=named,
         splits=dict(Counter(r.split for r in rows if r.split)),
         identical=[r.number for r in rows if r.left == r.right],

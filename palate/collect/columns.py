@@ -165,7 +165,7 @@ def roles_of(
     Raises UsageError or BadInput if columns are missing, or could hold one thing or another.
     """
     roles = _sides(table, columns)
-    models = columns.models or _pair(table, MODELS)
+    models = columns.models or pair_of(table, MODELS)
     if not set(models or ()) <= set(table.columns):
         table.need(*(models or ()))
     prompt = columns.prompt if columns.prompt in table.columns or not columns.prompt else None
@@ -219,14 +219,14 @@ def _sides(table: Table, columns: Columns) -> Roles:
             raise UsageError("--a, --b and --choice: expected three different columns.")
         choice = _choice(table, str(columns.choice))
         return Roles(str(columns.a), str(columns.b), choice, None)
-    if pair := _pair(table, CHOSEN):
+    if pair := pair_of(table, CHOSEN):
         return Roles(*pair, None, None)
-    found = [pair for pair in SIDES if _pair(table, [pair])]
+    found = [pair for pair in SIDES if pair_of(table, [pair])]
     choices = _all(table, CHOICES)
     if len(found) == 1 and len(choices) == 1:
-        first, second = _pair(table, found) or ("", "")
+        first, second = pair_of(table, found) or ("", "")
         return Roles(first, second, _choice(table, choices[0]), None)
-    if (models := _pair(table, MODELS)) and len(choices) == 1:
+    if (models := pair_of(table, MODELS)) and len(choices) == 1:
         raise battles.refusal(table, models, choices[0])
     have = ", ".join(table.columns) or "none"
     raise UsageError(
@@ -252,7 +252,8 @@ def _all(table: Table, names: Iterable[str]) -> list[str]:
     return [by_name[name] for name in names if name in by_name]
 
 
-def _pair(table: Table, pairs: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
+def pair_of(table: Table, pairs: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
+    """Return the table's columns with the first of these pairs of names, if it has any."""
     for pair in pairs:
         if len(found := _all(table, pair)) == 2:
             return found[0], found[1]

@@ -81,7 +81,9 @@ def labels_of(
     if bad and not skip:
         raise bad_rows(data.source, bad)
     refused = Counter(row.kind for row in bad)
-    imported = Imported([], [], [], left_out=Counter(data.set_aside), refused=refused)
+    imported = Imported(
+        [], [], [], left_out=Counter(data.set_aside), refused=refused, notes=Counter(data.remarks)
+    )
     standing: dict[tuple[str, str], Event] = {}
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     prompts, candidates = _Prompts(), {}

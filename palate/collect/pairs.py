@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from palate.collect import cells, conversations, formats
+from palate.collect import cells, conversations, formats, ratings
 from palate.collect.cells import BadCell, Fault, Reader, is_nothing
 from palate.collect.choices import BY_MODEL, Case, Choice, Codebook, decide
 from palate.collect.columns import Columns, Roles, Template, roles_of
@@ -67,6 +67,7 @@ class Rows:
     texts: str = "chosen, rejected"  # the columns of the two texts
     annotator: str | None = None  # the column that says who chose
     models: tuple[str, str] | None = None  # the columns that say who wrote
+    remarks: Counter[str] = field(default_factory=Counter)  # on rows that are used, counted
     excluded: int = 0  # people of a project whose judgements the owner does not count
 
     @property
@@ -101,6 +102,8 @@ def read(
         set_aside=shaped.set_aside, codes=codebook.words if codebook else "",
         texts=f"{roles.first}, {roles.second}", annotator=roles.annotator, models=roles.models,
     )  # fmt: skip
+    if roles.is_preference:
+        result.remarks = ratings.contradictions(shaped.table)
     result.used = shaped.used or roles.used()
     if columns.judges:
         kept = {c: use for c, use in result.used.items() if c in table.columns}

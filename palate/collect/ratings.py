@@ -1,15 +1,20 @@
 """Ratings of single answers, as pairs: the higher rating is better, equal ones are a tie."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 
 from palate.collect.cells import BadCell, is_nothing, shown
-from palate.collect.columns import Columns
+from palate.collect.columns import Columns, pair_of
 from palate.collect.rows import Record, Table
 from palate.collect.shapes import Shaped, Unit, build, dict_of, has, list_of
 
 RATINGS = ("overall_score", "helpfulness", "score", "rating", "reward", "fine-grained_score")
+SCORES = (  # columns beside chosen and rejected
+    ("score_chosen", "score_rejected"), ("chosen_score", "rejected_score"),
+    ("chosen_rating", "rejected_rating"), ("rating_chosen", "rating_rejected"),
+)  # fmt: skip
 LIST_RATINGS = ("ratings", "scores", "rating", "rewards")
 ANSWERS = ("response", "completion", "answer", "output", "text")
 LISTS = ("completions", "responses", "generations", "candidates", "outputs")
@@ -118,3 +123,20 @@ def _score(value: object, column: str) -> float:
             pass
     found = "nothing" if is_nothing(value) else shown(value)
     raise BadCell(column, f"expected a number, found {found}", "choice")
+
+
+def contradictions(table: Table) -> Counter[str]:
+    """Count the preferences that the scores next to them do not support."""
+    counts: Counter[str] = Counter()
+    columns = pair_of(table, SCORES)
+    if columns is None:
+        return counts
+    for row in table.rows:
+        try:
+            chosen, rejected = (_score(row.get(column), column) for column in columns)
+        except BadCell:
+            continue
+        if chosen <= rejected:
+            how = "the same" if chosen == rejected else "a higher"
+            counts[f"whose rejected text has {how} score"] += 1
+    return counts

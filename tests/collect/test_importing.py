@@ -63,6 +63,19 @@ def test_a_column_for_each_judge_is_a_judgement_of_each(tmp_path):
     assert sorted(map(str, chosen.values())) == ["None", "p", "p", "q", "s", "s"]
 
 
+def test_a_preference_against_its_own_scores_is_said(tmp_path):
+    text = (
+        "prompt,chosen,rejected,score_chosen,score_rejected\n"
+        "tea,a,b,7.5,7.5\nmilk,c,d,6,7\nrum,e,f,8,7\ngin,g,h,,7\n"
+    )
+    new = imported(tmp_path, text, Columns())
+    assert len(new.events) == 4
+    assert new.notes == {
+        "whose rejected text has the same score": 1,
+        "whose rejected text has a higher score": 1,
+    }
+
+
 def test_a_row_of_several_judges_is_listed_once(tmp_path):
     text = "idea,a,b,x,y\ntea,p,q,1,2\n,r,s,2,1\nmilk,,u,1,1\n"
     columns = Columns.of("idea", "a", "b", ["x", "y"], given=Given(("1",), ("2",)))
