@@ -246,9 +246,14 @@ def biases_of(strict: Sequence[Row], *, sided: bool) -> Biases:
         return Rate.of(hits, [prompts[r.prompt] for r in rows], people, chance=0.5)
 
     unequal = [r for r in strict if len(r.left) != len(r.right)]
+    sides = [(r, r.winner, r.loser) for r in strict]
+    texts = {text for _, *both in sides for text in both}
     formats = {}
     for name, has in FORMATS.items():
-        differing = [(r, won) for r in strict if (won := has(r.winner)) != has(r.loser)]
+        having = {text for text in texts if has(text)}
+        differing = [
+            (r, won) for r, winner, loser in sides if (won := winner in having) != (loser in having)
+        ]
         if differing:
             formats[name] = rate([won for _, won in differing], [r for r, _ in differing])
     return Biases(

@@ -133,3 +133,10 @@ class Supervised(threading.Thread):
         if not expected and problem != self.problem:
             traceback.print_exception(error)  # in the log of the Space
         self.problem = problem
+
+
+def note_trouble(problem: str) -> None:
+    """Show what keeps the current thread waiting until its turn ends, if it is supervised."""
+    thread = threading.current_thread()
+    if isinstance(thread, Supervised):
+        thread.problem = problem

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, TypeVar
 
-from palate.core.errors import PalateError, Unreachable, UsageError
+from palate.core.errors import PalateError, Unreachable, UsageError, note_trouble
 
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
@@ -28,7 +28,8 @@ def retry(call: Callable[[], T], tries: int = TRIES, also: Sequence[int] = ()) -
     """Call until it succeeds, up to `tries` times.
 
     Retries after a broken connection and after status 429, 5xx (507 excepted) and those in `also`.
-    Waits 0.5, 1, 2, … s with jitter, longer if the server says so. Raises the last error.
+    Waits 0.5, 1, 2, … s with jitter, longer if the server says so. Raises the last error. From the
+    second failure on, a background thread shows it as its problem.
     """
     from huggingface_hub.errors import HfHubHTTPError
     from huggingface_hub.utils import httpx
@@ -41,11 +42,13 @@ def retry(call: Callable[[], T], tries: int = TRIES, also: Sequence[int] = ()) -
             passing = status == 429 or (status >= 500 and status != 507) or status in also
             if attempt == tries - 1 or not passing:
                 raise
-            wait = requested_wait(error.response.headers)
-        except httpx.TransportError:
+            wait, answer = requested_wait(error.response.headers), f"answers {status}"
+        except httpx.TransportError as error:
             if attempt == tries - 1:
                 raise
-            wait = 0.0
+            wait, answer = 0.0, f"does not answer ({_first_line(error)})"
+        if attempt:
+            note_trouble(f"The Hub {answer}. palate is trying again.")
         time.sleep(min(LONGEST, max(wait, 0.5 * 2**attempt * random.uniform(0.7, 1.3))))
     raise AssertionError("unreachable: the last try returns or raises")
 

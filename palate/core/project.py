@@ -231,7 +231,8 @@ class Project:
         """Return the checked rows of a config, in file order. Raises BadInput for a wrong row."""
         if config not in ROWS:
             raise ValueError(f"expected one of {', '.join(ROWS)}, found {config!r}")
-        return _rows(self, config)
+        sources = tuple(f"{self.id}/{path}" for path in self.paths(config))
+        return _rows(config, sources, self.contents(config))
 
     def contents(self, config: Config) -> tuple[Path, ...]:
         """Return the local files of a config: the same ones, at any revision, for the same rows."""
@@ -251,11 +252,10 @@ def question_files(files: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-@lru_cache(64)  # a revision never changes; Spaces and jobs read the same rows several times
-def _rows(project: Project, config: Config) -> tuple[Row, ...]:
-    sources = (f"{project.id}/{path}" for path in project.paths(config))
-    files = zip(sources, project.contents(config), strict=True)
-    return tuple(row for source, file in files for row in _file_rows(config, file, source))
+@lru_cache(64)  # Spaces and jobs read the same files several times, at one revision or another
+def _rows(config: Config, sources: tuple[str, ...], files: tuple[Path, ...]) -> tuple[Row, ...]:
+    both = zip(sources, files, strict=True)
+    return tuple(row for source, file in both for row in _file_rows(config, file, source))
 
 
 @lru_cache(64)
@@ -266,7 +266,7 @@ def _contents(project: Project, config: Config) -> tuple[Path, ...]:
     return tuple(file.resolve() for file in local)
 
 
-@lru_cache(256)
+@lru_cache(4096)  # each commit of a Space adds a file
 def _file_rows(config: Config, file: Path, source: str) -> tuple[Row, ...]:
     return tuple(read_file(ROWS[config], file, source))
 

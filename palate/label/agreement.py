@@ -133,14 +133,15 @@ def report(events: Iterable[Event], candidates: Iterable[Candidate]) -> Report:
     repeats = _repeats(judged, again)
     chosen = [(x, y) for x, y in repeats if x.kind == y.kind == "label"]
     asked = list(checks(judged))  # implied pairs that people were asked about
-    corrected, bounds = _alpha(judged)
+    agreed = _agreement(judged)
+    corrected, bounds = _alpha(judged, agreed)
     return Report(
         judgements=len(judged),
         kinds=dict(Counter(e.kind for e in judged + skips)),
         pairs=len({e.pair_id for e in judged}),
         people=people,
         hours=_hours(judged),
-        agreement=_agreement(judged),
+        agreement=agreed,
         alpha=corrected,
         alpha_interval=bounds,
         pairings=_pairings(judged),
@@ -236,15 +237,17 @@ def _value(e: Event) -> str:
 
 
 def _pairings(judged: Sequence[Event]) -> list[Pairing]:
-    values: dict[str, dict[str, str]] = {}  # annotator → pair → value
-    for e in judged:
-        values.setdefault(e.annotator, {})[e.pair_id] = _value(e)
+    own: dict[str, dict[str, tuple[int, Event]]] = {}  # annotator → pair → place and judgement
+    for place, e in enumerate(judged):
+        own.setdefault(e.annotator, {})[e.pair_id] = place, e
     result = []
-    for one, other in combinations(sorted(values), 2):
-        shared = values[one].keys() & values[other].keys()
+    for one, other in combinations(sorted(own), 2):
+        shared = own[one].keys() & own[other].keys()
         if shared:
-            both = [e for e in judged if e.annotator in (one, other) and e.pair_id in shared]
-            result.append(Pairing(one, other, _agreement(both), *_alpha(both)))
+            places = sorted(own[who][pair_id] for who in (one, other) for pair_id in shared)
+            both = [e for _, e in places]  # in the order of `judged`
+            agreed = _agreement(both)
+            result.append(Pairing(one, other, agreed, *_alpha(both, agreed)))
     return result
 
 
@@ -264,8 +267,10 @@ def _of_several(judged: Sequence[Event]) -> list[Event]:
     return [e for e in judged if times[e.pair_id] > 1]
 
 
-def _alpha(judged: Sequence[Event]) -> tuple[float | None, tuple[float, float] | None]:
-    """Return Krippendorff's α and its interval."""
+def _alpha(
+    judged: Sequence[Event], agreed: Rate
+) -> tuple[float | None, tuple[float, float] | None]:
+    """Return Krippendorff's α and its interval, which follows from the raw agreement."""
     units: dict[str, dict[str, int]] = {}  # pair → annotator → category
     for e in _of_several(judged):
         ends = sorted((e.left, e.right))
@@ -273,7 +278,7 @@ def _alpha(judged: Sequence[Event]) -> tuple[float | None, tuple[float, float] |
         category = ends.index(chosen) if chosen in ends else JUDGED.index(e.kind) + 2
         units.setdefault(e.pair_id, {})[e.annotator] = category
     result = alpha(units.values())
-    return (result[0], beyond_chance(_agreement(judged), result[1])) if result else (None, None)
+    return (result[0], beyond_chance(agreed, result[1])) if result else (None, None)
 
 
 def _longer(labels: Sequence[Event], texts: Mapping[str, str]) -> Rate:

@@ -7,8 +7,7 @@ import heapq
 import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from operator import itemgetter
+from itertools import chain, islice
 
 from palate.core.ledger import standing_judgements
 from palate.core.schema import Event, Pair, Purpose
@@ -149,9 +148,7 @@ class Queue:
             n - len(chosen), share - len(held), max(share, BY_PERSON) - elsewhere - len(held)
         )
         if room > 0:
-            asks = self._asks(holder, taken, now)
-            best = heapq.nsmallest(room, asks, key=itemgetter(0, 1, 2))
-            chosen += [Question(pair) for *_, pair in best]
+            chosen += map(Question, self._best(room, holder, taken, now))
         self._lease((q.id for q in chosen), holder, now)
         return chosen
 
@@ -180,22 +177,34 @@ class Queue:
         for question_id, annotator, device, until in held:
             self._leases.setdefault(question_id, {})[annotator, device] = until
 
-    def _asks(
-        self, holder: Holder, taken: set[str], now: float
-    ) -> Iterator[tuple[float, tuple[float, ...], str, Pair]]:
-        """Yield load, rank, question id and pair of what is free for the holder."""
-        leases = self._leases
-        for prompt_id, asks in self._agenda(holder[0]).asks.items():
+    def _best(self, room: int, holder: Holder, taken: set[str], now: float) -> list[Pair]:
+        """Return up to `room` pairs that are free for the holder, the best one first."""
+
+        def free(prompt_id: str) -> Iterator[tuple[float, tuple[float, ...], str, Pair]]:
+            """Yield load, rank, question id and pair."""
             count = self._groups[prompt_id].count
-            for rank, question_id, pair in asks:
+            for rank, question_id, pair in asks[prompt_id]:
                 if question_id in taken:
                     continue
-                if question_id in leases:
+                if question_id in self._leases:
                     load = self._load(Question(pair), holder, now)
                 else:  # what the strategy asks has not been judged by enough people
                     load = 0.0 if self._wanted is not None else float(count[pair.id])
                 if load is not None:
                     yield load, rank, question_id, pair
+
+        asks = self._agenda(holder[0]).asks
+        # the best pairs are on the prompts whose own best pairs are the best
+        firsts = []
+        for prompt_id in asks:
+            # with `wanted`, what is free has the same load, and `asks` are sorted by rank
+            pairs = free(prompt_id)
+            first = min(pairs, default=None) if self._wanted is None else next(pairs, None)
+            if first:
+                firsts.append((first, prompt_id))
+        prompts = [prompt_id for _, prompt_id in heapq.nsmallest(room, firsts)]
+        best = heapq.nsmallest(room, chain.from_iterable(map(free, prompts)))
+        return [pair for *_, pair in best]
 
     def _agenda(self, annotator: str) -> Agenda:
         """Return the person's agenda, up to date."""
@@ -213,7 +222,7 @@ class Queue:
             group = self._groups[prompt_id]
             pairs, left = self._open_pairs(group, annotator)
             asks = [(self._strategy.rank(group, p, chance), Question(p).id, p) for p in pairs]
-            agenda.put(prompt_id, asks, left)
+            agenda.put(prompt_id, sorted(asks), left)
         agenda.stale.clear()
         return agenda
 

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from palate.core.ledger import jsonl, standing_judgements
-from palate.core.schema import MARGINS, Candidate, Event, Pair, Preference, Prompt
+from palate.core.schema import MARGINS, Candidate, Event, Message, Pair, Preference, Prompt
 from palate.label.ranking import Order
 
+Answers = dict[str, list[Message]]  # by candidate
 NO_PREFERENCE = {"tie": "ties", "skip": "skipped", "both_bad": "both bad"}
 
 
@@ -20,6 +21,10 @@ class Preferences:
 
     def all(self) -> list[Preference]:
         return [row for rows in self.rows.values() for row in rows]
+
+    def in_files(self) -> list[Preference]:
+        """Return the rows in the order in which a project's files have them."""
+        return [row for split in sorted(self.rows) for row in self.rows[split]]
 
 
 def rebuild(
@@ -35,6 +40,7 @@ def rebuild(
     prompt = {p.id: p for p in prompts}
     text = {c.id: c.text for c in candidates}
     text |= {c.id: c.text for e in events if (c := e.written())}
+    answers = {cid: [Message(role="assistant", content=t)] for cid, t in text.items()}
     result = Preferences({"train": [], "test": []})
     usable: dict[str, list[Event]] = {}
     for e in standing_judgements(events):
@@ -47,7 +53,7 @@ def rebuild(
             result.left_out["on eval prompts, which stay blind"] += 1
         else:
             for better, worse, _ in e.statements():
-                result.rows[p.split].append(_preference(p, text, better, worse, e))
+                result.rows[p.split].append(_preference(p, answers, better, worse, e))
         if p is not None and p.split != "eval" and e.left in text and e.right in text:
             usable.setdefault(e.prompt_id, []).append(e)
     for purpose, reason in (("repeat", "repeats of a pair"), ("gold", "warm-up")):
@@ -56,16 +62,16 @@ def rebuild(
     for prompt_id, judgements in usable.items():
         if len(judgements) > 1:
             p = prompt[prompt_id]
-            result.rows[p.split].extend(_implied(p, text, judgements))
+            result.rows[p.split].extend(_implied(p, answers, judgements))
     return result
 
 
-def _implied(p: Prompt, text: dict[str, str], judgements: list[Event]) -> Iterator[Preference]:
+def _implied(p: Prompt, answers: Answers, judgements: list[Event]) -> Iterator[Preference]:
     people = {e.annotator for e in judgements}
     annotator = people.pop() if len(people) == 1 else "several"
     for better, worse in Order(judgements).implied():
         yield replace(
-            _preference(p, text, better, worse, judgements[-1]),
+            _preference(p, answers, better, worse, judgements[-1]),
             strength=None,
             margin=0.0,
             source="implied",
@@ -73,13 +79,13 @@ def _implied(p: Prompt, text: dict[str, str], judgements: list[Event]) -> Iterat
         )
 
 
-def _preference(p: Prompt, text: dict[str, str], better: str, worse: str, e: Event) -> Preference:
+def _preference(p: Prompt, answers: Answers, better: str, worse: str, e: Event) -> Preference:
     asked = {better, worse} == {e.left, e.right}
     pair_id = e.pair_id if asked else Pair.between(p.id, better, worse).id
     return Preference(
         prompt=p.prompt,
-        chosen=[{"role": "assistant", "content": text[better]}],
-        rejected=[{"role": "assistant", "content": text[worse]}],
+        chosen=answers[better],  # shared by all rows that show the answer
+        rejected=answers[worse],
         strength=e.strength,
         margin=MARGINS[e.strength] if e.strength else 0.0,
         source="human",

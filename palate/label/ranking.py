@@ -107,13 +107,15 @@ def checks(standing: Iterable[Event]) -> Iterator[tuple[Event, bool]]:
     """
     earlier: dict[str, list[Event]] = {}
     judged: dict[str, set[str]] = {}
+    asked: set[str] = set()
     for event in standing:
         before = earlier.setdefault(event.prompt_id, [])
         known = judged.setdefault(event.prompt_id, set())
         both = event.left in known and event.right in known
-        if event.kind == "label" and both and event.pair_id not in {e.pair_id for e in before}:
+        if event.kind == "label" and both and event.pair_id not in asked:
             loser = event.left if event.chosen == event.right else event.right
             if sign := Order(before).compare(event.chosen or "", loser):
                 yield event, sign < 0
         before.append(event)
+        asked.add(event.pair_id)
         known |= {x for better, worse, _ in event.statements() for x in (better, worse)}

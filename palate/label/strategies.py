@@ -98,7 +98,9 @@ Ask = tuple[tuple[float, ...], str, Pair]  # rank, question id
 class Agenda:
     """What one person can be asked, prompt by prompt, if nobody else held anything."""
 
-    asks: dict[str, list[Ask]] = field(default_factory=dict)  # prompt → the pairs to ask now
+    asks: dict[str, list[Ask]] = field(
+        default_factory=dict
+    )  # prompt → pairs to ask now, best first
     left: dict[str, int] = field(default_factory=dict)  # prompt → about how many are left
     stale: set[str] = field(default_factory=set)  # prompts to look at again
     open: int = 0  # pairs in `asks`

@@ -2,12 +2,12 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from palate.core import ledger
 from palate.core.project import Project
-from palate.core.schema import ROWS, SPLITS, Config
+from palate.core.schema import ROWS, SPLITS, Config, Preference
 from palate.label import agreement
 from palate.label.agreement_text import how_people_label, strengths
 from palate.report.cards import Files, document, hub_license, push, shorten, with_pictures
@@ -19,21 +19,32 @@ if TYPE_CHECKING:
     from huggingface_hub import DatasetCardData
 
 
-def push_dataset_card(project_id: str) -> str:
-    """Render the project's dataset card and push it; return the dataset's URL."""
+def push_dataset_card(
+    project_id: str, known: Mapping[str, Sequence[Preference]] | None = None
+) -> str:
+    """Render the project's dataset card and push it; return the dataset's URL.
+
+    `known`: by commit, the rows of the preference files, which then need not be read.
+    """
 
     def render(sha: str, _: Sequence[str]) -> Files:
         project = Project.load(project_id, sha)
-        return dataset_files(project, trained=project.is_trained())
+        rows = (known or {}).get(sha)
+        return dataset_files(project, rows, trained=project.is_trained())
 
     return push(project_id, "dataset", render)
 
 
-def dataset_files(project: Project, *, trained: bool = False) -> Files:
+def dataset_files(
+    project: Project, preferences: Sequence[Preference] | None = None, *, trained: bool = False
+) -> Files:
     """Return README.md and plots/*.svg of the project's dataset.
 
-    `trained`: whether the project's model exists, so that the card can link it.
+    `preferences`: the rows of its preference files; None to read them. `trained`: whether the
+    project's model exists, so that the card can link it.
     """
+    if preferences is None:
+        preferences = project.preferences
     events = project.labels
     standing = ledger.standing_judgements(events)
     labels = [e for e in standing if e.kind == "label"]
@@ -46,11 +57,14 @@ def dataset_files(project: Project, *, trained: bool = False) -> Files:
         pictures["strengths"] = strengths(strength)
     configs = [config for config in ROWS if project.paths(config)]
     readme = document(
-        _dataset_head(project, configs),
+        _dataset_head(project, configs, len(preferences)),
         "dataset.md.j2",
         project=project,
         trained=trained,
-        configs={config: len(project.read(config)) for config in configs},
+        configs={
+            config: len(preferences if config == "preferences" else project.read(config))
+            for config in configs
+        },
         prompts=Counter(p.split for p in project.prompts),
         written=Counter((p.model, p.revision or "", p.split) for p in project.prompts if p.model),
         models=Counter((c.model, c.revision) for c in project.candidates),
@@ -61,17 +75,16 @@ def dataset_files(project: Project, *, trained: bool = False) -> Files:
         strength=strength,
         report=people,
         guidelines=project.guidelines,
-        **_preference_facts(project),
+        **_preference_facts(project, preferences),
         schema={config: {k: _type(v) for k, v in features(config).items()} for config in configs},
         pictures=set(pictures),
     )
     return with_pictures(readme, pictures)
 
 
-def _preference_facts(project: Project) -> dict[str, object]:
-    """Return the card's facts about the preference files, compared with the labels."""
+def _preference_facts(project: Project, rows: Sequence[Preference]) -> dict[str, object]:
+    """Return the card's facts about the rows of the preference files, compared with the labels."""
     prompts = project.prompts
-    rows = project.preferences
     split = {p.id: p.split for p in prompts}
     rebuilt = of_project(project)
     return {
@@ -97,7 +110,9 @@ def _type(feature: object) -> str:
     return feature.dtype
 
 
-def _dataset_head(project: Project, configs: Sequence[Config]) -> "DatasetCardData":
+def _dataset_head(
+    project: Project, configs: Sequence[Config], preferences: int
+) -> "DatasetCardData":
     """Return the front matter: the configs that have files, each with its exact types."""
     from datasets.info import DatasetInfo, DatasetInfosDict
     from huggingface_hub import DatasetCardData
@@ -106,7 +121,7 @@ def _dataset_head(project: Project, configs: Sequence[Config]) -> "DatasetCardDa
     head = DatasetCardData(
         pretty_name=project.id.split("/")[-1],
         task_categories=["text-generation"],
-        size_categories=[_size(len(project.preferences))],
+        size_categories=[_size(preferences)],
         tags=["palate", "preference", "dpo", "trl", "human-feedback"],
         configs=[_config(project, config) for config in configs],
         license=license_id,

@@ -24,6 +24,6 @@ def export(project_id: str) -> tuple[Project, Preferences]:
         message = f"Rebuild {len(preferences.all())} preferences"
         return hub.Change(preferences, message, files, stale)
 
-    _, preferences = hub.update(project_id, "dataset", build)
-    push_dataset_card(project_id)
+    sha, preferences = hub.update(project_id, "dataset", build)
+    push_dataset_card(project_id, {sha: preferences.in_files()})
     return Project.load(project_id), preferences

@@ -251,10 +251,13 @@ def test_rules(rows: Rows[Preference]) -> dict[str, tuple[baselines.Accuracy, np
 
 def as_audit_rows(preferences: Iterable[Preference], split: str) -> list[audit_rows.Row]:
     """Return preferences as the audit and its baselines take them."""
+    preferences = list(preferences)
+    prompts = {p.prompt_id: p.prompt for p in preferences}  # there are fewer than rows
+    texts = {key: "\n\n".join(m["content"] for m in prompt) for key, prompt in prompts.items()}
     return [
         audit_rows.Row(
-            number, "\n\n".join(m["content"] for m in p.prompt), p.chosen[-1]["content"],
-            p.rejected[-1]["content"], "left", split, p.annotator or "", p.prompt,
+            number, texts[p.prompt_id], p.chosen[-1]["content"], p.rejected[-1]["content"], "left",
+            split, p.annotator or "", p.prompt,
         )
         for number, p in enumerate(preferences, 1)
     ]  # fmt: skip

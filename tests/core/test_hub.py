@@ -4,7 +4,7 @@ from email.utils import format_datetime
 import pytest
 
 from palate.core import hub as calls
-from palate.core.errors import PalateError, Unreachable, UsageError
+from palate.core.errors import PalateError, Supervised, Unreachable, UsageError
 from palate.core.hub_errors import requested_wait
 
 
@@ -64,6 +64,25 @@ def test_what_is_busy_is_tried_again(hub, repo_id):
 
     assert calls.retry(call) == "done"
     assert answers == []
+
+
+def test_a_background_thread_shows_what_it_waits_for(hub):
+    from huggingface_hub.utils import httpx
+
+    outcomes = [httpx.ConnectError("refused"), httpx.ConnectError("refused"), None]
+    problems = []
+
+    def call() -> None:
+        problems.append(thread.problem)
+        if error := outcomes.pop(0):
+            raise error
+
+    thread = Supervised("worker", lambda: calls.retry(call))
+    thread.start()
+    thread.join(20)
+    passing = "The Hub does not answer (refused). palate is trying again."
+    assert problems == [None, None, passing]  # a single failure is nothing to show
+    assert thread.problem is None
 
 
 def test_what_will_not_get_better_is_not_tried_again():

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from palate.core import hub as calls
 from palate.core.errors import BadInput, UsageError
-from palate.core.project import Project, Settings, check_id
+from palate.core.project import SETTINGS_FILE, Project, Settings, check_id
+from palate.core.schema import Prompt, to_json
 
 
 @given(
@@ -58,3 +59,11 @@ def test_an_old_revision_can_be_read(hub, repo_id):
     calls.commit(repo_id, "dataset", {"palate.toml": Settings(round=2).dump()}, "Next")
     assert Project.load(repo_id, old).settings.round == 1
     assert Project.load(repo_id).settings.round == 2
+
+
+def test_rows_of_a_file_are_read_once_at_any_revision(hub, repo_id):
+    calls.create(repo_id, "dataset")
+    prompts = "".join(to_json(Prompt.of(f"Prompt {i}")) + "\n" for i in range(3))
+    first = calls.commit(repo_id, "dataset", {SETTINGS_FILE: "", "prompts/1.jsonl": prompts}, "a")
+    second = calls.commit(repo_id, "dataset", {"README.md": "# A card"}, "b")
+    assert Project.load(repo_id, second).prompts is Project.load(repo_id, first).prompts

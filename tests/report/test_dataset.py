@@ -128,3 +128,14 @@ def test_the_hub_accepts_the_card_and_tells_one_without_a_licence(hub):
     DatasetCard(text).validate(repo_type="dataset")
     with pytest.raises(ValueError, match="license"):
         DatasetCard(text.replace("license: cc-by-4.0", "license: mine")).validate("dataset")
+
+
+def test_the_card_of_an_export_is_the_one_that_its_files_give(pushed):
+    from palate.core import hub
+    from palate.report.export import export
+
+    project, rebuilt = export(pushed)
+    assert rebuilt.in_files() == list(project.preferences)
+    assert [row.prompt_id for row in rebuilt.in_files()] != [row.prompt_id for row in rebuilt.all()]
+    (card,) = hub.fetch(pushed, "dataset", project.revision, ["README.md"])
+    assert card.read_text("utf-8") == dataset_files(project)["README.md"]
