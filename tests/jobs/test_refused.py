@@ -73,8 +73,8 @@ def test_a_model_that_cannot_be_asked_or_cannot_stop_is_refused(
 def test_what_is_not_installed_is_named_before_anything_is_read(labelled, jobs):
     said = jobs("dpo", labelled.id, "--trackio", code=2)
     assert "--trackio needs the package trackio: pip install trackio" in said
-    said = jobs("dpo", labelled.id, "--sweep", "loss=1,2", code=2)
-    assert "such as beta=0.05,0.1,0.5" in said
+    said = jobs("dpo", labelled.id, "--recipe", "search", "--learning-rate", "1e-5", code=2)
+    assert "--recipe search chooses the learning rate" in said
 
 
 @pytest.mark.slow
