@@ -6,14 +6,15 @@
 FOLDER holds SmolLM2-135M-Instruct (`python -m palate.demo.smollm2 FOLDER` makes it); without
 --model, the installed package makes one. All methods learn from the pairs of the other folds'
 prompts and are measured on those of theirs, which chose nothing. Each fold of each method runs in a
-process of its own, for its peak memory, and appends a line of JSON to --out. What that file holds
-is not run again, so the same command continues. --pairs learns from the first N pairs only: TRL's
-batches take hours on a CPU. --table runs nothing and prints the table of the file.
+new process, for its peak memory, and appends a line of JSON to --out. What that file holds is not
+run again, so the same command continues. --pairs learns from the first N pairs only: TRL's batches
+take hours on a CPU. --table runs nothing and prints the table of the file.
 """
 
 import argparse
 import json
 import multiprocessing
+import os
 import resource
 import sys
 import tempfile
@@ -28,6 +29,7 @@ import numpy as np
 from support import folds, real_table, titles
 
 from palate.demo import smollm2
+from palate.run.local import child_environment
 
 SEEDS = 2  # answers per prompt
 TRL_BEST = {"gradient_checkpointing": False, "precompute_ref_log_probs": True}
@@ -228,4 +230,7 @@ def _peak_gb() -> float:
 
 
 if __name__ == "__main__":
+    environment = child_environment()
+    if environment != dict(os.environ):  # glibc reads its settings for memory when a process starts
+        os.execve(sys.executable, [sys.executable, *sys.argv], environment)
     main()

@@ -129,6 +129,7 @@ def by_trl(model: Path, fold: Fold, result: dict[str, Any], **flags: Any) -> mod
     from palate.train.data import preference_dataset
 
     loaded = load(model, torch.float32)
+    loaded.model.config._name_or_path = str(model)  # TRL may load the reference from there
     before = log_likelihoods(loaded, fold.rows.test)
     cuda = torch.cuda.is_available()
     with tempfile.TemporaryDirectory() as out:

@@ -97,7 +97,9 @@ def test_more_work_takes_longer(parameters, times):
 
 
 def test_a_search_for_the_recipe_is_counted_where_it_is_made():
-    shared = [(f"{i // 10}" + "a" * 300, f"{i}" + "b" * 60, f"{i}" + "c" * 60) for i in range(1000)]
+    shared = [
+        (f"{i // 10}" + "a" * 3000, f"{i}" + "b" * 60, f"{i}" + "c" * 60) for i in range(1000)
+    ]
 
     def operations(pairs: list, **given) -> float:
         return forecast.training(arguments(**given), 10**8, pairs).operations
