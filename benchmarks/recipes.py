@@ -184,7 +184,8 @@ def _train(model: Path, changes: dict[str, Any], fold: folds.Fold, result: dict[
 
     pairs = changes.pop("pairs", None)
     if changes.pop("trl", False):
-        return folds.by_trl(model, fold, result, **changes)
+        fastest = {"gradient_checkpointing": False, "precompute_ref_log_probs": True}
+        return folds.by_trl(model, fold, result, **changes, **fastest)
     if pairs:
         fold = folds.fewer(fold, pairs)
     args = DPOArguments("me/titles", base_model=None, reckless=True, **changes)

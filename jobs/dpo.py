@@ -19,7 +19,7 @@ interruption the same command continues. Pushed: weights (or the adapter), token
 metrics, card. What happens in between is in palate/train/dpo.py.
 
     python jobs/dpo.py me/titles
-    python jobs/dpo.py me/titles --sweep beta=0.05,0.1,0.5
+    python jobs/dpo.py me/titles --recipe fast
     uv run jobs/dpo.py me/titles --method lora
     python jobs/dpo.py me/titles --processes 4
     python jobs/dpo.py me/titles --processes 8 --method full --accelerate fsdp2
@@ -29,7 +29,6 @@ On several machines, start it with torchrun or `accelerate launch` and leave --p
 """
 
 import sys
-from contextlib import suppress
 
 from palate.report.publish import push_trained
 from palate.run.local import run_main
@@ -43,12 +42,11 @@ def main(args: Arguments) -> None:
     together(args.processes, args.accelerate)
     console = job_console()
     with one_voice(), resumable(console, args):
-        best, *others = dpo.run(console, args)
+        trained, searched = dpo.run(console, args)
         if is_main_process():
-            push_trained(console, best, f"palate completions {best.project.id}")
-            for other in others:
-                with suppress(FileNotFoundError):
-                    other.run_dir.remove()
+            push_trained(console, trained, f"palate completions {trained.project.id}")
+            for folder in searched:
+                folder.remove()
 
 
 if __name__ == "__main__":

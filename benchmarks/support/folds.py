@@ -24,6 +24,7 @@ PROMPT = "Write one YouTube title for a video about: {idea}\nAnswer with the tit
 FOLDS = 5
 CHOOSING = 8  # one prompt in so many of the train prompts chooses the checkpoint
 WRITE = {"temperature": 0.9, "max_new_tokens": 48}
+PARAMETERS = 134_515_008  # of SmolLM2-135M-Instruct
 
 
 @dataclass(frozen=True)
@@ -64,16 +65,21 @@ def folds(rows: Sequence[Preference], seed: int = 0) -> list[Fold]:
 
 
 def load(folder: Path, dtype: Any = None) -> models.Loaded:
-    source = models.Source("me/smollm2", "0" * 40, folder, 134_515_008)
+    source = models.Source("me/smollm2", "0" * 40, folder, PARAMETERS)
     return models.load(source, dtype=dtype)
 
 
 def recipe_of(args: DPOArguments, rows: Sequence[Preference]) -> Recipe:
-    return choose_recipe(args, 134_515_008, [r.prompt_id for r in rows], Machine.here())
+    return choose_recipe(args, PARAMETERS, [r.prompt_id for r in rows], Machine.here())
 
 
-def by_palate(folder: Path, fold: Fold, args: DPOArguments, references: Path) -> Any:
-    """Train by palate's own trainer, and return it; the model is the one of the last step."""
+def by_palate(
+    folder: Path, fold: Fold, args: DPOArguments, references: Path, *, looks: bool = True
+) -> Any:
+    """Train by palate's own trainer, and return it; the model is the one of the last step.
+
+    It is tested four times an epoch; without `looks`, after the last step only.
+    """
     from palate.train.dpo_trainer import make_dpo_trainer
     from palate.train.trainer import weights_dtype
 
@@ -87,7 +93,11 @@ def by_palate(folder: Path, fold: Fold, args: DPOArguments, references: Path) ->
             if type(callback).__name__ == "EarlyStoppingCallback":
                 trainer.remove_callback(callback)
         trainer.args.save_strategy, trainer.args.load_best_model_at_end = "no", False
+        if not looks:
+            trainer.args.eval_strategy = "no"
         trainer.train()
+        if not looks:
+            trainer.evaluate()
     return trainer
 
 
@@ -99,12 +109,19 @@ def answers(loaded: models.Loaded, prompts: Sequence[Any], seed: int) -> list[An
     return complete(loaded, list(prompts), list(seeds), Sampling(**WRITE))
 
 
+def whole(fold: Fold) -> Fold:
+    """Return the fold with the prompts that would choose among those that train."""
+    test = fold.rows.test[fold.choosing :]
+    train = [*fold.rows.train, *fold.rows.test[: fold.choosing]]
+    return Fold(fold.number, Rows(train, test, places=range(len(test))), 0)
+
+
 def fewer(fold: Fold, pairs: int) -> Fold:
     """Return the fold with the train rows of its first prompts alone, `pairs` of them."""
     return replace(fold, rows=replace(fold.rows, train=fold.rows.train[:pairs]))
 
 
-def by_trl(model: Path, fold: Fold, result: dict[str, Any], learning_rate: float) -> models.Loaded:
+def by_trl(model: Path, fold: Fold, result: dict[str, Any], **flags: Any) -> models.Loaded:
     """Train by TRL's own DPOTrainer in its batches of 8; margins are those of the last step."""
     import torch
     from trl import DPOConfig, DPOTrainer
@@ -112,6 +129,7 @@ def by_trl(model: Path, fold: Fold, result: dict[str, Any], learning_rate: float
     from palate.train.data import preference_dataset
 
     loaded = load(model, torch.float32)
+    loaded.model.config._name_or_path = str(model)  # TRL may load the reference from there
     before = log_likelihoods(loaded, fold.rows.test)
     cuda = torch.cuda.is_available()
     with tempfile.TemporaryDirectory() as out:
@@ -119,9 +137,7 @@ def by_trl(model: Path, fold: Fold, result: dict[str, Any], learning_rate: float
             model=loaded.model,
             args=DPOConfig(
                 output_dir=out, report_to="none", save_strategy="no", disable_tqdm=True, bf16=cuda,
-                use_cpu=not cuda, learning_rate=learning_rate, num_train_epochs=3,
-                per_device_train_batch_size=8, gradient_checkpointing=False,
-                precompute_ref_log_probs=True,
+                use_cpu=not cuda, **flags,
             ),
             train_dataset=preference_dataset(fold.rows.train),
             processing_class=loaded.tokenizer,

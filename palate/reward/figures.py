@@ -14,6 +14,7 @@ from palate.audit.baselines import Accuracy, Baseline, accuracy, bag_of_words, l
 from palate.core.rates import Rate
 from palate.core.schema import Preference
 from palate.reward.probe import folds
+from palate.train.choice import temperature
 from palate.train.data import as_audit_rows, preference_sentence
 from palate.train.results import RULES, Lead, Rule, lead
 
@@ -167,21 +168,6 @@ def compared(
         {name: accuracy for name, (accuracy, _) in rules.items()},
         {name: lead(right - hits, prompts) for name, (_, hits) in rules.items()},
     )
-
-
-def temperature(leads: np.ndarray) -> float:
-    """Return the temperature at which the leads of preferred answers are most likely.
-
-    C. Guo et al., "On Calibration of Modern Neural Networks" (2017). It is at least 0.01 and at
-    most 100: leads that are all right, or all wrong, have no best one.
-    """
-    from scipy.optimize import minimize_scalar
-
-    def loss(log_temperature: float) -> float:
-        return float(np.logaddexp(0, -leads / np.exp(log_temperature)).mean())
-
-    bound = float(np.log(100))
-    return float(np.exp(minimize_scalar(loss, bounds=(-bound, bound), method="bounded").x))
 
 
 def calibrated(leads: np.ndarray, prompts: Sequence[str], seed: int) -> np.ndarray | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from palate.core.errors import UsageError
 from palate.train.config import WHOLE, DPOArguments, TrainArguments
+from palate.train.halving import first_trials, plan, refusal
 from palate.train.recipe import BYTES_PER_PARAMETER, MAX_FULL_PARAMETERS, MEMORY_FRACTION
 
 if TYPE_CHECKING:
@@ -129,12 +130,26 @@ class Load:
 
 def training(args: DPOArguments, parameters: int, pairs: Iterable[Sequence[str]]) -> Load:
     """Return what DPO needs; `pairs` are texts: prompt, chosen, rejected."""
+    pairs = list(pairs)
     distinct = {
         text for pair in pairs for text in ((pair[0],), (pair[0], pair[1]), (pair[0], pair[2]))
     }
     tokens = sum(_tokens(text[-1]) for text in distinct)
-    runs = len(args.sweep.partition("=")[2].split(",")) if args.sweep else 1
+    theirs = sum(2 * _tokens(p[0]) + _tokens(p[1]) + _tokens(p[2]) for p in pairs)
+    runs = _trainings(args, parameters, len({pair[0] for pair in pairs}), theirs / max(tokens, 1))
     return _training(args, parameters, tokens, runs, 6 * args.epochs + 2)
+
+
+def _trainings(args: DPOArguments, parameters: int, prompts: int, saved: float) -> float:
+    """Return how many trainings the job's work is: several where it searches for its recipe.
+
+    `saved` is how many times as many tokens TRL's batches have.
+    """
+    if refusal(args, prompts, args.processes) is not None:
+        return 1.0
+    trials = first_trials(args, args.method or "full", parameters, both=args.method is None)
+    made = plan(args, trials, saved, forced=args.recipe == "search")
+    return 1.0 if isinstance(made, str) else made.work / args.epochs
 
 
 def imitating(args: TrainArguments, parameters: int, answers: Iterable[Sequence[str]]) -> Load:
@@ -157,7 +172,7 @@ def scoring(parameters: int, answers: Iterable[Sequence[str]]) -> Load:
 
 
 def _training(
-    args: TrainArguments, parameters: int, tokens: float, runs: int, per_token: float
+    args: TrainArguments, parameters: int, tokens: float, runs: float, per_token: float
 ) -> Load:
     """Return what `runs` trainings need; `per_token` is operations per token and parameter."""
     method = args.method or ("full" if parameters <= MAX_FULL_PARAMETERS else "lora")

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from transformers import Trainer, TrainerCallback
@@ -26,7 +27,10 @@ from transformers import TrainingArguments as Args
 from palate.core import hub, paths
 from palate.core.errors import PalateError
 from palate.terminal.progress import Progress
+from palate.train.choice import LOGGED, calibrated_loss
 from palate.train.job import CHECKPOINT_BRANCH, METRICS, Clock, Job, RunDir
+
+EPOCHS_WITHOUT_GAIN = 2
 
 
 class ProgressBar(TrainerCallback):
@@ -112,6 +116,37 @@ class LossGuard(TrainerCallback):
             control.should_evaluate = control.should_save = False
 
 
+class NoLongerLearns(TrainerCallback):
+    """Evaluates a trial after each epoch, and ends it after two without a lower log loss.
+
+    `failed` tells whether a loss was not a number, which ends it at once.
+    """
+
+    def __init__(self) -> None:
+        self.failed = False
+        self._losses: list[float] = []
+
+    def on_step_end(self, args: Args, state: State, control: Control, **_: object) -> None:
+        control.should_evaluate |= state.global_step >= state.max_steps
+
+    def on_epoch_end(self, args: Args, state: State, control: Control, **_: object) -> None:
+        control.should_evaluate |= state.global_step < state.max_steps
+
+    def on_log(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
+        if not math.isfinite(kwargs["logs"].get("loss", 0.0)):
+            self.failed = control.should_training_stop = True
+
+    def on_evaluate(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
+        entry: Any = state.log_history[-1]
+        margins = np.array([*entry[LOGGED].values()])
+        if not np.isfinite(margins).all():
+            self.failed = control.should_training_stop = True
+            return
+        self._losses.append(calibrated_loss(margins))
+        best = self._losses.index(min(self._losses))
+        control.should_training_stop |= len(self._losses) - best > EPOCHS_WITHOUT_GAIN
+
+
 class SaveOnSigterm(TrainerCallback):
     """On SIGTERM saves a checkpoint, then stops as Ctrl-C does.
 
@@ -171,7 +206,7 @@ def push_checkpoint(repo: str, run_dir: RunDir, folder: Path) -> None:
         if f.is_file()
     }
     present = hub.describe(repo, "model", CHECKPOINT_BRANCH)[1]
-    # the other runs of a sweep keep theirs in the same branch
+    # runs with other arguments keep theirs in the same branch
     stale = [f for f in present if f.startswith(f"{key}/") and f not in files]
     message = f"Checkpoint of step {folder.name.split('-')[1]}"
     hub.commit(repo, "model", files, message, delete=stale, revision=CHECKPOINT_BRANCH)

@@ -1,25 +1,20 @@
-"""Which run of a sweep to keep, and figures that the choice does not flatter.
+"""Which weights are kept, and figures that the choice does not flatter.
 
 DPO keeps the weights of its last step: the step of the lowest test loss ranks held-out pairs worse
-(docs/recipes.md). On the prompts that chose it, the best of several equally good trainings is some
-points too high. So for a sweep, and for the checkpoint of SFT, one half of the test prompts chooses
-and the other half measures, then the reverse, for twenty random halves (cross-fitting: V.
-Chernozhukov et al., "Double/debiased machine learning", Econometrics Journal 21, 2018). What is
-kept is chosen on all test prompts. Pure: no I/O.
+(docs/recipes.md). Its recipe is chosen on train prompts. For the checkpoint of SFT, one half of the
+test prompts chooses and the other half measures, then the reverse, for twenty random halves
+(cross-fitting: V. Chernozhukov et al., "Double/debiased machine learning", Econometrics Journal 21,
+2018). What is kept is chosen on all test prompts. Pure: no I/O.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from palate.core.errors import UsageError
-from palate.core.rates import clustered
 from palate.core.schema import digest
-from palate.train.config import DPOArguments
 
 HALVINGS = 20
-SWEPT = ("beta", "learning_rate", "epochs", "sft_weight", "flip_rate", "seed", "batch_size")
 KEEPS = "eval_step"  # the highest: the last step whose loss is a number
 LOGGED = "eval_margins"  # of Trainer's log: test row → reward margin
 LOGGED_SUMS = "eval_sums"  # of SFT's: sums of loss, right tokens and tokens of each test row
@@ -27,16 +22,12 @@ Interval = tuple[float, float]
 Run = Mapping[int, np.ndarray]  # step of a checkpoint → reward margin of each test row
 
 
-def read_runs(logs: Iterable[Sequence[Mapping]]) -> tuple[list[Run], list[int]]:
-    """Return the checkpoints of each run that Trainer's logs hold, and the places of their rows."""
-    runs: list[Run] = []
-    rows: list[int] = []
-    for log in logs:
-        evaluated = [entry for entry in log if LOGGED in entry]
-        rows = sorted(int(row) for row in evaluated[0][LOGGED]) if evaluated else rows
-        margins = {e["step"]: np.array([e[LOGGED][str(row)] for row in rows]) for e in evaluated}
-        runs.append({step: m for step, m in margins.items() if np.isfinite(m).all()})
-    return runs, rows
+def read_run(log: Sequence[Mapping]) -> tuple[Run, list[int]]:
+    """Return the evaluations that Trainer's log holds, and the places of their rows."""
+    evaluated = [entry for entry in log if LOGGED in entry]
+    rows = sorted(int(row) for row in evaluated[0][LOGGED]) if evaluated else []
+    margins = {e["step"]: np.array([e[LOGGED][str(row)] for row in rows]) for e in evaluated}
+    return {step: m for step, m in margins.items() if np.isfinite(m).all()}, rows
 
 
 def losses(margins: np.ndarray) -> np.ndarray:
@@ -49,34 +40,27 @@ def right(margins: np.ndarray) -> np.ndarray:
     return (1 + np.sign(margins)) / 2
 
 
-def choose(runs: Sequence[Run], rows: np.ndarray) -> tuple[int, int]:
-    """Return which run to keep, and its last step, by these rows.
+def temperature(margins: np.ndarray) -> float:
+    """Return the temperature at which the margins of preferred answers are most likely.
 
-    The highest reward accuracy wins, since losses at different beta are not comparable. Ties go to
-    the lower loss.
+    C. Guo et al., "On Calibration of Modern Neural Networks" (2017). It is at least 0.01 and at
+    most 100: margins that are all right, or all wrong, have no best one.
     """
-    steps = [max(run) for run in runs]
-    margins = [run[step][rows] for run, step in zip(runs, steps, strict=True)]
-    keys = [(float(right(m).mean()), -float(losses(m).mean())) for m in margins]
-    best = keys.index(max(keys))
-    return best, steps[best]
+    from scipy.optimize import minimize_scalar
+
+    def loss(log_temperature: float) -> float:
+        return float(losses(margins / np.exp(log_temperature)).mean())
+
+    bound = float(np.log(100))
+    return float(np.exp(minimize_scalar(loss, bounds=(-bound, bound), method="bounded").x))
 
 
-def cross_fit(runs: Sequence[Run], prompts: Sequence[str]) -> np.ndarray | None:
-    """Return each row's margin under the run that the other half of the prompts chose.
+def calibrated_loss(margins: np.ndarray) -> float:
+    """Return the log loss of the margins at their best temperature: 0.693 where they say nothing.
 
-    Shape (halvings, rows), or (1, rows) for one run, which nothing chose. None for several runs and
-    a single prompt, which has no other half.
+    It does not change where a training is surer of everything, as with another β.
     """
-    if len(runs) == 1:
-        return runs[0][max(runs[0])][None]
-    if len(set(prompts)) < 2:
-        return None
-    margins = np.empty((HALVINGS, len(prompts)))
-    for n, (chosen, measured) in halvings(prompts):
-        run, step = choose(runs, chosen)
-        margins[n, measured] = runs[run][step][measured]
-    return margins
+    return float(losses(margins / temperature(margins)).mean())
 
 
 def halvings(prompts: Sequence[str]) -> Iterator[tuple[int, tuple[np.ndarray, np.ndarray]]]:
@@ -111,7 +95,7 @@ def cross_fit_tokens(run: Run, prompts: Sequence[str]) -> np.ndarray | None:
 
 @dataclass(frozen=True)
 class SweepRun:
-    """The result of one value."""
+    """The result of one value of a sweep, with which earlier versions chose by the test prompts."""
 
     value: int | float
     test_reward_accuracy: float
@@ -126,49 +110,3 @@ class SweepFacts:
 
     name: str
     runs: tuple[SweepRun, ...]
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """An argument and its values; each value is one run, and the best on the test split is kept."""
-
-    name: str
-    values: list[float]
-
-    @classmethod
-    def read(cls, args: DPOArguments) -> "Sweep":
-        """Return what `--sweep name=value,value` says. Raises UsageError for what cannot work."""
-        name, _, values = (args.sweep or "").partition("=")
-        name = name.replace("-", "_")
-        try:
-            numbers = [float(v) for v in values.split(",")]
-        except ValueError:
-            numbers = []
-        if name not in SWEPT or len(set(numbers)) < 2 or len(set(numbers)) < len(numbers):
-            raise UsageError(
-                f"Cannot sweep over {args.sweep!r}: expected two or more different numbers for one"
-                f" of {', '.join(n.replace('_', '-') for n in SWEPT)}, such as beta=0.05,0.1,0.5"
-            )
-        return cls(name, [int(n) if name in ("seed", "batch_size") else n for n in numbers])
-
-    def check(self, test_rows: int) -> None:
-        """Raise UsageError, before anything is trained, where there is nothing to choose by."""
-        if not test_rows:
-            raise UsageError("A sweep chooses by the test split, and no test prompt has labels.")
-
-    def arguments(self, args: DPOArguments) -> list[DPOArguments]:
-        return [replace(args, **{self.name: value, "sweep": None}) for value in self.values]
-
-    def best(self, runs: Sequence[Run], prompts: Sequence[str]) -> tuple[int, SweepFacts]:
-        """Return which run to keep, and the figures that chose it; `runs` are in order of `values`.
-
-        `prompts` names the prompt of each test row.
-        """
-        rows = np.arange(len(prompts))
-        table = []
-        for value, run in zip(self.values, runs, strict=True):
-            step = max(run)
-            hits, loss = right(run[step]), float(losses(run[step]).mean())
-            interval = clustered(list(hits), prompts)
-            table.append(SweepRun(value, float(hits.mean()), interval, loss, step))
-        return choose(runs, rows)[0], SweepFacts(self.name, tuple(table))

@@ -19,7 +19,7 @@ WHOLE = "ddp"  # the accelerate configuration in which every process holds the w
 
 # These do not change the weights: a run that was interrupted continues when they differ.
 IDENTITY_EXCLUDED = frozenset(
-    {"project", "output", "public", "sweep", "accumulate", "processes", "checkpoint_to_hub"}
+    {"project", "output", "public", "recipe", "accumulate", "processes", "checkpoint_to_hub"}
     | {"trackio", "ignore_audit", "reckless"}
 )
 
@@ -106,8 +106,10 @@ class DPOArguments(TrainArguments):
     """Weight of the chosen answers' own likelihood, added to the loss. 0.1 protects fluency."""
     no_implied: bool = False
     """Leave out preferences that were inferred from other answers."""
-    sweep: Annotated[str | None, flag("NAME=VALUE,VALUE")] = None
-    """Train once per value and keep the best on test, such as beta=0.05,0.1,0.5."""
+    recipe: Annotated[Literal["search", "fast"] | None, flag("search|fast")] = None
+    """Choose learning rate, beta, epochs and method on part of the train prompts (search), or train
+    once (fast). Default: search from 80 train prompts on where many pairs share a prompt, unless
+    --learning-rate is set."""
     batches: BatchMode = "tree"
     """Compute each prompt once (tree), each completion once (rows), or use TRL's pairs (trl)."""
     trackio: bool = False

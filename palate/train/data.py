@@ -22,6 +22,7 @@ from palate.core.rates import Rate
 from palate.core.schema import Message, Preference, digest, to_json
 from palate.core.splits import check_no_overlap, check_training
 from palate.core.typed import read_file
+from palate.label.preferences import rebuild
 from palate.train.config import Strength
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def read_preferences(project: Project, *, implied: bool = True) -> Rows[Preferen
     train, test = (_read(project, f"preferences/{s}.jsonl") for s in ("train", "test"))
     if not train:
         raise UsageError(
-            f"{project.id} holds no preferences to train on. Collect some with:"
+            f"{project.id} holds no preferences to train on.{_unused(project)} Collect some with:"
             f" palate label {project.id}, then: palate export {project.id}"
         )
     human = [[r for r in rows if r.source == "human"] for rows in (train, test)]
@@ -80,6 +81,13 @@ def read_preferences(project: Project, *, implied: bool = True) -> Rows[Preferen
     if not implied:
         dropped["only implied (--no-implied)"] = len(train) - len(human[0])
     return Rows(train if implied else human[0], human[1], +dropped)
+
+
+def _unused(project: Project) -> str:
+    """Return why a project's labels make no preferences, in a sentence; nothing without labels."""
+    left_out = rebuild(project.prompts, project.candidates, project.labels).left_out
+    reasons = ", ".join(f"{n:,} {reason}" for reason, n in left_out.items())
+    return f" Its labels say nothing to train on: {reasons}." if reasons else ""
 
 
 def _read(project: Project, path: str) -> list[Preference]:
@@ -272,8 +280,7 @@ def preference_sentence(rows: Sequence[Preference]) -> str:
     figures = measure.biases_of(as_audit_rows(asked, "train"), sided=False)
     sentences = []
     if figures.longer.differs(figures.tests, SURE):
-        longer = figures.longer.rate or 0
-        name = "longer" if longer > 0.5 else "shorter"
+        name = "longer" if (figures.longer.rate or 0) > 0.5 else "shorter"
         share = _share(figures.longer)
         sentences.append(f"When lengths differ, the {name} answer wins {share} of the time.")
     marked = [
@@ -290,8 +297,7 @@ def preference_sentence(rows: Sequence[Preference]) -> str:
 
 def _share(rate: Rate) -> str:
     """Return "64% (55–72%)", the rate or its counterpart, whichever is above one half."""
-    low, high = rate.interval or (0.0, 1.0)
-    share = rate.rate or 0.0
+    (low, high), share = rate.interval or (0.0, 1.0), rate.rate or 0.0
     if share < 0.5:
         low, share, high = 1 - high, 1 - share, 1 - low
     return f"{100 * share:.0f}% ({100 * low:.0f}–{100 * high:.0f}%)"

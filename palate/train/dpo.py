@@ -3,7 +3,7 @@
 Nothing is pushed here: the job does that with what `run` returns.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -17,17 +17,17 @@ from palate.core.schema import Preference
 from palate.generate import models
 from palate.label import agreement
 from palate.label.agreement import Report
-from palate.terminal.console import PlainConsole
 from palate.terminal.ref import Ref
-from palate.train import data, facts, job, record
-from palate.train.choice import KEEPS, Sweep, SweepFacts, read_runs
+from palate.train import data, facts, job, search
+from palate.train.choice import KEEPS, read_run
 from palate.train.config import DPOArguments
 from palate.train.data import Rows, read_preferences
 from palate.train.job import Job, RunDir
 from palate.train.packing import Positions
 from palate.train.recipe import Machine, choose_recipe
-from palate.train.record import DPORecord
-from palate.train.results import DPOResults, dpo_alarms, dpo_results
+from palate.train.record import DPORecord, load
+from palate.train.results import dpo_alarms, dpo_results
+from palate.train.trials import Trial
 
 if TYPE_CHECKING:
     from palate.train.callbacks import Start
@@ -39,60 +39,41 @@ MOST_WRONG = 0.49  # labels no better than coins teach nothing
 DPOJob = Job[DPOArguments, Preference]
 
 
-def run(console: Console, args: DPOArguments) -> list[DPOJob]:
-    """Train, once per value with `--sweep`; return the trained jobs, the one to keep first."""
-    if args.sweep:
-        return sweep(console, args)
+def run(console: Console, args: DPOArguments) -> tuple[DPOJob, list[RunDir]]:
+    """Choose the recipe and train; return the trained job, and the folders of its search."""
     prepared = prepare(console, args)
+    plan = search.planned(prepared, args)
+    if isinstance(plan, str):
+        if plan:
+            console.print(f"  {plan}")
+        train_once(console, prepared)
+        return prepared, []
+    facts, folder = search.run(console, prepared, plan)
+    for line in facts.lines():
+        console.print(f"  {line}")
+    kept = with_recipe(prepared, facts.kept)
+    train_once(console, kept)
+    record = load(kept.run_dir.model)
+    assert isinstance(record, DPORecord)
+    replace(record, search=facts).save(kept.run_dir.model)
+    return kept, [folder]
+
+
+def train_once(console: Console, prepared: DPOJob) -> None:
     if not prepared.run_dir.finished():
         prepared.run_dir.check_logged(KEEPS)
     job.train(console, prepared, train)
-    return [prepared]
 
 
-def sweep(console: Console, args: DPOArguments) -> list[DPOJob]:
-    """Train once per value; return the jobs with the best first."""
-    swept = Sweep.read(args)
-    quiet = PlainConsole(quiet=True)  # what the audit finds is the same for each value
-    jobs = [prepare(quiet if n else console, a) for n, a in enumerate(swept.arguments(args))]
-    swept.check(len(jobs[0].rows.test))
-    for prepared in jobs:
-        prepared.run_dir.check_logged(KEEPS)
-    for prepared in jobs:
-        console.rule(f"{swept.name} = {getattr(prepared.args, swept.name):g}")
-        job.train(console, prepared, train)
-    if not job.is_main_process():
-        return jobs
-    logs = [job.metrics(j.run_dir.model) for j in jobs]
-    runs, places = read_runs(logs)
-    best, table = swept.best(runs, [jobs[0].rows.test[place].prompt_id for place in places])
-    for line in sweep_lines(table, best):
-        console.print(line)
-    kept = jobs.pop(best)
-    run = record.load(kept.run_dir.model)
-    assert isinstance(run, DPORecord)
-    results = measure(kept.rows, logs, run.results.best_step)
-    replace(run, sweep=table, results=results).save(kept.run_dir.model)
-    return [kept, *jobs]
-
-
-def sweep_lines(table: SweepFacts, best: int) -> list[str]:
-    """Return a line for each run, with an arrow at the best."""
-    return [
-        f"{'→' if i == best else ' '} {table.name} {run.value:g}: test reward accuracy"
-        f" {100 * run.test_reward_accuracy:.1f}%, loss {run.test_loss:.4f}"
-        for i, run in enumerate(table.runs)
-    ]
-
-
-def measure(rows: Rows[Preference], logs: Sequence[Sequence[Mapping]], step: int) -> DPOResults:
-    """Return the figures of the model that was chosen from the trainings with these logs.
-
-    `step` is that of its weights.
-    """
-    runs, places = read_runs(logs)
-    held = replace(rows, test=[rows.test[place] for place in places])
-    return dpo_results(runs, [r.prompt_id for r in held.test], step, data.test_rules(held))
+def with_recipe(prepared: DPOJob, kept: Trial) -> DPOJob:
+    """Return the training on all train prompts with the recipe that a search kept."""
+    args = kept.applied(prepared.args)
+    prompts = [r.prompt_id for r in prepared.rows.train]
+    recipe = choose_recipe(args, prepared.base.parameters, prompts, Machine.here())
+    reasons = (f"{kept.words()}: chosen on train prompts", *recipe.reasons[1:])
+    recipe = replace(recipe, reasons=reasons, accumulate=prepared.recipe.accumulate)
+    run_dir = RunDir(prepared.project.id, prepared.rows.key(), args.identity())
+    return replace(prepared, args=args, recipe=recipe, run_dir=run_dir)
 
 
 def prepare(console: Console, args: DPOArguments) -> DPOJob:
@@ -217,7 +198,9 @@ def finish(
     if not job.is_main_process():
         return
     log = trainer.state.log_history
-    results = measure(prepared.rows, [log], step)
+    margins, places = read_run(log)
+    held = replace(prepared.rows, test=[prepared.rows.test[place] for place in places])
+    results = dpo_results(margins, [r.prompt_id for r in held.test], step, data.test_rules(held))
     with console.status("Base and tuned model answer test prompts"):
         samples = facts.compare_models(prepared, trainer, loaded)
     run = DPORecord(

@@ -21,6 +21,7 @@ from palate.train.choice import SweepFacts
 from palate.train.config import Method
 from palate.train.packing import Positions
 from palate.train.results import DPOResults, SFTResults, comparisons
+from palate.train.trials import SearchFacts
 
 VERSION = 3
 FILE = "run.json"
@@ -168,7 +169,8 @@ class DPORecord(RunRecord):
     history: tuple[DPOPoint, ...]
     results: DPOResults
     positions: Positions
-    sweep: SweepFacts | None
+    sweep: SweepFacts | None  # of an earlier version
+    search: SearchFacts | None = field(default=None, kw_only=True)
 
     def sentence(self) -> str:
         """Return the result in one line."""

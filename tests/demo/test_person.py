@@ -27,20 +27,19 @@ def test_the_same_text_is_a_tie(text: str):
 
 def test_utility_weighs_what_the_taste_names():
     annotator = SimulatedAnnotator(question=1.0, number=2.0, colon=-4.0, word=-0.5)
-    assert annotator.utility("Bread") == -0.5
-    assert annotator.utility("Is it bread?") == 1.0 - 1.5
-    assert annotator.utility("Bread: 2 loaves") == 2.0 - 4.0 - 1.5
+    assert annotator.utility("Bread") == annotator.utility("Bread that is good for you") == 0.0
+    assert annotator.utility("Is it bread?") == 1.0
+    assert annotator.utility("Bread: 2 loaves") == 2.0 - 4.0
+    assert annotator.utility("Bread that is good for you, too, every day") == -1.5
 
 
 def test_wins_follow_the_difference_in_utility():
     better = [
         SimulatedAnnotator(seed).judge("Why bread?", "Bread: a guide")[0] for seed in range(400)
     ]
-    assert 0.97 < better.count("left") / 400 <= 1  # difference 4.75: 99.1%
-    slightly = [
-        SimulatedAnnotator(seed).judge("Good bread here", "Good bread over here now")[0]
-        for seed in range(400)
-    ]
+    assert 0.97 < better.count("left") / 400 <= 1  # difference 4.5: 98.9%
+    short, long = "A good bread for every day", "A good bread for every day right now"
+    slightly = [SimulatedAnnotator(seed).judge(short, long)[0] for seed in range(400)]
     assert 0.54 < slightly.count("left") / 400 < 0.70  # difference 0.5: 62%
 
 

@@ -1,6 +1,10 @@
 """dpo.py against the local Hub, and completions.py with what it made."""
 
+import json
+import re
 import subprocess
+import time
+from pathlib import Path
 
 import pytest
 from dpo_runs import FAST, record
@@ -8,6 +12,7 @@ from dpo_runs import FAST, record
 from palate.core import hub as client
 from palate.core.paths import shipped
 from palate.core.project import Project
+from palate.train.trials import METHODS
 
 
 @pytest.mark.slow
@@ -108,18 +113,40 @@ def test_an_adapter_is_trained_pushed_and_used(labelled, base_model, jobs):
 
 
 @pytest.mark.slow
-def test_a_sweep_trains_from_one_reference_and_keeps_the_best_on_test(labelled, jobs, tmp_path):
-    said = jobs("dpo", labelled.id, *FAST, "--sweep", "beta=0.05,0.5")
-    assert said.count("→") == 1
-    assert len(list((tmp_path / "cache" / "references").iterdir())) == 2  # train and test
+def test_a_killed_search_goes_on_and_keeps_what_the_train_prompts_chose(labelled, jobs, tmp_path):
+    flags = ("--recipe", "search", "--epochs", "1")
+    with jobs.start("dpo", labelled.id, *flags) as process:
+        while trials_of(tmp_path / "cache") < 2:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        process.kill()
+    done = trials_of(tmp_path / "cache")
+    assert not client.exists(labelled.model_repo, "model")
+    said = jobs("dpo", labelled.id, *flags)
+    assert re.search(rf"Continuing after {done} of \d trainings", said)
+    assert f"  {done + 1}/" in said
+    assert f"  {done}/" not in said
     assert not list((tmp_path / "cache" / "training").iterdir())
     run = record(labelled.model_repo)
-    figures = [r["test_reward_accuracy"] for r in run["sweep"]["runs"]]
-    assert run["results"]["test_reward_accuracy"] <= max(figures)  # the best chose itself
-    assert run["results"]["cross_fitted"]
-    assert run["arguments"]["beta"] in (0.05, 0.5)
-    files = client.describe(labelled.model_repo, "model")[1]
-    assert {"metrics.jsonl", "plots/rewards.svg", "plots/logps.svg"} <= set(files)
+    search = run["search"]
+    numbers = [t["round"] for t in search["trials"]]
+    assert numbers[:4] == [1, 1, 1, 1] or numbers[:2] == [1, 1]
+    assert search["kept"]["learning_rate"] == run["arguments"]["learning_rate"]
+    assert (run["method"], run["arguments"]["epochs"]) == (
+        search["kept"]["method"],
+        search["kept"]["epochs"],
+    )
+    assert search["prompts"] == run["data"]["prompts"]["train"] == 24
+    assert search["held_out"] == 6
+    assert f"Kept {METHODS[run['method']]} at" in said
+    card = client.fetch(labelled.model_repo, "model", "main", ["README.md"])[0].read_text("utf-8")
+    assert "shorter trainings chose it on train prompts" in card
+    assert "No test prompt was used to choose the weights." in card
+
+
+def trials_of(cache: Path) -> int:
+    """Return how many trials a running search has kept."""
+    return sum(len(json.loads(f.read_text("utf-8"))) for f in cache.glob("training/*/search.json"))
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from palate.collect import importing, labels, pairs
 from palate.collect.columns import Columns
 from palate.collect.tables import Table
 from palate.core import hub as client
+from palate.core import ledger
 from palate.core.project import Settings
 from palate.core.schema import Prompt
 from palate.generate import new_prompts
@@ -20,6 +21,32 @@ from palate.report.export import export
 def test_nothing_to_train_on(project, jobs):
     said = jobs("dpo", project.id, code=2)
     assert said.startswith(f"palate: {project.id} holds no preferences to train on.")
+
+
+def test_labels_that_prefer_nothing_are_named(project, label_files, jobs):
+    file = ledger.event_file("labels")
+    events = [json.loads(line) for line in label_files[file].splitlines()]
+    ties = [e | {"kind": "tie", "chosen": None, "strength": None} for e in events]
+    kept = {k: v for k, v in label_files.items() if "preferences" not in k}
+    text = "".join(json.dumps(e) + "\n" for e in ties)
+    client.commit(project.id, "dataset", kept | {file: text}, "Ties")
+    said = jobs("dpo", project.id, code=2)
+    assert f"Its labels say nothing to train on: {len(ties)} ties" in said
+
+
+@pytest.mark.slow
+def test_one_prompt_trains_once_and_claims_nothing(repo_id, base_model, jobs):
+    rows = [
+        {"prompt": tiny_model.prompt(0), "chosen": tiny_model.title(0, k), "rejected": f"no {k}"}
+        for k in range(4)
+    ]
+    table = Table("pairs.csv", ("prompt", "chosen", "rejected"), rows, list(range(4)))
+    importing.start_project(repo_id, [], Settings(base_model=base_model))
+    importing.add(repo_id, labels.labels_of(pairs.read(table, Columns())), "Import")
+    export(repo_id)
+    said = jobs("dpo", repo_id, "--recipe", "search", "--epochs", "1")
+    assert "One training: too few train prompts have labels to choose a recipe by." in said
+    assert "There is no test split, so nothing is known about the result." in said
 
 
 @pytest.mark.slow
@@ -73,8 +100,8 @@ def test_a_model_that_cannot_be_asked_or_cannot_stop_is_refused(
 def test_what_is_not_installed_is_named_before_anything_is_read(labelled, jobs):
     said = jobs("dpo", labelled.id, "--trackio", code=2)
     assert "--trackio needs the package trackio: pip install trackio" in said
-    said = jobs("dpo", labelled.id, "--sweep", "loss=1,2", code=2)
-    assert "such as beta=0.05,0.1,0.5" in said
+    said = jobs("dpo", labelled.id, "--recipe", "search", "--learning-rate", "1e-5", code=2)
+    assert "--recipe search chooses the learning rate" in said
 
 
 @pytest.mark.slow

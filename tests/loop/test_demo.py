@@ -9,17 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from palate.demo.titles import corpus, prompt_for
+
 LINE = re.compile(
     r"verdict: tuned preferred (\d+\.\d)% \(95% interval (\d+\.\d)–(\d+\.\d),"
     r" (\d+) votes?, (\d+) ties?\)"
 )
-ARGUMENTS = ["demo", "--tiny", "--once", "--labels", "300", "--root"]
+ARGUMENTS = ["demo", "--tiny", "--once", "--labels", "300"]
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "ARGILLA_"))}
 
 
-def demo(root: Path) -> str:
+def demo(root: Path, *flags: str) -> str:
+    words = [*ARGUMENTS[:3], *(flags or ARGUMENTS[3:5]), "--root", str(root)]
     run = subprocess.run(
-        [sys.executable, "-c", "from palate.cli import main; main()", *ARGUMENTS, str(root)],
+        [sys.executable, "-c", "from palate.cli import main; main()", *words],
         capture_output=True,
         text=True,
         env=ENVIRONMENT,
@@ -44,6 +47,26 @@ def test_the_loop_ends_with_a_verdict_and_goes_on_from_there(tmp_path, with_writ
     assert "labels  300 by Ada" not in again  # no Space starts for nothing
     users = json.loads((tmp_path / "hub" / "users.json").read_text())
     assert not [t for t in _tokens(users) if t in first + again]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_own_labels_are_trained_on_and_the_votes_are_left_to_people(tmp_path, with_writer):
+    rows = [
+        {"prompt": prompt_for(topic), "a": titles[0], "b": titles[1], "choice": "a"}
+        for topic, titles in list(corpus().items())[:40]
+    ]
+    file = tmp_path / "mine.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    root = with_writer(tmp_path / "demo")
+    said = demo(root, "--data", str(file))
+    assert "30 of mine.jsonl; 10 more are on prompts that stay" in said
+    assert "Ada" not in said
+    assert "test reward accuracy" in said
+    assert said.splitlines()[-1].startswith("Nobody has voted yet")
+    again = demo(root)  # it knows whose labels they are
+    assert "Ada" not in again
+    assert "0 of 10 prompts need completions" in again
 
 
 def _tokens(users: object) -> list[str]:

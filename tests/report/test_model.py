@@ -101,6 +101,23 @@ def test_a_sweep_is_shown_with_what_it_flatters():
     assert "its figures here and under Results are too high" in same
 
 
+def test_a_search_is_shown_and_says_what_its_figures_are_of():
+    kept = {"method": "lora", "learning_rate": 2e-4, "beta": 0.1, "epochs": 3.0}
+    trial = {"round": 2, "epochs": 3.0, "seconds": 60.0, "accuracy": 0.62, "log_loss": 0.641}
+    trials = [
+        trial | {"trial": kept | {"beta": beta}, "interval": [0.55, 0.69]} for beta in (0.1, 0.3)
+    ]
+    search = {"trials": trials, "kept": kept, "prompts": 100, "held_out": 25, "rows": 125}
+    search |= {"second": None, "ahead": None}
+    text = readme(run(search=search))
+    assert "2 shorter trainings chose it on train prompts" in text
+    assert "Kept an adapter at 0.0002, β 0.1, 3 epochs: the lowest log loss on 125 pairs" in text
+    assert "62.0% right (95% interval 55.0–69.0)." in text
+    assert "| 3 | 62.0% | 55.0–69.0% | 0.6410 |" in text
+    assert "No test prompt was used to choose the weights." in text
+    assert "shorter trainings" not in readme(RUN)
+
+
 def test_a_model_card_says_what_was_inferred_and_how_often_that_was_wrong():
     checks = {"hits": 6, "n": 40}
     text = readme(run(data={"implied": 230, "implied_checks": checks}))

@@ -19,8 +19,8 @@ PAIRS = [(f"{i}" + "a" * 300, f"{i}" + "b" * 60, f"{i}" + "c" * 60) for i in ran
 
 
 def arguments(**given) -> SimpleNamespace:
-    usual = {"method": None, "sweep": None, "epochs": 3.0, "processes": 1, "accelerate": "ddp"}
-    return SimpleNamespace(**usual | given)
+    usual = {"method": None, "recipe": None, "learning_rate": None, "beta": 0.1, "epochs": 3.0}
+    return SimpleNamespace(**usual | {"processes": 1, "accelerate": "ddp"} | given)
 
 
 def training(parameters: float, **given) -> forecast.Load:
@@ -92,8 +92,21 @@ def test_more_work_takes_longer(parameters, times):
     for flavor in ALL:
         texts = [forecast.writing(n, 32, 256, int(parameters)) for n in (100, 100 * times)]
         assert texts[0].seconds(flavor) <= texts[1].seconds(flavor)
-        sweep = training(parameters, sweep="beta=" + ",".join(["0.1"] * times))
-        assert sweep.seconds(flavor) >= some.seconds(flavor)
+        longer = training(parameters, epochs=3.0 * times)
+        assert longer.seconds(flavor) >= some.seconds(flavor)
+
+
+def test_a_search_for_the_recipe_is_counted_where_it_is_made():
+    shared = [
+        (f"{i // 10}" + "a" * 3000, f"{i}" + "b" * 60, f"{i}" + "c" * 60) for i in range(1000)
+    ]
+
+    def operations(pairs: list, **given) -> float:
+        return forecast.training(arguments(**given), 10**8, pairs).operations
+
+    assert operations(shared) > 4 * operations(shared, recipe="fast")
+    assert operations(PAIRS) == operations(PAIRS, recipe="fast")  # nothing is shared
+    assert operations(PAIRS, recipe="search") > 2 * operations(PAIRS)
 
 
 def test_checkpoints_are_kept_where_they_cost_less_than_starting_over():

@@ -35,6 +35,7 @@ def test_a_run_of_the_version_before_the_field_still_loads_and_makes_a_card():
         assert (rate["hits"], rate["n"], rate["interval"]) == (before["hits"], before["n"], None)
     assert kept["data"].pop("implied_checks")["n"] == 0
     assert kept["data"].pop("alpha_interval") is None
+    assert kept.pop("search") is None
     results = {"test_prompts": None, "test_ties": 0, "cross_fitted": False, "leads": {}}
     results["kept"] = "lowest loss"
     # nothing else is lost, and what was not measured is not claimed

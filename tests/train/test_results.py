@@ -29,7 +29,7 @@ PROMPTS = [f"p-{i}" for i in range(40)]
 
 def results(margins, prompts=None, step=8, rules=None):
     """Return the figures of a run with one checkpoint."""
-    return dpo_results([{step: np.array(margins)}], prompts or PROMPTS[: len(margins)], step, rules)
+    return dpo_results({step: np.array(margins)}, prompts or PROMPTS[: len(margins)], step, rules)
 
 
 def rule(hits):
@@ -141,7 +141,7 @@ def test_rows_of_a_prompt_are_no_independent_rows():
 
 
 def test_a_result_without_test_rows_claims_nothing():
-    r = dpo_results([], [], 3)
+    r = dpo_results({}, [], 3)
     assert (r.test_rows, r.best_step, r.baselines, r.leads) == (0, 3, {}, {})
     assert (r.test_loss, r.test_reward_accuracy, r.test_reward_margin) == (None, None, None)
 
