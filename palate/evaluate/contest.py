@@ -11,7 +11,17 @@ from palate.core.errors import PalateError, UsageError
 from palate.core.ledger import standing_judgements
 from palate.core.markdown import count
 from palate.core.project import EVAL_PROMPTS
-from palate.core.schema import BEST_OF, IMPORTED, Candidate, Event, Model, Pair, Prompt, model_of
+from palate.core.schema import (
+    BEST_OF,
+    CONTESTANT,
+    IMPORTED,
+    Candidate,
+    Event,
+    Model,
+    Pair,
+    Prompt,
+    model_of,
+)
 from palate.core.splits import more_prompts
 
 
@@ -162,6 +172,7 @@ def _newest_models(
     completions: Sequence[Candidate], model_repo: str, hint: str
 ) -> tuple[Model, Model]:
     """Return base and tuned model; raises UsageError where either has no completions."""
+    completions = [c for c in completions if CONTESTANT not in (c.sampling or {})]
     tuned = next((model_of(c) for c in reversed(completions) if c.model == model_repo), None)
     if tuned is None:
         raise UsageError(f"There are no completions of {model_repo} on eval prompts yet. {hint}")
