@@ -4,18 +4,22 @@ A strategy is one small class. It sees a prompt's pairs with everybody's answers
 pairs to ask; `assignment.Queue` decides who gets them.
 """
 
+import json
 import math
 import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
-from palate.core.schema import Event, Pair, digest
+from palate.core.errors import BadInput
+from palate.core.schema import Event, Pair, Purpose, digest
+from palate.core.typed import read, version_of
 from palate.label.ranking import Order
 
 Models = frozenset[Hashable]  # the two models whose answers make a pair
+NOTES_VERSION = 0
 CHECKS_PER_REPEAT = 2  # so that about as many questions are checks as are repeats
 Chance = Callable[[str], float]  # a number in [0, 1) for an id, always the same for a person
 
@@ -23,6 +27,18 @@ Chance = Callable[[str], float]  # a number in [0, 1) for an id, always the same
 def share(name: str) -> float:
     """Return a number in [0, 1) that is always the same for a name."""
     return zlib.crc32(name.encode()) / 2**32
+
+
+@dataclass(frozen=True)
+class Question:
+    """A pair to ask about, and why."""
+
+    pair: Pair
+    purpose: Purpose = "ask"
+
+    @property
+    def id(self) -> str:
+        return f"{self.purpose}:{self.pair.id}"
 
 
 class Group:
@@ -89,6 +105,40 @@ class Strategy(Protocol):
 
     def learn(self, group: Group) -> None:
         """Update what the strategy knows from a prompt whose judgements have changed."""
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A person's choice that the reward, made of other prompts, finds unlikely."""
+
+    annotator: str
+    pair_id: str
+    probability: float  # of the choice
+
+
+@dataclass(frozen=True)
+class RewardNotes:
+    """reward.json of a project: what `palate reward` says about its labels."""
+
+    version: int
+    round: int
+    doubts: tuple[Doubt, ...]
+
+    @classmethod
+    def parse(cls, text: str, source: object) -> "RewardNotes":
+        """Return the notes that the text holds; none for an empty one."""
+        if not text:
+            return cls(NOTES_VERSION, 1, ())
+        try:
+            value = json.loads(text)
+        except ValueError as error:
+            raise BadInput(source, f"not JSON: {error}") from None
+        version_of(value, NOTES_VERSION, source)
+        return read(cls, value, source)
+
+    def text(self) -> str:
+        """Return the content of reward.json."""
+        return json.dumps(asdict(self), indent=1) + "\n"
 
 
 Ask = tuple[tuple[float, ...], str, Pair]  # rank, question id

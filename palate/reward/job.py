@@ -13,7 +13,7 @@ from palate.core.project import Project
 from palate.core.schema import Preference
 from palate.core.typed import read_object
 from palate.generate import models
-from palate.reward import classifier, features, figures, probe
+from palate.reward import classifier, features, figures, notes, probe
 from palate.reward.config import RewardArguments, check
 from palate.reward.figures import Scored
 from palate.reward.record import VERSION, ProbeFacts, RewardRecord
@@ -76,10 +76,11 @@ def probed(console: Console, prepared: RewardJob) -> None:
     loaded, rows = job.load(console, prepared)
     answers = Answers.of([*rows.train, *rows.test])
     texts = features.chats(loaded.tokenizer, answers.chats)
+    config = loaded.model.config.get_text_config()
     with console.status(f"Computing the features of {len(texts):,} answers"):
-        found = features.extract(loaded, texts, answers.prompts)
+        found = features.extract(loaded, texts, answers.prompts, [features.middle(config)])
     train = answers.pairs(rows.train, args.margin)
-    with console.status("Choosing layer and penalty on folds by prompt"):
+    with console.status("Choosing the penalty on folds by prompt"):
         leads = probe.held_out_scores(found, train, args.seed)
         choice = probe.choose(found, train, args.seed)
     fitted = probe.fitted(found, train, choice)
@@ -90,10 +91,14 @@ def probed(console: Console, prepared: RewardJob) -> None:
     expected = fitted.scores(found)
     with console.status("Comparing the saved model with the probe"):
         classifier.check_saved(folder, answers.chats, expected)
-    layers = loaded.model.config.get_text_config().num_hidden_layers
+    layers = config.num_hidden_layers
     where = ProbeFacts(choice.layer, layers, choice.penalty, tuple(found))
     console.print(f"  head on layer {choice.layer} of {layers}, penalty {choice.penalty:g}")
     measured = measure(prepared, rows, answers, expected, leads)
+    if args.output in (None, prepared.project.reward_repo):  # else it is an experiment
+        choices = np.array([r.source != "tie" for r in rows.train])
+        doubted = notes.doubts(decided(rows.train), leads[choices], measured.temperature)
+        notes.keep(prepared.run_dir, prepared.project, doubted)
     finish(prepared, clock, rows, measured, where, len(fitted.weights), len(texts))
 
 
