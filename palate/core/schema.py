@@ -38,7 +38,7 @@ Decision = Literal["exclude", "include", "forget", "erased"]
 Config = Literal["prompts", "candidates", "labels", "preferences", "evaluations", "unpaired"]
 EventConfig = Literal["labels", "evaluations"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-STRATEGIES = ("ranking", "random", "exhaustive")  # see `label.strategies`
+STRATEGIES = ("ranking", "uncertain", "random", "exhaustive")  # see `label.strategies`
 KINDS: tuple[Kind, ...] = get_args(Kind)
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 # Reward margin of a 4-point strength ("barely" … "much"), normalised to 0–1.

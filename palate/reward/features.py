@@ -6,7 +6,8 @@ the last token that is no padding, after the final norm. Each distinct prompt an
 once, in packed rows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,7 @@ def extract(
     for text, (row, _) in enumerate(places):
         owners.setdefault(row, []).append(text)
     model.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), _only_below(model.base_model, max(layers)):
         for batch in batches([len(r.ids) for r in rows]):
             states = _hidden_states(model, [rows[i] for i in batch])
             for k, values in features.items():
@@ -97,6 +98,22 @@ def extract(
                             tokens = torch.cat(both).mean(0)
                         values[text] = tokens.float().cpu().numpy()
     return features
+
+
+@contextmanager
+def _only_below(backbone: Any, layer: int) -> Generator[None]:
+    """Leave out the layers above the next one, where their list has a known name.
+
+    The next one stays, since the states after the last layer are normed.
+    """
+    layers = getattr(backbone, "layers", None)
+    if layers is not None:
+        backbone.layers = layers[: layer + 1]
+    try:
+        yield
+    finally:
+        if layers is not None:
+            backbone.layers = layers
 
 
 def _normed(states: "torch.Tensor", epsilon: float) -> "torch.Tensor":

@@ -13,6 +13,7 @@ from palate.core.project import Project
 from palate.core.schema import Preference
 from palate.core.typed import read_object
 from palate.generate import models
+from palate.label.strategies import NOTES_VERSION, RewardNotes
 from palate.reward import classifier, features, figures, notes, probe
 from palate.reward.config import RewardArguments, check
 from palate.reward.figures import Scored
@@ -75,10 +76,12 @@ def probed(console: Console, prepared: RewardJob) -> None:
     args, clock = prepared.args, Clock(prepared.run_dir)
     loaded, rows = job.load(console, prepared)
     answers = Answers.of([*rows.train, *rows.test])
-    texts = features.chats(loaded.tokenizer, answers.chats)
+    others, n = notes.others(prepared.project, answers), len(answers.chats)
+    texts = features.chats(loaded.tokenizer, [*answers.chats, *others.values()])
     config = loaded.model.config.get_text_config()
     with console.status(f"Computing the features of {len(texts):,} answers"):
-        found = features.extract(loaded, texts, answers.prompts, [features.middle(config)])
+        prompts = [*answers.prompts, *(prompt for prompt, _ in others)]
+        found = features.extract(loaded, texts, prompts, [features.middle(config)])
     train = answers.pairs(rows.train, args.margin)
     with console.status("Choosing the penalty on folds by prompt"):
         leads = probe.held_out_scores(found, train, args.seed)
@@ -88,7 +91,7 @@ def probed(console: Console, prepared: RewardJob) -> None:
     classifier.with_head(loaded, fitted).save_pretrained(folder)
     loaded.tokenizer.padding_side = "right"
     loaded.tokenizer.save_pretrained(folder)
-    expected = fitted.scores(found)
+    expected = fitted.scores(found)[:n]
     with console.status("Comparing the saved model with the probe"):
         classifier.check_saved(folder, answers.chats, expected)
     layers = config.num_hidden_layers
@@ -97,9 +100,13 @@ def probed(console: Console, prepared: RewardJob) -> None:
     measured = measure(prepared, rows, answers, expected, leads)
     if args.output in (None, prepared.project.reward_repo):  # else it is an experiment
         choices = np.array([r.source != "tie" for r in rows.train])
-        doubted = notes.doubts(decided(rows.train), leads[choices], measured.temperature)
-        notes.keep(prepared.run_dir, prepared.project, doubted)
-    finish(prepared, clock, rows, measured, where, len(fitted.weights), len(texts))
+        doubts = notes.doubts(decided(rows.train), leads[choices], measured.temperature)
+        places = answers.places | {key: n + i for i, key in enumerate(others)}
+        vectors = notes.vectors(prepared.project, places, found[choice.layer], train.answers())
+        round_ = prepared.project.settings.round
+        kept = RewardNotes(NOTES_VERSION, round_, doubts, choice.penalty, vectors)
+        notes.keep(prepared.run_dir, kept)
+    finish(prepared, clock, rows, measured, where, len(fitted.weights), n)
 
 
 def trained(console: Console, prepared: RewardJob) -> None:

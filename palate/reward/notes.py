@@ -1,18 +1,21 @@
 """What a reward says about the labels that made it, kept in the project as reward.json."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy.special import expit
 
 from palate.core import hub
 from palate.core.project import REWARD_FILE, Project
-from palate.core.schema import Preference
-from palate.label.strategies import NOTES_VERSION, Doubt, RewardNotes
+from palate.core.schema import Message, Preference
+from palate.label.strategies import Doubt, RewardNotes
+from palate.reward.probe import Space
+from palate.reward.rows import Answers
 from palate.train.job import RunDir
 
 SHARE = 0.05  # of the labels, that people are asked about once more
 UNLIKELY = 1 / 3  # to the reward
+DIRECTIONS = 32  # of a candidate's vector
 
 
 def doubts(rows: Sequence[Preference], leads: np.ndarray, temperature: float) -> tuple[Doubt, ...]:
@@ -30,9 +33,48 @@ def doubts(rows: Sequence[Preference], leads: np.ndarray, temperature: float) ->
     )
 
 
-def keep(run_dir: RunDir, project: Project, found: tuple[Doubt, ...]) -> None:
+def others(project: Project, answers: Answers) -> dict[tuple[str, str], list[Message]]:
+    """Return the chats of the answers that may still be asked about, by prompt id and text.
+
+    Only the strategy `uncertain` wants them: each costs as much as a labelled one.
+    """
+    if project.settings.strategy != "uncertain":
+        return {}
+    prompts = {p.id: p.prompt for p in project.prompts if p.split != "eval"}
+    return {
+        (c.prompt_id, c.text): [*prompts[c.prompt_id], Message(role="assistant", content=c.text)]
+        for c in project.candidates
+        if c.prompt_id in prompts and (c.prompt_id, c.text) not in answers.places
+    }
+
+
+def vectors(
+    project: Project, places: Mapping[tuple[str, str], int], features: np.ndarray, known: np.ndarray
+) -> dict[str, tuple[float, ...]]:
+    """Return the features of candidates in a few directions: those in which answers differ most.
+
+    `places` says where a candidate's features are, `known` which are of labelled answers. Pure.
+    """
+    if project.settings.strategy != "uncertain":
+        return {}
+    found = directions(features, known)
+    return {
+        c.id: tuple(float(f"{x:.4g}") for x in found[places[c.prompt_id, c.text]])
+        for c in project.candidates
+        if (c.prompt_id, c.text) in places
+    }
+
+
+def directions(features: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return all features in the directions in which the known answers differ most. Pure."""
+    space = Space.of(features[known])
+    free = (features - np.outer(features @ space.mean, space.mean)) * space.scale
+    free = free - free[known].mean(0)
+    return free @ np.linalg.svd(free[known], full_matrices=False)[2][:DIRECTIONS].T
+
+
+def keep(run_dir: RunDir, notes: RewardNotes) -> None:
     """Keep the notes in the run's folder until they are pushed."""
-    notes = RewardNotes(NOTES_VERSION, project.settings.round, found)
     (run_dir.path / REWARD_FILE).write_text(notes.text(), "utf-8")
 
 
