@@ -7,7 +7,7 @@ from palate.collect import importing
 from palate.core import hub as client
 from palate.core import ledger
 from palate.core.errors import PalateError, UsageError
-from palate.core.project import Project
+from palate.core.project import Project, Settings
 from palate.core.schema import Event, Pair, Prompt
 from palate.label import questions as module
 
@@ -17,7 +17,7 @@ ANSWERS = ["Robot bread", "Bake, robot!"]
 @pytest.fixture
 def opened(hub, repo_id, monkeypatch):
     monkeypatch.setattr(module, "SECONDS", 0.5)
-    importing.start_project(repo_id, [Prompt.of(f"Idea {n}") for n in range(20)])
+    importing.start_project(repo_id, [Prompt.of(f"Idea {n}") for n in range(20)], Settings())
     with palate.open(repo_id) as made:
         yield made
 

@@ -9,7 +9,7 @@ from palate.collect import importing
 from palate.core import hub as client
 from palate.core import ledger
 from palate.core.errors import BadInput
-from palate.core.project import REWARD_FILE, Project, question_files
+from palate.core.project import REWARD_FILE, Project, Settings, question_files
 from palate.core.schema import Candidate, Event, Pair, Preference, Prompt, pairs_of
 from palate.label import preferences
 from palate.label.agreement import report
@@ -87,7 +87,7 @@ def test_the_least_likely_twentieth_is_doubted():
 
 
 def test_the_audit_lists_them_and_what_was_said_again(hub, repo_id):
-    project = importing.start_project(repo_id, PROMPTS)
+    project = importing.start_project(repo_id, PROMPTS, Settings(eval=0.2))
     train = {p.id for p in project.prompts if p.split == "train"}
     asked = [p for p in PAIRS if p.prompt_id in train]
     doubted = asked[:2]
