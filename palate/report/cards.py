@@ -56,7 +56,7 @@ def results_file(results: "Sequence[EvalResultEntry]") -> Files:
     if not results:
         return {}
     rows = eval_result_entries_to_yaml(list(results))
-    return {RESULTS_FILE: yaml.safe_dump(rows, sort_keys=False, allow_unicode=True)}
+    return {RESULTS_FILE: yaml.safe_dump(rows, sort_keys=False)}
 
 
 def result_notes(interval: Sequence[float] | None, *facts: str) -> str:
