@@ -6,6 +6,7 @@ project says that a training was started, so that two jobs at once start one.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -28,8 +29,9 @@ from palate.train import record
 from palate.train.record import DPORecord
 
 if TYPE_CHECKING:
-    from huggingface_hub import WebhookInfo
+    from huggingface_hub import JobInfo, WebhookInfo
 
+Start = Callable[[Project, str | None], "JobInfo"]
 CLAIM = timedelta(minutes=10)  # after which a claim without a job counts for nothing
 
 
@@ -65,7 +67,11 @@ WATCH = JobSpec(
 )
 
 
-def watch(args: WatchArguments) -> None:
+def start_training(project: Project, flavor: str | None) -> "JobInfo":
+    return hf.start(hf.plan(job_named("train"), [project.id], flavor))
+
+
+def watch(args: WatchArguments, start: Start = start_training) -> None:
     """Start a training if there are enough new labels, and nobody has started it."""
     console = PlainConsole()
     project = Project.load(args.project)
@@ -80,8 +86,7 @@ def watch(args: WatchArguments) -> None:
         console.print("a training of these labels was started already")
         return
     try:
-        planned = hf.plan(job_named("train"), [project.id], args.flavor)
-        job = hf.start(planned)
+        job = start(project, args.flavor)
     except PalateError:
         hub.commit(project.id, "dataset", {}, "No training was started", delete=[path])
         raise
