@@ -4,7 +4,7 @@
 
 FOLDER holds SmolLM2-135M-Instruct (`python -m palate.demo.smollm2 FOLDER` makes it); without
 --model, the installed package makes one. Each fold is scored by a probe of the other folds, which
-also chose its layer and penalty. The last probe is saved, and plain transformers scores all answers
+also chose its penalty. The last probe is saved, and plain transformers scores all answers
 with it.
 """
 
@@ -44,16 +44,17 @@ def measure(model: Path, data: Path) -> None:
     loaded = folds.load(model)
     answers = Answers.of(rows)
     texts = features.chats(loaded.tokenizer, answers.chats)
-    found = features.extract(loaded, texts, answers.prompts)
+    layer = features.middle(loaded.model.config)
+    found = features.extract(loaded, texts, answers.prompts, [layer])
     read = time.monotonic()
     pairs = answers.pairs(rows, "off")
     parts = [{r.prompt_id for r in f.rows.test[f.choosing :]} for f in folds.folds(rows)]
-    leads, layers = np.zeros(len(rows)), []
+    leads, penalties = np.zeros(len(rows)), []
     for part in parts:
         held = pairs.of(part)
         known = pairs.part(~held)
         choice = probe.choose(found, known, 1)
-        layers.append(choice.layer)
+        penalties.append(f"{choice.penalty:g}")
         scores = probe.fitted(found, known, choice).scores(found)
         leads[held] = (scores[pairs.first] - scores[pairs.second])[held]
     fitted = time.monotonic()
@@ -75,7 +76,7 @@ def measure(model: Path, data: Path) -> None:
     for name, accuracy in accuracies.items():
         print(f"| {name} | {accuracy.words()} |")
         print(f"| difference from it | {ahead[name].words()} |")
-    print(f"| layers chosen, of 30 | {', '.join(map(str, layers))} |")
+    print(f"| penalties chosen, on layer {layer} | {', '.join(penalties)} |")
     print(f"| calibration error | {100 * figures.calibration_error(chances):.1f} points |")
     print(f"| log loss (a coin: 0.693) | {-np.log(chances).mean():.3f} |")
     explained = figures.length_explains(scores, answers.lengths, answers.prompts)

@@ -27,8 +27,10 @@ of a score into the probability that people prefer the answer. See docs/reward.m
 
 import sys
 
+from palate.core.markdown import count
 from palate.report.publish import push_trained
 from palate.reward import job as reward
+from palate.reward import notes
 from palate.reward.config import RewardArguments as Arguments
 from palate.run.local import run_main
 from palate.run.processes import one_voice, together
@@ -41,6 +43,10 @@ def main(args: Arguments) -> None:
     with one_voice(), resumable(console, args):
         job = reward.run(console, args)
         if is_main_process():
+            if n := notes.push(job.run_dir, job.project):
+                console.print(
+                    f"  {count(n, 'label')} to be looked at again: palate audit {job.project.id}"
+                )
             push_trained(console, job, f"palate best {job.project.id}")
 
 

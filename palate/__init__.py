@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from palate.core.project import Project, Settings
     from palate.core.schema import Candidate, Event, Gold, Model, Pair, Preference, Prompt
     from palate.evaluate.verdict import Verdict
+    from palate.label.questions import Questions, compare, open  # noqa: A004
     from palate.localhub import LocalHub
 
 __version__ = "0.1.0"
@@ -27,16 +28,20 @@ __all__ = [
     "Preference",
     "Project",
     "Prompt",
+    "Questions",
     "Settings",
     "Unreachable",
     "UsageError",
     "Verdict",
+    "compare",
+    "open",
 ]
 _MODULES = {
     "core.errors": ("BadInput", "PalateError", "Unreachable", "UsageError"),
     "core.project": ("Project", "Settings"),
     "core.schema": ("Candidate", "Event", "Gold", "Model", "Pair", "Preference", "Prompt"),
     "evaluate.verdict": ("Verdict",),
+    "label.questions": ("Questions", "compare", "open"),
     "localhub": ("LocalHub",),
 }
 

@@ -129,6 +129,8 @@ def _run_job(spec: "JobSpec", words: list[str], debug: bool) -> None:
         if not end.code:
             console.print(WHERE_HELP.format(name=spec.name), markup=True)
         raise
+    if where.on != "local" and (flag := spec.only_here(arguments)):
+        raise UsageError(f"{flag} runs code of yours, on this machine alone. Leave out --on.")
     if spec.training and "@" not in arguments.project:
         data.export(arguments.project)  # so that labels since the last export are trained on
     if where.on == "hf":

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import json
 import os
 import re
 import shlex
@@ -11,13 +12,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from palate.cli import COMMANDS
 from palate.run.jobs import JOBS
 from palate.terminal.flags import parse
 
 ROOT = Path(__file__).parents[1]
-NAMES = ["README.md", "CONTRIBUTING.md", *(f"docs/{f.name}" for f in (ROOT / "docs").glob("*.md"))]
+NAMES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "SKILL.md",
+    *(f"docs/{f.name}" for f in (ROOT / "docs").glob("*.md")),
+]
 PAIRS = "idea,title_a,title_b,title_b_preferred\n" + "".join(
     f"idea {n},Why {n} wins,The truth about {n},{n % 2}\n" for n in range(30)
 )
@@ -73,6 +80,37 @@ def check(words: list[str]) -> None:
 @pytest.mark.parametrize(("name", "words"), SHOWN, ids=lambda v: v if isinstance(v, str) else None)
 def test_every_command_that_is_shown_exists(name, words):
     check(list(words))
+
+
+NOTEBOOK = json.loads((ROOT / "docs/palate.ipynb").read_text("utf-8"))
+CELLS = ["".join(c["source"]) for c in NOTEBOOK["cells"] if c["cell_type"] == "code"]
+TYPED = [line for cell in CELLS for line in cell.splitlines() if line.startswith("!")]
+
+
+@pytest.mark.parametrize("line", TYPED)
+def test_every_command_of_the_notebook_exists(line):
+    words = shlex.split(line[1:].replace("{PROJECT}", "me/titles"))
+    assert words[0] == "palate"
+    check(words[1:])
+
+
+def test_the_notebook_goes_round_the_loop_in_ten_lines():
+    order = [line.split()[1] for line in TYPED]
+    assert order == ["init", "candidates", "deploy", "train", "completions", "verdict", "status"]
+    python = [
+        line for cell in CELLS for line in cell.splitlines() if not line.startswith(("!", "%"))
+    ]
+    compile("\n".join(python), "palate.ipynb", "exec")
+    assert all(not c["outputs"] for c in NOTEBOOK["cells"] if c["cell_type"] == "code")
+
+
+def test_the_skill_has_what_an_agent_reads_first():
+    head, body = (ROOT / "SKILL.md").read_text("utf-8").split("---\n")[1:]
+    about = yaml.safe_load(head)
+    assert about["name"] == "palate"
+    assert "Use when" in about["description"]
+    assert len(about["description"]) <= 1024
+    assert len(body.splitlines()) < 100
 
 
 @pytest.fixture
@@ -136,7 +174,7 @@ def test_votes_that_exist_are_imported_and_counted(folder, repo_id):
 def test_the_python_examples_run(folder, repo_id):
     """All in one process, so that the local Hub of the last one changes no other's."""
     examples = [b.replace("me/titles", repo_id) for b in blocks("docs/python.md", "python")]
-    assert len(examples) == 6
+    assert len(examples) == 7
     run = subprocess.run(
         [sys.executable, "-c", "\n".join(examples)],
         cwd=folder,
@@ -151,4 +189,5 @@ def test_the_python_examples_run(folder, repo_id):
     assert "preferences to train on" in lines[1]
     assert "prompts are kept for the blind comparison" in run.stdout
     assert "→" in run.stdout
+    assert "not answered yet" in run.stdout
     assert lines[-1] == "me owns this Hub"

@@ -5,7 +5,7 @@ from own_imports import imports, modules
 
 ROOMS = (
     *("core", "terminal", "collect", "generate", "label", "evaluate", "audit", "train"),
-    *("reward", "check", "report", "argilla", "run", "web", "demo", "commands", "cli"),
+    *("reward", "check", "report", "pack", "argilla", "run", "web", "demo", "commands", "cli"),
 )
 SERVERS = ("localhub", "argilla.server")  # reached over HTTP: they import nothing else of palate
 # what a command or a job needs is imported when it is called: `palate --help` needs none of it

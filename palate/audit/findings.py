@@ -1,11 +1,12 @@
 """What an audit's figures mean: how serious each is, and what to do. Pure: no I/O."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from palate.audit.fit import cost
 from palate.audit.measure import Audit, Fit
+from palate.collect.pairs import Doubted
 from palate.core.markdown import count
 from palate.core.rates import Rate
 
@@ -77,6 +78,8 @@ def _rows(a: Audit) -> Iterator[Finding]:
             "Where people differ, train on one person or on the majority. --loss robust allows for"
             " noise.",
         )
+    if a.doubted:
+        yield _doubted(a.doubted)
     ties = a.kinds.get("tie", 0) + a.kinds.get("neither", 0)
     if ties:
         yield Finding(
@@ -84,6 +87,32 @@ def _rows(a: Audit) -> Iterator[Finding]:
             f"{ties:,} of {count(a.usable, 'row')} without a preference: ties, or both bad.",
             "DPO does not learn from them. They are left out and counted.",
         )
+
+
+def _doubted(labels: Sequence[Doubted]) -> Finding:
+    """Return what is known of the labels that the reward finds unlikely."""
+    listed = "; ".join(
+        f"{_short(x.chosen)} over {_short(x.rejected)} ({100 * x.probability:.0f}%)"
+        for x in labels[:SHOWN_ROWS]
+    )
+    more = f"; and {len(labels) - SHOWN_ROWS:,} more" if len(labels) > SHOWN_ROWS else ""
+    again = [x.again for x in labels if x.again is not None]
+    asked = (
+        f"Asked again, people said the same of {sum(again)} of {count(len(again), 'label')}."
+        if again
+        else "The label Space asks the same people about them once more, blind."
+    )
+    return Finding(
+        "note",
+        f"{count(len(labels), 'label')} that the reward, made of other prompts, finds unlikely:"
+        f" {listed}{more}.",
+        f"{asked} Either may be wrong: the person, or the reward.",
+    )
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return f"“{line[:60]}{'…' * (len(line) > 60)}”"
 
 
 def _labels(a: Audit, strict: int) -> Iterator[Finding]:

@@ -1,6 +1,7 @@
 """An audit as JSON. Pure: no I/O."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from palate.audit.baselines import Accuracy
 from palate.audit.findings import EPOCHS, Finding
@@ -28,6 +29,7 @@ def to_json(audit: Audit, findings: Sequence[Finding]) -> dict[str, object]:
         "identical_pairs": len(a.identical),
         "duplicates": a.duplicates,
         "contradictions": a.contradictions,
+        "doubted_by_reward": [asdict(x) for x in a.doubted],
         "cyclic_triads": a.cycles.hits,
         "triads": a.cycles.n,
         "leaks": [

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from palate.audit import baselines
 from palate.audit.baselines import Accuracy
 from palate.audit.rows import Row, Rows
+from palate.collect.pairs import Doubted
 from palate.core.rates import Rate, cyclic_triads
 from palate.core.similar import alike, spoken_words
 from palate.core.splits import normal
@@ -85,6 +86,7 @@ class Audit:
     fit: Fit | None = None
     excluded: int = 0  # people whose judgements the project's owner does not count
     remarks: Mapping[str, int] = field(default_factory=dict)  # on rows that are used, counted
+    doubted: tuple[Doubted, ...] = ()  # labels that the project's reward finds unlikely
 
     @property
     def biases(self) -> "Biases":
@@ -145,6 +147,7 @@ def measure(data: Rows, learn: bool = True) -> Audit:
         annotators=len(people),
         excluded=data.excluded,
         remarks=data.remarks,
+        doubted=data.doubted,
         named=named,
         splits=dict(Counter(r.split for r in rows if r.split)),
         identical=[r.number for r in rows if r.left == r.right],

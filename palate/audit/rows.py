@@ -4,13 +4,15 @@ A palate project is read from its ledger, a Hub dataset or a file by its columns
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from palate.collect import pairs, tables
 from palate.collect.columns import Columns, read_template
-from palate.collect.pairs import Choice, Row, Rows
+from palate.collect.pairs import Choice, Doubted, Row, Rows
 from palate.core import hub, ledger
-from palate.core.project import SETTINGS_FILE, Project
+from palate.core.project import REWARD_FILE, SETTINGS_FILE, Project
+from palate.label.strategies import RewardNotes
 
 
 def read(
@@ -56,4 +58,28 @@ def of_project(project: Project) -> Rows:
                 prompt.prompt,
             )
         )  # fmt: skip
+    result.doubted = tuple(doubted(project))
     return result
+
+
+def doubted(project: Project) -> Iterator[Doubted]:
+    """Yield the standing labels that the reward finds unlikely, the unlikeliest first."""
+    notes = RewardNotes.parse(project.text(REWARD_FILE), f"{project.id}/{REWARD_FILE}")
+    texts = {c.id: c.text for c in project.candidates}
+    events = project.labels
+    asked = {(e.annotator, e.pair_id): e for e in ledger.standing_judgements(events)}
+    again = {
+        (e.annotator, e.pair_id): e
+        for purpose in ("repeat", "second")
+        for e in ledger.standing_judgements(events, purpose)
+        if e.kind != "skip"
+    }
+    for doubt in sorted(notes.doubts, key=lambda d: d.probability):
+        key = (doubt.annotator, doubt.pair_id)
+        event = asked.get(key)
+        if event is None or event.kind != "label" or not {event.left, event.right} <= texts.keys():
+            continue
+        other = event.left if event.chosen == event.right else event.right
+        second = again.get(key)
+        same = None if second is None else second.chosen == event.chosen
+        yield Doubted(texts[event.chosen or ""], texts[other], doubt.probability, same)

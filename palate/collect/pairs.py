@@ -46,6 +46,16 @@ class Row:
         return self.right if self.choice == "left" else self.left
 
 
+@dataclass(frozen=True)
+class Doubted:
+    """A label that the reward finds unlikely, and whether the person said the same again."""
+
+    chosen: str
+    rejected: str
+    probability: float  # of this choice, by the reward
+    again: bool | None  # None: not answered again yet
+
+
 @dataclass
 class Rows:
     """The rows of a source, and those that cannot be used.
@@ -69,6 +79,7 @@ class Rows:
     models: tuple[str, str] | None = None  # the columns that say who wrote
     remarks: Counter[str] = field(default_factory=Counter)  # on rows that are used, counted
     excluded: int = 0  # people of a project whose judgements the owner does not count
+    doubted: tuple[Doubted, ...] = ()  # labels of a project that its reward finds unlikely
 
     @property
     def problems(self) -> dict[str, list[int]]:

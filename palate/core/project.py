@@ -32,6 +32,7 @@ R = TypeVar("R", Prompt, Candidate)
 SETTINGS_FILE = "palate.toml"
 GUIDELINES_FILE = "guidelines.md"
 GOLD_FILE = "gold.jsonl"
+REWARD_FILE = "reward.json"  # what the reward says about the project's labels
 EVAL_PROMPTS = 60  # 9 in 10 evaluations decide if the tuned model is preferred 3 times in 4
 MOST_EVAL = 0.4  # of the prompts, where `eval` is a number of them
 _REPO_ID = re.compile(r"[\w.\-]+/[\w.\-]+")
@@ -176,10 +177,14 @@ class Project:
     @property
     def guidelines(self) -> str:
         """The owner's instructions to annotators, in Markdown; empty without guidelines.md."""
-        if GUIDELINES_FILE not in self.files:
+        return self.text(GUIDELINES_FILE)
+
+    def text(self, path: str) -> str:
+        """Return the content of a file; empty if there is none."""
+        if path not in self.files:
             return ""
-        file = hub.fetch(self.id, "dataset", self.revision, [GUIDELINES_FILE])[0]
-        return read_text(file, f"{self.id}/{GUIDELINES_FILE}")
+        file = hub.fetch(self.id, "dataset", self.revision, [path])[0]
+        return read_text(file, f"{self.id}/{path}")
 
     def gold(self) -> list[Gold]:
         """Return the warm-up pairs of gold.jsonl, which every annotator gets early."""
@@ -244,7 +249,8 @@ def question_files(files: Mapping[str, str]) -> dict[str, str]:
 
     Candidates that annotators wrote are left out: they are asked about in the next round.
     """
-    kinds = ("candidates/", "prompts/", SETTINGS_FILE, GUIDELINES_FILE, GOLD_FILE, PEOPLE_FILE)
+    own = (SETTINGS_FILE, GUIDELINES_FILE, GOLD_FILE, PEOPLE_FILE, REWARD_FILE)
+    kinds = ("candidates/", "prompts/", *own)
     return {
         path: sha
         for path, sha in files.items()

@@ -30,15 +30,15 @@ Sampling = dict[str, int | float]  # temperature, top_p, max_new_tokens, seed
 Messages = Annotated[list[Message], Check(bool, "at least one message")]
 Split = Literal["train", "test", "eval"]
 Kind = Literal["label", "tie", "both_bad", "rewrite", "skip", "undo", "flag"]
-# Why a pair was asked: for its own sake, again to see whether the person agrees with themselves,
-# or as a warm-up whose answer is known.
-Purpose = Literal["ask", "repeat", "gold"]
+# Why a pair was asked: for its own sake, again by chance to see whether the person agrees with
+# themselves, as a warm-up whose answer is known, or again because the reward doubts the label.
+Purpose = Literal["ask", "repeat", "gold", "second"]
 # An owner's decision about a person's events; "erased": they are gone from the history, too.
 Decision = Literal["exclude", "include", "forget", "erased"]
 Config = Literal["prompts", "candidates", "labels", "preferences", "evaluations", "unpaired"]
 EventConfig = Literal["labels", "evaluations"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-STRATEGIES = ("ranking", "random", "exhaustive")  # see `label.strategies`
+STRATEGIES = ("ranking", "uncertain", "random", "exhaustive")  # see `label.strategies`
 KINDS: tuple[Kind, ...] = get_args(Kind)
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 # Reward margin of a 4-point strength ("barely" … "much"), normalised to 0–1.
@@ -123,6 +123,7 @@ class Candidate:
 
 
 IMPORTED = "imported"  # revision of models that are known from imported votes alone
+CONTESTANT = "contestant"  # in the sampling of a model that is neither base nor tuned
 BEST_OF = "best-of-"  # begins the revision where a reward chose among several answers
 
 

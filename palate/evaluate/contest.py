@@ -3,7 +3,9 @@
 Pure: no I/O.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -11,8 +13,21 @@ from palate.core.errors import PalateError, UsageError
 from palate.core.ledger import standing_judgements
 from palate.core.markdown import count
 from palate.core.project import EVAL_PROMPTS
-from palate.core.schema import BEST_OF, IMPORTED, Candidate, Event, Model, Pair, Prompt, model_of
+from palate.core.schema import (
+    BEST_OF,
+    CONTESTANT,
+    IMPORTED,
+    Candidate,
+    Event,
+    Model,
+    Pair,
+    Prompt,
+    model_of,
+)
 from palate.core.splits import more_prompts
+from palate.label.strategies import Chance, Group, Random
+
+Models = frozenset[Hashable]  # the two models whose answers make a pair
 
 
 @dataclass(frozen=True)
@@ -162,6 +177,7 @@ def _newest_models(
     completions: Sequence[Candidate], model_repo: str, hint: str
 ) -> tuple[Model, Model]:
     """Return base and tuned model; raises UsageError where either has no completions."""
+    completions = [c for c in completions if CONTESTANT not in (c.sampling or {})]
     tuned = next((model_of(c) for c in reversed(completions) if c.model == model_repo), None)
     if tuned is None:
         raise UsageError(f"There are no completions of {model_repo} on eval prompts yet. {hint}")
@@ -192,3 +208,38 @@ def _distinct(pairs: Iterable[tuple[Candidate, Candidate]]) -> list[Pair]:
     """Return each pair once: the same two samples may come up several times."""
     by_id = {pair.id: pair for x, y in pairs for pair in [Pair.of(x, y)]}
     return list(by_id.values())
+
+
+class Informative(Random):
+    """Every pair; first those where one more vote shrinks the error of a win rate most.
+
+    W.-L. Chiang et al., "Chatbot Arena" (2024), section 5.2. `model` names each candidate's model.
+    """
+
+    local = False
+
+    def __init__(self, pairs: Iterable[Pair], model: Mapping[str, Hashable]) -> None:
+        self._model = model
+        self._models = {p.id: frozenset((model[p.a], model[p.b])) for p in pairs}
+        self._wins: Counter[tuple[Models, Hashable]] = Counter()  # of a model against the other
+        self._prompt_wins: dict[str, Counter[tuple[Models, Hashable]]] = {}  # prompt → its part
+
+    def learn(self, group: Group) -> None:
+        wins = Counter(
+            (self._models[e.pair_id], self._model[e.chosen])
+            for e in group.standing
+            if e.kind == "label" and e.chosen and e.pair_id in self._models
+        )
+        self._wins.subtract(self._prompt_wins.get(group.prompt_id, {}))
+        self._wins.update(wins)
+        self._prompt_wins[group.prompt_id] = wins
+
+    def rank(self, group: Group, pair: Pair, chance: Chance) -> tuple[float, ...]:
+        # a new prompt says more than another vote on one that was judged
+        return -self._gain(self._models[pair.id]), group.count.total(), chance(pair.id)
+
+    def _gain(self, models: Models) -> float:
+        won, lost = (self._wins[models, model] for model in models)
+        n = won + lost + 1
+        p = (won + 1) / (n + 1)
+        return math.sqrt(p * (1 - p)) * (1 / math.sqrt(n) - 1 / math.sqrt(n + 1))

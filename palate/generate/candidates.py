@@ -13,8 +13,9 @@ from palate.core.markdown import count
 from palate.core.project import Project
 from palate.core.rounds import writer_of
 from palate.core.schema import Candidate, Prompt, pairs_of
+from palate.generate import rules
 from palate.generate.config import CandidatesArguments
-from palate.generate.engines import SERVED, Engine, find, served_by
+from palate.generate.engines import Engine, about, find, served_by
 from palate.generate.filters import Filters
 from palate.generate.generation import Sampling, generate, groups_of
 from palate.generate.models import Loaded
@@ -32,6 +33,9 @@ def write_candidates(args: CandidatesArguments) -> None:
     shard = Shard.parse(args.shard) if args.shard else None
     if shard and len(args.model) > 1:
         raise UsageError("Shards share the run of one model: start one run for each --model.")
+    Sampling.mix(args.temperature, args.top_p, args.max_new_tokens)
+    if args.rule:
+        rules.load(args.rule)
     project = Project.load(args.project)
     for model in dict.fromkeys(args.model or (writer_of(project),)):
         engine = find(args.engine, model, args.tensor_parallel)
@@ -65,8 +69,8 @@ def _write(
     }
     total = sum(map(len, missing.values()))
     console.print(
-        f"{f'shard {shard}, ' if shard else ''}{about(engine.named)}: {total:,} of {len(ours):,}"
-        " prompts need completions"
+        f"{f'shard {shard}, ' if shard else ''}{about(engine.named.repo, engine.named.revision)}:"
+        f" {total:,} of {len(ours):,} prompts need completions"
     )
     dropped: Counter[str] = Counter()
     if missing:
@@ -78,12 +82,6 @@ def _write(
         console.print(f"  {line}")
 
 
-def about(model: Loaded) -> str:
-    """Return the model and its commit, or who serves it."""
-    served = model.revision.startswith(SERVED)
-    return f"{model.repo}, {model.revision}" if served else f"{model.repo} at {model.revision[:7]}"
-
-
 def new_batches(
     args: CandidatesArguments,
     engine: Engine,
@@ -93,7 +91,8 @@ def new_batches(
     dropped: Counter[str],
 ) -> Iterator[Batch]:
     """Yield the candidates of each group in `missing`, with the shard's record of it."""
-    sampling = Sampling(args.temperature, args.top_p, args.max_new_tokens)
+    samplings = Sampling.mix(args.temperature, args.top_p, args.max_new_tokens)
+    rule = rules.load(args.rule) if args.rule else None
     loaded, write = engine.load()
 
     def of_group(group: list[Prompt]) -> tuple[dict[str, list[Candidate]], Counter[str]]:
@@ -102,7 +101,7 @@ def new_batches(
             loaded,
             [group],
             args.per_prompt,
-            sampling,
+            samplings,
             seed=args.seed,
             batch_size=args.batch_size,
             round_number=share.start.settings.round,
@@ -110,6 +109,7 @@ def new_batches(
             dropped=left_out,
             write=write,
             filters=args.filters,
+            rule=rule,
         )
         return candidates, left_out
 
@@ -135,14 +135,18 @@ def several(call: Callable[[A], R], items: Iterable[A], at_once: int) -> Iterato
 
 def settings(args: CandidatesArguments, engine: Engine, project: Project) -> dict[str, object]:
     """Return what decides the texts of a run that several jobs share."""
-    names = ("per_prompt", "temperature", "top_p", "max_new_tokens", "batch_size", "seed")
+    names = ("per_prompt", "top_p", "max_new_tokens", "batch_size", "seed")
+    one = len(args.temperature) == 1  # written as a number, as it was before there could be several
     filters = {} if args.filters == Filters() else {"filters": asdict(args.filters)}
+    rule = {"rule": rules.fingerprint(args.rule)} if args.rule else {}
     return {
         "engine": engine.kind,
         "model": f"{engine.named.repo}@{served_by(engine.named.revision)}",
         "round": project.settings.round,
+        "temperature": args.temperature[0] if one else list(args.temperature),
         **{name: getattr(args, name) for name in names},
         **filters,
+        **rule,
     }
 
 

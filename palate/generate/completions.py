@@ -11,11 +11,12 @@ from palate.core.errors import PalateError, UsageError
 from palate.core.markdown import count
 from palate.core.project import EVAL_PROMPTS, Project
 from palate.core.rounds import fresh_eval, round_tag
-from palate.core.schema import Candidate, Prompt
+from palate.core.schema import CONTESTANT, Candidate, Prompt
 from palate.core.splits import check_training, eval_missing, more_prompts
-from palate.generate import models
+from palate.generate import engines, models
 from palate.generate.config import CompletionsArguments
-from palate.generate.generation import Completion, Sampling, complete, seed_of
+from palate.generate.engines import IN_PROCESS, Engine, about, served_by
+from palate.generate.generation import Completion, Sampling, seed_of
 from palate.generate.saving import Batch, save_batches
 from palate.terminal.console import PlainConsole
 from palate.terminal.ref import Ref
@@ -36,39 +37,100 @@ class Origin:
 
 @dataclass(frozen=True)
 class Task:
-    """One completion to write: number `number` of a prompt, with the sampling to record."""
+    """One completion to write: number `number` of a prompt, how it is drawn, and its seed."""
 
     prompt: Prompt
     number: int
-    sampling: SamplingRow
+    drawn: Sampling
+    seed: int
+
+    @property
+    def row(self) -> SamplingRow:
+        """The sampling to record."""
+        return {**asdict(self.drawn), "seed": self.seed}
+
+
+@dataclass(frozen=True)
+class Answerer:
+    """A model that answers the eval prompts, and what computes it."""
+
+    engine: Engine
+    revision: str
+    is_contestant: bool = False  # neither base nor tuned
+
+    @property
+    def repo(self) -> str:
+        return self.engine.named.repo
+
+    @classmethod
+    def of(cls, engine: Engine, project: Project, *, is_contestant: bool = False) -> "Answerer":
+        """Return it under the revision that its completions have: it may be of another day."""
+        named = engine.named
+        same = (
+            c.revision
+            for c in project.candidates
+            if c.model == named.repo and served_by(c.revision) == served_by(named.revision)
+        )
+        return cls(engine, next(same, None) or named.revision, is_contestant)
 
 
 def write_completions(args: CompletionsArguments, plan: Plan) -> None:
-    """Write the missing completions of both models, with the same sampling and seeds for both.
+    """Write the missing completions of all models, with the same sampling and seeds for all.
 
     `plan` says what the project's completions can show.
     """
     console = PlainConsole()
+    engines.check(args.engine, 1)
+    samplings = Sampling.mix(args.temperature, args.top_p, args.max_new_tokens)
     project = Project.load(args.project)
     prompts = eval_prompts(project)
-    # the tag, since commits to the card move main and leave the weights as they were
-    newest = f"{project.model_repo}@{round_tag(project.settings.round)}"
-    tuned, origin = trained(args.model or newest, project)
-    base = models.find(f"{origin.base_model}@{origin.base_revision}")
+    name, others = divided(args, project)
+    tuned, origin = trained(name, project)
     check_blind(origin, prompts)
-    sampling = Sampling(args.temperature, args.top_p, args.max_new_tokens)
+    here = args.engine if args.engine in IN_PROCESS else "transformers"
+    both = [
+        Answerer.of(engines.find(here, at), project)
+        for at in (
+            f"{origin.base_model}@{origin.base_revision}",
+            f"{tuned.repo}@{tuned.revision}",
+        )
+    ]
+    rest = [
+        Answerer.of(engines.find(args.engine, other), project, is_contestant=True)
+        for other in others
+    ]
     tasks = [
-        Task(p, n, {**asdict(sampling), "seed": seed_of(args.seed, p.id, n)})
+        Task(p, n, samplings[n % len(samplings)], seed_of(args.seed, p.id, n))
         for p in sorted(prompts, key=lambda p: len(p.text))
         for n in range(args.per_prompt)
     ]
-    for source in (base, tuned):
-        todo = missing(project, source, tasks)
+    for model in (*both, *rest):
+        todo = missing(project, model, tasks)
         to_write = count(len(todo), "completion")
-        console.print(f"{source.repo} at {source.revision[:7]}: {to_write} to write")
+        console.print(f"{about(model.repo, model.revision)}: {to_write} to write")
         if todo:
-            write(console, project, source, todo, sampling, args.batch_size)
-    report(console, Project.load(project.id), base, tuned, plan)
+            write(console, project, model, todo, args.batch_size)
+    if rest and project.settings.compare != "all":
+        console.print('To compare all models blind, set compare = "all" in palate.toml.')
+    report(console, Project.load(project.id), both[0], both[1], plan)
+
+
+def divided(args: CompletionsArguments, project: Project) -> tuple[str, list[str]]:
+    """Return the tuned model, and the other models of `--model`, which answer, too."""
+    names = list(dict.fromkeys(args.model))
+    ours = [n for n in names if not engines.is_remote(n, args.engine) and _is_tuned(n)]
+    # the tag, since commits to the card move main and leave the weights as they were
+    newest = f"{project.model_repo}@{round_tag(project.settings.round)}"
+    tuned = ours[0] if ours else newest
+    return tuned, [name for name in names if name != tuned]
+
+
+def _is_tuned(name: str) -> bool:
+    """Tell whether palate trained the model; a repo that does not exist is reported later."""
+    ref = Ref.parse(name)
+    if not hub.exists(ref.repo, "model"):
+        return True
+    return "run.json" in hub.describe(ref.repo, "model", ref.revision)[1]
 
 
 def trained(name: str, project: Project) -> tuple[models.Source, Origin]:
@@ -113,64 +175,81 @@ def check_blind(origin: Origin, prompts: Sequence[Prompt]) -> None:
     check_training(data.preferences, prompts)
 
 
-def missing(project: Project, source: models.Source, tasks: Sequence[Task]) -> list[Task]:
+def missing(project: Project, model: Answerer, tasks: Sequence[Task]) -> list[Task]:
     """Return what this revision has not written yet; raise if it was sampled differently before."""
     prompts = {t.prompt.id for t in tasks}
     existing: dict[str, list[Candidate]] = {}
     for c in project.candidates:
-        if (c.model, c.revision) == (source.repo, source.revision) and c.prompt_id in prompts:
+        if (c.model, c.revision) == (model.repo, model.revision) and c.prompt_id in prompts:
             existing.setdefault(c.prompt_id, []).append(c)
     for t in tasks:
         rows = existing.get(t.prompt.id, [])
-        if t.number < len(rows) and rows[t.number].sampling != t.sampling:
+        if t.number < len(rows) and _drawn(rows[t.number]) != t.row:
             raise UsageError(
-                f"{source.repo} at {source.revision[:7]} has completions with other settings, and"
-                " both models must be sampled alike."
-                f" Run with: {flags(rows[t.number].sampling)}"
+                f"{about(model.repo, model.revision)} has completions with other settings, and all"
+                " models must be sampled alike."
+                f" Run with: {flags([row.sampling or {} for row in rows])}"
             )
     return [t for t in tasks if t.number >= len(existing.get(t.prompt.id, []))]
 
 
-def flags(sampling: SamplingRow | None) -> str:
-    """Return the flags that give this sampling; a row's seed does not tell the run's `--seed`."""
-    values = {k.replace("_", "-"): v for k, v in (sampling or {}).items() if k != "seed"}
+def _drawn(row: Candidate) -> SamplingRow:
+    return {k: v for k, v in (row.sampling or {}).items() if k != CONTESTANT}
+
+
+def flags(rows: Sequence[SamplingRow]) -> str:
+    """Return the flags that give a prompt's rows; their seeds do not tell the run's `--seed`."""
+    values = {
+        name.replace("_", "-"): " ".join(dict.fromkeys(str(row[name]) for row in rows))
+        for name in rows[0]
+        if name not in ("seed", CONTESTANT)
+    }
     return " ".join(f"--{k} {v}" for k, v in values.items()) + " and the same --seed as before"
 
 
 def write(
     console: Console,
     project: Project,
-    source: models.Source,
+    model: Answerer,
     tasks: Sequence[Task],
-    sampling: Sampling,
     batch_size: int,
 ) -> None:
     """Write the completions and commit them as they come."""
-    loaded = models.load(source)
+    loaded, compute = model.engine.load()
+    mark = {CONTESTANT: 1} if model.is_contestant else {}
     completions: list[Completion] = []
+
+    def computed(batch: Sequence[Task]) -> Iterator[tuple[tuple[str, int], Completion]]:
+        for drawn in dict.fromkeys(t.drawn for t in batch):
+            alike = [t for t in batch if t.drawn == drawn]
+            prompts, seeds = [t.prompt.prompt for t in alike], [t.seed for t in alike]
+            texts = compute(loaded, prompts, seeds, drawn)
+            yield from zip([(t.prompt.id, t.number) for t in alike], texts, strict=True)
 
     def written() -> Iterator[Batch]:
         for batch in batches_of(tasks, batch_size):
-            seeds = [int(t.sampling["seed"]) for t in batch]
-            texts = complete(loaded, [t.prompt.prompt for t in batch], seeds, sampling)
-            completions.extend(texts)
+            texts = dict(computed(batch))
+            completions.extend(texts.values())
             rows = [
                 Candidate.of(
                     task.prompt.id,
-                    completion.text,
-                    model=source.repo,
-                    revision=source.revision,
-                    sampling=task.sampling,
+                    texts[task.prompt.id, task.number].text,
+                    model=model.repo,
+                    revision=model.revision,
+                    sampling=task.row | mark,
                     round=project.settings.round,
                 )
-                for task, completion in zip(batch, texts, strict=True)
+                for task in batch
             ]
             yield Batch(rows, len(rows))
 
     save_batches(console, project.id, written(), name="completions", unit="", total=len(tasks))
     cut = sum(not c.ended for c in completions)
     empty = sum(not c.text for c in completions)
-    console.print(f"  {cut:,} cut at {sampling.max_new_tokens} tokens, {empty:,} empty")
+    limit = tasks[0].drawn.max_new_tokens
+    console.print(f"  {cut:,} cut at {limit} tokens, {empty:,} empty")
+    for line in model.engine.close():
+        console.print(f"  {line}")
 
 
 def batches_of(tasks: Sequence[Task], size: int) -> Iterator[Sequence[Task]]:
@@ -184,20 +263,21 @@ def batches_of(tasks: Sequence[Task], size: int) -> Iterator[Sequence[Task]]:
     yield batch
 
 
-def report(
-    console: Console, project: Project, base: models.Source, tuned: models.Source, plan: Plan
-) -> None:
+def report(console: Console, project: Project, base: Answerer, tuned: Answerer, plan: Plan) -> None:
     """Print how many pairs there are to compare and what they can show; raise if there are none."""
-    texts: dict[models.Source, dict[str, list[str]]] = {base: {}, tuned: {}}
-    source_of = {(s.repo, s.revision): s for s in (base, tuned)}
+    texts: tuple[dict[str, list[str]], ...] = ({}, {})
+    number = {(m.repo, m.revision): i for i, m in enumerate((base, tuned))}
     blind = {p.id for p in project.prompts if p.split == "eval"}
     for c in project.candidates:
-        if c.prompt_id in blind and (source := source_of.get((c.model, c.revision))):
-            texts[source].setdefault(c.prompt_id, []).append(c.text)
+        if (
+            c.prompt_id in blind
+            and (i := number.get((c.model or "", c.revision or ""))) is not None
+        ):
+            texts[i].setdefault(c.prompt_id, []).append(c.text)
     pairs = [
         (x, y)
-        for prompt in texts[base]
-        for x, y in zip(texts[base][prompt], texts[tuned].get(prompt, []), strict=False)
+        for prompt in texts[0]
+        for x, y in zip(texts[0][prompt], texts[1].get(prompt, []), strict=False)
     ]
     if not pairs:
         raise PalateError(

@@ -6,7 +6,7 @@ from typing import Annotated
 import tyro
 
 from palate.generate.filters import Filters
-from palate.terminal.flags import Count, ModelRef, ProjectId, Words, Writers, flag
+from palate.terminal.flags import Count, ProjectId, Words, Writers, flag
 
 SERVER_KEY = "SERVER_API_KEY"  # environment variable with the key of the server in --engine
 
@@ -22,8 +22,9 @@ class CandidatesArguments:
     PROVIDER:OWNER/NAME asks an Inference Provider."""
     per_prompt: int = 4
     """Different completions per prompt, of each model."""
-    temperature: float = 0.9
-    """Sampling temperature. Higher is more varied."""
+    temperature: tuple[float, ...] = (0.9,)
+    """Sampling temperature. Higher is more varied. Several are taken in turn: 0.7 1.0 writes every
+    other completion with 1.0."""
     top_p: float = 1.0
     """Sample from the likeliest tokens that together have this probability."""
     max_new_tokens: int = 256
@@ -50,6 +51,11 @@ class CandidatesArguments:
     distinct: bool = False
     """Leave out completions much like another one of the prompt."""
 
+    rule: Annotated[str | None, flag("FILE.py:FUNCTION")] = None
+    """Leave out completions for which this Python function of (prompt, text) returns False or a
+    reason in words. It runs on this machine only, never in a Space or a job elsewhere. Default:
+    none."""
+
     @property
     def filters(self) -> Filters:
         return Filters(self.shortest, self.longest, self.forbid, self.match, self.distinct)
@@ -61,12 +67,14 @@ class CompletionsArguments:
 
     project: ProjectId
     """Project, such as me/titles."""
-    model: ModelRef = None
-    """Tuned model. Default: the project's newest."""
+    model: Writers = ()
+    """Tuned model (default: the project's newest), or another one that answers, too; repeat it for
+    several. PROVIDER:OWNER/NAME asks an Inference Provider."""
     per_prompt: int = 1
     """Completions of each model per prompt, which is also the number of pairs to vote on."""
-    temperature: float = 0.7
-    """Sampling temperature. Higher is more varied."""
+    temperature: tuple[float, ...] = (0.7,)
+    """Sampling temperature. Higher is more varied. Several are taken in turn by the completions of
+    a prompt."""
     top_p: float = 0.95
     """Sample from the likeliest tokens that together have this probability."""
     max_new_tokens: int = 256
@@ -75,3 +83,6 @@ class CompletionsArguments:
     """Completions written at once. Lower it when memory runs out."""
     seed: int = 0
     """Another seed gives other completions."""
+    engine: Annotated[str, tyro.conf.arg(metavar="transformers|vllm|URL")] = "transformers"
+    """What computes: transformers, vllm, or, for models that are neither base nor tuned, an
+    OpenAI-compatible server, such as llama.cpp or Ollama (key: SERVER_API_KEY)."""

@@ -253,3 +253,8 @@ def named(client: ChatClient) -> Loaded:
 def served_by(revision: str | None) -> str | None:
     """Return what stays the same from day to day of a revision that says who served a model."""
     return revision.rpartition(" on ")[0] if revision and revision.startswith(SERVED) else revision
+
+
+def about(repo: str, revision: str) -> str:
+    """Return the model and its commit, or who serves it."""
+    return f"{repo}, {revision}" if revision.startswith(SERVED) else f"{repo} at {revision[:7]}"

@@ -7,7 +7,7 @@ stopped, and two models can be sampled with the same random numbers.
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from palate.core.errors import UsageError
 from palate.core.schema import Candidate, Message, Prompt, digest
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from transformers import LogitsProcessor, StoppingCriteria
 
 Write = Callable[[Loaded, Sequence[list[Message]], Sequence[int], "Sampling"], list["Completion"]]
+Rule = Callable[[str, str], str | None]  # prompt, text → why the text is left out
+Checks = tuple[Filters, Rule | None]
+T = TypeVar("T")
 MAX_TRIES = 4  # per prompt, to replace completions that were filtered out
 
 
@@ -35,6 +38,13 @@ class Sampling:
                 f"Cannot sample with {self}: expected temperature > 0, 0 < top_p <= 1 and"
                 " max_new_tokens > 0."
             )
+
+    @classmethod
+    def mix(cls, temperatures: Sequence[float], top_p: float, longest: int) -> "list[Sampling]":
+        """Return what a prompt's completions take in turn."""
+        if not temperatures:
+            raise UsageError("--temperature needs a number, such as 0.7.")
+        return [cls(t, top_p, longest) for t in temperatures]
 
 
 @dataclass(frozen=True)
@@ -171,7 +181,7 @@ def generate(
     loaded: Loaded,
     groups: Sequence[Sequence[Prompt]],
     n: int,
-    sampling: Sampling,
+    samplings: Sequence[Sampling],
     *,
     seed: int = 0,
     batch_size: int = 32,
@@ -180,22 +190,23 @@ def generate(
     dropped: Counter | None = None,
     write: Write | None = None,
     filters: Filters = Filters(),  # noqa: B008 - it is frozen
+    rule: Rule | None = None,
 ) -> Iterator[dict[str, list[Candidate]]]:
     """Yield each group's new candidates by prompt id, until each has `n` different ones.
 
-    Empty, repeated and overlong completions, and those that `filters` leave out, are counted in
-    `dropped` and replaced, in at most `MAX_TRIES` tries. Candidates in `existing`, by prompt id,
-    count towards `n`. `write` computes a batch in place of `complete`.
+    Empty, repeated and overlong completions, and those that `filters` and `rule` leave out, are
+    counted in `dropped` and replaced, in at most `MAX_TRIES` tries. Candidates in `existing`, by
+    prompt id, count towards `n`. A prompt's completions take the `samplings` in turn. `write`
+    computes a batch in place of `complete`.
     """
     dropped = Counter() if dropped is None else dropped
     existing = existing or {}
     for prompts in groups:
-        group = [_Unfinished(p, existing.get(p.id, ()), n, seed, filters) for p in prompts]
+        group = [_Unfinished(p, existing.get(p.id, ()), n, seed, (filters, rule)) for p in prompts]
         group = [a for a in group if len(a.have) < n]
         for _ in range(MAX_TRIES):
             wanted = [(a, i) for a in group for i in a.take()]
-            for start in range(0, len(wanted), batch_size):
-                batch = wanted[start:][:batch_size]
+            for sampling, batch in batches_of(wanted, samplings, batch_size):
                 seeds = [seed_of(seed, a.prompt.id, i) for a, i in batch]
                 messages = [a.prompt.prompt for a, _ in batch]
                 texts = (write or complete)(loaded, messages, seeds, sampling)
@@ -208,6 +219,16 @@ def generate(
         yield {a.prompt.id: a.new for a in group}
 
 
+def batches_of(
+    wanted: Sequence[tuple[T, int]], samplings: Sequence[Sampling], size: int
+) -> Iterator[tuple[Sampling, list[tuple[T, int]]]]:
+    """Yield what is wanted, pairs with a completion's number, in batches that are sampled alike."""
+    for k, sampling in enumerate(samplings):
+        alike = [w for w in wanted if w[1] % len(samplings) == k]
+        for start in range(0, len(alike), size):
+            yield sampling, alike[start:][:size]
+
+
 def _normal(text: str) -> str:
     return " ".join(text.casefold().split())
 
@@ -216,10 +237,11 @@ class _Unfinished:
     """A prompt while its completions are collected."""
 
     def __init__(
-        self, prompt: Prompt, have: Sequence[Candidate], n: int, seed: int, filters: Filters
+        self, prompt: Prompt, have: Sequence[Candidate], n: int, seed: int, checks: Checks
     ):
-        self.prompt, self.have, self.n, self._filters = prompt, list(have), n, filters
-        self._likeness = filters.likeness(c.text for c in have)
+        self.prompt, self.have, self.n = prompt, list(have), n
+        self._filters, self._rule = checks
+        self._likeness = self._filters.likeness(c.text for c in have)
         self.new: list[Candidate] = []
         self._texts = {_normal(c.text) for c in have}
         # seeds that an earlier run used would only give the same texts again
@@ -245,6 +267,8 @@ class _Unfinished:
         if normal in self._texts:
             return "duplicate"
         if problem := self._filters.problem(candidate.text):
+            return problem
+        if self._rule and (problem := self._rule(self.prompt.text, candidate.text)):
             return problem
         if self._likeness:
             if self._likeness.like(candidate.text):

@@ -6,12 +6,11 @@ The same ledger, seed and assignments always give the same questions.
 import heapq
 import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain, islice
 
 from palate.core.ledger import standing_judgements
 from palate.core.schema import Event, Pair, Purpose
-from palate.label.strategies import Agenda, Group, Strategy, share
+from palate.label.strategies import Agenda, Group, Question, Strategy, share
 
 MOST_ASKS = 2_000_000  # that are remembered, over all people: about 300 MB
 BY_PERSON = 24  # questions that a person may hold on several devices, beyond their share
@@ -21,24 +20,13 @@ Holder = tuple[str, str]  # annotator and device: one person may use two
 Key = tuple[str, Purpose, str]  # annotator, purpose, pair
 
 
-@dataclass(frozen=True)
-class Question:
-    """A pair to ask about, and why."""
-
-    pair: Pair
-    purpose: Purpose = "ask"
-
-    @property
-    def id(self) -> str:
-        return f"{self.purpose}:{self.pair.id}"
-
-
 class Queue:
     """Hands out questions: no pair to two people at once, none twice to one person by accident.
 
     `wanted` people judge each pair. With None everybody does, and pairs with the fewest judgements
     come first. A share `repeats` of the pairs that a person judged is asked again, and a ranking
     asks twice that share of the pairs that the answers imply. `gold` pairs are asked first.
+    `doubted` names people and pairs: these people are asked about these pairs once more.
     """
 
     def __init__(
@@ -50,11 +38,13 @@ class Queue:
         wanted: int | None = 1,
         repeats: float = 0.0,
         gold: Sequence[Pair] = (),
+        doubted: Collection[tuple[str, str]] = (),
     ) -> None:
         self.pairs = {p.id: p for p in pairs}
         self._warmup = {p.id: p for p in gold}
         self.gold = [Question(p, "gold") for p in gold]
         self._strategy, self._seed, self._repeats, self._wanted = strategy, seed, repeats, wanted
+        self._doubted = set(doubted)
         by_prompt: dict[str, list[Pair]] = {}
         for p in pairs:
             by_prompt.setdefault(p.prompt_id, []).append(p)
@@ -266,6 +256,8 @@ class Queue:
             again = Question(self.pairs[e.pair_id], "repeat")
             if self._chance(annotator, again.id) < self._repeats:
                 mine[question_id] = again
+            elif (annotator, e.pair_id) in self._doubted:
+                mine[question_id] = Question(again.pair, "second")
         else:
             mine.pop(question_id, None)
 

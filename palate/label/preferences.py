@@ -5,11 +5,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from palate.core.ledger import jsonl, standing_judgements
-from palate.core.schema import MARGINS, Candidate, Event, Message, Pair, Preference, Prompt
+from palate.core.schema import (
+    MARGINS,
+    Candidate,
+    Event,
+    Message,
+    Pair,
+    Preference,
+    Prompt,
+    Purpose,
+)
 from palate.label.ranking import Order
 
 Answers = dict[str, list[Message]]  # by candidate
 NO_PREFERENCE = {"tie": "ties", "skip": "skipped", "both_bad": "both bad"}
+LEFT_OUT: dict[Purpose, str] = {
+    "repeat": "repeats of a pair", "second": "second opinions on a pair", "gold": "warm-up",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,7 +68,7 @@ def rebuild(
                 result.rows[p.split].append(_preference(p, answers, better, worse, e))
         if p is not None and p.split != "eval" and e.left in text and e.right in text:
             usable.setdefault(e.prompt_id, []).append(e)
-    for purpose, reason in (("repeat", "repeats of a pair"), ("gold", "warm-up")):
+    for purpose, reason in LEFT_OUT.items():
         if n := len(standing_judgements(events, purpose)):
             result.left_out[reason] += n
     for prompt_id, judgements in usable.items():

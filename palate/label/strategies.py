@@ -4,25 +4,51 @@ A strategy is one small class. It sees a prompt's pairs with everybody's answers
 pairs to ask; `assignment.Queue` decides who gets them.
 """
 
+import json
 import math
 import zlib
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
-from palate.core.schema import Event, Pair, digest
+import numpy as np
+
+from palate.core.errors import BadInput
+from palate.core.schema import Event, Pair, Purpose, digest
+from palate.core.typed import read, version_of
 from palate.label.ranking import Order
 
-Models = frozenset[Hashable]  # the two models whose answers make a pair
+NOTES_VERSION = 0
+REFIT = 5  # prompts with new answers, after which `uncertain` is computed again
+NEWTON_STEPS = 8
 CHECKS_PER_REPEAT = 2  # so that about as many questions are checks as are repeats
 Chance = Callable[[str], float]  # a number in [0, 1) for an id, always the same for a person
+
+
+def strategy_of(name: str, pairs: Sequence[Pair], notes: "RewardNotes") -> "Strategy":
+    """Return the strategy that palate.toml names; `uncertain` ranks until there is a reward."""
+    if name == "uncertain" and notes.vectors:
+        return Uncertain(pairs, notes.vectors, notes.penalty)
+    return STRATEGIES[name]()
 
 
 def share(name: str) -> float:
     """Return a number in [0, 1) that is always the same for a name."""
     return zlib.crc32(name.encode()) / 2**32
+
+
+@dataclass(frozen=True)
+class Question:
+    """A pair to ask about, and why."""
+
+    pair: Pair
+    purpose: Purpose = "ask"
+
+    @property
+    def id(self) -> str:
+        return f"{self.purpose}:{self.pair.id}"
 
 
 class Group:
@@ -91,6 +117,42 @@ class Strategy(Protocol):
         """Update what the strategy knows from a prompt whose judgements have changed."""
 
 
+@dataclass(frozen=True)
+class Doubt:
+    """A person's choice that the reward, made of other prompts, finds unlikely."""
+
+    annotator: str
+    pair_id: str
+    probability: float  # of the choice
+
+
+@dataclass(frozen=True)
+class RewardNotes:
+    """reward.json of a project: what `palate reward` says about its labels."""
+
+    version: int
+    round: int
+    doubts: tuple[Doubt, ...]
+    penalty: float = 1.0  # of a linear reward's squared weights
+    vectors: dict[str, tuple[float, ...]] = field(default_factory=dict)  # of candidates, by id
+
+    @classmethod
+    def parse(cls, text: str, source: object) -> "RewardNotes":
+        """Return the notes that the text holds; none for an empty one."""
+        if not text:
+            return cls(NOTES_VERSION, 1, ())
+        try:
+            value = json.loads(text)
+        except ValueError as error:
+            raise BadInput(source, f"not JSON: {error}") from None
+        version_of(value, NOTES_VERSION, source)
+        return read(cls, value, source)
+
+    def text(self) -> str:
+        """Return the content of reward.json."""
+        return json.dumps(asdict(self), separators=(",", ":")) + "\n"
+
+
 Ask = tuple[tuple[float, ...], str, Pair]  # rank, question id
 
 
@@ -127,41 +189,6 @@ class Random(Strategy):
 
     def rank(self, group: Group, pair: Pair, chance: Chance) -> tuple[float, ...]:
         return (chance(pair.id),)
-
-
-class Informative(Random):
-    """Every pair; first those where one more vote shrinks the error of a win rate most.
-
-    W.-L. Chiang et al., "Chatbot Arena" (2024), section 5.2. `model` names each candidate's model.
-    """
-
-    local = False
-
-    def __init__(self, pairs: Iterable[Pair], model: Mapping[str, Hashable]) -> None:
-        self._model = model
-        self._models = {p.id: frozenset((model[p.a], model[p.b])) for p in pairs}
-        self._wins: Counter[tuple[Models, Hashable]] = Counter()  # of a model against the other
-        self._prompt_wins: dict[str, Counter[tuple[Models, Hashable]]] = {}  # prompt → its part
-
-    def learn(self, group: Group) -> None:
-        wins = Counter(
-            (self._models[e.pair_id], self._model[e.chosen])
-            for e in group.standing
-            if e.kind == "label" and e.chosen and e.pair_id in self._models
-        )
-        self._wins.subtract(self._prompt_wins.get(group.prompt_id, {}))
-        self._wins.update(wins)
-        self._prompt_wins[group.prompt_id] = wins
-
-    def rank(self, group: Group, pair: Pair, chance: Chance) -> tuple[float, ...]:
-        # a new prompt says more than another vote on one that was judged
-        return -self._gain(self._models[pair.id]), group.count.total(), chance(pair.id)
-
-    def _gain(self, models: Models) -> float:
-        won, lost = (self._wins[models, model] for model in models)
-        n = won + lost + 1
-        p = (won + 1) / (n + 1)
-        return math.sqrt(p * (1 - p)) * (1 / math.sqrt(n) - 1 / math.sqrt(n + 1))
 
 
 class Exhaustive(Random):
@@ -205,8 +232,70 @@ class Ranking(Strategy):
         return group.count.total(), chance(group.prompt_id)
 
 
+class Uncertain(Ranking):
+    """Of the pairs that a ranking would ask, first those that teach a reward most.
+
+    The reward is linear in the candidates' `vectors`; pairs without them come last. A label teaches
+    more if its outcome is open and its direction was seldom measured: D. MacKay, "Information-based
+    objective functions for active data selection", Neural Computation 4 (1992).
+    """
+
+    local = False
+
+    def __init__(
+        self, pairs: Iterable[Pair], vectors: Mapping[str, Sequence[float]], penalty: float
+    ) -> None:
+        known = [p for p in pairs if p.a in vectors and p.b in vectors]
+        self._place = {p.id: i for i, p in enumerate(known)}
+        steps = [np.subtract(vectors[p.a], vectors[p.b]) for p in known]
+        self._steps = np.array(steps) if steps else np.zeros((0, 1))
+        self._first = {p.id: p.a for p in known}
+        self._penalty = penalty
+        self._labels: dict[str, list[tuple[int, float]]] = {}  # prompt → place, share won by a
+        self._gains: np.ndarray | None = None
+        self._news = 0  # prompts that changed since the gains were computed
+
+    def learn(self, group: Group) -> None:
+        self._labels[group.prompt_id] = [
+            (self._place[e.pair_id], float(e.chosen == self._first[e.pair_id]))
+            for e in group.standing
+            if e.kind == "label" and e.pair_id in self._place
+        ]
+        self._news += 1
+
+    def rank(self, group: Group, pair: Pair, chance: Chance) -> tuple[float, ...]:
+        if self._gains is None or self._news >= REFIT:
+            self._gains, self._news = self._computed(), 0
+        place = self._place.get(pair.id)
+        gain = -1.0 if place is None else float(self._gains[place])
+        return -gain, group.count.total(), chance(group.prompt_id)
+
+    def _computed(self) -> np.ndarray:
+        """Return what a label of each pair teaches, by Laplace's approximation."""
+        rows = [row for labels in self._labels.values() for row in labels]
+        steps = self._steps[[place for place, _ in rows]]
+        won = np.array([share for _, share in rows], float)
+        weights = np.zeros(self._steps.shape[1])
+        precision = self._penalty * np.eye(len(weights))
+        for _ in range(NEWTON_STEPS):
+            p = _chance_of(steps @ weights)
+            curved = (steps * (p * (1 - p))[:, None]).T @ steps + precision
+            weights = weights - np.linalg.solve(
+                curved, steps.T @ (p - won) + self._penalty * weights
+            )
+        p = _chance_of(steps @ weights)
+        spread = np.linalg.inv((steps * (p * (1 - p))[:, None]).T @ steps + precision)
+        p = _chance_of(self._steps @ weights)
+        return p * (1 - p) * ((self._steps @ spread) * self._steps).sum(1)
+
+
+def _chance_of(leads: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.clip(leads, -30, 30)))
+
+
 STRATEGIES: dict[str, type[Strategy]] = {
     "ranking": Ranking,
+    "uncertain": Ranking,  # until there is a reward, see `strategy_of`
     "random": Random,
     "exhaustive": Exhaustive,
 }

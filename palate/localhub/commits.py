@@ -29,6 +29,7 @@ from palate.localhub.git import (
     write_tree,
 )
 from palate.localhub.repos import Repo
+from palate.localhub.webhooks import deliver
 
 REGULAR_LIMIT = 10_000_000  # bytes; larger files go to LFS whatever their name
 SHA256 = r"[0-9a-f]{64}"
@@ -95,6 +96,7 @@ def commit(call: Call) -> dict:
         call.hub.lfs.keep_promises(repo, user, proposal.large.values())
     if repo.kind == "space" and ref == "refs/heads/main" and repo.settings.get("stage") != "PAUSED":
         call.hub.hosting.deploy(repo)
+    deliver(call.hub, repo, ref, str(base.id), str(oid), call.base)
     url = f"{call.base}{repo.path}/commit/{oid}"
     return {"success": True, "commitOid": str(oid), "commitUrl": url, "hookOutput": ""}
 

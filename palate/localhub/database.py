@@ -19,6 +19,7 @@ CREATE TABLE IF NOT EXISTS lfs_promise(
 CREATE INDEX IF NOT EXISTS lfs_link_oid ON lfs_link(oid);
 DROP TABLE IF EXISTS lfs_upload; -- of an earlier version
 CREATE TABLE IF NOT EXISTS job(id TEXT PRIMARY KEY, ns TEXT, pid INT, doc TEXT);
+CREATE TABLE IF NOT EXISTS webhook(id TEXT PRIMARY KEY, user TEXT, doc TEXT);
 CREATE TABLE IF NOT EXISTS used_ticket(nonce TEXT PRIMARY KEY, expires REAL);
 """
 

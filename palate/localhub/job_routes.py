@@ -36,28 +36,26 @@ def start(call: Call) -> dict:
     if spec.value.get("volumes"):
         raise HubError(400, "This Hub mounts no volumes: the job must download what it needs")
     words = [*spec.texts("command"), *spec.texts("arguments", [])]
-    scripts = _own_scripts(call, words)
+    words = own_scripts(call, words)
     doc, hidden = call.hub.jobs.create(call.need_user(), ns, spec)
-    for i, script in scripts.items():
-        words[i] = str(keep_script(words[i].rsplit("/", 1)[-1], script))
     call.hub.jobs.start(doc, words, hidden, call.base)
     return doc
 
 
-def _own_scripts(call: Call, words: list[str]) -> dict[int, bytes]:
-    """Return the content of this Hub's files among the arguments of `uv run`, by position.
+def own_scripts(call: Call, words: list[str]) -> list[str]:
+    """Return the words with this Hub's files among the arguments of `uv run` as local files.
 
     uv sends its token to huggingface.co only, so it cannot load a private script from here. The job
     gets the script as a file instead, if the job's owner may read it.
     """
-    scripts = {}
+    words = list(words)
     for i, word in enumerate(words if words[:2] == ["uv", "run"] else []):
         parts = [unquote(p) for p in urlsplit(word).path.strip("/").split("/")]
         if word.startswith(f"{call.base}/") and "resolve" in parts:
-            scripts[i] = _content(call, parts)
+            words[i] = str(keep_script(word.rsplit("/", 1)[-1], _content(call, parts)))
         if word.endswith(".py"):
             break  # the script's own arguments follow
-    return scripts
+    return words
 
 
 def _content(call: Call, parts: list[str]) -> bytes:

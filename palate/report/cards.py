@@ -12,10 +12,11 @@ from palate.core import hub, markdown
 from palate.core.paths import shipped
 
 if TYPE_CHECKING:
-    from huggingface_hub import CardData
+    from huggingface_hub import CardData, EvalResultEntry
 
 Files = dict[str, str | bytes]  # by repo path
 EXAMPLE_CHARACTERS = 300
+RESULTS_FILE = ".eval_results/palate.yaml"  # where the Hub looks for results
 
 
 def push(repo: str, kind: hub.RepoType, render: Callable[[str, Sequence[str]], Files]) -> str:
@@ -26,7 +27,8 @@ def push(repo: str, kind: hub.RepoType, render: Callable[[str, Sequence[str]], F
 
     def build(sha: str, have: list[str]) -> hub.Change[None]:
         files = render(sha, have)
-        stale = [p for p in have if re.fullmatch(r"plots/[^/]+\.svg", p) and p not in files]
+        ours = rf"plots/[^/]+\.svg|{re.escape(RESULTS_FILE)}"
+        stale = [p for p in have if re.fullmatch(ours, p) and p not in files]
         if not stale and not hub.differ(repo, kind, sha, have, files):
             return hub.Change(None)
         return hub.Change(None, "Render the card", files, stale)
@@ -44,6 +46,23 @@ def document(head: "CardData", template: str, **facts: object) -> str:
 def with_pictures(readme: str, pictures: Mapping[str, str]) -> Files:
     """Return the card's files; `pictures` are SVGs by name."""
     return {"README.md": readme} | {f"plots/{k}.svg": v for k, v in pictures.items()}
+
+
+def results_file(results: "Sequence[EvalResultEntry]") -> Files:
+    """Return the file with the results, in the Hub's own format; none without results."""
+    import yaml
+    from huggingface_hub import eval_result_entries_to_yaml
+
+    if not results:
+        return {}
+    rows = eval_result_entries_to_yaml(list(results))
+    return {RESULTS_FILE: yaml.safe_dump(rows, sort_keys=False)}
+
+
+def result_notes(interval: Sequence[float] | None, *facts: str) -> str:
+    """Return the notes of a result: its 95% interval, then other facts."""
+    bounds = [f"95% interval {interval[0]:.4f} to {interval[1]:.4f}"] if interval else []
+    return "; ".join([*bounds, *facts])
 
 
 def hub_license(name: str) -> tuple[str, str | None]:

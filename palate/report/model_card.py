@@ -10,6 +10,7 @@ from palate.check.losses import FILE as CHECK_FILE
 from palate.check.losses import CheckReport
 from palate.core import hub
 from palate.core.errors import BadInput, UsageError
+from palate.core.markdown import count
 from palate.core.project import Project
 from palate.core.schema import Config
 from palate.evaluate.judging import JudgeReport
@@ -17,12 +18,21 @@ from palate.evaluate.pictures import verdict_pictures
 from palate.evaluate.verdict import Verdict
 from palate.generate.samples import Example
 from palate.report import plots
-from palate.report.cards import Files, document, hub_license, push, shorten, with_pictures
+from palate.report.cards import (
+    Files,
+    document,
+    hub_license,
+    push,
+    result_notes,
+    results_file,
+    shorten,
+    with_pictures,
+)
 from palate.train import record
 from palate.train.record import DPORecord, SFTRecord
 
 if TYPE_CHECKING:
-    from huggingface_hub import EvalResult, ModelCardData
+    from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData
 
 Run = DPORecord | SFTRecord
 Report = TypeVar("Report", Verdict, JudgeReport, CheckReport)
@@ -113,7 +123,59 @@ def model_files(
         shown=_examples(run.samples.examples),
         baselines=RULES,
     )
-    return with_pictures(readme, pictures)
+    return with_pictures(readme, pictures) | results_file(_entries(run, verdict, checked))
+
+
+def _entries(
+    run: DPORecord, verdict: Verdict | None, checked: CheckReport | None
+) -> "list[EvalResultEntry]":
+    """Return the same results, and what tuning cost, in the format that replaces model-index."""
+    from huggingface_hub import EvalResultEntry
+
+    results, test = [], run.results
+    if test.test_reward_accuracy is not None:
+        results.append(
+            EvalResultEntry(
+                dataset_id=run.project,
+                task_id="test_reward_accuracy",
+                value=round(test.test_reward_accuracy, 4),
+                dataset_revision=run.data_revision,
+                date=run.started,
+                notes=result_notes(
+                    test.test_reward_accuracy_interval, count(test.test_rows, "held-out pair")
+                ),
+            )
+        )
+    if verdict and verdict.known:
+        results.append(
+            EvalResultEntry(
+                dataset_id=run.project,
+                task_id="blind_win_rate",
+                value=round(verdict.win_rate, 4),
+                date=verdict.time,
+                notes=result_notes(
+                    verdict.interval,
+                    f"against {verdict.base.repo}",
+                    count(verdict.votes, "vote"),
+                    count(verdict.ties, "tie"),
+                ),
+            )
+        )
+    for ability in checked.abilities if checked else ():
+        results.append(
+            EvalResultEntry(
+                dataset_id=run.project,
+                task_id="check_" + re.sub(r"\W+", "_", ability.name.casefold()),
+                value=round(ability.tuned, 4),
+                date=checked.time if checked else None,
+                notes=result_notes(
+                    None,
+                    f"share of {ability.n:,} {ability.unit}, by palate check",
+                    f"base model {ability.base:.4f}",
+                ),
+            )
+        )
+    return results
 
 
 def _sft_files(run: SFTRecord) -> Files:

@@ -2,17 +2,40 @@
 
 from typing import TYPE_CHECKING
 
-from palate.report.cards import Files, document, hub_license
+from palate.core.markdown import count
+from palate.report.cards import Files, document, hub_license, result_notes, results_file
 from palate.report.model_card import RULES
 from palate.reward.record import RewardRecord
 
 if TYPE_CHECKING:
-    from huggingface_hub import EvalResult, ModelCardData
+    from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData
 
 
 def reward_files(run: RewardRecord) -> Files:
-    """Return README.md of a reward model. Pure."""
-    return {"README.md": document(_head(run), "reward.md.j2", run=run, baselines=RULES)}
+    """Return README.md and the results of a reward model. Pure."""
+    readme = document(_head(run), "reward.md.j2", run=run, baselines=RULES)
+    return {"README.md": readme} | results_file(_entries(run))
+
+
+def _entries(run: RewardRecord) -> "list[EvalResultEntry]":
+    from huggingface_hub import EvalResultEntry
+
+    accuracy = run.results.accuracy
+    if accuracy.rate is None:
+        return []
+    return [
+        EvalResultEntry(
+            dataset_id=run.project,
+            task_id="held_out_accuracy",
+            value=round(accuracy.rate, 4),
+            dataset_revision=run.data_revision,
+            date=run.started,
+            notes=result_notes(
+                accuracy.interval,
+                count(accuracy.n, "pair of held-out prompts", "pairs of held-out prompts"),
+            ),
+        )
+    ]
 
 
 def _head(run: RewardRecord) -> "ModelCardData":

@@ -13,7 +13,8 @@ from palate.core.project import Project
 from palate.core.schema import Preference
 from palate.core.typed import read_object
 from palate.generate import models
-from palate.reward import classifier, features, figures, probe
+from palate.label.strategies import NOTES_VERSION, RewardNotes
+from palate.reward import classifier, features, figures, notes, probe
 from palate.reward.config import RewardArguments, check
 from palate.reward.figures import Scored
 from palate.reward.record import VERSION, ProbeFacts, RewardRecord
@@ -75,11 +76,14 @@ def probed(console: Console, prepared: RewardJob) -> None:
     args, clock = prepared.args, Clock(prepared.run_dir)
     loaded, rows = job.load(console, prepared)
     answers = Answers.of([*rows.train, *rows.test])
-    texts = features.chats(loaded.tokenizer, answers.chats)
+    others, n = notes.others(prepared.project, answers), len(answers.chats)
+    texts = features.chats(loaded.tokenizer, [*answers.chats, *others.values()])
+    config = loaded.model.config.get_text_config()
     with console.status(f"Computing the features of {len(texts):,} answers"):
-        found = features.extract(loaded, texts, answers.prompts)
+        prompts = [*answers.prompts, *(prompt for prompt, _ in others)]
+        found = features.extract(loaded, texts, prompts, [features.middle(config)])
     train = answers.pairs(rows.train, args.margin)
-    with console.status("Choosing layer and penalty on folds by prompt"):
+    with console.status("Choosing the penalty on folds by prompt"):
         leads = probe.held_out_scores(found, train, args.seed)
         choice = probe.choose(found, train, args.seed)
     fitted = probe.fitted(found, train, choice)
@@ -87,14 +91,22 @@ def probed(console: Console, prepared: RewardJob) -> None:
     classifier.with_head(loaded, fitted).save_pretrained(folder)
     loaded.tokenizer.padding_side = "right"
     loaded.tokenizer.save_pretrained(folder)
-    expected = fitted.scores(found)
+    expected = fitted.scores(found)[:n]
     with console.status("Comparing the saved model with the probe"):
         classifier.check_saved(folder, answers.chats, expected)
-    layers = loaded.model.config.get_text_config().num_hidden_layers
+    layers = config.num_hidden_layers
     where = ProbeFacts(choice.layer, layers, choice.penalty, tuple(found))
     console.print(f"  head on layer {choice.layer} of {layers}, penalty {choice.penalty:g}")
     measured = measure(prepared, rows, answers, expected, leads)
-    finish(prepared, clock, rows, measured, where, len(fitted.weights), len(texts))
+    if args.output in (None, prepared.project.reward_repo):  # else it is an experiment
+        choices = np.array([r.source != "tie" for r in rows.train])
+        doubts = notes.doubts(decided(rows.train), leads[choices], measured.temperature)
+        places = answers.places | {key: n + i for i, key in enumerate(others)}
+        vectors = notes.vectors(prepared.project, places, found[choice.layer], train.answers())
+        round_ = prepared.project.settings.round
+        kept = RewardNotes(NOTES_VERSION, round_, doubts, choice.penalty, vectors)
+        notes.keep(prepared.run_dir, kept)
+    finish(prepared, clock, rows, measured, where, len(fitted.weights), n)
 
 
 def trained(console: Console, prepared: RewardJob) -> None:

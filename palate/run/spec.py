@@ -45,6 +45,10 @@ def _no_packages(args: JobArguments) -> list[str]:
     return []
 
 
+def _goes_anywhere(args: JobArguments) -> str | None:
+    return None
+
+
 def _anything(args: JobArguments) -> None:
     pass
 
@@ -66,6 +70,8 @@ class JobSpec(Generic[A]):
     """Raises UsageError for arguments that cannot work on any machine."""
     packages: Callable[[A], Sequence[str]] = _no_packages
     """Packages that these arguments need, in addition to those in the script's header."""
+    only_here: Callable[[A], str | None] = _goes_anywhere
+    """The flag that keeps a job with these arguments on this machine."""
     key_variable: str | None = None
     """The environment variable with the key of a server that the job asks."""
     training: Callable[[], Training] | None = None

@@ -57,7 +57,7 @@ def test_what_is_left_out_is_replaced_and_counted():
     filters = Filters(forbid=("bad",), distinct=True)
     loaded, prompt = Loaded("a/b", "r", None, None), Prompt.of("Tea")
     (made,) = generate(
-        loaded, [[prompt]], 2, Sampling(), dropped=dropped, write=write, filters=filters
+        loaded, [[prompt]], 2, [Sampling()], dropped=dropped, write=write, filters=filters
     )
     assert [c.text for c in made[prompt.id]] == ["Ten ways to make tea", "A cup of coffee"]
     assert dropped == {"with 'bad'": 1, "much like another": 1}

@@ -36,7 +36,7 @@ def run(loaded, prompts=PROMPTS, n=3, **options):
     dropped = Counter()
     made = {}
     groups = groups_of(prompts, n, options.get("batch_size", 32))
-    for some in generate(loaded, groups, n, SAMPLING, dropped=dropped, **options):
+    for some in generate(loaded, groups, n, [SAMPLING], dropped=dropped, **options):
         made |= some
     return made, dropped
 
@@ -110,7 +110,7 @@ def test_more_completions_are_added_to_the_existing(loaded):
 def test_dropped_completions_are_counted(loaded):
     dropped = Counter()
     short = Sampling(max_new_tokens=1)
-    made = list(generate(loaded, [PROMPTS[:2]], 2, short, dropped=dropped))
+    made = list(generate(loaded, [PROMPTS[:2]], 2, [short], dropped=dropped))
     assert sum(len(v) for some in made for v in some.values()) == 0
     assert dropped["overlong"] == 2 * 2 * 4  # prompts × candidates × tries
     assert dropped["prompts left with fewer than 2"] == 2

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from samples import PAIRS, event
 
 from palate.core.schema import Candidate, Pair, Prompt, pairs_of
+from palate.evaluate.contest import Informative
 from palate.label.assignment import LEASE, REPEAT_GAP, Question, Queue
 from palate.label.ranking import Order, checks
-from palate.label.strategies import Exhaustive, Informative, Random, Ranking
+from palate.label.strategies import Exhaustive, Random, Ranking
 
 MANY = [Prompt.of(f"Prompt {i}") for i in range(30)]
 CANDIDATES = [Candidate.of(p.id, f"text {n}") for p in MANY for n in range(5)]

@@ -54,7 +54,9 @@ def random_model(name: str) -> Loaded:
 def test_plain_transformers_gives_the_scores_of_the_probe(name, tmp_path):
     loaded = random_model(name)
     texts = features.chats(loaded.tokenizer, CHATS)
-    found = features.extract(loaded, texts, [str(i // 4) for i in range(len(CHATS))])
+    most = 3 if features.averages(loaded.model.config) else 4
+    groups = [str(i // 4) for i in range(len(CHATS))]
+    found = features.extract(loaded, texts, groups, range(1, most + 1))
     for layer, values in found.items():
         probe = Probe(layer, np.random.default_rng(layer).normal(size=32))
         expected = probe.scores(found)
@@ -66,6 +68,11 @@ def test_plain_transformers_gives_the_scores_of_the_probe(name, tmp_path):
         alone = model(input_ids=torch.tensor([texts[0].ids])).logits.item()
         assert alone == pytest.approx(expected[0], abs=1e-4)
         assert model.num_labels == 1
+
+
+def test_the_layer_is_at_three_fifths_of_the_depth():
+    for layers, expected in ((30, 18), (28, 17), (12, 7), (4, 2), (2, 1), (1, 1)):
+        assert features.middle(AutoConfig.for_model("qwen2", num_hidden_layers=layers)) == expected
 
 
 def test_a_head_that_differs_is_not_pushed(tmp_path):

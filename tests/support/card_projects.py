@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 from palate.core.project import SETTINGS_FILE, Project, Settings
 from palate.core.schema import Candidate, Event, Message, Pair, Prompt, Unpaired
 from palate.label import preferences
+from palate.report.cards import RESULTS_FILE
 
 NASTY = [
     "</td></table><script>alert(1)</script>",
@@ -34,7 +35,8 @@ def text_of(files: Mapping[str, str | bytes]) -> str:
     assert isinstance(text, str)
     assert "[More Information Needed]" not in text
     for path in files:
-        assert path == "README.md" or f"]({path})" in text, f"{path} is not shown"
+        known = path in ("README.md", RESULTS_FILE)
+        assert known or f"]({path})" in text, f"{path} is not shown"
     return text
 
 

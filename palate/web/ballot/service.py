@@ -264,7 +264,7 @@ class Ballot(ABC):
 
     def _shown(self, annotator: str, q: Question) -> Shown:
         swapped = int(self._mac(annotator, q.pair.id)[24:], 16) & 1
-        if q.purpose == "repeat":
+        if q.purpose in ("repeat", "second"):
             swapped = 1 - swapped
         left, right = (q.pair.b, q.pair.a) if swapped else (q.pair.a, q.pair.b)
         return Shown(q, self._texts[left], self._texts[right], annotator)

@@ -9,11 +9,11 @@ from palate.argilla.responses import edit
 from palate.argilla.store import FullPair, LabelStore
 from palate.core.errors import BadInput, PalateError, Supervised
 from palate.core.ledger import compacted, standing_judgements
-from palate.core.project import Project, unique
+from palate.core.project import REWARD_FILE, Project, unique
 from palate.core.schema import Event, Pair, pairs_of
 from palate.label.assignment import Queue
 from palate.label.ranking import contenders
-from palate.label.strategies import STRATEGIES
+from palate.label.strategies import RewardNotes, strategy_of
 from palate.web.ballot.event_parsing import State
 from palate.web.ballot.people import Person
 from palate.web.ballot.service import Ballot
@@ -197,11 +197,14 @@ def queue_of(project: Project) -> Queue:
     ]
     candidates = contenders(candidates, standing_judgements(project.labels), s.round)
     gold = [Pair.of(better, worse) for _, better, worse in (g.rows() for g in project.gold())]
+    notes = RewardNotes.parse(project.text(REWARD_FILE), f"{project.id}/{REWARD_FILE}")
+    pairs = pairs_of(candidates)
     return Queue(
-        pairs_of(candidates),
-        STRATEGIES[s.strategy](),
+        pairs,
+        strategy_of(s.strategy, pairs, notes),
         seed=s.seed,
         wanted=s.annotators_per_pair,
         repeats=s.repeats,
         gold=gold,
+        doubted=[(doubt.annotator, doubt.pair_id) for doubt in notes.doubts],
     )

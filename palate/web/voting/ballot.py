@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from palate.core import hub, paths
 from palate.core.project import Project
 from palate.core.schema import Event, Message, model_of
-from palate.evaluate.contest import round_on_prompts
+from palate.evaluate.contest import Informative, round_on_prompts
 from palate.evaluate.counting import count_votes
 from palate.evaluate.loading import pairs_to_compare
 from palate.evaluate.pictures import verdict_pictures
@@ -18,7 +18,6 @@ from palate.evaluate.planning import planned, shortage
 from palate.evaluate.ratings import RatingList, ratings
 from palate.evaluate.verdict import Verdict
 from palate.label.assignment import Queue
-from palate.label.strategies import Informative
 from palate.web.ballot import gpu
 from palate.web.ballot.event_parsing import Receipt, State, rejection
 from palate.web.ballot.people import Person

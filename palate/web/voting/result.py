@@ -1,6 +1,7 @@
 """The verdict page, for people who have stopped voting: it cannot influence their votes."""
 
 import json
+import secrets
 from collections.abc import Callable
 
 from starlette.requests import Request
@@ -92,7 +93,8 @@ def page(ballot: EvaluateBallot, query: str) -> HTMLResponse:
 def try_page(ballot: EvaluateBallot, request: Request, query: str) -> HTMLResponse:
     """Return base and tuned model's answers to the prompt in the address, side by side.
 
-    They carry the models' names, so the page is for people who vote no more.
+    Even with `blind`, which hides the names and mixes the sides, they can be looked up on the page,
+    so it is for people who vote no more.
     """
     text = request.query_params.get("prompt", "").strip()[:MOST_PROMPT]
     answers, problem = {}, gpu.missing()
@@ -101,11 +103,15 @@ def try_page(ballot: EvaluateBallot, request: Request, query: str) -> HTMLRespon
             answers = ballot.answers(request, text)
         except PalateError as error:
             problem = str(error)
+    shown = [(name, markdown(answer)) for name, answer in answers.items()]
+    if blind := "blind" in request.query_params:
+        secrets.SystemRandom().shuffle(shown)
     return HTMLResponse(
         template("try.html").render(
             project=ballot.project_id,
             prompt=text or ballot.example(),
-            answers=[(name, markdown(answer)) for name, answer in answers.items()],
+            answers=shown,
+            blind=blind,
             problem=problem,
             key=query.removeprefix("?key="),
             verdict=f"/verdict{query}",

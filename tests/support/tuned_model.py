@@ -1,0 +1,33 @@
+"""A model repo as `palate train` leaves it, without the training."""
+
+import json
+
+import torch
+from run_facts import RUN
+from safetensors.torch import load, save
+
+from palate.core import hub as client
+from palate.core.project import Project
+
+
+def push_tuned(project: Project, *, ruined: bool) -> None:
+    """Push the base model, or its weights as noise, as what `palate train` made."""
+    base = project.settings.base_model
+    sha, files = client.describe(base, "model")
+    folder = client.fetch(base, "model", sha, files)[0].parent
+    weights = load((folder / "model.safetensors").read_bytes())
+    if ruined:
+        torch.manual_seed(0)
+        weights = {k: torch.randn_like(w) for k, w in weights.items()}
+    run = RUN | {
+        "project": project.id,
+        "data_revision": project.revision,
+        "base_model": base,
+        "base_revision": sha,
+        "model": project.model_repo,
+    }
+    texts = {f.name: f for f in folder.iterdir() if f.suffix in (".json", ".jinja")}
+    client.create(project.model_repo, "model")
+    weighed = {"model.safetensors": save(weights, {"format": "pt"}), "run.json": json.dumps(run)}
+    commit = client.commit(project.model_repo, "model", texts | weighed, "A model")
+    client.tag(project.model_repo, "model", "round-1", commit)
