@@ -171,7 +171,7 @@ def planned(prompts: int, number: int = 1) -> str:
     sentences.append(
         "If the tuned model is preferred 3 times in 4, half of evaluations decide within"
         f" {usual.half:,} prompts and four in five within {usual.most:,}; if 6 times in 10, within"
-        f" {close.half:,} and {close.most:,}."
+        f" {close.half:,} and {close.most:,}. Ties are not counted."
     )
     return " ".join([*sentences, _there(prompts, decides), "You can look at any time."])
 
