@@ -12,8 +12,9 @@ from palate.core.rates import Rate
 
 Level = Literal["fatal", "warning", "note"]
 FEW_LABELS = 200  # with a strict preference; with fewer a model learns little
-MANY_CYCLES = 0.15  # of triads; 25% by chance
+MANY_CYCLES = 0.15  # of triads; 25% by chance where every pair is asked
 EPOCHS = 3.0  # of the training whose cost is estimated
+FEW_SIDES = 10  # choices; of fewer, all may be of one side by chance
 SHOWN_ROWS = 5  # row numbers in a message
 
 
@@ -150,15 +151,16 @@ def _duplicates(a: Audit) -> Finding:
 
 def _splits(a: Audit) -> Iterator[Finding]:
     for leak in a.leaks:
-        shared = []
-        if leak.prompts:
-            shared.append(f"{leak.prompts:,} of its {leak.rows:,} rows have a prompt of train")
-        if leak.alike:
-            shared.append(
-                f"{leak.alike:,} of its {leak.rows:,} rows have a prompt much like one of train"
-            )
-        if leak.texts:
-            shared.append(f"{leak.texts:,} of its {leak.rows:,} rows have both texts in train")
+        kinds = (
+            (leak.prompts, "a prompt of train"),
+            (leak.alike, "a prompt much like one of train"),
+            (leak.texts, "both texts in train"),
+        )
+        shared = [
+            f"{n:,} of its {count(leak.rows, 'row')} {'has' if n == 1 else 'have'} {what}"
+            for n, what in kinds
+            if n
+        ]
         scores = ""
         if leak.lookup and leak.lookup.low > 0.5:
             scores = f" A lookup table of wins in train scores {leak.lookup.words()} there."
@@ -166,7 +168,7 @@ def _splits(a: Audit) -> Iterator[Finding]:
         yield Finding(
             "fatal" if leak.prompts else "warning",
             f"The split {leak.split} leaks: {', and '.join(shared)}.{scores}{example}",
-            "Split by prompt, as palate import does. Results on this split mean nothing.",
+            "Split by prompt, as palate import does. Results on such rows mean nothing.",
         )
     row, prompt = a.lookup.get("by row"), a.lookup.get("by prompt")
     if row and prompt and row.low > 0.55 and row.rate - prompt.rate > 0.05:
@@ -189,14 +191,23 @@ def _cycles(a: Audit) -> Iterator[Finding]:
                 "Add a column annotator to see whether each person is consistent.",
             )
         return
-    many = c.rate > MANY_CYCLES
+    low, high = c.interval or (0.0, 1.0)
+    advice = "That is too few to tell whether the answers are consistent."
+    if low > MANY_CYCLES:
+        advice = (
+            "The answers are inconsistent. Make the question narrower, or label with more care."
+        )
+    elif high < MANY_CYCLES:
+        advice = (
+            "Where every pair was asked, the answers are consistent, and ranking would have asked"
+            " fewer. Where a ranking chose the pairs, few could close a circle."
+        )
     whose = "" if a.named else " The rows do not say who judged, so they count as one person's."
     yield Finding(
-        "warning" if many else "note",
-        f"{c.hits:,} of {c.n:,} triads are cyclic ({100 * c.rate:.1f}%; 25% by chance).{whose}",
-        "The answers are inconsistent. Make the question narrower, or label with more care."
-        if many
-        else "The answers are consistent: ranking each prompt's texts would take fewer pairs.",
+        "warning" if low > MANY_CYCLES else "note",
+        f"Of {count(c.n, 'triad')}, {c.hits:,} {'is' if c.hits == 1 else 'are'} cyclic"
+        f" ({100 * c.rate:.1f}%; 25% by chance where every pair is asked).{whose}",
+        advice,
     )
 
 
@@ -226,7 +237,7 @@ def _biases(a: Audit) -> Iterator[Finding]:
 
 def _sides(second: Rate, tests: int) -> Finding:
     words = f"the second side was chosen {second.words()}{second.test(tests)}"
-    if second.hits in (0, second.n):
+    if second.hits in (0, second.n) and second.n >= FEW_SIDES:
         return Finding(
             "warning",
             f"Every choice was the same side: {words}.",
@@ -255,7 +266,8 @@ def _baselines(a: Audit) -> Iterator[Finding]:
         f"On unseen prompts, {name} predicts {best.words()} of the choices.",
         "A tuned model's test reward accuracy has to beat that."
         if best.low > 0.5
-        else "No simple rule predicts the choices: the taste is subtle, or the labels are noise.",
+        else "No simple rule is shown to predict the choices: they are few, the taste is subtle, or"
+        " the labels are noise.",
     )
 
 

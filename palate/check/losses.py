@@ -41,8 +41,8 @@ class Ability:
 
     def sentence(self) -> str:
         says = {
-            "bounded": "There is no loss greater than 3 points.",
-            "lost": "The tuning cost more than can be chance.",
+            "bounded": "A loss of more than 3 points is ruled out.",
+            "lost": "Chance does not explain this loss.",
             "open": "A loss of more than 3 points is not ruled out.",
         }[self.known]
         return (

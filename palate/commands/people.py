@@ -21,8 +21,8 @@ def exclude(project: Id, person: Who, undo: bool = False) -> None:
     """Stop counting a person's labels and votes, until you count them again.
 
     They stay in the dataset and count nowhere: preferences, audit, agreement, cards and
-    verdict are made without them. Running Spaces take this over within a minute and let the person
-    answer no more. `--undo` counts everything again. It also lets a forgotten person label again,
+    verdict are made without them. Running Spaces apply this within a minute, and the person can no
+    longer answer. `--undo` counts everything again. It also lets a forgotten person label again,
     under a new pseudonym; what was forgotten stays void.
 
     Example: palate exclude me/titles Mallory

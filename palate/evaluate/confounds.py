@@ -91,12 +91,13 @@ class Confounds:
             low, high = (100 * x for x in self.controlled.interval)
             lines.append(
                 f"With {self.controlled.alike_in} equal, tuned would win"
-                f" {100 * self.controlled.rate:.1f}% ({low:.1f}–{high:.1f})."
+                f" {100 * self.controlled.rate:.1f}% of votes that are no tie (95% interval"
+                f" {low:.1f}–{high:.1f}, for one look when voting is over)."
             )
         elif self.controlled_needs:
             lines.append(
                 "How tuned would do with side, length and format equal is not known: the answers"
-                f" differ in so much that it takes {self.controlled_needs:,} prompts."
+                f" differ in so many ways that it takes {self.controlled_needs:,} prompts."
             )
         return lines
 

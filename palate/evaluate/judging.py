@@ -84,9 +84,10 @@ class JudgeReport:
         if a.kappa_interval:
             kappa += f" ({a.kappa_interval[0]:.2f} to {a.kappa_interval[1]:.2f})"
         return (
-            f"{self.judge} prefers tuned on {100 * self.win_rate:.1f}% of"
-            f" {count(self.pairs, 'pair')} ({self.inconsistent:,} changed with the order)."
-            f"{unread} It agrees with people's votes in {a.words()}.{kappa}{'.' if kappa else ''}"
+            f"{self.judge}: tuned wins {self.wins:,} of {count(self.pairs, 'pair')}, loses"
+            f" {self.losses:,}, ties {self.ties:,} (in {self.inconsistent:,} of the ties the answer"
+            f" changed with the order).{unread} It agrees with people's votes in"
+            f" {a.words()}.{kappa}{'.' if kappa else ''}"
         )
 
     def unread(self) -> str:

@@ -23,12 +23,17 @@ def win_rate(verdict: Verdict) -> str:
     low, high = (100 * x for x in verdict.interval)
     colour = {"better": BLUE, "worse": ORANGE}.get(verdict.decision, INK)
     lines = [
-        f"preferred over the base model, blind, in {count(verdict.votes, 'vote')}:",
+        f"win rate against the base model in {count(verdict.votes, 'blind vote')}:",
         f"{verdict.wins} won · {verdict.losses} lost · {verdict.ties} tied",
-        f"95% interval {low:.1f}–{high:.1f}%, valid after every vote,",
-        f"for prompts like these {verdict.prompts:,}",
-        f"and {verdict.voters}",
     ]
+    if verdict.known:
+        lines += [
+            f"95% interval {low:.1f}–{high:.1f}%, valid after every vote,",
+            f"for prompts like these {verdict.prompts:,}",
+            f"and {verdict.voters}",
+        ]
+    else:
+        lines += ["what it is on other prompts is not known"]
     ends = ("base preferred", "tuned preferred")
     figure, axes = canvas(WIDTH, 2.9)
     axes.set_position((0.03, 0.17, 0.94, 0.1))
@@ -68,6 +73,7 @@ def moves(result: Verdict) -> str:
     axes.set_axisbelow(True)
     return svg(
         figure,
-        f"The win rate after each vote, from {rate[0]:.0f}% after the first to {rate[-1]:.1f}%"
-        f" after {n[-1]:,} votes, with its 95% band, at last {low[-1]:.0f}–{high[-1]:.0f}%",
+        f"The win rate as votes came in, from {rate[0]:.0f}% after {count(n[0], 'vote')} to"
+        f" {rate[-1]:.1f}% after {n[-1]:,} votes, with its 95% band, at last"
+        f" {low[-1]:.0f}–{high[-1]:.0f}%",
     )

@@ -12,7 +12,8 @@ from palate.core.markdown import count
 from palate.core.project import Settings
 from palate.core.schema import Prompt
 from palate.core.splits import eval_missing, more_prompts
-from palate.evaluate.decision import Claim, claims, decide, share
+from palate.core.typed import read
+from palate.evaluate.decision import MARGIN, Claim, claims, decide, share
 from palate.evaluate.sequential import DECIDES, PRIOR, evidence
 
 MOST = 2_000  # votes looked ahead
@@ -116,6 +117,45 @@ def of_one_person(wins: int, losses: int, ties: int, margin: float) -> dict[str,
     }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class _Counts:
+    """What every verdict without a version holds."""
+
+    wins: int
+    losses: int
+    ties: int
+    votes: int
+    prompts: int
+    annotators: int
+    margin: float = MARGIN
+
+
+def from_version_0(data: dict[str, object], source: object) -> dict[str, object]:
+    """Return a verdict's file without `version` as version 1 has it.
+
+    Its points were bare lists, the first files held hardly more than the counts, and all votes were
+    taken as independent: right where one person voted, and once per prompt.
+    """
+    counts = read(_Counts, data, source)
+    empty = {
+        "lost": 0, "win_rate_with_identical": None, "margin": MARGIN, "people": [],
+        "strengths": {}, "again": {"same": 0, "n": 0}, "agreed": {"same": 0, "n": 0},
+        "confounds": None, "moves": [],
+    }  # fmt: skip
+    names, data = ("votes", "win_rate", "low", "high"), empty | data
+    if isinstance(moves := data["moves"], list):
+        points = [dict(zip(names, m, strict=False)) if isinstance(m, list) else m for m in moves]
+        data = data | {"moves": points}
+    return data | _claims_of(counts)
+
+
+def _claims_of(counts: _Counts) -> dict[str, object]:
+    """Return the claims that follow from counts alone, if any do."""
+    if counts.votes != counts.prompts or counts.annotators != 1:
+        return {"about_prompts": None, "about_people": None, "ahead": None, "decision": "open"}
+    return of_one_person(counts.wins, counts.losses, counts.ties, counts.margin)
+
+
 def planned(prompts: int, number: int = 1) -> str:
     """Return how many prompts a verdict takes, and what those that are there can show.
 
@@ -131,7 +171,7 @@ def planned(prompts: int, number: int = 1) -> str:
     sentences.append(
         "If the tuned model is preferred 3 times in 4, half of evaluations decide within"
         f" {usual.half:,} prompts and four in five within {usual.most:,}; if 6 times in 10, within"
-        f" {close.half:,} and {close.most:,}."
+        f" {close.half:,} and {close.most:,}. Ties are not counted."
     )
     return " ".join([*sentences, _there(prompts, decides), "You can look at any time."])
 
@@ -144,13 +184,13 @@ def _there(prompts: int, decides: float) -> str:
         if not prompts:
             return f"There are no eval prompts yet. It takes at least {least} to decide anything."
         return f"{there}, which cannot decide anything: it takes at least {least}."
-    at = f"decide at {wins}:{prompts - wins} or clearer"
+    at = f"decide at {wins:,}:{prompts - wins:,} or clearer"
     if wins == prompts:
         at = f"can only decide at {wins}:0, which takes every vote for the same model"
     part = 100 * plan(RATES[0], prompts, decides).share
     return (
-        f"{there}: with one vote each they {at}. A tuned model preferred 3 times in 4 gets there in"
-        f" {part:.0f}% of evaluations."
+        f"{there}: with one vote each they {at}. With a look after every vote, {part:.0f}% of"
+        " evaluations decide if the tuned model is preferred 3 times in 4."
     )
 
 

@@ -41,7 +41,7 @@ class Difference:
         if self.points is not None and low is not None and high is not None:
             return f"{self.points:+.0f} points ({low:+.0f} to {high:+.0f})"
         if self.points is not None:
-            return f"{self.points:+.0f} points (on too few prompts for an interval)"
+            return f"{self.points:+.0f} points (too few prompts or people for an interval)"
         if low is not None:
             return f"at least {low:+.0f} points: it won every vote that compares them"
         if high is not None:

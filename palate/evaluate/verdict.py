@@ -10,8 +10,8 @@ from palate.core.schema import Model
 from palate.core.typed import read, version_of
 from palate.evaluate.confounds import Confounds
 from palate.evaluate.contest import about_origin
-from palate.evaluate.decision import MARGIN, PEOPLE_NEEDED, PROMPTS_NEEDED, Claim, Decision
-from palate.evaluate.planning import ToGo, of_one_person
+from palate.evaluate.decision import PEOPLE_NEEDED, PROMPTS_NEEDED, Claim, Decision
+from palate.evaluate.planning import ToGo, from_version_0
 from palate.evaluate.sequential import DECIDES, PRIOR, two_digits
 
 VERSION = 1  # of verdict.json
@@ -102,7 +102,7 @@ class Verdict:
             return f"neither model preferred ({votes})"
         if not self.known:
             choices = f"tuned preferred in {self.wins:,}, base in {self.losses:,}"
-            return f"{choices}: too few to say more ({votes})"
+            return f"{choices}, on too few prompts to say more ({votes})"
         rate, low, high = (100 * x for x in (self.win_rate, *self.interval))
         return f"tuned preferred {rate:.1f}% (95% interval {low:.1f}–{high:.1f}, {votes})"
 
@@ -134,17 +134,25 @@ class Verdict:
         if self.decision == "no difference":
             low, high = (100 * (0.5 + side * self.margin) for side in (-1, 1))
             return (
-                f"Decided for prompts like these: no meaningful difference to {self.voters}."
-                f" The win rate is between {low:.0f}% and {high:.0f}%. You can stop."
+                f"Decided for prompts like these: to {self.voters}, neither model is meaningfully"
+                f" better. The whole 95% interval is between {low:g}% and {high:g}%. You can stop."
             )
         prefer = "prefers" if self.annotators == 1 else "prefer"
         model = "tuned" if self.decision == "better" else "base"
         return (
             f"Decided for prompts like these: {self.voters} {prefer} the {model} model. If both"
             " were equally good, votes this one-sided would come up in fewer than 1 of"
-            f" {two_digits(self.about_prompts.evidence):,} evaluations, even with a look after"
-            f" every vote. {self._people()}"
+            f" {self._odds(self.about_prompts):,} evaluations, even with a look after every vote."
+            f" {self._people()}"
         )
+
+    def _odds(self, claim: Claim) -> int:
+        """Return N of "fewer than 1 of N": the evidence, as far as it is known to hold.
+
+        Where votes share prompts the design effect is estimated. Simulated, 1 of 20 holds, but
+        beyond that equal models reach evidence of 1,000 in up to 5 of 1,000 evaluations.
+        """
+        return two_digits(claim.evidence if claim.design_effect == 1 else DECIDES)
 
     def _one_side(self) -> bool:
         """Tell whether every choice was of one side, although both models were on both."""
@@ -156,22 +164,32 @@ class Verdict:
         if claim.units < PROMPTS_NEEDED:
             return (
                 f"Not decided: votes on {count(claim.units, 'prompt')} say too little about other"
-                f" prompts, whatever they are. It takes at least {PROMPTS_NEEDED}."
+                f" prompts, however one-sided they are. It takes at least {PROMPTS_NEEDED} prompts."
             )
         ahead = self.ahead
         if ahead is None or ahead.half is None:
-            return (
-                "Not decided, and the votes are so even that thousands more might not decide."
-                " Call it a draw, or train again."
-            )
-        more = count(ahead.half, "more vote")
+            return self._far()
+        more = count(ahead.half, "more vote") + (" (ties not counted)" if self.ties else "")
         if ahead.most == ahead.half:
-            within = f"four in five of evaluations like this one decide within {more}"
+            within = f"four in five evaluations like this one decide within {more}"
         else:
             within = f"half of evaluations like this one decide within {more}"
         if ahead.most not in (None, ahead.half):
             within += f", four in five within {ahead.most:,}"
-        return f"Not decided yet: {within}, if each is on a new prompt."
+        return f"Not decided yet: {within}, each on a new prompt."
+
+    def _far(self) -> str:
+        """Return what to do where thousands of votes on new prompts might not decide."""
+        if abs(self.win_rate - 0.5) >= self.margin:
+            return (
+                f"Not decided: {self.votes:,} votes on {count(self.prompts, 'prompt')} say too"
+                " little about other prompts. More votes on these would add little: it takes more"
+                " prompts, with as many votes on each."
+            )
+        return (
+            "Not decided, and the votes are so even that thousands more might not show which model"
+            " is better. Call it a draw, or train again."
+        )
 
     def _people(self) -> str:
         """Return what is known of people who did not vote."""
@@ -186,7 +204,7 @@ class Verdict:
 
     @property
     def shrunk(self) -> float:
-        """The win rate, corrected for voting that stopped once it was decided.
+        """The win rate, shrunk toward one half for voting that stopped once it was decided.
 
         It is the posterior mean under the mixture that decides, which stopping does not change.
         """
@@ -224,22 +242,23 @@ class Verdict:
             were = "was" if number == 2 else "were"
             lines.append(
                 f"{count(number - 1, 'earlier tuned model')} {were} compared on these prompts, and"
-                f" among {number} one may look better by luck. Round {number} therefore takes votes"
-                f" that equal models bring in fewer than 1 of {two_digits(claim.decides):,}"
-                f" evaluations, not 1 of {two_digits(DECIDES)}, and its interval is wider. So the"
-                " chance that any round is wrongly called better stays within 5%. Voters may also"
-                " recognize the base model's answers. With new eval prompts alone, the count"
-                " starts again."
+                f" among {number} one may look better by luck. This one therefore takes clearer"
+                f" votes (an e-value of {two_digits(claim.decides):,}, not {two_digits(DECIDES)}),"
+                " and its interval is wider. That keeps the chance that any of them is wrongly"
+                " called better within about 5%. Voters may also recognize the base model's"
+                " answers. With new eval prompts alone, the count starts again."
             )
         return lines
 
     def _about_votes(self) -> list[str]:
         lines = []
-        if self.decision in ("better", "worse"):
+        if self.decision in ("better", "worse") and not self._one_side():
+            truth = "55 to 85%" if self.decision == "better" else "15 to 45%"
             lines.append(
                 "If voting stopped because it was decided, the rate is too far from 50%: by 4 to 9"
-                " points on average where the truth is 55 to 85%, less after many votes."
-                f" Corrected for that it is {100 * self.shrunk:.0f}%; the interval allows for it."
+                f" points on average where the truth is {truth}, less after many votes."
+                f" Shrunk toward 50% to allow for that, it is {100 * self.shrunk:.0f}%. The"
+                " interval holds either way."
             )
         is_sided = bool(self.confounds and self.confounds.left is None and self.wins + self.losses)
         lines += about_origin(self.tuned, self.prompts, self.prompts_by_model, is_sided=is_sided)
@@ -262,44 +281,5 @@ class Verdict:
         Raises BadInput naming the field that does not fit, PalateError for a newer version.
         """
         if version_of(data, VERSION, source) == 0 and isinstance(data, dict):
-            data = _from_version_0(data, source)
+            data = from_version_0(data, source)
         return read(cls, data, source)
-
-
-@dataclass(frozen=True)
-class _Counts:
-    """What every verdict without a version holds."""
-
-    wins: int
-    losses: int
-    ties: int
-    votes: int
-    prompts: int
-    annotators: int
-    margin: float = MARGIN
-
-
-def _from_version_0(data: dict[str, object], source: object) -> dict[str, object]:
-    """Return a file without `version` as version 1 has it.
-
-    Its points were bare lists, the first files held hardly more than the counts, and all votes were
-    taken as independent: right where one person voted, and once per prompt.
-    """
-    counts = read(_Counts, data, source)
-    empty = {
-        "lost": 0, "win_rate_with_identical": None, "margin": MARGIN, "people": [],
-        "strengths": {}, "again": {"same": 0, "n": 0}, "agreed": {"same": 0, "n": 0},
-        "confounds": None, "moves": [],
-    }  # fmt: skip
-    names, data = ("votes", "win_rate", "low", "high"), empty | data
-    if isinstance(moves := data["moves"], list):
-        points = [dict(zip(names, m, strict=False)) if isinstance(m, list) else m for m in moves]
-        data = data | {"moves": points}
-    return data | _claims_of(counts)
-
-
-def _claims_of(counts: _Counts) -> dict[str, object]:
-    """Return the claims that follow from counts alone, if any do."""
-    if counts.votes != counts.prompts or counts.annotators != 1:
-        return {"about_prompts": None, "about_people": None, "ahead": None, "decision": "open"}
-    return of_one_person(counts.wins, counts.losses, counts.ties, counts.margin)

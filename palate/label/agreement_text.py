@@ -58,8 +58,8 @@ def alpha(r: Report | Pairing) -> str:
 
 def reading(r: Report) -> str:
     """Return what the ranges in brackets are, and whom they are about."""
-    people = "these people"
-    if len(r.people) >= PEOPLE_NEEDED:
+    people, rates = "these people", (r.self_consistency, r.implied, r.left, r.longer, r.cycles)
+    if min((rate.people for rate in rates if rate.n), default=0) >= PEOPLE_NEEDED:
         people = "people like these (agreement and α: by these people)"
     elif len(r.people) == 1:
         people = "this person"
@@ -78,7 +78,10 @@ def _sentences(r: Report, names: Mapping[str, str]) -> Iterator[str]:
     yield from _agreement(r)
     yield from _biases(r)
     if r.cycles.n:
-        yield f"Circular answers (A over B over C over A): {r.cycles.words()}; 25% by chance."
+        yield (
+            f"Circular answers (A over B over C over A): {r.cycles.words()}; 25% by chance where"
+            " every pair is asked."
+        )
     for p in r.people:
         if p.annotator in r.suspects:
             yield (
@@ -114,7 +117,7 @@ def _agreement(r: Report) -> Iterator[str]:
 
 def _biases(r: Report) -> Iterator[str]:
     if r.left.n:
-        advice = " Sides are random, so somebody favours one." if r.left.differs(TESTS) else ""
+        advice = " Where sides are random, somebody favours one." if r.left.differs(TESTS) else ""
         yield f"The left answer was chosen in {r.left.words()}{r.left.test(TESTS)}.{advice}"
     if r.longer.n:
         longer = r.longer.differs(TESTS) and (r.longer.rate or 0) > LONGER_PREFERRED

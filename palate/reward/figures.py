@@ -240,7 +240,7 @@ def _alarms(results: RewardResults) -> Iterator[str]:
     for name, ahead in results.leads.items():
         if ahead.known == "worse" or ahead.difference <= 0:
             yield (
-                f"The reward is no better than {RULES[name]}, which is right on"
+                f"The reward is not shown to be better than {RULES[name]}, which is right on"
                 f" {100 * results.baselines[name].rate:.1f}% of the same pairs. {ahead.words()}"
                 " Collect labels on more prompts."
             )

@@ -176,7 +176,7 @@ class DPORecord(RunRecord):
         """Return the result in one line."""
         r = self.results
         if r.test_reward_accuracy is None:
-            return "There is no test split, so nothing is known about the result."
+            return "No test prompt has labels, so nothing is known about the result."
         doubt = "one prompt, which says nothing about others"
         if r.test_reward_accuracy_interval:
             low, high = (100 * x for x in r.test_reward_accuracy_interval)

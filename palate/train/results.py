@@ -140,10 +140,11 @@ def _learning(log: Sequence[dict], results: DPOResults) -> Iterator[str]:
             " or is the learning rate too low?"
         )
     accuracy, test = _mean(_last_quarter(train), "rewards/accuracies"), results.test_reward_accuracy
-    if test is not None and accuracy >= 0.95 and test <= 0.6:
+    _, high = results.test_reward_accuracy_interval or (0.0, 1.0)
+    if test is not None and accuracy >= 0.95 and test <= 0.6 and high < accuracy:
         yield (
             f"Train reward accuracy is {100 * accuracy:.0f}% and test {100 * test:.0f}%: it"
-            " learned these pairs rather than the taste. Fewer epochs, or more prompts."
+            " learned its own pairs more than the taste. Fewer epochs, or more prompts."
         )
     if results.test_loss is not None and results.test_loss >= UNTRAINED_LOSS:
         yield f"The test loss is {results.test_loss:.4f}, no better than the base model's 0.6931."

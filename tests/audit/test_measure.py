@@ -81,6 +81,24 @@ def test_a_cycle_of_one_person_is_a_cyclic_triad_and_of_two_people_is_none():
     assert (audit(*straight).cycles.hits, audit(*straight).cycles.n) == (0, 1)
 
 
+def test_a_single_triad_or_choice_is_too_few_for_a_verdict():
+    circle = ("i", "x", "y", "a"), ("i", "y", "z", "a"), ("i", "z", "x", "a")
+    (cyclic,) = found(audit(*circle), "triad")
+    assert cyclic.text.startswith("Of 1 triad, 1 is cyclic (100.0%; 25% by chance")
+    assert (cyclic.level, "too few to tell" in cyclic.advice) == ("note", True)
+    assert not found(audit(("i", "x", "y", "b"), ("j", "x", "y", "b")), "Every choice was the same")
+
+
+def test_answers_are_consistent_only_where_every_pair_was_asked():
+    (few,) = found(audit(*ranked(), learn=False), "triad")
+    assert few.advice.startswith("Where every pair was asked, the answers are consistent")
+    (many,) = found(audit(*ranked(better=crc), learn=False), "triad")
+    assert many.level == "note"
+    draw = random.Random(1)
+    (coins,) = found(audit(*ranked(better=lambda _: draw.random()), learn=False), "triad")
+    assert (coins.level, "inconsistent" in coins.advice) == ("warning", True)
+
+
 def test_identical_duplicate_and_contradicting_rows():
     result = audit(
         ("i", "x", "x", "a"), ("i", "x", "y", "a"), ("i", "y", "x", "b"), ("I ", "x", "y", "b")
@@ -122,7 +140,7 @@ def test_a_prompt_much_like_one_of_train_is_a_warning(change):
     assert (leak.prompts, leak.alike) == (0, 1)
     (finding,) = found(result, "The split test leaks")
     assert finding.level == "warning"
-    assert "1 of its 1 rows have a prompt much like one of train" in finding.text
+    assert "1 of its 1 row has a prompt much like one of train" in finding.text
 
 
 def test_people_who_are_not_named_are_not_one_person():

@@ -75,7 +75,10 @@ def test_ten_blind_votes_and_the_verdict_on_the_card(
     head, _ = calls.describe(project.model_repo, "model")
     (readme,) = calls.fetch(project.model_repo, "model", head, ["README.md"])
     card = readme.read_text("utf-8")
-    assert "**80.0%** of 10 votes (too few prompts to say anything about other prompts" in card
+    assert (
+        "**80.0%** of 10 votes against the base model's (what it is on other prompts is not known"
+        in card
+    )
 
 
 def read(response) -> str:

@@ -47,7 +47,7 @@ def test_few_prompts_say_nothing_of_answers_alike_and_how_many_it_takes():
     found = confounds(few)
     assert found.controlled is None
     assert found.controlled_needs == 20  # side and length
-    assert found.sentences()[-1].endswith("differ in so much that it takes 20 prompts.")
+    assert found.sentences()[-1].endswith("differ in so many ways that it takes 20 prompts.")
     enough = confounds([replace(v, prompt_id=f"q{i % 20}") for i, v in enumerate(few)])
     assert enough.controlled is not None
     assert enough.controlled_needs is None

@@ -94,6 +94,7 @@ def test_without_people_nothing_is_claimed():
     assert "how far to trust it is not known" in alone.sentence()
     sentence = judged("wl", agree=2).sentence()
     assert "It agrees with people's votes in 2 of 2 (100%, 15.8–100.0%)." in sentence
+    assert "tuned wins 1 of 2 pairs, loses 1, ties 0" in sentence
 
 
 def test_what_cannot_be_read_is_counted_and_is_no_tie():

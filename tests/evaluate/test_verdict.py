@@ -10,7 +10,7 @@ from palate.core.project import Settings
 from palate.core.schema import Model, Pair, Prompt
 from palate.evaluate.counting import count_votes
 from palate.evaluate.planning import planned, shortage
-from palate.evaluate.sequential import sequence
+from palate.evaluate.sequential import sequence, two_digits
 from palate.evaluate.verdict import Matches, Verdict
 
 
@@ -27,7 +27,8 @@ def test_ties_are_half_a_win_and_skips_none():
     assert v.win_rate_with_identical == pytest.approx(0.75 * 0.7 + 0.25 * 0.5)
     assert v.interval == (0.0, 1.0)  # five prompts show nothing about others
     assert v.left_chosen == 2
-    assert v.sentence() == "tuned preferred in 3, base in 1: too few to say more (5 votes, 1 tie)"
+    few = "on too few prompts to say more"
+    assert v.sentence() == f"tuned preferred in 3, base in 1, {few} (5 votes, 1 tie)"
     assert v.moves[-1].votes == 5
     assert Verdict.from_json(json.loads(json.dumps(v.to_json()))) == v
 
@@ -54,7 +55,7 @@ def test_other_revisions_do_not_count_and_votes_on_lost_texts_are_said():
         ("wW" * 4, 1, "open", "votes on 8 prompts say too little about other prompts"),
         ("wWl" * 5, 1, "open", "Not decided yet: half of evaluations like this one decide within"),
         ("wl" * 60, 1, "open", "Not decided, and the votes are so even"),
-        ("wl" * 400, 1, "no difference", "The win rate is between 40% and 60%. You can stop."),
+        ("wl" * 400, 1, "no difference", "The whole 95% interval is between 40% and 60%. You can"),
         (
             "tttt",
             1,
@@ -81,11 +82,41 @@ def test_people_who_agree_on_each_prompt_decide_nothing_about_others():
     assert "they say as much as about 10 votes on different prompts." in " ".join(v.cautions())
 
 
+def test_many_votes_on_few_prompts_are_not_called_even():
+    """11 prompts × 60 people, 7 prompts one way: thousands of votes on new ones would not help."""
+    wins = [("wW" if i % 11 < 7 else "lL")[i // 11 % 2] for i in range(660)]
+    v = verdict_of("".join(wins), prompts=11, people=60)
+    assert v.decision == "open"
+    assert "even" not in v.meaning()
+    assert "it takes more prompts, with as many votes on each" in v.meaning()
+
+
+def test_the_odds_against_chance_are_exact_only_where_no_two_votes_share_a_prompt():
+    alone = verdict_of("wW" * 10)
+    assert f"fewer than 1 of {two_digits(alone.about_prompts.evidence):,} evaluations" in (
+        alone.meaning()
+    )
+    shared = verdict_of("wWwWwWwWwL" * 20, prompts=50, people=4)
+    assert shared.about_prompts.evidence > 1_000
+    assert "fewer than 1 of 20 evaluations" in shared.meaning()
+
+
+def test_a_forecast_says_that_ties_are_not_counted():
+    v = verdict_of("t" * 59 + "w")
+    assert "more votes (ties not counted)" in v.meaning()
+    assert "ties" not in verdict_of("wWl" * 5).meaning()
+
+
+def test_what_a_stop_does_is_said_for_the_side_that_it_favours():
+    assert "truth is 15 to 45%" in " ".join(votes(5, 22).cautions())
+    assert "truth is 55 to 85%" in " ".join(votes(22, 5).cautions())
+
+
 def test_one_prompt_decides_nothing_however_many_vote():
     v = verdict_of("wW" * 15, prompts=1, people=30)
     assert v.decision == "open"
     assert v.interval == (0.0, 1.0)
-    assert "It takes at least 9." in v.meaning()
+    assert "It takes at least 9 prompts." in v.meaning()
 
 
 @pytest.mark.parametrize(("wins", "losses", "ties"), [(57, 27, 10), (14, 2, 2), (5, 22, 8)])
@@ -97,7 +128,7 @@ def test_what_is_decided_keeps_off_one_half(wins, losses, ties):
     assert (v.moves[-1].low, v.moves[-1].high) == pytest.approx(v.interval, abs=1e-4)
     assert "4 to 9 points" in " ".join(v.cautions())
     assert abs(v.shrunk - 0.5) < abs(v.win_rate - 0.5)
-    assert f"Corrected for that it is {100 * v.shrunk:.0f}%" in " ".join(v.cautions())
+    assert f"to allow for that, it is {100 * v.shrunk:.0f}%" in " ".join(v.cautions())
 
 
 def test_the_seeds_recorded_verdicts_give_the_interval_first_and_no_decision():
@@ -119,7 +150,7 @@ def test_eleven_prompts_decide_at_eleven_to_nothing_only():
 
 def test_a_forecast_of_one_number_says_it_once():
     meaning = verdict_of("wW" * 5 + "l").meaning()
-    assert "four in five of evaluations like this one decide within 1 more vote, if" in meaning
+    assert "four in five evaluations like this one decide within 1 more vote, each" in meaning
     assert "half of" not in meaning
 
 
@@ -165,7 +196,7 @@ def test_a_later_round_on_the_same_prompts_needs_more_and_says_so():
     assert third.interval[1] > alone.interval[1]
     assert (third.moves[-1].low, third.moves[-1].high) == pytest.approx(third.interval, abs=1e-4)
     (line,) = [c for c in third.cautions() if "2 earlier tuned models were compared on these" in c]
-    assert "in fewer than 1 of 120 evaluations, not 1 of 20" in line
+    assert "takes clearer votes (an e-value of 120, not 20)" in line
     fresh = replace(asked_about(), pairs=[Pair(f"q{i}", "a", "b") for i in range(2, 50)])
     assert counted(made, candidates, fresh).round_on_prompts == 1
     assert Verdict.from_json(json.loads(json.dumps(third.to_json()))) == third
@@ -232,7 +263,7 @@ def test_prompts_that_a_model_wrote_are_counted():
             11,
             "11 eval prompts: with one vote each they can only decide at 11:0, which takes",
         ),
-        (60, "60 eval prompts: with one vote each they decide at 42:18 or clearer. A tuned"),
+        (60, "60 eval prompts: with one vote each they decide at 42:18 or clearer. With"),
     ],
 )
 def test_a_plan_says_what_the_prompts_that_are_there_can_show(prompts, says):
@@ -243,7 +274,8 @@ def test_a_plan_says_what_the_prompts_that_are_there_can_show(prompts, says):
 
 def test_one_prompt_or_ties_alone_give_no_percentage():
     one, tie = votes(1, 0), votes(0, 0, 3)
-    assert one.sentence() == "tuned preferred in 1, base in 0: too few to say more (1 vote, 0 ties)"
+    few = "on too few prompts to say more"
+    assert one.sentence() == f"tuned preferred in 1, base in 0, {few} (1 vote, 0 ties)"
     assert tie.sentence() == "neither model preferred (3 votes, 3 ties)"
     people = counted(*events("wW" * 15, prompts=1, people=30))
     assert "%" not in people.sentence()

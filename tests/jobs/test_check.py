@@ -41,7 +41,7 @@ def test_what_tuning_cost_is_on_the_card(labelled, jobs, ruined):
     assert ("Plain text: a loss of more than 3 points is not ruled out." in shown) or not ruined
     assert "The project's own instructions" in shown
     if not ruined:
-        assert "Instructions: there is no loss greater than 3 points." in shown
+        assert "Instructions: a loss of more than 3 points is ruled out." in shown
     for bad, problem in BAD.items():
         client.commit(labelled.id, "dataset", {"check.jsonl": f"{lines}\n{bad}\n"}, "Bad")
         assert f"check.jsonl, row 42{problem}" in jobs("check", labelled.id, code=2)

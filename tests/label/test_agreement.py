@@ -11,7 +11,7 @@ from palate.collect.columns import Columns
 from palate.core.rates import Rate
 from palate.core.schema import Candidate, Event, Pair
 from palate.label.agreement import report
-from palate.label.agreement_text import sentences, table
+from palate.label.agreement_text import reading, sentences, table
 
 X, Y, Z, _ = TEXTS
 
@@ -162,6 +162,13 @@ def test_side_and_length_bias_come_with_a_test():
     assert made.left.p == pytest.approx(2 / 2**10)
     assert any("p = 0.0039 adjusted for 2 tests" in s for s in sentences(made))
     assert any("somebody favours one" in s for s in sentences(made))
+
+
+def test_ranges_are_about_people_like_these_only_if_enough_people_are_in_each():
+    said = [choice(p, p.a, f"p-{i}") for i in range(6) for p in PAIRS[:3]]
+    assert "by people like these" in reading(report(said, TEXTS))
+    again = [choice(PAIRS[0], PAIRS[0].a, "p-1", purpose="repeat")]
+    assert "by these people" in reading(report(said + again, TEXTS))
 
 
 def test_circles_are_counted_for_each_person():

@@ -28,7 +28,7 @@ def test_a_dataset_card_counts_what_is_there():
     assert "| test | 1 | 1 |" in text
     assert "| `preferences` (default) | 5 |" in text
     assert "Left out of the preferences: 1 on eval prompts, which stay blind." in text
-    assert "sides are random) | 100.0% | 54.1–100.0% | 6 |" in text
+    assert "where sides are random) | 100.0% | 54.1–100.0% | 6 |" in text
     assert "unknown how consistent people are" in text
     assert "There are no written guidelines." in text
     assert "The labels show no clear preference for a length or a format." in text

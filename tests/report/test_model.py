@@ -65,7 +65,7 @@ def test_a_model_card_says_what_was_known_before_and_what_changed():
     assert "- **warning**: 60 of 990 triads run in a circle." in text
     assert "Sides are even" not in text
     assert "| tides | All about tides | Tides, explained |" in text
-    assert "KL divergence from the base model, nats per answer | 0 | 3.21 |" in text
+    assert "KL divergence from the base model, nats per answer, estimated | 0 | 3.21 |" in text
     assert "| 16,392; batches of pairs would take 231,024 (14.1 times as many) |" in text
     assert "Chosen automatically: full fine-tune" in text
     guided = readme(run(data={"guidelines": "# Be kind\n```\nor not"}))

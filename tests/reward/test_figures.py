@@ -85,7 +85,9 @@ def test_what_length_explains():
 
 def test_alarms_name_what_deserves_a_second_look():
     good = results(np.tile([1.0, 1.0, 1.0, -0.1], 30))
-    assert any("no better than a bag of words" in a for a in figures.alarms(good))  # it is perfect
+    assert any(
+        "not shown to be better than a bag of words" in a for a in figures.alarms(good)
+    )  # it is perfect
     coin = results(np.tile([1.0, -1.0], 40))
     assert any("chance (50%) is not ruled out" in a for a in figures.alarms(coin))
     long = results(np.ones(80), explained=0.62)

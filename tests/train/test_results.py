@@ -58,7 +58,7 @@ def test_a_good_run_raises_no_alarm():
     ("log", "results", "failed_at", "words"),
     [
         ([entry(i, loss=0.6931) for i in range(9)], GOOD, None, "stayed at 0.6931"),
-        ([entry(i, accuracy=0.99) for i in range(9)], results([1, -1]), None, "rather"),
+        ([entry(i, accuracy=0.99) for i in range(9)], results([1, -1] * 20), None, "its own pairs"),
         (LOG, results([-0.1, -0.2]), None, "no better than the base"),
         (LOG, results([-1] * 40, rules={"length": rule([1] * 40)}), None, "not learned the taste"),
         ([entry(i, chosen=-1.5, logps=-35.0) for i in range(9)], GOOD, None, "fell by 75"),
@@ -67,6 +67,11 @@ def test_a_good_run_raises_no_alarm():
 )
 def test_what_deserves_a_second_look_raises_an_alarm(log, results, failed_at, words):
     assert any(words in alarm for alarm in dpo_alarms(log, results, 0.1, failed_at))
+
+
+def test_two_test_rows_do_not_say_that_it_learned_its_own_pairs():
+    log = [entry(i, accuracy=0.99) for i in range(9)]
+    assert not any("its own pairs" in alarm for alarm in dpo_alarms(log, results([1, -1]), 0.1))
 
 
 def test_completions_that_changed_raise_alarms():
