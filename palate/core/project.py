@@ -56,6 +56,7 @@ class Settings:
     annotators_per_pair: int = 1
     strategy: str = "ranking"
     repeats: float = 0.05  # share of a person's pairs that is asked again, for consistency
+    steps: int = 3  # of how much better an answer is that people choose from; 4 adds "barely"
     compare: str = "newest"  # or "all": every two models with completions of eval prompts
 
     @classmethod
@@ -100,6 +101,7 @@ class Settings:
         for name, valid, expected in (
             ("strategy", self.strategy in STRATEGIES, f"one of {', '.join(STRATEGIES)}"),
             ("annotators_per_pair", self.annotators_per_pair >= 1, "at least 1"),
+            ("steps", self.steps in (3, 4), "3 or 4"),
             ("compare", self.compare in ("newest", "all"), "newest or all"),
             ("repeats", 0 <= self.repeats < 1, "a fraction from 0 to 1"),
         ):

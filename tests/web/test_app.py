@@ -156,7 +156,7 @@ def test_the_page_is_constant_and_runs_no_other_scripts(client, space):
     scripts = next(part for part in policy.split(";") if part.strip().startswith("script-src"))
     assert "unsafe" not in scripts
     assert "sha256-" in scripts
-    for path in ("/api/me", "/owner", space.owner_url, "/verdict", "/ballot/page.html"):
+    for path in ("/api/me", "/owner", space.owner_url, "/verdict", "/ballot/index.html"):
         assert "script-src 'self';" in client.get(path).headers["content-security-policy"], path
 
 
