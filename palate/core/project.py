@@ -56,8 +56,8 @@ class Settings:
     annotators_per_pair: int = 1
     strategy: str = "ranking"
     repeats: float = 0.05  # share of a person's pairs that is asked again, for consistency
-    steps: int = 3  # of how much better an answer is that people choose from; 4 adds "barely"
     compare: str = "newest"  # or "all": every two models with completions of eval prompts
+    steps: int = 3  # of how much better an answer is that people choose from; 4 adds "barely"
 
     @classmethod
     def parse(cls, text: str, source: object = SETTINGS_FILE) -> "Settings":
@@ -115,6 +115,7 @@ class Settings:
             # TOML allows fewer characters than JSON: not U+007F
             f"{name} = {json.dumps(value, ensure_ascii=False)}".replace("\x7f", r"\u007f")
             for name, value in asdict(self).items()
+            if (name, value) != ("steps", Settings.steps)  # an earlier palate reads the file, too
         ]
         return "# Settings of this palate project.\n" + "\n".join(lines) + "\n"
 

@@ -1,5 +1,6 @@
-"""The page's own words: every language says all of it; and which images a page may show."""
+"""The page: its words in every language, its weight, and which images it may show."""
 
+import gzip
 import json
 import re
 import struct
@@ -51,6 +52,20 @@ def test_the_page_says_only_words_that_there_are_and_all_of_them():
     quoted = set(re.findall(r"['\"](\w+)['\"]", code + page))
     roles = {"user", "assistant", "system", "tool"}  # named by the server
     assert set(WORDS["en"]) - quoted - roles - {"name"} == set()
+
+
+def test_the_page_is_small_and_asks_for_all_of_it_at_once():
+    page = (STATIC / "index.html").read_text("utf-8")
+    named = set(re.findall(r'"/ballot/([\w./-]+)"', page))
+    loaded = {*named, "inter.woff2"}
+    code = {name: (STATIC / name).read_text("utf-8") for name in named if name.endswith(".js")}
+    imported = {m for text in code.values() for m in re.findall(r"from '/ballot/([\w./-]+)'", text)}
+    imported |= {
+        f"vendor/diff/{m}" for m in re.findall(r"from '\./(\w+\.js)'", "".join(code.values()))
+    }
+    assert imported - named == set()  # no second round of requests
+    assert not [name for name in loaded if "katex" in name]
+    assert sum(len(gzip.compress((STATIC / n).read_bytes())) for n in loaded) < 150_000
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 // The page: it fetches pairs ahead of need. An answer goes into the outbox, the next pair is shown
 // at once, and the server is told meanwhile.
 import * as buttons from '/ballot/buttons.js'
-import { nameAct } from '/ballot/buttons.js'
 import { asWritten, fill } from '/ballot/content.js'
 import * as dialogs from '/ballot/dialogs.js'
 import { differences } from '/ballot/diff.js'
@@ -26,6 +25,8 @@ const CONTACT_MS = 60000 // after which the server is asked what this person did
 const REFRESH_MS = 5000 // between checks for pairs that others hold, or that do not exist yet
 const TOAST_MS = 8000
 const TOLD_MS = 300 // before the person is told that another tab has the page
+
+const { nameAct } = buttons
 
 const uuid = () => crypto.randomUUID ? crypto.randomUUID()
   : [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, '0')).join('')
@@ -114,7 +115,7 @@ function start(root) {
     view()
     if (!item) idle()
     const { left = '', right = '' } = item?.written ?? {}
-    root.toggleAttribute('data-short', Math.max(left.length, right.length) < 160 && !$('.b-card :is(pre,table)'))
+    root.toggleAttribute('data-short', Math.max(left.length, right.length) < 160 && !$('.b-card :is(pre,table,[data-picture])'))
     for (const e of [document.scrollingElement, ...root.querySelectorAll('.b-card,.b-prompt')]) e.scrollTop = 0
     if ($('.b-prompt [data-role]')) $('.b-prompt').scrollTop = 1e9 // the turn to answer is the last one
     $('.b-more [data-act=note]').classList.remove('b-on')
@@ -198,7 +199,7 @@ function start(root) {
     answered.pop()
     if (current) { seen.delete(current.id); queue.unshift(current) }
     done--
-    said(`${t('undo')} ✓`)
+    said(t('undo'))
     show(item)
   }
 

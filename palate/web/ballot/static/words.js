@@ -2,7 +2,17 @@
 // words.json holds all of them; what a project writes (question, prompts, answers) stays as it is.
 import * as storage from '/ballot/storage.js'
 
-const all = await (await fetch('/ballot/words.json')).json()
+const AGAIN_MS = 1000
+
+async function load() {
+  for (;;) {
+    const answer = await fetch('/ballot/words.json').catch(() => null)
+    if (answer?.ok) return answer.json()
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS))
+  }
+}
+
+const all = await load()
 export const LANGUAGES = Object.keys(all)
 export let language = 'en'
 
