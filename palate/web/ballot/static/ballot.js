@@ -51,8 +51,7 @@ function start(root) {
   let later = 0
   let fetching = false
   let active = false
-  let idleTurn = 0
-  let askedAt = 0
+  let idleTurn = 0, askedAt = 0
 
   storage.watch((kept) => { $('.b-unkept').hidden = kept })
   window.addEventListener('beforeunload', (e) => { if (!storage.isKept() && outbox?.unsent().length) e.preventDefault() })
@@ -124,6 +123,7 @@ function start(root) {
     if (item && before) { // where a screen reader continues
       const next = t('next_pair', { n: number(Math.min(done + 1, total)), total: number(total) })
       $('.b-live').textContent = `${$('.b-said').textContent}. ${next}`
+      $('.b-prompt').dataset.quiet = '' // nobody moved the focus there
       $('.b-prompt').focus({ preventScroll: true })
     }
     setTimeout(refill)
@@ -238,6 +238,7 @@ function start(root) {
     if (b.dataset.act !== 'close') acts[b.dataset.act](Number(b.dataset.v) || 0)
     if (e.detail) b.blur() // a click, after which the keys are for the page again
   })
+  $('.b-prompt').addEventListener('blur', (e) => { delete e.target.dataset.quiet })
   keys.listen((name) => { const [act, v] = name.split('-'); if (names().includes(name)) acts[act](Number(v) || 0) }, modal)
   scrolling.watch(root, () => settings.get('together') === 'on')
 

@@ -10,6 +10,7 @@ const isBelow = (e) => e.scrollHeight - e.clientHeight - e.scrollTop > HIDDEN
 // `isTogether()` tells whether both answers scroll together.
 export function watch(root, isTogether) {
   const page = document.scrollingElement
+  const question = root.querySelector('.b-brand')
   const cards = [...root.querySelectorAll('.b-card')]
   const boxes = [root.querySelector('.b-prompt'), ...cards]
   const set = new Map() // where a card was scrolled to along with the other
@@ -34,11 +35,17 @@ export function watch(root, isTogether) {
 
   function look() {
     for (const box of boxes) box.toggleAttribute('data-below', isBelow(box))
+    for (const box of [boxes[0], question]) { // what scrolls can be reached by Tab
+      if (box.scrollHeight > box.clientHeight + 1) box.tabIndex = 0
+      else if (box === question) box.removeAttribute('tabindex')
+      else box.tabIndex = -1
+    }
     root.toggleAttribute('data-below', isBelow(page))
   }
 
   const observer = new ResizeObserver(look)
   for (const box of boxes) for (const e of [box, box.querySelector('.b-md')]) observer.observe(e)
+  observer.observe(question)
   window.addEventListener('scroll', look, { passive: true })
   window.addEventListener('resize', look, { passive: true })
 }
