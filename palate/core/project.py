@@ -58,6 +58,7 @@ class Settings:
     strategy: str = "ranking"
     repeats: float = 0.05  # share of a person's pairs that is asked again, for consistency
     compare: str = "newest"  # or "all": every two models with completions of eval prompts
+    steps: int = 3  # of how much better an answer is that people choose from; 4 adds "barely"
 
     @classmethod
     def parse(cls, text: str, source: object = SETTINGS_FILE) -> "Settings":
@@ -101,6 +102,7 @@ class Settings:
         for name, valid, expected in (
             ("strategy", self.strategy in STRATEGIES, f"one of {', '.join(STRATEGIES)}"),
             ("annotators_per_pair", self.annotators_per_pair >= 1, "at least 1"),
+            ("steps", self.steps in (3, 4), "3 or 4"),
             ("compare", self.compare in ("newest", "all"), "newest or all"),
             ("repeats", 0 <= self.repeats < 1, "a fraction from 0 to 1"),
         ):
@@ -114,6 +116,7 @@ class Settings:
             # TOML allows fewer characters than JSON: not U+007F
             f"{name} = {json.dumps(value, ensure_ascii=False)}".replace("\x7f", r"\u007f")
             for name, value in asdict(self).items()
+            if (name, value) != ("steps", Settings.steps)  # an earlier palate reads the file, too
         ]
         return "# Settings of this palate project.\n" + "\n".join(lines) + "\n"
 

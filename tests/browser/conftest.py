@@ -116,7 +116,7 @@ def project(hub, repo_id, request) -> Project:
     """Fourteen prompts, or as many as asked, with three candidates each."""
     prompts = [Prompt.of(f"Prompt number {i}") for i in range(getattr(request, "param", 14))]
     candidates = [Candidate.of(p.id, f"Answer {n} to {p.text}") for p in prompts for n in "123"]
-    settings = Settings(question="Which answer is better?", repeats=0.0, eval=0.1)
+    settings = Settings(question="Which answer is better?", repeats=0.0, eval=0.1, steps=4)
     importing.start_project(repo_id, prompts, settings)
     importing.add(repo_id, Imported([], candidates, []), "Add candidates")
     return Project.load(repo_id)

@@ -3,6 +3,7 @@
 import uuid
 
 import pytest
+from axe_core import AXE, RUN
 
 from palate.core import hub as calls
 from palate.core import ledger
@@ -58,7 +59,11 @@ def test_ten_blind_votes_and_the_verdict_on_the_card(
         v.page.wait_for_url("**/verdict?key=*")
         verdict = v.page.inner_text("main")
         assert "Of the 10 votes so far it won 80%" in verdict
-        assert "One person voted" in verdict
+        assert "Not known yet." in verdict
+        assert "One person voted" not in verdict  # until it is asked for
+        v.page.click("summary:text('How sure is this?')")
+        assert "One person voted" in v.page.inner_text("main")
+        assert axe(v.page) == []
         v.page.goto(f"{space.url}/?as=Ada")
         v.page.wait_for_selector(".ballot[data-state=empty]")  # no more voting, the result again
         v.page.click("[data-act=result]")
@@ -79,6 +84,25 @@ def test_ten_blind_votes_and_the_verdict_on_the_card(
         "**80.0%** of 10 votes against the base model's (what it is on other prompts is not known"
         in card
     )
+
+
+def axe(page) -> list[str]:
+    """Return what axe-core finds on the verdict: both themes, three widths, everything unfolded."""
+    page.eval_on_selector_all("details", "all => all.forEach((d) => { d.open = true })")
+    page.evaluate(AXE)
+    found = []
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        for width in (390, 768, 1440):
+            page.set_viewport_size({"width": width, "height": 800})
+            found += page.evaluate(RUN)
+            small = "all => all.filter((e) => parseFloat(getComputedStyle(e).fontSize) < 12)"
+            found += page.eval_on_selector_all(
+                "main *:not(svg *)", f"{small}.map((e) => e.outerHTML)"
+            )
+            if page.evaluate("document.scrollingElement.scrollWidth > innerWidth"):
+                found.append(f"wider than {width}")
+    return found
 
 
 def read(response) -> str:

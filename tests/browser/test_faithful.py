@@ -28,7 +28,7 @@ DIFFERS = {
     "links-reference": {"a": 3},  # the definition that nothing uses is shown
 }
 NAMES = {
-    "del": "s", "img": "[data-image]", "input": "li[data-task]",
+    "del": "s", "img": ":is([data-image], img)", "input": "li[data-task]",
 }  # fmt: skip
 # What may be markup: names of tags and entities, labels of links and notes
 SILENT = {
@@ -88,7 +88,8 @@ def seen(v, where: str) -> str:
         const index = [...list.children].filter((e) => e.matches('li')).indexOf(li)
         return li.hasAttribute('value') ? li.value : (list.start || 1) + index
       })
-      return [root.textContent, ...links, ...numbers].join(' ')
+      const images = [...root.querySelectorAll('img')].map((e) => e.alt + ' ' + e.src)
+      return [root.textContent, ...links, ...images, ...numbers].join(' ')
     }""",
         where,
     )

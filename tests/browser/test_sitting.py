@@ -134,10 +134,10 @@ def test_the_end_thanks_with_ones_own_figures(project, label_space, visit):
     v.published()
     labels = Project.load(project.id).labels
     assert "Thank you" in thanks
-    assert f"{len(labels)}\npairs judged" in thanks
+    assert f"Pairs judged\n{len(labels)}" in thanks
     # three candidates: two or three questions a prompt, and the rest follows
     prompts = len({e.prompt_id for e in labels})
     assert 2 * prompts <= len(labels) < 3 * prompts
-    assert f"+{3 * prompts - len(labels)}\npairs inferred" in thanks
+    assert f"inferred from your answers\n+{3 * prompts - len(labels)}" in thanks
     _, preferences = export(project.id)
     assert len(preferences.all()) == 3 * prompts

@@ -242,7 +242,11 @@ def test_rows_of_an_earlier_version_read_and_write_the_same_bytes(config):
 
 def test_settings_of_an_earlier_version_read_and_write_the_same_text():
     text = (STORED / "palate.toml").read_text("utf-8")
-    assert Settings.parse(text).dump() == text
+    settings = Settings.parse(text)
+    assert settings.dump() == text
+    assert settings.steps == 3
+    four = replace(settings, steps=4)
+    assert Settings.parse(four.dump()) == four
 
 
 def test_null_and_absent_mean_the_same():

@@ -38,7 +38,7 @@ class SpaceFuzzer(Fuzzer):
         if not self.calm and self.some(0.2 if part.startswith("{") else 0.05):
             return self.random.choice(HOSTILE)
         known = {
-            "file": ["ballot.js", "page.html", "vendor", "inter.woff2", "%2e%2e%2fapp.py", "x"],
+            "file": ["ballot.js", "index.html", "vendor", "inter.woff2", "%2e%2e%2fapp.py", "x"],
             "path": ["me", "users", "datasets", "x", "info", "file=/etc/passwd", "..%2f..%2fme"],
         }
         return self.random.choice(known[part.strip("{}")]) if part.startswith("{") else part

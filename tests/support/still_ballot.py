@@ -15,7 +15,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-Pairs = Sequence[tuple[str, str, str]]  # prompt, left and right
+# prompt (or its messages), left and right
+Pairs = Sequence[tuple[str | list[dict[str, str]], str, str]]
 
 
 @dataclass
@@ -73,10 +74,13 @@ def main(port: int, pairs: Pairs) -> None:
     from palate.web.ballot.app import create_app
     from palate.web.ballot.event_parsing import Receipt
     from palate.web.ballot.people import Access, Person
-    from palate.web.ballot.render import shown_texts
+    from palate.web.ballot.render import shown_pair
+
+    def asked(prompt: str | list) -> list:
+        return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
 
     class StillBallot:
-        question, guidelines = "Which answer is better?", ""
+        question, guidelines, steps = "Which answer is better?", "", 3
         access = Access("me")
         sent: dict[str, list[dict]] = {}  # noqa: RUF012
         deaf = False
@@ -96,7 +100,7 @@ def main(port: int, pairs: Pairs) -> None:
         def next(self, person: Person, n: int, have: list[str], *_: object) -> dict[str, object]:
             answered = {e["assignment_id"] for e in self.sent.get(person.name, [])}
             items = [
-                {"id": f"{person.name}-{i}"} | shown_texts(prompt=prompt, left=left, right=right)
+                {"id": f"{person.name}-{i}"} | shown_pair(asked(prompt), left, right)
                 for i, (prompt, left, right) in enumerate(pairs)
                 if f"{person.name}-{i}" not in answered | set(have)
             ]

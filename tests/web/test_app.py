@@ -12,13 +12,16 @@ from starlette.requests import Request
 
 from palate.collect import importing
 from palate.collect.importing import Imported
+from palate.core import hub as hub_calls
 from palate.core.project import Project, Settings
 from palate.core.schema import Candidate, Prompt
 from palate.web.ballot import walls
 from palate.web.ballot.app import MAX_EVENTS, MAX_REQUEST_BYTES
+from palate.web.ballot.walls import FILE_BYTES
 from palate.web.serving import Space
 
 QUESTION = "Which <b>one</b> {{x}} `+(window.pwned=1)+` ${y} \\?"
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x03\0\0\0\x02\x08\x02"
 ADA = {"x-annotator": "Ada", "content-type": "application/json"}
 
 
@@ -30,6 +33,9 @@ def space(hub, argilla, space_python, tmp_path_factory) -> Iterator[Space]:
     rows = [Candidate.of(p.id, f"{n} {p.text}") for p in prompts for n in "ab"]
     importing.start_project(id, prompts, Settings(question=QUESTION, eval=0.1))
     importing.add(id, Imported([], rows, []), "Add")
+    large = PNG.ljust(FILE_BYTES + 1, b"x")
+    images = {"images/a b.png": PNG, "images/odd.png": b"<svg/>", "images/large.png": large}
+    hub_calls.commit(id, "dataset", images, "Images")
     folder = tmp_path_factory.mktemp("space")
     env = {
         "ARGILLA_API_URL": argilla.url, "ARGILLA_API_KEY": argilla.api_key,
@@ -151,13 +157,23 @@ def test_of_gradio_only_the_page_is_served(client, path):
 def test_the_page_is_constant_and_runs_no_other_scripts(client, space):
     page = client.get("/")
     assert "pwned" not in page.text
+    assert "gradio" not in page.text.casefold()
     assert client.get("/api/me").json()["question"] == QUESTION
     policy = page.headers["content-security-policy"]
     scripts = next(part for part in policy.split(";") if part.strip().startswith("script-src"))
     assert "unsafe" not in scripts
     assert "sha256-" in scripts
-    for path in ("/api/me", "/owner", space.owner_url, "/verdict", "/ballot/page.html"):
+    for path in ("/api/me", "/owner", space.owner_url, "/verdict", "/ballot/index.html"):
         assert "script-src 'self';" in client.get(path).headers["content-security-policy"], path
+
+
+def test_images_of_the_repo_are_served_and_nothing_else_of_it(client):
+    image = client.get("/picture/images/a%20b.png")
+    assert (image.content, image.headers["content-type"]) == (PNG, "image/png")
+    assert "script-src 'self'" in image.headers["content-security-policy"]
+    for path in ("images/odd.png", "images/large.png", "images/none.png", "palate.toml", "images",
+                 "prompts", "..%2f..%2fx.png", "%2fetc%2fx.png"):  # fmt: skip
+        assert client.get(f"/picture/{path}").status_code == 404, path
 
 
 @pytest.mark.parametrize(

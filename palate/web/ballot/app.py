@@ -1,4 +1,4 @@
-"""The web app of both Spaces: a static Gradio page, a small JSON API, and sign-in on the Hub."""
+"""The web app of both Spaces: a static page, a small JSON API, and sign-in on the Hub."""
 
 import asyncio
 import hmac
@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -30,10 +31,9 @@ from palate.web.ballot.people import (
 )
 from palate.web.ballot.render import markdown, template
 from palate.web.ballot.service import Ballot
-from palate.web.ballot.walls import GradioPage, SafeHeaders, Walls
+from palate.web.ballot.walls import GradioPage, SafeHeaders, Walls, repo_image
 
-if TYPE_CHECKING:  # `create_app` imports both, once `_hide_folder` has run
-    import gradio as gr
+if TYPE_CHECKING:  # `create_app` imports it, once `_hide_folder` has run
     from fastapi import FastAPI
 
 HERE = Path(__file__).parent
@@ -42,11 +42,6 @@ BODY_SECONDS = 30.0  # in which a request has to arrive
 MAX_EVENTS = 50  # in a request
 MAX_PAIRS = 20  # in a response
 MAX_IDS = 1000  # of a kind in a request
-HEAD = (
-    '<script type="module" src="/ballot/page.js"></script>'
-    '<meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">'
-    '<meta name="robots" content="noindex">'
-)
 ApiCall = Callable[[Ballot, Person, dict[str, object]], dict[str, object]]
 
 
@@ -57,9 +52,9 @@ def create_app(ballot: Ballot, routes: Sequence[Route], *, kind: str) -> "FastAP
     from fastapi import FastAPI
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app.router.routes += [*_api(ballot, kind), *routes]
+    app.router.routes += [Route("/", _page), *_api(ballot, kind), *routes]
     app.add_exception_handler(PalateError, _unavailable)
-    app.mount("/ballot", StaticFiles(directory=HERE / "static"))
+    app.mount("/ballot", GZipMiddleware(StaticFiles(directory=HERE / "static")))
     if sign_in_required():
         app.router.routes += sign_in_routes()
         name, key = session_cookie()
@@ -72,27 +67,17 @@ def create_app(ballot: Ballot, routes: Sequence[Route], *, kind: str) -> "FastAP
         )
     app.add_middleware(Walls)
     app.add_middleware(SafeHeaders)
-    gr.mount_gradio_app(
-        app,
-        _page(),
-        path="/",
-        theme=gr.themes.Base(font="system-ui", font_mono="monospace"),  # needs no font files
-        head=HEAD,
-        footer_links=[],
-        run_history=False,
-        ssr_mode=False,
-    )
+    with gr.Blocks(title="palate", analytics_enabled=False) as blocks:
+        pass  # its page would take seconds before the first pair: `/` is the ballot's own
+    gr.mount_gradio_app(app, blocks, path="/", footer_links=[], run_history=False, ssr_mode=False)
     (mount,) = [r for r in app.router.routes if isinstance(r, Mount) and r.path == ""]
     mount.app = GradioPage(mount.app)
     return app
 
 
-def _page() -> "gr.Blocks":
-    """Return Gradio's page. `page.js` puts the ballot on it."""
-    import gradio as gr
-
-    with gr.Blocks(title="palate", analytics_enabled=False) as page:
-        return page
+def _page(request: Request) -> Response:
+    """Return the ballot, which is the same for everybody: the project's words come as JSON."""
+    return FileResponse(HERE / "static" / "index.html", headers={"cache-control": "no-cache"})
 
 
 def _unavailable(request: Request, error: Exception) -> Response:
@@ -115,10 +100,22 @@ def _api(ballot: Ballot, kind: str) -> list[Route]:
         problem = ballot.problem()
         return JSONResponse({"ready": problem is None, "problem": problem}, 503 if problem else 200)
 
+    def picture(request: Request) -> Response:
+        person = person_of(request)
+        if not ballot.may_answer(person) if person else sign_in_required():
+            return Response(status_code=403)
+        image = repo_image(ballot.project_id, ballot.revision, request.path_params["path"])
+        if image is None:
+            return Response(status_code=404)
+        return Response(
+            image[0], media_type=image[1], headers={"cache-control": "private, max-age=3600"}
+        )
+
     calls = {"next": _next, "events": _events, "figures": _figures}
     return [
         *(api_route(f"/api/{name}", ballot, call) for name, call in calls.items()),
         Route("/api/me", me),
+        Route("/picture/{path:path}", picture),
         Route("/healthz", healthz),
     ]
 
@@ -131,6 +128,7 @@ def _me(ballot: Ballot, person: Person | None, kind: str) -> dict[str, object]:
         "sign_in": sign_in_required(),
         "question": ballot.question,
         "kind": kind,
+        "steps": ballot.steps,
         "browser": ballot.browser_key(),
         "may": may,
         "owner": person is not None and ballot.access.owns(person) and kind == "label",

@@ -12,7 +12,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from palate.core.schema import Messages
 from palate.web.ballot import gfm
+from palate.web.ballot.walls import picture
 
 if TYPE_CHECKING:  # all are imported when the first page needs them
     from jinja2 import Environment, Template
@@ -26,6 +28,7 @@ if TYPE_CHECKING:  # all are imported when the first page needs them
 TEMPLATES = Path(__file__).parent / "templates"
 SHOWN_CHARACTERS = 20_000  # of one text
 WRITTEN_CHARACTERS = 50_000  # of one text as it is written
+IMAGES = 4  # in a text, whose data it holds
 TAGS = {
     "a", "b", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr",
     "i", "ins", "kbd", "li", "mark", "ol", "p", "pre", "s", "small", "span", "strong", "sub", "sup",
@@ -37,10 +40,14 @@ ATTRIBUTES = {
     "ol": {"data-notes", "start"},
     "p": {"data-note"},
     "pre": {"data-language"},
-    "span": {"data-image", "data-math"},
+    "span": {"data-image", "data-math", "data-picture", "data-alt"},
     "td": {"align"},
     "th": {"align"},
 }
+# an image in the text: its data are base64 without an end in sight
+DATA = re.compile(r"\]\((data:image/[\w.+-]{1,40};base64,[A-Za-z0-9+/]+={0,2})(?=[\s)])")
+PICTURE = re.compile(r"picture:(\d{1,4})")
+ROLES = ("system", "user", "assistant", "tool")
 # Characters that cannot be seen: controls, those that reverse the direction of text so that one
 # answer can look like the other, and a hidden alphabet where it spells no flag.
 UNSEEN = re.compile(
@@ -75,20 +82,26 @@ def written(text: str) -> str:
     return UNSEEN.sub(lambda m: f"[U+{ord(m[0][0]):04X}]", text)
 
 
-@lru_cache(maxsize=4096)
 def markdown(text: str) -> str:
     """Return sanitised HTML: no scripts, images as words, links that open in a new tab.
 
     Nothing of the text vanishes unseen. What is longer than `SHOWN_CHARACTERS` is cut, which the
-    HTML says.
+    HTML says. An image that a page may show is named in `data-picture`; content.js shows it.
     """
+    return (_markdown if len(text) < WRITTEN_CHARACTERS else _markdown.__wrapped__)(text)
+
+
+@lru_cache(maxsize=4096)
+def _markdown(text: str) -> str:
     import nh3
 
+    pictures: list[str] = []  # data that is no text to be cut
+    text = DATA.sub(lambda m: f"](picture:{len(pictures)}{pictures.append(m[1]) or ''}", text)
     clean = written(text).replace("\u2028", "\n").replace("\u2029", "\n\n")
     cut = len(clean) - SHOWN_CHARACTERS
     note = f"<p data-note>{cut:,} more characters are not shown here.</p>" if cut > 0 else ""
     return nh3.clean(
-        _rendered(clean[:SHOWN_CHARACTERS]) + note,
+        _rendered(clean[:SHOWN_CHARACTERS], pictures) + note,
         tags=TAGS,
         attributes=ATTRIBUTES,
         url_schemes={"http", "https", "mailto"},
@@ -97,21 +110,40 @@ def markdown(text: str) -> str:
     )
 
 
-def shown_texts(**texts: str) -> dict[str, object]:
+def chat(messages: Messages) -> str:
+    """Return a prompt as HTML: one question as it is, a conversation as turns with roles."""
+    if [m["role"] for m in messages] == ["user"]:
+        return markdown(messages[0]["content"])
+    return "".join(
+        f'<div data-role="{m["role"] if m["role"] in ROLES else "tool"}">'
+        f"{markdown(m['content'])}</div>"
+        for m in messages
+    )
+
+
+def shown_pair(messages: Messages, left: str, right: str) -> dict[str, object]:
     """Return what the page shows of a pair: each text as HTML, and all as they are written."""
-    html_of: dict[str, object] = {name: markdown(text) for name, text in texts.items()}
-    return html_of | {"written": {name: _start(text) for name, text in texts.items()}}
+    many = len(messages) > 1
+    turns = [f"{m['role']}: {m['content']}" if many else m["content"] for m in messages]
+    as_written = {
+        "prompt": _start("\n\n".join(turns)),
+        "left": _start(left),
+        "right": _start(right),
+    }
+    html_of = {"prompt": chat(messages), "left": markdown(left), "right": markdown(right)}
+    return html_of | {"written": as_written}
 
 
 def _start(text: str) -> str:
+    text = DATA.sub(lambda m: f"]({m[1][:40]}… [{len(m[1]):,} characters]", text)
     cut = len(text) - WRITTEN_CHARACTERS
     note = f"\n[{cut:,} more characters are not shown here.]" if cut > 0 else ""
     return written(text[:WRITTEN_CHARACTERS]) + note
 
 
-def _rendered(text: str) -> str:
+def _rendered(text: str, pictures: list[str]) -> str:
     parser = _parser()
-    env: dict = {}
+    env: dict = {"pictures": pictures}
     tokens = parser.parse(text, env)
     if any(token.level >= parser.options.maxNesting - 4 for token in tokens):
         return f"<pre>{html.escape(text)}</pre>"  # the parser leaves out what is nested deeper
@@ -218,10 +250,15 @@ def _image(
     token = tokens[i]
     words = self.renderInlineAsText(token.children, options, env) if token.children else ""
     address = str(token.attrGet("src") or "")
+    if (number := PICTURE.fullmatch(address)) and int(number[1]) < len(env["pictures"][:IMAGES]):
+        address = env["pictures"][int(number[1])]
+    source, refusal = picture(address)
+    named = f'data-picture="{html.escape(source)}" data-alt="{html.escape(words)}"'
+    shown = f" {named}" if source else ""
     address = address if len(address) <= 120 else f"{address[:120]}…"
     title = f"“{title}”" if (title := token.attrGet("title")) else ""
-    text = " ".join(filter(None, [f"Image: {words}".rstrip(": "), title, f"({address})"]))
-    return f"<span data-image>{html.escape(text)}</span>"
+    parts = [f"Image: {words}".rstrip(": "), title, f"({address})", refusal]
+    return f"<span data-image{shown}>{html.escape(' '.join(filter(None, parts)))}</span>"
 
 
 def _note(self: "RendererHTML", tokens: "list[Token]", i: int, *_: object) -> str:

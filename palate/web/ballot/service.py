@@ -35,7 +35,7 @@ from palate.web.ballot.event_parsing import (
     warm_up,
 )
 from palate.web.ballot.people import Access, Budgets, Person, owner_key, pseudonyms, seal, unseal
-from palate.web.ballot.render import markdown, shown_texts
+from palate.web.ballot.render import markdown, shown_pair
 
 
 class Ballot(ABC):
@@ -57,7 +57,7 @@ class Ballot(ABC):
     ):
         self.project_id, self.revision = project.id, project.revision
         self.question = project.settings.question or Settings().question
-        self.guidelines = project.guidelines
+        self.guidelines, self.steps = project.guidelines, project.settings.steps
         self.access = Access.of(project)
         self.people = project.people
         self.round = project.settings.round
@@ -271,8 +271,8 @@ class Ballot(ABC):
 
     def _item(self, annotator: str, q: Question) -> dict[str, object]:
         """Return a question as the page shows it."""
-        shown, prompt = self._shown(annotator, q), self._prompts[q.pair.prompt_id].text
-        texts = shown_texts(prompt=prompt, left=shown.left.text, right=shown.right.text)
+        shown, messages = self._shown(annotator, q), self._prompts[q.pair.prompt_id].prompt
+        texts = shown_pair(messages, shown.left.text, shown.right.text)
         return {"id": self._assignment(annotator, q)} | texts
 
     def _parse(self, annotator: str, raw: object, batch: Mapping[str, Event]) -> Event:

@@ -1,14 +1,17 @@
-"""Middlewares of both Spaces: what is served, to which sites, and under which policy."""
+"""What is served, to which sites and under which policy; which images a page may show."""
 
 import os
 import re
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from hashlib import sha256
 from urllib.parse import SplitResult, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from palate.core import hub
+from palate.core.hub_errors import readable_errors, retry
 
 ARGILLA = "/argilla/"  # its own pages, for owners
 FOREIGN = " 'unsafe-inline' 'unsafe-eval'"  # what they need
@@ -17,6 +20,12 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 LONGEST_PATH = 250  # which a file can have
 SERVED = re.compile(r"/|/theme\.css|/favicon\.ico|/(assets|static)/[\w./@+-]+")
 INLINE_SCRIPT = re.compile(rb"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DOTALL)
+IMAGE_BYTES = 512 * 1024  # in a text
+FILE_BYTES = 4 * 1024 * 1024  # in the project's repo
+PIXELS = 5000  # of a side: a small file can hold an image that takes the browser's memory
+IMAGE_FILE = re.compile(r"(?!/|.*\.\.)[\w ./-]{1,200}\.(png|jpe?g|gif|webp)", re.IGNORECASE)
+DATA = re.compile(r"data:image/([\w.+-]+);base64,(.*)", re.DOTALL)
+FORMATS = {b"\x89PNG\r\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp"}
 # Gradio needs inline styles; nothing comes from another site.
 POLICY = (
     "default-src 'self'; script-src 'self'{scripts};"
@@ -128,3 +137,75 @@ def _hashes(page: bytes) -> str:
     """Return the sources that allow exactly the inline scripts of a page."""
     digests = [b64encode(sha256(s).digest()).decode() for s in INLINE_SCRIPT.findall(page)]
     return "".join(f" 'sha256-{digest}'" for digest in digests)
+
+
+def picture(address: str) -> tuple[str, str]:
+    """Return what a page shows of an image's address, and why it shows none.
+
+    It shows data and files of the project's repo. An image on another site would tell that site who
+    is reading what.
+    """
+    if data := DATA.fullmatch(address):
+        if len(data[2]) > IMAGE_BYTES * 4 // 3:
+            return "", f"Not shown: larger than {IMAGE_BYTES // 1024} KiB."
+        try:
+            kind = image_kind(b64decode(data[2], validate=True))
+        except ValueError:
+            kind = None
+        return (f"data:image/{kind};base64,{data[2]}", "") if kind else ("", NO_IMAGE)
+    path = address.removeprefix("./")
+    return (f"/picture/{path}", "") if IMAGE_FILE.fullmatch(path) else ("", "")
+
+
+def repo_image(project_id: str, revision: str, path: str) -> tuple[bytes, str] | None:
+    """Return an image of the project's repo at a commit, and its media type; None if it has none.
+
+    Raises PalateError if the Hub does not answer.
+    """
+    from huggingface_hub.hf_api import RepoFile
+
+    if not IMAGE_FILE.fullmatch(path):
+        return None
+    where = {"repo_type": "dataset", "revision": revision}
+    with readable_errors(project_id):
+        files = retry(lambda: hub.api().get_paths_info(project_id, [path], **where))
+    if not any(isinstance(f, RepoFile) and f.size <= FILE_BYTES for f in files):
+        return None
+    content = hub.fetch(project_id, "dataset", revision, [path])[0].read_bytes()
+    kind = image_kind(content)
+    return (content, f"image/{kind}") if kind else None
+
+
+NO_IMAGE = f"Not shown: only PNG, JPEG, GIF and WebP of at most {PIXELS} pixels a side are."
+
+
+def image_kind(content: bytes) -> str | None:
+    """Return an image's format: png, jpeg, gif or webp; None for others and for huge ones."""
+    kind = next((k for start, k in FORMATS.items() if content.startswith(start)), None)
+    size = _size(kind, content) if kind else None
+    return kind if size and min(size) > 0 and max(size) <= PIXELS else None
+
+
+def _size(kind: str, content: bytes) -> tuple[int, int] | None:
+    """Return an image's width and height as its header gives them."""
+    number = lambda at, n, order="big": int.from_bytes(content[at : at + n], order)  # noqa: E731
+    if kind == "png":
+        return number(16, 4), number(20, 4)
+    if kind == "gif":
+        return number(6, 2, "little"), number(8, 2, "little")
+    if kind == "webp":
+        if content[12:16] == b"VP8X":
+            return number(24, 3, "little") + 1, number(27, 3, "little") + 1
+        if content[12:16] == b"VP8L":
+            bits = number(21, 4, "little")
+            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        return number(26, 2, "little") & 0x3FFF, number(28, 2, "little") & 0x3FFF
+    at = 2
+    while at + 9 < len(content) and content[at] == 0xFF:
+        if content[at + 1] in JPEG_FRAMES:
+            return number(at + 7, 2), number(at + 5, 2)
+        at += 2 + number(at + 2, 2)
+    return None
+
+
+JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}

@@ -13,7 +13,7 @@ from palate.core.schema import Event, Message, model_of
 from palate.evaluate.contest import Informative, round_on_prompts
 from palate.evaluate.counting import count_votes
 from palate.evaluate.loading import pairs_to_compare
-from palate.evaluate.pictures import verdict_pictures
+from palate.evaluate.pictures import moves
 from palate.evaluate.planning import planned, shortage
 from palate.evaluate.ratings import RatingList, ratings
 from palate.evaluate.verdict import Verdict
@@ -119,8 +119,8 @@ class EvaluateBallot(Ballot):
     def warm_up(self) -> None:
         """Also count the votes and draw them once, so that the verdict opens at once."""
         super().warm_up()
-        if result := self.verdict():
-            verdict_pictures(result)
+        if (result := self.verdict()) and len(result.moves) > 1:
+            moves(result)
 
     def verdict(self) -> Verdict | None:
         """Return the verdict on all votes here, published or not; None before the first."""

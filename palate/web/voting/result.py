@@ -3,20 +3,22 @@
 import json
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from palate.core import hub
 from palate.core.errors import PalateError
 from palate.core.schema import Event, model_of
 from palate.evaluate import ratings
-from palate.evaluate.pictures import verdict_pictures
+from palate.evaluate.pictures import moves
 from palate.evaluate.verdict import Verdict
 from palate.web.ballot import gpu
 from palate.web.ballot.app import api_route
 from palate.web.ballot.people import person_of, sign_in_required
-from palate.web.ballot.render import markdown, template
+from palate.web.ballot.render import chat, markdown, template
 from palate.web.voting.ballot import EvaluateBallot
 
 MOST_PROMPT = 8000  # characters of a prompt to try
@@ -68,6 +70,42 @@ def _stopped_route(
     return Route(path, endpoint)
 
 
+@dataclass(frozen=True)
+class Step:
+    """What to do next, in words, and the link to it."""
+
+    words: str
+    name: str
+    link: str
+
+
+def headline(v: Verdict) -> str:
+    """Return the answer to "Is the tuned model better?", and to whom."""
+    if not v.meaning().startswith("Decided"):
+        return "Not known yet."
+    if v.decision == "no difference":
+        return f"No meaningful difference to {v.voters}."
+    return f"Yes, to {v.voters}." if v.decision == "better" else f"No: to {v.voters}, base is."
+
+
+def next_step(ballot: EvaluateBallot, v: Verdict | None) -> Step:
+    """Return what a verdict leaves to do."""
+    project = f"{hub.endpoint()}/datasets/{ballot.project_id}"
+    if v is None or (v.decision == "open" and ballot.unvoted()):
+        words = (
+            "People who have not seen this page can vote. Send them the link to the voting page."
+        )
+        return Step(words, "Voting page", "/")
+    if v.decision == "open":
+        return Step(
+            "Add prompts as above, then vote on their answers.", "Open the project", project
+        )
+    if v.decision == "better" and ballot.card:
+        return Step("The model's card says how to use it.", "Open the tuned model", ballot.card)
+    words = "To go on: label more pairs or choose another recipe, then train again."
+    return Step(words, "Open the project", project)
+
+
 def page(ballot: EvaluateBallot, query: str) -> HTMLResponse:
     """Return the verdict with figures, words and examples."""
     verdict = ballot.verdict()
@@ -81,7 +119,9 @@ def page(ballot: EvaluateBallot, query: str) -> HTMLResponse:
             plan=ballot.plan() if verdict is None else "",
             owners=ballot.is_owners(query.removeprefix("?key=")),
             unvoted=ballot.unvoted(),
-            pictures=verdict_pictures(verdict) if verdict else {},
+            headline=headline(verdict) if verdict else "Not known yet.",
+            next=next_step(ballot, verdict),
+            pictures={"moves": moves(verdict)} if verdict and len(verdict.moves) > 1 else {},
             examples=examples(ballot, verdict) if verdict else {},
             card=ballot.card,
             json=f"/verdict.json{query}",
@@ -141,7 +181,7 @@ def examples(ballot: EvaluateBallot, v: Verdict) -> dict[str, list[Example]]:
             continue
         winner, loser = ("tuned", "base") if model[e.chosen] == v.tuned else ("base", "tuned")
         example = {
-            "prompt": markdown(prompts[e.prompt_id].text),
+            "prompt": chat(prompts[e.prompt_id].prompt),
             winner: markdown(text[e.chosen]),
             loser: markdown(text[other]),
         }

@@ -1,15 +1,19 @@
 // The page: it fetches pairs ahead of need. An answer goes into the outbox, the next pair is shown
 // at once, and the server is told meanwhile.
+import * as buttons from '/ballot/buttons.js'
 import { asWritten, fill } from '/ballot/content.js'
 import * as dialogs from '/ballot/dialogs.js'
 import { differences } from '/ballot/diff.js'
-import { listen } from '/ballot/keys.js'
+import * as keys from '/ballot/keys.js'
 import { load } from '/ballot/maths.js'
 import { Modal } from '/ballot/modal.js'
 import { Outbox } from '/ballot/outbox.js'
+import * as scrolling from '/ballot/scrolling.js'
+import * as settings from '/ballot/settings.js'
 import * as sitting from '/ballot/sitting.js'
 import * as storage from '/ballot/storage.js'
 import { WarmUps } from '/ballot/warmups.js'
+import { number, t } from '/ballot/words.js'
 
 const AHEAD = 8 // pairs to hold
 const LOW = 4 // pairs below which more are fetched
@@ -19,18 +23,22 @@ const MAX_UNDO = 500
 const MAX_IDS = 1000 // of a kind in a request
 const CONTACT_MS = 60000 // after which the server is asked what this person did elsewhere
 const REFRESH_MS = 5000 // between checks for pairs that others hold, or that do not exist yet
+const TOAST_MS = 8000
+const TOLD_MS = 300 // before the person is told that another tab has the page
+
+const { nameAct } = buttons
 
 const uuid = () => crypto.randomUUID ? crypto.randomUUID()
   : [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, '0')).join('')
 
-export function start(root) {
+function start(root) {
   const $ = (selector) => root.querySelector(selector)
   const modal = new Modal($('.b-dialog'), () => warmUps.next())
   const query = new URLSearchParams(location.search)
   const answered = []
   const warmUps = new WarmUps(modal, answered, () => { shownAt = performance.now() })
   const seen = new Set() // an assignment is shown twice only if its answer was undone
-  let me = { name: '', guidelines: '', kind: '' }
+  let me = { name: '', guidelines: '', kind: '', steps: 3 }
   let blind = false
   let outbox = null
   let queue = []
@@ -43,8 +51,7 @@ export function start(root) {
   let later = 0
   let fetching = false
   let active = false
-  let idleTurn = 0
-  let askedAt = 0
+  let idleTurn = 0, askedAt = 0
 
   storage.watch((kept) => { $('.b-unkept').hidden = kept })
   window.addEventListener('beforeunload', (e) => { if (!storage.isKept() && outbox?.unsent().length) e.preventDefault() })
@@ -81,9 +88,11 @@ export function start(root) {
       const waiting = entries.map((e) => e.event.event_id).slice(-MAX_IDS)
       const r = await post('/api/next', { n: AHEAD - queue.length, have: [...new Set(have)].slice(-MAX_IDS), waiting, device })
       // answers that the server does not have yet count as well
+      const isFirst = total === null
       done = r.done + judgements(outbox.read().filter((e) => r.unknown.includes(e.event.event_id) || !waiting.includes(e.event.event_id)))
       total = Math.max(r.total, done)
       later = r.later
+      if (isFirst && done && r.items.length) toast(t('left_off', { n: number(done + 1) }), TOAST_MS)
       outbox.sequence = Math.max(outbox.sequence, r.sequence)
       if (r.items.some((item) => TEXTS.some((f) => item[f].includes('data-math')))) load()
       queue.push(...r.items.filter((a) => !seen.has(a.id) && !queue.some((q) => q.id === a.id)))
@@ -105,13 +114,16 @@ export function start(root) {
     view()
     if (!item) idle()
     const { left = '', right = '' } = item?.written ?? {}
-    root.toggleAttribute('data-short', Math.max(left.length, right.length) < 160 && !$('.b-card :is(pre,table)'))
-    for (const e of [document.scrollingElement, ...root.querySelectorAll('.b-card')]) e.scrollTop = 0
+    root.toggleAttribute('data-short', Math.max(left.length, right.length) < 160 && !$('.b-card :is(pre,table,[data-picture])'))
+    for (const e of [document.scrollingElement, ...root.querySelectorAll('.b-card,.b-prompt')]) e.scrollTop = 0
+    if ($('.b-prompt [data-role]')) $('.b-prompt').scrollTop = 1e9 // the turn to answer is the last one
     $('.b-more [data-act=note]').classList.remove('b-on')
     shownAt = performance.now()
     progress()
     if (item && before) { // where a screen reader continues
-      $('.b-live').textContent = `Next pair, ${Math.min(done + 1, total)} of about ${total}`
+      const next = t('next_pair', { n: number(Math.min(done + 1, total)), total: number(total) })
+      $('.b-live').textContent = `${$('.b-said').textContent}. ${next}`
+      $('.b-prompt').dataset.quiet = '' // nobody moved the focus there
       $('.b-prompt').focus({ preventScroll: true })
     }
     setTimeout(refill)
@@ -128,42 +140,39 @@ export function start(root) {
     for (const act of ['diff', 'written']) $(`.b-more [data-act=${act}]`).setAttribute('aria-pressed', String(as === act))
     if (as !== 'diff') return
     const count = differences($('[data-f=left]'), $('[data-f=right]'))
-    toast(count ? '' : count === 0 ? 'Both answers have the same words.' : 'These answers share too little to compare.')
+    toast(count ? '' : t(count === 0 ? 'same_words' : 'too_different'), TOAST_MS)
   }
   const turn = (as) => () => { if (current) view(shownAs === as ? 'rendered' : as) }
 
   async function idle() {
     const text = $('[data-f=prompt]'), turn = ++idleTurn
     root.dataset.state = total === null ? 'loading' : done < total ? 'waiting' : 'empty'
-    if (total === null || done < total) { text.textContent = total === null ? 'Loading the first pairs …' : 'Loading the next pair …'; return }
-    text.textContent = later ? 'Others are working on the last pairs. This page will refresh.'
-      : done ? 'Thank you, you are done.' : 'There is nothing to judge yet.'
+    if (total === null || done < total) { text.textContent = total === null ? '' : t('loading_next'); return }
+    text.textContent = t(later ? 'others' : done ? 'done' : 'nothing')
     if (later || !done || outbox.unsent().length) return // this runs again when they have arrived
     try {
       const f = await post('/api/figures', {})
-      if (!current && turn === idleTurn) text.insertAdjacentHTML('beforeend', dialogs.figures(f) + (blind ? dialogs.resultAtEnd : ''))
+      if (!current && turn === idleTurn) text.insertAdjacentHTML('beforeend', dialogs.figures(f) + (blind ? dialogs.result(true) : ''))
     } catch { /* the thanks are shown without figures */ }
   }
 
-  function progress() {
-    const bar = $('.b-bar')
-    $('.b-count').textContent = total === null ? '' : `${Math.min(done, total)} / ${total}`
-    bar.ariaValueMax = total ?? 0
-    bar.ariaValueNow = done
-    bar.firstElementChild.style.transform = `scaleX(${total ? Math.min(1, done / total) : 0})`
-  }
+  const progress = () => buttons.progress(root, done, total)
 
   function changed(news) {
-    const unsent = outbox.unsent().length
-    const refused = outbox.read('refused').length
-    const chip = $('.b-sync')
-    chip.dataset.s = refused ? 'bad' : unsent ? (outbox.failures > 1 || !navigator.onLine ? 'off' : 'busy') : 'ok'
-    const text = refused ? `${refused} refused` : unsent ? `${unsent} to send` : outbox.read().length ? 'saved' : 'on the Hub'
-    if (chip.firstElementChild.textContent !== text) chip.firstElementChild.textContent = text
+    buttons.sync($('.b-sync'), outbox)
     if (news) refill() // an answer can lead to the next question
   }
 
-  const toast = (text) => Object.assign($('.b-toast'), { textContent: text, hidden: !text })
+  const toast = (text, ms) => buttons.toast($('.b-toast'), text, ms)
+  const said = (text) => buttons.said($('.b-said'), text)
+  const names = () => buttons.names(me.steps)
+
+  // Writes all words into the page.
+  function speak() {
+    buttons.label(root, me.steps)
+    progress()
+    if (outbox) changed(false)
+  }
 
   const session = async () => dialogs.openSession(modal, await post('/api/figures', {}).catch(() => null), outbox, me, storage.isKept())
 
@@ -177,8 +186,9 @@ export function start(root) {
     answered.push({ item, event_id: event.event_id })
     if (answered.length > MAX_UNDO) answered.shift()
     done++
+    said(nameAct(kind === 'label' ? `${more.choice}-${more.strength}` : kind === 'both_bad' ? 'bad' : kind))
     const words = sitting.answered()
-    if (words !== null) toast(words)
+    if (words || $('.b-toast').textContent) toast(words || '')
     show(queue.shift())
   }
 
@@ -189,6 +199,7 @@ export function start(root) {
     answered.pop()
     if (current) { seen.delete(current.id); queue.unshift(current) }
     done--
+    said(t('undo'))
     show(item)
   }
 
@@ -199,34 +210,37 @@ export function start(root) {
     result: () => current ? modal.open(dialogs.stop()) : acts.stop(),
     stop: async () => {
       outbox.flush()
-      if (outbox.unsent().length) { toast('Your last votes are being sent. Try again in a moment.'); return }
-      try { location.href = (await post('/api/stop', {})).link } catch { toast('The server does not respond. Try again in a moment.') }
+      if (outbox.unsent().length) { toast(t('sending'), TOAST_MS); return }
+      try { location.href = (await post('/api/stop', {})).link } catch { toast(t('silent'), TOAST_MS) }
     },
-    menu: () => modal.open(dialogs.menu()),
+    menu: () => modal.open(dialogs.menu(nameAct)),
     leave: () => { storage.remove('name'); location.href = location.pathname },
-    help: () => { if (modal.isOpen) modal.close(); else modal.open(dialogs.help(me.guidelines, false)) },
-    theme: () => storage.set('theme', document.body.classList.toggle('dark') ? 'dark' : 'light'),
+    help: () => { if (modal.isOpen) modal.close(); else modal.open(dialogs.help(me.guidelines, false, names(), nameAct)) },
+    settings: () => settings.open(modal, names(), nameAct, () => { settings.apply(root); speak() }),
     diff: turn('diff'), written: turn('written'),
-    note: () => current && modal.ask('Add a note on this pair', 'The owner sees it with your answer.', 'Keep', false, (text) => {
+    note: () => current && modal.ask(t('note_title'), t('note_hint'), t('keep'), false, (text) => {
       note = text
       $('.b-more [data-act=note]').classList.toggle('b-on', Boolean(text))
     }, note),
-    flag: () => current && modal.ask('Flag this pair', 'What is wrong with it? You can still answer or skip it.', 'Flag', false, (text) => {
+    flag: () => current && modal.ask(t('flag_title'), t('flag_hint'), t('flag'), false, (text) => {
       outbox.put({ event_id: uuid(), assignment_id: current.id, kind: 'flag', comment: text || null, milliseconds: null })
-      toast('Flagged. The owner will see it.')
+      toast(t('flagged'), TOAST_MS)
     }),
-    rewrite: () => current && modal.ask('Write a better answer', 'It counts as better than both.', 'Send', true, (text) => {
+    rewrite: () => current && modal.ask(t('rewrite_title'), t('rewrite_hint'), t('send'), true, (text) => {
       if (text) judge('rewrite', { text })
     }),
   }
   root.addEventListener('click', (e) => {
     const b = e.target.closest('[data-act]')
     if (!b) return
+    if (b.dataset.act === 'below') { scrolling.on(b); return }
     if (modal.element.contains(b)) modal.close()
     if (b.dataset.act !== 'close') acts[b.dataset.act](Number(b.dataset.v) || 0)
-    b.blur()
+    if (e.detail) b.blur() // a click, after which the keys are for the page again
   })
-  listen(acts, modal)
+  $('.b-prompt').addEventListener('blur', (e) => { delete e.target.dataset.quiet })
+  keys.listen((name) => { const [act, v] = name.split('-'); if (names().includes(name)) acts[act](Number(v) || 0) }, modal)
+  scrolling.watch(root, () => settings.get('together') === 'on')
 
   // pairs that this page holds become free for others once it is left
   window.addEventListener('pagehide', () => {
@@ -243,7 +257,7 @@ export function start(root) {
     modal.unlock()
     const send = async (events, keepalive) => (await post('/api/events', { events }, keepalive)).results
     outbox = new Outbox(`${me.browser}:${me.name}`, `${location.pathname}:${me.kind}:${me.name}`, send, changed, (receipts) => warmUps.add(receipts))
-    if (outbox.aside) toast('Some answers that this browser kept cannot be read. They are set aside in its storage.')
+    if (outbox.aside) toast(t('aside'), TOAST_MS)
     const go = () => {
       active = true
       modal.unlock()
@@ -251,42 +265,36 @@ export function start(root) {
       outbox.flush()
       show(null)
       const read = `read:${outbox.name}`
-      if (me.guidelines && storage.get(read) !== me.guidelines) modal.open(dialogs.help(me.guidelines, true), { closed: () => { storage.set(read, me.guidelines); shownAt = performance.now() } })
+      if (me.guidelines && storage.get(read) !== me.guidelines) modal.open(dialogs.help(me.guidelines, true, names(), nameAct), { closed: () => { storage.set(read, me.guidelines); shownAt = performance.now() } })
     }
     if (!navigator.locks) { go(); return }
-    modal.open(dialogs.elsewhere(), { lock: true })
-    navigator.locks.request(`palate:${outbox.name}`, () => { go(); return new Promise(() => {}) })
-      .catch(() => { if (!active) go() }) // a browser that keeps nothing may refuse locks as well
+    const told = setTimeout(() => modal.open(dialogs.elsewhere(), { lock: true }), TOLD_MS)
+    navigator.locks.request(`palate:${outbox.name}`, () => { clearTimeout(told); go(); return new Promise(() => {}) })
+      .catch(() => { clearTimeout(told); if (!active) go() }) // a browser that keeps nothing may refuse locks as well
   }
 
-  function askName() {
-    modal.open(dialogs.name(), {
-      lock: true,
-      fill: (d) => d.querySelector('form').addEventListener('submit', (e) => {
-        e.preventDefault()
-        const name = d.querySelector('input').value.trim()
-        if (!name) return
-        storage.set('name', name)
-        me.name = name
-        begin()
-      }),
-    })
-  }
+  const askName = () => modal.askName((name) => {
+    storage.set('name', name)
+    me.name = name
+    begin()
+  })
 
   async function arrive() {
-    const chosen = storage.get('theme')
-    if (chosen) document.body.classList.toggle('dark', chosen === 'dark')
-    else if (matchMedia('(prefers-color-scheme: dark)').matches) document.body.classList.add('dark')
     const answer = await fetch('/api/me').catch(() => null)
     if (!answer?.ok) { setTimeout(arrive, 1000); return }
     me = await answer.json()
     blind = me.kind === 'evaluate'
     document.title = $('.b-brand').textContent = me.question
-    root.setAttribute('aria-label', me.question)
+    speak()
     if (me.sign_in && !me.name) { modal.open(dialogs.signIn(query.get('sign-in') === 'failed'), { lock: true }); return }
     if (!me.may) { modal.open(dialogs.refused(me.sign_in), { lock: true }); return }
     me.name ||= query.get('as') || storage.get('name') || ''
     if (me.name) begin(); else askName()
   }
+  settings.apply(root)
+  speak()
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => settings.apply(root))
   arrive()
 }
+
+start(document.querySelector('.ballot'))

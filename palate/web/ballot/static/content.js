@@ -1,5 +1,7 @@
 // Shows a text: as the HTML that the server made safe of it, or as it is written.
 import { typeset } from '/ballot/maths.js'
+import { show } from '/ballot/pictures.js'
+import { t } from '/ballot/words.js'
 
 const PARAGRAPHS = 'p,li,ul,ol,blockquote,h1,h2,h3,h4,h5,h6,table,td,th'
 const COPIED_MS = 1500
@@ -11,16 +13,16 @@ async function copy(button, pre) {
     getSelection().selectAllChildren(pre)
     document.execCommand('copy')
   }
-  button.textContent = 'Copied'
-  setTimeout(() => { button.textContent = 'Copy' }, COPIED_MS)
+  button.textContent = t('copied')
+  setTimeout(() => { button.textContent = t('copy') }, COPIED_MS)
 }
 
 // Gives a block of code its language and a button.
 function frame(pre) {
-  const button = element('button', { type: 'button', className: 'b-copy', textContent: 'Copy' })
+  const button = element('button', { type: 'button', className: 'b-copy', textContent: t('copy') })
   button.addEventListener('click', () => { copy(button, pre); button.blur() })
   const head = element('div', { className: 'b-code-head' })
-  head.append(element('span', { textContent: pre.dataset.language || 'code' }), button)
+  head.append(element('span', { textContent: pre.dataset.language || t('code') }), button)
   const box = element('div', { className: 'b-code' })
   pre.replaceWith(box)
   pre.tabIndex = 0
@@ -32,9 +34,13 @@ export function dress(root) {
   for (const e of root.querySelectorAll(PARAGRAPHS)) e.dir = 'auto'
   for (const pre of root.querySelectorAll('pre')) frame(pre)
   for (const table of root.querySelectorAll('table')) {
-    const box = element('div', { className: 'b-table', tabIndex: 0, role: 'region', ariaLabel: 'Table' })
+    const box = element('div', { className: 'b-table', tabIndex: 0, role: 'region', ariaLabel: t('table') })
     table.replaceWith(box)
     box.append(table)
+  }
+  show(root)
+  for (const turn of root.querySelectorAll('[data-role]')) {
+    turn.prepend(element('p', { className: 'b-role', textContent: t(turn.dataset.role) }))
   }
   typeset(root)
 }

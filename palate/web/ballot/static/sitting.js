@@ -1,4 +1,6 @@
 // How long somebody has been at it, and when a break would help.
+import { number, t } from '/ballot/words.js'
+
 const SITTING_MS = 25 * 60 * 1000 // after which a break is suggested
 const BREAK_MS = 5 * 60 * 1000 // without an answer: that was a break
 
@@ -13,7 +15,7 @@ export function answered() {
   last = now
   count++
   if (now - since < SITTING_MS) return count % 5 ? null : ''
-  const text = `${count} pairs in ${Math.round((now - since) / 60000)} minutes. Take a short break to keep a fresh eye.`
+  const text = t('break', { n: number(count), minutes: number(Math.round((now - since) / 60000)) })
   since = now
   count = 0
   return text

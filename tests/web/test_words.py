@@ -1,0 +1,130 @@
+"""The page: its words in every language, its weight, and which images it may show."""
+
+import gzip
+import json
+import re
+import struct
+from base64 import b64encode
+from pathlib import Path
+
+import pytest
+
+from palate.web.ballot.render import chat, markdown
+from palate.web.ballot.walls import IMAGE_BYTES, IMAGE_FILE, image_kind, picture
+
+STATIC = Path(__file__).parents[2] / "palate/web/ballot/static"
+WORDS = json.loads((STATIC / "words.json").read_text("utf-8"))
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", 3, 2) + b"\x08\x02"
+GIF = b"GIF89a" + struct.pack("<HH", 3, 2)
+JPEG = (
+    b"\xff\xd8\xff\xe0\0\x04ab" + b"\xff\xc0\0\x11\x08" + struct.pack(">HH", 2, 3) + b"\3\1\x22\0"
+)
+WEBP = b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\x02\0\0\x01\0\0"
+
+
+def placeholders(text: str) -> list[str]:
+    return sorted(re.findall(r"{\w+}", text))
+
+
+@pytest.mark.parametrize("language", WORDS)
+def test_a_language_has_every_word_with_its_placeholders(language):
+    words, english = WORDS[language], WORDS["en"]
+    assert list(words) == list(english)
+    assert all(words.values())
+    differ = [k for k, v in english.items() if placeholders(v) != placeholders(words[k])]
+    assert differ == []
+    assert not [text for text in words.values() if set(text) & set('<>&"`')]  # put into HTML
+
+
+def test_there_are_many_languages_and_none_is_half_english():
+    assert len(WORDS) >= 9
+    for language in set(WORDS) - {"en"}:
+        same = [k for k, v in WORDS["en"].items() if WORDS[language][k] == v]
+        assert len(same) < 12, (language, same)
+
+
+def test_the_page_says_only_words_that_there_are_and_all_of_them():
+    code = "".join(f.read_text("utf-8") for f in STATIC.glob("*.js"))
+    page = (STATIC / "index.html").read_text("utf-8")
+    named = re.findall(r'data-(?:t|label|title)="(\w+)"', page)
+    asked = {*re.findall(r"\bt\('(\w+)'", code), *named}
+    assert asked - set(WORDS["en"]) == set()
+    quoted = set(re.findall(r"['\"](\w+)['\"]", code + page))
+    roles = {"user", "assistant", "system", "tool"}  # named by the server
+    assert set(WORDS["en"]) - quoted - roles - {"name"} == set()
+
+
+def test_the_page_is_small_and_asks_for_all_of_it_at_once():
+    page = (STATIC / "index.html").read_text("utf-8")
+    named = set(re.findall(r'"/ballot/([\w./-]+)"', page))
+    loaded = {*named, "inter.woff2"}
+    code = {name: (STATIC / name).read_text("utf-8") for name in named if name.endswith(".js")}
+    imported = {m for text in code.values() for m in re.findall(r"from '/ballot/([\w./-]+)'", text)}
+    imported |= {
+        f"vendor/diff/{m}" for m in re.findall(r"from '\./(\w+\.js)'", "".join(code.values()))
+    }
+    assert imported - named == set()  # no second round of requests
+    assert not [name for name in loaded if "katex" in name]
+    assert sum(len(gzip.compress((STATIC / n).read_bytes())) for n in loaded) < 150_000
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (PNG, "png"), (GIF, "gif"), (JPEG, "jpeg"), (WEBP, "webp"), (b"<svg/>", None), (b"", None),
+        (PNG.replace(struct.pack(">I", 3), struct.pack(">I", 60_000)), None), (PNG[:12], None),
+        (GIF[:6], None), (JPEG[:9], None), (b"\xff\xd8\xff\xe0" + b"\0" * 40, None),
+    ],
+)  # fmt: skip
+def test_an_image_is_known_by_its_bytes_and_small(content, kind):
+    assert image_kind(content) == kind
+
+
+@pytest.mark.parametrize(
+    ("address", "shown", "refused"),
+    [
+        (f"data:image/svg+xml;base64,{b64encode(PNG).decode()}", True, False),  # it is a PNG
+        (f"data:image/png;base64,{b64encode(b'<svg onload=x>').decode()}", False, True),
+        (f"data:image/png;base64,{'A' * (IMAGE_BYTES * 2)}", False, True),
+        ("data:image/png;base64,%%%", False, True),
+        ("data:text/html;base64,AAAA", False, False),
+        ("https://e.example/x.png", False, False),
+        ("//e.example/x.png", False, False),
+        ("images/a b.png", True, False),
+        ("./images/x.webp", True, False),
+        ("/etc/x.png", False, False),
+        ("images/../../x.png", False, False),
+        ("images/x.svg", False, False),
+        ("labels/x.jsonl", False, False),
+    ],
+)
+def test_an_image_comes_from_the_text_or_the_projects_repo(address, shown, refused):
+    source, refusal = picture(address)
+    assert (bool(source), bool(refusal)) == (shown, refused)
+    assert source.startswith(("data:image/png;", "/picture/")) or not shown
+
+
+def test_images_in_a_text_are_named_and_their_data_are_not_cut():
+    data = f"data:image/png;base64,{b64encode(PNG + bytes(60_000)).decode()}"
+    html = markdown(f'Look: ![a "chart"]({data}) and ![b](https://e.example/x.png)\n\nThe end.')
+    assert f'data-picture="{data}"' in html
+    assert 'data-alt="a &quot;chart&quot;"' in html
+    assert html.count("data-picture") == 1
+    assert "https://e.example/x.png" in html
+    assert "The end." in html
+    assert markdown(f"![a]({data}) " * 9).count("data-picture") == 4
+    assert "data-picture" not in markdown("![a](picture:0)")
+
+
+def test_a_path_outside_the_repo_is_none():
+    for path in ("../x.png", "a/../../x.png", "/x.png", "x.png\n", "x" * 300 + ".png", "x.html"):
+        assert not IMAGE_FILE.fullmatch(path), path
+
+
+def test_a_conversation_is_shown_in_turns_and_a_question_as_it_is():
+    turns = [("system", "Be brief."), ("user", "**Hi**"), ('odd"role', "<script>")]
+    html = chat([{"role": role, "content": text} for role, text in turns])
+    assert re.findall(r'data-role="(\w+)"', html) == ["system", "user", "tool"]
+    assert "<strong>Hi</strong>" in html
+    assert "<script" not in html
+    assert chat([{"role": "user", "content": "**Hi**"}]) == markdown("**Hi**")
