@@ -1,6 +1,6 @@
 """What an audit's figures mean: how serious each is, and what to do. Pure: no I/O."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,6 +36,15 @@ def findings(audit: Audit) -> list[Finding]:
     if audit.fit:
         result += _tokens(audit.fit)
     return sorted(result, key=lambda f: order[f.level])
+
+
+def outcome(issues: Sequence[Finding]) -> str:
+    """Return what the findings come to, in a line."""
+    fatal, warnings = (sum(i.level == level for i in issues) for level in ("fatal", "warning"))
+    also = f" {count(warnings, 'warning')}." if warnings else ""
+    if fatal:
+        return f"{count(fatal, 'fatal finding')}: training stops until that is put right.{also}"
+    return f"Nothing stops training.{also}"
 
 
 def _rows(a: Audit) -> Iterator[Finding]:

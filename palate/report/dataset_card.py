@@ -10,9 +10,9 @@ from palate.core.project import Project
 from palate.core.schema import ROWS, SPLITS, Config
 from palate.label import agreement
 from palate.label.agreement_text import how_people_label, strengths
+from palate.label.preferences import of_project
 from palate.report.cards import Files, document, hub_license, push, shorten, with_pictures
 from palate.report.features import features
-from palate.report.rebuilt import of_project
 from palate.train.data import preference_sentence
 
 if TYPE_CHECKING:

@@ -16,12 +16,13 @@ ROOMS: dict[Kind, tuple[str, ...]] = {
     "evaluate": ("core", "label", "evaluate", "web/ballot", "web/voting"),
 }
 UNUSED: dict[Kind, tuple[str, ...]] = {  # modules of these rooms that the Space does not import
-    "label": ("core/splits", "label/preferences"),
+    "label": ("core/splits",),
     "evaluate": (
         "evaluate/config",
         "evaluate/judging",
         "label/agreement_text",
         "label/preferences",
+        "label/steps",
     ),
 }
 GPU_FILE = "gpu-requirements.txt"

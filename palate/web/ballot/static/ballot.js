@@ -41,6 +41,7 @@ export function start(root) {
   let done = 0
   let total = null
   let later = 0
+  let paused = false
   let fetching = false
   let active = false
   let idleTurn = 0
@@ -84,6 +85,7 @@ export function start(root) {
       done = r.done + judgements(outbox.read().filter((e) => r.unknown.includes(e.event.event_id) || !waiting.includes(e.event.event_id)))
       total = Math.max(r.total, done)
       later = r.later
+      paused = r.paused
       outbox.sequence = Math.max(outbox.sequence, r.sequence)
       if (r.items.some((item) => TEXTS.some((f) => item[f].includes('data-math')))) load()
       queue.push(...r.items.filter((a) => !seen.has(a.id) && !queue.some((q) => q.id === a.id)))
@@ -136,7 +138,7 @@ export function start(root) {
     const text = $('[data-f=prompt]'), turn = ++idleTurn
     root.dataset.state = total === null ? 'loading' : done < total ? 'waiting' : 'empty'
     if (total === null || done < total) { text.textContent = total === null ? 'Loading the first pairs …' : 'Loading the next pair …'; return }
-    text.textContent = later ? 'Others are working on the last pairs. This page will refresh.'
+    text.textContent = paused ? 'The owner has paused labelling. Your answers so far are kept.' : later ? 'Others are working on the last pairs. This page will refresh.'
       : done ? 'Thank you, you are done.' : 'There is nothing to judge yet.'
     if (later || !done || outbox.unsent().length) return // this runs again when they have arrived
     try {
