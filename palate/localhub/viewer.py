@@ -23,6 +23,7 @@ from palate.localhub.templates import repo_page
 SHOWN_ROWS = 100
 MAX_FILES = 20  # that are opened for a page
 MAX_BYTES = 64_000_000  # of a file that is opened
+MAX_UNPACKED = 256_000_000  # bytes of Parquet's first rows
 ENDINGS = ("jsonl", "ndjson", "csv", "tsv", "parquet")
 Splits = dict[str, list[str]]  # files by split
 
@@ -116,7 +117,10 @@ def _records(path: str, data: bytes) -> Iterator[dict]:
     if ending == "parquet":
         import pyarrow.parquet as pq
 
-        for batch in pq.ParquetFile(io.BytesIO(data)).iter_batches(batch_size=SHOWN_ROWS):
+        file = pq.ParquetFile(io.BytesIO(data))
+        if file.num_row_groups and file.metadata.row_group(0).total_byte_size > MAX_UNPACKED:
+            raise ValueError("its rows are too large to show here")
+        for batch in file.iter_batches(batch_size=SHOWN_ROWS):
             yield from batch.to_pylist()
     elif ending in ("jsonl", "ndjson"):
         for line in data.decode("utf-8", "replace").split("\n"):

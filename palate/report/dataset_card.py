@@ -1,13 +1,14 @@
-"""A dataset's card: from the project's rows alone."""
+"""A dataset's card: from the project's rows and verdicts alone."""
 
 import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from palate.core import ledger
+from palate.core import hub, ledger
 from palate.core.project import Project
 from palate.core.schema import ROWS, SPLITS, Config
+from palate.evaluate.verdict import Verdict
 from palate.label import agreement
 from palate.label.agreement_text import how_people_label, strengths
 from palate.label.preferences import of_project
@@ -24,15 +25,17 @@ def push_dataset_card(project_id: str) -> str:
 
     def render(sha: str, _: Sequence[str]) -> Files:
         project = Project.load(project_id, sha)
-        return dataset_files(project, trained=project.is_trained())
+        spaces = [f"{project_id}-{kind}" for kind in ("label", "evaluate")]
+        spaces = [space for space in spaces if hub.exists(space, "space")]
+        return dataset_files(project, trained=project.is_trained(), spaces=spaces)
 
     return push(project_id, "dataset", render)
 
 
-def dataset_files(project: Project, *, trained: bool = False) -> Files:
+def dataset_files(project: Project, *, trained: bool = False, spaces: Sequence[str] = ()) -> Files:
     """Return README.md and plots/*.svg of the project's dataset.
 
-    `trained`: whether the project's model exists, so that the card can link it.
+    `trained` and `spaces`: whether the project's model exists, and which Spaces, for links.
     """
     events = project.labels
     standing = ledger.standing_judgements(events)
@@ -50,6 +53,8 @@ def dataset_files(project: Project, *, trained: bool = False) -> Files:
         "dataset.md.j2",
         project=project,
         trained=trained,
+        spaces=spaces,
+        verdict=_verdict(project),
         configs={config: len(project.read(config)) for config in configs},
         prompts=Counter(p.split for p in project.prompts),
         written=Counter((p.model, p.revision or "", p.split) for p in project.prompts if p.model),
@@ -66,6 +71,17 @@ def dataset_files(project: Project, *, trained: bool = False) -> Files:
         pictures=set(pictures),
     )
     return with_pictures(readme, pictures)
+
+
+def _verdict(project: Project) -> Verdict | None:
+    """Return the verdict on the votes that were counted last, None without any."""
+    paths = [p for p in project.files if p.startswith("verdicts/") and p.endswith(".json")]
+    files = hub.fetch(project.id, "dataset", project.revision, paths) if paths else []
+    verdicts = [
+        Verdict.from_json(json.loads(file.read_text("utf-8")), f"{project.id}/{path}")
+        for path, file in zip(paths, files, strict=True)
+    ]
+    return max(verdicts, key=lambda verdict: verdict.time, default=None)
 
 
 def _preference_facts(project: Project) -> dict[str, object]:

@@ -37,7 +37,7 @@ export function curve(log) {
   for (const y of [y0, y1]) svg.append(make('text', { x: 34, y: y === y0 ? 154 : 24, 'text-anchor': 'end', class: 'axis' }, y.toFixed(3)))
   svg.append(make('text', { x: 40, y: 172, class: 'axis' }, `step ${x0}`), make('text', { x: 580, y: 172, 'text-anchor': 'end', class: 'axis' }, `step ${x1}`))
   for (const name of ['train', 'test']) svg.append(make('polyline', { points: lines[name].map(at).join(' '), class: name }))
-  return el('figure', {}, svg, el('figcaption', { className: 'soft', textContent: `Loss: ${[last('train') && 'training as a thin line', last('test') && 'test split as a thick line'].filter(Boolean).join(', ')}` }))
+  return el('figure', {}, svg, el('figcaption', { className: 'soft', textContent: last('train') && last('test') ? 'Loss: training as a thin line, test split as a thick line' : last('test') ? 'Loss on the test split' : 'Training loss' }))
 }
 
 async function list() {
@@ -53,7 +53,7 @@ async function one(id, mine) {
   if (mine !== turn) return true
   const follow = $('#log') ? $('#log').scrollHeight - $('#log').scrollTop - $('#log').clientHeight < 40 : true
   const box = [el('h3', { textContent: NAMES[job.job] || job.job }), el('p', { className: 'soft', textContent: line(job) })]
-  if (job.stage === 'ERROR') box.push(el('p', { className: 'bad', role: 'alert', textContent: `This job failed${job.message ? `: ${job.message}` : ''}. The end of its log says why. Started again, it continues from what it saved.` }))
+  if (job.stage === 'ERROR') box.push(el('p', { className: 'bad', role: 'alert', textContent: `This job failed${job.message ? `: ${job.message.replace(/^Job failed with /, '')}` : ''}. The end of its log says why. Started again, it continues from what it saved.` }))
   if (!job.ended) box.push(button('Cancel', async () => { await call('cancel', { id }); await one(id, mine) }))
   const drawn = curve(job.log)
   if (drawn) box.push(drawn)
