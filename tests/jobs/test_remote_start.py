@@ -16,6 +16,8 @@ HF = ("--on", "hf", "--yes")
 def test_nobody_to_ask_means_nothing_is_started(labelled, palate):
     said = palate("train", labelled.id, "--on", "hf", code=2)
     assert "Add --yes to start it" in said
+    said = palate("train", labelled.id, "--on", "hf", "--dry-run")
+    assert "an attempt is stopped after" in said
     assert steps.jobs_of(labelled.id) == []
     assert not [f for f in client.describe(labelled.id, "dataset")[1] if f.startswith("jobs/")]
     assert "Nothing ran on HF Jobs yet" in palate("jobs", labelled.id)
