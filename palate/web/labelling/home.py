@@ -186,7 +186,8 @@ def palate(*words: str) -> str:
         ended = subprocess.run(
             [sys.executable, "-m", "palate", *words],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            errors="replace", timeout=COMMAND_SECONDS, check=False, env={**os.environ, "COLUMNS": "200"},
+            errors="replace", timeout=COMMAND_SECONDS, check=False,
+            env={**os.environ, "COLUMNS": "200"},
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise PalateError(f"palate {words[0]} takes longer than {COMMAND_SECONDS:.0f} s.") from None
