@@ -7,7 +7,7 @@ import tyro
 
 from palate.commands.common import console
 from palate.core.errors import PalateError, Unreachable, UsageError
-from palate.terminal.flags import ModelRef
+from palate.terminal.flags import flag
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ TEXTS = (".json", ".txt", ".jinja", ".model", ".md")
 
 def add(
     source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="OWNER/NAME|FOLDER")],
-    to: ModelRef = None,
+    to: Annotated[str | None, flag("OWNER/NAME")] = None,
 ) -> None:
     """Put a model from the public Hub, or from a folder, on the Hub that HF_ENDPOINT names.
 

@@ -119,7 +119,7 @@ def test_only_settings_that_are_safe_may_change(ballot, project):
 def test_a_paused_project_asks_nothing_and_takes_what_was_answered(ballot, project, connect):
     (item,) = ballot.next(ADA, 1, [])["items"]
     Home(ballot).write_settings({"before": {"paused": False}, "after": {"paused": True}})
-    assert Home(ballot).state({})["taken_over"] is False
+    assert Home(ballot).taken_over({}) == {"done": False}
     paused = LabelBallot(Project.load(project.id), connect, "key", pause=0.1)
     paused.prepared()
     asked = paused.next(ADA, 8, [])

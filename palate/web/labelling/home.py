@@ -21,6 +21,7 @@ from palate.core.typed import read_text
 from palate.label.steps import (
     ENDED,
     JOB_LABEL,
+    Step,
     cancel_job,
     following,
     hourly_price,
@@ -49,11 +50,12 @@ class Home:
 
     def __init__(self, ballot: LabelBallot):
         self._ballot, self._id = ballot, ballot.project_id
+        self._loop: tuple[str, list[Step]] = "", []
 
     def state(self, query: Call) -> dict[str, object]:
         """Return where the loop is, the next step, and the settings that may change."""
         project = Project.load(self._id)
-        loop = steps(project)
+        loop = self._steps(project)
         coming = following(loop)
         values = asdict(project.settings)
         return {
@@ -63,15 +65,22 @@ class Home:
             "round": project.settings.round,
             "button": _button(coming.command if coming else ""),
             "settings": {name: values[name] for name in SAFE},
-            "taken_over": self._taken_over(project),
             "names": self._ballot.names(),
-            "jobs": list(JOBS) if has_commands() else [],
         }
 
-    def _taken_over(self, project: Project) -> bool:
+    def _steps(self, project: Project) -> list[Step]:
+        """Return the loop at the project's revision, computed once."""
+        revision, loop = self._loop
+        if revision != project.revision:
+            loop = steps(project)
+            self._loop = project.revision, loop
+        return loop
+
+    def taken_over(self, query: Call) -> dict[str, object]:
         """Tell whether the Space asks by the settings and instructions that are on the Hub."""
-        b = self._ballot
-        return (b.paused, b.guidelines) == (project.settings.paused, project.guidelines)
+        project, b = Project.load(self._id), self._ballot
+        on_hub = project.settings.paused, project.settings.annotators, project.guidelines
+        return {"done": on_hub == (b.paused, b.access.annotators, b.guidelines)}
 
     def guidelines(self, query: Call) -> dict[str, object]:
         text = _file(self._id, GUIDELINES_FILE, *hub.describe(self._id, "dataset"))
@@ -119,7 +128,7 @@ class Home:
 
     def jobs(self, query: Call) -> dict[str, object]:
         """Return the project's jobs on HF Jobs, newest first."""
-        return {"rows": self._jobs()}
+        return {"rows": self._jobs(), "starts": list(JOBS) if has_commands() else []}
 
     def _jobs(self) -> list[dict[str, object]]:
         found = jobs_of(self._id)[:MOST_JOBS]

@@ -44,8 +44,8 @@ UNREACHABLE = "Argilla does not answer. Try again in a minute."
 MAX_REQUEST_BYTES = 16 * 1024 * 1024
 MAX_CALL_BYTES = 512 * 1024
 HOME_CALLS = (
-    "state", "guidelines", "preview", "write-guidelines", "write-settings", "jobs", "job", "cancel",
-    "plan", "start", "run",
+    "state", "taken-over", "guidelines", "preview", "write-guidelines", "write-settings",
+    "jobs", "job", "cancel", "plan", "start", "run",
 )  # fmt: skip
 LABEL_CALLS = ("find", "show", "correct", "remarks", "review")
 OWNER_CALLS = ("people", *HOME_CALLS, *LABEL_CALLS)

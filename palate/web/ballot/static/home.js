@@ -56,8 +56,8 @@ async function write(after) {
 async function takenOver() {
   for (let n = 0; n < 60; n++) {
     await new Promise((resolve) => setTimeout(resolve, TAKEN_OVER_MS))
-    const now = await call('state').catch(() => null)
-    if (now?.taken_over) return
+    const now = await call('taken-over').catch(() => null)
+    if (now?.done) return
   }
 }
 

@@ -41,7 +41,8 @@ export function curve(log) {
 }
 
 async function list() {
-  const { rows } = await call('jobs')
+  const { rows, starts } = await call('jobs')
+  offer(starts)
   $('#jobs-list').replaceChildren(...rows.map((job) => el('li', { className: job.stage === 'ERROR' ? 'failed' : '' },
     el('a', { href: `#jobs/${encodeURIComponent(job.id)}`, textContent: NAMES[job.job] || job.job }), el('span', { className: 'soft', textContent: ` ${line(job)}` }))))
   if (!rows.length) $('#jobs-list').replaceChildren(el('li', { className: 'soft', textContent: 'Nothing ran on HF Jobs yet.' }))
@@ -93,9 +94,10 @@ export async function openPlan(job) {
   dialog.showModal()
 }
 
-onShow('jobs', async (id) => {
-  open(id)
-  const { jobs } = await call('state').catch(() => ({ jobs: [] }))
-  $('#start').replaceChildren(...jobs.map((job) => button(`${NAMES[job]} …`, () => openPlan(job))))
-  if (!jobs.length) $('#start').replaceChildren(el('p', { className: 'soft' }, `This Space has no room for all of palate. Start a job where palate is installed, such as: `, copyable(`palate train ${document.body.dataset.project} --on hf`)))
-})
+function offer(starts) {
+  if ($('#start').children.length) return // a plan may be on its way
+  $('#start').replaceChildren(...starts.map((job) => button(`${NAMES[job]} …`, () => openPlan(job))))
+  if (!starts.length) $('#start').replaceChildren(el('p', { className: 'soft' }, `This Space has no room for all of palate. Start a job where palate is installed, such as: `, copyable(`palate train ${document.body.dataset.project} --on hf`)))
+}
+
+onShow('jobs', open)
