@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from palate import __version__
-from palate.commands import data, doctor, imports, people, prompts, results, rounds, serving
+from palate.commands import data, doctor, imports, models, people, prompts, results, rounds, serving
 from palate.commands.common import console
 from palate.core.errors import UsageError, run_guarded
 
@@ -27,6 +27,7 @@ COMMANDS = {
     "import": Command(imports.import_, "import labels that were made elsewhere"),
     "prompts": Command(prompts.prompts, "show the prompts; add more, or let a model write them"),
     "label": Command(serving.label, "serve the labelling page here"),
+    "open": Command(serving.open_, "open the project's home here: next step, labels, people, jobs"),
     "agreement": Command(
         results.agreement, "how people label: agreement, self-consistency, bias, haste"
     ),
@@ -43,15 +44,18 @@ COMMANDS = {
     "deploy": Command(serving.deploy, "put both Spaces on the Hub"),
     "doctor": Command(doctor.doctor, "check the Hub, your account and this machine"),
     "demo": Command(serving.demo, "run the whole loop on this machine, with a small model"),
+    "models add": Command(models.add, "put a model on a Hub of your own"),
     "hub serve": Command(serving.hub_serve, "serve a Hub on this machine"),
     "argilla serve": Command(serving.argilla_serve, "serve Argilla on this machine"),
 }
 LOOP = ("init", "import", "prompts", "candidates", "label", "agreement", "export", "train",
         "completions", "evaluate", "verdict", "round")  # fmt: skip
+HF_SWITCHES = ("--yes", "--dry-run", "--detach")
 WHERE_HELP = """[bold]Where it runs[/]
   [cyan]--on local[/]   on this machine; the default
   [cyan]--on hf[/]      on HF Jobs: shows machine, time and price first, then follows the log.
-                [cyan]--flavor NAME[/] chooses the machine, [cyan]--yes[/] skips the question.
+                [cyan]--flavor NAME[/] chooses the machine, [cyan]--yes[/] skips the question,
+                [cyan]--dry-run[/] only shows the plan, [cyan]--detach[/] does not follow the log.
                 palate jobs OWNER/NAME lists what ran
   [cyan]--on slurm[/]   on a cluster: writes a batch script and submits it with sbatch
 
@@ -131,12 +135,20 @@ def _run_job(spec: "JobSpec", words: list[str], debug: bool) -> None:
         raise
     if where.on != "local" and (flag := spec.only_here(arguments)):
         raise UsageError(f"{flag} runs code of yours, on this machine alone. Leave out --on.")
-    if spec.training and "@" not in arguments.project:
+    if spec.training and "@" not in arguments.project and not where.dry_run:
         data.export(arguments.project)  # so that labels since the last export are trained on
     if where.on == "hf":
         from palate.run import hf
 
-        hf.run(console, spec, argv, flavor=where.flavor, yes=where.yes)
+        hf.run(
+            console,
+            spec,
+            argv,
+            flavor=where.flavor,
+            yes=where.yes,
+            dry_run=where.dry_run,
+            detach=where.detach,
+        )
     elif where.on == "slurm":
         from palate.run import slurm
 
@@ -153,13 +165,14 @@ def _where(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--on", default="local")
     parser.add_argument("--flavor")
-    parser.add_argument("--yes", action="store_true")
+    for switch in HF_SWITCHES:
+        parser.add_argument(switch, action="store_true")
     try:
         where, argv = parser.parse_known_args(words)
     except argparse.ArgumentError as error:
         raise UsageError(f"{error}.") from None
     if where.on not in ("local", "hf", "slurm"):
         raise UsageError(f"--on {where.on}: expected local, hf or slurm.")
-    if where.on != "hf" and (where.flavor or where.yes):
-        raise UsageError("--flavor and --yes need --on hf.")
+    if where.on != "hf" and (where.flavor or where.yes or where.dry_run or where.detach):
+        raise UsageError(f"--flavor, {', '.join(HF_SWITCHES)} need --on hf.")
     return where, argv

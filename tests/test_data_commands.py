@@ -134,6 +134,20 @@ def test_a_project_and_any_dataset_on_the_hub_can_be_audited(hub, repo_id, tmp_p
     assert figures["second_side_chosen"] is None
 
 
+def test_an_audit_ends_with_its_outcome_and_an_exit_code(tmp_path):
+    file = tmp_path / "pairs.csv"
+    file.write_text(PAIRS)
+    run = palate("audit", str(file), *COLUMNS)
+    assert run.returncode == 0
+    assert run.stdout.strip().splitlines()[-1].startswith("Nothing stops training.")
+    file.write_text("idea,a,b,b_won\n" + "".join(f"idea {i},x,x,{i % 2}\n" for i in range(10)))
+    run = palate("audit", str(file), *COLUMNS)
+    assert run.returncode == 1
+    last = run.stdout.strip().splitlines()[-1]
+    assert last.startswith("1 fatal finding: training stops until that is put right.")
+    assert palate("audit", str(file), *COLUMNS, "--json").returncode == 1
+
+
 def test_an_audit_that_cannot_be_written_or_read_says_so(tmp_path):
     (tmp_path / "pairs.csv").write_text(PAIRS)
     file = str(tmp_path / "pairs.csv")

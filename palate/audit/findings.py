@@ -40,6 +40,15 @@ def findings(audit: Audit) -> list[Finding]:
     return sorted(result, key=lambda f: order[f.level])
 
 
+def outcome(issues: Sequence[Finding]) -> str:
+    """Return what the findings come to, in a line."""
+    fatal, warnings = (sum(i.level == level for i in issues) for level in ("fatal", "warning"))
+    also = f" {count(warnings, 'warning')}." if warnings else ""
+    if fatal:
+        return f"{count(fatal, 'fatal finding')}: training stops until that is put right.{also}"
+    return f"Nothing stops training.{also}"
+
+
 def _rows(a: Audit) -> Iterator[Finding]:
     strict = a.kinds.get("left", 0) + a.kinds.get("right", 0)
     if a.excluded:

@@ -35,9 +35,20 @@ console = PlainConsole()
 
 def show_status(project: "Project") -> None:
     """Print where the project is in the loop, and what to run next."""
-    from palate.report import status
+    from palate.label.steps import steps
+    from palate.report.status import picture
 
-    console.print(status.picture(project, status.steps(project)))
+    console.print(picture(project, steps(project)))
+
+
+def show_missing_model(project: "Project") -> None:
+    """Say that the Hub lacks the project's base model, and how to bring it."""
+    from palate.core import hub
+    from palate.core.hub_errors import missing_model
+
+    model = project.settings.base_model
+    if not hub.exists(model.partition("@")[0], "model"):
+        console.print(f"\n{missing_model(model)}", markup=False)
 
 
 def show_plan(project: "Project") -> None:

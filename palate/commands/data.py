@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from dataclasses import replace
 from typing import Annotated
 
@@ -16,12 +17,14 @@ from palate.commands.common import (
     Id,
     Values,
     console,
+    show_missing_model,
     show_plan,
     show_status,
 )
 from palate.core.errors import UsageError
 from palate.core.markdown import count
 from palate.terminal.flags import ModelRef, Text
+from palate.terminal.progress import announced
 
 
 def init(
@@ -58,10 +61,12 @@ def init(
     rows = importing.prompts_of(table, column, read_template(template, table))
     options = {"question": question, "base_model": base_model}
     settings = replace(Settings(), **{k: v for k, v in options.items() if v is not None})
-    importing.start_project(project, rows, settings, public=public)
-    result, _ = export_project(project)
+    with announced(console.print, f"Writing {count(len(rows), 'prompt')} to {project}"):
+        importing.start_project(project, rows, settings, public=public)
+        result, _ = export_project(project)
     show_status(result)
     show_plan(result)
+    show_missing_model(result)
 
 
 def audit(
@@ -85,6 +90,8 @@ def audit(
     Checks for leaking splits, cycles, contradictions, duplicates, and biases of length, position
     and format, and scores the simple baselines that a tuned model has to beat. With --model it also
     checks what the tokenizer and chat template do to the rows. `palate train` runs the audit first.
+
+    The exit code is 1 if a finding is fatal, which stops training.
 
     Example: palate audit pairs.csv --prompt idea --a title_a --b title_b --choice b_won
 
@@ -124,10 +131,13 @@ def audit(
         html.write_text(audit_page.render(result, issues), "utf-8")
     if as_json:
         print(json.dumps(json_report.to_json(result, issues), indent=2, ensure_ascii=False))
-        return
-    console.print(audit_page.table(result, issues))
-    if html:
-        console.print(f"\nwritten: {html}")
+    else:
+        console.print(audit_page.table(result, issues))
+        if html:
+            console.print(f"\nwritten: {html}")
+        console.print(f"\n{findings.outcome(issues)}")
+    if any(issue.level == "fatal" for issue in issues):
+        sys.exit(1)
 
 
 def export(project: Id, to: Folder = None) -> None:

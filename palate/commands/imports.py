@@ -17,6 +17,7 @@ from palate.commands.common import (
 )
 from palate.core.markdown import count
 from palate.terminal.flags import Text, flag
+from palate.terminal.progress import announced
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,7 +101,8 @@ def import_(
     columns = Columns.of(prompt, a, b, choice, annotator, models, given)
     if votes:
         blind.check(columns)
-    table = tables.read(source, encoding)
+    with announced(console.print, f"Reading {source}"):
+        table = tables.read(source, encoding)
     if not votes and template is None and (thumbs := unpaired.read(table, columns)):
         _import_thumbs(project, thumbs, skip=skip, dry_run=dry_run)
         return
@@ -120,14 +122,15 @@ def import_(
     del table, data  # of many rows as large as all that is made of them
     name, config = Path(source).name, "evaluations" if votes else "labels"
     known = _ids(Project.load(project), config) if exists else set()
-    if votes:
-        blind.add(project, new, f"Import {len(new.events)} blind votes from {name}")
-    else:
-        message = f"Import {len(new.events)} labels from {name}"
-        importing.add(project, new, message, Settings())
     sizes = _Sizes.of(new)
-    del new
-    result, preferences = export_project(project)
+    with announced(console.print, f"Writing to {project}"):
+        if votes:
+            blind.add(project, new, f"Import {len(new.events)} blind votes from {name}")
+        else:
+            message = f"Import {len(new.events)} labels from {name}"
+            importing.add(project, new, message, Settings())
+        del new
+        result, preferences = export_project(project)
     _show_added(result, config, known, sizes)
     if votes:
         console.print(f"Next: palate verdict {project}")

@@ -128,6 +128,7 @@ def jobs(
         cancel: Cancel the job with this id.
     """
     from palate.core.project import check_id
+    from palate.label.steps import jobs_of
     from palate.run import hf_jobs
 
     check_id(project)
@@ -137,7 +138,7 @@ def jobs(
         hf_jobs.follow(console, project, hf_jobs.job_with(project, follow))
     elif cancel:
         console.print(hf_jobs.cancel(project, cancel))
-    elif listed := hf_jobs.jobs_of(project):
+    elif listed := jobs_of(project):
         console.print(hf_jobs.table(project, listed))
     else:
         console.print(f"Nothing ran on HF Jobs yet. Start with: palate train {project} --on hf")

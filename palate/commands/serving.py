@@ -27,6 +27,18 @@ def label(project: Id, port: int = 7860) -> None:
     _serve("label", project, port)
 
 
+def open_(project: Id, port: int = 7860) -> None:
+    """Serve the labelling page here as `palate label` does, and open the project's home on it.
+
+    The home shows what comes next and does it: it finds and corrects labels, changes instructions
+    and settings, and starts jobs on HF Jobs after showing time and price.
+
+    Args:
+        port: Port to listen on. 0 takes any free port.
+    """
+    _serve("label", project, port, home=True)
+
+
 def evaluate(project: Id, port: int = 7861) -> None:
     """Serve the blind comparison of base and tuned model here, until Ctrl-C.
 
@@ -192,7 +204,11 @@ def _usage_errors(serve_error: type[Exception]) -> Generator[None]:
         raise UsageError(str(error)) from error
 
 
-def _serve(kind: Literal["label", "evaluate"], project: str, port: int) -> None:
+def _serve(
+    kind: Literal["label", "evaluate"], project: str, port: int, *, home: bool = False
+) -> None:
+    import webbrowser
+
     from palate.core import hub
     from palate.core.project import Project
     from palate.terminal.progress import announced
@@ -213,7 +229,9 @@ def _serve(kind: Literal["label", "evaluate"], project: str, port: int) -> None:
             console.print(f"Open [bold cyan]{space.url}[/] to {kind}. Ctrl-C stops.", markup=True)
             if kind == "label":
                 link = f"[cyan]{space.owner_url}[/]"
-                console.print(f"For you only, how people label: {link}", markup=True)
+                console.print(f"For you only, the project's home: {link}", markup=True)
+                if home:
+                    webbrowser.open(space.owner_url)
             else:
                 console.print(plan)
                 console.print(

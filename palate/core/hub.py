@@ -61,7 +61,7 @@ def is_local() -> bool:
 
 def describe(repo: str, kind: RepoType, revision: str = "main") -> tuple[str, list[str]]:
     """Return the commit that `revision` names and the paths of its files."""
-    with readable_errors(repo):
+    with readable_errors(repo, kind):
         info = retry(lambda: api().repo_info(repo, repo_type=kind, revision=revision))
         return info.sha, sorted(s.rfilename for s in info.siblings)
 

@@ -76,7 +76,7 @@ def requested_wait(headers: Mapping[str, str]) -> float:
 
 
 @contextmanager
-def readable_errors(repo: str) -> Generator[None]:
+def readable_errors(repo: str, kind: str = "") -> Generator[None]:
     """Turn whatever the clients raise into palate's errors, each ending in what to do."""
     from huggingface_hub import constants
     from huggingface_hub.errors import (
@@ -98,7 +98,7 @@ def readable_errors(repo: str) -> Generator[None]:
             raise UsageError(f"{repo} has no such revision: {_first_line(error)}") from None
         raise _http_error(repo, where, error) from None
     except RepositoryNotFoundError as error:
-        raise _not_found(repo, where, error.response.status_code) from None
+        raise _not_found(repo, where, error.response.status_code, kind) from None
     except HfHubHTTPError as error:
         raise _http_error(repo, where, error) from None
     except (httpx.TransportError, OfflineModeIsEnabled) as error:
@@ -133,13 +133,26 @@ def _disk_full(repo: str) -> PalateError:
     )
 
 
-def _not_found(repo: str, where: str, status: int) -> PalateError:
+def _not_found(repo: str, where: str, status: int, kind: str) -> PalateError:
     if status == 401:
         return Unreachable(f"{where} does not show {repo} without a valid token. {sign_in()}")
+    if kind == "model":
+        return UsageError(missing_model(repo))
     return UsageError(
         f"There is no repo {repo} on {where}, or your token may not see it."
         " Check the spelling. To start a project: palate init OWNER/NAME --prompts FILE"
     )
+
+
+def missing_model(model: str) -> str:
+    """Return that the Hub lacks a model, and how to bring it."""
+    from huggingface_hub import constants
+
+    where = constants.ENDPOINT
+    bring = "Check the spelling, or name another one with --base-model"
+    if where != "https://huggingface.co":
+        bring = f"Bring it with: palate models add {model}"
+    return f"There is no model {model} on {where}, or your token may not see it. {bring}"
 
 
 def _http_error(repo: str, where: str, error: "HfHubHTTPError") -> PalateError:

@@ -59,6 +59,12 @@ class Settings:
     repeats: float = 0.05  # share of a person's pairs that is asked again, for consistency
     compare: str = "newest"  # or "all": every two models with completions of eval prompts
     steps: int = 3  # of how much better an answer is that people choose from; 4 adds "barely"
+    paused: bool = False  # whether nobody is asked for labels now
+
+    @property
+    def eval_wanted(self) -> int:
+        """How many eval prompts a verdict takes: the default number if `eval` is a fraction."""
+        return EVAL_PROMPTS if isinstance(self.eval, float) else self.eval
 
     @classmethod
     def parse(cls, text: str, source: object = SETTINGS_FILE) -> "Settings":
@@ -81,7 +87,7 @@ class Settings:
                 if not value or not all(isinstance(who, str) for who in value):
                     raise BadInput(source, f"expected names, found {value!r}", field=name)
                 values[name] = tuple(value)
-            elif isinstance(value, bool) or not (
+            elif isinstance(value, bool) is not (want is bool) or not (
                 isinstance(value, want)
                 or (want is float and isinstance(value, int))
                 or (name == "eval" and isinstance(value, float))

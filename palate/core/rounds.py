@@ -1,7 +1,15 @@
-"""A project's rounds: which model each has, which model writes, which eval prompts are fresh."""
+"""A project's rounds: which model each has, which model writes, which eval prompts are fresh.
+
+Also `with_setting`, by which a round begins and an owner changes a setting.
+"""
+
+import json
+import re
+from dataclasses import asdict
 
 from palate.core import hub
-from palate.core.project import Project
+from palate.core.errors import BadInput
+from palate.core.project import SETTINGS_FILE, Project, Settings
 from palate.core.schema import Prompt
 
 
@@ -31,3 +39,19 @@ def fresh_eval(project: Project) -> list[Prompt]:
     number = project.settings.round
     used = {e.prompt_id for e in project.evaluations if e.round < number}
     return [p for p in project.prompts if p.split == "eval" and p.id not in used]
+
+
+def with_setting(text: str, name: str, value: object) -> str:
+    """Return the TOML text with another value of a setting, and all else in it as it was."""
+    line = re.compile(rf"(?m)^([ \t]*{name}[ \t]*=[ \t]*)[^#\n]*?([ \t]*(?:#.*)?)$")
+    toml = json.dumps(value, ensure_ascii=False).replace("\x7f", r"\u007f")
+    changed, found = line.subn(lambda m: f"{m[1]}{toml}{m[2]}", text, count=1)
+    if not found:
+        changed = f"{text.rstrip()}\n{name} = {toml}\n"
+    wanted = asdict(Settings.parse(text)) | {
+        name: tuple(value) if isinstance(value, list) else value
+    }
+    if asdict(Settings.parse(changed)) != wanted:
+        problem = f"found no line of its own to change. Write: {name} = {toml}"
+        raise BadInput(SETTINGS_FILE, problem, field=name)
+    return changed

@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from zlib import crc32
 
@@ -166,6 +166,12 @@ def spoken_words(text: str) -> list[str]:
     or Burmese.
     """
     return SPOKEN.findall(text)
+
+
+@lru_cache(100_000)  # each text of a project is in several pairs
+def spoken_length(text: str) -> int:
+    """Return how many words a text has."""
+    return len(spoken_words(text))
 
 
 def words(text: str) -> list[str]:

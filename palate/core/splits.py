@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from palate.core.errors import PalateError
-from palate.core.project import EVAL_PROMPTS, MOST_EVAL, Settings
+from palate.core.project import MOST_EVAL, Settings
 from palate.core.schema import Preference, Prompt
 from palate.core.similar import Similar, alike
 
@@ -64,12 +64,8 @@ def eval_target(settings: Settings, total: int) -> int:
 
 
 def eval_missing(settings: Settings, prompts: Iterable[Prompt]) -> int:
-    """Return how many more eval prompts a verdict takes.
-
-    Where the settings say a fraction, the default number counts: it is what a verdict takes.
-    """
-    wanted = EVAL_PROMPTS if isinstance(settings.eval, float) else settings.eval
-    return max(0, wanted - sum(p.split == "eval" for p in prompts))
+    """Return how many more eval prompts a verdict takes."""
+    return max(0, settings.eval_wanted - sum(p.split == "eval" for p in prompts))
 
 
 def more_prompts(project_id: str, number: int) -> str:

@@ -15,7 +15,7 @@ from typing import TypedDict
 from palate.core.ledger import standing_judgements
 from palate.core.rates import Rate, alpha, beyond_chance, cyclic_triads
 from palate.core.schema import Candidate, Event, Kind
-from palate.core.similar import spoken_words
+from palate.core.similar import spoken_length
 from palate.label.ranking import Order, checks
 
 PAUSE = 300.0  # seconds; a longer gap between two judgements does not count as labelling
@@ -113,7 +113,7 @@ def own_figures(events: Sequence[Event]) -> dict[str, object]:
         "seconds": round(statistics.median(seconds), 1) if seconds else None,
         "implied": sum(len(list(order.implied())) for order in orders),
         "repeats": len(repeats),
-        "same": sum(_value(x) == _value(y) for x, y in repeats),
+        "same": sum(value_of(x) == value_of(y) for x, y in repeats),
     }
 
 
@@ -182,7 +182,7 @@ def _labeller(
         last=max(e.time for e in events),
         self_consistency=_same(_repeats(judged, again)),
         left=_left([e for e in judged if e.kind == "label"]),
-        too_fast=_rate([_too_fast(e, texts) for e in readable], readable),
+        too_fast=_rate([is_too_fast(e, texts) for e in readable], readable),
     )
 
 
@@ -194,7 +194,7 @@ def _repeats(judged: Sequence[Event], again: Sequence[Event]) -> list[tuple[Even
 
 
 def _same(repeats: Sequence[tuple[Event, Event]]) -> Rate:
-    return _rate([_value(x) == _value(y) for x, y in repeats], [x for x, _ in repeats])
+    return _rate([value_of(x) == value_of(y) for x, y in repeats], [x for x, _ in repeats])
 
 
 def _left(labels: Sequence[Event]) -> Rate:
@@ -210,8 +210,9 @@ def _is_suspect(p: Labeller) -> bool:
     return p.too_fast.n >= SUSPECT_JUDGEMENTS and (p.too_fast.rate or 0) > SUSPECT_SHARE
 
 
-def _too_fast(e: Event, texts: Mapping[str, str]) -> bool:
-    words = len(spoken_words(texts[e.left])) + len(spoken_words(texts[e.right]))
+def is_too_fast(e: Event, texts: Mapping[str, str]) -> bool:
+    """Tell whether nobody could have read both texts in the time that the judgement took."""
+    words = spoken_length(texts[e.left]) + spoken_length(texts[e.right])
     shortest = max(SHORTEST_MILLISECONDS, 1000 * words / FASTEST_WORDS_PER_SECOND)
     return (e.milliseconds or 0) < shortest
 
@@ -231,7 +232,7 @@ def _hours(judged: Sequence[Event]) -> list[Hour]:
     ]
 
 
-def _value(e: Event) -> str:
+def value_of(e: Event) -> str:
     """Return the chosen candidate, whichever side it was on, or the kind that chooses neither."""
     return e.chosen if e.kind == "label" and e.chosen else e.kind
 
@@ -257,7 +258,7 @@ def _agreement(judged: Sequence[Event]) -> Rate:
     for e in _of_several(judged):
         by_pair.setdefault(e.pair_id, {})[e.annotator] = e
     twos = [two for by_person in by_pair.values() for two in combinations(by_person.values(), 2)]
-    same = [_value(x) == _value(y) for x, y in twos]
+    same = [value_of(x) == value_of(y) for x, y in twos]
     return Rate.of_pairings(same, [x.prompt_id for x, _ in twos])
 
 
@@ -274,7 +275,7 @@ def _alpha(
     units: dict[str, dict[str, int]] = {}  # pair → annotator → category
     for e in _of_several(judged):
         ends = sorted((e.left, e.right))
-        chosen = _value(e)
+        chosen = value_of(e)
         category = ends.index(chosen) if chosen in ends else JUDGED.index(e.kind) + 2
         units.setdefault(e.pair_id, {})[e.annotator] = category
     result = alpha(units.values())

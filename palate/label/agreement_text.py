@@ -48,10 +48,28 @@ def counted(rate: Rate) -> str:
     return f"{rate.hits:,} of {rate.n:,}" if rate.n else "–"
 
 
+def is_vague(rate: Rate) -> bool:
+    """Tell whether the range takes up more than half of the scale: the rate says nothing yet."""
+    return rate.interval is not None and rate.interval[1] - rate.interval[0] > 0.5
+
+
+def said(rate: Rate) -> str:
+    """Return the rate in words, without figures that mean nothing yet."""
+    if is_vague(rate):
+        return f"{rate.hits:,} of {rate.n:,} (too few to say more)"
+    return rate.words()
+
+
+def tested(rate: Rate) -> str:
+    return "" if is_vague(rate) else rate.test(TESTS)
+
+
 def alpha(r: Report | Pairing) -> str:
     """Return "0.43 (0.05 to 0.71)", Krippendorff's α with its interval."""
     if r.alpha is None:
         return "–"
+    if r.alpha_interval and r.alpha_interval[1] - r.alpha_interval[0] > 1:
+        return "too few to say"
     doubt = "{:.2f} to {:.2f}".format(*r.alpha_interval) if r.alpha_interval else "range unknown"
     return f"{r.alpha:.2f} ({doubt})"
 
@@ -79,7 +97,7 @@ def _sentences(r: Report, names: Mapping[str, str]) -> Iterator[str]:
     yield from _biases(r)
     if r.cycles.n:
         yield (
-            f"Circular answers (A over B over C over A): {r.cycles.words()}; 25% by chance where"
+            f"Circular answers (A over B over C over A): {said(r.cycles)}; 25% by chance where"
             " every pair is asked."
         )
     for p in r.people:
@@ -94,11 +112,11 @@ def _agreement(r: Report) -> Iterator[str]:
     if r.self_consistency.n:
         low = (r.self_consistency.interval or (1, 1))[1] < LOW_CONSISTENCY
         advice = " That is low. Make the question narrower, or allow ties." if low else ""
-        yield f"Asked again, people gave the same answer in {r.self_consistency.words()}.{advice}"
+        yield f"Asked again, people gave the same answer in {said(r.self_consistency)}.{advice}"
     if r.implied.n:
         yield (
             "Asked about pairs that earlier answers implied, people decided the other way in"
-            f" {r.implied.words()}."
+            f" {said(r.implied)}."
         )
     if r.agreement.n:
         advice = ""
@@ -107,8 +125,8 @@ def _agreement(r: Report) -> Iterator[str]:
                 f" That is below {LOW_ALPHA}: tastes differ, or the instructions are unclear. Train"
                 " on one person's labels, or write guidelines.md."
             )
-        yield f"Two people on the same pair agreed in {r.agreement.words()}."
-        if r.alpha is not None:
+        yield f"Two people on the same pair agreed in {said(r.agreement)}."
+        if r.alpha is not None and not alpha(r).startswith("too"):
             yield (
                 f"Corrected for chance, that is {alpha(r)}, where 1 is full agreement and 0 is"
                 f" guessing (Krippendorff's α).{advice}"
@@ -118,11 +136,11 @@ def _agreement(r: Report) -> Iterator[str]:
 def _biases(r: Report) -> Iterator[str]:
     if r.left.n:
         advice = " Where sides are random, somebody favours one." if r.left.differs(TESTS) else ""
-        yield f"The left answer was chosen in {r.left.words()}{r.left.test(TESTS)}.{advice}"
+        yield f"The left answer was chosen in {said(r.left)}{tested(r.left)}.{advice}"
     if r.longer.n:
         longer = r.longer.differs(TESTS) and (r.longer.rate or 0) > LONGER_PREFERRED
         advice = " A model will learn length, too: see palate train --help." if longer else ""
-        yield f"The longer answer was chosen in {r.longer.words()}{r.longer.test(TESTS)}.{advice}"
+        yield f"The longer answer was chosen in {said(r.longer)}{tested(r.longer)}.{advice}"
 
 
 def labelling_pictures(report: Report, names: Mapping[str, str]) -> dict[str, str]:
@@ -145,7 +163,7 @@ def how_people_label(report: Report) -> str:
         ("longer answer chosen", report.longer, 50),
         ("triples of answers in a circle", report.cycles, 25),
     ]
-    shown = [(text, rate, at) for text, rate, at in asked if rate.n]
+    shown = [(text, rate, at) for text, rate, at in asked if rate.n and not is_vague(rate)]
     return rates(shown) if shown else ""
 
 

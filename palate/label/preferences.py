@@ -1,10 +1,16 @@
-"""Preferences from events: the same ledger always gives the same rows. Pure: no I/O."""
+"""Preferences from events: the same ledger always gives the same rows.
+
+Pure, except that `of_project` reads a project.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
 
 from palate.core.ledger import jsonl, standing_judgements
+from palate.core.project import Project
 from palate.core.schema import (
     MARGINS,
     Candidate,
@@ -37,6 +43,27 @@ class Preferences:
     def in_files(self) -> list[Preference]:
         """Return the rows in the order in which a project's files have them."""
         return [row for split in sorted(self.rows) for row in self.rows[split]]
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A project, equal to the same one at another revision with the same rows and people."""
+
+    project: Project = field(compare=False)
+    files: tuple[tuple[Path, ...], ...]
+    uncounted: frozenset[str]
+
+
+def of_project(project: Project) -> Preferences:
+    """Return the preferences that follow from a project's labels, computed once for the same."""
+    files = tuple(project.contents(config) for config in ("prompts", "candidates", "labels"))
+    return _of_project(_Judged(project, files, project.people.uncounted))
+
+
+@lru_cache(1)  # an export, the card and the status ask at three revisions that differ in neither
+def _of_project(judged: _Judged) -> Preferences:
+    project = judged.project
+    return rebuild(project.prompts, project.candidates, project.labels)
 
 
 def rebuild(

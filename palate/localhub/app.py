@@ -24,6 +24,7 @@ from palate.localhub import (  # noqa: F401 - importing a module adds its routes
     refs,
     sign_in,
     space_routes,
+    viewer,
     webhooks,
 )
 from palate.localhub.accounts import RESERVED

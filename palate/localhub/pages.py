@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pygit2
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from palate.localhub import metadata, render
 from palate.localhub.accounts import owns
@@ -24,7 +24,7 @@ from palate.localhub.git import (
 from palate.localhub.lfs import check_gate
 from palate.localhub.repos import Repo
 from palate.localhub.routing import KINDS
-from palate.localhub.templates import page
+from palate.localhub.templates import page, repo_page
 
 STATIC = Path(__file__).parent / "static"
 STATIC_TYPES = {"hub.css": "text/css", "icon.svg": "image/svg+xml"}
@@ -70,13 +70,6 @@ def listing(call: Call) -> Response:
     return page("listing.html", call.user, values)
 
 
-def _repo_page(
-    call: Call, template: str, repo: Repo, revision: str, tab: str, **values: object
-) -> Response:
-    values |= {"repo": repo, "revision": revision, "rev": quote(revision, safe=""), "tab": tab}
-    return page(template, call.user, values)
-
-
 @router.route("GET", REPO)
 def card(call: Call) -> Response:
     repo = call.repo()
@@ -86,7 +79,7 @@ def card(call: Call) -> Response:
     html = render.card(text, f"{repo.path}/resolve/main", f"{repo.path}/blob/main")
     facts = [(label, value, _link(call, *link)) for label, value, link in render.facts(data)]
     values = {"html": html, "facts": facts, "results": render.results(data)}
-    return _repo_page(call, "card.html", repo, "main", "card", **values)
+    return repo_page(call.user, "card.html", repo, "main", "card", **values)
 
 
 def _link(call: Call, kind: str, repo_id: str) -> str | None:
@@ -114,7 +107,7 @@ def folder(call: Call) -> Response:
         for e, p in content
     ]
     values = {"path": path, "entries": entries, "crumbs": _crumbs(path)}
-    return _repo_page(call, "tree.html", repo, rev, "files", **values)
+    return repo_page(call.user, "tree.html", repo, rev, "files", **values)
 
 
 def _size(entry: pygit2.Blob | pygit2.Tree) -> int | None:
@@ -149,7 +142,7 @@ def file(call: Call) -> Response:
         values |= _rendered(repo, path, rev, text, number)
     values |= {"number": number, "path": path, "size": size, "crumbs": _crumbs(path)}
     values["last"] = last_commits(commit, git, [path])[path]
-    return _repo_page(call, "blob.html", repo, rev, "files", **values)
+    return repo_page(call.user, "blob.html", repo, rev, "files", **values)
 
 
 def _rendered(repo: Repo, path: str, rev: str, text: str, number: int) -> dict[str, object]:
@@ -175,7 +168,7 @@ def history(call: Call) -> Response:
     commits = list(git.walk(head.id, pygit2.enums.SortMode.TOPOLOGICAL))
     values = {"commits": commits[start : start + PER_PAGE], "number": number}
     values |= {"count": len(commits), "more": len(commits) > start + PER_PAGE}
-    return _repo_page(call, "commits.html", repo, rev, "history", **values)
+    return repo_page(call.user, "commits.html", repo, rev, "history", **values)
 
 
 @router.route("GET", REPO + "/commit/{rev}")
@@ -190,7 +183,7 @@ def change(call: Call) -> Response:
         diff = commit.tree.diff_to_tree(swap=True)
     patches = [(p.delta.new_file.path, p.delta.status_char(), _lines(p)) for p in diff if p]
     values = {"commit": commit, "patches": patches[:MAX_PATCHES], "count": len(patches)}
-    return _repo_page(call, "commit.html", repo, rev, "history", **values)
+    return repo_page(call.user, "commit.html", repo, rev, "history", **values)
 
 
 def _lines(patch: pygit2.Patch) -> list[str]:
@@ -202,6 +195,11 @@ def _lines(patch: pygit2.Patch) -> list[str]:
     ]
     hidden = len(lines) - len(shown)
     return shown + ([f" … {hidden} more lines"] if hidden else [])
+
+
+@router.route("GET", "/jobs")
+def own_jobs(call: Call) -> Response:
+    return RedirectResponse(f"/jobs/{call.user.name}" if call.user else "/login?next=/jobs", 303)
 
 
 @router.route("GET", "/jobs/{ns}", "/jobs/{ns}/{job}")

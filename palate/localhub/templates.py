@@ -10,6 +10,7 @@ from starlette.responses import HTMLResponse
 
 from palate.localhub import render
 from palate.localhub.accounts import User
+from palate.localhub.repos import Repo
 
 POLICY = (
     "default-src 'none'; img-src 'self'; style-src 'self' 'unsafe-inline'; form-action 'self'; "
@@ -38,6 +39,14 @@ def page(
     return HTMLResponse(html, status, HEADERS)
 
 
+def repo_page(
+    user: User | None, template: str, repo: Repo, revision: str, tab: str, **values: object
+) -> HTMLResponse:
+    """Render a page of a repo, under its head and its tabs."""
+    values |= {"repo": repo, "revision": revision, "rev": quote(revision, safe=""), "tab": tab}
+    return page(template, user, values)
+
+
 def _ago(seconds: float) -> str:
     passed = time.time() - seconds
     for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
@@ -50,4 +59,10 @@ def _date(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-_environment.filters |= {"ago": _ago, "date": _date, "size": render.size, "path": quote}
+_environment.filters |= {
+    "ago": _ago,
+    "date": _date,
+    "size": render.size,
+    "path": quote,
+    "segment": lambda text: quote(text, safe=""),
+}

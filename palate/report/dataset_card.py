@@ -1,18 +1,19 @@
-"""A dataset's card: from the project's rows alone."""
+"""A dataset's card: from the project's rows and verdicts alone."""
 
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from palate.core import ledger
+from palate.core import hub, ledger
 from palate.core.project import Project
 from palate.core.schema import ROWS, SPLITS, Config, Preference
+from palate.evaluate.verdict import Verdict
 from palate.label import agreement
 from palate.label.agreement_text import how_people_label, strengths
+from palate.label.preferences import of_project
 from palate.report.cards import Files, document, hub_license, push, shorten, with_pictures
 from palate.report.features import features
-from palate.report.rebuilt import of_project
 from palate.train.data import preference_sentence
 
 if TYPE_CHECKING:
@@ -29,19 +30,25 @@ def push_dataset_card(
 
     def render(sha: str, _: Sequence[str]) -> Files:
         project = Project.load(project_id, sha)
+        spaces = [f"{project_id}-{kind}" for kind in ("label", "evaluate")]
+        spaces = [space for space in spaces if hub.exists(space, "space")]
         rows = (known or {}).get(sha)
-        return dataset_files(project, rows, trained=project.is_trained())
+        return dataset_files(project, rows, trained=project.is_trained(), spaces=spaces)
 
     return push(project_id, "dataset", render)
 
 
 def dataset_files(
-    project: Project, preferences: Sequence[Preference] | None = None, *, trained: bool = False
+    project: Project,
+    preferences: Sequence[Preference] | None = None,
+    *,
+    trained: bool = False,
+    spaces: Sequence[str] = (),
 ) -> Files:
     """Return README.md and plots/*.svg of the project's dataset.
 
-    `preferences`: the rows of its preference files; None to read them. `trained`: whether the
-    project's model exists, so that the card can link it.
+    `preferences`: the rows of its preference files; None to read them. `trained` and `spaces`:
+    whether the project's model exists, and which Spaces, for links.
     """
     if preferences is None:
         preferences = project.preferences
@@ -61,6 +68,8 @@ def dataset_files(
         "dataset.md.j2",
         project=project,
         trained=trained,
+        spaces=spaces,
+        verdict=_verdict(project),
         configs={
             config: len(preferences if config == "preferences" else project.read(config))
             for config in configs
@@ -80,6 +89,17 @@ def dataset_files(
         pictures=set(pictures),
     )
     return with_pictures(readme, pictures)
+
+
+def _verdict(project: Project) -> Verdict | None:
+    """Return the verdict on the votes that were counted last, None without any."""
+    paths = [p for p in project.files if p.startswith("verdicts/") and p.endswith(".json")]
+    files = hub.fetch(project.id, "dataset", project.revision, paths) if paths else []
+    verdicts = [
+        Verdict.from_json(json.loads(file.read_text("utf-8")), f"{project.id}/{path}")
+        for path, file in zip(paths, files, strict=True)
+    ]
+    return max(verdicts, key=lambda verdict: verdict.time, default=None)
 
 
 def _preference_facts(project: Project, rows: Sequence[Preference]) -> dict[str, object]:

@@ -2,9 +2,8 @@
 
 from palate.core import hub
 from palate.core.project import Project
-from palate.label.preferences import Preferences, preference_files
+from palate.label.preferences import Preferences, of_project, preference_files
 from palate.report.dataset_card import push_dataset_card
-from palate.report.rebuilt import of_project
 
 
 def export(project_id: str) -> tuple[Project, Preferences]:

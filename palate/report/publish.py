@@ -12,6 +12,7 @@ from palate.core.project import Project
 from palate.core.rounds import round_tag
 from palate.evaluate.loading import project_verdict
 from palate.evaluate.verdict import Verdict
+from palate.report.dataset_card import push_dataset_card
 from palate.report.model_card import model_files, push_model_card
 from palate.report.reward_card import reward_files
 from palate.reward import record
@@ -50,6 +51,7 @@ def publish_verdict(project: Project, result: Verdict) -> str:
     hub.commit(project.id, "dataset", {path: text}, "Add the blind verdict")
     hub.commit(project.model_repo, "model", {"verdict.json": text}, "Add the blind verdict")
     hub.tag(project.model_repo, "model", "judged", result.tuned.revision)
+    push_dataset_card(project.id)
     return push_model_card(project.id)
 
 
@@ -71,6 +73,7 @@ def renew_verdict(project: Project) -> str:
         if path in project.files:
             hub.commit(project.id, "dataset", {}, "Remove the verdict", delete=[path])
         hub.commit(repo, "model", {}, "Remove the verdict", delete=["verdict.json"])
+        push_dataset_card(project.id)
         push_model_card(project.id)
         return f"There is no verdict any more. {error}"
     publish_verdict(project, result)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from palate.core.errors import UsageError
+from palate.label.steps import hourly_price
 from palate.train.config import WHOLE, DPOArguments, TrainArguments
 from palate.train.halving import first_trials, plan, refusal
 from palate.train.recipe import BYTES_PER_PARAMETER, MAX_FULL_PARAMETERS, MEMORY_FRACTION
@@ -60,11 +61,9 @@ class Flavor:
         chips = info.accelerator
         gpus = int(chips.quantity) if chips else 0
         memory = _number(chips.vram) / gpus if chips else _number(info.ram)
-        hours = {"second": 3600, "minute": 60, "hour": 1}[info.unit_label]
-        price = info.unit_cost_micro_usd * hours / 1e6
         cores = int(_number(info.cpu))
         model = chips.model if chips else None
-        return cls(info.name, gpus, model, cores, memory * 1e9, round(price, 4))
+        return cls(info.name, gpus, model, cores, memory * 1e9, hourly_price(info))
 
     @property
     def speed(self) -> tuple[float, float]:

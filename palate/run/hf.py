@@ -14,9 +14,10 @@ from palate.core import hub
 from palate.core.errors import Unreachable
 from palate.core.hub_errors import sign_in
 from palate.core.project import Project
+from palate.label.steps import JOB_LABEL, PROJECT_LABEL, job_errors, label_of
 from palate.run import bundle, forecast
 from palate.run.forecast import Flavor, Load
-from palate.run.hf_jobs import JOB_LABEL, PROJECT_LABEL, follow, job_errors, label_of
+from palate.run.hf_jobs import follow, how_to_follow
 from palate.run.local import CPU_SETTINGS
 from palate.run.spec import JobArguments, JobSpec
 from palate.terminal.asking import ask
@@ -136,13 +137,25 @@ def start(plan: Plan) -> "JobInfo":
 
 
 def run(
-    console: Console, spec: JobSpec, argv: Sequence[str], *, flavor: str | None, yes: bool
+    console: Console,
+    spec: JobSpec,
+    argv: Sequence[str],
+    *,
+    flavor: str | None,
+    yes: bool,
+    dry_run: bool = False,
+    detach: bool = False,
 ) -> None:
     """Plan, ask, start and follow a job; raises PalateError if it fails."""
     planned = plan(spec, argv, flavor)
     for sentence in planned.sentences():
         console.print(sentence, markup=False)
+    if dry_run:
+        return
     agree(planned, yes=yes)
     started = start(planned)
     console.print(f"started: [bold cyan]{started.url}[/]", markup=True)
+    if detach:
+        console.print(f"To follow it: {how_to_follow(planned.project.id, started)}", markup=False)
+        return
     follow(console, planned.project.id, started)

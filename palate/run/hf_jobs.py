@@ -1,8 +1,6 @@
 """A project's jobs on HF Jobs: follow, list and cancel them."""
 
-import re
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -11,19 +9,16 @@ from rich.console import Console
 from rich.table import Table
 
 from palate.core import hub
-from palate.core.errors import PalateError, Unreachable, UsageError
-from palate.core.hub_errors import sign_in
+from palate.core.errors import PalateError, UsageError
+from palate.label.steps import ENDED, JOB_LABEL, cancel_job, hourly_price, job_errors, jobs_of
 from palate.reward import record
 from palate.run import forecast
-from palate.run.forecast import Flavor
 from palate.run.jobs import JOBS
 from palate.terminal.progress import Relay
 
 if TYPE_CHECKING:
     from huggingface_hub import JobInfo
 
-ENDED = ("COMPLETED", "ERROR", "CANCELED", "DELETED")
-PROJECT_LABEL, JOB_LABEL = "palate-project", "palate-job"
 ID_LETTERS = 8  # of a job's id, enough to tell it from others
 WORDS = {
     "COMPLETED": "done",
@@ -33,16 +28,6 @@ WORDS = {
     "SCHEDULING": "waiting",
     "RUNNING": "running",
 }
-
-
-def jobs_of(project: str) -> "list[JobInfo]":
-    """Return the project's jobs, newest first."""
-    owner = project.partition("/")[0]
-    labels = {PROJECT_LABEL: label_of(project)}
-    with job_errors(project):
-        jobs = hub.retry(lambda: list(hub.api().list_jobs(labels=labels, namespace=owner)))
-    # two projects can share a label
-    return [j for j in jobs if any(f"{w}@".startswith(f"{project}@") for w in j.command or ())]
 
 
 def job_with(project: str, prefix: str) -> "JobInfo":
@@ -59,7 +44,7 @@ def follow(console: Console, project: str, job: "JobInfo") -> None:
 
     Ctrl-C leaves it running, prints how to come back and is raised again.
     """
-    back = f"palate jobs {project} --follow {job.id[:ID_LETTERS]}"
+    back = how_to_follow(project, job)
     if job.status.stage == "SCHEDULING":
         console.print("waiting for a machine")
     console.print(f"Ctrl-C leaves it running. To come back: {back}", markup=False)
@@ -88,13 +73,16 @@ def follow(console: Console, project: str, job: "JobInfo") -> None:
     )
 
 
+def how_to_follow(project: str, job: "JobInfo") -> str:
+    return f"palate jobs {project} --follow {job.id[:ID_LETTERS]}"
+
+
 def cancel(project: str, prefix: str) -> str:
     """Cancel a job and return a sentence about it."""
     job = job_with(project, prefix)
     if job.status.stage in ENDED:
         return f"{job.id[:ID_LETTERS]} has already ended: {WORDS[job.status.stage]}"
-    with job_errors(project):
-        hub.api().cancel_job(job_id=job.id, namespace=job.owner.name)
+    cancel_job(project, job.id)
     return f"{job.id[:ID_LETTERS]} is cancelled. What it saved is kept."
 
 
@@ -102,7 +90,7 @@ def prices(project: str) -> dict[str, float]:
     """Return dollars an hour by flavor."""
     with job_errors(project):
         hardware = hub.retry(hub.api().list_jobs_hardware)
-    return {f.name: f.price for f in map(Flavor.of, hardware)}
+    return {info.name: hourly_price(info) for info in hardware}
 
 
 def table(project: str, jobs: "Sequence[JobInfo]") -> Table:
@@ -161,39 +149,3 @@ def _output(words: Sequence[str]) -> str | None:
         if flag == "--output":
             return value if equals else following
     return None
-
-
-def label_of(project: str) -> str:
-    """Return the project's name in the letters that a job's label may have."""
-    return re.sub(r"[^\w-]", "-", project.replace("/", "--"), flags=re.ASCII)
-
-
-@contextmanager
-def job_errors(project: str) -> Generator[None]:
-    """Turn the Hub's refusals to run, show or cancel a job into what to do."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    owner = project.partition("/")[0]
-    with hub.readable_errors(project):
-        try:
-            yield
-        except HfHubHTTPError as error:
-            reason = (error.server_message or "").rstrip(".")
-            status = error.response.status_code
-            if status == 402:
-                raise PalateError(
-                    f"HF Jobs is prepaid, and {owner}'s credit is too low"
-                    f" ({reason}). Add credit: {hub.endpoint()}/settings/billing; or run it here:"
-                    " --on local"
-                ) from None
-            if status == 403:
-                raise Unreachable(
-                    f"The token may not use the jobs of {owner} ({reason}). It needs write access"
-                    f" and the right to start jobs. {sign_in()}; or run it here: --on local"
-                ) from None
-            if status == 404:
-                raise UsageError(
-                    f"{hub.endpoint()} knows no such job of {owner} ({reason})."
-                    f" List them: palate jobs {project}"
-                ) from None
-            raise

@@ -20,9 +20,9 @@ from palate import __version__
 from palate.core import hub
 from palate.core.errors import PalateError, UsageError
 from palate.core.project import Project
+from palate.label.steps import label_of
 from palate.run import forecast
 from palate.run.forecast import Flavor, Load
-from palate.run.hf_jobs import label_of
 from palate.run.local import CPU_SETTINGS
 from palate.run.spec import JobSpec
 from palate.terminal.ref import Ref

@@ -16,13 +16,14 @@ ROOMS: dict[Kind, tuple[str, ...]] = {
     "evaluate": ("core", "label", "evaluate", "web/ballot", "web/voting"),
 }
 UNUSED: dict[Kind, tuple[str, ...]] = {  # modules of these rooms that the Space does not import
-    "label": ("core/splits", "label/preferences", "label/questions"),
+    "label": ("core/splits", "label/questions"),
     "evaluate": (
         "evaluate/config",
         "evaluate/judging",
         "label/agreement_text",
         "label/preferences",
         "label/questions",
+        "label/steps",
     ),
 }
 GPU_FILE = "gpu-requirements.txt"

@@ -16,16 +16,16 @@ def test_an_owner_excludes_a_person_and_counts_them_again(project, label_space, 
     v.published()
     (event,) = Project.load(project.id).labels
     page = visit(label_space.url, "Owner", device).page
-    page.goto(label_space.owner_url)
+    page.goto(f"{label_space.owner_url}#people")
     assert "1 judgement on 1 pair by 1 person" in page.inner_text("main")
     page.click(ROW.format("Mallory"))
-    assert page.inner_text("dialog h2") == "Exclude Mallory?"
+    assert page.inner_text("#who h2") == "Exclude Mallory?"
     command = f"palate exclude {project.id} {event.annotator}"
-    assert page.inner_text("dialog code") == command
-    page.click("dialog .no")
+    assert page.inner_text("#who code") == command
+    page.click("#who .no")
     assert Project.load(project.id).people.excluded == frozenset()
     page.click(ROW.format("Mallory"))
-    page.click("dialog .go")
+    page.click("#who .go")
     page.wait_for_selector("h2:text-is('Excluded')", timeout=60000)
     assert "1 judgement" not in page.inner_text("main")
     excluded = Project.load(project.id)
@@ -34,9 +34,9 @@ def test_an_owner_excludes_a_person_and_counts_them_again(project, label_space, 
     v.page.reload()
     v.page.wait_for_selector(".b-dialog[open]  h2:text('Invitation only')")
     page.click(ROW.format("Mallory"))
-    assert page.inner_text("dialog h2") == "Count the answers of Mallory again?"
-    assert page.inner_text("dialog code") == f"{command} --undo"
-    page.click("dialog .go")
+    assert page.inner_text("#who h2") == "Count the answers of Mallory again?"
+    assert page.inner_text("#who code") == f"{command} --undo"
+    page.click("#who .go")
     page.wait_for_selector("h2:text-is('Excluded')", state="detached", timeout=60000)
     page.wait_for_selector("main :text('1 judgement on 1 pair by 1 person')", timeout=60000)
     assert [e.event_id for e in Project.load(project.id).labels] == [event.event_id]

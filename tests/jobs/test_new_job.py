@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from palate.core.paths import PACKAGE
-from palate.run import hf_jobs
+from palate.label import steps
 
 JOB = '''# /// script
 # requires-python = ">=3.11"
@@ -116,7 +116,7 @@ def test_a_new_job_runs_on_hf_jobs(checkout, project):
     run = palate(checkout, "count", project.id, "--times", "4", "--on", "hf", "--yes")
     assert run.returncode == 0, run.stdout + run.stderr
     assert "160 in all" in run.stdout
-    (job,) = hf_jobs.jobs_of(project.id)
-    assert (job.labels or {})[hf_jobs.JOB_LABEL] == "count"
+    (job,) = steps.jobs_of(project.id)
+    assert (job.labels or {})[steps.JOB_LABEL] == "count"
     assert job.status.stage == "COMPLETED"
     assert " count " in palate(checkout, "jobs", project.id).stdout

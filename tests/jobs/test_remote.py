@@ -13,6 +13,7 @@ import pytest
 from dpo_runs import FAST, LONG, record
 
 from palate.core import hub as client
+from palate.label import steps
 from palate.run import bundle, hf_jobs
 
 HF = ("--on", "hf", "--yes")
@@ -53,7 +54,7 @@ def test_a_training_runs_from_what_was_put_into_the_project(labelled, palate, hu
     assert "done: " in said
     assert record(labelled.model_repo)["results"]["best_step"] == 12
 
-    (job,) = hf_jobs.jobs_of(labelled.id)
+    (job,) = steps.jobs_of(labelled.id)
     assert job.command[:3] == ["uv", "run", "--with"]
     sha, files = client.describe(labelled.id, "dataset")
     assert all(f"/resolve/{sha}/jobs/" in word for word in job.command[3:5])
@@ -76,7 +77,7 @@ def test_a_job_that_was_left_killed_and_cancelled_ends_as_if_it_had_not_been(
         said = "".join(lines_until(process, r"step +4/"))
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate()
-    (job,) = hf_jobs.jobs_of(labelled.id)
+    (job,) = steps.jobs_of(labelled.id)
     assert job.status.stage == "RUNNING"
     kill(job.id)
     assert process.returncode == 130

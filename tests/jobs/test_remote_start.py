@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from palate.core import hub as client
-from palate.run import hf_jobs
+from palate.label import steps
 
 HF = ("--on", "hf", "--yes")
 
@@ -16,7 +16,9 @@ HF = ("--on", "hf", "--yes")
 def test_nobody_to_ask_means_nothing_is_started(labelled, palate):
     said = palate("train", labelled.id, "--on", "hf", code=2)
     assert "Add --yes to start it" in said
-    assert hf_jobs.jobs_of(labelled.id) == []
+    said = palate("train", labelled.id, "--on", "hf", "--dry-run")
+    assert "an attempt is stopped after" in said
+    assert steps.jobs_of(labelled.id) == []
     assert not [f for f in client.describe(labelled.id, "dataset")[1] if f.startswith("jobs/")]
     assert "Nothing ran on HF Jobs yet" in palate("jobs", labelled.id)
 
@@ -59,10 +61,10 @@ def test_a_flavour_that_is_not_there_and_flags_that_the_job_does_not_know(
     assert "HF Jobs does not see the file" in said
     said = palate("candidates", labelled.id, "--engine", "vlm", *HF, code=2)
     assert "There is no engine 'vlm'" in said
-    assert "--flavor and --yes need --on hf" in palate("train", labelled.id, "--yes", code=2)
+    assert "need --on hf" in palate("train", labelled.id, "--yes", code=2)
     assert "expected one argument" in palate("train", labelled.id, "--on", code=2)
     assert "expected local, hf or slurm" in palate("train", labelled.id, "--on=cloud", code=2)
-    assert hf_jobs.jobs_of(labelled.id) == []
+    assert steps.jobs_of(labelled.id) == []
 
 
 def test_payment_required_is_one_plain_line(labelled, palate, without_credit):
@@ -70,7 +72,7 @@ def test_payment_required_is_one_plain_line(labelled, palate, without_credit):
     last = said.splitlines()[-1]
     assert last.startswith("palate: HF Jobs is prepaid, and me's credit is too low")
     assert "/settings/billing" in last
-    assert hf_jobs.jobs_of(labelled.id) == []
+    assert steps.jobs_of(labelled.id) == []
 
 
 def test_without_the_right_to_write_or_to_run_jobs(labelled, palate, hub):
@@ -89,14 +91,14 @@ def test_without_the_right_to_write_or_to_run_jobs(labelled, palate, hub):
 
 def test_the_table_holds_the_projects_own_jobs_and_fits_a_narrow_terminal(repo_id, palate):
     near = f"{repo_id}.x"
-    assert hf_jobs.label_of(near) == hf_jobs.label_of(f"{repo_id}-x")
+    assert steps.label_of(near) == steps.label_of(f"{repo_id}-x")
 
     def run(project: str, name: str, flavor: str, code: str):
         job = client.api().run_job(
             image="any",
             command=[sys.executable, "-c", code, project],
             flavor=flavor,
-            labels={hf_jobs.PROJECT_LABEL: hf_jobs.label_of(project), hf_jobs.JOB_LABEL: name},
+            labels={steps.PROJECT_LABEL: steps.label_of(project), steps.JOB_LABEL: name},
         )
         list(client.api().fetch_job_logs(job_id=job.id, follow=True))
         return job

@@ -253,6 +253,11 @@ def test_a_malformed_url_is_removed(address, recwarn):
     assert "<img" in html
 
 
+def test_jobs_lead_to_ones_own(wire, nobody):
+    assert wire.page("/jobs").headers["location"] == "/jobs/me"
+    assert nobody.page("/jobs").headers["location"] == "/login?next=/jobs"
+
+
 def test_rows_and_cells_as_text():
     assert render.rows("x.jsonl", '{"a": 1}\n\n{"b": [true, null]}\n') == (
         ["a", "b"],

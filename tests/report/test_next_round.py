@@ -11,11 +11,11 @@ from palate.core import hub as client
 from palate.core import ledger
 from palate.core.errors import BadInput, UsageError
 from palate.core.project import Project, Settings
-from palate.core.rounds import fresh_eval, writer_of
+from palate.core.rounds import fresh_eval, with_setting, writer_of
 from palate.core.schema import Candidate, Pair, Prompt, pairs_of
 from palate.generate.completions import eval_prompts
+from palate.label import steps
 from palate.label.ranking import contenders
-from palate.report import next_round, status
 from palate.web.labelling.ballot import queue_of
 
 
@@ -53,13 +53,22 @@ def test_a_round_without_candidates_asks_nothing_and_unjudged_answers_do_not_sta
     ],
 )
 def test_the_settings_keep_all_else(before, after):
-    assert next_round.with_round(before, 2) == after
+    assert with_setting(before, "round", 2) == after
     assert Settings.parse(after).round == 2
+
+
+def test_a_list_and_a_switch_of_the_settings_are_changed():
+    text = with_setting(
+        with_setting("paused = false\n", "annotators", ["you", "me"]), "paused", True
+    )
+    assert text == 'paused = true\nannotators = ["you", "me"]\n'
+    assert Settings.parse(text) == Settings(annotators=("you", "me"), paused=True)
+    assert Settings.parse(Settings(paused=True).dump()) == Settings(paused=True)
 
 
 def test_settings_that_cannot_be_changed_by_a_line_are_refused():
     with pytest.raises(BadInput):
-        next_round.with_round('question = """\nround = 1\n"""\nround = 1', 2)
+        with_setting('question = """\nround = 1\n"""\nround = 1', "round", 2)
 
 
 @pytest.fixture
@@ -95,11 +104,11 @@ def trained(hub, repo_id) -> Project:
 
 
 def following(project: Project) -> str:
-    return next(step.command for step in status.steps(project) if not step.done)
+    return next(step.command for step in steps.steps(project) if not step.done)
 
 
 def test_the_loop_goes_round(trained):
-    assert all(step.done for step in status.steps(trained))
+    assert all(step.done for step in steps.steps(trained))
     assert f"next round: palate round {trained.id}" in palate("status", trained.id).stdout
     assert writer_of(trained) == "me/base"
     run = palate("round", trained.id)
@@ -109,7 +118,7 @@ def test_the_loop_goes_round(trained):
     project = Project.load(trained.id)
     assert project.settings == replace(trained.settings, round=2)
     assert writer_of(project) == f"{project.model_repo}@round-1"
-    done = {step.name for step in status.steps(project) if step.done}
+    done = {step.name for step in steps.steps(project) if step.done}
     assert done == {"prompts", "preferences"}
 
 
@@ -127,7 +136,7 @@ def test_each_round_is_judged_on_prompts_that_nobody_voted_on(trained):
     palate("round", trained.id)
     project = Project.load(trained.id)
     assert fresh_eval(project) == []
-    step = next(s for s in status.steps(project) if s.name == "completions")
+    step = next(s for s in steps.steps(project) if s.name == "completions")
     assert (step.done, step.command) == (
         False,
         f"palate prompts {trained.id} --write 60 --split eval",
@@ -160,5 +169,5 @@ def test_only_pairs_of_the_new_round_are_asked(trained):
         assert len(texts & best) == 1
     judged, total = queue.progress()
     assert judged == len(project.labels) < total
-    step = next(s for s in status.steps(project) if s.name == "candidates")
+    step = next(s for s in steps.steps(project) if s.name == "candidates")
     assert (step.done, step.facts) == (True, f"{3 * len(asked)}, which form {3 * len(asked)} pairs")

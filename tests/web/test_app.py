@@ -18,6 +18,7 @@ from palate.core.schema import Candidate, Prompt
 from palate.web.ballot import walls
 from palate.web.ballot.app import MAX_EVENTS, MAX_REQUEST_BYTES
 from palate.web.ballot.walls import FILE_BYTES
+from palate.web.labelling.owner import MAX_CALL_BYTES, OWNER_CALLS
 from palate.web.serving import Space
 
 QUESTION = "Which <b>one</b> {{x}} `+(window.pwned=1)+` ${y} \\?"
@@ -245,7 +246,7 @@ def test_only_an_owner_excludes_and_only_who_has_answered(client, space):
         (ours, body | {"counts": 0}, 400),
         (ours, {"annotator": person["annotator"]}, 400),
         (ours, [], 400),
-        (ours, body | {"more": "x" * 2000}, 400),
+        (ours, body | {"more": "x" * MAX_CALL_BYTES}, 400),
     ]:
         assert client.post(url, json=sent, headers=ADA).status_code == status, (url, sent)
     form = {"content-type": "application/x-www-form-urlencoded"}
@@ -254,6 +255,20 @@ def test_only_an_owner_excludes_and_only_who_has_answered(client, space):
     assert client.post(ours, json=body, headers=foreign).status_code == 403
     assert client.get(ours).status_code == 404
     assert Project.load(space.project_id).people.excluded == frozenset()
+
+
+@pytest.mark.parametrize("call", OWNER_CALLS)
+def test_a_call_of_the_owners_page_is_for_owners(client, space, call):
+    ours = space.owner_url.replace("/owner", f"/owner/{call}")
+    for url in (f"/owner/{call}", f"/owner/{call}?key=", f"/owner/{call}?key=x"):
+        assert client.post(url, json={}, headers=ADA).status_code == 403
+    assert client.post(ours, json={}, headers={"origin": "http://evil.example"}).status_code == 403
+    assert (
+        client.post(ours, content="{}", headers={"content-type": "text/plain"}).status_code == 415
+    )
+    for body in ("", "[]", "[" * 100_000, '{"id": {}, "who": [], "kind": {}, "page": "x"}'):
+        answer = client.post(ours, content=body, headers={"content-type": "application/json"})
+        assert answer.status_code in (200, 400, 404), (body[:20], answer.text)
 
 
 def test_names_appear_on_the_owners_page_and_run_nothing(client, space):

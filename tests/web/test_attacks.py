@@ -24,6 +24,7 @@ from palate.core.project import Project, Settings
 from palate.core.schema import Candidate, Prompt
 from palate.web import deploy
 from palate.web.deploy_plan import KINDS, SpaceOptions, space_of
+from palate.web.labelling.owner import OWNER_CALLS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 JSON = {"content-type": "application/json"}
@@ -31,7 +32,8 @@ SECRET = "the key of pseudonyms"
 PRIVATE = ("a secret prompt", "a secret answer", "a secret rule", "a secret note")
 PATHS = [
     "/", "/api/me", "/api/next", "/healthz", "/owner", "/owner.json", "/owner?key=",
-    "/owner?key=x", "/owner/argilla", "/owner/people", "/argilla/", "/argilla/api/v1/me",
+    "/owner?key=x", "/owner/argilla", "/owner/people", "/owner/find", "/owner/state",
+    "/argilla/", "/argilla/api/v1/me",
     "/argilla/api/v1/users", "/argilla//127.0.0.1:1/", "/argilla/%2e%2e/owner.json",
     "/argilla/..%2fowner.json", "/verdict", "/verdict?key=x", "/verdict.json", "/config",
     "/gradio_api/info", "/gradio_api/file=/etc/passwd", "/gradio_api/heartbeat/x",
@@ -111,6 +113,9 @@ def test_a_stranger_and_another_person_read_nothing_of_the_project(world, kind):
                 answer.text.replace(PRIVATE[2], "") if cookie and path == "/api/me" else answer.text
             )
             assert not [p for p in (*PRIVATE, SECRET, "hf_", "root:x") if p in text], path
+        for call in OWNER_CALLS:
+            sent = httpx.post(f"{url}/owner/{call}", json={}, headers=cookie | JSON)
+            assert sent.status_code == (403 if kind == "label" else 404), call
     for call in ("next", "events", "figures"):
         assert httpx.post(f"{url}/api/{call}", json={}, headers=JSON).status_code == 401
 
@@ -135,7 +140,8 @@ def test_another_account_of_the_hub_reads_no_labels(world, hub):
 )  # fmt: skip
 def test_no_other_site_acts_for_somebody(world, kind, headers):
     given = world.cookies[kind, "me"] | JSON | headers
-    for path in ("/api/next", "/api/events", "/api/stop", "/owner/people", "/argilla/api/v1/users"):
+    for path in ("/api/next", "/api/events", "/api/stop", "/owner/people", "/owner/correct",
+                 "/owner/start", "/argilla/api/v1/users"):  # fmt: skip
         answer = httpx.post(world.urls[kind] + path, content=b"{}", headers=given)
         missing = path.startswith(("/owner", "/argilla")) and kind == "evaluate"
         missing |= path == "/api/stop" and kind == "label"

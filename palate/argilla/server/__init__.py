@@ -5,8 +5,12 @@ conflict with Gradio's, so a virtual environment with pinned versions is created
 the code that runs there is in `embedded/`. Clients reach it over HTTP like any other Argilla.
 """
 
-from palate.argilla.server.child import EmbeddedArgilla, serve
-from palate.argilla.server.environment import cache_folder, ensure_environment
+from palate.argilla.server.child import (
+    EmbeddedArgilla,
+    cache_folder,
+    ensure_environment,
+    serve,
+)
 from palate.argilla.server.settings import ServeError, owner_of
 
 __all__ = [

@@ -36,6 +36,7 @@ class LabelBallot(Ballot):
         memory: Path | None = None,
     ):
         super().__init__(project, "labels", queue_of(project), key, pause, project.gold(), memory)
+        self.paused = project.settings.paused
         self._connect = connect
         self._store: LabelStore
         self._ready = threading.Event()
@@ -72,6 +73,28 @@ class LabelBallot(Ballot):
     def store(self) -> LabelStore | None:
         """Return Argilla's client, or None before Argilla is up to date."""
         return self._store if self._ready.is_set() else None
+
+    def correct(self, change: Event) -> None:
+        """Add an owner's correction of an answer; Argilla holds it too if it holds the answer."""
+        if change.annotator.startswith("p-") and self._queue.holds(change.pair_id):
+            if not self._ready.is_set():
+                raise PalateError(f"{self.problem()}. Try again in a moment.")
+            self._store.save(self._store.annotator(change.annotator), [change])
+        self._note([change])
+        self.publisher.add([change])
+
+    def over(self, annotator: str) -> bool:
+        return self.paused
+
+    def next(
+        self,
+        person: Person,
+        n: int,
+        have: Iterable[str],
+        device: str = "",
+        waiting: Iterable[str] = (),
+    ) -> dict[str, object]:
+        return super().next(person, n, have, device, waiting) | {"paused": self.paused}
 
     def take_edits(self) -> int:
         """Turn changes made in Argilla's own pages into events; return how many there were."""

@@ -1,4 +1,4 @@
-"""The owner's pages: how people label, and Argilla's own pages behind the Space's sign-in.
+"""The owner's pages: the project's home, and Argilla's own pages behind the Space's sign-in.
 
 The Space forwards requests to Argilla with its own key, so no key and no password reaches a
 browser.
@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import httpx
 from starlette.concurrency import run_in_threadpool
@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from palate.argilla.store import LabelStore
 from palate.core import hub, ledger
-from palate.core.errors import PalateError
+from palate.core.errors import PalateError, UsageError
 from palate.core.markdown import count
 from palate.core.project import Project, unique
 from palate.core.rounds import writer_of
@@ -31,6 +31,8 @@ from palate.web.ballot.app import owner_query, owner_route, read_body
 from palate.web.ballot.people import decide, person_of, sign_in_required
 from palate.web.ballot.render import template
 from palate.web.labelling.ballot import LabelBallot
+from palate.web.labelling.home import Changed, Home
+from palate.web.labelling.labels import Call, Labels, Refused
 
 ARGILLA_PATH = "/argilla"
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -40,6 +42,13 @@ RETURNED = ("cache-control", "content-type", "etag", "last-modified")
 API_KEY = re.compile(rb'"api_key"\s*:\s*"[^"]*"')  # in Argilla's description of a user
 UNREACHABLE = "Argilla does not answer. Try again in a minute."
 MAX_REQUEST_BYTES = 16 * 1024 * 1024
+MAX_CALL_BYTES = 512 * 1024
+HOME_CALLS = (
+    "state", "taken-over", "guidelines", "preview", "write-guidelines", "write-settings",
+    "jobs", "job", "cancel", "plan", "start", "run",
+)  # fmt: skip
+LABEL_CALLS = ("find", "show", "correct", "remarks", "review")
+OWNER_CALLS = ("people", *HOME_CALLS, *LABEL_CALLS)
 TIMEOUT_SECONDS = 60
 PER_PROMPT, PROMPTS_AT_ONCE = 4, 8  # candidates that a click on "Write candidates" brings
 
@@ -50,12 +59,20 @@ def routes(ballot: LabelBallot) -> list[Route]:
         owner_route("/owner", ballot, lambda query: page(ballot, query)),
         owner_route("/owner.json", ballot, lambda query: figures(ballot)),
         _writing_route(ballot),
-        _decision(ballot),
+        *(_call(f"/owner/{name}", ballot, call) for name, call in _calls(ballot).items()),
     ]
     if sign_in_required():  # otherwise the owner opens Argilla itself
         pages.append(owner_route("/owner/argilla", ballot, _argilla_page))
         pages.append(_proxy(ballot))
     return pages
+
+
+def _calls(ballot: LabelBallot) -> dict[str, Callable[[Call], dict[str, object]]]:
+    """Return what the owner's page asks by POST, by the last part of its path."""
+    home, labels = Home(ballot), Labels(ballot)
+    calls = {name: getattr(home, name.replace("-", "_")) for name in HOME_CALLS}
+    calls |= {name: getattr(labels, name) for name in LABEL_CALLS}
+    return calls | {"people": lambda body: _decide(ballot, body)}
 
 
 def _writing_route(ballot: LabelBallot) -> Route:
@@ -121,6 +138,8 @@ def page(ballot: LabelBallot, query: str, note: str = "") -> HTMLResponse:
             names={p.annotator: names.get(p.annotator, p.annotator) for p in report.people},
             sentences=agreement_text.sentences(report, names),
             pictures=labelling_pictures(report, names),
+            agreed={p.annotator: _agreed(report, p.annotator) for p in report.people},
+            here=not sign_in_required(),
             counted=agreement_text.counted,
             alpha=agreement_text.alpha,
             reading=agreement_text.reading(report),
@@ -138,6 +157,13 @@ def page(ballot: LabelBallot, query: str, note: str = "") -> HTMLResponse:
     )
 
 
+def _agreed(report: agreement.Report, who: str) -> str:
+    """Return "14 of 20": of the pairs that somebody judged too, those they agreed on."""
+    rates = [p.agreement for p in report.pairings if who in (p.one, p.other)]
+    hits, n = sum(r.hits for r in rates), sum(r.n for r in rates)
+    return f"{hits:,} of {n:,}" if n else "–"
+
+
 def figures(ballot: LabelBallot) -> Response:
     """Return the report as JSON."""
     content = _report(ballot).to_json() | {"excluded": sorted(ballot.people.excluded)}
@@ -145,11 +171,21 @@ def figures(ballot: LabelBallot) -> Response:
     return Response(text, media_type="application/json")
 
 
-def _decision(ballot: LabelBallot) -> Route:
-    """Return the route by which an owner excludes a person, or counts their answers again.
+def _decide(ballot: LabelBallot, body: Call) -> dict[str, object]:
+    """Exclude a person, or count their answers again.
 
     The Space takes this over as it does what `palate exclude` decides: it reads the project again.
     """
+    who, counts = body.get("annotator"), body.get("counts")
+    known = {e.annotator for e in ballot.events()} | ballot.people.excluded
+    if who not in known or not isinstance(counts, bool):
+        raise Refused("expected somebody who has answered, and counts")
+    decide(ballot.project_id, [str(who)], "include" if counts else "exclude")
+    return {}
+
+
+def _call(path: str, ballot: LabelBallot, call: Callable[[Call], dict[str, object]]) -> Route:
+    """Return a POST route for owners, whose body are the words of `call`, in JSON."""
 
     async def endpoint(request: Request) -> Response:
         if request.headers.get("content-type", "").partition(";")[0] != "application/json":
@@ -157,18 +193,19 @@ def _decision(ballot: LabelBallot) -> Route:
         if await run_in_threadpool(owner_query, request, ballot) is None:
             return JSONResponse({"error": "This is for owners: sign in as one of them."}, 403)
         try:
-            body = json.loads(await read_body(request, 1000) or b"")
-            who, counts = body["annotator"], body["counts"]
-            known = {e.annotator for e in ballot.events()} | ballot.people.excluded
-            if who not in known or not isinstance(counts, bool):
-                raise ValueError
-        except (KeyError, TypeError, ValueError, RecursionError):
-            return JSONResponse({"error": "expected somebody who has answered, and counts"}, 400)
-        decision = "include" if counts else "exclude"
-        await run_in_threadpool(decide, ballot.project_id, [who], decision)
-        return JSONResponse({})
+            body = json.loads(await read_body(request, MAX_CALL_BYTES) or b"")
+            if not isinstance(body, dict):
+                raise Refused("expected a JSON object")
+            return JSONResponse(await run_in_threadpool(call, body))
+        except Refused as refused:
+            now = {"now": refused.now} if isinstance(refused, Changed) else {}
+            return JSONResponse({"error": str(refused)} | now, refused.status)
+        except UsageError as error:  # of a setting or a command that cannot work
+            return JSONResponse({"error": str(error)}, 400)
+        except (ValueError, RecursionError):
+            return JSONResponse({"error": "expected a JSON object"}, 400)
 
-    return Route("/owner/people", endpoint, methods=["POST"])
+    return Route(path, endpoint, methods=["POST"])
 
 
 def _report(ballot: LabelBallot) -> agreement.Report:

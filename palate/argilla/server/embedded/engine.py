@@ -29,8 +29,7 @@ from argilla_server.search_engine.base import (
     TermsMetrics,
     TextQuery,
 )
-from embedded.database import SEARCH_CONNECTIONS, pool
-from embedded.filters import condition, order_column, sql
+from embedded.database import SEARCH_CONNECTIONS, condition, order_column, pool, sql
 from sqlalchemy import (
     Executable,
     Row,

@@ -49,6 +49,7 @@ function start(root) {
   let done = 0
   let total = null
   let later = 0
+  let paused = false
   let fetching = false
   let active = false
   let idleTurn = 0, askedAt = 0
@@ -93,6 +94,7 @@ function start(root) {
       total = Math.max(r.total, done)
       later = r.later
       if (isFirst && done && r.items.length) toast(t('left_off', { n: number(done + 1) }), TOAST_MS)
+      paused = r.paused
       outbox.sequence = Math.max(outbox.sequence, r.sequence)
       if (r.items.some((item) => TEXTS.some((f) => item[f].includes('data-math')))) load()
       queue.push(...r.items.filter((a) => !seen.has(a.id) && !queue.some((q) => q.id === a.id)))
@@ -148,7 +150,7 @@ function start(root) {
     const text = $('[data-f=prompt]'), turn = ++idleTurn
     root.dataset.state = total === null ? 'loading' : done < total ? 'waiting' : 'empty'
     if (total === null || done < total) { text.textContent = total === null ? '' : t('loading_next'); return }
-    text.textContent = t(later ? 'others' : done ? 'done' : 'nothing')
+    text.textContent = t(paused ? 'paused' : later ? 'others' : done ? 'done' : 'nothing')
     if (later || !done || outbox.unsent().length) return // this runs again when they have arrived
     try {
       const f = await post('/api/figures', {})

@@ -1,5 +1,8 @@
-// The owner's page: a person is excluded, or counts again, once the owner has confirmed it.
-const dialog = document.querySelector('dialog')
+// The owner's page. Here: a person is excluded, or counts again, once the owner has confirmed it.
+import '/ballot/labels.js'
+import '/ballot/home.js'
+
+const dialog = document.querySelector('#who')
 const $ = (selector) => dialog.querySelector(selector)
 const POLL_MS = 1000
 const NAMES_POLLS = 20

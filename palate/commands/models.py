@@ -1,0 +1,100 @@
+"""`palate models add`: a model from the public Hub or a folder, on the Hub in use."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from palate.commands.common import console
+from palate.core.errors import PalateError, Unreachable, UsageError
+from palate.terminal.flags import flag
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PUBLIC = "https://huggingface.co"
+TEXTS = (".json", ".txt", ".jinja", ".model", ".md")
+
+
+def add(
+    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="OWNER/NAME|FOLDER")],
+    to: Annotated[str | None, flag("OWNER/NAME")] = None,
+) -> None:
+    """Put a model from the public Hub, or from a folder, on the Hub that HF_ENDPOINT names.
+
+    Copies safetensors, configuration, tokenizer and card, and nothing else.
+
+    Example: palate models add Qwen/Qwen2.5-0.5B-Instruct
+
+    Args:
+        source: Model on huggingface.co, as OWNER/NAME or OWNER/NAME@REVISION, or a folder.
+        to: Name on this Hub. Default: the same name under your own.
+    """
+    from palate.core import hub
+
+    is_folder = Path(source).is_dir()
+    if not is_folder and hub.endpoint() == PUBLIC:
+        raise UsageError(f"HF_ENDPOINT names {PUBLIC}, where {source} is. Nothing is to be copied.")
+    name = Path(source).resolve().name if is_folder else source.partition("@")[0].split("/")[-1]
+    repo = to or f"{_me()}/{name}"
+    folder = Path(source) if is_folder else download(source)
+    files = [path for path in sorted(folder.iterdir()) if _is_wanted(path)]
+    _check(source, [path.name for path in files])
+    size = sum(path.stat().st_size for path in files)
+    console.print(f"Copying {len(files)} files, {size / 1e6:,.0f} MB, to {repo}", markup=False)
+    hub.create(repo, "model")
+    content = {path.name: path.resolve() for path in files}
+    sha = hub.commit(repo, "model", content, f"Copy of {name if is_folder else source}")
+    console.print(
+        f"added: {repo} at {sha[:7]}. Use it with: palate init me/titles --prompts FILE"
+        f" --base-model {repo}; in a project that exists, set base_model in palate.toml",
+        markup=False,
+    )
+
+
+def download(source: str, public: str = PUBLIC) -> Path:
+    """Download a model from the public Hub; no token is sent there."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+
+    repo, _, revision = source.partition("@")
+    console.print(f"Downloading {source} from {public}", markup=False)
+    try:
+        folder = snapshot_download(
+            repo,
+            revision=revision or None,
+            endpoint=public,
+            token=False,
+            allow_patterns=["*.safetensors", *(f"*{suffix}" for suffix in TEXTS)],
+            ignore_patterns=["*/*"],
+        )
+    except RepositoryNotFoundError:
+        raise UsageError(f"{public} has no model {repo} that everybody may see.") from None
+    except HfHubHTTPError as error:
+        raise PalateError(f"{public} does not give {repo}: {error.server_message}") from None
+    except Exception as error:  # whatever the network does
+        raise Unreachable(
+            f"{public} does not answer ({type(error).__name__}). Where there is no network, copy"
+            " the model's folder here and name it: palate models add FOLDER"
+        ) from error
+    return Path(folder)
+
+
+def _me() -> str:
+    from palate.core import hub
+
+    with hub.readable_errors(hub.endpoint()):
+        return hub.retry(hub.api().whoami)["name"]
+
+
+def _is_wanted(path: Path) -> bool:
+    return path.is_file() and path.suffix in (".safetensors", *TEXTS)
+
+
+def _check(source: str, names: "Sequence[str]") -> None:
+    if "config.json" in names and any(name.endswith(".safetensors") for name in names):
+        return
+    raise UsageError(
+        f"{source} is no model that palate loads: expected config.json and safetensors files,"
+        f" found {', '.join(names[:10]) or 'neither'}."
+    )

@@ -1,0 +1,49 @@
+"""`palate models add`: a model from a folder or another Hub, on the Hub in use."""
+
+import uuid
+
+import pytest
+
+from palate.commands import models
+from palate.core import hub as client
+from palate.core.errors import UsageError
+from palate.generate.models import peek
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """What is wanted of a model's folder, and what is not."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors", "README.md", "pytorch_model.bin", "run.py"):
+        (folder / name).write_text("{}" if name.endswith(".json") else "---\nlicense: mit\n---\n")
+    return folder
+
+
+def test_a_folder_becomes_a_model_without_code_and_pickles(hub, folder, capsys):
+    name = f"me/m{uuid.uuid4().hex[:8]}"
+    models.add(str(folder), to=name)
+    files = set(client.describe(name, "model")[1]) - {".gitattributes"}
+    assert files == {"config.json", "model.safetensors", "README.md"}
+    assert f"--base-model {name}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_model_of_another_hub_is_mirrored_without_a_token(hub, folder, tmp_path, monkeypatch):
+    name = f"me/m{uuid.uuid4().hex[:8]}"
+    models.add(str(folder), to=name)
+    with pytest.raises(UsageError, match="that everybody may see"):
+        models.download(name, public=hub.endpoint)  # it is private
+    client.api().update_repo_settings(name, private=False)
+    mirrored = models.download(f"{name}@main", public=hub.endpoint)
+    assert (mirrored / "model.safetensors").exists()
+
+
+def test_what_is_no_model_is_refused_and_a_missing_model_says_how_to_bring_it(hub, tmp_path):
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(UsageError, match=r"expected config\.json and safetensors"):
+        models.add(str(tmp_path))
+    with pytest.raises(UsageError) as refusal:
+        peek("Qwen/Qwen2.5-0.5B-Instruct")
+    assert "There is no model Qwen/Qwen2.5-0.5B-Instruct" in str(refusal.value)
+    assert "palate models add Qwen/Qwen2.5-0.5B-Instruct" in str(refusal.value)
+    assert "palate init" not in str(refusal.value)
