@@ -19,10 +19,12 @@ from palate.core.ledger import now, standing_judgements
 from palate.core.markdown import count
 from palate.core.project import Project
 from palate.core.rounds import trained_in
+from palate.report.export import export
 from palate.run import forecast, hf
 from palate.run.hf_jobs import ENDED, job_errors
 from palate.run.jobs import job_named
 from palate.run.spec import JobSpec
+from palate.terminal.asking import ask
 from palate.terminal.console import PlainConsole
 from palate.terminal.flags import ProjectId, flag
 from palate.train import record
@@ -68,6 +70,7 @@ WATCH = JobSpec(
 
 
 def start_training(project: Project, flavor: str | None) -> "JobInfo":
+    export(project.id)  # so that labels since the last export are trained on
     return hf.start(hf.plan(job_named("train"), [project.id], flavor))
 
 
@@ -144,17 +147,21 @@ def begin(console: Console, project_id: str, labels: int, flavor: str | None, *,
     project = Project.load(project_id)
     if labels < 1:
         raise UsageError("--when is a number of labels, such as 200.")
-    training = hf.plan(job_named("train"), [project.id], flavor)
     words = [project.id, "--labels", str(labels), *(["--flavor", flavor] if flavor else [])]
     small = hf.plan(WATCH, words, "cpu-basic")
-    console.print(f"After {labels:,} new labels, a training starts. With today's labels:")
-    for sentence in training.sentences():
-        console.print(sentence)
+    project, preferences = export(project_id)
+    console.print(f"After {labels:,} new labels, a training starts.")
+    if preferences.rows["train"]:
+        console.print("With today's labels:")
+        for sentence in hf.plan(job_named("train"), [project.id], flavor).sentences():
+            console.print(sentence)
+    else:
+        console.print("There are no labels yet, so what it will cost is not known.")
     console.print(
         f"Each change of the project starts a check on {small.flavor.name}, which takes seconds at"
         f" {forecast.money(small.flavor.price)} an hour."
     )
-    hf.agree(training, yes=yes)
+    ask("Make the webhook?", yes=yes, why="What it starts costs money", otherwise="None was made.")
     end(project_id)
     job = hf.start(small)
     watched = [{"type": "dataset", "name": project.id}]
