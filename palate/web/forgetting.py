@@ -7,14 +7,15 @@ owner's decisions are statements in the dataset, which every reader of events ob
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from palate.argilla.store import LabelStore
 from palate.core import hub
 from palate.core.errors import UsageError
-from palate.core.project import Project
+from palate.core.project import REWARD_FILE, Project
 from palate.core.schema import Event, EventConfig, Row, Unpaired, digest
+from palate.label.strategies import RewardNotes
 from palate.report.export import export
 from palate.report.publish import renew_verdict
 from palate.web.ballot.people import NAME_CHARACTERS, decide, pseudonyms
@@ -111,6 +112,10 @@ def erase(project_id: str) -> int:
                     gone += len(lines) - len(kept)
                     files |= {path: b"".join(kept)} if kept else {}
                     delete += [] if kept else [path]
+        notes = RewardNotes.parse(project.text(REWARD_FILE), f"{project_id}/{REWARD_FILE}")
+        doubts = tuple(d for d in notes.doubts if d.annotator not in forgotten)
+        if doubts != notes.doubts:
+            files[REWARD_FILE] = replace(notes, doubts=doubts).text()
         return hub.Change(gone, "Remove what was asked to be forgotten", files, delete)
 
     return hub.update(project_id, "dataset", build)[1]
@@ -149,7 +154,8 @@ def beyond_reach(project: Project) -> list[str]:
     Call it before they are forgotten: it looks at what exists now.
     """
     sentences = ["Copies of the dataset that others have downloaded."]
-    trained = [r for r in project.model_repos if hub.exists(r, "model")]
+    packed = (f"{project.model_repo}-{kind}" for kind in ("gguf", "merged"))
+    trained = [r for r in (*project.model_repos, *packed) if hub.exists(r, "model")]
     if trained:
         names = " and ".join(trained)
         sentences.append(f"Weights: {names} may have learned from these labels; train again.")

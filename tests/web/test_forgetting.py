@@ -11,7 +11,8 @@ from commands import palate
 from labelling import ADA, BO, label
 
 from palate.core import hub as calls
-from palate.core.project import Project
+from palate.core.project import REWARD_FILE, Project
+from palate.label.strategies import Doubt, RewardNotes
 from palate.localhub import LocalHub
 from palate.report.export import export
 from palate.web import forgetting
@@ -54,6 +55,9 @@ def texts(project_id: str) -> dict[str, str]:
 def test_a_forgotten_person_is_gone_from_dataset_history_and_argilla(labelled, hub, argilla):
     project, ada, bo = labelled
     assert any(ada.encode() in content for content in stored(hub))
+    doubts = tuple(Doubt(who, "pair", 0.1) for who in (ada, bo))
+    notes = {REWARD_FILE: RewardNotes(0, 1, doubts).text()}
+    calls.commit(project.id, "dataset", notes, "What a reward doubts")
     shown = palate("forget", project.id, "Ada", **KEY)
     assert shown.returncode == 2
     assert "3 label events and 0 vote events, 1 better answer written" in shown.stdout
@@ -64,6 +68,7 @@ def test_a_forgotten_person_is_gone_from_dataset_history_and_argilla(labelled, h
     assert done.returncode == 0, done.stderr
     files = texts(project.id)
     assert [path for path, text in files.items() if ada in text] == ["people.jsonl"]
+    assert bo in files[REWARD_FILE]
     assert "Ada" not in str(files).replace("\\n", "")
     assert not [c for c in stored(hub) if b"by Ada" in c or b"says Ada" in c]
     left = Project.load(project.id)
