@@ -98,7 +98,7 @@ def labels_on(pairs: list[Pair], number: int) -> Iterator[Event]:
         yield Event(
             f"event-{n:06}", kind, pair.id, pair.prompt_id, pair.a, pair.b,
             chance.choice((pair.a, pair.b)) if kind == "label" else None,
-            3 if kind == "label" else None, f"p-{n // len(pairs) * 7 % PEOPLE + n % 7}",
+            3 if kind == "label" else None, f"p-{(n // len(pairs) * 7) % PEOPLE + n % 7}",
             chance.choice((300, 4000, 9000, 30_000)),
             moment.replace("+00:00", "Z"),
             1, "ballot", comment="a note" if n % 50 == 0 else None, sequence=n + 1,

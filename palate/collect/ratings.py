@@ -11,7 +11,7 @@ from palate.collect.rows import Record, Table
 from palate.collect.shapes import Shaped, Unit, build, dict_of, has, list_of
 
 RATINGS = ("overall_score", "helpfulness", "score", "rating", "reward", "fine-grained_score")
-SCORES = (  # columns beside chosen and rejected
+SCORES = (  # columns next to chosen and rejected
     ("score_chosen", "score_rejected"), ("chosen_score", "rejected_score"),
     ("chosen_rating", "rejected_rating"), ("rating_chosen", "rating_rejected"),
 )  # fmt: skip

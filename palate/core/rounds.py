@@ -52,6 +52,6 @@ def with_setting(text: str, name: str, value: object) -> str:
         name: tuple(value) if isinstance(value, list) else value
     }
     if asdict(Settings.parse(changed)) != wanted:
-        problem = f"found no line of its own to change. Write: {name} = {toml}"
+        problem = f"found no line that sets it alone. Write: {name} = {toml}"
         raise BadInput(SETTINGS_FILE, problem, field=name)
     return changed

@@ -1,4 +1,4 @@
-"""Argilla as a child process, or in the foreground, in a Python environment of its own.
+"""Argilla as a child process, or in the foreground, in its separate Python environment.
 
 The packages of argilla-server conflict with Gradio's.
 """

@@ -116,7 +116,7 @@ class Labels:
             return labels
 
     def _labels_of(self, events: list[Event]) -> list[Label]:
-        """Return the judgements that stand on one prompt."""
+        """Return the standing judgements of one prompt."""
         standing = standing_judgements(events)
         values: dict[str, set[str]] = defaultdict(set)
         for e in standing:

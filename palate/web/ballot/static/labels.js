@@ -55,7 +55,7 @@ export async function show(id) {
     el('p', { className: 'soft', textContent: `As ${nameOf(pair.who)} saw it: ${words(pair)}` }),
     text(pair.prompt, 'Prompt'),
     el('div', { className: 'two' }, text(pair.left, 'Left', pair.side === 'left'), text(pair.right, 'Right', pair.side === 'right')),
-    el('h3', { textContent: 'What was said about this pair' }), el('ul', { className: 'said' }, ...events),
+    el('h3', { textContent: 'All answers on this pair' }), el('ul', { className: 'said' }, ...events),
     ...(stands ? [corrections(pair)] : []))
   if (!dialog.open) dialog.showModal()
   dialog.scrollTop = 0
