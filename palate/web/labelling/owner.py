@@ -178,7 +178,7 @@ def _decide(ballot: LabelBallot, body: Call) -> dict[str, object]:
     """
     who, counts = body.get("annotator"), body.get("counts")
     known = {e.annotator for e in ballot.events()} | ballot.people.excluded
-    if who not in known or not isinstance(counts, bool):
+    if str(who) not in known or not isinstance(counts, bool):
         raise Refused("expected somebody who has answered, and counts")
     decide(ballot.project_id, [str(who)], "include" if counts else "exclude")
     return {}
