@@ -141,7 +141,7 @@ def _learning(log: Sequence[dict], results: DPOResults) -> Iterator[str]:
         )
     accuracy, test = _mean(_last_quarter(train), "rewards/accuracies"), results.test_reward_accuracy
     _, high = results.test_reward_accuracy_interval or (0.0, 1.0)
-    if test is not None and accuracy >= 0.95 and test <= 0.6 and high < accuracy:
+    if test is not None and accuracy >= 0.95 and test <= 0.6 and accuracy - high > 0.2:
         yield (
             f"Train reward accuracy is {100 * accuracy:.0f}% and test {100 * test:.0f}%: it"
             " learned its own pairs more than the taste. Fewer epochs, or more prompts."

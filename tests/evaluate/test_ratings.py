@@ -113,7 +113,7 @@ def test_models_that_never_met_are_in_two_lists():
 
 def test_too_few_prompts_give_no_interval():
     rated = one_list(*votes({BASE: 0, ONE: 100, TWO: 200}, prompts=4))
-    assert "too few prompts for an interval" in rated.ratings[0].over.words()
+    assert "too few prompts or people for an interval" in rated.ratings[0].over.words()
     assert {r.place for r in rated.ratings} == {"1–3"}
 
 

@@ -40,8 +40,8 @@ def readme(facts: dict[str, Any], verdict: Verdict | None = None) -> str:
 def test_a_model_card_states_every_result_with_its_doubt():
     text = readme(RUN, votes(78, 30, 4))
     assert (
-        "**71.4%** of 112 votes (95% interval for prompts like these 56.2–84.3%, 4 ties counted"
-        in text
+        "**71.4%** of 112 votes against the base model's (95% interval for prompts like these"
+        " 56.2–84.3%, 4 ties counted" in text
     )
     assert "the left side won 54 of 108 decided votes" in text
     assert "**Decided for prompts like these: the person who voted prefers the tuned model." in text
@@ -166,7 +166,7 @@ def test_the_same_facts_give_the_same_bytes():
         (78, 30, "the person who voted prefers the tuned model."),
         (24, 13, "Not decided yet: half of evaluations like this one decide within"),
         (20, 20, "Not decided yet: half of evaluations like this one decide within"),
-        (300, 300, "Decided for prompts like these: no meaningful difference"),
+        (300, 300, "Decided for prompts like these: to the person who voted, neither"),
         (5, 60, "the person who voted prefers the base model."),
     ],
 )
