@@ -84,7 +84,7 @@ def headline(v: Verdict) -> str:
     if not v.meaning().startswith("Decided"):
         return "Not known yet."
     if v.decision == "no difference":
-        return f"No meaningful difference to {v.voters}."
+        return f"No: to {v.voters}, neither is meaningfully better."
     return f"Yes, to {v.voters}." if v.decision == "better" else f"No: to {v.voters}, base is."
 
 
