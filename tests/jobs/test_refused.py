@@ -46,7 +46,7 @@ def test_one_prompt_trains_once_and_claims_nothing(repo_id, base_model, jobs):
     export(repo_id)
     said = jobs("dpo", repo_id, "--recipe", "search", "--epochs", "1")
     assert "One training: too few train prompts have labels to choose a recipe by." in said
-    assert "There is no test split, so nothing is known about the result." in said
+    assert "No test prompt has labels, so nothing is known about the result." in said
 
 
 @pytest.mark.slow
