@@ -35,6 +35,7 @@ GOLD_FILE = "gold.jsonl"
 REWARD_FILE = "reward.json"  # what the reward says about the project's labels
 EVAL_PROMPTS = 60  # 9 in 10 evaluations decide if the tuned model is preferred 3 times in 4
 MOST_EVAL = 0.4  # of the prompts, where `eval` is a number of them
+LATER = ("steps", "paused")  # an earlier palate refuses them, so only other values are written
 _REPO_ID = re.compile(r"[\w.\-]+/[\w.\-]+")
 
 
@@ -122,7 +123,7 @@ class Settings:
             # TOML allows fewer characters than JSON: not U+007F
             f"{name} = {json.dumps(value, ensure_ascii=False)}".replace("\x7f", r"\u007f")
             for name, value in asdict(self).items()
-            if (name, value) != ("steps", Settings.steps)  # an earlier palate reads the file, too
+            if name not in LATER or value != getattr(Settings, name)
         ]
         return "# Settings of this palate project.\n" + "\n".join(lines) + "\n"
 

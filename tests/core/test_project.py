@@ -65,5 +65,7 @@ def test_rows_of_a_file_are_read_once_at_any_revision(hub, repo_id):
     calls.create(repo_id, "dataset")
     prompts = "".join(to_json(Prompt.of(f"Prompt {i}")) + "\n" for i in range(3))
     first = calls.commit(repo_id, "dataset", {SETTINGS_FILE: "", "prompts/1.jsonl": prompts}, "a")
-    second = calls.commit(repo_id, "dataset", {"README.md": "# A card"}, "b")
+    second = calls.commit(
+        repo_id, "dataset", {"README.md": "---\nlicense: mit\n---\n# A card"}, "b"
+    )
     assert Project.load(repo_id, second).prompts is Project.load(repo_id, first).prompts
