@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from palate.audit.baselines import Accuracy
-from palate.audit.findings import EPOCHS, Finding
+from palate.audit.finding import Finding
+from palate.audit.findings import EPOCHS
 from palate.audit.fit import cost
 from palate.audit.measure import Audit, Fit
 

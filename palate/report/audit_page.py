@@ -6,7 +6,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from palate.audit.findings import Finding
+from palate.audit.finding import Finding
 from palate.audit.measure import Audit
 from palate.core import drawing
 from palate.core.paths import shipped

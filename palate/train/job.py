@@ -24,7 +24,7 @@ from typing import Any, Generic, TypeVar
 
 from rich.console import Console
 
-from palate.audit.findings import Finding
+from palate.audit.finding import Finding
 from palate.core import paths
 from palate.core.errors import PalateError, UsageError
 from palate.core.ledger import now

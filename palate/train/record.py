@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from palate.audit.findings import Finding
+from palate.audit.finding import Finding
 from palate.core.errors import BadInput
 from palate.core.rates import Rate
 from palate.core.typed import read, version_of
