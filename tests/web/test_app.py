@@ -146,9 +146,10 @@ def test_a_form_of_another_site_is_not_json(client):
     ["/gradio_api/upload", "/gradio_api/info", "/gradio_api/heartbeat/x", "/gradio_api/queue/join",
      "/gradio_api/queue/status", "/gradio_api/file=/etc/passwd", "/config", "/openapi.json",
      "/gradio_api/dev/reload", "/gradio_api/startup-events", "/gradio_api/proxy=x", "/monitoring",
-     "/gradio_api/run/predict", "/file=x", "/upload", "/robots.txt", "/docs", "/gradio_api/mcp"],
+     "/gradio_api/run/predict", "/file=x", "/upload", "/theme.css",
+     "/assets/index.js", "/static/img/logo.svg", "/robots.txt", "/docs", "/gradio_api/mcp"],
 )  # fmt: skip
-def test_of_gradio_only_the_page_is_served(client, path):
+def test_of_gradio_only_the_icon_is_served(client, path):
     assert client.get(path).status_code == 404
     answer = client.post(path, files={"files": ("a.txt", b"x")})
     assert answer.status_code == 404

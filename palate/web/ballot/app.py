@@ -31,7 +31,7 @@ from palate.web.ballot.people import (
 )
 from palate.web.ballot.render import markdown, template
 from palate.web.ballot.service import Ballot
-from palate.web.ballot.walls import GradioPage, SafeHeaders, Walls, repo_image
+from palate.web.ballot.walls import GradioIcon, SafeHeaders, Walls, repo_image
 
 if TYPE_CHECKING:  # `create_app` imports it, once `_hide_folder` has run
     from fastapi import FastAPI
@@ -71,7 +71,7 @@ def create_app(ballot: Ballot, routes: Sequence[Route], *, kind: str) -> "FastAP
         pass  # its page would take seconds before the first pair: `/` is the ballot's own
     gr.mount_gradio_app(app, blocks, path="/", footer_links=[], run_history=False, ssr_mode=False)
     (mount,) = [r for r in app.router.routes if isinstance(r, Mount) and r.path == ""]
-    mount.app = GradioPage(mount.app)
+    mount.app = GradioIcon(mount.app)
     return app
 
 

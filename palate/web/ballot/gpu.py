@@ -141,7 +141,7 @@ def written(
 def report_start() -> None:
     """Tell ZeroGPU that the Space has a GPU function.
 
-    `spaces` does so when Gradio launches a page, and palate serves Gradio's page itself.
+    `spaces` does so when Gradio launches a page, and palate serves its page itself.
     """
     if is_lent():
         from spaces import zero  # ty: ignore[import-not-found]

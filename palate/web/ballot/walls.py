@@ -16,9 +16,6 @@ from palate.core.hub_errors import readable_errors, retry
 ARGILLA = "/argilla/"  # its own pages, for owners
 FOREIGN = " 'unsafe-inline' 'unsafe-eval'"  # what they need
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-# what the page asks of Gradio
-LONGEST_PATH = 250  # which a file can have
-SERVED = re.compile(r"/|/theme\.css|/favicon\.ico|/(assets|static)/[\w./@+-]+")
 INLINE_SCRIPT = re.compile(rb"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DOTALL)
 IMAGE_BYTES = 512 * 1024  # in a text
 FILE_BYTES = 4 * 1024 * 1024  # in the project's repo
@@ -26,7 +23,7 @@ PIXELS = 5000  # of a side: a small file can hold an image that takes the browse
 IMAGE_FILE = re.compile(r"(?!/|.*\.\.)[\w ./-]{1,200}\.(png|jpe?g|gif|webp)", re.IGNORECASE)
 DATA = re.compile(r"data:image/([\w.+-]+);base64,(.*)", re.DOTALL)
 FORMATS = {b"\x89PNG\r\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp"}
-# Gradio needs inline styles; nothing comes from another site.
+# The pages and KaTeX have inline styles; nothing comes from another site.
 POLICY = (
     "default-src 'self'; script-src 'self'{scripts};"
     " style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:;"
@@ -35,16 +32,15 @@ POLICY = (
 )
 
 
-class GradioPage:
-    """Gradio's page, and no other route of Gradio's: no uploads, queues or streams."""
+class GradioIcon:
+    """Of Gradio's server its icon alone: no page, uploads, queues or streams."""
 
     def __init__(self, gradio: ASGIApp):
         self.gradio = gradio
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         allowed = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
-        path = scope["path"]
-        if not allowed or len(path) > LONGEST_PATH or not SERVED.fullmatch(path):
+        if not allowed or scope["path"] != "/favicon.ico":
             await PlainTextResponse("Not found", 404)(scope, receive, send)
         else:
             await self.gradio(scope, receive, send)
@@ -104,7 +100,7 @@ class SafeHeaders:
             await self.app(scope, receive, send)
             return
         path = scope["path"]
-        page: list[Message] = []  # Gradio's, held back until its scripts are known
+        page: list[Message] = []  # the ballot's, held back until its scripts are known
 
         async def add(message: Message) -> None:
             if message["type"] == "http.response.start":
