@@ -43,9 +43,7 @@ function start(root) {
   let outbox = null
   let queue = []
   let current = null
-  let note = ''
-  let shownAs = 'rendered'
-  let shownAt = 0
+  let note = '', shownAs = 'rendered', shownAt = 0
   let done = 0
   let total = null
   let later = 0
@@ -93,7 +91,7 @@ function start(root) {
       done = r.done + judgements(outbox.read().filter((e) => r.unknown.includes(e.event.event_id) || !waiting.includes(e.event.event_id)))
       total = Math.max(r.total, done)
       later = r.later
-      if (isFirst && done && r.items.length) toast(t('left_off', { n: number(done + 1) }), TOAST_MS)
+      if (isFirst && done && r.items.length && !$('.b-toast').textContent) toast(t('left_off', { n: number(done + 1) }), TOAST_MS)
       paused = r.paused
       outbox.sequence = Math.max(outbox.sequence, r.sequence)
       if (r.items.some((item) => TEXTS.some((f) => item[f].includes('data-math')))) load()
@@ -118,7 +116,9 @@ function start(root) {
     const { left = '', right = '' } = item?.written ?? {}
     root.toggleAttribute('data-short', Math.max(left.length, right.length) < 160 && !$('.b-card :is(pre,table,[data-picture])'))
     for (const e of [document.scrollingElement, ...root.querySelectorAll('.b-card,.b-prompt')]) e.scrollTop = 0
-    if ($('.b-prompt [data-role]')) $('.b-prompt').scrollTop = 1e9 // the turn to answer is the last one
+    const isChat = Boolean(item?.prompt.startsWith('<div data-role'))
+    root.toggleAttribute('data-chat', isChat)
+    if (isChat) $('.b-prompt').scrollTop = 1e9 // the turn to answer is the last one
     $('.b-more [data-act=note]').classList.remove('b-on')
     shownAt = performance.now()
     progress()

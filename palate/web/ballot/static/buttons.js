@@ -5,7 +5,7 @@ import { label as write, number, t } from '/ballot/words.js'
 const SIDES = { left: 'A', right: 'B' }
 const STRENGTHS = { 4: 'much', 3: 'better', 2: 'slightly', 1: 'barely' }
 const CONFIRM_MS = 3000
-let timer = 0
+let timer = 0, confirmed = 0
 
 // Returns the things that have a key, where a project has so many steps of "better".
 export const names = (steps) => keys.NAMES.filter((name) => steps > 3 || !/^(left|right)-1$/.test(name))
@@ -47,11 +47,12 @@ export function toast(box, text, ms = 0) {
   if (text && ms) timer = setTimeout(() => toast(box, ''), ms)
 }
 
-// Confirms what was just recorded, or taken back.
+// Confirms what was just recorded, or taken back. (An animation would draw the page all the while.)
 export function said(box, text) {
+  clearTimeout(confirmed)
   box.textContent = text
-  box.getAnimations().forEach((a) => a.cancel())
-  box.animate([{ background: 'var(--mark)', color: 'var(--ink)' }, { background: 'var(--mark)', color: 'var(--ink)', offset: 0.7 }, {}], CONFIRM_MS)
+  box.dataset.fresh = ''
+  confirmed = setTimeout(() => { delete box.dataset.fresh }, CONFIRM_MS)
 }
 
 export function progress(root, done, total) {

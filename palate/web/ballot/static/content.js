@@ -34,7 +34,7 @@ export function dress(root) {
   for (const e of root.querySelectorAll(PARAGRAPHS)) e.dir = 'auto'
   for (const pre of root.querySelectorAll('pre')) frame(pre)
   for (const table of root.querySelectorAll('table')) {
-    const box = element('div', { className: 'b-table', dir: 'auto', tabIndex: 0, role: 'region', ariaLabel: t('table') })
+    const box = element('div', { className: 'b-table', dir: 'auto', tabIndex: 0, role: 'group', ariaLabel: t('table') })
     table.replaceWith(box)
     box.append(table)
   }
