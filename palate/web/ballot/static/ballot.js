@@ -44,9 +44,7 @@ function start(root) {
   let queue = []
   let current = null
   let note = '', shownAs = 'rendered', shownAt = 0
-  let done = 0
-  let total = null
-  let later = 0
+  let done = 0, total = null, later = 0
   let paused = false
   let fetching = false
   let active = false
