@@ -6,7 +6,9 @@ One decisive vote a prompt, a look after every vote. `stopped`: the mean win rat
 decides, if one of 500 does, as it is and corrected (exact). `rounds`: equal models called better in
 any of so many rounds on the same prompts (an exact bound), with the rule of later rounds and
 without. `ahead`: how often "half decide within N more votes, four in five within M" came true, said
-after ten votes, over win rates as likely as the rule takes them to be.
+after ten votes, over win rates as likely as the rule takes them to be. `high`: how many times as
+often as evidence of 20 to 1,000 should come up at most, it does, where several people vote on each
+prompt and equal models win prompts that correlate.
 """
 
 from typing import Any
@@ -17,11 +19,13 @@ from scipy.special import betaln
 from support.simulation import main
 
 from palate.evaluate import sequential
-from palate.evaluate.decision import Evidence, share
+from palate.evaluate.decision import PROMPTS_NEEDED, Evidence, prompts_effect, share
 from palate.evaluate.planning import MOST, stopping, to_go
 
 RATES = (0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85)
 ROUNDS = (1, 2, 5, 10, 20)
+THRESHOLDS = (20, 40, 100, 300, 1000)
+CELLS = ((11, 20, 0.0), (11, 20, 0.3), (11, 20, 0.5), (20, 20, 0.3), (50, 8, 0.3))
 
 
 def ahead(runs: int) -> dict[str, float]:
@@ -71,6 +75,29 @@ def rounds(number: int) -> dict[str, float]:
     return {"spending": sum(each), "the same rule": min(1.0, number * each[0])}
 
 
+def high(prompts: int, people: int, correlation: float, runs: int) -> dict[str, float]:
+    """Return, by evidence, how often it came up at any look, over how often it may."""
+    random = np.random.default_rng(5)
+    wins_each = np.full((runs, prompts), 0.5)
+    if correlation:
+        shape = (1 - correlation) / correlation / 2
+        wins_each = random.beta(shape, shape, (runs, prompts))
+    wins, votes, best = np.zeros((runs, prompts)), np.zeros(prompts), np.full(runs, -np.inf)
+    for n in range(1, prompts * people + 1):
+        prompt = (n - 1) % prompts
+        wins[:, prompt] += random.random(runs) < wins_each[:, prompt]
+        votes[prompt] += 1
+        if n < PROMPTS_NEEDED:
+            continue
+        total = wins.sum(1)
+        rate = total / n
+        clustered = ((wins - rate[:, None] * votes) ** 2).sum(1)
+        single = n * rate * (1 - rate)
+        effect = prompts_effect(np.full(runs, float(n)), (votes**2).sum(), clustered, single)
+        best = np.maximum(best, _log_evidence(total / effect, (n - total) / effect))
+    return {str(t): float((best >= np.log(t)).mean() * t) for t in THRESHOLDS}
+
+
 def _log_evidence(wins: NDArray, losses: NDArray) -> NDArray:
     prior = sequential.PRIOR
     mixture = betaln(wins + prior, losses + prior) - betaln(prior, prior)
@@ -82,6 +109,10 @@ def measure(runs: int) -> dict[str, Any]:
         "stopped": {str(rate): stopped(rate) for rate in RATES},
         "rounds": {str(number): rounds(number) for number in ROUNDS},
         "ahead": ahead(runs),
+        "high": {
+            f"{prompts} × {people}, {correlation}": high(prompts, people, correlation, 15 * runs)
+            for prompts, people, correlation in CELLS
+        },
         "runs": runs,
     }
 
@@ -96,6 +127,10 @@ def table(figures: dict[str, Any]) -> str:
     for number, at in figures["rounds"].items():
         shown = f"{100 * at['spending']:.1f}% | {100 * at['the same rule']:.1f}%"
         lines.append(f"| {number} | {shown} |")
+    lines += ["", "| prompts × people, correlation | " + " | ".join(map(str, THRESHOLDS)) + " |"]
+    lines += ["|---|" + "---:|" * len(THRESHOLDS)]
+    for name, at in figures["high"].items():
+        lines.append(f"| {name} | " + " | ".join(f"{times:.1f}" for times in at.values()) + " |")
     said = figures["ahead"]
     return "\n".join([
         *lines, "", f"Decided within the forecast for half: {100 * said['half']:.0f}%;"
