@@ -15,6 +15,7 @@ Argilla and Hub. At the end, the ledger is compared with the labels that were ac
   answers     the Hub gives each kind of bad answers for `--seconds`; labels go on as it lasts
   gone        no Hub for `--seconds`, then Space and Argilla are killed and their disks emptied
   full-hub    the Hub's disk is full for `--seconds`; so are, as root, full-argilla and full-space
+  full-export `palate export` finds its disk full, and is run again when it no longer is, as root
   hands       in Chromium: double clicks, a held key, a second tab, offline with the tab closed
 
 `--killed` does something else: it ends commands by `kill -9` at random moments (`--kills` of each),
@@ -38,7 +39,7 @@ from bad_hub import BadHub
 from support.hands import Hands
 from support.killing import WORDS
 from support.local import post
-from support.troubles import bad_answers, full, gone
+from support.troubles import bad_answers, full, full_export, gone
 from support.world import DISKS, World
 
 
@@ -120,6 +121,9 @@ def run(world: World, name: str, labels: int, kills: int, seconds: float) -> dic
             more = bad_answers(world, devices[0], seconds, proxy)
         elif name == "gone":
             more = gone(world, devices[0], labels, seconds)
+        elif name == "full-export":
+            devices[0].label(labels)
+            more = full_export(world, world.small)
         else:
             more = full(world, devices[0], labels, world.small, seconds)
     elif name == "hands":
@@ -215,14 +219,14 @@ def main() -> None:
                 else:
                     seen = run(world, name, arguments.labels, arguments.kills, arguments.seconds)
                 results.append(seen)
-                if not arguments.json:
-                    print("  ".join(f"{k} {v}" for k, v in results[-1].items()), flush=True)
+                out = sys.stderr if arguments.json else sys.stdout
+                print("  ".join(f"{k} {v}" for k, v in seen.items()), file=out, flush=True)
         finally:
             world.stop()
     if arguments.json:
         print(json.dumps(results))
     wrong = ("lost", "not_in_argilla", "twice", "never_given", "asked_twice", "refused")
-    wrong += ("half_made", "unfinished", "never_red", "never_back")
+    wrong += ("half_made", "unfinished", "never_red", "never_back", "tracebacks")
     sys.exit(any(r.get(field) for r in results for field in wrong))
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -70,6 +71,20 @@ def full(world: "World", device: "Device", labels: int, disk: Path, seconds: flo
         red = not _is_well(world.space.url)
         filler.unlink()
     return {"full_s": seconds, "red": red}
+
+
+def full_export(world: "World", disk: Path) -> dict:
+    """Run `palate export` while its disk is full, then once more."""
+    words = [sys.executable, "-m", "palate", "export", world.id]
+    filler = fill(disk)
+    stopped = subprocess.run(words, capture_output=True, text=True, check=False)
+    filler.unlink()
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    return {
+        "code": stopped.returncode, "said": stopped.stderr.strip()[-300:],
+        "tracebacks": stopped.stderr.count("Traceback"),
+        "unfinished": int(done.returncode != 0),
+    }  # fmt: skip
 
 
 def mount(folder: Path, megabytes: int) -> None:

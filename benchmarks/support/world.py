@@ -16,7 +16,7 @@ from support.local import start_project, use_hub
 from support.troubles import mount, unmount
 
 # the disks that can be small, one in a run
-DISKS = {"full-hub": "hub", "full-argilla": "argilla", "full-space": "hf"}
+DISKS = {"full-hub": "hub", "full-argilla": "argilla", "full-space": "hf", "full-export": "hf"}
 DISK_MB = 200
 
 

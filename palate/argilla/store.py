@@ -18,6 +18,7 @@ from palate.core.errors import BadInput, PalateError
 from palate.core.schema import Candidate, Event, Pair, Prompt
 
 if TYPE_CHECKING:
+    import argilla
     import httpx  # argilla's own client
 
 NAMESPACE = uuid.UUID("5d3f5d0e-6d0a-4c3c-9f5a-3a2b6a1c7e10")
@@ -92,12 +93,15 @@ class LabelStore:
                 with suppress(ConflictError):
                     new.create()
             workspace = next(w for w in sdk.workspaces if w.name == WORKSPACE)
+            self._workspace, settings = str(workspace.id), settings_of(question, guidelines)
             if all(d.name != name for d in workspace.datasets):
-                settings = settings_of(question, guidelines)
-                with suppress(ConflictError):
-                    rg.Dataset(name, WORKSPACE, settings=settings, client=sdk).create()
+                self._argilla.send(
+                    "POST", "/api/v1/datasets", self._new(name, settings), accept=409
+                )
             dataset = next(d for d in workspace.datasets if d.name == name)
-        self._workspace, self._dataset = str(workspace.id), str(dataset.id)
+            self._dataset = str(dataset.id)
+            if not self._is_published():
+                self._complete(dataset, settings)
         for page in self._argilla.pages(self._path("records")):
             self._records |= {r["external_id"]: r["id"] for r in page.json()["items"]}
 
@@ -207,6 +211,35 @@ class LabelStore:
         for client in clients.values():
             client.close()
         self._argilla.close()
+
+    def _new(self, name: str, settings: "argilla.Settings") -> dict[str, object]:
+        return {
+            "name": name,
+            "workspace_id": self._workspace,
+            "guidelines": settings.guidelines,
+            "allow_extra_metadata": settings.allow_extra_metadata,
+            "distribution": settings.distribution.to_dict(),
+        }
+
+    def _is_published(self) -> bool:
+        return self._argilla.get(f"/api/v1/datasets/{self._dataset}").json()["status"] == "ready"
+
+    def _complete(self, dataset: "argilla.Dataset", settings: "argilla.Settings") -> None:
+        """Create what the dataset lacks, and publish it: whoever began that may have been killed.
+
+        Another process may do the same at the same time.
+        """
+        from argilla._exceptions import ConflictError, UnprocessableEntityError
+
+        try:
+            for item in (*settings.fields, *settings.questions, *settings.metadata):
+                item.dataset = dataset
+                with suppress(ConflictError):
+                    item.create()
+            self._argilla.send("PUT", self._path("publish"))
+        except (UnprocessableEntityError, PalateError):
+            if not self._is_published():
+                raise
 
     def _path(self, what: str) -> str:
         return f"/api/v1/datasets/{self._dataset}/{what}"

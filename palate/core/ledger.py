@@ -127,7 +127,7 @@ def standing_judgements(events: Iterable[Event], purpose: Purpose = "ask") -> li
     for e in once.values():
         if e.purpose == purpose and e.kind not in NO_JUDGEMENT and e.event_id not in undone:
             last = standing.setdefault((e.annotator, e.pair_id), e)
-            if place(e) > place(last):
+            if last is not e and place(e) > place(last):
                 standing[e.annotator, e.pair_id] = e
     return sorted(standing.values(), key=lambda e: (e.time, e.event_id))
 
@@ -156,8 +156,9 @@ def _once(events: Iterable[Event]) -> dict[str, Event]:
     once: dict[str, Event] = {}
     for e in events:
         other = once.setdefault(e.event_id, e)
-        if e.sequence is None or (
-            other.sequence and (place(e), e.time) < (place(other), other.time)
+        if other is not e and (
+            e.sequence is None
+            or (other.sequence and (place(e), e.time) < (place(other), other.time))
         ):
             once[e.event_id] = e
     return once

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
+from functools import lru_cache
 from itertools import combinations
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
@@ -41,11 +42,9 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 STRATEGIES = ("ranking", "uncertain", "random", "exhaustive")  # see `label.strategies`
 KINDS: tuple[Kind, ...] = get_args(Kind)
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
-# Reward margin of a 4-point strength ("barely" … "much"), normalised to 0–1.
-MARGINS = {1: 0.0, 2: 1 / 3, 3: 2 / 3, 4: 1.0}
+MARGINS = {1: 0.0, 2: 1 / 3, 3: 2 / 3, 4: 1.0}  # of a reward, by strength: "barely" … "much"
 Strength = Annotated[int, Check(lambda s: s in MARGINS, "1, 2, 3 or 4")]
-# JavaScript counts no further
-Sequence = Annotated[int, Check(lambda n: 0 < n < 2**53, "a whole number from 1")]
+Sequence = Annotated[int, Check(lambda n: 0 < n < 2**53, "a whole number from 1")]  # as in JS
 Margin = Annotated[float, Check(lambda m: 0 <= m <= 1, "a number from 0 to 1")]
 Contradiction = tuple[str, str] | None  # the field that the others contradict, and how
 _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
@@ -149,7 +148,7 @@ class Pair:
 
     @property
     def id(self) -> str:
-        return digest(self.prompt_id, self.a, self.b)
+        return _pair_id(self.prompt_id, self.a, self.b)
 
     @classmethod
     def of(cls, x: Candidate, y: Candidate) -> "Pair":
@@ -270,6 +269,7 @@ class Gold:
         return prompt, better, worse
 
 
+_pair_id = lru_cache(2**16)(digest)  # several people judge a pair
 Row = Prompt | Candidate | Event | Preference | Unpaired
 ROWS: dict[Config, type[Row]] = {
     "prompts": Prompt, "candidates": Candidate, "labels": Event, "preferences": Preference,

@@ -25,6 +25,7 @@ FASTEST_WORDS_PER_SECOND = 25.0
 SHORTEST_MILLISECONDS = 600.0  # to see and press, however short the texts
 SUSPECT_SHARE = 0.2  # of a person's judgements that are too fast
 SUSPECT_JUDGEMENTS = 20  # with fewer, nobody is suspected
+Interval = tuple[float, float] | None
 PROMPT = attrgetter("prompt_id")
 JUDGED: tuple[Kind, ...] = ("label", "tie", "both_bad", "rewrite")
 
@@ -61,6 +62,10 @@ class Labeller:
     left: Rate
     too_fast: Rate
 
+    @property
+    def is_suspect(self) -> bool:
+        return self.too_fast.n >= SUSPECT_JUDGEMENTS and (self.too_fast.rate or 0) > SUSPECT_SHARE
+
 
 @dataclass(frozen=True)
 class Pairing:
@@ -70,7 +75,7 @@ class Pairing:
     other: str
     agreement: Rate
     alpha: float | None
-    alpha_interval: tuple[float, float] | None
+    alpha_interval: Interval
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ class Report:
     hours: list[Hour]
     agreement: Rate  # over every two people on a pair
     alpha: float | None
-    alpha_interval: tuple[float, float] | None  # 95%, for other prompts
+    alpha_interval: Interval  # 95%, for other prompts
     pairings: list[Pairing]
     self_consistency: Rate
     flips: Rate  # choices that were reversed when asked again
@@ -133,6 +138,7 @@ def report(events: Iterable[Event], candidates: Iterable[Candidate]) -> Report:
     repeats = _repeats(judged, again)
     chosen = [(x, y) for x, y in repeats if x.kind == y.kind == "label"]
     asked = list(checks(judged))  # implied pairs that people were asked about
+    remarked = [e for e in events if e.kind == "flag" or e.comment]
     agreed = _agreement(judged)
     corrected, bounds = _alpha(judged, agreed)
     return Report(
@@ -151,12 +157,8 @@ def report(events: Iterable[Event], candidates: Iterable[Candidate]) -> Report:
         left=_left(labels),
         longer=_longer(labels, texts),
         cycles=_cycles(labels),
-        suspects=[p.annotator for p in people if _is_suspect(p)],
-        remarks=[
-            _remark(e)
-            for e in sorted(events, key=lambda e: e.time)
-            if e.kind == "flag" or e.comment
-        ],
+        suspects=[p.annotator for p in people if p.is_suspect],
+        remarks=list(map(_remark, sorted(remarked, key=attrgetter("time")))),
     )
 
 
@@ -206,10 +208,6 @@ def _rate(hits: Sequence[bool], events: Sequence[Event], chance: float | None = 
     return Rate.of(hits, prompts, people, chance)
 
 
-def _is_suspect(p: Labeller) -> bool:
-    return p.too_fast.n >= SUSPECT_JUDGEMENTS and (p.too_fast.rate or 0) > SUSPECT_SHARE
-
-
 def is_too_fast(e: Event, texts: Mapping[str, str]) -> bool:
     """Tell whether nobody could have read both texts in the time that the judgement took."""
     words = spoken_length(texts[e.left]) + spoken_length(texts[e.right])
@@ -238,15 +236,14 @@ def value_of(e: Event) -> str:
 
 
 def _pairings(judged: Sequence[Event]) -> list[Pairing]:
-    own: dict[str, dict[str, tuple[int, Event]]] = {}  # annotator → pair → place and judgement
+    own: dict[str, dict[str, int]] = {}  # annotator → pair → place in `judged`
     for place, e in enumerate(judged):
-        own.setdefault(e.annotator, {})[e.pair_id] = place, e
+        own.setdefault(e.annotator, {})[e.pair_id] = place
     result = []
     for one, other in combinations(sorted(own), 2):
         shared = own[one].keys() & own[other].keys()
         if shared:
-            places = sorted(own[who][pair_id] for who in (one, other) for pair_id in shared)
-            both = [e for _, e in places]  # in the order of `judged`
+            both = [judged[i] for i in sorted(own[who][p] for who in (one, other) for p in shared)]
             agreed = _agreement(both)
             result.append(Pairing(one, other, agreed, *_alpha(both, agreed)))
     return result
@@ -268,14 +265,11 @@ def _of_several(judged: Sequence[Event]) -> list[Event]:
     return [e for e in judged if times[e.pair_id] > 1]
 
 
-def _alpha(
-    judged: Sequence[Event], agreed: Rate
-) -> tuple[float | None, tuple[float, float] | None]:
+def _alpha(judged: Sequence[Event], agreed: Rate) -> tuple[float | None, Interval]:
     """Return Krippendorff's α and its interval, which follows from the raw agreement."""
     units: dict[str, dict[str, int]] = {}  # pair → annotator → category
     for e in _of_several(judged):
-        ends = sorted((e.left, e.right))
-        chosen = value_of(e)
+        ends, chosen = sorted((e.left, e.right)), value_of(e)
         category = ends.index(chosen) if chosen in ends else JUDGED.index(e.kind) + 2
         units.setdefault(e.pair_id, {})[e.annotator] = category
     result = alpha(units.values())

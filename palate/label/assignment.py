@@ -6,6 +6,7 @@ The same ledger, seed and assignments always give the same questions.
 import heapq
 import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain, islice
 
 from palate.core.ledger import standing_judgements
@@ -18,6 +19,7 @@ LEASE = 600.0  # seconds for which a pair that was handed out counts as being an
 REPEAT_GAP = 15  # judgements between a pair and its repeat, so that it is not remembered
 Holder = tuple[str, str]  # annotator and device: one person may use two
 Key = tuple[str, Purpose, str]  # annotator, purpose, pair
+Free = tuple[float, tuple[float, ...], str, Pair]  # load, rank, question id, pair
 
 
 class Queue:
@@ -98,7 +100,8 @@ class Queue:
         agenda = self._agenda(annotator)
         soon = sum(q.id not in mine for q in self.gold) + sum(1 for _ in self._due(annotator))
         soon, later = soon + agenda.soon, agenda.later
-        for prompt_id in self._held_prompts():
+        ids = {question_id.removeprefix("ask:") for question_id in self._leases}
+        for prompt_id in {self.pairs[pair_id].prompt_id for pair_id in ids & self.pairs.keys()}:
             asks, left = agenda.asks[prompt_id], agenda.left[prompt_id]
             questions = [Question(pair) for *_, pair in asks]
             free = sum(self._load(q, (annotator, device), now) is not None for q in questions)
@@ -127,16 +130,14 @@ class Queue:
         chosen = [q for q in self.gold if q.id not in taken][:n]
         due = (q for q in self._due(annotator) if q.id not in taken)
         if len(chosen) < n:
-            chosen += [q for q in due if self._load(q, holder, now) is not None][:1]
+            chosen += islice((q for q in due if self._load(q, holder, now) is not None), 1)
         elsewhere = sum(
             who == annotator and device != holder[1] and until > now
             for leases in self._leases.values()
             for (who, device), until in leases.items()
         )
-        share = self._share(annotator, now)
-        room = min(
-            n - len(chosen), share - len(held), max(share, BY_PERSON) - elsewhere - len(held)
-        )
+        share, own = self._share(annotator, now), len(held)
+        room = min(n - len(chosen), share - own, max(share, BY_PERSON) - elsewhere - own)
         if room > 0:
             chosen += map(Question, self._best(room, holder, taken, now))
         self._lease((q.id for q in chosen), holder, now)
@@ -169,29 +170,26 @@ class Queue:
 
     def _best(self, room: int, holder: Holder, taken: set[str], now: float) -> list[Pair]:
         """Return up to `room` pairs that are free for the holder, the best one first."""
+        asks, leases = self._agenda(holder[0]).asks, self._leases
 
-        def free(prompt_id: str) -> Iterator[tuple[float, tuple[float, ...], str, Pair]]:
-            """Yield load, rank, question id and pair."""
+        def free(prompt_id: str) -> Iterator[Free]:
             count = self._groups[prompt_id].count
             for rank, question_id, pair in asks[prompt_id]:
                 if question_id in taken:
                     continue
-                if question_id in self._leases:
+                if question_id in leases:
                     load = self._load(Question(pair), holder, now)
                 else:  # what the strategy asks has not been judged by enough people
                     load = 0.0 if self._wanted is not None else float(count[pair.id])
                 if load is not None:
                     yield load, rank, question_id, pair
 
-        asks = self._agenda(holder[0]).asks
-        # the best pairs are on the prompts whose own best pairs are the best
-        firsts = []
-        for prompt_id in asks:
-            # with `wanted`, what is free has the same load, and `asks` are sorted by rank
-            pairs = free(prompt_id)
-            first = min(pairs, default=None) if self._wanted is None else next(pairs, None)
-            if first:
-                firsts.append((first, prompt_id))
+        def first(prompt_id: str) -> Free | None:
+            pairs = free(prompt_id)  # by rank; with `wanted`, they all have the same load
+            return min(pairs, default=None) if self._wanted is None else next(pairs, None)
+
+        # no pair is among the best unless the first of its prompt is
+        firsts = ((pair, prompt_id) for prompt_id in asks if (pair := first(prompt_id)))
         prompts = [prompt_id for _, prompt_id in heapq.nsmallest(room, firsts)]
         best = heapq.nsmallest(room, chain.from_iterable(map(free, prompts)))
         return [pair for *_, pair in best]
@@ -204,10 +202,7 @@ class Queue:
         while len(self._agendas) * len(self.pairs) > MOST_ASKS:
             del self._agendas[next(iter(self._agendas))]
         self._agendas[annotator] = agenda
-
-        def chance(name: str) -> float:
-            return self._chance(annotator, name)
-
+        chance = partial(self._chance, annotator)
         for prompt_id in agenda.stale:
             group = self._groups[prompt_id]
             pairs, left = self._open_pairs(group, annotator)
@@ -215,11 +210,6 @@ class Queue:
             agenda.put(prompt_id, sorted(asks), left)
         agenda.stale.clear()
         return agenda
-
-    def _held_prompts(self) -> set[str]:
-        """Return the prompts with a pair that somebody holds."""
-        ids = {question_id.removeprefix("ask:") for question_id in self._leases}
-        return {self.pairs[pair_id].prompt_id for pair_id in ids & self.pairs.keys()}
 
     def _recount(self, prompt_id: str, keys: Iterable[Key]) -> None:
         standing = self._standing.setdefault(prompt_id, {})

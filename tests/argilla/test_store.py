@@ -3,6 +3,7 @@
 import logging
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from argilla_ui import client, records
@@ -45,6 +46,31 @@ def test_pairs_are_added_once(store, server, project, connect):
     again.open(project, question="Which is better?")
     assert again.add_pairs(ROWS) == 0
     assert len(records(server, project)) == len(ROWS)
+
+
+@pytest.mark.parametrize("made", [0, 1, 2])
+def test_a_dataset_that_a_killed_process_left_half_made_is_completed(
+    server, project, connect, made
+):
+    fields = [{"name": name, "title": name, "settings": {"type": "text"}} for name in "ab"]
+    with client(server) as owner:
+        connect(server.url, server.api_key).open(f"{project}-other", question="?")
+        workspaces = owner.get("/api/v1/me/workspaces").json()["items"]
+        palate_id = next(w["id"] for w in workspaces if w["name"] == "palate")
+        new = {"name": project.replace("/", "__"), "workspace_id": palate_id}
+        draft = owner.post("/api/v1/datasets", json=new).raise_for_status().json()["id"]
+        for field in fields[:made]:
+            owner.post(f"/api/v1/datasets/{draft}/fields", json=field).raise_for_status()
+        stores = [connect(server.url, server.api_key) for _ in range(3)]
+        with ThreadPoolExecutor(3) as pool:  # they find the draft at the same time
+            list(pool.map(lambda store: store.open(project, question="Which?"), stores))
+        assert owner.get(f"/api/v1/datasets/{draft}").json()["status"] == "ready"
+        made_fields = owner.get(f"/api/v1/datasets/{draft}/fields").json()["items"]
+    assert sorted(field["name"] for field in made_fields) == ["a", "b", "prompt"]
+    assert stores[0].add_pairs(ROWS) == len(ROWS)
+    stores[1].open(project, question="Which?")
+    stores[1].save(stores[1].annotator("p-1", "Ada"), [event(PAIRS[0])])
+    assert len(stores[2].events()) == 1
 
 
 def test_events_show_as_answers_to_argillas_questions(store, response_of):
