@@ -225,9 +225,9 @@ class LabelStore:
         return self._argilla.get(f"/api/v1/datasets/{self._dataset}").json()["status"] == "ready"
 
     def _complete(self, dataset: "argilla.Dataset", settings: "argilla.Settings") -> None:
-        """Create what the dataset lacks, and publish it: whoever began that may have been killed.
+        """Create what the dataset lacks, and publish it: a process that began may have been killed.
 
-        Another process may do the same at the same time.
+        Another one may do the same at the same time.
         """
         from argilla._exceptions import ConflictError, UnprocessableEntityError
 

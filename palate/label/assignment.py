@@ -11,7 +11,7 @@ from itertools import chain, islice
 
 from palate.core.ledger import standing_judgements
 from palate.core.schema import Event, Pair, Purpose
-from palate.label.strategies import Agenda, Group, Question, Strategy, share
+from palate.label.strategies import Agenda, Ask, Group, Question, Strategy, share
 
 MOST_ASKS = 2_000_000  # that are remembered, over all people: about 300 MB
 BY_PERSON = 24  # questions that a person may hold on several devices, beyond their share
@@ -19,7 +19,6 @@ LEASE = 600.0  # seconds for which a pair that was handed out counts as being an
 REPEAT_GAP = 15  # judgements between a pair and its repeat, so that it is not remembered
 Holder = tuple[str, str]  # annotator and device: one person may use two
 Key = tuple[str, Purpose, str]  # annotator, purpose, pair
-Free = tuple[float, tuple[float, ...], str, Pair]  # load, rank, question id, pair
 
 
 class Queue:
@@ -170,28 +169,28 @@ class Queue:
 
     def _best(self, room: int, holder: Holder, taken: set[str], now: float) -> list[Pair]:
         """Return up to `room` pairs that are free for the holder, the best one first."""
-        asks, leases = self._agenda(holder[0]).asks, self._leases
 
-        def free(prompt_id: str) -> Iterator[Free]:
-            count = self._groups[prompt_id].count
-            for rank, question_id, pair in asks[prompt_id]:
-                if question_id in taken:
-                    continue
-                if question_id in leases:
-                    load = self._load(Question(pair), holder, now)
-                else:  # what the strategy asks has not been judged by enough people
-                    load = 0.0 if self._wanted is not None else float(count[pair.id])
-                if load is not None:
-                    yield load, rank, question_id, pair
+        def free(ask: Ask) -> bool:
+            _, question_id, pair = ask
+            if question_id in taken:
+                return False
+            held = question_id in self._leases
+            return not held or self._load(Question(pair), holder, now) is not None
 
-        def first(prompt_id: str) -> Free | None:
-            pairs = free(prompt_id)  # by rank; with `wanted`, they all have the same load
-            return min(pairs, default=None) if self._wanted is None else next(pairs, None)
+        prompts: Iterable[list[Ask]] = self._agenda(holder[0]).asks.values()
+        if self._wanted is None:  # pairs with the fewest judgements first
 
-        # no pair is among the best unless the first of its prompt is
-        firsts = ((pair, prompt_id) for prompt_id in asks if (pair := first(prompt_id)))
-        prompts = [prompt_id for _, prompt_id in heapq.nsmallest(room, firsts)]
-        best = heapq.nsmallest(room, chain.from_iterable(map(free, prompts)))
+            def load(ask: Ask) -> tuple[float, Ask]:
+                _, question_id, pair = ask
+                if question_id in self._leases:
+                    return self._load(Question(pair), holder, now) or 0.0, ask
+                return float(self._groups[pair.prompt_id].count[pair.id]), ask
+
+            best = heapq.nsmallest(room, filter(free, chain.from_iterable(prompts)), key=load)
+        else:  # no pair is among the best unless the first of its prompt is
+            firsts = ((ask, asks) for asks in prompts for ask in islice(filter(free, asks), 1))
+            prompts = [asks for _, asks in heapq.nsmallest(room, firsts)]
+            best = heapq.nsmallest(room, filter(free, chain.from_iterable(prompts)))
         return [pair for *_, pair in best]
 
     def _agenda(self, annotator: str) -> Agenda:
