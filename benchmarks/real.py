@@ -67,7 +67,7 @@ def words(task: Task, fold: folds.Fold) -> tuple[Any, Any]:
 
 
 def probe(task: Task, fold: folds.Fold) -> tuple[Any, Any]:
-    """Return the leads of a logistic regression on the frozen model; its folds chose the layer."""
+    """Return the leads of a logistic regression on the frozen model's middle layer."""
     from palate.reward import features, probe
     from palate.reward.rows import Answers
 
@@ -75,7 +75,8 @@ def probe(task: Task, fold: folds.Fold) -> tuple[Any, Any]:
     rows = [*fold.rows.train, *fold.rows.test]
     answers = Answers.of(rows)
     texts = features.chats(loaded.tokenizer, answers.chats)
-    by_layer = features.extract(loaded, texts, answers.prompts)
+    layer = features.middle(loaded.model.config)
+    by_layer = features.extract(loaded, texts, answers.prompts, [layer])
     pairs = answers.pairs(rows, "off")
     known = pairs.part(np.arange(len(fold.rows.train)))
     scores = probe.fitted(by_layer, known, probe.choose(by_layer, known, 1)).scores(by_layer)

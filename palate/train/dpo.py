@@ -4,6 +4,7 @@ Nothing is pushed here: the job does that with what `run` returns.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -51,6 +52,8 @@ def run(console: Console, args: DPOArguments) -> tuple[DPOJob, list[RunDir]]:
     facts, folder = search.run(console, prepared, plan)
     for line in facts.lines():
         console.print(f"  {line}")
+    with suppress(OSError):  # it holds checkpoints where the usual recipe was begun before
+        prepared.run_dir.path.rmdir()
     kept = with_recipe(prepared, facts.kept)
     train_once(console, kept)
     record = load(kept.run_dir.model)
@@ -70,7 +73,8 @@ def with_recipe(prepared: DPOJob, kept: Trial) -> DPOJob:
     args = kept.applied(prepared.args)
     prompts = [r.prompt_id for r in prepared.rows.train]
     recipe = choose_recipe(args, prepared.base.parameters, prompts, Machine.here())
-    reasons = (f"{kept.words()}: chosen on train prompts", *recipe.reasons[1:])
+    chosen, batch = f"{kept.words()}: chosen on train prompts", prepared.recipe.reasons[1]
+    reasons = (chosen, batch, *recipe.reasons[2:])
     recipe = replace(recipe, reasons=reasons, accumulate=prepared.recipe.accumulate)
     run_dir = RunDir(prepared.project.id, prepared.rows.key(), args.identity())
     return replace(prepared, args=args, recipe=recipe, run_dir=run_dir)

@@ -200,4 +200,7 @@ def measured(console: Console, one: DPOJob) -> tuple[float, tuple[float, ...]]:
     if watch.failed:
         return 0.0, (0.0,) * len(rows.test)
     margins = np.round(evaluations[max(evaluations)], 5)
-    return round(trainer.state.epoch or 0.0, 2), tuple(margins.tolist())
+    state = trainer.state
+    whole = state.global_step >= state.max_steps
+    epochs = one.args.epochs if whole else round(state.epoch or 0.0, 2)
+    return epochs, tuple(margins.tolist())

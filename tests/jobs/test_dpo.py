@@ -124,8 +124,8 @@ def test_a_killed_search_goes_on_and_keeps_what_the_train_prompts_chose(labelled
     assert not client.exists(labelled.model_repo, "model")
     said = jobs("dpo", labelled.id, *flags)
     assert re.search(rf"Continuing after {done} of \d trainings", said)
-    assert f"  {done + 1}/" in said
-    assert f"  {done}/" not in said
+    assert re.search(rf"^  {done + 1}/", said, re.MULTILINE)
+    assert not re.search(rf"^  {done}/", said, re.MULTILINE)
     assert not list((tmp_path / "cache" / "training").iterdir())
     run = record(labelled.model_repo)
     search = run["search"]
