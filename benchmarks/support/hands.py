@@ -16,7 +16,9 @@ class Hands:
 
         with sync_playwright() as p:
             browser = chromium(p)
-            self.context = browser.new_context(viewport={"width": 1280, "height": 800})
+            self.context = browser.new_context(
+                viewport={"width": 1280, "height": 800}, locale="en-US"
+            )
             self.context.on("request", self.note)
             page = self.visit()
             other = self.visit(wait=False)  # a second tab, which waits for its turn

@@ -21,7 +21,7 @@ FLAGS = (
 )
 START_MILLISECONDS = 600_000.0  # a Space with an empty disk installs Argilla first
 UNREAD_MILLISECONDS = 270.0  # in which the page ignores keys, since nobody has read the pair yet
-KEYS = {"left": "4321", "right": "7890"}  # by strength
+KEYS = {"left": "3321", "right": "8890"}  # by strength; the page offers none below "slightly"
 PAIR = '.ballot[data-aid]:not([data-aid=""])'
 END = ".ballot[data-state=empty]"
 
@@ -56,7 +56,9 @@ def answer_pairs(
     annotator, answered = SimulatedAnnotator(seed=0), 0
     with sync_playwright() as playwright:
         chrome = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        page = chrome.new_context(viewport={"width": 1100, "height": 760}).new_page()
+        page = chrome.new_context(
+            viewport={"width": 1100, "height": 760}, locale="en-US"
+        ).new_page()
         page.goto(url)
         _sign_in(page, token)
         page.set_default_timeout(START_MILLISECONDS)
@@ -79,7 +81,7 @@ def _answer(page: "Page", annotator: SimulatedAnnotator) -> None:
     pair = page.get_attribute(".ballot", "data-aid")
     left, right = (page.inner_text(f"[data-f={side}]").strip() for side in ("left", "right"))
     choice, strength = annotator.judge(left, right)
-    page.keyboard.press("ArrowDown" if choice == "tie" else KEYS[choice][strength - 1])
+    page.keyboard.press("t" if choice == "tie" else KEYS[choice][strength - 1])
     page.wait_for_selector(f'.ballot:not([data-aid="{pair}"])')
 
 

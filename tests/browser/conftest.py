@@ -96,7 +96,7 @@ def visit(browser):
     """Opens a page as a person of that name."""
 
     def visit(url: str, name: str, device: dict) -> Visit:
-        context = browser.new_context(**device)
+        context = browser.new_context(**{"locale": "en-US"} | device)
         v = Visit(context.new_page(), context)
         v.page.on("console", lambda m: m.type == "error" and v.complaints.append(m.text))
         v.page.on("pageerror", lambda e: v.complaints.append(str(e)))

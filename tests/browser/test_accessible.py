@@ -55,7 +55,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 def page(chromium) -> Iterator:
     """One page in one context for all of these tests; each is a person of its name."""
     with served(PAIRS) as server:
-        page = chromium.new_context().new_page()
+        page = chromium.new_context(locale="en-US").new_page()
         page.server = server
         yield page
         page.context.close()

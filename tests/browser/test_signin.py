@@ -85,7 +85,7 @@ def synced(page: Page) -> None:
 
 def test_signing_in_labelling_and_the_owners_page(project, hub, hosted, browser):
     space = hosted()
-    context = browser.new_context()
+    context = browser.new_context(locale="en-US")
     page = context.new_page()
     page.goto(space.url)
     assert page.evaluate(ASK) == 401
@@ -111,7 +111,7 @@ def test_signing_in_labelling_and_the_owners_page(project, hub, hosted, browser)
 
 def test_others_see_neither_the_owners_page_nor_each_others_labels(project, hub, hosted, browser):
     space = hosted()
-    context = browser.new_context()
+    context = browser.new_context(locale="en-US")
     page = context.new_page()
     page.goto(space.url)
     sign_in(hub, page, "you")
@@ -127,7 +127,7 @@ def test_others_see_neither_the_owners_page_nor_each_others_labels(project, hub,
 
 def test_an_expired_session_keeps_the_answers(project, hub, hosted, browser):
     space = hosted(Registered(hub, seconds=8))
-    context = browser.new_context()
+    context = browser.new_context(locale="en-US")
     page = context.new_page()
     page.goto(space.url)
     sign_in(hub, page, "you")
@@ -151,7 +151,7 @@ def test_an_expired_session_keeps_the_answers(project, hub, hosted, browser):
 def test_who_may_label(project, hub, hosted, browser, annotators, may):
     settings(project, annotators=annotators)
     space = hosted()
-    context = browser.new_context()
+    context = browser.new_context(locale="en-US")
     page = context.new_page()
     page.goto(space.url)
     sign_in(hub, page, "you")

@@ -29,7 +29,7 @@ def url(ballot):
 
 def opened(browser, url: str, script: str = "", device: dict = DESK, name: str = "Ada"):
     """Return a page on which `script` ran before the page's own scripts did."""
-    page = browser.new_context(**device).new_page()
+    page = browser.new_context(**device, locale="en-US").new_page()
     page.on("pageerror", lambda e: pytest.fail(str(e)))
     page.add_init_script(script)
     page.goto(f"{url}/?as={name}")
