@@ -17,7 +17,8 @@ def scores_of(repo: str, project: Project, candidates=None) -> dict[str, float]:
     """Return the scores of the candidates, loaded as the card says."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    folder = client.fetch(repo, "model", *client.describe(repo, "model"))[0].parent
+    sha, files = client.describe(repo, "model")
+    folder = client.fetch(repo, "model", sha, [f for f in files if "/" not in f])[0].parent
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForSequenceClassification.from_pretrained(folder)
     prompts = {p.id: p.prompt for p in project.prompts}
