@@ -97,7 +97,7 @@ def test_signing_in_labelling_and_the_owners_page(project, hub, hosted, browser)
     page.click(".b-sync")
     page.wait_for_selector(".b-dialog[open] a[href='/owner']")
     page.goto(f"{space.url}/owner")
-    assert "1 judgement on 1 pair by 1 person" in page.inner_text("main")
+    assert "1 judgement on 1 pair by 1 person" in page.text_content("main")
     assert page.locator("td", has_text="me").count()
     cookies = {c["name"]: c for c in context.cookies(space.url)}
     (cookie,) = [c for name, c in cookies.items() if name.startswith("palate-")]
