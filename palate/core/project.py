@@ -193,7 +193,7 @@ class Project:
         """Return the content of a file; empty if there is none."""
         if path not in self.files:
             return ""
-        file = hub.fetch(self.id, "dataset", self.revision, [path])[0]
+        (file,) = hub.fetch(self.id, "dataset", self.revision, [path])
         return read_text(file, f"{self.id}/{path}")
 
     def gold(self) -> list[Gold]:

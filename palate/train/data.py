@@ -7,7 +7,6 @@ DPO learns preferences, SFT the preferred answers. Every row left out is counted
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
@@ -93,7 +92,7 @@ def _unused(project: Project) -> str:
 def _read(project: Project, path: str) -> list[Preference]:
     if path not in project.files:
         return []
-    file: Path = hub.fetch(project.id, "dataset", project.revision, [path])[0]
+    (file,) = hub.fetch(project.id, "dataset", project.revision, [path])
     return list(read_file(Preference, file, f"{project.id}/{path}"))
 
 
@@ -232,9 +231,7 @@ def strength_columns(rows: Sequence[Preference], strength: Strength) -> dict[str
     if strength == "off":
         return {}
     if not any(r.strength for r in rows):
-        raise UsageError(
-            f"--strength {strength} has nothing to use: no preference says how strong it is."
-        )
+        raise UsageError(f"--strength {strength}: no preference says how strong it is.")
     if strength == "offset":
         return {"margin": [r.margin for r in rows]}
     raw = [0.25 + r.margin for r in rows]  # barely better still counts
@@ -250,8 +247,8 @@ def test_rules(rows: Rows[Preference]) -> dict[str, tuple[baselines.Accuracy, np
     """
     if not rows.test:
         return {}
-    human = [r for r in rows.train if r.source == "human"]
-    known, held = as_audit_rows(human or rows.train, "train"), as_audit_rows(rows.test, "test")
+    people = [r for r in rows.train if r.source == "human"] or rows.train
+    known, held = as_audit_rows(people, "train"), as_audit_rows(rows.test, "test")
     rules = {"bag of words": baselines.bag_of_words, "length": baselines.longer}
     hits = {name: (1 + np.sign(rule(known)(held))) / 2 for name, rule in rules.items()}
     return {name: (baselines.accuracy(held, right), right) for name, right in hits.items()}

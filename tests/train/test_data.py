@@ -41,7 +41,7 @@ def test_strength_as_an_offset_is_the_margin_and_as_a_weight_has_a_mean_of_one()
 
 
 def test_strength_that_nobody_gave_cannot_be_used():
-    with pytest.raises(UsageError, match="--strength weight has nothing to use"):
+    with pytest.raises(UsageError, match="--strength weight: no preference says how strong"):
         data.strength_columns([preference("i", "a", "b")], "weight")
 
 
