@@ -79,9 +79,14 @@ class Step:
     link: str
 
 
+def is_decided(v: Verdict) -> bool:
+    """Tell whether the verdict's words say so: votes for one side alone decide nothing."""
+    return v.meaning().startswith("Decided")
+
+
 def headline(v: Verdict) -> str:
     """Return the answer to "Is the tuned model better?", and to whom."""
-    if not v.meaning().startswith("Decided"):
+    if not is_decided(v):
         return "Not known yet."
     if v.decision == "no difference":
         return f"No: to {v.voters}, neither is meaningfully better."
@@ -91,7 +96,7 @@ def headline(v: Verdict) -> str:
 def next_step(ballot: EvaluateBallot, v: Verdict | None) -> Step:
     """Return what a verdict leaves to do."""
     project = f"{hub.endpoint()}/datasets/{ballot.project_id}"
-    if v is None or (v.decision == "open" and ballot.unvoted()):
+    if v is None or (not is_decided(v) and ballot.unvoted()):
         words = (
             "People who have not seen this page can vote. Send them the link to the voting page."
         )
@@ -100,6 +105,8 @@ def next_step(ballot: EvaluateBallot, v: Verdict | None) -> Step:
         return Step(
             "Add prompts as above, then vote on their answers.", "Open the project", project
         )
+    if not is_decided(v):
+        return Step("Ask somebody else to vote on the same pairs.", "Voting page", "/")
     if v.decision == "better" and ballot.card:
         return Step("The model's card says how to use it.", "Open the tuned model", ballot.card)
     words = "To go on: label more pairs or choose another recipe, then train again."
