@@ -96,7 +96,7 @@ def commit(call: Call) -> dict:
         call.hub.lfs.keep_promises(repo, user, proposal.large.values())
     if repo.kind == "space" and ref == "refs/heads/main" and repo.settings.get("stage") != "PAUSED":
         call.hub.hosting.deploy(repo)
-    deliver(call.hub, repo, ref, str(base.id), str(oid), call.base)
+    deliver(call.hub, repo, ref, str(base.id), str(oid))
     url = f"{call.base}{repo.path}/commit/{oid}"
     return {"success": True, "commitOid": str(oid), "commitUrl": url, "hookOutput": ""}
 

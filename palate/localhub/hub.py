@@ -47,9 +47,10 @@ class Hub:
         self.repos = Repos(self.db, root / "git")
         self.lfs = LFS(self.db, root)
         recover(self.repos, self.lfs)
+        self.address = address(host, port)
         apart = Apart(root, network=host not in LOOPBACK_HOSTS)
         self.jobs = Jobs(self.db, root / "jobs", apart)
-        self.hosting = Hosting(root, self.db, self.repos, self.lfs, address(host, port), apart)
+        self.hosting = Hosting(root, self.db, self.repos, self.lfs, self.address, apart)
 
     def need_space(self, count: int) -> None:
         """Raise `HubError` 507 unless `count` bytes and a reserve fit on the disk.

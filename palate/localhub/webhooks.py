@@ -62,25 +62,27 @@ def delete(call: Call) -> dict:
     return {"success": True}
 
 
-def deliver(hub: Hub, repo: Repo, ref: str, old: str, new: str, base: str) -> None:
-    """Start the job of every webhook that watches the repo; a failure is the webhook's alone."""
+def deliver(hub: Hub, repo: Repo, ref: str, old: str, new: str) -> None:
+    """Start the job of every webhook that watches the repo; a failure is the webhook's alone.
+
+    Its jobs get this Hub's own address: one that the commit's request gave would get their token.
+    """
     for row in hub.db.all("SELECT user, doc FROM webhook"):
         doc, user = json.loads(row["doc"]), hub.accounts.users().get(row["user"])
         if user is None or doc["disabled"] or "repo" not in doc["domains"]:
             continue
         if not any(_watches(item, repo) for item in doc["watched"]):
             continue
-        if repo.private and not user.owns(repo.ns):
+        # also where they have left the organization since
+        if not user.owns(doc["ns"]) or (repo.private and not user.owns(repo.ns)):
             continue
         try:
-            _start(hub, user, doc, repo, (ref, old, new), base)
-        except HubError:  # such as no credit: the commit has happened
+            _start(hub, user, doc, repo, (ref, old, new))
+        except Exception:  # such as no credit or a full disk: the commit has happened
             traceback.print_exc()
 
 
-def _start(
-    hub: Hub, user: User, doc: dict, repo: Repo, change: tuple[str, str, str], base: str
-) -> None:
+def _start(hub: Hub, user: User, doc: dict, repo: Repo, change: tuple[str, str, str]) -> None:
     ref, old, new = change
     payload = {
         "event": {"action": "update", "scope": "repo.content"},
@@ -90,7 +92,7 @@ def _start(
             "id": str(repo.id),
             "private": repo.private,
             "headSha": new,
-            "url": {"web": f"{base}{repo.path}"},
+            "url": {"web": f"{hub.address}{repo.path}"},
         },
         "updatedRefs": [{"ref": ref, "oldSha": old, "newSha": new}],
         "webhook": {"id": doc["id"], "version": 3},
@@ -105,7 +107,7 @@ def _start(
     spec = {**job, "environment": environment, "secrets": doc["secrets"]}
     spec |= {"timeoutSeconds": doc["timeout"]}
     made, hidden = hub.jobs.create(user, doc["ns"], Body(spec))
-    hub.jobs.start(made, doc["words"], hidden, base)
+    hub.jobs.start(made, doc["words"], hidden, hub.address)
 
 
 def _watches(item: dict, repo: Repo) -> bool:

@@ -2,10 +2,14 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
+
+from palate.localhub import webhooks
+from palate.localhub.accounts import User
 
 CODE = "import os; print(os.environ['WEBHOOK_REPO_ID'], os.environ['WEBHOOK_PAYLOAD'],"
 CODE += " os.environ['HF_TOKEN'])"
@@ -125,3 +129,54 @@ def test_a_malformed_webhook_is_a_400(wire, source):
                  {"watched": [{"type": "dataset", "name": "a/b"}], "jobSourceId": source.id,
                   "domains": ["everything"]}):  # fmt: skip
         assert wire.send("POST", "/api/settings/webhooks", body).status == 400
+
+
+def test_the_address_of_a_request_gets_no_token(hub, api, wire, repo):
+    """Whoever may commit to a watched repo names no address to which another's job turns."""
+    words = [sys.executable, "-c", "import os; print(os.environ['HF_ENDPOINT'])"]
+    labels = {"hook": f"own-{repo[-11:]}"}
+    source = api.run_job(image="python:3.12", command=words, labels=labels)
+    list(api.fetch_job_logs(job_id=source.id, follow=True))
+    watched = [{"type": "dataset", "name": repo}]
+    made = api.create_webhook(job_id=source.id, watched=watched, domains=["repo"])
+    lines = [
+        {"key": "header", "value": {"summary": "x"}},
+        {"key": "file", "value": {"path": "x.txt", "content": "x"}},
+    ]
+    body = "\n".join(map(json.dumps, lines)).encode()
+    sent = wire.send("POST", f"/api/datasets/{repo}/commit/main", body, Host="127.0.0.1:1")
+    api.delete_webhook(made.id)
+    assert sent.status == 200
+    (job,) = [j for j in api.list_jobs(labels=labels) if j.id != source.id]
+    assert list(api.fetch_job_logs(job_id=job.id, follow=True)) == [hub.endpoint]
+
+
+def test_a_webhook_whose_jobs_may_not_start_breaks_no_commit():
+    """A full disk and a member who has left are the webhook's alone."""
+    doc = {
+        "id": "w", "disabled": False, "domains": ["repo"], "secret": None, "secrets": {},
+        "watched": [{"type": "dataset", "name": "me/x"}], "ns": "me", "timeout": 9, "words": ["x"],
+        "job": {"environment": {}, "command": ["x"], "arguments": []},
+    }  # fmt: skip
+    started = []
+
+    class Jobs:
+        def create(self, user, ns, spec):
+            started.append(ns)
+            raise OSError(28, "No space left on device")
+
+    def change(**fields) -> list[str]:
+        row = {"user": "me", "doc": json.dumps(doc | fields)}
+        watching = SimpleNamespace(
+            db=SimpleNamespace(all=lambda query: [row]), jobs=Jobs(), address="http://127.0.0.1:9",
+            accounts=SimpleNamespace(users=lambda: {"me": User("me", "hf_token")}),
+        )  # fmt: skip
+        watched = SimpleNamespace(
+            kind="dataset", full_name="me/x", ns="me", private=True, id=1, path="/datasets/me/x"
+        )
+        started.clear()
+        webhooks.deliver(watching, watched, "refs/heads/main", "a", "b")  # ty: ignore
+        return started
+
+    assert change() == ["me"]
+    assert change(ns="left-org") == []
