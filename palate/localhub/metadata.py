@@ -33,14 +33,16 @@ class _Loader(yaml.SafeLoader):
 def _plain(value: object) -> object:
     """Return `value` in the types of JSON; dates and the like become text."""
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {_plain(str(k)): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple | set):
         return [_plain(v) for v in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**63:
         return None
-    return value if value is None or isinstance(value, str | int) else str(value)
+    if value is None or isinstance(value, int):
+        return value
+    return str(value).encode("utf-8", "replace").decode()  # an escape can name half a character
 
 
 def front_matter(text: str) -> dict | None:
@@ -63,7 +65,7 @@ def front_matter(text: str) -> dict | None:
         raise ValueError(f"YAML: {str(e)[:300]}") from None
     if value is not None and not isinstance(value, dict):
         raise ValueError("the metadata must map names to values")
-    return None if value is None else {str(k): _plain(v) for k, v in value.items()}
+    return None if value is None else {str(_plain(str(k))): _plain(v) for k, v in value.items()}
 
 
 def body(text: str) -> str:

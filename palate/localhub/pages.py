@@ -1,6 +1,7 @@
 """Read-only pages of what is on this Hub."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -35,6 +36,7 @@ MAX_PATCHES = 100  # files of a commit that a page shows
 MAX_PATCH_LINES = 200
 MAX_PATCH_LINE = 400  # characters
 MAX_LOG_LINES = 2000
+MAX_LOG_BYTES = 2_000_000  # from its end
 
 
 @router.route("GET", "/healthz")
@@ -151,13 +153,12 @@ def _rendered(repo: Repo, path: str, rev: str, text: str, number: int) -> dict[s
         folder = f"{quote(rev, safe='')}/{quote(path.rpartition('/')[0])}".rstrip("/")
         bases = f"{repo.path}/resolve/{folder}", f"{repo.path}/blob/{folder}"
         return {"html": render.card(text, *bases)}
-    table = render.rows(path, text)
-    if not table:
+    records = render.records(path, text)
+    if not records:
         return {"text": text}
-    columns, rows = table
     start = (number - 1) * PER_PAGE
-    part = {"columns": columns, "rows": rows[start : start + PER_PAGE], "count": len(rows)}
-    return {"table": part, "more": len(rows) > start + PER_PAGE}
+    table = render.table(records[start : start + PER_PAGE]) | {"count": len(records)}
+    return {"table": table, "more": len(records) > start + PER_PAGE}
 
 
 @router.route("GET", REPO + "/commits/{rev}")
@@ -209,9 +210,21 @@ def jobs(call: Call) -> Response:
     if not user.owns(ns):
         raise HubError(404, f"{ns} has no jobs that you can see")
     docs = [call.hub.jobs.get(ns, job)] if job else call.hub.jobs.of_namespace(ns)
-    log = call.hub.jobs.log(job).read_text() if job and call.hub.jobs.log(job).exists() else ""
-    lines = [
-        json.loads(line)["data"] for line in log.rstrip("\n").split("\n")[-MAX_LOG_LINES:] if line
-    ]
+    lines = log_lines(call.hub.jobs.log(job)) if job else []
     values = {"ns": ns, "jobs": docs, "lines": lines, "one": job is not None}
     return page("jobs.html", user, values)
+
+
+def log_lines(file: Path) -> list[str]:
+    """Return the end of a job's log, without lines that are, or stay, half written."""
+    if not file.exists():
+        return []
+    with file.open("rb") as log:
+        start = max(0, file.stat().st_size - MAX_LOG_BYTES)
+        log.seek(start)
+        lines = log.read(MAX_LOG_BYTES).split(b"\n")[1 if start else 0 :]
+    found = []
+    for line in lines[-MAX_LOG_LINES:]:
+        with suppress(ValueError):
+            found.append(json.loads(line)["data"])
+    return found

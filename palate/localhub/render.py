@@ -4,7 +4,8 @@ import csv
 import io
 import json
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from urllib.parse import quote, unquote, urlsplit
 
 import nh3
@@ -14,6 +15,7 @@ from palate.localhub import metadata
 
 _markdown = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 MAX_CELL = 2000  # characters
+MAX_COLUMNS = 100  # of a table: each row of a file may have names of its own
 
 
 def card(text: str, files: str, pages: str) -> str:
@@ -106,8 +108,8 @@ def number(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def rows(path: str, text: str) -> tuple[list[str], list[list[str]]] | None:
-    """Return columns and rows of a JSONL, CSV or TSV file as text, None for any other file."""
+def records(path: str, text: str) -> list[dict]:
+    """Return the rows of a JSONL, CSV or TSV file, none of any other file."""
     ending = path.rsplit(".", 1)[-1].lower()
     readers: dict[str, Callable[[str], list[dict]]] = {
         "jsonl": _json_lines,
@@ -115,13 +117,22 @@ def rows(path: str, text: str) -> tuple[list[str], list[list[str]]] | None:
         "tsv": lambda t: list(csv.DictReader(io.StringIO(t), restkey="more", delimiter="\t")),
     }
     try:
-        records = readers[ending](text) if ending in readers else []
+        return readers[ending](text) if ending in readers else []
     except (ValueError, RecursionError, csv.Error):
-        return None
-    if not records:
-        return None
-    columns = list(dict.fromkeys(str(key) for record in records for key in record))
-    return columns, [[cell(record.get(column)) for column in columns] for record in records]
+        return []
+
+
+def table(records: Iterable[Mapping]) -> dict[str, object]:
+    """Return columns and rows of a table, and how many more columns there are than it shows."""
+    names: dict[str, None] = {}
+    cells = []
+    for record in records:  # each may be large, and only its cells are kept
+        names |= dict.fromkeys(map(str, record))
+        shown = list(islice(names, MAX_COLUMNS))
+        cells.append({name: cell(record[name]) for name in shown if name in record})
+    columns = list(islice(names, MAX_COLUMNS))
+    rows = [[row.get(name, "") for name in columns] for row in cells]
+    return {"columns": columns, "rows": rows, "more": len(names) - len(columns)}
 
 
 def _json_lines(text: str) -> list[dict]:
@@ -135,11 +146,26 @@ def cell(value: object) -> str:
     """Return a value as readable text; chat messages as 'role: text'."""
     if value is None:
         return ""
+    try:
+        text = _text(value)
+    except RecursionError:
+        return "nested too deeply to show"
+    return text if len(text) <= MAX_CELL else text[:MAX_CELL] + " …"
+
+
+def _text(value: object) -> str:
     if isinstance(value, list) and all(isinstance(m, dict) and "content" in m for m in value):
         value = "\n".join(f"{m.get('role', '?')}: {m['content']}" for m in value)
-    if not isinstance(value, str):
-        value = number(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
-    return value if len(value) <= MAX_CELL else value[:MAX_CELL] + " …"
+    if isinstance(value, float):
+        return number(value)
+    return (
+        value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=_other)
+    )
+
+
+def _other(value: object) -> str:
+    """Return in words what Parquet holds and JSON cannot, such as a time or an image."""
+    return size(len(value)) if isinstance(value, bytes) else str(value)
 
 
 def size(count: int) -> str:

@@ -36,7 +36,8 @@ def page(
 ) -> HTMLResponse:
     """Render a template with `values` and the user who is signed in."""
     html = _environment.get_template(template).render(values, user=user)
-    return HTMLResponse(html, status, HEADERS)
+    # a lone half of a character, which JSON can name, cannot be sent
+    return HTMLResponse(html.encode("utf-8", "replace"), status, HEADERS)
 
 
 def repo_page(

@@ -7,7 +7,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 from huggingface_hub import CommitOperationAdd
 
-from palate.localhub import LocalHub, render
+from palate.localhub import LocalHub, pages, render
 
 CARD = """---
 license: mit
@@ -259,14 +259,22 @@ def test_jobs_lead_to_ones_own(wire, nobody):
 
 
 def test_rows_and_cells_as_text():
-    assert render.rows("x.jsonl", '{"a": 1}\n\n{"b": [true, null]}\n') == (
-        ["a", "b"],
-        [["1", ""], ["", "[true, null]"]],
-    )
-    assert render.rows("x.jsonl", "") is None
-    assert render.rows("x.txt", "a,b") is None
-    assert render.rows("x.csv", "a,b\n1\n2,3,4\n") is not None
+    records = render.records("x.jsonl", '{"a": 1}\n\n{"b": [true, null]}\n')
+    rows = [["1", ""], ["", "[true, null]"]]
+    assert render.table(records) == {"columns": ["a", "b"], "rows": rows, "more": 0}
+    assert render.records("x.jsonl", "") == render.records("x.txt", "a,b") == []
+    assert len(render.records("x.csv", "a,b\n1\n2,3,4\n")) == 2
     assert render.cell("x" * 5000).endswith(" …")
     assert [render.size(n) for n in (0, 999, 1500, 2_000_000, 3 * 10**12)] == [
         *("0 B", "999 B", "1.5 kB", "2.0 MB", "3000.0 GB")
     ]
+
+
+def test_a_log_is_read_at_its_end_and_half_lines_are_left_out(tmp_path):
+    log = tmp_path / "log.jsonl"
+    assert pages.log_lines(log) == []
+    line = json.dumps({"data": "x" * 900, "timestamp": ""}) + "\n"
+    log.write_text(line * 4000 + '{"data": "torn' + line + line + '{"data": "be')
+    lines = pages.log_lines(log)
+    assert set(lines) == {"x" * 900}
+    assert 1900 < len(lines) <= pages.MAX_LOG_LINES
