@@ -7,14 +7,14 @@ project says that a training was started, so that two jobs at once start one.
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 from rich.console import Console
 
 from palate.core import hub, typed
-from palate.core.errors import PalateError, UsageError
+from palate.core.errors import UsageError
 from palate.core.ledger import now, standing_judgements
 from palate.core.markdown import count
 from palate.core.project import Project
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 Start = Callable[[Project, str | None], "JobInfo"]
 CLAIM = timedelta(minutes=10)  # after which a claim without a job counts for nothing
+TRIES = 2  # of a training that fails
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Started:
     labels: int
     time: str
     job: str | None = None  # None until it has been started
+    tries: int = 1
 
 
 WATCH = JobSpec(
@@ -85,15 +87,13 @@ def watch(args: WatchArguments, start: Start = start_training) -> None:
     if args.dry_run or new < args.labels:
         return
     path = f"started/round-{project.settings.round}-after-{before}.json"
-    if not claim(project, path, labels):
+    claimed = claim(project, path, labels, args.labels)
+    if claimed is None:
         console.print("a training of these labels was started already")
         return
-    try:
-        job = start(project, args.flavor)
-    except PalateError:
-        hub.commit(project.id, "dataset", {}, "No training was started", delete=[path])
-        raise
-    done = Started(labels, now(), job.id)
+    # a start that fails leaves the claim: to delete it would be a change, which fires the webhook
+    job = start(project, args.flavor)
+    done = replace(claimed, time=now(), job=job.id)
     hub.commit(project.id, "dataset", {path: _text(done)}, "Start a training")
     console.print(f"started: {job.url}")
 
@@ -108,29 +108,42 @@ def trained_labels(project: Project) -> int:
     return 0
 
 
-def claim(project: Project, path: str, labels: int) -> bool:
-    """Commit that a training is being started; False if it was, and did not fail."""
+def claim(project: Project, path: str, labels: int, wanted: int) -> Started | None:
+    """Commit that a training is being started; None if it was, and is not to be started again."""
 
-    def build(sha: str, paths: list[str]) -> hub.Change[bool]:
+    def build(sha: str, paths: list[str]) -> hub.Change[Started | None]:
+        claimed = Started(labels, now())
         if path in paths:
             file = hub.fetch(project.id, "dataset", sha, [path])[0]
-            started = typed.read(Started, json.loads(file.read_text("utf-8")), path)
-            if _is_good(project, started):
-                return hub.Change(False)
-        claimed = {path: _text(Started(labels, now()))}
-        return hub.Change(True, "Claim the start of a training", claimed)
+            before = typed.read(Started, json.loads(file.read_text("utf-8")), path)
+            again = _again(project, before, many_more=labels >= before.labels + wanted)
+            if not again:
+                return hub.Change(None)
+            claimed = replace(claimed, labels=labels if again == 1 else before.labels, tries=again)
+        files = {path: _text(claimed)}
+        return hub.Change(claimed, "Claim the start of a training", files)
 
     # against the commit that was read: of two that claim at once, one reads the other's claim
     return hub.update(project.id, "dataset", build)[1]
 
 
-def _is_good(project: Project, started: Started) -> bool:
-    """Tell whether the training runs, has finished well, or is just being started."""
+def _again(project: Project, started: Started, *, many_more: bool) -> int:
+    """Return which try of the training is to begin now; 0 for none.
+
+    None begins while one runs, and none after one that finished well. One that somebody cancelled,
+    or that failed too often, begins again when there are `many_more` labels.
+    """
     if started.job is None:
-        return datetime.now(UTC) - datetime.fromisoformat(started.time) < CLAIM
+        age = datetime.now(UTC) - datetime.fromisoformat(started.time)
+        return started.tries if age >= CLAIM else 0
     with job_errors(project.id):
         job = hub.api().inspect_job(job_id=started.job, namespace=project.id.partition("/")[0])
-    return job.status.stage not in ENDED or job.status.stage == "COMPLETED"
+    stage = job.status.stage
+    if stage not in ENDED or stage == "COMPLETED":
+        return 0
+    if stage == "ERROR" and started.tries < TRIES:
+        return started.tries + 1
+    return 1 if many_more else 0
 
 
 def _text(started: Started) -> str:

@@ -10,6 +10,7 @@ from run_facts import RUN
 
 from palate.core import hub as client
 from palate.core.errors import PalateError
+from palate.core.ledger import now
 from palate.core.project import Project
 from palate.run import watch as module
 from palate.run.watch import Started, WatchArguments, watch
@@ -53,22 +54,40 @@ def test_a_webhook_that_fires_twice_at_once_starts_one_job(labelled, capsys):
     assert json.loads(text.read_text())["job"] == start.jobs[0].id
 
 
-def test_a_training_that_failed_is_started_again(labelled):
+def test_a_training_that_failed_is_started_once_more_and_not_for_each_label(labelled):
     start = Starter("raise SystemExit(1)")
     arguments = WatchArguments(labelled.id, labels=90)
-    watch(arguments, start)
-    list(client.api().fetch_job_logs(job_id=start.jobs[0].id, follow=True))
-    watch(arguments, start)
+    for _ in range(4):
+        watch(arguments, start)
+        list(client.api().fetch_job_logs(job_id=start.jobs[-1].id, follow=True))
     assert len(start.jobs) == 2
+    watch(WatchArguments(labelled.id, labels=1), start)
+    assert len(start.jobs) == 2
+    early = module._text(Started(0, now(), start.jobs[1].id, tries=2))
+    client.commit(labelled.id, "dataset", {"started/round-1-after-0.json": early}, "Earlier")
+    watch(arguments, start)  # 90 more labels
+    assert len(start.jobs) == 3
 
 
-def test_a_start_that_is_refused_leaves_no_claim(labelled):
+def test_a_training_that_somebody_cancelled_is_not_started_again(labelled):
+    start = Starter("import time; time.sleep(60)")
+    arguments = WatchArguments(labelled.id, labels=90)
+    watch(arguments, start)
+    client.api().cancel_job(job_id=start.jobs[0].id)
+    watch(arguments, start)
+    assert len(start.jobs) == 1
+
+
+def test_a_start_that_is_refused_makes_no_change_that_would_start_another(labelled):
     def refuse(project, flavor):
         raise PalateError("no credit")
 
     with pytest.raises(PalateError, match="no credit"):
         watch(WatchArguments(labelled.id, labels=90), refuse)
-    assert files(labelled) == []
+    before = Project.load(labelled.id).revision
+    start = Starter()
+    watch(WatchArguments(labelled.id, labels=90), start)
+    assert (start.jobs, Project.load(labelled.id).revision) == ([], before)
 
 
 def test_a_claim_without_a_job_counts_for_ten_minutes(labelled):
