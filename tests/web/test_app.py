@@ -173,6 +173,7 @@ def test_images_of_the_repo_are_served_and_nothing_else_of_it(client):
     image = client.get("/picture/images/a%20b.png")
     assert (image.content, image.headers["content-type"]) == (PNG, "image/png")
     assert "script-src 'self'" in image.headers["content-security-policy"]
+    assert image.headers["cross-origin-resource-policy"] == "same-origin"
     for path in ("images/odd.png", "images/large.png", "images/none.png", "palate.toml", "images",
                  "prompts", "..%2f..%2fx.png", "%2fetc%2fx.png"):  # fmt: skip
         assert client.get(f"/picture/{path}").status_code == 404, path

@@ -6,16 +6,20 @@ import re
 import struct
 from base64 import b64encode
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from huggingface_hub.hf_api import RepoFile
 
+from palate.web.ballot import walls
 from palate.web.ballot.render import chat, markdown
 from palate.web.ballot.walls import IMAGE_BYTES, IMAGE_FILE, image_kind, picture
 
 STATIC = Path(__file__).parents[2] / "palate/web/ballot/static"
 WORDS = json.loads((STATIC / "words.json").read_text("utf-8"))
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", 3, 2) + b"\x08\x02"
-GIF = b"GIF89a" + struct.pack("<HH", 3, 2)
+FRAME = b"," + struct.pack("<HHHH", 0, 0, 3, 2) + b"\0"
+GIF = b"GIF89a" + struct.pack("<HH", 3, 2) + b"\0\0\0" + FRAME
 JPEG = (
     b"\xff\xd8\xff\xe0\0\x04ab" + b"\xff\xc0\0\x11\x08" + struct.pack(">HH", 2, 3) + b"\3\1\x22\0"
 )
@@ -73,11 +77,30 @@ def test_the_page_is_small_and_asks_for_all_of_it_at_once():
     [
         (PNG, "png"), (GIF, "gif"), (JPEG, "jpeg"), (WEBP, "webp"), (b"<svg/>", None), (b"", None),
         (PNG.replace(struct.pack(">I", 3), struct.pack(">I", 60_000)), None), (PNG[:12], None),
-        (GIF[:6], None), (JPEG[:9], None), (b"\xff\xd8\xff\xe0" + b"\0" * 40, None),
+        (GIF[:6], None), (GIF[:13], None), (GIF.replace(FRAME, b"!\xfe\2ab\0" + FRAME), "gif"),
+        (JPEG[:9], None), (b"\xff\xd8\xff\xe0" + b"\0" * 40, None),
     ],
 )  # fmt: skip
 def test_an_image_is_known_by_its_bytes_and_small(content, kind):
     assert image_kind(content) == kind
+
+
+HUGE = struct.pack(">HH", 65_000, 65_000)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        # filling before a marker, which a decoder skips, hides it from who takes it for a length
+        (b"\xff\xd8\xff\xff\xc0\0\x11\x08" + HUGE).ljust(0xC004, b"\0") + JPEG[8:],
+        (b"\xff\xd8\xff\x01\xff\xc0\0\x11\x08" + HUGE).ljust(0xFFC4, b"\0") + JPEG[8:],
+        GIF.replace(FRAME, b"," + struct.pack("<HHHH", 0, 0, 65_000, 65_000) + b"\0"),
+        GIF.replace(FRAME, b"," + struct.pack("<HHHH", 65_000, 0, 3, 2) + b"\0"),
+        WEBP.replace(b"VP8X", b"????"), WEBP.replace(b"WEBP", b"WAVE"),
+    ],
+)  # fmt: skip
+def test_an_image_that_is_larger_than_it_seems_is_none(content):
+    assert image_kind(content) is None
 
 
 @pytest.mark.parametrize(
@@ -114,6 +137,22 @@ def test_images_in_a_text_are_named_and_their_data_are_not_cut():
     assert "The end." in html
     assert markdown(f"![a]({data}) " * 9).count("data-picture") == 4
     assert "data-picture" not in markdown("![a](picture:0)")
+    assert markdown(f"![a]({data}) ![b](x.png) " * 9).count("data-picture") == 4
+
+
+def test_the_hub_is_asked_once_about_an_image_of_the_repo(monkeypatch):
+    asked = []
+
+    def described(repo: str, paths: list[str], **_: object) -> list[RepoFile]:
+        asked.extend(paths)
+        return [RepoFile(path=path, size=9, oid="") for path in paths if path == "a.png"]
+
+    monkeypatch.setattr(walls.hub, "api", lambda: SimpleNamespace(get_paths_info=described))
+    monkeypatch.setattr(walls.hub, "fetch", lambda *_: [SimpleNamespace(read_bytes=lambda: PNG)])
+    for _ in range(3):
+        assert walls.repo_image("me/asked", "f" * 40, "a.png") == (PNG, "image/png")
+        assert walls.repo_image("me/asked", "f" * 40, "none.png") is None
+    assert asked == ["a.png", "none.png"]
 
 
 def test_a_path_outside_the_repo_is_none():

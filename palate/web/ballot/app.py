@@ -104,7 +104,9 @@ def _api(ballot: Ballot, kind: str) -> list[Route]:
         person = person_of(request)
         if not ballot.may_answer(person) if person else sign_in_required():
             return Response(status_code=403)
-        image = repo_image(ballot.project_id, ballot.revision, request.path_params["path"])
+        path = request.path_params["path"]
+        known = path in ballot.images  # of any other the Hub need not be asked
+        image = repo_image(ballot.project_id, ballot.revision, path) if known else None
         if image is None:
             return Response(status_code=404)
         return Response(

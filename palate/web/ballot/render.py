@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # all are imported when the first page needs them
 TEMPLATES = Path(__file__).parent / "templates"
 SHOWN_CHARACTERS = 20_000  # of one text
 WRITTEN_CHARACTERS = 50_000  # of one text as it is written
-IMAGES = 4  # in a text, whose data it holds
+IMAGES = 4  # of a text that are shown
 TAGS = {
     "a", "b", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr",
     "i", "ins", "kbd", "li", "mark", "ol", "p", "pre", "s", "small", "span", "strong", "sub", "sup",
@@ -253,6 +253,9 @@ def _image(
     if (number := PICTURE.fullmatch(address)) and int(number[1]) < len(env["pictures"][:IMAGES]):
         address = env["pictures"][int(number[1])]
     source, refusal = picture(address)
+    env["shown"] = env.get("shown", 0) + bool(source)
+    if source and env["shown"] > IMAGES:  # each is a request, and a text may name thousands
+        source, refusal = "", f"Not shown: only the first {IMAGES} images of a text are."
     named = f'data-picture="{html.escape(source)}" data-alt="{html.escape(words)}"'
     shown = f" {named}" if source else ""
     address = address if len(address) <= 120 else f"{address[:120]}…"

@@ -36,6 +36,7 @@ from palate.web.ballot.event_parsing import (
 )
 from palate.web.ballot.people import Access, Budgets, Person, owner_key, pseudonyms, seal, unseal
 from palate.web.ballot.render import markdown, shown_pair
+from palate.web.ballot.walls import IMAGE_FILE
 
 
 class Ballot(ABC):
@@ -56,6 +57,7 @@ class Ballot(ABC):
         memory: Path | None = None,
     ):
         self.project_id, self.revision = project.id, project.revision
+        self.images = frozenset(filter(IMAGE_FILE.fullmatch, project.files))
         self.question = project.settings.question or Settings().question
         self.guidelines, self.steps = project.guidelines, project.settings.steps
         self.access = Access.of(project)

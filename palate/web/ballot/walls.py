@@ -3,6 +3,7 @@
 import os
 import re
 from base64 import b64decode, b64encode
+from functools import lru_cache
 from hashlib import sha256
 from urllib.parse import SplitResult, urlsplit
 
@@ -123,7 +124,12 @@ class SafeHeaders:
 
 
 def _headers(path: str) -> list[tuple[bytes, bytes]]:
-    headers = [(b"referrer-policy", b"no-referrer"), (b"x-content-type-options", b"nosniff")]
+    headers = [
+        (b"referrer-policy", b"no-referrer"),
+        (b"x-content-type-options", b"nosniff"),
+        # a page of another site shows no image of the project, which a cookie may open
+        (b"cross-origin-resource-policy", b"same-origin"),
+    ]
     if path.startswith("/ballot/"):
         headers.append((b"cache-control", b"no-cache"))  # asks whether it is the same
     return headers
@@ -158,18 +164,24 @@ def repo_image(project_id: str, revision: str, path: str) -> tuple[bytes, str] |
 
     Raises PalateError if the Hub does not answer.
     """
-    from huggingface_hub.hf_api import RepoFile
-
     if not IMAGE_FILE.fullmatch(path):
         return None
-    where = {"repo_type": "dataset", "revision": revision}
-    with readable_errors(project_id):
-        files = retry(lambda: hub.api().get_paths_info(project_id, [path], **where))
-    if not any(isinstance(f, RepoFile) and f.size <= FILE_BYTES for f in files):
+    if (_file_size(project_id, revision, path) or FILE_BYTES + 1) > FILE_BYTES:
         return None
     content = hub.fetch(project_id, "dataset", revision, [path])[0].read_bytes()
     kind = image_kind(content)
     return (content, f"image/{kind}") if kind else None
+
+
+@lru_cache(maxsize=10_000)
+def _file_size(project_id: str, revision: str, path: str) -> int | None:
+    """Return a file's bytes, asked once, for every person's page wants it; None if it is none."""
+    from huggingface_hub.hf_api import RepoFile
+
+    where = {"repo_type": "dataset", "revision": revision}
+    with readable_errors(project_id):
+        files = retry(lambda: hub.api().get_paths_info(project_id, [path], **where))
+    return next((f.size for f in files if isinstance(f, RepoFile)), None)
 
 
 NO_IMAGE = f"Not shown: only PNG, JPEG, GIF and WebP of at most {PIXELS} pixels a side are."
@@ -188,20 +200,44 @@ def _size(kind: str, content: bytes) -> tuple[int, int] | None:
     if kind == "png":
         return number(16, 4), number(20, 4)
     if kind == "gif":
-        return number(6, 2, "little"), number(8, 2, "little")
+        return _gif_size(content)
     if kind == "webp":
+        if content[8:12] != b"WEBP":
+            return None
         if content[12:16] == b"VP8X":
             return number(24, 3, "little") + 1, number(27, 3, "little") + 1
         if content[12:16] == b"VP8L":
             bits = number(21, 4, "little")
             return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        if content[12:16] != b"VP8 ":
+            return None
         return number(26, 2, "little") & 0x3FFF, number(28, 2, "little") & 0x3FFF
     at = 2
     while at + 9 < len(content) and content[at] == 0xFF:
-        if content[at + 1] in JPEG_FRAMES:
+        marker = content[at + 1]
+        if marker in JPEG_FRAMES:
             return number(at + 7, 2), number(at + 5, 2)
-        at += 2 + number(at + 2, 2)
+        if marker in JPEG_ALONE:  # no length follows: what does is not what a browser reads
+            return None
+        at += 1 if marker == 0xFF else 2 + number(at + 2, 2)  # before a marker may be filling
     return None
 
 
 JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+JPEG_ALONE = {0x00, 0x01, *range(0xD0, 0xDA)}
+
+
+def _gif_size(content: bytes) -> tuple[int, int] | None:
+    """Return the size that browsers take: the screen's, or the first frame's if that is larger."""
+    number = lambda at: int.from_bytes(content[at : at + 2], "little")  # noqa: E731
+    flags = content[10] if len(content) > 13 else 0
+    at = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+    while at + 9 < len(content) and content[at] == 0x21:  # an extension, in blocks
+        at += 2
+        while at < len(content) and content[at]:
+            at += content[at] + 1
+        at += 1
+    if content[at : at + 1] != b",":
+        return None
+    width, height = number(at + 1) + number(at + 5), number(at + 3) + number(at + 7)
+    return max(number(6), width), max(number(8), height)
