@@ -1,5 +1,8 @@
 """What owners do on their page: find, correct and review labels; change what may change."""
 
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
 import pytest
 from labelling import ADA, BO, label
 
@@ -144,3 +147,37 @@ def test_only_named_commands_and_jobs_run(ballot):
             home.plan({"job": name})
     with pytest.raises(Refused, match="no such job"):
         home.job({"id": "x"})
+
+
+def test_a_second_click_starts_no_second_job(ballot, monkeypatch):
+    started = []
+
+    def palate(name: str, *words: str) -> str:
+        started.append({"job": name, "ended": False})
+        return "started"
+
+    home = Home(ballot)
+    monkeypatch.setattr("palate.web.labelling.home.palate", palate)
+    monkeypatch.setattr(home, "_jobs", lambda: [dict(job) for job in started])
+
+    def click(_: int) -> str:
+        try:
+            return str(home.start({"job": "train"})["text"])
+        except Refused as refused:
+            return str(refused.status)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(click, range(4))) == ["409", "409", "409", "started"]
+    started[0]["ended"] = True
+    assert click(0) == "started"
+
+
+def test_a_line_of_a_log_is_cut(ballot, monkeypatch):
+    home = Home(ballot)
+    lines = ["\x1b[31m\u202e" + "x" * 10**6] * 3
+    monkeypatch.setattr(home, "_jobs", lambda: [{"id": "x", "ended": True}])
+    api = SimpleNamespace(fetch_job_logs=lambda **_: lines)
+    monkeypatch.setattr("palate.web.labelling.home.hub.api", lambda: api)
+    log = home.job({"id": "x"})["log"]
+    assert [len(line) for line in log] == [2000] * 3
+    assert "\x1b" not in log[0]

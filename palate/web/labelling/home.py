@@ -9,6 +9,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 MOST_CHARACTERS = 50_000  # of guidelines
 COMMAND_SECONDS = 300.0
 LOG_LINES = 400  # of a job that the page shows
+LOG_CHARACTERS = 2000  # of a line
 JOBS = ("candidates", "train", "completions")  # that a button starts on HF Jobs
 COMMANDS = ("export", "verdict")  # that a button runs here
 SAFE = ("annotators", "annotators_per_pair", "repeats", "paused")  # may change at any time
@@ -51,6 +53,7 @@ class Home:
     def __init__(self, ballot: LabelBallot):
         self._ballot, self._id = ballot, ballot.project_id
         self._loop: tuple[str, list[Step]] = "", []
+        self._starting = threading.Lock()  # of jobs
 
     def state(self, query: Call) -> dict[str, object]:
         """Return where the loop is, the next step, and the settings that may change."""
@@ -144,8 +147,8 @@ class Home:
             lines = hub.api().fetch_job_logs(
                 job_id=str(row["id"]), namespace=self._id.partition("/")[0], tail=LOG_LINES
             )
-            log = [written(printable(line.rstrip("\r\n").rpartition("\r")[2])) for line in lines]
-        return row | {"log": log[-LOG_LINES:]}
+            log = [line.rstrip("\r\n").rpartition("\r")[2][:LOG_CHARACTERS] for line in lines]
+        return row | {"log": [written(printable(line)) for line in log[-LOG_LINES:]]}
 
     def cancel(self, query: Call) -> dict[str, object]:
         row = self._one(query)
@@ -165,7 +168,12 @@ class Home:
         return {"text": palate(_job_named(query), self._id, "--on", "hf", "--dry-run")}
 
     def start(self, query: Call) -> dict[str, object]:
-        return {"text": palate(_job_named(query), self._id, "--on", "hf", "--yes", "--detach")}
+        """Start a job, unless one of its kind runs: a second click would cost as much again."""
+        name = _job_named(query)
+        with self._starting:
+            if any(row["job"] == name and not row["ended"] for row in self._jobs()):
+                raise Refused("This job runs already. Look at it in the list below.", 409)
+            return {"text": palate(name, self._id, "--on", "hf", "--yes", "--detach")}
 
     def run(self, query: Call) -> dict[str, object]:
         name = query.get("command")
