@@ -48,7 +48,10 @@ class ChatClient:
 
     @property
     def where(self) -> str:
-        return f"server at {self.url}" if self.url else f"provider {self.provider}"
+        if not self.url:
+            return f"provider {self.provider}"
+        parts = urlsplit(self.url)  # a password in the address, or a key behind it, is no name
+        return f"server at {parts.scheme}://{self.host}{parts.path}"
 
     def notes(self) -> list[str]:
         """Return what was spent, and what the server did not do as it was told, in sentences."""
@@ -69,7 +72,7 @@ class ChatClient:
             headers = {"Authorization": f"Bearer {self._key()}"}
             reply = get_session().get(f"{self.url}/models", headers=headers, timeout=30)
             reply.raise_for_status()
-            return [m["id"] for m in reply.json()["data"]]
+            return [str(m["id"]) for m in reply.json()["data"]]
         except (httpx.HTTPError, OSError, ValueError, KeyError, TypeError) as error:
             raise self._failure(error) from error
 
@@ -107,23 +110,31 @@ class ChatClient:
             try:
                 reply: Any = hub.retry(call, tries=MAX_TRIES)
                 break
-            except (HfHubHTTPError, InferenceTimeoutError, httpx.HTTPError, OSError) as error:
+            # the last three: what came is not what the protocol says
+            except (HfHubHTTPError, InferenceTimeoutError, httpx.HTTPError, OSError,
+                    ValueError, TypeError, KeyError) as error:  # fmt: skip
                 refused = _refused_parameter(error, named)
                 if refused is None:
                     raise self._failure(error) from error
                 self.refused.add(refused)
         self._note(reply)
-        choice = reply.choices[0]
-        return Completion((choice.message.content or "").strip(), choice.finish_reason == "stop")
+        try:
+            choice = reply.choices[0]
+            text = (choice.message.content or "").strip().encode("utf-8", "replace").decode()
+            return Completion(text, choice.finish_reason == "stop")
+        except (AttributeError, LookupError, TypeError):
+            problem = f"The {self.where} sends no reply of a chat model. {KEPT}"
+            raise PalateError(problem) from None
 
     def _note(self, reply: "ChatCompletionOutput") -> None:
         """Count what a reply took; raise PalateError if another model than before gave it."""
         with self._lock:
             usage = reply.usage
             self.spent["requests"] += 1
-            self.spent["prompt"] += usage.prompt_tokens if usage else 0
-            self.spent["completion"] += usage.completion_tokens if usage else 0
-            self._names.add(reply.model or self.model)
+            for kind in ("prompt", "completion"):
+                tokens = getattr(usage, f"{kind}_tokens", 0)
+                self.spent[kind] += tokens if isinstance(tokens, int) else 0
+            self._names.add(str(getattr(reply, "model", None) or self.model))
             if len(self._names) > 1:
                 raise PalateError(
                     f"The {self.where} has changed its model in the middle of this run: it answers"

@@ -8,10 +8,11 @@ import pytest
 from openai_server import OpenAIServer
 
 from palate.core import hub as client
-from palate.core.errors import UsageError
+from palate.core.errors import PalateError, UsageError
 from palate.core.project import Project
 from palate.generate import engines
 from palate.generate.generation import Completion, Sampling
+from palate.generate.openai import ChatClient
 
 
 class Writer(OpenAIServer):
@@ -123,3 +124,40 @@ def test_vllm_is_asked_for_safetensors_and_a_seed_each(base_model, monkeypatch):
 def test_an_engine_of_one_gpu_is_not_spread():
     with pytest.raises(UsageError, match="needs --engine vllm"):
         engines.find("transformers", "me/model", gpus=2)
+
+
+def reply(content: object) -> dict[str, object]:
+    message = {"role": "assistant", "content": content}
+    return {"choices": [{"index": 0, "finish_reason": "stop", "message": message}]}
+
+
+def asked(server) -> Completion:
+    messages = [{"role": "user", "content": "x"}]
+    return ChatClient("me/base", server.url).ask(messages, max_tokens=9, temperature=1.0)  # ty: ignore
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"choices": []}, {"choices": None}, {"choices": "x"}, {"choices": [{}]}, {"choices": {}},
+        reply([{"type": "text", "text": "x"}]), reply({}), reply(7),
+    ],
+)  # fmt: skip
+def test_what_is_no_reply_ends_in_a_sentence(server, changes):
+    server.changes = changes
+    with pytest.raises(PalateError, match=r"sends no reply|does not answer"):
+        print(asked(server))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"usage": {"prompt_tokens": None}}, {"usage": "x"}, {"usage": None}, {"model": [1]}]
+)
+def test_odd_counts_and_names_harm_no_reply(server, changes):
+    server.changes = changes | reply("so \ud800")
+    assert asked(server) == Completion("so ?", True)
+
+
+def test_a_password_in_the_address_of_a_server_is_printed_nowhere():
+    client = ChatClient("m", "http://me:word@host:1/v1?api_key=word")
+    assert client.where == "server at http://host:1/v1"
+    assert "word" not in f"{client.host} {client._failure(OSError())}"

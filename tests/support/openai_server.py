@@ -12,6 +12,7 @@ class OpenAIServer(ThreadingHTTPServer):
     fails_from: float = float("inf")
     refused: tuple[str, ...] = ()  # parameters that get a 400
     answers_as: str | None = None  # the model's name in its replies; the name asked for without
+    changes: dict[str, Any] | None = None  # fields of a reply that are not what they should be
     request_queue_size = 128  # connections that wait at once
 
     def __init__(self, *models: str):
@@ -68,6 +69,7 @@ class _Handler(BaseHTTPRequestHandler):
             "choices": [{"index": 0, "finish_reason": reason, "message": message}],
             "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
         }
+        reply |= self.server.changes or {}
         self._send(500 if len(self.server.asked) > self.server.fails_from else 200, reply)
 
     def _send(self, status: int, reply: dict, headers: dict[str, str] | None = None) -> None:
