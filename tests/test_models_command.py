@@ -47,3 +47,23 @@ def test_what_is_no_model_is_refused_and_a_missing_model_says_how_to_bring_it(hu
     assert "There is no model Qwen/Qwen2.5-0.5B-Instruct" in str(refusal.value)
     assert "palate models add Qwen/Qwen2.5-0.5B-Instruct" in str(refusal.value)
     assert "palate init" not in str(refusal.value)
+
+
+def test_a_link_out_of_the_folder_publishes_nothing(hub, folder, tmp_path):
+    (tmp_path / "token").write_text("hf_secret")
+    (folder / "vocab.txt").symlink_to(tmp_path / "token")
+    name = f"me/m{uuid.uuid4().hex[:8]}"
+    with pytest.raises(UsageError, match="outside the model's folder"):
+        models.add(str(folder), to=name)
+    assert not client.exists(name, "model")
+
+
+def test_links_of_the_cache_are_the_files_themselves(hub, folder, tmp_path):
+    snapshot = tmp_path / "cache/snapshots/abc"
+    snapshot.mkdir(parents=True)
+    folder.rename(tmp_path / "cache/blobs")
+    for name in ("config.json", "model.safetensors"):
+        (snapshot / name).symlink_to(f"../../blobs/{name}")
+    name = f"me/m{uuid.uuid4().hex[:8]}"
+    models.add(str(snapshot), to=name)
+    assert "config.json" in client.describe(name, "model")[1]

@@ -40,6 +40,7 @@ def add(
     folder = Path(source) if is_folder else download(source)
     files = [path for path in sorted(folder.iterdir()) if _is_wanted(path)]
     _check(source, [path.name for path in files])
+    _check_links(folder, files)
     size = sum(path.stat().st_size for path in files)
     console.print(f"Copying {len(files)} files, {size / 1e6:,.0f} MB, to {repo}", markup=False)
     hub.create(repo, "model")
@@ -98,3 +99,17 @@ def _check(source: str, names: "Sequence[str]") -> None:
         f"{source} is no model that palate loads: expected config.json and safetensors files,"
         f" found {', '.join(names[:10]) or 'neither'}."
     )
+
+
+def _check_links(folder: Path, files: "Sequence[Path]") -> None:
+    """Refuse links out of the folder: a folder from elsewhere could publish any file of yours.
+
+    In the cache of huggingface_hub, files are links to `blobs`.
+    """
+    root = folder.resolve()
+    for path in files:
+        if not any(path.resolve().is_relative_to(r) for r in (root, root.parent.parent / "blobs")):
+            raise UsageError(
+                f"{path} is a link to {path.resolve()}, outside the model's folder. Put the file"
+                " itself there if it belongs to the model."
+            )
