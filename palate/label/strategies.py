@@ -11,13 +11,13 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
 
 from palate.core.errors import BadInput
 from palate.core.schema import Event, Pair, Purpose, digest
-from palate.core.typed import read, version_of
+from palate.core.typed import Check, read, version_of
 from palate.label.ranking import Order
 
 NOTES_VERSION = 0
@@ -126,6 +126,13 @@ class Doubt:
     probability: float  # of the choice
 
 
+def _fit(vectors: Mapping[str, Sequence[float]]) -> bool:
+    """Tell whether all vectors are finite and of one size: another could not be computed with."""
+    sizes = {len(vector) for vector in vectors.values()} or {1}
+    numbers = (abs(x) for vector in vectors.values() for x in vector)
+    return len(sizes) == 1 and sizes <= {*range(1, 65)} and all(x < 1e9 for x in numbers)
+
+
 @dataclass(frozen=True)
 class RewardNotes:
     """reward.json of a project: what `palate reward` says about its labels."""
@@ -133,8 +140,11 @@ class RewardNotes:
     version: int
     round: int
     doubts: tuple[Doubt, ...]
-    penalty: float = 1.0  # of a linear reward's squared weights
-    vectors: dict[str, tuple[float, ...]] = field(default_factory=dict)  # of candidates, by id
+    # of a linear reward's squared weights
+    penalty: Annotated[float, Check(lambda x: 0 < x < math.inf, "a number above 0")] = 1.0
+    vectors: Annotated[  # of candidates, by id
+        dict[str, tuple[float, ...]], Check(_fit, "vectors of one size, 64 at most")
+    ] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str, source: object) -> "RewardNotes":

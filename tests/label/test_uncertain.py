@@ -1,8 +1,11 @@
 """The pairs that teach a reward most are asked first, across prompts."""
 
+import json
+
 import numpy as np
 import pytest
 
+from palate.core.errors import BadInput
 from palate.core.schema import Candidate, Event, Prompt, pairs_of
 from palate.label.assignment import Queue
 from palate.label.strategies import Ranking, RewardNotes, Uncertain, strategy_of
@@ -78,3 +81,18 @@ def test_it_asks_everything_once(labels):
         found += new
         queue.add([event(PAIRS[n], len(found) + n) for n in new])
     assert sorted(found) == list(range(labels, 40))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"vectors": {"a": [1.0], "b": [1.0, 2.0]}}, {"vectors": {"a": [0.1] * 10_000}},
+        {"vectors": {"a": []}}, {"vectors": {"a": [float("nan")]}}, {"vectors": {"a": [1e300]}},
+        {"penalty": 0.0}, {"penalty": -1.0}, {"penalty": float("nan")}, {"penalty": float("inf")},
+    ],
+)  # fmt: skip
+def test_notes_that_cannot_be_computed_with_are_refused(changes):
+    """In a label Space they would end every request for a pair in an error."""
+    text = json.dumps({"version": 0, "round": 1, "doubts": []} | changes)
+    with pytest.raises(BadInput, match=next(iter(changes))):
+        RewardNotes.parse(text, "reward.json")
