@@ -15,7 +15,7 @@ from palate.localhub import metadata
 
 _markdown = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 MAX_CELL = 2000  # characters
-MAX_COLUMNS = 100  # of a table: each row of a file may have names of its own
+MAX_COLUMNS = 100  # of a table: each row of a file may have other names
 
 
 def card(text: str, files: str, pages: str) -> str:
