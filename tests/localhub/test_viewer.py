@@ -42,7 +42,11 @@ def test_a_dataset_shows_its_first_rows_by_config_and_split(wire, nobody, api, r
     assert f'href="{base}/a%2Fb/train"' in test
     assert wire.page(f"{base}/none/train").status == 404
     assert nobody.get(base).status == 401
-    broken = {"README.md": b"", "t.parquet": b"PAR1 no", "data/a.jsonl": b"{"}
+    broken = {
+        "README.md": b"---\npretty_name: x\n---\n",
+        "t.parquet": b"PAR1 no",
+        "data/a.jsonl": b"{",
+    }
     changes = [CommitOperationAdd(name, content) for name, content in broken.items()]
     api.create_commit(repo_id, changes, commit_message="broken", repo_type="dataset")
     page = wire.page(base)
