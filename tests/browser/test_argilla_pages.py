@@ -60,7 +60,7 @@ def test_an_owner_sees_argilla_and_nobody_sees_its_key(
     page.goto(space.url)
     sign_in(hub, page, "me")
     page.goto(f"{space.url}/owner")
-    page.click(".tabs a:text-is('Labels')")
+    page.click(".tabs a:text-is('People')")
     page.click("a[href='/owner/argilla']")
     name = project.id.replace("/", "__")
     page.wait_for_selector("text=Argilla is starting")

@@ -146,7 +146,13 @@ watch()
 
 onShow('home', () => load().catch((error) => $('#next').replaceChildren(el('p', { className: 'bad', textContent: error.message }))))
 onShow('instructions', () => busy($('#save'), showGuidelines))
-onShow('settings', async () => { await load().catch(() => {}); if (state) showSettings() })
+onShow('settings', async () => {
+  // what is typed before the settings are there would be overwritten
+  const lock = (on) => { for (const field of form.elements) field.disabled = on }
+  lock(true)
+  $('#settings-state').textContent = ''
+  try { await load(); showSettings(); lock(false) } catch (error) { $('#settings-state').textContent = error.message }
+})
 window.addEventListener('hashchange', route)
 route()
 if (!state) load().catch(() => {})
