@@ -28,7 +28,9 @@ def plain(source: Source, loaded: Loaded, folder: Path) -> None:
             (folder / file.name).symlink_to(file.resolve())
         elif file.suffix in (".json", ".txt", ".jinja", ".model"):
             shutil.copyfile(file, folder / file.name)
-    for file in folder.glob("*config.json"):
+    for file in folder.iterdir():
+        if not file.name.casefold().endswith("config.json"):  # some disks tell no case apart
+            continue
         config = read_object(file, f"{source.repo}/{file.name}")
         if config.pop(CODE, None):
             file.write_text(json.dumps(config), "utf-8")
