@@ -1,4 +1,4 @@
-"""The folder that llama.cpp's converter gets: it would run code, so there is none and none named."""
+"""The folder that llama.cpp's converter gets: it would run code, so there is none."""
 
 import json
 from types import SimpleNamespace

@@ -27,6 +27,7 @@ from palate.web.deploy_plan import KINDS, SpaceOptions, space_of
 from palate.web.labelling.owner import OWNER_CALLS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x03\0\0\0\x02\x08\x02"
 JSON = {"content-type": "application/json"}
 SECRET = "the key of pseudonyms"
 PRIVATE = ("a secret prompt", "a secret answer", "a secret rule", "a secret note")
@@ -40,6 +41,8 @@ PATHS = [
     "/gradio_api/queue/data?session_hash=x", "/queue/join", "/openapi.json", "/ballot/../app.py",
     "/ballot/%2e%2e/service.py", "/ballot/..%2f..%2fapp.py", "/ballot//etc/passwd",
     "/static/../../etc/passwd", "/assets/%2e%2e/%2e%2e/main.py", "/file=/proc/self/environ",
+    "/picture/secret.png", "/picture/..%2f..%2fetc%2fpasswd.png", "/picture/%2fetc%2fpasswd",
+    "/picture/palate.toml", "/picture/labels%2fx.jsonl%00.png",
     "/proxy=http://127.0.0.1:1/", "/login/callback?code=x&state=y", "/.env", "/palate/__init__.py",
 ]  # fmt: skip
 
@@ -77,7 +80,7 @@ def world(hub, argilla, tmp_path_factory) -> Iterator[World]:
         if p.split == "eval":
             rows.append(Candidate.of(p.id, PRIVATE[1], model="me/base", revision="b" * 40))
             rows.append(Candidate.of(p.id, "it", model=project.model_repo, revision="t" * 40))
-    files = {"candidates/z.jsonl": jsonl(rows), "guidelines.md": PRIVATE[2]}
+    files = {"candidates/z.jsonl": jsonl(rows), "guidelines.md": PRIVATE[2], "secret.png": PNG}
     calls.commit(project_id, "dataset", files, "Add")
     lay_environments(hub.root)
     with pytest.MonkeyPatch.context() as environment:
@@ -118,6 +121,17 @@ def test_a_stranger_and_another_person_read_nothing_of_the_project(world, kind):
             assert sent.status_code == (403 if kind == "label" else 404), call
     for call in ("next", "events", "figures"):
         assert httpx.post(f"{url}/api/{call}", json={}, headers=JSON).status_code == 401
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_image_is_for_those_who_may_answer_on_this_page_alone(world, kind):
+    url, other = f"{world.urls[kind]}/picture/secret.png", KINDS[kind == KINDS[0]]
+    assert httpx.get(url).status_code == 403
+    assert httpx.get(url, headers=world.cookies[other, "me"]).status_code == 403
+    image = httpx.get(url, headers=world.cookies[kind, "you"])
+    assert (image.content, image.headers["content-type"]) == (PNG, "image/png")
+    assert image.headers["cross-origin-resource-policy"] == "same-origin"
+    assert "private" in image.headers["cache-control"]
 
 
 def test_another_account_of_the_hub_reads_no_labels(world, hub):
