@@ -170,13 +170,13 @@ class Verdict:
         if ahead is None or ahead.half is None:
             return self._far()
         more = count(ahead.half, "more vote") + (" (ties not counted)" if self.ties else "")
-        if ahead.most == ahead.half:
-            within = f"four in five evaluations like this one decide within {more}"
-        else:
-            within = f"half of evaluations like this one decide within {more}"
+        share = "four in five" if ahead.most == ahead.half else "half"
         if ahead.most not in (None, ahead.half):
-            within += f", four in five within {ahead.most:,}"
-        return f"Not decided yet: {within}, each on a new prompt."
+            more += f" and four in five after {ahead.most:,}"
+        return (
+            f"Not decided yet. Of evaluations like this one, {share} are decided after {more}."
+            " Put each vote on a new prompt."
+        )
 
     def _far(self) -> str:
         """Return what to do where thousands of votes on new prompts might not decide."""
@@ -200,7 +200,7 @@ class Verdict:
                 f" {PEOPLE_NEEDED} voters."
             )
         stop = "People like them do, too. You can stop."
-        return stop if claim.decided else "Whether other people do is not decided."
+        return stop if claim.decided else "Whether other people prefer it, too, is not decided."
 
     @property
     def shrunk(self) -> float:
@@ -253,13 +253,13 @@ class Verdict:
     def _about_votes(self) -> list[str]:
         lines = []
         if self.decision in ("better", "worse") and not self._one_side():
-            truth = "55 to 85%" if self.decision == "better" else "15 to 45%"
-            lines.append(
-                "If voting stopped because it was decided, the rate is too far from 50%: by 4 to 9"
-                f" points on average where the truth is {truth}, less after many votes."
-                f" Shrunk toward 50% to allow for that, it is {100 * self.shrunk:.0f}%. The"
-                " interval holds either way."
-            )
+            rate, careful = f"{100 * self.win_rate:.0f}%", f"{100 * self.shrunk:.0f}%"
+            if rate != careful:
+                lines.append(
+                    f"If voting stopped because it was decided, {rate} is further from 50% than the"
+                    f" truth is, on average: {careful} is the more careful figure. The interval"
+                    " allows for that."
+                )
         is_sided = bool(self.confounds and self.confounds.left is None and self.wins + self.losses)
         lines += about_origin(self.tuned, self.prompts, self.prompts_by_model, is_sided=is_sided)
         for number, what in (

@@ -164,8 +164,8 @@ def test_the_same_facts_give_the_same_bytes():
     ("wins", "losses", "says"),
     [
         (78, 30, "the person who voted prefers the tuned model."),
-        (24, 13, "Not decided yet: half of evaluations like this one decide within"),
-        (20, 20, "Not decided yet: half of evaluations like this one decide within"),
+        (24, 13, "Not decided yet. Of evaluations like this one, half are decided after"),
+        (20, 20, "Not decided yet. Of evaluations like this one, half are decided after"),
         (300, 300, "Decided for prompts like these: to the person who voted, neither"),
         (5, 60, "the person who voted prefers the base model."),
     ],
