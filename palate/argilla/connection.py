@@ -1,18 +1,21 @@
 """HTTP to an Argilla, as its owner or as an annotator; errors say what to do."""
 
 import threading
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING, TypeVar
 
 from palate.core.errors import PalateError, Unreachable
 
 if TYPE_CHECKING:  # both are imported when they are used: Argilla's SDK takes seconds
     import argilla
     import httpx  # argilla's own client
+    from argilla.settings._common import SettingsPropertyBase
 
 TIMEOUT_SECONDS = 30
 PAGE = 500  # records in an answer
+T = TypeVar("T")
+TRIES = 4  # at creating what another process may create at the same time
 
 
 class Connection:
@@ -68,6 +71,10 @@ class Connection:
             answer = client.request(method, path, json=body)
             return answer if answer.status_code == accept else answer.raise_for_status()
 
+    def create(self, path: str, body: Mapping[str, object]) -> "httpx.Response":
+        """Create what the body describes; 409, where it is there already, is no error."""
+        return _persist(lambda: self.send("POST", path, body, accept=409))
+
     def pages(self, path: str, query: str = "") -> Iterator["httpx.Response"]:
         """Yield the answers with all items of a list, page by page."""
         offset, total = 0, 1
@@ -82,6 +89,29 @@ class Connection:
             sdk, self._sdk = self._sdk, None
         if sdk is not None:
             sdk.api.http_client.close()
+
+
+def create(item: "argilla.Workspace | SettingsPropertyBase", url: str) -> None:
+    """Create the SDK's item in the Argilla at `url`, unless it is there."""
+    from argilla._exceptions import ConflictError  # exported nowhere else
+
+    def once() -> None:
+        with readable_errors(url), suppress(ConflictError):
+            item.create()
+
+    _persist(once)
+
+
+def _persist(create: Callable[[], T]) -> T:
+    """Return what `create` returns.
+
+    Of two processes that create the same at once, Argilla on PostgreSQL answers one with 500 and
+    closes its connection. Asked again, it says that the thing is there.
+    """
+    for _ in range(TRIES - 1):
+        with suppress(Unreachable):
+            return create()
+    return create()
 
 
 @contextmanager

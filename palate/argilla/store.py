@@ -8,11 +8,10 @@ has it.
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
-from palate.argilla.connection import Connection, readable_errors
+from palate.argilla.connection import Connection, create, readable_errors
 from palate.argilla.responses import Response, plain, record_of, settings_of, values_of
 from palate.core.errors import BadInput, PalateError
 from palate.core.schema import Candidate, Event, Pair, Prompt
@@ -84,20 +83,16 @@ class LabelStore:
     def open(self, project_id: str, *, question: str, guidelines: str = "") -> None:
         """Get the project's dataset, or create it. Processes that start together get the same."""
         import argilla as rg
-        from argilla._exceptions import ConflictError  # the SDK exports it nowhere else
 
         sdk, name = self._argilla.sdk(), project_id.replace("/", "__")
         with readable_errors(self.url):
             if all(w.name != WORKSPACE for w in sdk.workspaces):
                 new = rg.Workspace(name=WORKSPACE, client=sdk)  # ty: ignore[abstract-class-instantiation]
-                with suppress(ConflictError):
-                    new.create()
+                create(new, self.url)
             workspace = next(w for w in sdk.workspaces if w.name == WORKSPACE)
             self._workspace, settings = str(workspace.id), settings_of(question, guidelines)
             if all(d.name != name for d in workspace.datasets):
-                self._argilla.send(
-                    "POST", "/api/v1/datasets", self._new(name, settings), accept=409
-                )
+                self._argilla.create("/api/v1/datasets", self._new(name, settings))
             dataset = next(d for d in workspace.datasets if d.name == name)
             self._dataset = str(dataset.id)
             if not self._is_published():
@@ -131,7 +126,7 @@ class LabelStore:
                 return annotator
         user = self._user(annotator, plain(name)[:NAME_CHARACTERS])
         path = f"/api/v1/workspaces/{self._workspace}/users"
-        self._argilla.send("POST", path, {"user_id": annotator.id}, accept=409)
+        self._argilla.create(path, {"user_id": annotator.id})
         with self._lock:
             self._names[pseudonym] = name
             self._clients.setdefault(annotator.id, self._argilla.client(user["api_key"]))
@@ -229,13 +224,12 @@ class LabelStore:
 
         Another one may do the same at the same time.
         """
-        from argilla._exceptions import ConflictError, UnprocessableEntityError
+        from argilla._exceptions import UnprocessableEntityError
 
         try:
             for item in (*settings.fields, *settings.questions, *settings.metadata):
                 item.dataset = dataset
-                with suppress(ConflictError):
-                    item.create()
+                create(item, self.url)
             self._argilla.send("PUT", self._path("publish"))
         except (UnprocessableEntityError, PalateError):
             if not self._is_published():
@@ -260,7 +254,7 @@ class LabelStore:
             "password": uuid.uuid4().hex * 2,
         }
         path = f"/api/v1/users/{annotator.id}"
-        answer = self._argilla.send("POST", "/api/v1/users", new, accept=409)
+        answer = self._argilla.create("/api/v1/users", new)
         exists = answer.status_code == 409
         user: User = (self._argilla.get(path) if exists else answer).json()
         if name and user["first_name"] != name:

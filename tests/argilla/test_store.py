@@ -73,6 +73,19 @@ def test_a_dataset_that_a_killed_process_left_half_made_is_completed(
     assert len(stores[2].events()) == 1
 
 
+def test_processes_that_start_together_share_what_they_create(server, connect):
+    for _ in range(3):  # Argilla on PostgreSQL answers one of two with 500
+        name, person = f"me/{uuid.uuid4().hex[:10]}", f"p-{uuid.uuid4().hex[:6]}"
+        stores = [connect(server.url, server.api_key) for _ in range(4)]
+        with ThreadPoolExecutor(len(stores)) as pool:
+            list(pool.map(lambda store, name=name: store.open(name, question="Which?"), stores))
+            list(pool.map(lambda store, person=person: store.annotator(person, "Ada"), stores))
+        assert stores[0].add_pairs(ROWS) == len(ROWS)
+        stores[1].open(name, question="Which?")
+        assert stores[1].add_pairs(ROWS) == 0
+        assert stores[2].names()[person] == "Ada"
+
+
 def test_events_show_as_answers_to_argillas_questions(store, response_of):
     ann = store.annotator("p-1", "Ada")
     one, two, three, four = PAIRS[:4]
