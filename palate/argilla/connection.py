@@ -10,7 +10,6 @@ from palate.core.errors import PalateError, Unreachable
 if TYPE_CHECKING:  # both are imported when they are used: Argilla's SDK takes seconds
     import argilla
     import httpx  # argilla's own client
-    from argilla.settings._common import SettingsPropertyBase
 
 TIMEOUT_SECONDS = 30
 PAGE = 500  # records in an answer
@@ -91,27 +90,27 @@ class Connection:
             sdk.api.http_client.close()
 
 
-def create(item: "argilla.Workspace | SettingsPropertyBase", url: str) -> None:
-    """Create the SDK's item in the Argilla at `url`, unless it is there."""
+def create(create_item: Callable[[], object], url: str) -> None:
+    """Call the `create` of one of the SDK's items in the Argilla at `url`, unless it is there."""
     from argilla._exceptions import ConflictError  # exported nowhere else
 
     def once() -> None:
         with readable_errors(url), suppress(ConflictError):
-            item.create()
+            create_item()
 
     _persist(once)
 
 
-def _persist(create: Callable[[], T]) -> T:
-    """Return what `create` returns.
+def _persist(attempt: Callable[[], T]) -> T:
+    """Return what `attempt` returns.
 
     Of two processes that create the same at once, Argilla on PostgreSQL answers one with 500 and
     closes its connection. Asked again, it says that the thing is there.
     """
     for _ in range(TRIES - 1):
         with suppress(Unreachable):
-            return create()
-    return create()
+            return attempt()
+    return attempt()
 
 
 @contextmanager

@@ -88,7 +88,7 @@ class LabelStore:
         with readable_errors(self.url):
             if all(w.name != WORKSPACE for w in sdk.workspaces):
                 new = rg.Workspace(name=WORKSPACE, client=sdk)  # ty: ignore[abstract-class-instantiation]
-                create(new, self.url)
+                create(new.create, self.url)
             workspace = next(w for w in sdk.workspaces if w.name == WORKSPACE)
             self._workspace, settings = str(workspace.id), settings_of(question, guidelines)
             if all(d.name != name for d in workspace.datasets):
@@ -229,7 +229,7 @@ class LabelStore:
         try:
             for item in (*settings.fields, *settings.questions, *settings.metadata):
                 item.dataset = dataset
-                create(item, self.url)
+                create(item.create, self.url)
             self._argilla.send("PUT", self._path("publish"))
         except (UnprocessableEntityError, PalateError):
             if not self._is_published():
