@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
 from palate.collect.cells import is_nothing
@@ -270,8 +271,21 @@ def _words(codes: Mapping[str, Choice]) -> str:
 def _listed(codes: Mapping[str, Choice]) -> list[str]:
     """Return what each value means, in words."""
     listed = [f"{value} is {MEANS[choice]}" for value, choice in sorted(codes.items())]
-    more = [f"and {len(listed) - SHOWN} more"] if len(listed) > SHOWN else []
-    return listed[:SHOWN] + more
+    if len(listed) <= SHOWN:
+        return listed
+    try:
+        return _ranges({float(value): choice for value, choice in codes.items()})
+    except ValueError:
+        return [*listed[:SHOWN], f"and {len(listed) - SHOWN} more"]
+
+
+def _ranges(codes: Mapping[float, Choice]) -> list[str]:
+    """Return what numbers mean in order, those between two that mean the same as one range."""
+    runs = [(c, [n for n, _ in run]) for c, run in groupby(sorted(codes.items()), lambda x: x[1])]
+    return [
+        f"{run[0]:.15g}{f' to {run[-1]:.15g}' if len(run) > 1 else ''} is {MEANS[choice]}"
+        for choice, run in runs
+    ]
 
 
 def _ask(source: str, column: str, cases: Iterable[Case], why: str) -> UsageError:

@@ -18,6 +18,7 @@ FAULTS: dict[Fault, str] = {
     "text": "with an empty or malformed text",
     "choice": "whose choice is neither of the two texts nor a tie",
 }
+NO_CHOICE = "without a choice"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +189,12 @@ def _codebook(shaped: Shaped, roles: Roles, pending: Sequence[tuple[Row, Case]])
 
 
 def _unclear(row: Row, roles: Roles, case: Case, codebook: Codebook | None) -> BadRow:
-    found = "nothing" if is_nothing(case.value) else cells.shown(case.value)
+    empty = is_nothing(case.value)
     words = codebook.words if codebook else ""
-    problem = f"expected a choice ({words}), found {found}"
-    return BadRow(row.number, str(roles.choice), problem, FAULTS["choice"])
+    problem = (
+        f"expected a choice ({words}), found {'nothing' if empty else cells.shown(case.value)}"
+    )
+    return BadRow(row.number, str(roles.choice), problem, NO_CHOICE if empty else FAULTS["choice"])
 
 
 def _with_choice(row: Row, choice: Choice) -> Row:

@@ -105,3 +105,10 @@ def test_one_of_several_columns_says_yes():
     assert [hot.of(row) for row in rows] == ["a", "b", "tie", None, None]
     assert one_hot("winner_model_a", ("winner_model_a",)) is None
     assert one_hot("annotator_1", ("annotator_1", "annotator_2")) is None
+
+
+def test_many_numbers_are_told_as_ranges():
+    chances = [1, 1.25, 1.5, *(1.6 + n / 100 for n in range(9)), 2]  # alpaca_eval's weighted ones
+    cases = [Case(v, TEXTS, None) for v in chances]
+    words = decide(cases, "preference", ("output_1", "output_2"), Given(), "pairs.json").words
+    assert words == "1 to 1.25 is the first, 1.5 is a tie, 1.6 to 2 is the second"

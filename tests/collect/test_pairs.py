@@ -262,6 +262,9 @@ def test_an_audit_reads_a_file_through_the_same_reader(tmp_path):
     (tmp_path / "choices.csv").write_text(text)
     data = rows.read(str(tmp_path / "choices.csv"), CHOICE)
     assert (data.total, len(data.rows), data.sided) == (5, 3, True)
-    assert data.problems == {"whose choice is neither of the two texts nor a tie": [4, 5]}
+    assert data.problems == {
+        "without a choice": [4],
+        "whose choice is neither of the two texts nor a tie": [5],
+    }
     given_ = tables.read(str(tmp_path / "choices.csv"))
     assert pairs.read(given_, CHOICE).rows == data.rows
