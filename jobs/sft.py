@@ -19,7 +19,13 @@ checkpoint is kept. After an interruption the same command continues. Pushed: a 
 adapter is merged), tokenizer, run.json, metrics, card.
 What happens in between is in palate/train/sft.py.
 
+With --from best, the model learns its own best answers instead (rejection sampling): it writes 8
+answers to each train prompt, the reward chooses one, and the model learns it. It then writes and
+learns once more. After each round, the mean reward of its answers to the test prompts is printed;
+it goes onto the card. Make the reward first, with palate reward. See docs/reward.md.
+
     python jobs/sft.py me/titles
+    python jobs/sft.py me/titles --from best --n 16 --rounds 3 --max-new-tokens 64
     palate train me/titles --base-model me/titles-sft
     uv run jobs/sft.py me/titles --method lora
     python jobs/sft.py me/titles --processes 4
@@ -31,18 +37,21 @@ On several machines, start it with torchrun or `accelerate launch` and leave --p
 import sys
 
 from palate.report.publish import push_trained
+from palate.reward import rejection
 from palate.run.local import run_main
 from palate.run.processes import one_voice, together
 from palate.train import sft
 from palate.train.config import SFTArguments as Arguments
+from palate.train.config import check_sft
 from palate.train.job import is_main_process, job_console, resumable
 
 
 def main(args: Arguments) -> None:
+    check_sft(args)
     together(args.processes, args.accelerate)
     console = job_console()
     with one_voice(), resumable(console, args):
-        job = sft.run(console, args)
+        job = rejection.run(console, args) if args.source == "best" else sft.run(console, args)
         if is_main_process():
             push_trained(console, job, f"palate train {job.project.id} --base-model {job.repo}")
 

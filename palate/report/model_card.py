@@ -182,7 +182,7 @@ def _sft_files(run: SFTRecord) -> Files:
     pictures = plots.training_curves(run.history, plots.SFT_CURVES)
     readme = document(
         _head(run, "sft"),
-        "sft.md.j2",
+        "best.md.j2" if run.best else "sft.md.j2",
         run=run,
         pictures=set(pictures),
         adapter=False,
@@ -219,13 +219,16 @@ def _head(
     from huggingface_hub import ModelCardData
 
     license_id, license_name = hub_license(run.license)
+    extra: list[str] = [run.method] if adapter else []
+    if isinstance(run, SFTRecord) and run.best:
+        extra.append("rejection-sampling")
     return ModelCardData(
         base_model=run.base_model,
         base_model_relation="adapter" if adapter else "finetune",
         datasets=[run.project],
         library_name="peft" if adapter else "transformers",
         pipeline_tag="text-generation",
-        tags=["palate", job, "trl", "preference", *([run.method] if adapter else [])],
+        tags=["palate", job, "trl", "preference", *extra],
         license=license_id,
         license_name=license_name,
         model_name=run.model.split("/")[-1] if results else None,

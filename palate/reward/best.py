@@ -5,12 +5,13 @@ The choice moves the model by at most log n - (n - 1) / n nats an answer: A. Bei
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 
 from palate.core import hub
 from palate.core.errors import PalateError, UsageError
@@ -19,7 +20,7 @@ from palate.core.project import Project
 from palate.core.schema import BEST_OF, Candidate, Message, Prompt
 from palate.generate import models
 from palate.generate.completions import eval_prompts
-from palate.generate.generation import Completion, Sampling, complete, seed_of
+from palate.generate.generation import Completion, Sampling, complete, groups_of, seed_of
 from palate.generate.saving import Batch, save_batches
 from palate.reward import classifier, features, record
 from palate.reward.config import BestArguments, check_best
@@ -52,7 +53,13 @@ class Judge:
             for prompt, text in zip(prompts, texts, strict=True)
         ]
         tokens = features.chats(self.tokenizer, chats)
-        return classifier.scores(self.model, self.tokenizer.pad_token_id, tokens)
+        scores = classifier.scores(self.model, self.tokenizer.pad_token_id, tokens)
+        if not np.isfinite(scores).all():
+            raise PalateError(
+                "The reward model gives scores that are no numbers. Make the reward again with:"
+                " palate reward"
+            )
+        return scores
 
 
 @dataclass
@@ -62,10 +69,12 @@ class Curve:
     n: int
     scores: list[np.ndarray] = field(default_factory=list)
     lengths: list[np.ndarray] = field(default_factory=list)
+    cut: int = 0
 
-    def add(self, scores: np.ndarray, texts: Sequence[str]) -> None:
-        self.scores.append(scores)
-        self.lengths.append(np.array([len(text) for text in texts]))
+    def add(self, written: "Written") -> None:
+        self.scores.append(written.scores)
+        self.lengths.append(np.array([len(text) for text in written.texts]))
+        self.cut += sum(not c.ended for c in written.completions)
 
     def lines(self) -> list[str]:
         """Return a line for each power of two up to n, and for n."""
@@ -90,41 +99,69 @@ def write_best(args: BestArguments) -> None:
     console = PlainConsole()
     project = Project.load(args.project)
     prompts = eval_prompts(project)
-    run, reward = find_reward(args, project)
+    run, reward = find_reward(args.reward, project)
     base = models.find(args.model or project.settings.base_model)
-    if (base.base or base).repo != run.base_model:
-        console.print(f"  {reward.repo} was made from {run.base_model}, {base.repo} writes")
+    say_other_base(console, run, base)
     sampling = Sampling(args.temperature, args.top_p, args.max_new_tokens)
     revision = f"{BEST_OF}{args.n}.{base.revision[:12]}.{reward.revision[:12]}"
     settings = {**asdict(sampling), "seed": args.seed, "n": args.n}
     there = existing(project, reward.repo, revision, settings)
-    todo = [p for p in sorted(prompts, key=lambda p: len(p.text)) if p.id not in there]
+    todo = sum(p.id not in there for p in prompts)
     console.print(
         f"best of {args.n} by {reward.repo} at {reward.revision[:7]}, written by {base.repo} at"
-        f" {base.revision[:7]}: {count(len(todo), 'prompt')} to answer"
+        f" {base.revision[:7]}: {count(todo, 'prompt')} to answer"
     )
     if todo:
         curve = Curve(args.n)
-        writer = Writer(models.load(base), Judge.load(reward), args, sampling, curve)
-        candidates = writer.batches(todo, project, reward.repo, revision, settings)
-        name = "answers"
-        save_batches(console, project.id, candidates, name=name, unit="prompts", total=len(todo))
+        plan = Plan(args.n, args.batch_size, sampling, args.seed)
+        writer = Writer(models.load(base), Judge.load(reward), plan)
+
+        def batches() -> Iterator[Batch]:
+            for part in writer.write(prompts, there):
+                rows = []
+                for w in part:
+                    curve.add(w)
+                    rows.append(
+                        Candidate.of(
+                            w.prompt.id,
+                            w.texts[int(w.scores.argmax())],
+                            model=reward.repo,
+                            revision=revision,
+                            sampling=settings,
+                            round=project.settings.round,
+                        )
+                    )
+                yield Batch(rows, len(rows))
+
+        save_batches(console, project.id, batches(), name="answers", unit="prompts", total=todo)
         console.print(f"On {count(len(curve.scores), 'prompt')}, the best of the first n answers:")
         for line in curve.lines():
             console.print(line)
-        console.print(f"  {writer.cut:,} of {args.n * len(todo):,} answers cut, none left out")
+        console.print(f"  {curve.cut:,} of {args.n * todo:,} answers cut, none left out")
     console.print(
         'To compare it blind with base and DPO, set compare = "all" in palate.toml. Next: palate'
         f" completions {project.id}, then: palate evaluate {project.id}"
     )
 
 
-def find_reward(args: BestArguments, project: Project) -> tuple[RewardRecord, models.Source]:
-    """Return the reward and its record. Raises UsageError where there is none."""
-    name = args.reward or f"{project.reward_repo}@round-{project.settings.round}"
+def say_other_base(console: Console, run: RewardRecord, base: models.Source) -> None:
+    """Say where the reward was made from another model than the one that writes."""
+    if (base.base or base).repo != run.base_model:
+        console.print(f"  the reward was made from {run.base_model}, {base.repo} writes")
+
+
+def reward_name(named: str | None, project: Project) -> str:
+    """Return the reward's repo and revision. Raises UsageError where there is no such repo."""
+    name = named or f"{project.reward_repo}@round-{project.settings.round}"
     repo = name.partition("@")[0]
     if not hub.exists(repo, "model"):
         raise UsageError(f"There is no reward {repo} yet. Make it with: palate reward {project.id}")
+    return name
+
+
+def find_reward(named: str | None, project: Project) -> tuple[RewardRecord, models.Source]:
+    """Return the reward and its record. Raises UsageError where there is none."""
+    name = reward_name(named, project)
     source = models.find(name)
     file: Path = source.folder / "run.json"
     run = record.load(source.folder) if file.exists() else None
@@ -151,53 +188,63 @@ def existing(
     return {c.prompt_id for c in own}
 
 
-@dataclass
+@dataclass(frozen=True)
+class Plan:
+    """How many answers to a prompt are written, how many at once, and how they are drawn."""
+
+    n: int
+    batch_size: int
+    sampling: Sampling
+    seed: int
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written to a prompt, and the score of each answer."""
+
+    prompt: Prompt
+    completions: list[Completion]
+    scores: np.ndarray
+
+    @property
+    def texts(self) -> list[str]:
+        return [c.text for c in self.completions]
+
+
+@dataclass(frozen=True)
 class Writer:
-    """Writes n answers to a prompt in batches, and keeps the one with the highest score."""
+    """Writes n answers to each prompt, several prompts in a batch, and lets the reward score."""
 
     loaded: models.Loaded
     judge: Judge
-    args: BestArguments
-    sampling: Sampling
-    curve: Curve
-    cut: int = 0
+    plan: Plan
 
-    def batches(
-        self,
-        prompts: Sequence[Prompt],
-        project: Project,
-        repo: str,
-        revision: str,
-        settings: dict[str, int | float],
-    ) -> Iterator[Batch]:
-        for prompt in prompts:
-            texts = [c.text for c in self.answers(prompt)]
-            scores = self.judge.scores([prompt.prompt] * len(texts), texts)
-            self.curve.add(scores, texts)
-            best = Candidate.of(
-                prompt.id,
-                texts[int(scores.argmax())],
-                model=repo,
-                revision=revision,
-                sampling=settings,
-                round=project.settings.round,
-            )
-            yield Batch([best], 1)
+    def write(self, prompts: Sequence[Prompt], there: Collection[str]) -> Iterator[list[Written]]:
+        """Yield what is written, batch by batch; prompts whose ids are `there` have it already."""
+        for group in groups_of(prompts, self.plan.n, self.plan.batch_size):
+            if part := [p for p in group if p.id not in there]:
+                yield self._written(part)
 
-    def answers(self, prompt: Prompt) -> list[Completion]:
-        """Return n answers; the first is what `palate completions` takes for the same seed."""
+    def _written(self, prompts: Sequence[Prompt]) -> list[Written]:
+        n = self.plan.n
+        tasks = [(p, i) for p in prompts for i in range(n)]
+        found: list[Completion] = []
+        for start in range(0, len(tasks), self.plan.batch_size):
+            found += self._complete(tasks[start:][: self.plan.batch_size])
+        scores = self.judge.scores([p.prompt for p, _ in tasks], [c.text for c in found])
+        return [Written(p, found[k * n :][:n], scores[k * n :][:n]) for k, p in enumerate(prompts)]
+
+    def _complete(self, tasks: Sequence[tuple[Prompt, int]]) -> list[Completion]:
+        """Return the answers; a prompt's first is what `palate completions` takes for the seed."""
         import torch
 
-        seeds = [seed_of(self.args.seed, prompt.id, i) for i in range(self.args.n)]
-        found: list[Completion] = []
-        for start in range(0, len(seeds), self.args.batch_size):
-            batch = seeds[start:][: self.args.batch_size]
-            try:
-                found += complete(self.loaded, [prompt.prompt] * len(batch), batch, self.sampling)
-            except torch.OutOfMemoryError:
+        seeds = [seed_of(self.plan.seed, p.id, i) for p, i in tasks]
+        try:
+            return complete(self.loaded, [p.prompt for p, _ in tasks], seeds, self.plan.sampling)
+        except torch.OutOfMemoryError:
+            if len(tasks) == 1:
                 raise PalateError(
-                    f"Memory ran out on {len(batch)} answers at once. Run again with a lower"
-                    " --batch-size; --n can stay as it is."
+                    "Memory ran out on a single answer. Run again with a lower --max-new-tokens."
                 ) from None
-        self.cut += sum(not c.ended for c in found)
-        return found
+        half = len(tasks) // 2
+        return [*self._complete(tasks[:half]), *self._complete(tasks[half:])]

@@ -8,6 +8,7 @@ from palate.terminal.flags import Count, ModelRef, Number, ProjectId, Repo, flag
 from palate.train.config import WHOLE, TrainArguments
 
 Method = Literal["probe", "full", "lora"]
+MOST = 1024  # answers to a prompt
 MarginSize = Literal["off", "small", "large"]
 
 
@@ -55,10 +56,20 @@ class BestArguments:
     """Another seed gives other answers."""
 
 
+def check_n(n: int) -> None:
+    """Raise UsageError for a number of answers that leaves no choice, or too much."""
+    if n < 2:
+        raise UsageError(f"--n {n} leaves nothing to choose. Expected 2 or more, such as 16.")
+    if n > MOST:
+        raise UsageError(
+            f"--n {n}: expected {MOST:,} or fewer. Of so many answers, the highest score is likely"
+            " to be the reward's own error."
+        )
+
+
 def check_best(args: BestArguments) -> None:
     """Raise UsageError for arguments that cannot work on any machine."""
-    if args.n < 2:
-        raise UsageError(f"--n {args.n} leaves nothing to choose. Expected 2 or more, such as 16.")
+    check_n(args.n)
     if args.batch_size < 1:
         raise UsageError(f"--batch-size {args.batch_size}: expected 1 or more.")
 

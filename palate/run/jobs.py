@@ -74,6 +74,16 @@ def _train_check(args: TrainArguments) -> None:
     processes.check(args.processes, args.accelerate)
 
 
+def _sft_check(args: SFTArguments) -> None:
+    from palate.reward import rejection
+    from palate.train import config
+
+    _train_check(args)
+    config.check_sft(args)
+    if args.source == "best":
+        rejection.check(args)
+
+
 def _best_load(args: BestArguments, project: "Project") -> "Load":
     from palate.run import loads
 
@@ -173,7 +183,7 @@ JOBS: tuple[JobSpec, ...] = (
         arguments=SFTArguments,
         help="train on the preferred answers first: a warm start for train",
         load=lambda args, project: _sft().load(args, project),
-        check=_train_check,
+        check=_sft_check,
         packages=_train_packages,
         training=_sft,
     ),

@@ -20,7 +20,9 @@ from palate.generate.shards import Shard
 from palate.pack.comparing import PROMPTS, TOKENS
 from palate.pack.config import PackArguments
 from palate.report import judges
+from palate.reward import rejection
 from palate.reward import rows as reward_rows
+from palate.reward.best import reward_name
 from palate.reward.config import BestArguments, RewardArguments
 from palate.reward.record import RewardRecord
 from palate.run import forecast, processes
@@ -76,9 +78,30 @@ def dpo_load(args: DPOArguments, project: Project) -> Load:
 
 
 def sft_load(args: SFTArguments, project: Project) -> Load:
+    if args.source == "best":
+        return _rejection_load(args, project)
     rows = preferred_answers(project.id, read_preferences(project, implied=False))
     texts = [[_text(r.prompt), _text(r.completion)] for r in rows.train]
     return forecast.imitating(args, _size(args, project), texts)
+
+
+def _rejection_load(args: SFTArguments, project: Project) -> Load:
+    plan, rounds = rejection.plan_of(args), args.rounds or rejection.ROUNDS
+    longest, size = plan.sampling.max_new_tokens, _size(args, project)
+    train, test = ([p for p in project.prompts if p.split == s] for s in ("train", "test"))
+    texts = plan.n * (rounds * len(train) + (rounds + 1) * len(test))
+    written = forecast.writing(texts, plan.batch_size, longest, size, models=2)
+    answer = "x" * (longest * forecast.CHARACTERS_PER_TOKEN)
+    learned = [[p.text, answer] for p in train] * rounds
+    trained = forecast.imitating(args, size, learned)
+    return replace(
+        trained,
+        what=f"{written.what}, {trained.what}",
+        reads=written.reads,
+        operations_per_read=written.operations_per_read,
+        weights=written.weights,
+        moved=trained.moved + written.moved,
+    )
 
 
 def check_dpo(args: DPOArguments, project: Project, flavor: Flavor) -> None:
@@ -93,7 +116,10 @@ def check_sft(args: SFTArguments, project: Project, flavor: Flavor) -> None:
     _check_sharing(args, flavor)
     preferences = read_preferences(project, implied=False)
     data.audit(PlainConsole(quiet=True), project, preferences, ignore=args.ignore_audit)
-    preferred_answers(project.id, preferences)
+    if args.source == "best":
+        reward_name(args.reward, project)
+    else:
+        preferred_answers(project.id, preferences)
     chosen = recipe.choose_sft_recipe(args, _size(args, project), _machine(args, flavor))
     recipe.check_mergeable(chosen.method, is_sharded=args.accelerate != WHOLE)
 

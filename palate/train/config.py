@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 import tyro
 
+from palate.core.errors import UsageError
 from palate.terminal.flags import Count, ModelRef, Number, ProjectId, Repo, Switch, flag
 
 Method = Literal["full", "lora", "qlora"]
@@ -17,6 +18,8 @@ Strength = Literal["off", "offset", "weight"]
 BatchMode = Literal["tree", "rows", "trl"]
 WHOLE = "ddp"  # the accelerate configuration in which every process holds the whole model
 
+FLAGS = {"source": "from"}  # fields that cannot have their flag's name
+OF_BEST = ("n", "rounds", "reward", "measured_by", "temperature", "max_new_tokens")
 # These do not change the weights: a run that was interrupted continues when they differ.
 IDENTITY_EXCLUDED = frozenset(
     {"project", "output", "public", "recipe", "accumulate", "processes", "checkpoint_to_hub"}
@@ -68,7 +71,8 @@ class TrainArguments:
         """Return the `palate` command that repeats the run, without flags at their defaults."""
         words = ["palate", self.NAME, self.project]
         for f in fields(self):
-            value, flag_name = getattr(self, f.name), "--" + f.name.replace("_", "-")
+            name = FLAGS.get(f.name, f.name.replace("_", "-"))
+            value, flag_name = getattr(self, f.name), f"--{name}"
             if value is True and f.default is False:
                 words.append(flag_name)
             elif f.name != "project" and value != f.default:
@@ -134,3 +138,42 @@ class SFTArguments(TrainArguments):
     """Answers per optimizer step. Default: 8."""
     output: Repo = None
     """Model repo to push to. Default: me/titles-sft for me/titles."""
+    source: Annotated[Literal["labels", "best"], tyro.conf.arg(name="from")] = "labels"
+    """What is learned: answers that people preferred (labels), or the best of n answers to each
+    train prompt, chosen by the reward (best)."""
+    n: Count = None
+    """With --from best: answers per prompt, of which the reward chooses one. Default: 8."""
+    rounds: Count = None
+    """With --from best: how often the newest model writes and learns. Default: 2."""
+    reward: ModelRef = None
+    """With --from best: reward model that chooses. Default: the project's newest."""
+    measured_by: ModelRef = None
+    """With --from best: reward model that measures. Default: the one that chooses."""
+    temperature: Number = None
+    """With --from best: sampling temperature. Default: 0.7."""
+    max_new_tokens: Count = None
+    """With --from best: longest answer, in tokens. Longer answers are not learned. Default: 256."""
+
+    def identity(self) -> dict[str, object]:
+        """Return the arguments that decide the weights; those of --from best only where they do."""
+        unused = () if self.source == "best" else ("source", *OF_BEST)
+        return {k: v for k, v in super().identity().items() if k not in unused}
+
+
+def check_sft(args: SFTArguments) -> None:
+    """Raise UsageError for arguments that cannot work on any machine."""
+    if args.source == "labels":
+        for name in OF_BEST:
+            if getattr(args, name) is not None:
+                raise UsageError(
+                    f"--{name.replace('_', '-')} is for --from best: without it, palate sft learns"
+                    " the answers that people preferred."
+                )
+        return
+    if args.rounds is not None and args.rounds < 1:
+        raise UsageError(f"--rounds {args.rounds}: expected 1 or more.")
+    if args.processes > 1 or args.accelerate != WHOLE or args.checkpoint_to_hub:
+        raise UsageError(
+            "--from best writes and trains in turns, in one process. Leave out --processes,"
+            " --accelerate and --checkpoint-to-hub."
+        )

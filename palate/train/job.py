@@ -49,9 +49,17 @@ class RunDir:
     """The folder of one run; `parts` are everything that decides what the run produces."""
 
     def __init__(self, *parts: object):
-        self.path = cache() / "training" / digest(*parts)
-        self.path.mkdir(parents=True, exist_ok=True)
-        self.model = self.path / "model"
+        self._at(cache() / "training" / digest(*parts))
+
+    def _at(self, path: Path) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        self.path, self.model = path, path / "model"
+
+    def part(self, name: str) -> "RunDir":
+        """Return the folder of one training of a run that has several."""
+        part = RunDir.__new__(RunDir)
+        part._at(self.path / name)
+        return part
 
     def finished(self) -> bool:
         """Tell whether training is over and only the push is left."""

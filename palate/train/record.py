@@ -17,6 +17,7 @@ from palate.core.errors import BadInput
 from palate.core.rates import Rate
 from palate.core.typed import read, version_of
 from palate.generate.samples import Samples
+from palate.train.best import BestFacts
 from palate.train.choice import SweepFacts
 from palate.train.config import Method
 from palate.train.packing import Positions
@@ -199,10 +200,13 @@ class SFTRecord(RunRecord):
     data: SFTDataFacts
     history: tuple[SFTPoint, ...]
     results: SFTResults
+    best: BestFacts | None = field(default=None, kw_only=True)
 
     def sentence(self) -> str:
         """Return the result in one line."""
         r = self.results
+        if self.best:
+            return f"{self.best.sentence()} {self.seconds:.0f} s."
         if r.test_loss is None:
             return "No preferred answer was held out, so nothing is known about the result."
         return (

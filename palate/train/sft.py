@@ -3,6 +3,7 @@
 Nothing is pushed here: the job does that with what `run` returns.
 """
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -56,8 +57,11 @@ def prepare(console: Console, args: SFTArguments) -> SFTJob:
     return Job(decided, recipe, project, rows, base, findings, run_dir)
 
 
-def train(console: Console, prepared: SFTJob) -> None:
-    """Train, and leave model and record in `run_dir.model`."""
+def train(console: Console, prepared: SFTJob, first: models.Source | None = None) -> None:
+    """Train, and leave model and record in `run_dir.model`.
+
+    `first` is the model to compare with, where it is not the one that the training starts from.
+    """
     from palate.train.callbacks import run_trainer, start
     from palate.train.trainer import make_sft_trainer
 
@@ -73,7 +77,7 @@ def train(console: Console, prepared: SFTJob) -> None:
         fresh=not begun.checkpoint,
     )
     run_trainer(console, trainer, begun, ("mean_token_accuracy", "tokens guessed"))
-    finish(console, prepared, begun, trainer, loaded, rows)
+    finish(console, replace(prepared, base=first or prepared.base), begun, trainer, loaded, rows)
 
 
 def finish(

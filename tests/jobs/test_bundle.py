@@ -83,3 +83,8 @@ def test_every_job_can_be_reckoned(labelled, base_model):
     assert loads["completions"].what == "writing 40 texts of at most 256 tokens"
     assert loads["train"].what.startswith("lora training on about ")
     assert re.fullmatch(r"full training on about [\d,]+ tokens on 2 GPUs", loads["sft"].what)
+    # 24 train prompts in two rounds, 6 test prompts before and after each
+    best = load("sft", "--from", "best", "--n", "4")
+    assert best.what.startswith("writing 264 texts of at most 256 tokens, full training on about ")
+    assert best.reads > 0
+    assert best.operations > 0

@@ -7,27 +7,10 @@ import signal
 
 import numpy as np
 import pytest
-from dpo_runs import record
+from dpo_runs import record, scores_of
 
 from palate.core import hub as client
 from palate.core.project import Project
-
-
-def scores_of(repo: str, project: Project, candidates=None) -> dict[str, float]:
-    """Return the scores of the candidates, loaded as the card says."""
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    sha, files = client.describe(repo, "model")
-    folder = client.fetch(repo, "model", sha, [f for f in files if "/" not in f])[0].parent
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForSequenceClassification.from_pretrained(folder)
-    prompts = {p.id: p.prompt for p in project.prompts}
-    found = {}
-    for c in candidates or project.candidates:
-        chat = [*prompts[c.prompt_id], {"role": "assistant", "content": c.text}]
-        inputs = tokenizer.apply_chat_template(chat, return_dict=True, return_tensors="pt")
-        found[c.id] = model(**inputs).logits.item()
-    return found
 
 
 @pytest.mark.parametrize("method", ["probe", pytest.param("lora", marks=pytest.mark.slow)])

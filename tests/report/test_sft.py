@@ -87,3 +87,59 @@ def test_what_a_run_says_cannot_change_it(text):
 
 def test_the_hub_accepts_it(hub):
     assert ModelCard(readme()).validate(repo_type="model") is None
+
+
+def best_facts(*changes: tuple[float, tuple[float, float] | None], **facts: Any) -> dict[str, Any]:
+    """Return what rejection sampling records; each change is that of a round."""
+    mean = {"mean": -0.2, "interval": [-0.5, 0.1]}
+    rounds = [{"learned": 0, "reward": mean, "change": None, "characters": 40.0, "cut": 0.0}]
+    for change, interval in changes:
+        reward = {"mean": mean["mean"] + change, "interval": mean["interval"]}
+        moved = {"change": {"mean": change, "interval": interval}, "learned": 36}
+        rounds.append(rounds[0] | moved | {"reward": reward, "characters": 33.0, "cut": 0.02})
+    reward = {"repo": "me/titles-reward", "revision": "1234abcd" * 5}
+    return {
+        "n": 8, "reward": reward, "measured_by": reward, "prompts": 12,
+        "learned": [36] * len(changes), "rounds": rounds,
+    } | facts  # fmt: skip
+
+
+def test_after_rejection_sampling_it_says_what_chose_what_measured_and_each_rounds_reward():
+    text = readme(best=best_facts((0.3, (-0.1, 0.7)), (0.6, (0.2, 1.0))))
+    assert "after 2 rounds of rejection sampling" in text
+    assert "In each round the newest model wrote 8 answers to each train prompt" in text
+    assert "[me/titles-reward](/me/titles-reward) at `1234abcd1234` chose one" in text
+    assert "| base model | -0.20 (-0.50 to +0.10) |  | 40 |" in text
+    assert (
+        "| round 2, 36 answers learned | +0.40 (-0.50 to +0.10) | +0.60 (+0.20 to +1.00) |" in text
+    )
+    assert "On 12 test prompts, the mean reward rose from -0.20 to +0.40" in text
+    assert "these figures cannot show whether the model exploits" in text
+    assert "`answers.jsonl` in this repo has all of them" in text
+    assert "**has not been measured**" in text
+    assert "| loss per token |" not in text
+    assert {"sft", "rejection-sampling"} <= set(ModelCard(text).data.tags)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ([(0.6, (0.2, 1.0))], "the mean reward rose from -0.20 to +0.40: a difference of +0.60"),
+        ([(-0.6, (-1.0, -0.2))], "the mean reward fell from -0.20 to -0.80"),
+        ([(0.6, (-0.2, 1.4))], "went from -0.20 to +0.40, which may be chance"),
+        ([(0.6, None)], "went from -0.20 to +0.40, which may be chance"),  # one test prompt
+        ([(0.0, None)], "the mean reward did not change"),
+    ],
+)
+def test_a_reward_is_said_to_have_risen_only_where_its_interval_says_so(changes, says):
+    assert says in readme(best=best_facts(*changes))
+
+
+def test_another_reward_that_measured_is_named_and_without_test_prompts_nothing_is_claimed():
+    other = {"repo": "me/other-reward", "revision": "9" * 40}
+    text = readme(best=best_facts((0.3, (0.1, 0.5)), measured_by=other))
+    assert "me/other-reward measured and chose nothing." in text
+    assert "chose the answers also measured them" not in text
+    text = readme(best=best_facts((0.3, (0.1, 0.5)), rounds=[], prompts=0))
+    assert "Nothing has been measured on held-out prompts" in text
+    assert "mean reward" not in text

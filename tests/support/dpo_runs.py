@@ -1,11 +1,14 @@
-"""What the tests of dpo.py and sft.py share: how they are run, and what they recorded."""
+"""What the tests of the training jobs share: how they are run, and what they recorded."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from palate.core import hub
+from palate.core.project import Project
+from palate.core.schema import Candidate
 
 FAST = ("--learning-rate", "1e-3", "--epochs", "2")
 LONG = ("--learning-rate", "1e-3", "--epochs", "4")  # time enough to be interrupted
@@ -59,6 +62,25 @@ if "LOCAL_RANK" in os.environ:
 def record(repo: str, revision: str = "main") -> dict:
     sha, _ = hub.describe(repo, "model", revision)
     return json.loads(hub.fetch(repo, "model", sha, ["run.json"])[0].read_text("utf-8"))
+
+
+def scores_of(
+    repo: str, project: Project, candidates: Sequence[Candidate] = ()
+) -> dict[str, float]:
+    """Return a reward's scores of the candidates, by id, loaded as the card says."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    sha, files = hub.describe(repo, "model")
+    folder = hub.fetch(repo, "model", sha, [f for f in files if "/" not in f])[0].parent
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForSequenceClassification.from_pretrained(folder)
+    prompts = {p.id: p.prompt for p in project.prompts}
+    found = {}
+    for c in candidates or project.candidates:
+        chat = [*prompts[c.prompt_id], {"role": "assistant", "content": c.text}]
+        inputs = tokenizer.apply_chat_template(chat, return_dict=True, return_tensors="pt")
+        found[c.id] = model(**inputs).logits.item()
+    return found
 
 
 def saved_parameters(repo: str) -> int:

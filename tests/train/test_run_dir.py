@@ -1,7 +1,12 @@
+import shlex
+from dataclasses import replace
+
 import pytest
 
 from palate.core.errors import UsageError
+from palate.run import jobs
 from palate.train.choice import KEEPS
+from palate.train.config import SFTArguments
 from palate.train.job import Clock, RunDir
 
 
@@ -23,6 +28,16 @@ def test_the_same_run_has_the_same_folder_and_another_another(run_dir):
     assert RunDir("me/titles", {"seed": 0}).path == run_dir.path
     assert RunDir("me/titles", {"seed": 1}).path != run_dir.path
     assert RunDir("me/other", {"seed": 0}).path != run_dir.path
+
+
+def test_what_only_rejection_sampling_reads_neither_parts_nor_repeats_other_runs():
+    plain = SFTArguments("me/titles")
+    assert "n" not in plain.identity()
+    assert plain.command() == "palate sft me/titles"
+    best = replace(plain, source="best", n=4)
+    assert best.identity() != replace(best, n=5).identity()
+    assert best.command() == "palate sft me/titles --from best --n 4"
+    assert jobs.job_named("sft").parse(shlex.split(best.command())[2:]) == best
 
 
 def test_a_run_that_was_killed_while_saving_continues_from_the_one_before(run_dir):
