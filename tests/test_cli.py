@@ -56,6 +56,21 @@ def test_the_help_of_a_job_says_where_it_runs_and_how_it_is_typed(name):
     assert "python jobs/" not in run.stdout
 
 
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("import me/x f.csv --a x --a=y --b z --choice c", "--a is given more than once"),
+        ("import me/x f.csv --choice x --choice y", "after one: --choice VALUE VALUE"),
+        ("import me/x f.csv --skip --skip", "--skip is given more than once. Give it once."),
+        ("train me/x --epochs 1 --epochs 2", "--epochs is given more than once"),
+        ("train me/x --batch-size 1 --batch_size 2", "--batch-size is given more than once"),
+    ],
+)
+def test_a_flag_that_is_given_twice_is_refused_for_its_last_value_alone_would_count(command, says):
+    ended = palate(*command.split())
+    assert (ended.returncode, says in ended.stderr) == (2, True)
+
+
 def test_a_wrong_flag_is_refused_before_anything_is_read(hub):
     for name, wrong, right in (
         ("train", "--epoch", "--epochs"),

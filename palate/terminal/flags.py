@@ -4,14 +4,18 @@ A flag whose default is None uses one of the optional types below; its help text
 without it. `parse` turns words into a dataclass or a call.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Annotated, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
+from palate.core.errors import UsageError
+
 T = TypeVar("T")
+APPENDED = get_args(tyro.conf.UseAppendAction[int])[1]  # marks a flag that may be repeated
 
 
 def flag(metavar: str) -> object:
@@ -39,8 +43,23 @@ def parse(kind: Callable[..., T], words: Sequence[str], prog: str, about: str | 
     `--help` prints `about`, or else the docstring of `kind`, and exits with 0.
     """
     flags = (tyro.conf.FlagCreatePairsOff,)
+    _refuse_repeated(kind, words)
     with _registry():
         return tyro.cli(kind, args=list(words), description=about, prog=prog, config=flags)
+
+
+def _refuse_repeated(kind: Callable[..., object], words: Sequence[str]) -> None:
+    """Raise UsageError where a flag occurs twice, of which the last value alone would count."""
+    given = Counter(w.partition("=")[0].replace("_", "-") for w in words if w.startswith("--"))
+    for name in (name for name, times in given.items() if times > 1):
+        hint = get_type_hints(kind, include_extras=True).get(name[2:].replace("-", "_"))
+        if APPENDED in getattr(hint, "__metadata__", ()):
+            continue
+        several = get_origin(getattr(hint, "__origin__", None)) is tuple
+        raise UsageError(
+            f"{name} is given more than once. Give "
+            + (f"its values after one: {name} VALUE VALUE" if several else "it once.")
+        )
 
 
 @cache

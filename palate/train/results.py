@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from palate.audit.baselines import Accuracy
-from palate.core.rates import clustered, effective_rows, exact
+from palate.core.rates import clustered, effective_rows
 from palate.generate.samples import Samples
 from palate.train.choice import (
     LOGGED_SUMS,
@@ -27,7 +27,6 @@ RULES = {"bag of words": "a bag of words", "length": "a rule by length"}
 MIN_PROMPTS = 4  # samples on fewer prompts raise no alarm
 Interval = tuple[float, float]
 Kept = Literal["last", "lowest loss"]  # which step's weights; the second before version 3
-NORMAL_97_5 = 1.959964  # its 97.5% quantile; effective rows allow for few prompts
 Rule = tuple[Accuracy, np.ndarray]  # a simple rule's accuracy, and on which test rows it is right
 
 
@@ -260,17 +259,20 @@ def lead(differences: np.ndarray, prompts: Sequence[str]) -> Lead:
     """Return by how much more often the model is right than a rule on the same rows.
 
     `differences` are from -1 to 1. Rows of a prompt resemble each other, so the interval is that of
-    as many independent rows as they are worth.
+    as many independent rows as they are worth. It has one row more on each side, because few rows
+    vary too little by chance: A. Agresti, Y. Min, "Simple improved confidence intervals for
+    comparing matched proportions", Statistics in Medicine 24 (2005). They take the normal quantile,
+    which covers 88% with six rows; Student's covers 93% or more (`benchmarks/rates.py`).
     """
-    rows, spread = effective_rows(list(differences), prompts), float(differences.std())
-    mean = float(differences.mean())
+    from scipy.special import stdtrit
+
+    rows, mean = effective_rows(list(differences), prompts), float(differences.mean())
     if rows is None:
         return Lead(mean, None)
-    if spread == 0:  # no variation to measure: as if each row were a vote for one of the two
-        low, high = (2 * x - 1 for x in exact(rows * (1 + mean) / 2, rows))
-        return Lead(mean, (low, high))
-    half = NORMAL_97_5 * spread / math.sqrt(rows)
-    return Lead(mean, (max(-1.0, mean - half), min(1.0, mean + half)))
+    n = rows + 2
+    centre, square = rows * mean / n, (rows * float((differences**2).mean()) + 1) / n
+    half = float(stdtrit(n - 1, 0.975)) * math.sqrt((square - centre**2) / n)
+    return Lead(mean, (max(-1.0, centre - half), min(1.0, centre + half)))
 
 
 def sft_results(log: Sequence[dict], prompts: Sequence[str], step: int) -> SFTResults:

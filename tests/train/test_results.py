@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import multinomial
 
 from palate.audit.baselines import Accuracy
 from palate.generate.samples import BaseAndTuned, Samples
@@ -174,6 +175,25 @@ def test_what_is_known_of_a_simple_rule_comes_from_the_same_rows(ours, theirs, k
     alarms = [a for a in dpo_alarms(LOG, r, 0.1) if "not learned the taste" in a]
     assert len(alarms) == (known == "worse")
     assert all("95% interval for other prompts" in a for a in alarms)
+
+
+@pytest.mark.parametrize("n", [4, 6, 11, 20])
+def test_the_interval_of_a_difference_covers_it_with_few_rows(n):
+    names = [f"p-{i}" for i in range(n)]
+    counts = [(wins, losses) for wins in range(n + 1) for losses in range(n + 1 - wins)]
+    intervals = [
+        lead(np.repeat([1.0, -1.0, 0.0], [w, x, n - w - x]), names).interval for w, x in counts
+    ]
+    for win, lose in [(0.5, 0.0), (0.4, 0.1), (0.2, 0.2), (0.1, 0.05), (0.3, 0.25), (0.05, 0.0)]:
+        chance = multinomial.pmf(
+            [(w, x, n - w - x) for w, x in counts], n, [win, lose, 1 - win - lose]
+        )
+        inside = [low <= win - lose <= high for low, high in intervals]
+        assert (chance * inside).sum() > 0.93, (win, lose)
+
+
+def test_three_of_six_rows_do_not_tell_a_model_from_a_rule():
+    assert lead(np.array([1.0, 1, 1, 0, 0, 0]), [f"p-{i}" for i in range(6)]).known == "open"
 
 
 def test_a_difference_on_few_prompts_stays_open():
