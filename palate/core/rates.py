@@ -273,10 +273,7 @@ def alpha(units: Iterable[Mapping[str, int]]) -> tuple[float, float] | None:
     import evalica
     import pandas as pd
 
-    row = {name: i for i, name in enumerate(sorted({who for unit in shared for who in unit}))}
-    table = np.full((len(row), len(shared)), np.nan)
-    for column, unit in enumerate(shared):
-        for who, category in unit.items():
-            table[row[who], column] = category
+    names = sorted({who for unit in shared for who in unit})
+    table = np.array([[unit.get(who, np.nan) for unit in shared] for who in names], float)
     result = evalica.alpha(pd.DataFrame(table), distance="nominal")
     return float(result.alpha), float(result.expected) / sum(map(len, shared))

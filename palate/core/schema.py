@@ -198,8 +198,9 @@ class Event:
             return "chosen", "must be the left or the right one"
         if self.kind == "rewrite" and ((new := self.written()) is None or new.id != self.chosen):
             return "chosen", "must be the candidate of the text"
-        pair = Pair.between(self.prompt_id, self.left, self.right)
-        return _wrong_id("pair_id", self.pair_id, pair.id, "this prompt, left and right")
+        one, other = self.left, self.right  # as in Pair.between, for many rows
+        pair_id = _pair_id(self.prompt_id, *((one, other) if one < other else (other, one)))
+        return _wrong_id("pair_id", self.pair_id, pair_id, "this prompt, left and right")
 
     def written(self) -> Candidate | None:
         """Return the candidate that a `rewrite` brings, better than both; None otherwise."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import combinations, groupby, pairwise
 from operator import attrgetter
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 from palate.core.ledger import standing_judgements
 from palate.core.rates import Rate, alpha, beyond_chance, cyclic_triads
@@ -28,6 +28,13 @@ SUSPECT_JUDGEMENTS = 20  # with fewer, nobody is suspected
 Interval = tuple[float, float] | None
 PROMPT = attrgetter("prompt_id")
 JUDGED: tuple[Kind, ...] = ("label", "tie", "both_bad", "rewrite")
+
+
+class Unit(NamedTuple):
+    """A pair: its prompt, and the category that each person chose."""
+
+    prompt_id: str
+    said: dict[str, int]
 
 
 class Hour(TypedDict):
@@ -139,8 +146,8 @@ def report(events: Iterable[Event], candidates: Iterable[Candidate]) -> Report:
     chosen = [(x, y) for x, y in repeats if x.kind == y.kind == "label"]
     asked = list(checks(judged))  # implied pairs that people were asked about
     remarked = [e for e in events if e.kind == "flag" or e.comment]
-    agreed = _agreement(judged)
-    corrected, bounds = _alpha(judged, agreed)
+    agreed = _agreement(units := _units(judged))
+    corrected, bounds = _alpha(units, agreed)
     return Report(
         judgements=len(judged),
         kinds=dict(Counter(e.kind for e in judged + skips)),
@@ -150,7 +157,7 @@ def report(events: Iterable[Event], candidates: Iterable[Candidate]) -> Report:
         agreement=agreed,
         alpha=corrected,
         alpha_interval=bounds,
-        pairings=_pairings(judged),
+        pairings=_pairings(units),
         self_consistency=_same(repeats),
         flips=_rate([x.chosen != y.chosen for x, y in chosen], [x for x, _ in chosen]),
         implied=_rate([wrong for _, wrong in asked], [e for e, _ in asked]),
@@ -235,44 +242,38 @@ def value_of(e: Event) -> str:
     return e.chosen if e.kind == "label" and e.chosen else e.kind
 
 
-def _pairings(judged: Sequence[Event]) -> list[Pairing]:
-    own: dict[str, dict[str, int]] = {}  # annotator → pair → place in `judged`
-    for place, e in enumerate(judged):
-        own.setdefault(e.annotator, {})[e.pair_id] = place
-    result = []
-    for one, other in combinations(sorted(own), 2):
-        shared = own[one].keys() & own[other].keys()
-        if shared:
-            both = [judged[i] for i in sorted(own[who][p] for who in (one, other) for p in shared)]
-            agreed = _agreement(both)
-            result.append(Pairing(one, other, agreed, *_alpha(both, agreed)))
-    return result
+def _category(e: Event) -> int:
+    """Return a number for `value_of`, the same one for the same judgement of a pair."""
+    return int(e.chosen != min(e.left, e.right)) if e.kind == "label" else JUDGED.index(e.kind) + 2
 
 
-def _agreement(judged: Sequence[Event]) -> Rate:
+def _pairings(units: Iterable[Unit]) -> list[Pairing]:
+    both: dict[tuple[str, str], list[Unit]] = {}
+    for prompt_id, said in units:
+        for one, other in combinations(sorted(said), 2):
+            unit = Unit(prompt_id, {one: said[one], other: said[other]})
+            both.setdefault((one, other), []).append(unit)
+    rates = [(*two, _agreement(own), own) for two, own in sorted(both.items())]
+    return [Pairing(one, other, rate, *_alpha(own, rate)) for one, other, rate, own in rates]
+
+
+def _units(judged: Sequence[Event]) -> list[Unit]:
+    """Return the pairs that were judged more than once."""
+    by_pair: dict[str, Unit] = {}
+    for e in judged:
+        by_pair.setdefault(e.pair_id, Unit(e.prompt_id, {})).said[e.annotator] = _category(e)
+    return [unit for unit in by_pair.values() if len(unit.said) > 1]
+
+
+def _agreement(units: Sequence[Unit]) -> Rate:
     """Return how often two people agree on a pair: over other prompts, between these people."""
-    by_pair: dict[str, dict[str, Event]] = {}  # pair → annotator → judgement
-    for e in _of_several(judged):
-        by_pair.setdefault(e.pair_id, {})[e.annotator] = e
-    twos = [two for by_person in by_pair.values() for two in combinations(by_person.values(), 2)]
-    same = [value_of(x) == value_of(y) for x, y in twos]
-    return Rate.of_pairings(same, [x.prompt_id for x, _ in twos])
+    twos = [(p, x == y) for p, said in units for x, y in combinations(said.values(), 2)]
+    return Rate.of_pairings([same for _, same in twos], [prompt for prompt, _ in twos])
 
 
-def _of_several(judged: Sequence[Event]) -> list[Event]:
-    """Return the judgements of pairs that were judged more than once."""
-    times = Counter(e.pair_id for e in judged)
-    return [e for e in judged if times[e.pair_id] > 1]
-
-
-def _alpha(judged: Sequence[Event], agreed: Rate) -> tuple[float | None, Interval]:
+def _alpha(units: Sequence[Unit], agreed: Rate) -> tuple[float | None, Interval]:
     """Return Krippendorff's α and its interval, which follows from the raw agreement."""
-    units: dict[str, dict[str, int]] = {}  # pair → annotator → category
-    for e in _of_several(judged):
-        ends, chosen = sorted((e.left, e.right)), value_of(e)
-        category = ends.index(chosen) if chosen in ends else JUDGED.index(e.kind) + 2
-        units.setdefault(e.pair_id, {})[e.annotator] = category
-    result = alpha(units.values())
+    result = alpha([unit.said for unit in units])
     return (result[0], beyond_chance(agreed, result[1])) if result else (None, None)
 
 

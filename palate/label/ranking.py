@@ -5,6 +5,7 @@ equally. Circular answers imply nothing.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import combinations
 
 from palate.core.schema import Candidate, Event
@@ -20,11 +21,20 @@ class Order:
     def __init__(self, standing: Iterable[Event]) -> None:
         self.lead: dict[tuple[str, str], int] = {}  # (x, y) → judgements for x minus those for y
         for event in standing:
-            for better, worse, strictly in event.statements():
-                for pair, step in (((better, worse), strictly), ((worse, better), -strictly)):
-                    self.lead[pair] = self.lead.get(pair, 0) + step
-        self.candidates = sorted({x for x, _ in self.lead})
-        self._atleast, self._above = self._close()
+            self.add(event)
+
+    def add(self, event: Event) -> None:
+        """Take another standing judgement in."""
+        for better, worse, strictly in event.statements():
+            lead = self.lead.get((better, worse), 0) + strictly
+            self.lead[better, worse], self.lead[worse, better] = lead, -lead
+        for name in ("candidates", "_closure"):
+            self.__dict__.pop(name, None)
+
+    @cached_property
+    def candidates(self) -> list[str]:
+        """The candidates that were compared, sorted."""
+        return sorted({x for x, _ in self.lead})
 
     def compare(self, x: str, y: str) -> int | None:
         """Return 1 if x is better, −1 if y is, 0 for a tie, None if nothing follows."""
@@ -57,7 +67,16 @@ class Order:
         above = sum(x in others for others in self._above.values())
         return (above + 1) * (size + 1) / (above + below + 2)
 
-    def _close(self) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+    @property
+    def _atleast(self) -> dict[str, set[str]]:
+        return self._closure[0]
+
+    @property
+    def _above(self) -> dict[str, set[str]]:
+        return self._closure[1]
+
+    @cached_property
+    def _closure(self) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
         """Return for each candidate those it is at least as good as, and those it beats."""
         everyone = self.candidates
         atleast: dict[str, set[str]] = {x: set() for x in everyone}
@@ -105,17 +124,17 @@ def checks(standing: Iterable[Event]) -> Iterator[tuple[Event, bool]]:
 
     `standing` are judgements in time order, of any number of prompts.
     """
-    earlier: dict[str, list[Event]] = {}
+    earlier: dict[str, Order] = {}
     judged: dict[str, set[str]] = {}
     asked: set[str] = set()
     for event in standing:
-        before = earlier.setdefault(event.prompt_id, [])
+        before = earlier.setdefault(event.prompt_id, Order(()))
         known = judged.setdefault(event.prompt_id, set())
         both = event.left in known and event.right in known
         if event.kind == "label" and both and event.pair_id not in asked:
             loser = event.left if event.chosen == event.right else event.right
-            if sign := Order(before).compare(event.chosen or "", loser):
+            if sign := before.compare(event.chosen or "", loser):
                 yield event, sign < 0
-        before.append(event)
+        before.add(event)
         asked.add(event.pair_id)
         known |= {x for better, worse, _ in event.statements() for x in (better, worse)}

@@ -84,3 +84,14 @@ def test_a_choice_that_earlier_answers_implied_is_a_check_of_them():
     assert list(checks(events)) == [(right, False), (wrong, True)]
     assert list(checks([said(A, C), said(A, B), said(B, C)])) == []  # nothing was implied yet
     assert list(checks([tie(A, B), tie(B, C), said(A, C)])) == []
+
+
+@given(st.lists(st.tuples(st.permutations([A, B, C, D]), st.booleans())))
+def test_an_order_that_grows_is_the_order_of_all_its_answers(answers):
+    events = [(tie if tied else said)(*order[:2]) for order, tied in answers]
+    grown = Order([])
+    for n, event in enumerate(events, 1):
+        grown.add(event)
+        whole = Order(events[:n])
+        assert grown.candidates == whole.candidates
+        assert list(grown.implied()) == list(whole.implied())
