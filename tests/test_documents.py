@@ -191,3 +191,17 @@ def test_the_python_examples_run(folder, repo_id):
     assert "→" in run.stdout
     assert "not answered yet" in run.stdout
     assert lines[-1] == "me owns this Hub"
+
+
+def test_the_account_of_security_is_complete_and_names_tests_that_there_are():
+    text = (ROOT / "docs/security.md").read_text("utf-8")
+    titles = re.findall(r"^## (.*)$", text, re.M)
+    for title in ("Trusted", "Not trusted", "What each can do", "What remains", "Attacks tried"):
+        assert title in titles
+    for who in ("owner", "annotator", "visitor", "model", "dataset"):
+        assert re.search(rf"^\| {who}[ ,]", text, re.M), who
+    named = set(re.findall(r"\btest_\w+\.py\b", text))
+    assert named
+    assert named <= {file.name for file in (ROOT / "tests").rglob("test_*.py")}
+    report = (ROOT / "SECURITY.md").read_text("utf-8")
+    assert "docs/security.md" in report

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from commands import palate
 
 from palate.commands.serving import argilla_serve, hub_serve
 from palate.core.errors import UsageError
@@ -87,3 +88,9 @@ def test_a_value_error_from_a_bug_is_not_a_usage_error(serve: Callable[..., None
     """No command line can contain a NUL character, so only a bug can pass one."""
     with pytest.raises(ValueError, match="null byte"):
         serve(Path("a\0b"), port=0)
+
+
+def test_the_help_says_why_a_hub_on_the_network_may_run_nothing():
+    text = " ".join(palate("hub", "serve", "--help").stdout.split())
+    assert "without user namespaces the Hub therefore refuses to run any" in text
+    assert "a user of the network would be you" in text

@@ -6,6 +6,7 @@ What a project looks like after the second run is compared with one whose comman
 import json
 import random
 import re
+import subprocess
 import sys
 import time
 import uuid
@@ -89,8 +90,10 @@ def _run(
     with log.open("w") as out, python.start(KILLED, request, side, *words, stdout=out,
                                             stderr=out) as process:  # fmt: skip
         if seconds is not None:
-            time.sleep(seconds)
-            process.kill()
+            try:
+                process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                process.kill()
         code = process.wait()
     return code, log.read_text()
 

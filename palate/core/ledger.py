@@ -220,7 +220,8 @@ class Publisher:
         with self._change:
             waiting, seconds = len(self._waiting), time.monotonic() - self._since
         if waiting and (self.thread.died() or seconds > self.interval + LATE_SECONDS):
-            return f"{waiting} events have waited {seconds:.0f} s for the Hub. Restart the Space."
+            events = "1 event has" if waiting == 1 else f"{waiting:,} events have"
+            return f"{events} waited {seconds:.0f} s for the Hub. Restart the Space."
         return None
 
     def add(self, events: Iterable[Event]) -> None:

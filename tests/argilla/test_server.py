@@ -27,6 +27,9 @@ def test_a_killed_server_keeps_its_owner_and_every_acknowledged_event(tmp_path, 
         again = connect(server.url, server.api_key)
         again.open("me/kept", question="?")
         assert {e.event_id for e in again.events()} == {e.event_id for e in events}
+        written = [p for p in (tmp_path / "argilla").rglob("*") if not p.is_symlink()]
+        assert any(p.suffix == ".db" for p in written)
+        assert [p for p in written if p.stat().st_mode & 0o077] == []
     finally:
         server.stop()
     assert server.process.returncode is not None

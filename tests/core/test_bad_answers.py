@@ -64,3 +64,15 @@ def test_a_supervised_thread_that_is_stopped_tries_what_failed_once_more():
     thread.join(20)
     assert len(turns) == 2
     assert "ValueError: broken" in str(thread.problem)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_something_ended_has_died():
+    def turn() -> bool:
+        raise SystemExit  # what no supervisor survives
+
+    thread = Supervised("worker", turn)
+    assert not thread.died()
+    thread.start()
+    thread.join(20)
+    assert thread.died()

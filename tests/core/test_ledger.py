@@ -93,6 +93,19 @@ def test_the_publisher_says_why_it_waits(hub, repo_id):
     assert f"no repo {repo_id}" in (publisher.thread.problem or "")
 
 
+def test_an_event_that_waits_too_long_is_a_problem(hub, repo_id, monkeypatch):
+    hub_calls.create(repo_id, "dataset")
+    publisher = ledger.Publisher(repo_id, "labels", interval=600)
+    publisher.add([event(1)])
+    assert publisher.problem() is None
+    monkeypatch.setattr(ledger, "LATE_SECONDS", -600.0)
+    assert publisher.problem() == "1 event has waited 0 s for the Hub. Restart the Space."
+    publisher.add([event(2)])
+    assert "2 events have waited" in (publisher.problem() or "")
+    assert publisher.close()
+    assert publisher.problem() is None
+
+
 def test_repeats_and_warm_ups_are_counted_and_teach_nothing():
     again = event(2, purpose="repeat", left=Y.id, right=X.id, chosen=Y.id)
     assert ledger.standing_judgements([event(1), again]) == [event(1)]

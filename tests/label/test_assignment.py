@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import PAIRS, event
 
+from palate.core.ledger import standing_judgements
 from palate.core.schema import Candidate, Pair, Prompt, pairs_of
 from palate.evaluate.contest import Informative
+from palate.label import assignment
 from palate.label.assignment import LEASE, REPEAT_GAP, Question, Queue
 from palate.label.ranking import Order, checks
 from palate.label.strategies import Exhaustive, Random, Ranking
@@ -44,6 +46,20 @@ def test_nobody_gets_what_they_judged_or_hold(judged, held):
     given_ = set(ids(queue.next("p-1", 10, have, now=0)))
     assert given_ == {p.id for i, p in enumerate(PAIRS) if i not in judged | held}
     assert queue.done("p-1") == len(judged)
+
+
+def test_an_answer_is_counted_without_the_others_of_its_prompt(monkeypatch):
+    looked_at = []
+
+    def counted(events, purpose):
+        looked_at.append(len(events := list(events)))
+        return standing_judgements(events, purpose)
+
+    monkeypatch.setattr(assignment, "standing_judgements", counted)
+    queue = everybody()
+    for n in range(100):
+        queue.add([event(PAIRS[0], annotator=f"p-{n}")])
+    assert sum(looked_at) == 100
 
 
 def test_what_was_judged_least_comes_first():

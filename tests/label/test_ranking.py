@@ -90,8 +90,8 @@ def test_a_choice_that_earlier_answers_implied_is_a_check_of_them():
 def test_an_order_that_grows_is_the_order_of_all_its_answers(answers):
     events = [(tie if tied else said)(*order[:2]) for order, tied in answers]
     grown = Order([])
-    for n, event in enumerate(events, 1):
-        grown.add(event)
+    for n, answer in enumerate(events, 1):
+        grown.add(answer)
         whole = Order(events[:n])
         assert grown.candidates == whole.candidates
         assert list(grown.implied()) == list(whole.implied())

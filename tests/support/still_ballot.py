@@ -82,6 +82,7 @@ def main(port: int, pairs: Pairs) -> None:
     class StillBallot:
         question, guidelines, steps = "Which answer is better?", "", 3
         access = Access("me")
+        budgets = people.Budgets()
         sent: dict[str, list[dict]] = {}  # noqa: RUF012
         deaf = False
 

@@ -1,9 +1,11 @@
 """The page's API: who is let in, what is refused, and which headers keep a page a page."""
 
 import json
+import socket
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from urllib.parse import quote
 
 import pytest
@@ -17,6 +19,7 @@ from palate.core.project import Project, Settings
 from palate.core.schema import Candidate, Prompt
 from palate.web.ballot import walls
 from palate.web.ballot.app import MAX_EVENTS, MAX_REQUEST_BYTES
+from palate.web.ballot.people import REQUESTS_AT_ONCE
 from palate.web.ballot.walls import FILE_BYTES
 from palate.web.labelling.owner import MAX_CALL_BYTES, OWNER_CALLS
 from palate.web.serving import Space
@@ -95,6 +98,26 @@ def test_a_malformed_request_is_a_400_that_says_why(client, path, body):
 def test_an_oversized_request_is_not_read_to_its_end(client):
     answer = client.post("/api/events", content=b" " * (MAX_REQUEST_BYTES + 1), headers=ADA)
     assert answer.status_code == 413
+
+
+def test_a_person_has_so_many_requests_under_way_and_others_are_served(client, space):
+    head = (
+        f"POST /api/next HTTP/1.1\r\nHost: 127.0.0.1:{space.port}\r\nX-Annotator: Eve\r\n"
+        "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+    )
+    eve = {"x-annotator": "Eve"}
+    with ExitStack() as opened:
+        for _ in range(REQUESTS_AT_ONCE):
+            address = ("127.0.0.1", space.port)
+            connection = opened.enter_context(socket.create_connection(address))
+            connection.sendall(head.encode())  # and never a body
+        while (refused := client.post("/api/next", json={"n": 0}, headers=eve)).status_code == 200:
+            pass  # some are on their way
+        assert refused.status_code == 429
+        assert "many requests at once" in refused.json()["error"]
+        assert client.post("/api/next", json={"n": 0}, headers=ADA).status_code == 200
+    while client.post("/api/next", json={"n": 0}, headers=eve).status_code == 429:
+        pass
 
 
 @pytest.mark.parametrize(
@@ -306,6 +329,6 @@ def test_answers_have_security_headers(client):
 def test_what_a_space_writes_is_for_its_owner_alone(client, space):
     ask(client, ADA)
     folder = space.log.parent
-    written = [path for path in folder.rglob("*") if path.is_file()]
-    assert written
+    written = list(folder.rglob("*"))
+    assert any(path.is_file() for path in written)
     assert [path for path in written if path.stat().st_mode & 0o077] == []

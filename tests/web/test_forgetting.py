@@ -1,5 +1,6 @@
 """One person is forgotten or excluded: what every copy does then, on a real Hub and Argilla."""
 
+import json
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,12 +10,18 @@ import pytest
 from argilla_ui import client
 from commands import palate
 from labelling import ADA, BO, label
+from run_facts import RUN
 
+from palate.collect import importing
 from palate.core import hub as calls
-from palate.core.project import REWARD_FILE, Project
+from palate.core.ledger import jsonl
+from palate.core.project import REWARD_FILE, Project, Settings
+from palate.core.schema import Candidate, Event, Pair, Prompt
+from palate.evaluate.loading import project_verdict
 from palate.label.strategies import Doubt, RewardNotes
 from palate.localhub import LocalHub
 from palate.report.export import export
+from palate.report.publish import publish_verdict
 from palate.web import forgetting
 from palate.web.ballot.people import decide
 from palate.web.labelling.ballot import LabelBallot
@@ -45,10 +52,10 @@ def stored(hub: LocalHub) -> Iterator[bytes]:
         yield zlib.decompress(file.read_bytes())
 
 
-def texts(project_id: str) -> dict[str, str]:
-    """Return the files of the dataset by path."""
-    sha, paths = calls.describe(project_id, "dataset")
-    files = calls.fetch(project_id, "dataset", sha, paths)
+def texts(repo: str, kind: calls.RepoType = "dataset") -> dict[str, str]:
+    """Return the files of a repo by path."""
+    sha, paths = calls.describe(repo, kind)
+    files = calls.fetch(repo, kind, sha, paths)
     return {path: file.read_text() for path, file in zip(paths, files, strict=True)}
 
 
@@ -155,3 +162,47 @@ def test_an_imported_person_is_found_by_name_and_not_imported_again(hub, repo_id
     again = palate("import", repo_id, str(file), *columns)
     assert "4 by a person who was forgotten" in " ".join(again.stdout.split()), again.stderr
     assert len(Project.load(repo_id).read("labels")) == 6
+
+
+@pytest.fixture
+def judged(hub, repo_id) -> Project:
+    """A project with a verdict on the votes of two people."""
+    prompts = [Prompt.of(f"Prompt {i}") for i in range(12)]
+    project = importing.start_project(repo_id, prompts, Settings(eval=0.25))
+    calls.create(project.model_repo, "model")
+    facts = json.dumps(RUN | {"project": repo_id, "model": project.model_repo})
+    revision = calls.commit(project.model_repo, "model", {"run.json": facts}, "Train")
+    models = [("me/base", "b" * 40), (project.model_repo, revision)]
+    votes, rows = [], []
+    for prompt in (p for p in project.prompts if p.split == "eval"):
+        base, tuned = (
+            Candidate.of(prompt.id, f"{name} {prompt.text}", model=name, revision=sha)
+            for name, sha in models
+        )
+        rows += [base, tuned]
+        for who in ("p-ada", "p-bo"):
+            vote = Event(
+                f"{who}-{prompt.id}", "label", Pair.of(base, tuned).id, prompt.id, base.id,
+                tuned.id, tuned.id, 3, who, 900, "2026-01-01T00:00:00.000Z", 1, "ballot",
+            )  # fmt: skip
+            votes.append(vote)
+    files = {"candidates/z.jsonl": jsonl(rows), "evaluations/1.jsonl": jsonl(votes)}
+    calls.commit(repo_id, "dataset", files, "Vote")
+    project = Project.load(repo_id)
+    publish_verdict(project, project_verdict(project))
+    return project
+
+
+def test_the_verdict_is_made_again_of_the_votes_that_are_left(judged):
+    votes = len(judged.evaluations)
+    assert f"of {votes} votes" in texts(judged.model_repo, "model")["README.md"]
+    said = forgetting.forget(judged.id, ["p-ada"])
+    assert "The verdict is now: " in said
+    files = texts(judged.model_repo, "model")
+    assert f"of {votes // 2} votes" in files["README.md"]
+    assert len([path for path in texts(judged.id) if path.startswith("verdicts/")]) == 1
+    assert "There is no verdict any more." in forgetting.forget(judged.id, ["p-bo"])
+    files = texts(judged.model_repo, "model")
+    assert "verdict.json" not in files
+    assert "votes" not in files["README.md"]
+    assert not [path for path in texts(judged.id) if path.startswith("verdicts/")]

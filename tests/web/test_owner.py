@@ -1,10 +1,15 @@
 """What owners do on their page: find, correct and review labels; change what may change."""
 
+import asyncio
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
+import httpx
 import pytest
 from labelling import ADA, BO, label
+from starlette.applications import Starlette
 
 from palate.core.errors import BadInput
 from palate.core.ledger import standing_judgements
@@ -13,6 +18,7 @@ from palate.label.preferences import of_project
 from palate.web.labelling.ballot import LabelBallot
 from palate.web.labelling.home import Changed, Home
 from palate.web.labelling.labels import Labels, Refused
+from palate.web.labelling.owner import _proxy
 
 
 @pytest.fixture
@@ -181,3 +187,40 @@ def test_a_line_of_a_log_is_cut(ballot, monkeypatch):
     log = home.job({"id": "x"})["log"]
     assert [len(line) for line in log] == [2000] * 3
     assert "\x1b" not in log[0]
+
+
+def test_argilla_gets_no_header_of_a_browser_but_what_it_needs():
+    seen: dict[str, str] = {}
+
+    class Argilla(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.update({name.lower(): value for name, value in self.headers.items()})
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Print nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Argilla) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        store = SimpleNamespace(
+            url=f"http://127.0.0.1:{server.server_port}",
+            headers=lambda: {"x-argilla-api-key": "the Space's"},
+        )
+        access = SimpleNamespace(owns=lambda person: True)
+        app = Starlette(routes=[_proxy(SimpleNamespace(access=access, store=lambda: store))])
+        headers = {
+            "x-annotator": "Ada", "range": "bytes=0-,0-,0-", "x-argilla-api-key": "mine",
+            "authorization": "Bearer mine", "cookie": "palate=1", "accept-language": "fr",
+        }  # fmt: skip
+        transport = httpx.ASGITransport(app)
+
+        async def visit() -> int:
+            async with httpx.AsyncClient(transport=transport, base_url="http://space") as client:
+                return (await client.get("/argilla/api/v1/me", headers=headers)).status_code
+
+        assert asyncio.run(visit()) == 200
+        server.shutdown()
+    assert seen["x-argilla-api-key"] == "the Space's"
+    assert seen["accept-language"] == "fr"
+    assert not {"range", "authorization", "cookie", "x-annotator"} & set(seen)

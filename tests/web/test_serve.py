@@ -215,3 +215,17 @@ def test_an_empty_answer_of_the_hub_ends_no_space(serve, hub, project):
         health(space, 200)
         assert space.process.poll() is None
         label_one(space)
+
+
+def test_what_is_not_on_the_hub_at_the_end_is_said_with_where_it_is(serve, hub, project):
+    add_candidates(project)
+    proxy = BadHub(hub.endpoint)
+    with closing(proxy), serve("label", HF_ENDPOINT=proxy.url) as space:
+        health(space, 200)
+        proxy.spoil("a page", 10**9)
+        label_one(space)
+        assert health(space, 503)["problem"]
+        space.stop()
+        assert "1 event is not on the Hub: " in space.printed()
+        assert "in Argilla, and go to the Hub when the Space starts again" in space.printed()
+    assert Project.load(project.id).labels == ()

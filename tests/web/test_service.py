@@ -14,6 +14,7 @@ from palate.argilla.store import LabelStore
 from palate.collect import importing
 from palate.collect.importing import Imported
 from palate.core import hub as calls
+from palate.core.errors import Supervised
 from palate.core.project import Project, Settings
 from palate.core.schema import Candidate, Prompt
 from palate.report.export import export
@@ -62,6 +63,19 @@ def test_impossible_events_are_refused_with_a_reason(ballot, changes, why):
     assert receipt.state == "rejected"
     assert why in (receipt.reason or "")
     assert ballot.next(ADA, 1, [])["done"] == 0
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_ended_is_a_problem(ballot):
+    def turn() -> bool:
+        raise SystemExit
+
+    thread = Supervised("follower", turn)
+    ballot.threads.append(thread)
+    assert ballot.problem() is None
+    thread.start()
+    thread.join(20)
+    assert ballot.problem() == "The thread 'follower' ended. Restart the Space."
 
 
 def test_an_answer_to_somebody_elses_pair_is_refused(ballot):

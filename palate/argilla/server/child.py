@@ -151,6 +151,7 @@ class EmbeddedArgilla:
         environment |= {"EMBEDDED_PARENT": str(os.getpid()), "ARGILLA_BASE_URL": self.base_url}
         log = self.root / "argilla.log"
         with log.open("ab") as out:
+            log.chmod(0o600)  # it may name people
             self.process = subprocess.Popen(
                 _command(python, self.host, self._port),
                 env=environment,

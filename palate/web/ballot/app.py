@@ -172,6 +172,10 @@ def api_route(path: str, ballot: Ballot, call: ApiCall) -> Route:
         person = await run_in_threadpool(person_of, request)
         if person is None or _is_another(request, person):
             return JSONResponse({"error": "say who you are first"}, 401)
+        with ballot.budgets.request(person.subject):
+            return await answer(request, person)
+
+    async def answer(request: Request, person: Person) -> JSONResponse:
         if not await run_in_threadpool(ballot.may_answer, person):
             return JSONResponse({"error": "the owner has not opened this project to you"}, 403)
         await run_in_threadpool(ballot.arrive, person, request.cookies)

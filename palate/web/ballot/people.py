@@ -9,7 +9,8 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ NAME_CHARACTERS = 80
 BURST_BYTES = 400_000
 BYTES_A_SECOND = 1_500
 EVENTS_ON_A_PAIR = 50  # of one person
+REQUESTS_AT_ONCE = 16  # of one person; a Space answers 40 at once
 RIGHTS_SECONDS = 120.0  # for which an organization's answer counts
 
 
@@ -85,11 +87,24 @@ class Budgets:
     """How much each person may still add: `BURST_BYTES` at once, then `BYTES_A_SECOND`.
 
     That is enough for labels that piled up offline; a flood stays in the browser that sends it.
+    Of requests, a person may have `REQUESTS_AT_ONCE` under way.
     """
 
     def __init__(self) -> None:
+        self._under_way: Counter[str] = Counter()
         self._left: dict[str, tuple[float, float]] = {}  # annotator → bytes, and since when
         self._on_pair: Counter[tuple[str, str]] = Counter()
+
+    @contextmanager
+    def request(self, subject: str) -> Generator[None]:
+        """Count a request while it lasts, on the thread that serves; raise OverBudget if full."""
+        if self._under_way[subject] >= REQUESTS_AT_ONCE:
+            raise OverBudget("You sent many requests at once. The page tries again in a while.")
+        self._under_way[subject] += 1
+        try:
+            yield
+        finally:
+            self._under_way -= Counter([subject])  # which forgets those with none
 
     def spend(self, annotator: str, events: Iterable[Event], now: float) -> None:
         """Take events from the person's budget at `now`, in seconds; raise OverBudget if all of

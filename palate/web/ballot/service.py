@@ -76,7 +76,7 @@ class Ballot(ABC):
         if memory and memory.exists():
             queue.hold(json.loads(memory.read_text()))
         self._known: dict[str, Event] = {}
-        self._budgets, self.numbers = Budgets(), Numbers()
+        self.budgets, self.numbers = Budgets(), Numbers()
         self._lock = threading.RLock()  # guards _known and _queue
         self._files_read = set(project.paths(config))
         published = project.read(config)
@@ -153,7 +153,7 @@ class Ballot(ABC):
                 accepted[event.event_id] = event
         with self._lock:
             new = [e for e in accepted.values() if e.event_id not in self._known]
-            self._budgets.spend(annotator, new, time.monotonic())
+            self.budgets.spend(annotator, new, time.monotonic())
         for event_id, state in self._keep(person, list(accepted.values())).items():
             told = None if state == "waiting" else warm_up(accepted[event_id], self._gold)
             receipts[event_id] = Receipt(event_id, state, warm_up=told)
@@ -242,7 +242,7 @@ class Ballot(ABC):
         events = self.people.counted(events)
         with self._lock:
             fresh = [e for e in events if e.event_id not in self._known]
-            self._budgets.note(fresh)
+            self.budgets.note(fresh)
             self.numbers.note(fresh)
             self._known |= {e.event_id: e for e in fresh}
             self._queue.add(fresh)
@@ -293,7 +293,7 @@ class Ballot(ABC):
         question = self._question(annotator, raw.get("assignment_id"))
         if question is None:
             raise Rejected("this pair is not yours, or no longer in the project")
-        if self._budgets.is_full(annotator, question.pair.id, batch.values()):
+        if self.budgets.is_full(annotator, question.pair.id, batch.values()):
             raise Rejected("you have changed this answer too often")
         shown = self._shown(annotator, question)
         targets, number = ChainMap(dict(batch), self._known), self.numbers.following(annotator)
