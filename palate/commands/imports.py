@@ -166,7 +166,7 @@ def _import_thumbs(project: str, thumbs: "Thumbs", *, skip: bool, dry_run: bool)
     added = len(result.read("unpaired")) - before
     console.print(
         f"{count(added, 'new answer')} in the config unpaired, for KTO. They make no pairs, so"
-        f" `palate train` does not use them. Next: palate export {project} --to FOLDER"
+        f" `palate train` does not use them. Next: palate kto {project}"
     )
 
 

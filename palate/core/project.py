@@ -166,6 +166,11 @@ class Project:
         return f"{self.id}-sft"
 
     @property
+    def kto_repo(self) -> str:
+        """The repo of the model that KTO trained."""
+        return f"{self.id}-kto"
+
+    @property
     def reward_repo(self) -> str:
         """The repo of the reward model."""
         return f"{self.id}-reward"
@@ -173,7 +178,7 @@ class Project:
     @property
     def model_repos(self) -> tuple[str, ...]:
         """The repos of all models that palate makes of the project."""
-        return self.model_repo, self.sft_repo, self.reward_repo
+        return self.model_repo, self.sft_repo, self.kto_repo, self.reward_repo
 
     def is_trained(self) -> bool:
         """Tell whether the model repo has a model that palate trained."""

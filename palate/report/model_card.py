@@ -29,7 +29,7 @@ from palate.report.cards import (
     with_pictures,
 )
 from palate.train import record
-from palate.train.record import DPORecord, SFTRecord
+from palate.train.record import DPORecord, KTORecord, RunRecord, SFTRecord
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData
@@ -84,7 +84,10 @@ def _read(repo: str, revision: str, path: str) -> str:
 
 
 def _read_run(repo: str, revision: str) -> Run:
-    return record.parse(_read(repo, revision, "run.json"), f"{repo}/run.json")
+    run = record.parse(_read(repo, revision, "run.json"), f"{repo}/run.json")
+    if isinstance(run, KTORecord):
+        raise UsageError(f"{repo} holds a model of `palate kto`, whose card that command writes.")
+    return run
 
 
 def _read_json(repo: str, revision: str, path: str) -> object:
@@ -112,7 +115,7 @@ def model_files(
     if verdict:
         pictures |= verdict_pictures(verdict)
     readme = document(
-        _head(run, "dpo", adapter=adapter, results=_eval_results(run, verdict)),
+        head(run, "dpo", adapter=adapter, results=_eval_results(run, verdict)),
         "model.md.j2",
         run=run,
         verdict=verdict,
@@ -120,7 +123,7 @@ def model_files(
         checked=checked,
         pictures=set(pictures),
         adapter=adapter,
-        shown=_examples(run.samples.examples),
+        shown=examples(run.samples.examples),
         baselines=RULES,
     )
     return with_pictures(readme, pictures) | results_file(_entries(run, verdict, checked))
@@ -181,28 +184,28 @@ def _entries(
 def _sft_files(run: SFTRecord) -> Files:
     pictures = plots.training_curves(run.history, plots.SFT_CURVES)
     readme = document(
-        _head(run, "sft"),
+        head(run, "sft"),
         "best.md.j2" if run.best else "sft.md.j2",
         run=run,
         pictures=set(pictures),
         adapter=False,
-        shown=_examples(run.samples.examples),
+        shown=examples(run.samples.examples),
     )
     return with_pictures(readme, pictures)
 
 
-def _examples(examples: Sequence[Example]) -> dict[str, object]:
+def examples(shown: Sequence[Example]) -> dict[str, object]:
     """Return base and tuned answers for the card's table.
 
     If all prompts fill in one template, what they share at both ends is left out.
     """
-    prompts = [e.prompt for e in examples]
+    prompts = [e.prompt for e in shown]
     start = _shared_characters(prompts)
     end = _shared_characters([p[start:][::-1] for p in prompts])
-    cut = len(examples) > 2 and start + end >= MIN_SHARED_CHARACTERS
+    cut = len(shown) > 2 and start + end >= MIN_SHARED_CHARACTERS
     if cut:
         prompts = [p[start : len(p) - end].strip() for p in prompts]
-    rows = [shorten({**vars(e), "prompt": p}) for e, p in zip(examples, prompts, strict=True)]
+    rows = [shorten({**vars(e), "prompt": p}) for e, p in zip(shown, prompts, strict=True)]
     return {"cut": cut, "examples": rows}
 
 
@@ -213,8 +216,8 @@ def _shared_characters(texts: Sequence[str]) -> int:
     return max((m.end() for m in re.finditer(r"\W", shared)), default=0)
 
 
-def _head(
-    run: Run, job: str, *, adapter: bool = False, results: "Sequence[EvalResult]" = ()
+def head(
+    run: RunRecord, job: str, *, adapter: bool = False, results: "Sequence[EvalResult]" = ()
 ) -> "ModelCardData":
     from huggingface_hub import ModelCardData
 

@@ -15,7 +15,8 @@ from palate.core.errors import UsageError
 from palate.core.ledger import standing_judgements
 from palate.core.paths import replace
 from palate.core.project import Project
-from palate.core.schema import Event, Message, Pair, Preference, Prompt, Unpaired
+from palate.core.schema import Event, Pair, Prompt
+from palate.train.unpaired import of_project
 
 COLUMNS = (
     "prompt", "answer_a", "answer_b", "choice", "strength", "annotator", "split", "time", "comment",
@@ -32,7 +33,7 @@ def write(project: Project, folder: Path) -> dict[str, int]:
     judged = list(_judgements(project))
     sizes = {"judgements.csv": _csv(folder / "judgements.csv", judged)}
     sizes["argilla.json"] = _argilla(folder / "argilla.json", judged)
-    unpaired = [row for row in _unpaired(project) if splits.get(row.prompt_id) != "eval"]
+    unpaired = of_project(project).rows
     for split in ("train", "test"):
         for name, rows in (("preferences", project.preferences), ("unpaired", unpaired)):
             own = [asdict(r) | {"split": split} for r in rows if splits.get(r.prompt_id) == split]
@@ -107,22 +108,6 @@ def _argilla(path: Path, rows: Iterable[dict[str, object]]) -> int:
         record["responses"]["choice"].append(answer)
     replace(path, json.dumps(list(records.values()), ensure_ascii=False, indent=1) + "\n")
     return len(records)
-
-
-def _unpaired(project: Project) -> list[Unpaired]:
-    """Return each answer that somebody called good or bad, or preferred to another or not."""
-    rows = list(project.read("unpaired"))
-    for p in project.preferences:
-        if p.source == "human":
-            rows += [_thumb(p, p.chosen, True), _thumb(p, p.rejected, False)]
-    by_content: dict[str, Unpaired] = {}
-    for row in rows:
-        by_content.setdefault(json.dumps(asdict(row), sort_keys=True), row)
-    return list(by_content.values())
-
-
-def _thumb(p: Preference, completion: list[Message], label: bool) -> Unpaired:
-    return Unpaired(p.prompt, completion, label, p.annotator, p.prompt_id)
 
 
 def _parquet(path: Path, rows: list[dict]) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from palate.core.drawing import BLUE, FAINT, INK, ORANGE, canvas, svg
-from palate.train.record import DPOPoint, SFTPoint
+from palate.train.record import DPOPoint, KTOPoint, SFTPoint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,9 +40,16 @@ SFT_CURVES = {  # step 0 is the base model
     ),
 }
 
+KTO_CURVES = {
+    "loss": Curve("KTO loss", SPLITS, ("loss", "test_loss")),
+    "rewards": Curve(
+        "Rewards on test", ("good", "bad"), ("test_reward_good", "test_reward_bad"), 0.0
+    ),
+}
+
 
 def training_curves(
-    history: Sequence[DPOPoint | SFTPoint], curves: Mapping[str, Curve] = CURVES
+    history: Sequence[DPOPoint | SFTPoint | KTOPoint], curves: Mapping[str, Curve] = CURVES
 ) -> dict[str, str]:
     """Return the SVGs, by name, of a history's curves that have a point. None is a gap."""
     pictures = {}

@@ -12,15 +12,17 @@ from palate.core.project import Project
 from palate.core.rounds import round_tag
 from palate.evaluate.loading import project_verdict
 from palate.evaluate.verdict import Verdict
+from palate.report.cards import Files
 from palate.report.dataset_card import push_dataset_card
+from palate.report.kto_card import kto_files
 from palate.report.model_card import model_files, push_model_card
 from palate.report.reward_card import reward_files
 from palate.reward import record
 from palate.reward.record import RewardRecord
 from palate.train.job import CHECKPOINT_BRANCH, Job
-from palate.train.record import DPORecord, SFTRecord
+from palate.train.record import AnyRecord, KTORecord, SFTRecord
 
-Run = DPORecord | SFTRecord | RewardRecord
+Run = AnyRecord | RewardRecord
 
 
 def push_model(folder: Path, repo: str, *, public: bool) -> tuple[str, Run]:
@@ -30,8 +32,7 @@ def push_model(folder: Path, repo: str, *, public: bool) -> tuple[str, Run]:
     """
     run = replace(record.load(folder), model=repo)
     files: dict[str, bytes | str | Path] = {f.name: f for f in folder.iterdir() if f.is_file()}
-    cards = reward_files(run) if isinstance(run, RewardRecord) else model_files(run, None)
-    files |= {"run.json": run.text(), **cards}
+    files |= {"run.json": run.text(), **_cards(run)}
     hub.create(repo, "model", private=not public)
     present = hub.describe(repo, "model")[1]
     stale = [f for f in present if f not in files and f != ".gitattributes"]
@@ -39,6 +40,12 @@ def push_model(folder: Path, repo: str, *, public: bool) -> tuple[str, Run]:
     sha = hub.commit(repo, "model", files, message, delete=stale)
     hub.tag(repo, "model", round_tag(run.round), sha)
     return sha, run
+
+
+def _cards(run: Run) -> Files:
+    if isinstance(run, RewardRecord):
+        return reward_files(run)
+    return kto_files(run) if isinstance(run, KTORecord) else model_files(run, None)
 
 
 def publish_verdict(project: Project, result: Verdict) -> str:

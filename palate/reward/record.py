@@ -10,7 +10,7 @@ from palate.core.typed import read, version_of
 from palate.reward.config import Method
 from palate.reward.figures import RewardResults
 from palate.train import record
-from palate.train.record import DataFacts, DPORecord, JobRecord, SFTRecord
+from palate.train.record import AnyRecord, DataFacts, JobRecord
 
 VERSION = 0  # of a reward's record
 
@@ -54,12 +54,12 @@ class RewardRecord(JobRecord):
         return self.results.comparisons()
 
 
-def load(folder: Path) -> DPORecord | SFTRecord | RewardRecord:
+def load(folder: Path) -> AnyRecord | RewardRecord:
     """Return the record of the model in `folder`, of whatever job."""
     return parse((folder / record.FILE).read_text("utf-8"), record.FILE)
 
 
-def parse(text: str, source: object) -> DPORecord | SFTRecord | RewardRecord:
+def parse(text: str, source: object) -> AnyRecord | RewardRecord:
     """Return the record that the text of a `run.json` holds. Raises BadInput for a wrong one."""
     try:
         value: Any = json.loads(text)

@@ -13,13 +13,13 @@ from palate.generate.config import SERVER_KEY, CandidatesArguments, CompletionsA
 from palate.pack.config import PackArguments
 from palate.reward.config import BestArguments, RewardArguments
 from palate.run.spec import JobSpec, Training
-from palate.train.config import DPOArguments, SFTArguments, TrainArguments
+from palate.train.config import DPOArguments, KTOArguments, SFTArguments, TrainArguments
 
 if TYPE_CHECKING:
     from palate.core.project import Project
     from palate.reward.record import RewardRecord
     from palate.run.forecast import Load
-    from palate.train.record import DPORecord, SFTRecord
+    from palate.train.record import DPORecord, KTORecord, SFTRecord
 
 
 def job_named(name: str) -> JobSpec:
@@ -119,6 +119,13 @@ def _reward_check(args: RewardArguments) -> None:
     config.check(args)
 
 
+def _kto_check(args: KTOArguments) -> None:
+    from palate.train import kto
+
+    _train_check(args)
+    kto.check_arguments(args)
+
+
 def _train_packages(args: TrainArguments) -> list[str]:
     wanted = {
         "bitsandbytes": args.method == "qlora",
@@ -138,6 +145,12 @@ def _sft() -> "Training[SFTArguments, SFTRecord]":
     from palate.run import loads
 
     return loads.SFT
+
+
+def _kto() -> "Training[KTOArguments, KTORecord]":
+    from palate.run import loads
+
+    return loads.KTO
 
 
 def _reward() -> "Training[RewardArguments, RewardRecord]":
@@ -186,6 +199,16 @@ JOBS: tuple[JobSpec, ...] = (
         check=_sft_check,
         packages=_train_packages,
         training=_sft,
+    ),
+    JobSpec(
+        name="kto",
+        script="kto",
+        arguments=KTOArguments,
+        help="train on answers called good or bad, without pairs",
+        load=lambda args, project: _kto().load(args, project),
+        check=_kto_check,
+        packages=_train_packages,
+        training=_kto,
     ),
     JobSpec(
         name="reward",

@@ -30,9 +30,10 @@ from palate.run.forecast import Flavor, Load
 from palate.run.spec import Training
 from palate.terminal.console import PlainConsole
 from palate.train import data, recipe
-from palate.train.config import WHOLE, DPOArguments, SFTArguments, TrainArguments
+from palate.train.config import WHOLE, DPOArguments, KTOArguments, SFTArguments, TrainArguments
 from palate.train.data import preferred_answers, read_preferences
-from palate.train.record import DPORecord, SFTRecord
+from palate.train.record import DPORecord, KTORecord, SFTRecord
+from palate.train.unpaired import read_unpaired
 
 
 def candidates_load(args: CandidatesArguments, project: Project) -> Load:
@@ -102,6 +103,19 @@ def _rejection_load(args: SFTArguments, project: Project) -> Load:
         weights=written.weights,
         moved=trained.moved + written.moved,
     )
+
+
+def kto_load(args: KTOArguments, project: Project) -> Load:
+    rows, _ = read_unpaired(project)
+    # each answer is read with its own prompt and, for the divergence, with another one
+    texts = [[_text(r.prompt), _text(r.completion)] for r in rows.train] * 2
+    return forecast.imitating(args, _size(args, project), texts)
+
+
+def check_kto(args: KTOArguments, project: Project, flavor: Flavor) -> None:
+    _check_sharing(args, flavor)
+    read_unpaired(project)
+    recipe.choose_kto_recipe(args, _size(args, project), _machine(args, flavor))
 
 
 def check_dpo(args: DPOArguments, project: Project, flavor: Flavor) -> None:
@@ -207,6 +221,11 @@ def sft_result(run: SFTRecord) -> str:
     return "" if loss is None else f"test loss {loss:.3f}"
 
 
+def kto_result(run: KTORecord) -> str:
+    share = run.results.separation
+    return "" if share is None else f"good above bad {100 * share:.1f}%"
+
+
 def reward_result(run: RewardRecord) -> str:
     rate = run.results.accuracy.rate
     return "" if rate is None else f"accuracy {100 * rate:.1f}%"
@@ -214,4 +233,5 @@ def reward_result(run: RewardRecord) -> str:
 
 DPO = Training(preflight=check_dpo, suffix="-dpo", result=dpo_result, load=dpo_load)
 SFT = Training(preflight=check_sft, suffix="-sft", result=sft_result, load=sft_load)
+KTO = Training(preflight=check_kto, suffix="-kto", result=kto_result, load=kto_load)
 REWARD = Training(preflight=check_reward, suffix="-reward", result=reward_result, load=reward_load)

@@ -36,11 +36,11 @@ EPOCHS_WITHOUT_GAIN = 2
 class ProgressBar(TrainerCallback):
     """Draws the progress, and prints a line for every evaluation on the test split.
 
-    `key` names an accuracy in the log, which is printed as `name`.
+    `accuracy` is the key of one in the log, and the name that it is printed with.
     """
 
-    def __init__(self, console: Console, key: str, name: str):
-        self._console, self._key, self._name = console, key, name
+    def __init__(self, console: Console, accuracy: tuple[str, str] | None):
+        self._console, self._accuracy = console, accuracy
         columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"))
         now = TextColumn("{task.fields[now]}")
         self._bar = Progress(*columns, TimeRemainingColumn(), now, console=console)
@@ -59,15 +59,20 @@ class ProgressBar(TrainerCallback):
     def on_log(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
         logs = kwargs["logs"]
         if "loss" in logs:
-            accuracy = 100 * logs[self._key]
-            self._bar.update(self._task, now=f"loss {logs['loss']:.4f}, accuracy {accuracy:.0f}%")
+            now = f"loss {logs['loss']:.4f}"
+            if self._accuracy:
+                now += f", accuracy {100 * logs[self._accuracy[0]]:.0f}%"
+            self._bar.update(self._task, now=now)
 
     def on_evaluate(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
         metrics = kwargs["metrics"]
+        right = ""
+        if self._accuracy:
+            key, name = self._accuracy
+            right = f", {name} {100 * metrics[f'eval_{key}']:.1f}%"
         self._console.print(
             f"  step {state.global_step:>4}/{state.max_steps}: test loss"
-            f" {metrics['eval_loss']:.4f}, {self._name}"
-            f" {100 * metrics[f'eval_{self._key}']:.1f}%"
+            f" {metrics['eval_loss']:.4f}{right}"
         )
 
 
@@ -286,11 +291,11 @@ def first_on_machine() -> Generator[None]:
 
 
 def run_trainer(
-    console: Console, trainer: Trainer, begun: Start, accuracy: tuple[str, str]
+    console: Console, trainer: Trainer, begun: Start, accuracy: tuple[str, str] | None
 ) -> None:
-    """Take the remaining steps behind a progress bar; `accuracy` is its key in the log and name."""
+    """Take the remaining steps behind a progress bar, which shows the `accuracy`, if any."""
     if begun.checkpoint:
         console.print(f"Continuing after step {begun.checkpoint.name.split('-')[1]}")
-    with ProgressBar(console, *accuracy) as bar:
+    with ProgressBar(console, accuracy) as bar:
         trainer.add_callback(bar)
         trainer.train(resume_from_checkpoint=str(begun.checkpoint) if begun.checkpoint else None)

@@ -1,4 +1,4 @@
-"""The arguments of `palate train` and `palate sft`: command line and part of the record at once.
+"""The arguments of `palate train`, `sft` and `kto`: command line and part of the record at once.
 
 tyro turns each field into a flag, and the text below the field into the flag's help.
 """
@@ -177,3 +177,25 @@ def check_sft(args: SFTArguments) -> None:
             "--from best writes and trains in turns, in one process. Leave out --processes,"
             " --accelerate and --checkpoint-to-hub."
         )
+
+
+@dataclass(frozen=True)
+class KTOArguments(TrainArguments):
+    """The arguments of `palate kto`."""
+
+    NAME = "kto"
+
+    method: Annotated[Method | None, flag("full|lora|qlora")] = None
+    """Train all weights, an adapter, or an adapter on weights in four bits. Default: what fits."""
+    learning_rate: Number = None
+    """Peak learning rate. Default: as for `palate train`."""
+    batch_size: Count = None
+    """Answers per optimizer step. Default: 16."""
+    beta: float = 0.1
+    """How firmly the model is held to the base model. Higher changes it less."""
+    good_weight: Number = None
+    """Weight of a good answer's loss. Default: from the counts, so that both kinds weigh alike."""
+    bad_weight: Number = None
+    """Weight of a bad answer's loss. Default: from the counts, so that both kinds weigh alike."""
+    output: Repo = None
+    """Model repo to push to. Default: me/titles-kto for me/titles."""

@@ -1,7 +1,7 @@
 """The data of a run: the rows of both splits, and what is checked before training on them.
 
-DPO learns preferences, SFT the preferred answers. Every row left out is counted. Only `audit` and
-`read_preferences` do I/O.
+DPO learns preferences, SFT the preferred answers, KTO single answers. Every row left out is
+counted. Only `audit` and `read_preferences` do I/O.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ from palate.core import hub
 from palate.core.errors import PalateError, UsageError
 from palate.core.project import Project
 from palate.core.rates import Rate
-from palate.core.schema import Message, Preference, digest, to_json
+from palate.core.schema import Message, Preference, Unpaired, digest, to_json
 from palate.core.splits import check_no_overlap, check_training
 from palate.core.typed import read_file
 from palate.label.preferences import rebuild
@@ -45,7 +45,7 @@ class Answer:
     lost: int
 
 
-R = TypeVar("R", Preference, Answer, covariant=True)
+R = TypeVar("R", Preference, Answer, Unpaired, covariant=True)
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def usable(
         for place, row in enumerate(split_rows):
             if flaw := _flaw(row):
                 dropped[flaw] += 1
-            elif (n := _tokens(row, tokenizer)) > limit:
+            elif (n := tokens(row, tokenizer)) > limit:
                 dropped[too_much] += 1
                 too_long.append(f"{row.prompt[-1]['content'][:60]!r} ({n} tokens)")
             else:
@@ -163,14 +163,14 @@ def usable(
     return Rows(*kept, dropped, too_long, places)
 
 
-def _flaw(row: Preference | Answer) -> str | None:
+def _flaw(row: Preference | Answer | Unpaired) -> str | None:
     """Return why a row has nothing to teach, whatever its length; None if it has."""
     if isinstance(row, Preference):
         return "chosen and rejected are the same text" if row.chosen == row.rejected else None
     return None if any(m["content"].strip() for m in row.completion) else "the answer is empty"
 
 
-def _tokens(row: Preference | Answer, tokenizer: Any) -> int:
+def tokens(row: Preference | Answer | Unpaired, tokenizer: Any) -> int:
     """Return the tokens of the prompt and the longest of the row's answers to it."""
     sides = (row.chosen, row.rejected) if isinstance(row, Preference) else (row.completion,)
     return max(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from palate import __version__
 from palate.core import ledger
 from palate.core.project import Project
-from palate.core.schema import Preference
+from palate.core.schema import Preference, Unpaired
 from palate.generate import models, samples
 from palate.label import agreement, preferences
 from palate.train.data import Answer, Rows, preference_sentence, read_preferences
@@ -27,14 +27,14 @@ from palate.train.record import (
     DataFacts,
     DPOPoint,
     Hardware,
+    KTODataFacts,
+    KTOPoint,
     SFTDataFacts,
     SFTPoint,
     SplitPrompts,
     SplitRows,
 )
-
-if TYPE_CHECKING:
-    pass
+from palate.train.unpaired import Weights
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -58,7 +58,16 @@ SFT_KEYS = {
     "eval_loss": "test_loss",
     "eval_mean_token_accuracy": "test_token_accuracy",
 }
-Point = TypeVar("Point", DPOPoint, SFTPoint)
+KTO_KEYS = {
+    "loss": "loss",
+    "kl": "kl",
+    "rewards/chosen": "reward_good",
+    "rewards/rejected": "reward_bad",
+    "eval_loss": "test_loss",
+    "eval_rewards/chosen": "test_reward_good",
+    "eval_rewards/rejected": "test_reward_bad",
+}
+Point = TypeVar("Point", DPOPoint, SFTPoint, KTOPoint)
 
 
 def dpo_curve(log: Sequence[dict]) -> tuple[DPOPoint, ...]:
@@ -71,6 +80,11 @@ def dpo_curve(log: Sequence[dict]) -> tuple[DPOPoint, ...]:
 def sft_curve(log: Sequence[dict]) -> tuple[SFTPoint, ...]:
     """Return one point per step, with test figures where the test split was evaluated."""
     return tuple(_curve(log, SFT_KEYS, SFTPoint))
+
+
+def kto_curve(log: Sequence[dict]) -> tuple[KTOPoint, ...]:
+    """Return one point per step, with test figures where the test split was evaluated."""
+    return tuple(_curve(log, KTO_KEYS, KTOPoint))
 
 
 def _curve(log: Sequence[dict], keys: Mapping[str, str], point: type[Point]) -> list[Point]:
@@ -99,6 +113,32 @@ def sft_data(project: Project, rows: Rows[Answer]) -> SFTDataFacts:
     return SFTDataFacts(**facts, comparisons=SplitRows(len(compared.train), len(compared.test)))
 
 
+def kto_data(
+    project: Project, rows: Rows[Unpaired], weights: Weights, sources: Mapping[str, int]
+) -> KTODataFacts:
+    """Return what KTO records of its data; the taste is that of people's comparisons, if any."""
+    compared = [p for p in project.preferences if p.source == "human"]
+    splits = {p.id: p.split for p in project.prompts}
+    train = [p for p in compared if splits.get(p.prompt_id) == "train"]
+    facts = _data(project, Rows(train, []))
+    facts["prompts"] = replace(
+        facts["prompts"], train=_prompts(rows.train), test=_prompts(rows.test)
+    )
+    good = sum(r.label for r in rows.train)
+    facts |= {
+        "train": len(rows.train),
+        "test": len(rows.test),
+        "annotators": len({r.annotator for r in (*rows.train, *rows.test)}),
+        "dropped": dict(rows.dropped),
+        "good": good,
+        "bad": len(rows.train) - good,
+        "good_weight": weights.good,
+        "bad_weight": weights.bad,
+        "sources": dict(sources),
+    }
+    return KTODataFacts(**facts)
+
+
 def _data(project: Project, rows: Rows[Preference]) -> dict[str, Any]:
     prompts, labels = project.prompts, project.labels
     rebuilt = preferences.rebuild(prompts, project.candidates, labels)
@@ -124,7 +164,7 @@ def _data(project: Project, rows: Rows[Preference]) -> dict[str, Any]:
     }
 
 
-def _prompts(rows: Iterable[Preference | Answer]) -> int:
+def _prompts(rows: Iterable[Preference | Answer | Unpaired]) -> int:
     return len({r.prompt_id for r in rows})
 
 

@@ -1,6 +1,6 @@
-"""One training run, DPO or SFT, and its folder: from the first step or a checkpoint to a model.
+"""A training run and its folder: from the first step or a checkpoint to a model.
 
-`dpo.prepare` or `sft.prepare` makes a `Job`, `train` runs it, and `save` writes the model's folder.
+`prepare` of dpo, sft or kto makes a `Job`, `train` runs it, and `save` writes the model's folder.
 After an interruption, the same command finds the folder and continues:
 
 <cache>/training/<key>/checkpoint-N/   TRL's checkpoints
@@ -30,7 +30,7 @@ from palate.core.errors import PalateError, UsageError
 from palate.core.ledger import now
 from palate.core.paths import cache
 from palate.core.project import Project
-from palate.core.schema import Preference, digest
+from palate.core.schema import Preference, Unpaired, digest
 from palate.generate import models
 from palate.terminal.console import PlainConsole
 from palate.train.config import TrainArguments
@@ -42,7 +42,7 @@ SHOWN_TOO_LONG = 10
 METRICS = "metrics.jsonl"
 CHECKPOINT_BRANCH = "checkpoint"  # of the model's repo, with --checkpoint-to-hub
 A = TypeVar("A", bound=TrainArguments)
-R = TypeVar("R", Preference, Answer)
+R = TypeVar("R", Preference, Answer, Unpaired)
 
 
 class RunDir:

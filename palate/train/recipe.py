@@ -14,7 +14,7 @@ from statistics import median
 from typing import Literal
 
 from palate.core.errors import PalateError, UsageError
-from palate.train.config import DPOArguments, Method, SFTArguments, TrainArguments
+from palate.train.config import DPOArguments, KTOArguments, Method, SFTArguments, TrainArguments
 
 MAX_FULL_PARAMETERS = 2e9  # beyond, an adapter learns as much from a thousand pairs
 BYTES_PER_PARAMETER = {"full": 16.0, "lora": 2.6, "qlora": 0.9}
@@ -27,6 +27,7 @@ MEASURED_PARAMETERS = 135e6
 RATE_EXPONENT = -0.75  # in parameters: leads to what others report at 7 B
 SFT_LEARNING_RATES = {"full": 1e-5, "lora": 1e-4}  # SFT takes larger steps than DPO
 SFT_BATCH_ANSWERS = 8
+KTO_BATCH_ANSWERS = 16  # the divergence is estimated on a batch
 RUINOUS = 5  # times an adapter's rate: two of three answers no longer ended
 CHECKPOINTING_PARAMETERS = 1e9  # from here on a GPU computes activations twice
 
@@ -115,6 +116,27 @@ def choose_sft_recipe(args: SFTArguments, parameters: int, machine: Machine) -> 
     reason = f"batches of {batch} answers{', as asked' if args.batch_size else ''}"
     start = Recipe(method, rate, batch, 1, False, False, (why, reason), unit="answer")
     return _fit_device(args, parameters, machine, start)
+
+
+def choose_kto_recipe(args: KTOArguments, parameters: int, machine: Machine) -> Recipe:
+    """Return the recipe of KTO, as `choose_recipe` does, with the rates of DPO.
+
+    Raises UsageError for a part of a batch that is a single answer: each is compared with another
+    one of its part.
+    """
+    method, why = _method(args.method, parameters, machine)
+    rate = args.learning_rate or dpo_rate(method, parameters)
+    batch = args.batch_size or KTO_BATCH_ANSWERS + -KTO_BATCH_ANSWERS % machine.processes
+    reason = f"batches of {batch} answers{', as asked' if args.batch_size else ''}"
+    start = Recipe(method, rate, batch, 1, False, False, (why, reason), unit="answer")
+    recipe = _fit_device(args, parameters, machine, start)
+    if recipe.part < 2:
+        raise UsageError(
+            f"KTO compares each answer with another one of the batch, and --batch-size {batch}"
+            f" leaves one answer in each part. Use --batch-size {4 * machine.processes} or more,"
+            " or a lower --accumulate."
+        )
+    return recipe
 
 
 def choose_reward_recipe(

@@ -14,12 +14,14 @@ from typing import Any, Literal
 
 from palate.audit.finding import Finding
 from palate.core.errors import BadInput
+from palate.core.markdown import count
 from palate.core.rates import Rate
 from palate.core.typed import read, version_of
 from palate.generate.samples import Samples
 from palate.train.best import BestFacts
 from palate.train.choice import SweepFacts
 from palate.train.config import Method
+from palate.train.kto_results import KTOResults
 from palate.train.packing import Positions
 from palate.train.results import DPOResults, SFTResults, comparisons
 from palate.train.trials import SearchFacts
@@ -85,6 +87,17 @@ class SFTDataFacts(DataFacts):
 
 
 @dataclass(frozen=True)
+class KTODataFacts(DataFacts):
+    """The same, with the answers called good or bad; `train` and `test` count those."""
+
+    good: int  # training rows
+    bad: int
+    good_weight: float
+    bad_weight: float
+    sources: dict[str, int]  # of the training rows
+
+
+@dataclass(frozen=True)
 class DPOPoint:
     """The figures of one step; None where one was not measured or is not finite."""
 
@@ -112,6 +125,21 @@ class SFTPoint:
     token_accuracy: float | None = None
     test_loss: float | None = None
     test_token_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class KTOPoint:
+    """The figures of one step; None where one was not measured or is not finite."""
+
+    step: int
+    epoch: float
+    loss: float | None = None
+    kl: float | None = None  # nats, estimated on the batch
+    reward_good: float | None = None
+    reward_bad: float | None = None
+    test_loss: float | None = None
+    test_reward_good: float | None = None
+    test_reward_bad: float | None = None
 
 
 @dataclass(frozen=True)
@@ -216,7 +244,47 @@ class SFTRecord(RunRecord):
         )
 
 
-def from_json(value: object, source: object = FILE) -> DPORecord | SFTRecord:
+@dataclass(frozen=True)
+class KTORecord(RunRecord):
+    """What `palate kto` records."""
+
+    job: Literal["kto"]
+    data: KTODataFacts
+    history: tuple[KTOPoint, ...]
+    results: KTOResults
+
+    def sentence(self) -> str:
+        """Return the result in one line."""
+        r = self.results
+        if r.separation is None:
+            return "No good and bad answers were held out, so nothing is known about the result."
+        low, high = (100 * x for x in r.separation_interval or (0.0, 1.0))
+        doubt = f"95% interval {low:.1f}–{high:.1f}" if r.separation_interval else "too few prompts"
+        return (
+            f"held-out good answers score above bad ones in {100 * r.separation:.1f}% of the pairs"
+            f" ({doubt}, {r.good:,} good, {r.bad:,} bad), step {r.best_step}, {self.seconds:.0f} s"
+        )
+
+    def comparisons(self) -> list[str]:
+        """Return what is known of the model on held-out comparisons by people."""
+        r = self.results
+        if r.pair_accuracy is None:
+            return []
+        doubt = "on one prompt"
+        if r.pair_interval:
+            low, high = (100 * x for x in r.pair_interval)
+            doubt = f"95% interval for other prompts {low:.1f}–{high:.1f}"
+        return [
+            f"The preferred answer has the higher reward in {100 * r.pair_accuracy:.1f}% of"
+            f" {count(r.pairs, 'held-out comparison')} ({doubt})."
+        ]
+
+
+AnyRecord = DPORecord | SFTRecord | KTORecord
+RECORDS: dict[str, type[AnyRecord]] = {"dpo": DPORecord, "sft": SFTRecord, "kto": KTORecord}
+
+
+def from_json(value: object, source: object = FILE) -> AnyRecord:
     """Return the record that parsed JSON holds, of any version up to this one.
 
     Raises BadInput naming the first fact that is missing or wrong, and PalateError for a record of
@@ -224,9 +292,9 @@ def from_json(value: object, source: object = FILE) -> DPORecord | SFTRecord:
     """
     version_of(value, VERSION, source)
     job = value.get("job") if isinstance(value, dict) else None
-    if not isinstance(value, dict) or job not in ("dpo", "sft"):
-        raise BadInput(source, f"expected dpo or sft, found {job!r}", field="job")
-    return read(DPORecord if job == "dpo" else SFTRecord, upgraded(value), source)
+    if not isinstance(value, dict) or job not in RECORDS:
+        raise BadInput(source, f"expected dpo, sft or kto, found {job!r}", field="job")
+    return read(RECORDS[job], upgraded(value), source)
 
 
 def upgraded(value: dict[str, Any]) -> dict[str, Any]:
@@ -242,12 +310,12 @@ def upgraded(value: dict[str, Any]) -> dict[str, Any]:
     return {**value, **known, "version": VERSION}
 
 
-def load(folder: Path) -> DPORecord | SFTRecord:
+def load(folder: Path) -> AnyRecord:
     """Return the record of the model in `folder`."""
     return parse((folder / FILE).read_text("utf-8"))
 
 
-def parse(text: str, source: object = FILE) -> DPORecord | SFTRecord:
+def parse(text: str, source: object = FILE) -> AnyRecord:
     """Return the record that the text of a `run.json` holds; raises as `from_json` does."""
     try:
         return from_json(json.loads(text), source)

@@ -99,17 +99,20 @@ def dpo_alarms(
 
     Both rewards below zero raise no alarm: DPO moves the difference.
     """
-    raised = [*_stopped(failed_at, results.best_step), *_learning(log, results)]
+    raised = [*stopped(failed_at, results.best_step), *_learning(log, results)]
     raised += [*_worse_than_simple(results), *_unlearned(log, beta)]
     if samples and samples.prompts >= MIN_PROMPTS:
-        raised += [*_length(samples), *_unended(samples, "Add --sft-weight 0.1.")]
-        raised += _style(samples, "Lower the learning rate, or raise beta.")
+        raised += [
+            *length(samples, "Try --length-desensitized."),
+            *unended(samples, "Add --sft-weight 0.1."),
+        ]
+        raised += style(samples, "Lower the learning rate, or raise beta.")
     return tuple(raised)
 
 
 def sft_alarms(results: SFTResults, failed_at: int | None, samples: Samples) -> tuple[str, ...]:
     """Return the alarms of an SFT run."""
-    raised = list(_stopped(failed_at, results.best_step))
+    raised = list(stopped(failed_at, results.best_step))
     tuned, base = results.test_loss, results.base_test_loss
     if tuned is not None and base is not None and tuned >= base:
         raised.append(
@@ -118,12 +121,12 @@ def sft_alarms(results: SFTResults, failed_at: int | None, samples: Samples) -> 
             " the base model itself."
         )
     if samples.prompts >= MIN_PROMPTS:
-        raised += _unended(samples, "Does the chat template close answers with EOS?")
-        raised += _style(samples, "Lower the learning rate, or take fewer epochs.")
+        raised += unended(samples, "Does the chat template close answers with EOS?")
+        raised += style(samples, "Lower the learning rate, or take fewer epochs.")
     return tuple(raised)
 
 
-def _stopped(failed_at: int | None, best_step: int) -> Iterator[str]:
+def stopped(failed_at: int | None, best_step: int) -> Iterator[str]:
     if failed_at is not None:
         yield (
             f"The loss was not a number at step {failed_at}; the model is that of step"
@@ -171,16 +174,16 @@ def _unlearned(log: Sequence[dict], beta: float) -> Iterator[str]:
         )
 
 
-def _length(samples: Samples) -> Iterator[str]:
+def length(samples: Samples, advice: str) -> Iterator[str]:
     base, tuned = samples.length.base, samples.length.tuned
     if base and not 0.67 <= tuned / base <= 1.5:
         yield (
             f"Completions are {tuned:.0f} characters long on average, the base model's"
-            f" {base:.0f}: the length shifted. Try --length-desensitized."
+            f" {base:.0f}: the length shifted. {advice}"
         )
 
 
-def _unended(samples: Samples, advice: str) -> Iterator[str]:
+def unended(samples: Samples, advice: str) -> Iterator[str]:
     cut = samples.unended
     if cut.tuned > max(0.2, 2 * cut.base):
         yield (
@@ -189,7 +192,7 @@ def _unended(samples: Samples, advice: str) -> Iterator[str]:
         )
 
 
-def _style(samples: Samples, advice: str) -> Iterator[str]:
+def style(samples: Samples, advice: str) -> Iterator[str]:
     if samples.same_opening > 0.5:
         yield (
             f"{100 * samples.same_opening:.0f}% of completions begin with the same three words:"

@@ -1,4 +1,4 @@
-"""What the trainers of DPO and SFT share, and SFT's trainer.
+"""What the trainers of DPO, SFT and KTO share, and SFT's trainer.
 
 Rows are drawn and models saved so that several processes train what one process trains.
 """
@@ -16,7 +16,7 @@ from torch.utils.data import Sampler
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from palate.core.schema import Preference
+from palate.core.schema import Preference, Unpaired
 from palate.generate.models import Loaded
 from palate.train.choice import LOGGED_SUMS
 from palate.train.config import DPOArguments, SFTArguments, TrainArguments
@@ -154,7 +154,10 @@ def make_sft_trainer(
 
 
 def schedule(
-    args: TrainArguments, recipe: Recipe, rows: Rows[Preference] | Rows[Answer], folder: Path
+    args: TrainArguments,
+    recipe: Recipe,
+    rows: Rows[Preference] | Rows[Answer] | Rows[Unpaired],
+    folder: Path,
 ) -> dict[str, Any]:
     """Return TRL's options for batches, steps, evaluations and checkpoints."""
     cuda = torch.cuda.is_available()
