@@ -11,7 +11,10 @@ SERVERS = ("localhub", "argilla.server")  # reached over HTTP: they import nothi
 # what a command or a job needs is imported when it is called: `palate --help` needs none of it
 START = ("commands", "cli", "__main__", "run.jobs")
 # these subclass TRL's or Transformers' classes, which takes seconds to import
-HEAVY = (*(f"train.{m}" for m in ("callbacks", "dpo_trainer", "trainer")), "reward.trainer")
+HEAVY = (
+    *(f"train.{m}" for m in ("callbacks", "dpo_trainer", "kto_trainer", "trainer")),
+    "reward.trainer",
+)
 
 
 def room(module: str) -> str:

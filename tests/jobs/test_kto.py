@@ -9,11 +9,12 @@ from dpo_runs import record
 
 from palate.collect import importing
 from palate.core import hub as client
-from palate.core.errors import PalateError
+from palate.core.errors import PalateError, UsageError
 from palate.core.ledger import event_file, jsonl
 from palate.core.project import Project
 from palate.core.schema import Message, Unpaired
-from palate.train.kto import check_trl
+from palate.train.config import KTOArguments
+from palate.train.kto import check_arguments, check_trl
 
 FAST = ("--learning-rate", "1e-3", "--epochs", "2")
 
@@ -115,8 +116,8 @@ def test_what_cannot_work_is_refused_in_one_line(project, labelled, jobs):
     assert "KTO compares each answer with another one of the batch" in said
     said = jobs("kto", labelled.id, "--bad-weight", "0", code=2)
     assert "--bad-weight 0: expected more than 0." in said
-    said = jobs("kto", labelled.id, "--processes", "2", "--accelerate", "fsdp2", code=2)
-    assert "Leave --accelerate out" in said
+    with pytest.raises(UsageError, match="Leave --accelerate out"):
+        check_arguments(KTOArguments(labelled.id, processes=2, accelerate="fsdp2"))
     said = jobs("kto", labelled.id, "--output", labelled.model_repo, code=2)
     assert f"it is {labelled.kto_repo} then." in said
 
