@@ -29,6 +29,7 @@ from palate.report.cards import (
     with_pictures,
 )
 from palate.train import record
+from palate.train.losses import parse as parse_loss
 from palate.train.record import DPORecord, KTORecord, RunRecord, SFTRecord
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ def model_files(
     if isinstance(run, SFTRecord):
         return _sft_files(run)
     adapter = run.method in ADAPTERS
-    pictures = plots.training_curves(run.history)
+    loss = str(run.arguments.get("loss") or "sigmoid")
+    pictures = plots.training_curves(run.history, plots.curves_of(loss))
     if verdict:
         pictures |= verdict_pictures(verdict)
     readme = document(
@@ -123,6 +125,8 @@ def model_files(
         checked=checked,
         pictures=set(pictures),
         adapter=adapter,
+        loss=loss,
+        free=parse_loss(loss).free,
         shown=examples(run.samples.examples),
         baselines=RULES,
     )

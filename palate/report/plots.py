@@ -33,6 +33,16 @@ CURVES = {
     "rewards": Curve("Rewards on test", SIDES, ("test_reward_chosen", "test_reward_rejected"), 0.0),
     "logps": Curve("Log-probability on test", SIDES, ("test_logp_chosen", "test_logp_rejected")),
 }
+FROM_LOG_2 = ("sigmoid", "robust", "sigmoid_norm")  # what these losses are before training
+
+
+def curves_of(loss: str) -> dict[str, Curve]:
+    """Return the curves of DPO with this loss."""
+    if loss in FROM_LOG_2:
+        return CURVES
+    return CURVES | {"loss": Curve("Loss", SPLITS, ("loss", "test_loss"))}
+
+
 SFT_CURVES = {  # step 0 is the base model
     "loss": Curve("Loss per token", SPLITS, ("loss", "test_loss")),
     "accuracy": Curve(

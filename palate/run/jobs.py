@@ -70,8 +70,11 @@ def _judge_check(args: JudgeArguments) -> None:
 
 def _train_check(args: TrainArguments) -> None:
     from palate.run import processes
+    from palate.train import losses
 
     processes.check(args.processes, args.accelerate)
+    if isinstance(args, DPOArguments):
+        losses.check(args)
 
 
 def _sft_check(args: SFTArguments) -> None:

@@ -11,9 +11,9 @@ import tyro
 
 from palate.core.errors import UsageError
 from palate.terminal.flags import Count, ModelRef, Number, ProjectId, Repo, Switch, flag
+from palate.train.losses import MEASURED_BETA, parse
 
 Method = Literal["full", "lora", "qlora"]
-Loss = Literal["sigmoid", "robust", "ipo", "hinge", "apo_zero", "sigmoid_norm"]
 Strength = Literal["off", "offset", "weight"]
 BatchMode = Literal["tree", "rows", "trl"]
 WHOLE = "ddp"  # the accelerate configuration in which every process holds the whole model
@@ -98,8 +98,10 @@ class DPOArguments(TrainArguments):
     """Pairs per optimizer step. Default: those of four prompts."""
     beta: float = 0.1
     """How firmly the model is held to the base model. Higher changes it less."""
-    loss: Loss = "sigmoid"
-    """TRL's loss. "robust" allows for wrong labels, at the rate that repeats and checks show."""
+    loss: Annotated[str, flag("NAME[:WEIGHT],…")] = "sigmoid"
+    """TRL's loss, or a sum: sigmoid:0.8,bco_pair:0.2,sft:1. "robust" allows for wrong labels, at
+    the rate that repeats and checks show. orpo, simpo and cpo need no reference (docs/methods.md).
+    """
     flip_rate: Number = None
     """Share of wrong labels, for --loss robust. Default: measured by repeats and checks."""
     strength: Strength = "off"
@@ -120,6 +122,11 @@ class DPOArguments(TrainArguments):
     """Log to Trackio as well as to metrics.jsonl."""
     reckless: bool = False
     """Allow a learning rate that is known to ruin adapters."""
+
+    @property
+    def measured_beta(self) -> float:
+        """The β of the rewards that are measured: DPO's, whatever β another loss has."""
+        return MEASURED_BETA if parse(self.loss).free else self.beta
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,12 @@ from palate.generate import models
 from palate.label import agreement
 from palate.label.agreement import Report
 from palate.terminal.ref import Ref
-from palate.train import data, facts, job, search
+from palate.train import data, facts, job, losses, search
 from palate.train.choice import KEEPS, read_run
 from palate.train.config import DPOArguments
 from palate.train.data import Rows, read_preferences
 from palate.train.job import Job, RunDir
+from palate.train.losses import parse
 from palate.train.packing import Positions
 from palate.train.recipe import Machine, choose_recipe
 from palate.train.record import DPORecord, load
@@ -93,6 +94,10 @@ def prepare(console: Console, args: DPOArguments) -> DPOJob:
     people = agreement.report(project.labels, project.candidates)
     if line := implied_line(rows.train, people):
         console.print(f"  {line}")
+    for note in losses.notes(args):
+        console.print(f"  {note}")
+    if name := parse(args.loss).free:
+        losses.trainer_of(name)  # or why there is none, before anything is computed
     base = models.find(args.base_model or project.settings.base_model)
     prompts = [r.prompt_id for r in rows.train]
     recipe = choose_recipe(args, base.parameters, prompts, Machine.here())
@@ -111,16 +116,12 @@ def check_arguments(args: DPOArguments) -> None:
     """Raise UsageError for arguments that exclude each other or need a missing package."""
     if args.trackio and not find_spec("trackio"):
         raise UsageError("--trackio needs the package trackio: pip install trackio")
-    if args.sft_weight and args.strength == "weight":
-        raise UsageError(
-            "--strength weight cannot weigh the answers' own likelihood, which --sft-weight adds."
-            " Use --strength offset."
-        )
+    losses.check(args)
 
 
 def flip_rate(args: DPOArguments, rows: Sequence[Preference], people: Report) -> float | None:
     """Return the share of wrong labels that `--loss robust` needs; None for other losses."""
-    if args.loss != "robust" or args.flip_rate is not None:
+    if "robust" not in parse(args.loss).names or args.flip_rate is not None:
         return args.flip_rate
     return round(wrong_rows(rows, people), 4)
 
@@ -215,6 +216,8 @@ def finish(
         samples=samples,
         positions=replace(positions, mode=trainer.mode),
         sweep=None,
-        alarms=dpo_alarms(log, results, prepared.args.beta, begun.guard.failed_at, samples),
+        alarms=dpo_alarms(
+            log, results, prepared.args.measured_beta, begun.guard.failed_at, samples
+        ),
     )
     job.save(prepared, loaded, run)

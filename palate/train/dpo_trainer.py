@@ -19,17 +19,17 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from palate.core.schema import Preference
 from palate.generate.models import Loaded
-from palate.train import packed_forward, packing
+from palate.train import losses, packed_forward, packing
 from palate.train.agreement import AgreementMixin
 from palate.train.choice import KEEPS
 from palate.train.config import BatchMode, DPOArguments
 from palate.train.data import Rows, preference_dataset, strength_columns
+from palate.train.losses import FreeLoss
 from palate.train.recipe import Recipe
 from palate.train.references import MarginsMixin, with_references
 from palate.train.trainer import (
     ReproducibleTrainerMixin,
     adapter,
-    loss_options,
     schedule,
 )
 
@@ -70,6 +70,8 @@ class PackedDPOTrainer(AgreementMixin, MarginsMixin, ReproducibleTrainerMixin, D
         self.mode, self._warn = mode, warn
         self._installed, self._computed, self._checked = False, False, False
         self._references, self._origin = references, origin
+        self.free_loss: FreeLoss | None = None
+        self._outputs: list[Any] | None = None  # of the loss that is being computed
         super().__init__(*args, **kwargs)
         if self.precompute_ref_logps:
             self.ref_model = None  # its log-probabilities are in the rows
@@ -127,12 +129,41 @@ class PackedDPOTrainer(AgreementMixin, MarginsMixin, ReproducibleTrainerMixin, D
 
     def _compute_loss(self, model: Any, inputs: Any, return_outputs: bool) -> Any:
         weighted = "weights" in inputs
+        self._outputs = [] if self.free_loss else None
         # TRL's loss takes a weight for each pair through WPO's weights
         self.use_weighting = weighted
         try:
-            return super()._compute_loss(model, self._packed(inputs), return_outputs)
+            loss = super()._compute_loss(model, self._packed(inputs), return_outputs)
         finally:
             self.use_weighting = False
+        return self._free(model, inputs) if self._outputs else loss
+
+    def _free(self, model: Any, inputs: Batch) -> torch.Tensor:
+        """Return the loss without a reference, of the outputs that TRL measured."""
+        assert self.free_loss and self._outputs
+        # the policy's output comes first; a reference model's may follow
+        out, mask = self._outputs[0], inputs["completion_mask"][:, 1:]
+        self._outputs = None
+        whole = self._whole(model, inputs) if self.free_loss.needs_prompt else None
+        loss = self.free_loss(out.log_probs[:, -mask.shape[1] :], mask, whole)
+        if self.aux_loss_enabled:
+            loss = loss + self.router_aux_loss_coef * out.aux_loss
+        return loss
+
+    def _whole(self, model: Any, inputs: Batch) -> torch.Tensor:
+        """Return the mean negative log-probability of the chosen sequences, prompts included."""
+        pairs = len(inputs["input_ids"]) // 2
+        ids, seen = inputs["input_ids"][:pairs], inputs["attention_mask"][:pairs]
+        labels = ids.masked_fill(seen == 0, packing.IGNORED)
+        out = model(
+            input_ids=ids, attention_mask=seen, labels=labels, use_cache=False, fused_lm_head=True
+        )
+        return -out.log_probs.sum() / seen[:, 1:].sum()
+
+    def observe(self, out: Any) -> None:
+        super().observe(out)
+        if self._outputs is not None:
+            self._outputs.append(out)
 
     def _packed(self, inputs: Batch) -> Batch:
         if self.mode == "trl":
@@ -184,7 +215,7 @@ def make_dpo_trainer(
             # from the very weights that training starts from; TRL would load the repo's again
             precompute_ref_log_probs=True,
             report_to="trackio" if args.trackio else "none",
-            **loss_options(args),
+            **losses.options(args),
         ),
         train_dataset=train,
         eval_dataset=test,
@@ -196,6 +227,7 @@ def make_dpo_trainer(
         references=references,
         origin=f"{loaded.repo}@{loaded.revision} {recipe.method} {loaded.model.dtype}",
     )
+    trainer.free_loss = FreeLoss.of(args, trainer.accelerator)
     trainer.remove_callback(PrinterCallback)
     return trainer
 

@@ -19,7 +19,7 @@ from trl import SFTConfig, SFTTrainer
 from palate.core.schema import Preference, Unpaired
 from palate.generate.models import Loaded
 from palate.train.choice import LOGGED_SUMS
-from palate.train.config import DPOArguments, SFTArguments, TrainArguments
+from palate.train.config import SFTArguments, TrainArguments
 from palate.train.data import Answer, Rows, answer_dataset
 from palate.train.recipe import Recipe
 
@@ -190,18 +190,6 @@ def schedule(
         "logging_nan_inf_filter": False,
         "disable_tqdm": True,
         "log_level_replica": "error",  # as `models.quiet` sets it in the first process
-    }
-
-
-def loss_options(args: DPOArguments) -> dict[str, Any]:
-    """Return TRL's options for DPO's loss."""
-    anchored = args.sft_weight > 0
-    return {
-        "beta": args.beta,
-        "loss_type": [args.loss, "sft"] if anchored else [args.loss],
-        "loss_weights": [1.0, args.sft_weight] if anchored else None,
-        "label_smoothing": args.flip_rate or 0.0,
-        "ld_alpha": 0.5 if args.length_desensitized else None,
     }
 
 

@@ -166,6 +166,24 @@ def test_every_way_to_use_the_labels_trains(labelled, jobs):
     assert record(labelled.model_repo)["positions"]["mode"] == "trl"
 
 
+@pytest.mark.parametrize("loss", ["simpo", "orpo", "sigmoid:0.8,bco_pair:0.2,sft:1"])
+def test_other_losses_and_sums_train_on_shared_prompts(loss, labelled, jobs):
+    beta = ("--beta", "2") if loss == "simpo" else ()
+    said = jobs("dpo", labelled.id, *FAST, "--loss", loss, *beta)
+    assert "Warning" not in said
+    assert ("includes the prompt in the likelihood" in said) == (loss == "orpo")
+    run = record(labelled.model_repo)
+    assert run["positions"]["mode"] == "tree"
+    assert run["results"]["test_reward_accuracy"] > 0.6
+    card = client.fetch(labelled.model_repo, "model", "main", ["README.md"])[0].read_text("utf-8")
+    assert f"loss `{loss}`" in card.splitlines()[2]
+
+
+def test_a_loss_that_there_is_not_is_refused_before_a_machine_is_paid_for(labelled, palate):
+    said = palate("train", labelled.id, "--loss", "dpo", "--on", "hf", "--dry-run", code=2)
+    assert "there is no loss 'dpo'" in " ".join(said.split())
+
+
 # a job whose device holds no more than six pairs at once
 SCARCE = """
 import runpy, sys, torch

@@ -1,0 +1,154 @@
+"""The losses of `--loss`: what is typed, what is refused, and each against TRL's own in float32."""
+
+import copy
+import warnings
+
+import pytest
+import torch
+from datasets import Dataset
+from small_dpo import pairs_of_titles, small, trainer
+from trl import DPOTrainer
+
+from palate.core.errors import UsageError
+from palate.demo import writer
+from palate.train import dpo, losses
+from palate.train.config import DPOArguments
+from palate.train.dpo_trainer import PackedDPOTrainer
+from palate.train.losses import DPO_LOSSES, FREE, FreeLoss, options, parse
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+SUMS = ("sigmoid:0.8,bco_pair:0.2,sft:1", "ipo:2,hinge", "apo_zero,sft:0.1")
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return writer.make_tokenizer()
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return pairs_of_titles()
+
+
+def test_a_loss_is_a_name_or_a_weighted_sum():
+    assert parse("ipo").weights == (1.0,)
+    assert parse(SUMS[0]).names == ("sigmoid", "bco_pair", "sft")
+    assert parse(SUMS[0]).weights == (0.8, 0.2, 1.0)
+    assert parse(" ipo:2 , hinge ") == parse("ipo:2,hinge:1")
+    assert [parse(name).free for name in FREE] == list(FREE)
+    assert parse("ipo").free is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"loss": "dpo"}, "there is no loss 'dpo'. Expected one of sigmoid, hinge, ipo"),
+        ({"loss": "ipo:x"}, "'x' is no weight above 0"),
+        ({"loss": "ipo:0"}, "'0' is no weight above 0"),
+        ({"loss": "ipo:nan"}, "'nan' is no weight above 0"),
+        ({"loss": "ipo,ipo"}, "names a loss twice"),
+        ({"loss": "ipo,orpo"}, "orpo is a whole loss"),
+        ({"loss": "simpo", "strength": "offset"}, "--strength offset changes DPO's loss"),
+        ({"loss": "cpo", "length_desensitized": True}, "--length-desensitized changes DPO's loss"),
+        ({"loss": "cpo", "sft_weight": 0.1}, "Leave --sft-weight out"),
+        ({"loss": "sft", "sft_weight": 0.1}, "which --loss has already"),
+        ({"loss": "aot", "strength": "weight"}, "the loss aot is one figure of a whole batch"),
+        ({"sft_weight": 0.1, "strength": "weight"}, "the loss sft is one figure of a whole batch"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_what_to_type(arguments, said):
+    with pytest.raises(UsageError) as error:
+        dpo.check_arguments(DPOArguments("me/titles", **arguments))
+    assert said in str(error.value)
+
+
+def test_a_trl_without_the_loss_is_named(monkeypatch):
+    monkeypatch.setitem(FREE, "cpo", "NoSuchTrainer")
+    with pytest.raises(losses.PalateError, match=r"has no NoSuchTrainer.*pip install 'trl>=1.16"):
+        losses.trainer_of("cpo")
+
+
+def single(model: torch.nn.Module) -> torch.nn.Module:
+    return model.float()
+
+
+def batch_of(made, size: int = 12) -> dict:
+    return made.data_collator([made.train_dataset[i] for i in range(size)])
+
+
+@pytest.mark.parametrize("loss", [*DPO_LOSSES, *SUMS])
+def test_a_loss_of_dpo_is_trl_s_in_float32(loss, tokenizer, rows, tmp_path):
+    chosen = options(DPOArguments("me/titles", loss=loss, flip_rate=0.1))
+    found = []
+    for cls, extra in ((DPOTrainer, {}), (PackedDPOTrainer, {"mode": "tree"})):
+        made = trainer(cls, tokenizer, rows, tmp_path, extra=extra, **chosen)
+        for model in (made.model, made.ref_model):
+            single(model)
+        found.append(made.compute_loss(made.model, batch_of(made)).item())
+    assert found[1] == pytest.approx(found[0], abs=1e-6)
+
+
+def theirs(name: str, tokenizer, rows, folder, args: DPOArguments):
+    """Return TRL's own trainer of a loss without a reference."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from trl.experimental.cpo import CPOConfig, CPOTrainer
+        from trl.experimental.orpo import ORPOConfig, ORPOTrainer
+    settings = {
+        "output_dir": str(folder), "bf16": False, "use_cpu": True, "report_to": "none",
+        "gradient_checkpointing": False, "beta": args.beta, "max_length": 256,
+    }  # fmt: skip
+    cls, config = CPOTrainer, CPOConfig
+    if name == "orpo":
+        cls, config = ORPOTrainer, ORPOConfig
+    elif name == "simpo":
+        settings |= {"loss_type": "simpo", "cpo_alpha": args.sft_weight}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return cls(
+            model=single(small(tokenizer)),
+            args=config(**settings),
+            train_dataset=Dataset.from_list(rows),
+            processing_class=tokenizer,
+        )
+
+
+def as_trl_s(batch: dict) -> dict:
+    """Return a batch of DPO as the trainers of ORPO and CPO take it."""
+    pairs, made = len(batch["input_ids"]) // 2, {}
+    for side, part in (("chosen", slice(pairs)), ("rejected", slice(pairs, None))):
+        ids, scored = batch["input_ids"][part], batch["completion_mask"][part]
+        made[f"{side}_input_ids"] = ids
+        made[f"{side}_attention_mask"] = batch["attention_mask"][part]
+        made[f"{side}_labels"] = ids.masked_fill(scored == 0, -100)
+    return made
+
+
+@pytest.mark.parametrize("mode", ["tree", "rows", "trl"])
+@pytest.mark.parametrize(
+    ("name", "beta", "sft"), [("orpo", 0.1, 0.0), ("simpo", 2.0, 0.0), ("simpo", 2.0, 0.3),
+                              ("cpo", 0.1, 0.0)]
+)  # fmt: skip
+def test_a_loss_without_reference_is_trl_s_in_float32(
+    name, beta, sft, mode, tokenizer, rows, tmp_path
+):  # fmt: skip
+    args = DPOArguments("me/titles", loss=name, beta=beta, sft_weight=sft)
+    made = trainer(
+        PackedDPOTrainer, tokenizer, rows, tmp_path, extra={"mode": mode}, **options(args)
+    )
+    for model in (made.model, made.ref_model):
+        single(model)
+    made.free_loss = FreeLoss.of(args, made.accelerator)
+    batch = batch_of(made)
+    own = made.compute_loss(made.model, dict(batch))
+    own.backward()
+    other = theirs(name, tokenizer, rows, tmp_path, args)
+    other.model.load_state_dict(copy.deepcopy(made.model.state_dict()))
+    other.model.train()
+    loss, _ = other.get_batch_loss_metrics(other.model, as_trl_s(batch))
+    loss.backward()
+    assert made.mode == mode
+    assert own.item() == pytest.approx(loss.item(), abs=1e-6)
+    pairs = zip(made.model.parameters(), other.model.parameters(), strict=True)
+    off = [(a.grad - b.grad).norm() / b.grad.norm() for a, b in pairs if b.grad is not None]
+    assert max(off) < 1e-4
