@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from palate.core.drawing import BLUE, FAINT, INK, ORANGE, canvas, svg
-from palate.train.record import DPOPoint, KTOPoint, SFTPoint
+from palate.train.points import DPOPoint, KTOPoint, SFTPoint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

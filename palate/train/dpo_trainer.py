@@ -140,7 +140,8 @@ class PackedDPOTrainer(AgreementMixin, MarginsMixin, ReproducibleTrainerMixin, D
 
     def _free(self, model: Any, inputs: Batch) -> torch.Tensor:
         """Return the loss without a reference, of the outputs that TRL measured."""
-        assert self.free_loss and self._outputs
+        assert self.free_loss
+        assert self._outputs
         # the policy's output comes first; a reference model's may follow
         out, mask = self._outputs[0], inputs["completion_mask"][:, 1:]
         self._outputs = None

@@ -22,15 +22,13 @@ from palate.generate import models, samples
 from palate.label import agreement, preferences
 from palate.train.data import Answer, Rows, preference_sentence, read_preferences
 from palate.train.job import Clock, Job
+from palate.train.points import DPOPoint, KTOPoint, SFTPoint
 from palate.train.record import (
     VERSION,
     DataFacts,
-    DPOPoint,
     Hardware,
     KTODataFacts,
-    KTOPoint,
     SFTDataFacts,
-    SFTPoint,
     SplitPrompts,
     SplitRows,
 )

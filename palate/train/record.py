@@ -23,6 +23,7 @@ from palate.train.choice import SweepFacts
 from palate.train.config import Method
 from palate.train.kto_results import KTOResults
 from palate.train.packing import Positions
+from palate.train.points import DPOPoint, KTOPoint, SFTPoint
 from palate.train.results import DPOResults, SFTResults, comparisons
 from palate.train.trials import SearchFacts
 
@@ -95,51 +96,6 @@ class KTODataFacts(DataFacts):
     good_weight: float
     bad_weight: float
     sources: dict[str, int]  # of the training rows
-
-
-@dataclass(frozen=True)
-class DPOPoint:
-    """The figures of one step; None where one was not measured or is not finite."""
-
-    step: int
-    epoch: float
-    loss: float | None = None
-    reward_margin: float | None = None
-    reward_accuracy: float | None = None
-    test_loss: float | None = None
-    test_reward_accuracy: float | None = None
-    test_reward_margin: float | None = None
-    test_reward_chosen: float | None = None
-    test_reward_rejected: float | None = None
-    test_logp_chosen: float | None = None
-    test_logp_rejected: float | None = None
-
-
-@dataclass(frozen=True)
-class SFTPoint:
-    """The figures of one step; None where one was not measured or is not finite."""
-
-    step: int
-    epoch: float
-    loss: float | None = None
-    token_accuracy: float | None = None
-    test_loss: float | None = None
-    test_token_accuracy: float | None = None
-
-
-@dataclass(frozen=True)
-class KTOPoint:
-    """The figures of one step; None where one was not measured or is not finite."""
-
-    step: int
-    epoch: float
-    loss: float | None = None
-    kl: float | None = None  # nats, estimated on the batch
-    reward_good: float | None = None
-    reward_bad: float | None = None
-    test_loss: float | None = None
-    test_reward_good: float | None = None
-    test_reward_bad: float | None = None
 
 
 @dataclass(frozen=True)
