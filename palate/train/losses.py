@@ -9,14 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from palate.core.errors import PalateError, UsageError
 
 if TYPE_CHECKING:
     import torch
-
-    from palate.train.config import DPOArguments
 
 DPO_LOSSES = (
     "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot",
@@ -29,6 +27,25 @@ SIMPO_GAMMA = 0.5  # TRL's default: the lead that SimPO asks for
 SIMPO_BETA = 2.0  # the least that its authors tried
 CPO_ALPHA = 1.0  # TRL's default: the weight of the chosen answers' own likelihood
 MEASURED_BETA = 0.1  # of the rewards that are measured where the loss has none
+
+
+class LossArguments(Protocol):
+    """The arguments of `palate train` that a loss depends on."""
+
+    @property
+    def loss(self) -> str: ...
+    @property
+    def beta(self) -> float: ...
+    @property
+    def measured_beta(self) -> float: ...
+    @property
+    def flip_rate(self) -> float | None: ...
+    @property
+    def strength(self) -> str: ...
+    @property
+    def length_desensitized(self) -> bool: ...
+    @property
+    def sft_weight(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -81,7 +98,7 @@ def _check_sum(text: str, names: Sequence[str]) -> None:
         )
 
 
-def check(args: "DPOArguments") -> None:
+def check(args: LossArguments) -> None:
     """Raise UsageError for a loss that the other arguments cannot go with."""
     terms = parse(args.loss)
     if terms.free:
@@ -97,7 +114,7 @@ def check(args: "DPOArguments") -> None:
         )
 
 
-def _check_free(args: "DPOArguments", name: str) -> None:
+def _check_free(args: LossArguments, name: str) -> None:
     reference = {
         "--strength offset": args.strength == "offset",
         "--strength weight": args.strength == "weight",
@@ -113,7 +130,7 @@ def _check_free(args: "DPOArguments", name: str) -> None:
         )
 
 
-def options(args: "DPOArguments") -> dict[str, Any]:
+def options(args: LossArguments) -> dict[str, Any]:
     """Return TRL's options for DPO's loss, or for what is measured where it is another loss."""
     terms = parse(args.loss)
     names, weights = list(terms.names), list(terms.weights)
@@ -131,7 +148,7 @@ def options(args: "DPOArguments") -> dict[str, Any]:
     }
 
 
-def notes(args: "DPOArguments") -> list[str]:
+def notes(args: LossArguments) -> list[str]:
     """Return what is worth knowing of the loss before a training, in sentences."""
     free = parse(args.loss).free
     if free is None:
@@ -166,7 +183,7 @@ class FreeLoss:
         )
 
     @classmethod
-    def of(cls, args: "DPOArguments", accelerator: Any) -> "FreeLoss | None":
+    def of(cls, args: LossArguments, accelerator: Any) -> "FreeLoss | None":
         name = parse(args.loss).free
         return cls(name, args.beta, args.sft_weight, accelerator) if name else None
 
