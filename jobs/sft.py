@@ -19,6 +19,9 @@ checkpoint is kept. After an interruption the same command continues. Pushed: a 
 adapter is merged), tokenizer, run.json, metrics, card.
 What happens in between is in palate/train/sft.py.
 
+With --hindsight, the model learns pairs by words that say which answer is better, in both orders
+(Chain of Hindsight). It writes after the words for the better one, which palate adds.
+
 With --from best, the model learns its own best answers instead (rejection sampling): it writes 8
 answers to each train prompt, the reward chooses one, and the model learns it. It then writes and
 learns once more. After each round, the mean reward of its answers to the test prompts is printed;
@@ -53,7 +56,10 @@ def main(args: Arguments) -> None:
     with one_voice(), resumable(console, args):
         job = rejection.run(console, args) if args.source == "best" else sft.run(console, args)
         if is_main_process():
-            push_trained(console, job, f"palate train {job.project.id} --base-model {job.repo}")
+            following = f"palate train {job.project.id} --base-model {job.repo}"
+            if args.hindsight:
+                following = f"palate completions {job.project.id} --model {job.repo}"
+            push_trained(console, job, following)
 
 
 if __name__ == "__main__":

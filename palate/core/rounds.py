@@ -1,6 +1,7 @@
 """A project's rounds: which model each has, which model writes, which eval prompts are fresh.
 
-Also `with_setting`, by which a round begins and an owner changes a setting.
+Also the words that a model wants after each prompt, and `with_setting`, by which a round begins and
+an owner changes a setting.
 """
 
 import json
@@ -10,7 +11,9 @@ from dataclasses import asdict
 from palate.core import hub
 from palate.core.errors import BadInput
 from palate.core.project import SETTINGS_FILE, Project, Settings
-from palate.core.schema import Prompt
+from palate.core.schema import Message, Prompt
+
+MOST_WORDS = 200  # of a condition, in characters
 
 
 def round_tag(number: int) -> str:
@@ -29,6 +32,27 @@ def writer_of(project: Project) -> str:
     if last < 1 or trained_in(project, last) is None:
         return project.settings.base_model
     return f"{project.model_repo}@{round_tag(last)}"
+
+
+def condition_of(run: object, source: object) -> str:
+    """Return the words after each prompt that a model's run.json asks for; most ask for none.
+
+    Raises BadInput for anything but a short text.
+    """
+    words = run.get("condition", "") if isinstance(run, dict) else ""
+    if not isinstance(words, str) or len(words) > MOST_WORDS:
+        found = f"expected a text of at most {MOST_WORDS} characters"
+        raise BadInput(source, found, field="condition")
+    return words
+
+
+def asked(prompt: list[Message], condition: str) -> list[Message]:
+    """Return the prompt as a model with this condition is asked: the words end its last message."""
+    if not condition:
+        return prompt
+    last = prompt[-1]
+    content = f"{last['content']}\n\n{condition}"
+    return [*prompt[:-1], Message(role=last["role"], content=content)]
 
 
 def fresh_eval(project: Project) -> list[Prompt]:

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from palate.core import hub
 from palate.core.errors import UsageError
+from palate.core.rounds import asked
 from palate.core.schema import Message
 from palate.generate import models
 from palate.generate.generation import Completion, OneLine, Sampling, Write, complete
@@ -129,7 +130,8 @@ class Vllm(Local):
                 f"{self._source.repo} is an adapter, which --engine vllm does not merge."
                 " Use --engine transformers."
             )
-        self.named = Loaded(self._source.repo, self._source.revision, None, None)
+        source = self._source
+        self.named = Loaded(source.repo, source.revision, None, None, source.condition)
 
     def load(self) -> tuple[Loaded, Write]:
         from vllm import LLM, SamplingParams  # ty: ignore
@@ -159,7 +161,8 @@ class Vllm(Local):
                 )
                 for seed in seeds
             ]
-            replies = engine.chat(list(prompts), parameters, use_tqdm=False)
+            chats = [asked(prompt, loaded.condition) for prompt in prompts]
+            replies = engine.chat(chats, parameters, use_tqdm=False)
             outputs = [reply.outputs[0] for reply in replies]
             return [Completion(o.text.strip(), o.finish_reason == "stop") for o in outputs]
 

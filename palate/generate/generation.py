@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from palate.core.errors import UsageError
+from palate.core.rounds import asked
 from palate.core.schema import Candidate, Message, Prompt, digest
 from palate.generate.filters import Filters
 from palate.generate.models import Loaded
@@ -63,13 +64,16 @@ class Completion:
 def complete(
     loaded: Loaded, prompts: Sequence[list[Message]], seeds: Sequence[int], sampling: Sampling
 ) -> list[Completion]:
-    """Return one completion for each prompt and seed, computed as one batch."""
+    """Return one completion for each prompt and seed, computed as one batch.
+
+    A model with a condition gets its words after each prompt.
+    """
     import torch
     from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
     tokenizer, model = loaded.tokenizer, loaded.model
     inputs = tokenizer.apply_chat_template(
-        list(prompts),
+        [asked(prompt, loaded.condition) for prompt in prompts],
         add_generation_prompt=True,
         padding=True,
         return_tensors="pt",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from palate.core import hub
 from palate.core.errors import BadInput, UsageError
+from palate.core.rounds import condition_of
 from palate.core.typed import read_object
 from palate.terminal.ref import Ref
 
@@ -21,6 +22,7 @@ LAYERS = ("num_hidden_layers", "n_layer", "num_layers")
 WIDTHS = ("vocab_size", "hidden_size", "n_embd", "intermediate_size", "n_inner")
 PACKED = 16  # numbers in one number of quantized weights, with room
 MOST_ADAPTERS = 4  # one on another
+RUN = "run.json"  # what palate recorded of a model that it trained
 _TEXT_FILES = {".json", ".txt", ".jinja", ".model"}
 
 
@@ -33,6 +35,7 @@ class Source:
     folder: Path
     parameters: int
     base: "Source | None" = None  # of an adapter
+    condition: str = ""  # the words after each prompt that its run.json asks for
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Loaded:
     revision: str
     model: Any
     tokenizer: Any
+    condition: str = ""  # the words after each prompt under which it writes
 
 
 @dataclass(frozen=True)
@@ -113,10 +117,14 @@ def find(name: str, above: int = 0) -> Source:
     texts = [f for f in files if Path(f).suffix in _TEXT_FILES and "/" not in f]
     local = hub.fetch(repo, "model", sha, weights + texts)
     folder = local[0].parent
+    words = ""
+    if RUN in files:
+        words = condition_of(read_object(folder / RUN, f"{repo}/{RUN}"), f"{repo}/{RUN}")
     if "adapter_config.json" in files:
         base = find(_base_of(folder / "adapter_config.json"), above + 1)
-        return Source(repo, sha, folder, base.parameters, base)
-    source = Source(repo, sha, folder, sum(map(_parameters, local[: len(weights)])))
+        return Source(repo, sha, folder, base.parameters, base, words)
+    numbers = sum(map(_parameters, local[: len(weights)]))
+    source = Source(repo, sha, folder, numbers, condition=words)
     _check_size(source, sum(map(_tensors, local[: len(weights)])))
     return source
 
@@ -190,7 +198,7 @@ def load(source: Source, *, dtype: "torch.dtype | None" = None, four_bits: bool 
     # a config saved later names the Hub's repo, not a local folder
     model.name_or_path = model.config._name_or_path = source.repo
     placed = model if four_bits else model.to(device)
-    return Loaded(source.repo, source.revision, placed, tokenizer)
+    return Loaded(source.repo, source.revision, placed, tokenizer, source.condition)
 
 
 def _check_architecture(source: Source) -> None:

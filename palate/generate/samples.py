@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from palate.core.rounds import asked
 from palate.core.schema import Message
 from palate.core.similar import spoken_words
 from palate.generate.generation import Completion, Sampling, complete, end_tokens, seed_of
@@ -123,6 +124,7 @@ def _log_probability(loaded: Loaded, prompt: list[Message], completion: Completi
     import torch
 
     tokenizer = loaded.tokenizer
+    prompt = asked(prompt, loaded.condition)
     chat = tokenizer.apply_chat_template([prompt], add_generation_prompt=True, return_dict=True)
     before = list(chat["input_ids"][0])
     after = tokenizer(completion.text, add_special_tokens=False)["input_ids"]

@@ -29,7 +29,7 @@ from palate.run import forecast, processes
 from palate.run.forecast import Flavor, Load
 from palate.run.spec import Training
 from palate.terminal.console import PlainConsole
-from palate.train import data, recipe
+from palate.train import data, recipe, sft
 from palate.train.config import WHOLE, DPOArguments, KTOArguments, SFTArguments, TrainArguments
 from palate.train.data import preferred_answers, read_preferences
 from palate.train.record import DPORecord, KTORecord, SFTRecord
@@ -81,7 +81,7 @@ def dpo_load(args: DPOArguments, project: Project) -> Load:
 def sft_load(args: SFTArguments, project: Project) -> Load:
     if args.source == "best":
         return _rejection_load(args, project)
-    rows = preferred_answers(project.id, read_preferences(project, implied=False))
+    rows = sft.rows_of(args, project.id, read_preferences(project, implied=False))
     texts = [[_text(r.prompt), _text(r.completion)] for r in rows.train]
     return forecast.imitating(args, _size(args, project), texts)
 

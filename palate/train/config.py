@@ -145,6 +145,9 @@ class SFTArguments(TrainArguments):
     """Answers per optimizer step. Default: 8."""
     output: Repo = None
     """Model repo to push to. Default: me/titles-sft for me/titles."""
+    hindsight: bool = False
+    """Learn better and worse answers by words that say which is which (Chain of Hindsight). The
+    model then writes after the words for the better one (docs/methods.md)."""
     source: Annotated[Literal["labels", "best"], tyro.conf.arg(name="from")] = "labels"
     """What is learned: answers that people preferred (labels), or the best of n answers to each
     train prompt, chosen by the reward (best)."""
@@ -164,6 +167,7 @@ class SFTArguments(TrainArguments):
     def identity(self) -> dict[str, object]:
         """Return the arguments that decide the weights; those of --from best only where they do."""
         unused = () if self.source == "best" else ("source", *OF_BEST)
+        unused = unused if self.hindsight else (*unused, "hindsight")
         return {k: v for k, v in super().identity().items() if k not in unused}
 
 
@@ -177,6 +181,11 @@ def check_sft(args: SFTArguments) -> None:
                     " the answers that people preferred."
                 )
         return
+    if args.hindsight:
+        raise UsageError(
+            "--hindsight learns from pairs that people compared, and --from best from answers that"
+            " the reward chose. Use one."
+        )
     if args.rounds is not None and args.rounds < 1:
         raise UsageError(f"--rounds {args.rounds}: expected 1 or more.")
     if args.processes > 1 or args.accelerate != WHOLE or args.checkpoint_to_hub:

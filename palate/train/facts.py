@@ -220,10 +220,13 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def compare_models(job: Job, trainer: "Trainer", loaded: models.Loaded) -> samples.Samples:
+def compare_models(
+    job: Job, trainer: "Trainer", loaded: models.Loaded, condition: str = ""
+) -> samples.Samples:
     """Return what base and tuned model write on test prompts, or on train prompts without any.
 
-    Eval prompts stay blind. `trainer` holds the tuned model, `loaded` its tokenizer.
+    Eval prompts stay blind. `trainer` holds the tuned model, `loaded` its tokenizer; the tuned
+    model is asked with the words of `condition` after each prompt.
     """
     from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
@@ -238,13 +241,13 @@ def compare_models(job: Job, trainer: "Trainer", loaded: models.Loaded) -> sampl
         unset_hf_deepspeed_config()  # or the model loaded here would be sharded over all of them
         saved = replace(base, folder=job.run_dir.model, base=base if adapter else base.base)
         model = models.load(saved, dtype=loaded.model.dtype).model
-    tuned = replace(loaded, model=model)
+    tuned = replace(loaded, model=model, condition=condition)
 
     @contextmanager
     def base_model() -> Generator[models.Loaded]:
         if adapter and not sharded:
             with model.disable_adapter():
-                yield tuned
+                yield replace(loaded, model=model)
         else:
             yield models.load(base, dtype=loaded.model.dtype)
 

@@ -185,6 +185,7 @@ class SFTRecord(RunRecord):
     history: tuple[SFTPoint, ...]
     results: SFTResults
     best: BestFacts | None = field(default=None, kw_only=True)
+    condition: str = field(default="", kw_only=True)  # the words that follow each prompt
 
     def sentence(self) -> str:
         """Return the result in one line."""

@@ -10,11 +10,13 @@ from rich.console import Console
 
 from palate.core.errors import UsageError
 from palate.core.project import Project
+from palate.core.schema import Preference
 from palate.generate import models
 from palate.terminal.ref import Ref
 from palate.train import data, facts, job
 from palate.train.config import SFTArguments
 from palate.train.data import Answer, Rows, preferred_answers, read_preferences
+from palate.train.hindsight import BETTER, hindsight_rows
 from palate.train.job import Job, RunDir
 from palate.train.recipe import Machine, check_mergeable, choose_sft_recipe
 from palate.train.record import SFTRecord
@@ -48,13 +50,19 @@ def prepare(console: Console, args: SFTArguments) -> SFTJob:
         )
     preferences = read_preferences(project, implied=False)
     findings = data.audit(console, project, preferences, ignore=args.ignore_audit)
-    rows = preferred_answers(project.id, preferences)
+    rows = rows_of(args, project.id, preferences)
     base = models.find(args.base_model or project.settings.base_model)
     recipe = choose_sft_recipe(args, base.parameters, Machine.here())
     check_mergeable(recipe.method, is_sharded=job.is_sharded())
     decided = job.decided(args, project, base, recipe, project.sft_repo)
     run_dir = RunDir(project.id, rows.key(), "sft", decided.identity())
     return Job(decided, recipe, project, rows, base, findings, run_dir)
+
+
+def rows_of(args: SFTArguments, project: str, preferences: Rows[Preference]) -> Rows[Answer]:
+    """Return the answers that are learned, each after its prompt."""
+    learned = hindsight_rows if args.hindsight else preferred_answers
+    return learned(project, preferences)
 
 
 def train(console: Console, prepared: SFTJob, first: models.Source | None = None) -> None:
@@ -96,8 +104,9 @@ def finish(
     trainer.save_model(str(prepared.run_dir.model))
     if not job.is_main_process():
         return
+    condition = BETTER if prepared.args.hindsight else ""
     with console.status("Base and tuned model answer test prompts"):
-        samples = facts.compare_models(prepared, trainer, loaded)
+        samples = facts.compare_models(prepared, trainer, loaded, condition)
     run = SFTRecord(
         **facts.common("sft", prepared, begun.clock, trainable),
         data=facts.sft_data(prepared.project, rows),
@@ -105,5 +114,6 @@ def finish(
         results=results,
         samples=samples,
         alarms=sft_alarms(results, begun.guard.failed_at, samples),
+        condition=condition,
     )
     job.save(prepared, loaded, run)

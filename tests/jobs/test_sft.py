@@ -128,3 +128,35 @@ def test_answers_that_won_as_often_as_they_lost_teach_nothing(labelled, jobs):
     said = jobs("sft", labelled.id, "--ignore-audit", code=2)
     assert "Of the 72 answers that people compared" in said
     assert f"Collect more labels with: palate label {labelled.id}" in said
+
+
+def test_hindsight_is_recorded_and_palate_s_own_writer_adds_its_words(labelled, jobs, project):
+    from palate.generate import models
+    from palate.generate.generation import Sampling, complete
+
+    said = jobs("sft", labelled.id, *FAST, "--hindsight")
+    repo = labelled.sft_repo
+    assert f"Next: palate completions {labelled.id} --model {repo}" in said
+    run = record(repo)
+    assert run["condition"] == "A better answer:"
+    # 72 pairs in both orders, and each of 3 answers alone, after either words
+    assert run["data"]["train"] == 72 * 2 + 24 * 4
+    assert run["results"]["test_loss"] < run["results"]["base_test_loss"]
+    card = client.fetch(repo, "model", "main", ["README.md"])[0].read_text("utf-8")
+    assert "end your message with an empty line and `A better answer:`" in card
+
+    loaded = models.load(models.find(repo))
+    asked: list[str] = []
+    render = loaded.tokenizer.apply_chat_template
+
+    def spy(chats, **kwargs):
+        asked.extend(chat[-1]["content"] for chat in chats)
+        return render(chats, **kwargs)
+
+    loaded.tokenizer.apply_chat_template = spy
+    prompts = [p.prompt for p in project.prompts[:2]]
+    complete(loaded, prompts, [0, 1], Sampling(max_new_tokens=4))
+    assert asked == [f"{p[-1]['content']}\n\nA better answer:" for p in prompts]
+    jobs("completions", labelled.id, "--model", repo, "--max-new-tokens", "8")
+    written = Project.load(labelled.id).candidates
+    assert sum(c.model == repo for c in written) == 10

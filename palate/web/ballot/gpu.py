@@ -11,14 +11,18 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from palate.core import hub
 from palate.core.errors import PalateError
+from palate.core.rounds import asked, condition_of
 from palate.core.schema import Message
+from palate.core.typed import read_object
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
 LENT_SECONDS = 60  # of a GPU for one call; a visitor has some minutes a day
 MODELS = 2  # kept in memory: base and tuned
+RUN = "run.json"
 F = TypeVar("F", bound=Callable[..., object])
 
 
@@ -55,10 +59,10 @@ def write_texts(
     import torch
     from transformers import GenerationConfig
 
-    tokenizer, model = _load(writing.repo, writing.revision)
+    tokenizer, model, condition = _load(writing.repo, writing.revision)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     inputs = tokenizer.apply_chat_template(
-        [list(prompt) for prompt in prompts],
+        [asked(list(prompt), condition) for prompt in prompts],
         add_generation_prompt=True,
         padding=True,
         return_tensors="pt",
@@ -89,8 +93,11 @@ def write_texts(
 
 
 @lru_cache(MODELS)
-def _load(repo: str, revision: str) -> tuple[Any, Any]:
-    """Return tokenizer and model, from safetensors alone; no code of the repo is run."""
+def _load(repo: str, revision: str) -> tuple[Any, Any, str]:
+    """Return tokenizer and model, from safetensors alone, and the words that it wants after each.
+
+    No code of the repo is run.
+    """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -100,7 +107,12 @@ def _load(repo: str, revision: str) -> tuple[Any, Any]:
     # of an adapter, transformers loads the base model that it names
     dtype = torch.bfloat16 if is_lent() or torch.cuda.is_available() else torch.float32
     model = AutoModelForCausalLM.from_pretrained(repo, dtype=dtype, use_safetensors=True, **safe)
-    return tokenizer, model.eval()
+    sha, files = hub.describe(repo, "model", revision)
+    condition = ""
+    if RUN in files:
+        (file,) = hub.fetch(repo, "model", sha, [RUN])
+        condition = condition_of(read_object(file, f"{repo}/{RUN}"), f"{repo}/{RUN}")
+    return tokenizer, model.eval(), condition
 
 
 def missing() -> str | None:
