@@ -253,3 +253,46 @@ def test_formulas_that_would_take_the_page_away_are_harmless(visit):
         v.page.wait_for_selector(".ballot[data-state=empty]", timeout=5000)
         assert v.page.evaluate("window.hurt") is None
         assert (v.complaints, v.strangers) == ([], [])
+
+
+CRAMPED = """(where) => [...document.querySelectorAll(where + ' :is(ol, ul)')].filter((list) => {
+  const style = getComputedStyle(list), pen = document.createElement('canvas').getContext('2d')
+  pen.font = `${style.fontSize} ${style.fontFamily}`
+  const numbers = [...list.children].map((li, i) => li.value || list.start + i)
+  const widths = list.matches('ol') ? numbers.map((n) => pen.measureText(`${n}. `).width) : [0]
+  const room = style.direction === 'rtl' ? style.paddingRight : style.paddingLeft
+  return Math.max(...widths) > parseFloat(room)
+}).length"""
+
+
+@pytest.mark.parametrize(
+    ("text", "direction"),
+    [
+        ("1. 2024. was good\n2. so was 2025", "ltr"),
+        ("998. a\n999. b\n1000. c", "ltr"),
+        ("- 123456789. x\n- y", "ltr"),
+        ("1. أولاً\n2. ثانياً: https://example.com", "rtl"),
+        ("> - שלום\n>\n>   עולם\n> - hello", "rtl"),
+        ("1990. (123) سنة", "rtl"),
+        ("- 1. English\n- أولاً", "ltr"),
+    ],
+)
+@pytest.mark.parametrize("device", [DESK, PHONE], ids=["desk", "phone"])
+def test_numbers_of_a_list_have_room_on_the_side_where_its_text_begins(
+    shown, device, text, direction
+):
+    v = shown(text, device)
+    where = next(
+        f"[data-f={side}]"
+        for side in ("left", "right")
+        if v.page.locator(f"[data-f={side}] li").count()
+    )
+    outer = v.page.locator(f"{where} :is(ol, ul)").first
+    assert outer.evaluate("(e) => getComputedStyle(e).direction") == direction
+    assert v.page.evaluate(CRAMPED, where) == 0
+
+
+def test_an_image_of_one_pixel_can_be_seen(shown):
+    v = shown("image-data", DESK)
+    box = v.page.locator(".b-card img").first.bounding_box()
+    assert min(box["width"], box["height"]) >= 24
