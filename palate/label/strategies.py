@@ -95,23 +95,18 @@ class Group:
 
 
 class Strategy(Protocol):
-    """Which pairs of a prompt can be asked now, and in which order.
+    """Which pairs of a prompt can be asked now, and in which order."""
 
-    `local`: a pair's rank for a person depends only on its prompt and on them.
-    """
-
-    local: bool
+    local: bool  # whether a pair's rank for a person depends only on its prompt and on them
 
     def open(self, group: Group, mine: Collection[str]) -> tuple[list[Pair], int]:
         """Return the pairs to ask now, and about how many questions are left, these included.
 
         `mine`: ids of the pairs that the person has answered or skipped.
         """
-        ...
 
     def rank(self, group: Group, pair: Pair, chance: Chance) -> tuple[float, ...]:
         """Return a sort key; the pair with the smallest key is asked first."""
-        ...
 
     def learn(self, group: Group) -> None:
         """Update what the strategy knows from a prompt whose judgements have changed."""
@@ -129,8 +124,8 @@ class Doubt:
 def _fit(vectors: Mapping[str, Sequence[float]]) -> bool:
     """Tell whether all vectors are finite and of one size: another could not be computed with."""
     sizes = {len(vector) for vector in vectors.values()} or {1}
-    numbers = (abs(x) for vector in vectors.values() for x in vector)
-    return len(sizes) == 1 and sizes <= {*range(1, 65)} and all(x < 1e9 for x in numbers)
+    numbers = (x for vector in vectors.values() for x in vector)
+    return len(sizes) == 1 and sizes <= {*range(1, 65)} and all(abs(x) < 1e9 for x in numbers)
 
 
 @dataclass(frozen=True)
@@ -170,9 +165,8 @@ Ask = tuple[tuple[float, ...], str, Pair]  # rank, question id
 class Agenda:
     """What one person can be asked, prompt by prompt, if nobody else held anything."""
 
-    asks: dict[str, list[Ask]] = field(
-        default_factory=dict
-    )  # prompt → pairs to ask now, best first
+    # prompt → pairs to ask now, best first
+    asks: dict[str, list[Ask]] = field(default_factory=dict)
     left: dict[str, int] = field(default_factory=dict)  # prompt → about how many are left
     stale: set[str] = field(default_factory=set)  # prompts to look at again
     open: int = 0  # pairs in `asks`
@@ -282,25 +276,20 @@ class Uncertain(Ranking):
 
     def _computed(self) -> np.ndarray:
         """Return what a label of each pair teaches, by Laplace's approximation."""
+        from scipy.special import expit
+
         rows = [row for labels in self._labels.values() for row in labels]
         steps = self._steps[[place for place, _ in rows]]
         won = np.array([share for _, share in rows], float)
         weights = np.zeros(self._steps.shape[1])
-        precision = self._penalty * np.eye(len(weights))
+        penalties = self._penalty * np.eye(len(weights))
         for _ in range(NEWTON_STEPS):
-            p = _chance_of(steps @ weights)
-            curved = (steps * (p * (1 - p))[:, None]).T @ steps + precision
-            weights = weights - np.linalg.solve(
-                curved, steps.T @ (p - won) + self._penalty * weights
-            )
-        p = _chance_of(steps @ weights)
-        spread = np.linalg.inv((steps * (p * (1 - p))[:, None]).T @ steps + precision)
-        p = _chance_of(self._steps @ weights)
-        return p * (1 - p) * ((self._steps @ spread) * self._steps).sum(1)
-
-
-def _chance_of(leads: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-np.clip(leads, -30, 30)))
+            p = expit(steps @ weights)
+            slope = steps.T @ (p - won) + self._penalty * weights
+            curvature = (steps * (p * (1 - p))[:, None]).T @ steps + penalties
+            weights = weights - np.linalg.solve(curvature, slope)
+        p = expit(self._steps @ weights)
+        return p * (1 - p) * ((self._steps @ np.linalg.inv(curvature)) * self._steps).sum(1)
 
 
 STRATEGIES: dict[str, type[Strategy]] = {
