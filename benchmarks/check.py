@@ -2,10 +2,10 @@
 
     python benchmarks/check.py [--runs 2000]
 
-Simulated: each of 200 instructions is followed with a probability of its own, by two models
-independently of each other, as if they wrote with other seeds. (`palate check` takes the same seeds
-for both, so that a model against itself differs in nothing.) The comparison is palate's own. A
-ruined model follows a share of the instructions that the base model follows.
+Simulated: two models follow each of 200 instructions with the same probability, independently of
+each other, as if they wrote with other seeds. (`palate check` takes the same seeds for both: a
+model against itself differs in nothing.) The comparison is palate's own. A ruined model follows a
+share of the instructions that the base model follows.
 """
 
 import argparse

@@ -52,6 +52,10 @@ class Samples:
     examples: tuple[Example, ...]
 
 
+# of a round that another one follows: nobody reads its answers
+NOTHING = Samples(0, 0, False, 0.0, BaseAndTuned(0, 0), BaseAndTuned(0, 0), 0.0, ())
+
+
 def compare(
     base: Callable[[], AbstractContextManager[Loaded]],
     tuned: Loaded,

@@ -140,7 +140,9 @@ class Loop:
         """Train the model on these answers, and return the result."""
         part = self.part(number)
         training = replace(self.job, base=model, rows=rows, run_dir=part)
-        job.train(console, training, partial(sft.train, first=self.job.base))
+        is_last = number == self.rounds
+        steps = partial(sft.train, first=self.job.base, is_last=is_last)
+        job.train(console, training, steps)
         for folder in part.path.glob("checkpoint-*"):
             shutil.rmtree(folder)
         # its config names the first model, which is on the Hub

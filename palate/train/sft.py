@@ -12,6 +12,7 @@ from palate.core.errors import UsageError
 from palate.core.project import Project
 from palate.core.schema import Preference
 from palate.generate import models
+from palate.generate.samples import NOTHING
 from palate.terminal.ref import Ref
 from palate.train import data, facts, job
 from palate.train.config import SFTArguments
@@ -65,10 +66,16 @@ def rows_of(args: SFTArguments, project: str, preferences: Rows[Preference]) -> 
     return learned(project, preferences)
 
 
-def train(console: Console, prepared: SFTJob, first: models.Source | None = None) -> None:
+def train(
+    console: Console,
+    prepared: SFTJob,
+    first: models.Source | None = None,
+    *,
+    is_last: bool = True,
+) -> None:
     """Train, and leave model and record in `run_dir.model`.
 
-    `first` is the model to compare with, where it is not the one that the training starts from.
+    Of several rounds, `first` is the model that they began with. It is compared with the last one.
     """
     from palate.train.callbacks import run_trainer, start
     from palate.train.trainer import make_sft_trainer
@@ -85,7 +92,8 @@ def train(console: Console, prepared: SFTJob, first: models.Source | None = None
         fresh=not begun.checkpoint,
     )
     run_trainer(console, trainer, begun, ("mean_token_accuracy", "tokens guessed"))
-    finish(console, replace(prepared, base=first or prepared.base), begun, trainer, loaded, rows)
+    whole = replace(prepared, base=first or prepared.base)
+    finish(console, whole, begun, trainer, loaded, rows, is_last=is_last)
 
 
 def finish(
@@ -95,6 +103,8 @@ def finish(
     trainer: "AnswerTrainer",
     loaded: models.Loaded,
     rows: Rows[Answer],
+    *,
+    is_last: bool,
 ) -> None:
     """Measure the result, and write model and record; the record comes last."""
     step = begun.kept_step(trainer)
@@ -104,9 +114,10 @@ def finish(
     trainer.save_model(str(prepared.run_dir.model))
     if not job.is_main_process():
         return
-    condition = BETTER if prepared.args.hindsight else ""
-    with console.status("Base and tuned model answer test prompts"):
-        samples = facts.compare_models(prepared, trainer, loaded, condition)
+    samples, condition = NOTHING, BETTER if prepared.args.hindsight else ""
+    if is_last:
+        with console.status("Base and tuned model answer test prompts"):
+            samples = facts.compare_models(prepared, trainer, loaded, condition)
     run = SFTRecord(
         **facts.common("sft", prepared, begun.clock, trainable),
         data=facts.sft_data(prepared.project, rows),
