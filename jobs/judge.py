@@ -16,12 +16,17 @@ It sees each pair in both orders; if its answer changes with the order, the pair
 figures go to judge.json in the model's repo, together with how often it agrees with people. The
 card never shows one without the other. Run it again and it continues.
 
+With --labels it answers train pairs instead, those that people decided first. How often it agrees
+with people is printed, next to how often people agree with themselves; `palate train --ai` trains
+on its answers, weighted by that agreement. They never count as labels or votes of people.
+
     python jobs/judge.py me/titles --model Qwen/Qwen2.5-7B-Instruct
+    python jobs/judge.py me/titles --model Qwen/Qwen2.5-7B-Instruct --labels --pairs 400
     python jobs/judge.py me/titles --model some-model --engine http://127.0.0.1:8000/v1
     python jobs/judge.py me/titles --model auto:Qwen/Qwen2.5-72B-Instruct
     palate judge me/titles --model Qwen/Qwen2.5-7B-Instruct --on hf
 
-The second line asks any OpenAI-compatible server, with the key in SERVER_API_KEY. The third asks
+With --engine it asks any OpenAI-compatible server, with the key in SERVER_API_KEY. auto: asks
 Hugging Face's Inference Providers, with your Hub token.
 """
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PEOPLE_FILE = "people.jsonl"
 NO_JUDGEMENT = ("undo", "flag")
 LATE_SECONDS = 120.0  # beyond the pause between commits, after which a wait is a problem
+JUDGE = "judge"  # how a language model's answers came; they are nobody's
 
 
 def now() -> str:
@@ -87,9 +88,9 @@ class People:
         return self.excluded | self.forgotten
 
     def counted(self, events: Iterable[Event]) -> tuple[Event, ...]:
-        """Return the events of people who count."""
+        """Return the events of people who count; a judge is none of them, wherever it answered."""
         uncounted = self.uncounted
-        return tuple(e for e in events if e.annotator not in uncounted)
+        return tuple(e for e in events if e.annotator not in uncounted and e.via != JUDGE)
 
 
 def statements(repo: str, revision: str, paths: Sequence[str]) -> list[Statement]:

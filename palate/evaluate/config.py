@@ -18,6 +18,8 @@ class JudgeArguments:
     """The judge: a model repo, an Inference Provider's model, or what a server calls its model."""
     engine: Annotated[str, tyro.conf.arg(metavar="transformers|URL")] = "transformers"
     """What computes: transformers, or an OpenAI-compatible server (key: SERVER_API_KEY)."""
+    labels: bool = False
+    """Answer train pairs instead, for `palate train --ai`. They never count as people's labels."""
     pairs: Count = None
     """Pairs to judge. Default: all."""
     batch_size: int = 8

@@ -1,4 +1,4 @@
-"""A language model votes on the pairs of the blind comparison, and the model's card says how."""
+"""A language model votes on the pairs of the blind comparison, or answers train pairs."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from palate.evaluate.config import JudgeArguments
 from palate.evaluate.contest import Comparison, EvaluationPairs, comparisons
 from palate.evaluate.judging import Answer
 from palate.evaluate.loading import pairs_to_compare
-from palate.report import judges
+from palate.report import judge_labels, judges
 from palate.report.judges import REPLY_TOKENS, SECOND_TOKENS, Ask
 from palate.report.model_card import push_model_card
 from palate.terminal.console import PlainConsole
@@ -33,12 +33,42 @@ def judge_pairs(args: JudgeArguments) -> None:
     judges.check(args)
     console = PlainConsole()
     project = Project.load(args.project)
+    if args.labels:
+        label_pairs(console, project, args)
+        return
     compared = pairs_to_compare(project)
     texts = comparisons(compared, project.prompts, project.candidates)[: args.pairs]
     if not texts:
         raise UsageError("Base and tuned model wrote the same text for every prompt.")
     name, ask = judges.judge_of(args)
     work = RunDir("judge", project.id, name, vars(compared.base), vars(compared.tuned))
+    answers = ask_all(console, project, texts, name, ask, work)
+    publish(console, project, compared, texts, name, answers)
+    work.remove()
+
+
+def label_pairs(console: Console, project: Project, args: JudgeArguments) -> None:
+    """Let the judge answer train pairs, and keep what it said."""
+    pairs = judge_labels.train_pairs(project, args.pairs)
+    texts = judge_labels.comparisons(project, pairs)
+    name, ask = judges.judge_of(args)
+    work = RunDir("judge labels", project.id, name, project.settings.round)
+    answers = ask_all(console, project, texts, name, ask, work)
+    number = project.settings.round
+    events = judge_labels.events_of(name, pairs, answers, number, ledger.now())
+    judge_labels.keep(console, project, name, events)
+    work.remove()
+
+
+def ask_all(
+    console: Console,
+    project: Project,
+    texts: Sequence[Comparison],
+    name: str,
+    ask: Ask,
+    work: RunDir,
+) -> Answers:
+    """Ask about every pair in both orders; replies are kept in `work`, so that it can continue."""
     file = work.path / "replies.json"  # every reply as it comes: some are paid for
     replies: dict[str, Answer | None] = json.loads(file.read_text("utf-8")) if file.exists() else {}
     asked = {_key(q): q for c in texts for q in ((c.pair_id, True), (c.pair_id, False))}
@@ -55,11 +85,9 @@ def judge_pairs(args: JudgeArguments) -> None:
             replies[_key(question)] = answer
             replace(file, json.dumps(replies))
             bar.advance(task)
-    answers = {
+    return {
         c.pair_id: [replies[_key((c.pair_id, first))] for first in (True, False)] for c in texts
     }
-    publish(console, project, compared, texts, name, answers)
-    work.remove()
 
 
 def _key(question: Question) -> str:

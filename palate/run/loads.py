@@ -19,7 +19,7 @@ from palate.generate.models import parameters
 from palate.generate.shards import Shard
 from palate.pack.comparing import PROMPTS, TOKENS
 from palate.pack.config import PackArguments
-from palate.report import judges
+from palate.report import judge_labels, judges
 from palate.reward import rejection
 from palate.reward import rows as reward_rows
 from palate.reward.best import reward_name
@@ -29,7 +29,7 @@ from palate.run import forecast, processes
 from palate.run.forecast import Flavor, Load
 from palate.run.spec import Training
 from palate.terminal.console import PlainConsole
-from palate.train import data, recipe, sft
+from palate.train import data, dpo, recipe, sft
 from palate.train.config import WHOLE, DPOArguments, KTOArguments, SFTArguments, TrainArguments
 from palate.train.data import preferred_answers, read_preferences
 from palate.train.record import DPORecord, KTORecord, SFTRecord
@@ -67,13 +67,16 @@ def completions_load(args: CompletionsArguments, project: Project) -> Load:
 def judge_load(args: JudgeArguments, project: Project) -> Load:
     if engines.is_remote(args.model, args.engine):
         return forecast.asking()
-    pairs = args.pairs or len(pairs_to_compare(project).pairs)
+    if args.labels:
+        pairs = len(judge_labels.train_pairs(project, args.pairs))
+    else:
+        pairs = args.pairs or len(pairs_to_compare(project).pairs)
     size = parameters(args.model)
     return forecast.writing(2 * pairs, args.batch_size, judges.REPLY_TOKENS, size)
 
 
 def dpo_load(args: DPOArguments, project: Project) -> Load:
-    rows = read_preferences(project, implied=not args.no_implied)
+    rows = dpo.read(project, args)[0]
     texts = [[_text(r.prompt), _text(r.chosen), _text(r.rejected)] for r in rows.train]
     return forecast.training(args, _size(args, project), texts)
 
@@ -120,7 +123,7 @@ def check_kto(args: KTOArguments, project: Project, flavor: Flavor) -> None:
 
 def check_dpo(args: DPOArguments, project: Project, flavor: Flavor) -> None:
     _check_sharing(args, flavor)
-    rows = read_preferences(project, implied=not args.no_implied)
+    rows = dpo.read(project, args)[0]
     data.audit(PlainConsole(quiet=True), project, rows, ignore=args.ignore_audit)
     prompts = [r.prompt_id for r in rows.train]
     recipe.choose_recipe(args, _size(args, project), prompts, _machine(args, flavor))

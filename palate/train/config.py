@@ -110,6 +110,12 @@ class DPOArguments(TrainArguments):
     """Halve the credit for extra length, so that the model does not just learn to write more."""
     sft_weight: float = 0.0
     """Weight of the chosen answers' own likelihood, added to the loss. 0.1 protects fluency."""
+    ai: bool = False
+    """Also train on what a judge answered (palate judge --labels), weighted by its agreement with
+    people."""
+    ai_weight: Number = None
+    """Weight of a judge's answer, with --ai; a person's has 1. Default: twice its agreement with
+    people, less one."""
     no_implied: bool = False
     """Leave out preferences that were inferred from other answers."""
     recipe: Annotated[Literal["search", "fast"] | None, flag("search|fast")] = None
@@ -122,6 +128,11 @@ class DPOArguments(TrainArguments):
     """Log to Trackio as well as to metrics.jsonl."""
     reckless: bool = False
     """Allow a learning rate that is known to ruin adapters."""
+
+    def identity(self) -> dict[str, object]:
+        """Return the arguments that decide the weights; those of --ai only where they do."""
+        unused = () if self.ai else ("ai", "ai_weight")
+        return {k: v for k, v in super().identity().items() if k not in unused}
 
     @property
     def measured_beta(self) -> float:

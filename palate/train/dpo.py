@@ -19,10 +19,11 @@ from palate.generate import models
 from palate.label import agreement
 from palate.label.agreement import Report
 from palate.terminal.ref import Ref
-from palate.train import data, facts, job, losses, search
+from palate.train import data, facts, feedback, job, losses, search
 from palate.train.choice import KEEPS, read_run
 from palate.train.config import DPOArguments
 from palate.train.data import Rows, read_preferences
+from palate.train.feedback import Feedback
 from palate.train.job import Job, RunDir
 from palate.train.losses import parse
 from palate.train.packing import Positions
@@ -89,7 +90,10 @@ def prepare(console: Console, args: DPOArguments) -> DPOJob:
     check_arguments(args)
     ref = Ref.parse(args.project)
     project = Project.load(ref.repo, ref.revision)
-    rows = read_preferences(project, implied=not args.no_implied)
+    rows, judged = read(project, args)
+    if judged:
+        console.print(f"  {judged.sentence()}", markup=False)
+        console.print(f"  {ai_line(rows.train, judged, args)}", markup=False)
     findings = data.audit(console, project, rows, ignore=args.ignore_audit)
     people = agreement.report(project.labels, project.candidates)
     if line := implied_line(rows.train, people):
@@ -107,9 +111,35 @@ def prepare(console: Console, args: DPOArguments) -> DPOJob:
             " Use --method full, which merges it first."
         )
     decided = job.decided(args, project, base, recipe, project.model_repo)
-    decided = replace(decided, flip_rate=flip_rate(args, rows.train, people))
+    said = [r for r in rows.train if r.source != "ai"]
+    decided = replace(decided, flip_rate=flip_rate(args, said, people))
+    if judged and args.ai_weight is None:
+        decided = replace(decided, ai_weight=judged.weight)
     run_dir = RunDir(project.id, rows.key(), decided.identity())
     return Job(decided, recipe, project, rows, base, findings, run_dir)
+
+
+def read(project: Project, args: DPOArguments) -> tuple[Rows[Preference], Feedback | None]:
+    """Return the rows, and the judge whose answers are among the train rows, if asked for."""
+    rows = read_preferences(project, implied=not args.no_implied)
+    if not args.ai:
+        return rows, None
+    judged = feedback.usable(project)
+    more = feedback.preferences(project, judged)
+    known = {r.pair_id for r in rows.train}  # what people's answers imply counts as theirs
+    more = [r for r in more if r.pair_id not in known]
+    return replace(rows, train=[*rows.train, *more]), judged
+
+
+def ai_line(rows: Sequence[Preference], judged: Feedback, args: DPOArguments) -> str:
+    """Return how many training rows are a judge's, and what each counts."""
+    n = sum(r.source == "ai" for r in rows)
+    weight = judged.weight if args.ai_weight is None else args.ai_weight
+    why = "twice its agreement, less one" if args.ai_weight is None else "as asked"
+    return (
+        f"{n:,} of {len(rows):,} training rows are answers of {judged.judge}, each with weight"
+        f" {weight:g} ({why}); a person's has 1."
+    )
 
 
 def check_arguments(args: DPOArguments) -> None:
@@ -117,6 +147,16 @@ def check_arguments(args: DPOArguments) -> None:
     if args.trackio and not find_spec("trackio"):
         raise UsageError("--trackio needs the package trackio: pip install trackio")
     losses.check(args)
+    if args.ai_weight is not None and not (args.ai and 0 < args.ai_weight <= 1):
+        raise UsageError(
+            "--ai-weight goes with --ai, and is above 0 and at most 1, what a person's answer"
+            " counts."
+        )
+    if args.ai and args.recipe == "search":
+        raise UsageError(
+            "--recipe search measures recipes on pairs of people, and cannot hold out a judge's."
+            " Leave --recipe out with --ai."
+        )
 
 
 def flip_rate(args: DPOArguments, rows: Sequence[Preference], people: Report) -> float | None:

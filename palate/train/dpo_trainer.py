@@ -204,7 +204,7 @@ def make_dpo_trainer(
 ) -> PackedDPOTrainer:
     """Return the trainer of DPO, whose reference is the very weights that it starts from."""
     train = preference_dataset(rows.train)
-    for name, values in strength_columns(rows.train, args.strength).items():
+    for name, values in columns(rows.train, args).items():
         train = train.add_column(name, values)
     test = preference_dataset(rows.test).add_column("place", rows.places) if rows.test else None
     last: dict[str, Any] = {"metric_for_best_model": KEEPS, "greater_is_better": True}
@@ -231,6 +231,18 @@ def make_dpo_trainer(
     trainer.free_loss = FreeLoss.of(args, trainer.accelerator)
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def columns(rows: Sequence[Preference], args: DPOArguments) -> dict[str, list[float]]:
+    """Return the columns of the training rows: those of `--strength`, and a judge's weight."""
+    found = strength_columns(rows, args.strength)
+    if any(r.source == "ai" for r in rows):
+        own = found.get("weight", [1.0] * len(rows))
+        judged = args.ai_weight or 0.0
+        found["weight"] = [
+            w * (judged if r.source == "ai" else 1.0) for w, r in zip(own, rows, strict=True)
+        ]
+    return found
 
 
 def _reference(loaded: Loaded, recipe: Recipe) -> PreTrainedModel | None:

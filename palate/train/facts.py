@@ -20,6 +20,7 @@ from palate.core.project import Project
 from palate.core.schema import Preference, Unpaired
 from palate.generate import models, samples
 from palate.label import agreement, preferences
+from palate.train import feedback
 from palate.train.data import Answer, Rows, preference_sentence, read_preferences
 from palate.train.job import Clock, Job
 from palate.train.points import DPOPoint, KTOPoint, SFTPoint
@@ -97,7 +98,14 @@ def _curve(log: Sequence[dict], keys: Mapping[str, str], point: type[Point]) -> 
 
 def dpo_data(project: Project, rows: Rows[Preference]) -> DataFacts:
     """Return what DPO records of its data."""
-    return DataFacts(**_data(project, rows))
+    judged = [r for r in rows.train if r.source == "ai"]
+    said = feedback.of_project(project, judged[0].annotator) if judged else None
+    return DataFacts(
+        **_data(project, rows),
+        ai=len(judged),
+        judge=said.judge if said else "",
+        judge_agreement=said.agreement if said else None,
+    )
 
 
 def sft_data(project: Project, rows: Rows[Answer]) -> SFTDataFacts:

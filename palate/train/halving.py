@@ -29,6 +29,8 @@ def refusal(args: DPOArguments, prompts: int, processes: int) -> str | None:
     """
     if args.recipe == "fast" or (args.recipe is None and args.learning_rate is not None):
         return ""
+    if args.ai:
+        return "One training: a recipe is chosen on pairs of people alone."
     if processes > 1:
         return "One training: a search for the recipe takes a single process."
     if args.recipe is None and prompts < MIN_PROMPTS:

@@ -46,6 +46,8 @@ class LossArguments(Protocol):
     def length_desensitized(self) -> bool: ...
     @property
     def sft_weight(self) -> float: ...
+    @property
+    def ai(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,11 @@ def check(args: LossArguments) -> None:
         raise UsageError(
             f"--strength weight gives each pair a weight, and the loss {whole[0]} is one figure of"
             " a whole batch. Use --strength offset."
+        )
+    if args.ai and (whole := [terms.free] if terms.free else whole):
+        raise UsageError(
+            f"--ai gives a judge's pairs a lower weight, and the loss {whole[0]} takes none. Use"
+            " another --loss, without --sft-weight."
         )
 
 

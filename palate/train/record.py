@@ -78,6 +78,9 @@ class DataFacts:
     dropped: dict[str, int]  # of the rows
     # 95%, for other prompts; None in older files
     alpha_interval: tuple[float, float] | None = field(default=None, kw_only=True)
+    ai: int = field(default=0, kw_only=True)  # training rows that a judge answered
+    judge: str = field(default="", kw_only=True)
+    judge_agreement: Rate | None = field(default=None, kw_only=True)  # with people
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,121 @@
+"""A language model answers train pairs: its events go to the project, under ai/."""
+
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+
+from palate.core import hub, ledger
+from palate.core.errors import PalateError, UsageError
+from palate.core.markdown import count
+from palate.core.project import Project
+from palate.core.schema import Event, Pair, digest, pairs_of
+from palate.evaluate.contest import Comparison
+from palate.evaluate.judging import Answer
+from palate.train import feedback
+
+MOST_ONE_SIDED = 0.8  # of the pairs with readable replies: beyond it, the order decides
+MAX_UNREADABLE = 0.2
+
+
+def train_pairs(project: Project, most: int | None = None) -> list[Pair]:
+    """Return the train pairs to ask about: those that people decided first, then the others."""
+    train = {p.id for p in project.prompts if p.split == "train"}
+    decided = {e.pair_id for e in ledger.standing_judgements(project.labels) if e.kind == "label"}
+    pairs = pairs_of(c for c in project.candidates if c.prompt_id in train)
+    pairs.sort(key=lambda p: (p.id not in decided, digest("judge", p.id)))
+    if not pairs:
+        raise UsageError(
+            f"No train prompt of {project.id} has two different answers to compare. Write some:"
+            f" palate candidates {project.id}"
+        )
+    return pairs[:most]
+
+
+def comparisons(project: Project, pairs: Sequence[Pair]) -> list[Comparison]:
+    """Return the pairs with their texts; the first answer takes the place of the base model's."""
+    prompts = {p.id: p.text for p in project.prompts}
+    texts = {c.id: c.text for c in project.candidates}
+    return [
+        Comparison(p.id, p.prompt_id, prompts[p.prompt_id], texts[p.a], texts[p.b]) for p in pairs
+    ]
+
+
+def events_of(
+    judge: str,
+    pairs: Sequence[Pair],
+    answers: Mapping[str, Sequence[Answer | None]],
+    number: int,
+    time: str,
+) -> list[Event]:
+    """Return the judge's events: a label where both orders name the same answer, else a tie.
+
+    `answers` are by pair: with b first, with a first. A pair with an unreadable reply has none.
+    Raises PalateError for a judge whose replies follow the order, or cannot be read.
+    """
+    readable = [p for p in pairs if None not in answers[p.id]]
+    _check(judge, len(pairs), [tuple(answers[p.id]) for p in readable])
+    events = []
+    for p in readable:
+        first, second = answers[p.id]
+        chosen = {("A", "B"): p.b, ("B", "A"): p.a}.get((str(first), str(second)))
+        events.append(
+            Event(
+                event_id=digest(ledger.JUDGE, judge, p.id, number),
+                kind="label" if chosen else "tie",
+                pair_id=p.id,
+                prompt_id=p.prompt_id,
+                left=p.a,
+                right=p.b,
+                chosen=chosen,
+                strength=None,
+                annotator=judge,
+                milliseconds=None,
+                time=time,
+                round=number,
+                via=ledger.JUDGE,
+            )
+        )
+    return events
+
+
+def _check(judge: str, asked: int, answers: Sequence[tuple[Answer | None, ...]]) -> None:
+    """Raise PalateError for a judge that says nothing about the answers."""
+    if asked - len(answers) > MAX_UNREADABLE * asked:
+        raise PalateError(
+            f"The replies of {judge} on {asked - len(answers):,} of {count(asked, 'pair')} were"
+            " neither A nor B nor tie, so it cannot judge. Choose a larger or an instruction-tuned"
+            " model."
+        )
+    for side in ("A", "B"):
+        same = sum(pair == (side, side) for pair in answers)
+        if same > MOST_ONE_SIDED * len(answers):
+            raise PalateError(
+                f"{judge} said {side} in both orders on {same:,} of {count(len(answers), 'pair')}:"
+                " it follows the order, not the answers. Nothing was kept. Choose another --model."
+            )
+    if all(first == second == "tie" for first, second in answers):
+        raise PalateError(
+            f"{judge} called all {count(len(answers), 'pair')} a tie, which says nothing. Choose"
+            " another --model."
+        )
+
+
+def keep(console: Console, project: Project, judge: str, events: Sequence[Event]) -> None:
+    """Commit the judge's new events, and print how far it agrees with people."""
+    known = {e.event_id for e in feedback.read_judged(project)}
+    new = [e for e in events if e.event_id not in known]
+    if new:
+        path = ledger.event_file("labels").replace("labels", feedback.FOLDER, 1)
+        message = f"Add {count(len(new), 'answer')} of a judge"
+        hub.commit(project.id, "dataset", {path: ledger.jsonl(new)}, message)
+    fresh = Project.load(project.id)
+    found = feedback.of_project(fresh, judge)
+    assert found
+    ties = sum(e.kind == "tie" for e in found.events)
+    console.print(
+        f"{judge} answered {count(len(found.events), 'train pair')}: {count(ties, 'tie')},"
+        f" {count(len(feedback.preferences(fresh, found)), 'preference')} on pairs that no person"
+        " judged."
+    )
+    console.print(found.sentence())
+    console.print(f"Next: palate train {project.id} --ai")

@@ -1,0 +1,155 @@
+"""A judge answers train pairs; DPO learns them as far as it agrees with people, and nobody else."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from dpo_runs import record
+from openai_server import OpenAIServer
+
+from palate.audit import rows as audit_rows
+from palate.core import hub as client
+from palate.core import ledger
+from palate.core.project import Project
+from palate.label import agreement
+from palate.report.judge_labels import events_of, train_pairs
+from palate.train import feedback
+
+FAST = ("--learning-rate", "1e-3", "--epochs", "2")
+
+
+class Server(OpenAIServer):
+    """Prefers a title with a question mark, as the person of `labelled` does."""
+
+    always = ""
+    contrary = False
+
+    def answer(self, body):
+        text = body["messages"][0]["content"]
+        first, second = (
+            text.split(f"<answer-{x}>\n")[1].split(f"\n</answer-{x}>")[0] for x in "ab"
+        )
+        better = (first.endswith("?"), first) > (second.endswith("?"), second)
+        return self.always or ("A" if better != self.contrary else "B"), "stop"
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as made:
+        yield made
+
+
+@pytest.fixture
+def partly(labelled) -> Project:
+    """The project with labels on 16 of its 24 train prompts alone."""
+    train = sorted(p.id for p in labelled.prompts if p.split == "train")
+    (path,) = labelled.paths("labels")
+    kept = [e for e in labelled.labels if e.prompt_id not in train[16:]]
+    client.commit(labelled.id, "dataset", {path: ledger.jsonl(kept)}, "Fewer labels")
+    return Project.load(labelled.id)
+
+
+def ask(jobs, project: Project, server: Server, *flags: str, code: int = 0) -> str:
+    words = ("--model", "judge", "--engine", server.url, "--labels", *flags)
+    return " ".join(jobs("judge", project.id, *words, code=code).split())
+
+
+def test_a_judge_answers_in_files_of_its_own_and_is_nobody(partly, jobs, server):
+    said = ask(jobs, partly, server)
+    assert "72 of 72 pairs to judge, each in both orders" in said
+    assert "answered 72 train pairs: 0 ties, 24 preferences on pairs that no person judged." in said
+    assert "agrees with people on 48 of 48 on 16 prompts (100%," in said
+    assert "No pair was shown to a person twice" in said
+    after = Project.load(partly.id)
+    judged = feedback.read_judged(after)
+    assert {(e.via, e.kind, e.purpose) for e in judged} == {("judge", "label", "ask")}
+    assert len(judged) == 72
+    test_prompts = {p.id for p in after.prompts if p.split != "train"}
+    assert not test_prompts & {e.prompt_id for e in judged}
+    # whoever counts people, labels or votes reads what was there before
+    assert after.labels == partly.labels
+    assert after.preferences == partly.preferences
+    assert after.evaluations == ()
+    before, now = (agreement.report(p.labels, p.candidates) for p in (partly, after))
+    assert now.to_json() == before.to_json()
+    assert audit_rows.of_project(after).total == audit_rows.of_project(partly).total
+    asked = len(server.asked)
+    assert "0 preferences" not in ask(jobs, partly, server, "--pairs", "10")
+    assert len(server.asked) == asked + 20  # people's pairs come first
+    assert len(feedback.read_judged(Project.load(partly.id))) == 72
+
+
+def test_wherever_a_judge_s_event_is_it_counts_for_nobody(labelled):
+    (path,) = labelled.paths("labels")
+    alien = replace(labelled.labels[0], event_id="a-judge-s", annotator="judge", via="judge")
+    rows = ledger.jsonl([*labelled.labels, alien])
+    client.commit(labelled.id, "dataset", {path: rows}, "A judge among people")
+    after = Project.load(labelled.id)
+    assert len(after.read("labels")) == len(labelled.labels) + 1
+    assert after.labels == labelled.labels
+
+
+def test_dpo_trains_on_its_answers_weighted_and_tests_on_people_alone(partly, jobs, server):
+    client.commit(partly.id, "dataset", {}, "Export", delete=partly.paths("preferences"))
+    server.contrary = False
+    ask(jobs, partly, server)
+    from palate.report.export import export
+
+    export(partly.id)
+    said = " ".join(jobs("dpo", partly.id, *FAST, "--ai").split())
+    assert "24 of 72 training rows are answers of judge at" in said
+    assert "each with weight 1 (twice its agreement, less one); a person's has 1." in said
+    run = record(partly.model_repo)
+    assert (run["data"]["ai"], run["data"]["train"], run["data"]["test"]) == (24, 72, 18)
+    assert (run["data"]["annotators"], run["data"]["labels"]) == (1, 66)
+    assert run["arguments"]["ai_weight"] == 1.0
+    assert run["data"]["judge_agreement"]["n"] == 48
+    card = client.fetch(partly.model_repo, "model", "main", ["README.md"])[0].read_text("utf-8")
+    assert "24 training rows of 72 are answers of a language model" in card
+    assert "Its answers are in no test row and no vote." in card
+    plain = jobs("dpo", partly.id, *FAST)
+    assert "judge" not in plain
+    assert record(partly.model_repo)["data"]["train"] == 48
+
+
+def test_a_judge_that_always_says_a_is_refused_and_nothing_is_kept(partly, jobs, server):
+    server.always = "A"
+    said = ask(jobs, partly, server, "--pairs", "12", code=1)
+    assert "said A in both orders on 12 of 12 pairs: it follows the order, not the answers." in said
+    assert Project.load(partly.id).revision == partly.revision
+    server.always = "tie"
+    said = ask(jobs, partly, server, "--pairs", "11", code=1)
+    assert "said A in both orders" in said or "called all 11 pairs a tie" in said
+
+
+def test_what_is_not_above_chance_or_hardly_compared_is_not_used(partly, jobs, server):
+    said = jobs("dpo", partly.id, "--ai", code=2)
+    assert f"No judge has answered train pairs of {partly.id} yet." in said
+    ask(jobs, partly, server, "--pairs", "10")
+    said = jobs("dpo", partly.id, "--ai", code=2)
+    assert "--ai needs 20 answers of people to compare with" in said
+    said = jobs("dpo", partly.id, "--ai-weight", "0.5", code=2)
+    assert "--ai-weight goes with --ai" in said
+    said = jobs("dpo", partly.id, "--ai", "--loss", "orpo", code=2)
+    assert "the loss orpo takes none" in said
+    said = jobs("dpo", partly.id, "--ai", "--recipe", "search", code=2)
+    assert "Leave --recipe out with --ai" in said
+
+
+def test_a_contrary_judge_is_refused(partly, jobs, server):
+    server.contrary = True
+    assert "agrees with people on 0 of 48" in ask(jobs, partly, server)
+    said = jobs("dpo", partly.id, "--ai", code=2)
+    assert "not shown to be more than chance" in said
+
+
+def test_a_label_is_what_both_orders_name_and_anything_else_is_a_tie(labelled):
+    pairs = train_pairs(labelled, 4)
+    answers = dict(
+        zip((p.id for p in pairs), (["A", "B"], ["B", "A"], ["A", "A"], ["tie", "A"]), strict=True)
+    )
+    events = events_of("judge", pairs, answers, 1, "2026-01-02T03:04:05.678Z")
+    assert [e.kind for e in events] == ["label", "label", "tie", "tie"]
+    assert [e.chosen for e in events] == [pairs[0].b, pairs[1].a, None, None]
+    assert all(json.loads(ledger.jsonl([e]))["via"] == "judge" for e in events)
