@@ -21,8 +21,9 @@ def judged(hits: int, n: int, **changes) -> Feedback:
 
 
 @pytest.mark.parametrize(
-    ("hits", "n", "weight"), [(40, 40, 1.0), (30, 40, 0.5), (20, 40, 0.0), (5, 40, 0.0), (0, 0, 0.0)]
-)  # fmt: skip
+    ("hits", "n", "weight"),
+    [(40, 40, 1.0), (30, 40, 0.5), (20, 40, 0.0), (5, 40, 0.0), (0, 0, 0.0)],
+)
 def test_its_weight_is_nothing_at_chance_and_one_where_it_always_agrees(hits, n, weight):
     assert judged(hits, n).weight == weight
 
