@@ -12,8 +12,8 @@ Compared are `Rate`, Wilson's interval of the rows, Wilson's and the log odds' w
 that `Rate` measures, and resampled prompts. `alarms`: how often `Rate.p` is below 0.05 at a true
 rate of one half. `controlled`: the interval of the win rate between answers alike, of votes that
 follow length, side, formats and the prompt; its truth comes from 6,000 prompts. `differences`:
-the interval of how much more often a model is right than a rule on the same rows, next to the normal
-one.
+the interval of how much more often a model is right than a rule on the same rows, next to the
+normal one.
 """
 
 from collections.abc import Iterator
