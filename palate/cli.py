@@ -34,6 +34,7 @@ COMMANDS = {
     "export": Command(data.export, "rebuild the preferences from the labels"),
     "evaluate": Command(serving.evaluate, "serve the blind comparison here"),
     "verdict": Command(results.verdict, "count the votes and put the win rate on the card"),
+    "try": Command(serving.try_, "try base and tuned model here, on prompts of your own"),
     "round": Command(rounds.round_, "begin the next round, with the newest model as writer"),
     "audit": Command(data.audit, "find what is wrong with preference data before training on it"),
     "jobs": Command(results.jobs, "list what ran on HF Jobs: when, at what cost, how it ended"),

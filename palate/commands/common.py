@@ -36,9 +36,11 @@ console = PlainConsole()
 def show_status(project: "Project") -> None:
     """Print where the project is in the loop, and what to run next."""
     from palate.label.steps import steps
-    from palate.report.status import picture
+    from palate.report.status import in_the_wild, picture
 
     console.print(picture(project, steps(project)))
+    for line in in_the_wild(project):
+        console.print(line)
 
 
 def show_missing_model(project: "Project") -> None:

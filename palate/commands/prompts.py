@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from palate.commands.common import Column, File, Id, console, show_plan, show_status
-from palate.core.errors import PalateError, UsageError
+from palate.core.errors import PalateError, UsageError, printable
 from palate.core.markdown import count
 from palate.terminal.flags import Count, ModelRef, flag
 
@@ -25,6 +25,7 @@ def prompts(
     project: Id,
     add: Annotated[str | None, flag("FILE")] = None,
     write: Count = None,
+    offered: bool = False,
     split: Annotated[Literal["train", "test", "eval"] | None, flag("train|test|eval")] = None,
     column: Column = None,
     template: File = None,
@@ -43,6 +44,9 @@ def prompts(
     With --write, a model is shown eight prompts at a time and asked for one more. You see what it
     wrote before any is added. They become eval prompts, and stay marked as written by that model.
 
+    With --offered, you see the prompts that people gave who tried the models, and choose which to
+    add.
+
     Example: palate prompts me/titles --add ideas.csv --column idea --template prompt.txt
 
     Example: palate prompts me/titles --write 60 --model Qwen/Qwen2.5-7B-Instruct
@@ -50,6 +54,7 @@ def prompts(
     Args:
         add: Text file (one prompt per line), CSV, JSON lines, Parquet, or a Hub dataset.
         write: How many prompts a model writes.
+        offered: Show the prompts that people gave on the try page, and add those you approve.
         split: Split of all new prompts. Default: eval, but of a file only until there are enough.
         column: Column of --add with the prompt. Default: "prompt", or the only column.
         template: Text file that contains {column}, filled in for every row of --add.
@@ -57,19 +62,23 @@ def prompts(
         engine: What computes: transformers, vllm, or an OpenAI-compatible server (key:
             SERVER_API_KEY).
         seed: Another seed gives other prompts.
-        yes: Add what the model wrote without asking.
+        yes: Add what the model wrote, or people gave, without asking.
     """
     from palate.core.project import Project
 
-    if add and write is not None:
-        raise UsageError("--add and --write do not go together: run one after the other.")
+    if bool(add) + (write is not None) + offered > 1:
+        raise UsageError(
+            "--add and --write do not go together, nor with --offered: run one after the other."
+        )
     if not add and (column or template):
         raise UsageError("--column and --template say how to read the file of --add.")
-    if write is None and (model or yes or seed or engine != "transformers"):
+    if write is None and (model or seed or engine != "transformers" or (yes and not offered)):
         raise UsageError("--model, --engine, --seed and --yes go with --write.")
     loaded = Project.load(project)
     if add:
         _add(loaded, _read(add, column, template), split, "")
+    elif offered:
+        _add_offered(loaded, split, yes=yes)
     elif write is not None:
         _write(loaded, write, split or "eval", model=model, engine=engine, seed=seed, yes=yes)
     else:
@@ -95,6 +104,28 @@ def _list(project: "Project") -> None:
     show_plan(project)
 
 
+def _add_offered(project: "Project", split: "Split | None", *, yes: bool) -> None:
+    from palate.core.rounds import offered
+
+    prompts = offered(project)
+    if not prompts:
+        raise PalateError(f"Nobody offered a prompt that {project.id} lacks. Nothing was added.")
+    _check_approval(yes=yes)
+    for i, p in enumerate(prompts, 1):
+        console.print(f"{i:>4}  {printable(' '.join(p.text.split()))}", markup=False)
+    kept = range(len(prompts)) if yes else _approved(len(prompts))
+    if not kept:
+        raise PalateError("Nothing was added.")
+    _add(project, [prompts[i] for i in kept], split, " that people offered")
+
+
+def _check_approval(*, yes: bool) -> None:
+    if not yes and not sys.stdin.isatty():
+        raise UsageError(
+            "There is no terminal to show the prompts on for approval. Add --yes to take them all."
+        )
+
+
 def _write(
     project: "Project",
     number: int,
@@ -110,10 +141,7 @@ def _write(
 
     if number < 1:
         raise UsageError(f"--write {number}: expected 1 or more.")
-    if not yes and not sys.stdin.isatty():
-        raise UsageError(
-            "There is no terminal to show the prompts on for approval. Add --yes to take them all."
-        )
+    _check_approval(yes=yes)
     writer = engines.find(engine, model or project.settings.base_model)
     written = Written()
     with console.status(f"{writer.named.repo} writes prompts") as line:

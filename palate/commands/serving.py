@@ -36,7 +36,7 @@ def open_(project: Id, port: int = 7860) -> None:
     Args:
         port: Port to listen on. 0 takes any free port.
     """
-    _serve("label", project, port, home=True)
+    _serve("label", project, port, opens="owner")
 
 
 def evaluate(project: Id, port: int = 7861) -> None:
@@ -46,6 +46,19 @@ def evaluate(project: Id, port: int = 7861) -> None:
         port: Port to listen on. 0 takes any free port.
     """
     _serve("evaluate", project, port)
+
+
+def try_(project: Id, port: int = 7861) -> None:
+    """Serve the blind comparison here as `palate evaluate` does, and open its try page.
+
+    Write a prompt, and base and tuned model answer side by side. Which answer is better is kept as
+    a vote in the wild, which no verdict counts; the prompt is kept only if you say so. The browser
+    that opens the page votes blind no more, for the page may show which model wrote what.
+
+    Args:
+        port: Port to listen on. 0 takes any free port.
+    """
+    _serve("evaluate", project, port, opens="try")
 
 
 def deploy(
@@ -205,7 +218,11 @@ def _usage_errors(serve_error: type[Exception]) -> Generator[None]:
 
 
 def _serve(
-    kind: Literal["label", "evaluate"], project: str, port: int, *, home: bool = False
+    kind: Literal["label", "evaluate"],
+    project: str,
+    port: int,
+    *,
+    opens: Literal["owner", "try"] | None = None,
 ) -> None:
     import webbrowser
 
@@ -230,8 +247,6 @@ def _serve(
             if kind == "label":
                 link = f"[cyan]{space.owner_url}[/]"
                 console.print(f"For you only, the project's home: {link}", markup=True)
-                if home:
-                    webbrowser.open(space.owner_url)
             else:
                 console.print(plan)
                 console.print(
@@ -239,6 +254,11 @@ def _serve(
                     f" [cyan]{space.owner_url}[/]",
                     markup=True,
                 )
+                trying = space.owner_url.replace("/verdict?", "/try?")
+                console.print(f"Both models on a prompt of yours: [cyan]{trying}[/]", markup=True)
+            if opens:
+                page = space.owner_url.replace("/verdict?", f"/{opens}?")
+                webbrowser.open(page)
             assert space.process is not None
             space.process.wait()
     except KeyboardInterrupt:

@@ -1,17 +1,20 @@
 """A project's rounds: which model each has, which model writes, which eval prompts are fresh.
 
-Also the words that a model wants after each prompt, and `with_setting`, by which a round begins and
-an owner changes a setting.
+Also the words that a model wants after each prompt; votes in the wild, whose prompts the next round
+may take; and `with_setting`, by which a round begins and an owner changes a setting.
 """
 
 import json
 import re
+import secrets
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
 from palate.core import hub
 from palate.core.errors import BadInput
 from palate.core.project import SETTINGS_FILE, Project, Settings
-from palate.core.schema import Message, Prompt
+from palate.core.schema import Candidate, Event, Message, Model, Pair, Prompt
 
 MOST_WORDS = 200  # of a condition, in characters
 
@@ -63,6 +66,67 @@ def fresh_eval(project: Project) -> list[Prompt]:
     number = project.settings.round
     used = {e.prompt_id for e in project.evaluations if e.round < number}
     return [p for p in project.prompts if p.split == "eval" and p.id not in used]
+
+
+def wild_vote(
+    event_id: str,
+    sides: Sequence[Model],
+    better: int,
+    prompt: str | None,
+    *,
+    annotator: str,
+    time: str,
+    number: int,
+    blind: bool,
+) -> Event:
+    """Return what somebody preferred who tried two models, `sides` as they saw them.
+
+    It names the models, not their answers. Without the person's consent `prompt` is None, and
+    nothing in the event depends on it.
+    """
+    prompt_id = Prompt.of(prompt).id if prompt else secrets.token_hex(8)
+    left, right = (_unseen(prompt_id, model) for model in sides)
+    return Event(
+        event_id=event_id,
+        kind="label",
+        pair_id=Pair.between(prompt_id, left, right).id,
+        prompt_id=prompt_id,
+        left=left,
+        right=right,
+        chosen=(left, right)[better],
+        strength=None,
+        annotator=annotator,
+        milliseconds=None,
+        time=time,
+        round=number,
+        via="try blind" if blind else "try",
+        comment=prompt,
+        purpose="wild",
+    )
+
+
+def _unseen(prompt_id: str, model: Model) -> str:
+    """Return the id of a model's answer whose text nobody keeps."""
+    return Candidate.of(prompt_id, "", model=model.repo, revision=model.revision).id
+
+
+def wild_wins(votes: Iterable[Event], models: Iterable[Model]) -> Counter[Model]:
+    """Return how many votes in the wild chose each of the models; 0 for one that lost them all."""
+    models, wins = set(models), Counter[Model]()
+    for vote in {e.event_id: e for e in votes}.values():
+        ids = {_unseen(vote.prompt_id, model): model for model in models}
+        wins.update(
+            {ids[side]: side == vote.chosen for side in (vote.left, vote.right) if side in ids}
+        )
+    return wins
+
+
+def offered(project: Project) -> list[Prompt]:
+    """Return the prompts that people gave with a vote in the wild, and that the project lacks."""
+    votes = project.people.counted(project.read("wild"))
+    known = {p.id for p in project.prompts}
+    prompts = {p.id: p for e in votes if e.comment for p in [Prompt.of(e.comment)]}
+    return [p for p in prompts.values() if p.id not in known]
 
 
 def with_setting(text: str, name: str, value: object) -> str:

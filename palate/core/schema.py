@@ -32,12 +32,13 @@ Messages = Annotated[list[Message], Check(bool, "at least one message")]
 Split = Literal["train", "test", "eval"]
 Kind = Literal["label", "tie", "both_bad", "rewrite", "skip", "undo", "flag"]
 # Why a pair was asked: for its own sake, again by chance to see whether the person agrees with
-# themselves, as a warm-up whose answer is known, or again because the reward doubts the label.
-Purpose = Literal["ask", "repeat", "gold", "second"]
+# themselves, as a warm-up whose answer is known, or again because the reward doubts the label; in
+# the wild: somebody tried two models on another prompt (`core.rounds`).
+Purpose = Literal["ask", "repeat", "gold", "second", "wild"]
 # An owner's decision about a person's events; "erased": they are gone from the history, too.
 Decision = Literal["exclude", "include", "forget", "erased"]
-Config = Literal["prompts", "candidates", "labels", "preferences", "evaluations", "unpaired"]
-EventConfig = Literal["labels", "evaluations"]
+EventConfig = Literal["labels", "evaluations", "wild"]
+Config = EventConfig | Literal["prompts", "candidates", "preferences", "unpaired"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 STRATEGIES = ("ranking", "uncertain", "random", "exhaustive")  # see `label.strategies`
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -274,7 +275,7 @@ _pair_id = lru_cache(2**16)(digest)  # several people judge a pair
 Row = Prompt | Candidate | Event | Preference | Unpaired
 ROWS: dict[Config, type[Row]] = {
     "prompts": Prompt, "candidates": Candidate, "labels": Event, "preferences": Preference,
-    "evaluations": Event, "unpaired": Unpaired,
+    "evaluations": Event, "unpaired": Unpaired, "wild": Event,
 }  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """The loop's steps for a terminal."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Group
@@ -7,7 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from palate.core import hub
+from palate.core.markdown import count
 from palate.core.project import Project
+from palate.core.rounds import offered, wild_wins
+from palate.core.schema import model_of
 from palate.label.steps import Step, following
 
 
@@ -29,3 +33,21 @@ def picture(project: Project, loop: Sequence[Step]) -> Group:
     return Group(
         title, Text(""), table, Text(""), Text.assemble(f"{label}: ", (command, "bold cyan"))
     )
+
+
+def in_the_wild(project: Project) -> list[str]:
+    """Return what came of people who tried the models: their choices, and prompts they gave."""
+    votes = project.people.counted(project.read("wild"))
+    if not votes:
+        return []
+    wins = wild_wins(votes, {model_of(c) for c in project.candidates if c.model})
+    by_repo = Counter[str]()
+    for model, n in wins.items():
+        by_repo[model.repo] += n
+    parts = ", ".join(f"{repo} {count(n, 'time')}" for repo, n in by_repo.most_common())
+    lines = [f"Of people who tried the models, chosen: {parts}. The verdict counts none."]
+    if prompts := offered(project):
+        were = "was" if len(prompts) == 1 else "were"
+        command = f"palate prompts {project.id} --offered"
+        lines.append(f"{count(len(prompts), 'prompt')} {were} offered: {command}")
+    return lines

@@ -21,7 +21,7 @@ from palate.report.publish import renew_verdict
 from palate.web.ballot.people import NAME_CHARACTERS, decide, pseudonyms
 from palate.web.serving import secret_of
 
-EVENTS: tuple[EventConfig, ...] = ("labels", "evaluations")
+EVENTS: tuple[EventConfig, ...] = ("labels", "evaluations", "wild")
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,8 @@ def find(project: Project, name: str) -> tuple[str, ...]:
 def belongings(project: Project, annotators: Iterable[str]) -> Belongings:
     """Count what a project has of a person."""
     ids = tuple(annotators)
-    labels, votes = ([e for e in project.read(c) if e.annotator in ids] for c in EVENTS)
+    labels, *others = ([e for e in project.read(c) if e.annotator in ids] for c in EVENTS)
+    votes = [e for some in others for e in some]
     texts = {e.chosen for e in (*labels, *votes) if e.kind == "rewrite"}
     preferences = sum(row.annotator in ids for row in project.preferences)
     thumbs = sum(row.annotator in ids for row in project.read("unpaired"))

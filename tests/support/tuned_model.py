@@ -1,6 +1,9 @@
-"""A model repo as `palate train` leaves it, without the training."""
+"""Model repos: the tiny model, and one as `palate train` leaves it, without the training."""
 
 import json
+import uuid
+import warnings
+from pathlib import Path
 
 import torch
 from run_facts import RUN
@@ -8,6 +11,17 @@ from safetensors.torch import load, save
 
 from palate.core import hub as client
 from palate.core.project import Project
+
+
+def push_tiny(folder: Path) -> str:
+    """Push the tiny model of the folder; return its repo."""
+    repo = f"me/tiny{uuid.uuid4().hex[:8]}"
+    client.create(repo, "model")
+    with warnings.catch_warnings():
+        # huggingface_hub's own upload of a large file; a job's process is not as strict
+        warnings.filterwarnings("ignore", "Use 'content=<...>' to upload", DeprecationWarning)
+        client.commit(repo, "model", {f.name: f for f in folder.iterdir()}, "A tiny model")
+    return repo
 
 
 def push_tuned(project: Project, *, ruined: bool) -> None:

@@ -5,7 +5,8 @@ reports no GPU function before it serves.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -115,6 +116,69 @@ def _load(repo: str, revision: str) -> tuple[Any, Any, str]:
     return tokenizer, model.eval(), condition
 
 
+@_on_gpu
+def stream_texts(
+    writings: Sequence[Writing], prompt: Sequence[Message], seed: int
+) -> Iterator[tuple[int, str]]:
+    """Yield pieces of the models' answers as they come: which model, and the text that follows.
+
+    All models draw with the same random numbers.
+    """
+    voices = [_Voice(writing, prompt, seed) for writing in writings]
+    while any(not voice.ended for voice in voices):
+        for number, voice in enumerate(voices):
+            if not voice.ended and (text := voice.next()):
+                yield number, text
+
+
+class _Voice:
+    """One model that writes one answer, a token at a time."""
+
+    def __init__(self, writing: Writing, prompt: Sequence[Message], seed: int):
+        import torch
+        from transformers import TemperatureLogitsWarper, TopPLogitsWarper
+
+        self._tokenizer, model = _load(writing.repo, writing.revision)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._model = model.to(device)
+        self._input = self._tokenizer.apply_chat_template(
+            [list(prompt)], add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )["input_ids"].to(device)
+        self._warpers = (
+            TemperatureLogitsWarper(writing.temperature),
+            TopPLogitsWarper(writing.top_p),
+        )
+        self._random = torch.Generator(device).manual_seed(seed)
+        ends = model.generation_config.eos_token_id or self._tokenizer.eos_token_id
+        self._ends = set(ends if isinstance(ends, list) else [ends])
+        self._cache, self._tokens, self._text = None, list[int](), ""
+        self._most, self.ended = writing.max_new_tokens, False
+
+    def next(self) -> str:
+        """Draw a token; return the text that it brings, which may be none yet."""
+        import torch
+
+        with torch.inference_mode():  # belongs to a thread, and the next call may have another
+            output = self._model(input_ids=self._input, past_key_values=self._cache, use_cache=True)
+            scores = output.logits[:, -1].float()
+            for warper in self._warpers:
+                scores = warper(self._input, scores)
+            chances = torch.softmax(scores, -1)
+            self._input = torch.multinomial(chances, 1, generator=self._random)
+        self._cache = output.past_key_values
+        token = int(self._input)
+        if token not in self._ends:
+            self._tokens.append(token)
+        self.ended = token in self._ends or len(self._tokens) >= self._most
+        text = self._tokenizer.decode(
+            self._tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        if text.endswith("\N{REPLACEMENT CHARACTER}") and not self.ended:
+            return ""  # a part of a character
+        piece, self._text = text[len(self._text) :], text
+        return piece
+
+
 def missing() -> str | None:
     """Say why this Space cannot write texts; None if it can."""
     packages = all(find_spec(name) for name in ("torch", "transformers"))
@@ -136,15 +200,31 @@ def written(
     request: "Request", writing: Writing, prompts: Sequence[Sequence[Message]], seed: int
 ) -> list[tuple[str, bool]]:
     """Return `write_texts`, on the visitor's own quota; PalateError where there is no GPU now."""
+    with _lent(request, [writing]):
+        return write_texts(writing, prompts, seed)
+
+
+def streamed(
+    request: "Request", writings: Sequence[Writing], prompt: Sequence[Message], seed: int
+) -> Iterator[tuple[int, str]]:
+    """Yield `stream_texts`, on the visitor's own quota; PalateError where there is no GPU now."""
+    with _lent(request, writings):
+        yield from stream_texts(writings, prompt, seed)
+
+
+@contextmanager
+def _lent(request: "Request", writings: Sequence[Writing]) -> Generator[None]:
+    """Prepare what writes on a GPU that may be lent, and say why none is."""
     if why := missing():
         raise PalateError(why)
     from gradio import Error
     from gradio.context import LocalContext
 
-    _load(writing.repo, writing.revision)  # downloaded before the GPU is lent
+    for writing in writings:
+        _load(writing.repo, writing.revision)  # downloaded before the GPU is lent
     LocalContext.request.set(request)  # ty: ignore[invalid-argument-type] - for its quota's token
     try:
-        return write_texts(writing, prompts, seed)
+        yield
     except Error as error:  # of `spaces`: no GPU, or the quota is spent
         title = getattr(error, "title", "")
         raise PalateError(f"{title}: {error.message}".removeprefix("Error: ")) from error

@@ -3,13 +3,19 @@
 import hmac
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from palate.core import hub, paths
+from palate.core import hub, ledger, paths
+from palate.core.errors import PalateError
+from palate.core.ledger import Publisher
 from palate.core.project import Project
-from palate.core.schema import Event, Message, model_of
+from palate.core.rounds import wild_vote
+from palate.core.schema import Event, Message, Model, model_of
 from palate.evaluate.contest import Informative, round_on_prompts
 from palate.evaluate.counting import count_votes
 from palate.evaluate.loading import pairs_to_compare
@@ -19,13 +25,14 @@ from palate.evaluate.ratings import RatingList, ratings
 from palate.evaluate.verdict import Verdict
 from palate.label.assignment import Queue
 from palate.web.ballot import gpu
-from palate.web.ballot.event_parsing import Receipt, State, rejection
+from palate.web.ballot.event_parsing import Receipt, Rejected, State, rejection
 from palate.web.ballot.people import Person
 from palate.web.ballot.service import Ballot
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+TRIES_AT_ONCE = 3  # visitors for whom both models write
 STOPPED = "you have seen the result, so you cannot vote any more"
 
 
@@ -50,6 +57,8 @@ class EvaluateBallot(Ballot):
             self._stopped = stopped - self.people.forgotten
         self._verdict: tuple[int, Verdict | None] = (-1, None)  # and how many events it counts
         self.ratings: list[RatingList] = []  # of several models, computed with the verdict
+        self._wild = Publisher(project.id, "wild", interval=pause)
+        self._trying = threading.BoundedSemaphore(TRIES_AT_ONCE)
 
     def plan(self) -> str:
         """Return what a verdict takes, what the prompts compared can show, and what adds more."""
@@ -134,19 +143,79 @@ class EvaluateBallot(Ballot):
         """Return a prompt of the comparison."""
         return self.prompts()[self._compared.pairs[0].prompt_id].text
 
-    def answers(self, request: "Request", prompt: str) -> dict[str, str]:
-        """Return what base and tuned model answer, by model; PalateError if they cannot.
+    def problem(self) -> str | None:
+        return super().problem() or self._wild.problem()
 
-        Both use the same random numbers.
+    def close(self, timeout: float = 30.0) -> bool:
+        """Also publish the votes in the wild that are waiting."""
+        wild = self._wild.close(timeout)
+        return super().close(timeout) and wild
+
+    def answers(
+        self, request: "Request", prompt: str, *, blind: bool
+    ) -> "Iterator[tuple[int, str] | Try]":
+        """Yield what base and tuned model answer, in pieces with their side; then the whole try.
+
+        With `blind`, chance decides who is on which side. Raises PalateError if they cannot.
         """
-        seed = secrets.randbelow(2**31)
-        messages = [Message(role="user", content=prompt)]
-        return {
-            model.repo: gpu.written(
-                request, gpu.Writing(model.repo, model.revision), [messages], seed
-            )[0][0]
-            for model in (self._compared.base, self._compared.tuned)
-        }
+        sides = [self._compared.base, self._compared.tuned]
+        if blind:
+            secrets.SystemRandom().shuffle(sides)
+        if not self._trying.acquire(blocking=False):
+            raise PalateError("Others try the models now. Try again in a minute.")
+        try:
+            texts = ["", ""]
+            writings = [gpu.Writing(model.repo, model.revision) for model in sides]
+            messages = [Message(role="user", content=prompt)]
+            for side, text in gpu.streamed(request, writings, messages, secrets.randbelow(2**31)):
+                texts[side] += text
+                yield side, text
+        finally:
+            self._trying.release()
+        yield Try(sides, texts, self._ticket(sides, prompt, secrets.token_hex(16), blind=blind))
+
+    def _ticket(self, sides: Sequence[Model], prompt: str, nonce: str, *, blind: bool) -> str:
+        """Return what shows later that this try took place: a choice needs one, and only one."""
+        flags = f"{sides.index(self._compared.base)}{blind:d}"
+        revisions = [model.revision for model in sides]
+        return f"{nonce}{flags}{self._mac('try', nonce, flags, prompt, *revisions)[:32]}"
+
+    def choose(
+        self, key: str, person: Person | None, ticket: str, prompt: str, better: int, *, keep: bool
+    ) -> None:
+        """Take a vote in the wild: which answer of a try was better; `keep` the prompt if asked to.
+
+        Raises Rejected for a try that did not take place, or of somebody who may not vote.
+        """
+        nonce, flags = ticket[:32], ticket[32:34]
+        sides = [self._compared.base, self._compared.tuned]
+        if flags[:1] == "1":
+            sides.reverse()
+        blind = flags[1:] == "1"
+        given = ticket.encode("utf-8", "replace")
+        made = self._ticket(sides, prompt, nonce, blind=blind) if ticket.isascii() else ""
+        if not hmac.compare_digest(made.encode(), given):
+            raise Rejected("these models did not write this: let both answer again")
+        annotator = self._trying_person(key, person)
+        if annotator in self.people.uncounted:
+            raise Rejected("the owner has not opened this project to you")
+        vote = wild_vote(
+            f"try-{nonce}", sides, better, prompt if keep else None, annotator=annotator,
+            time=ledger.now(), number=self.round, blind=blind,
+        )  # fmt: skip
+        with self._lock:
+            self._budgets.spend(annotator, [vote], time.monotonic())
+        self._wild.add([vote])
+
+    def _trying_person(self, key: str, person: Person | None) -> str:
+        """Return the pseudonym of who tries: signed in, known by their key, or the owner here."""
+        if person:
+            return self.pseudonym(person)
+        with self._lock:
+            stopped = sorted(self._stopped)
+        given = key.encode("utf-8", "replace")
+        known = [a for a in stopped if hmac.compare_digest(given, self.result_key(a).encode())]
+        return known[0] if known else self.pseudonym_of("owner")
 
     def figures(self, person: Person) -> dict[str, object]:
         return super().figures(person) | {"implied": 0}  # votes are counted, never implied
@@ -156,3 +225,12 @@ class EvaluateBallot(Ballot):
         self.publisher.add(events)
         published = self.publisher.is_published
         return {e.event_id: "published" if published(e.event_id) else "waiting" for e in events}
+
+
+@dataclass(frozen=True)
+class Try:
+    """Both models' answers to a visitor's prompt, side by side."""
+
+    sides: Sequence[Model]
+    texts: Sequence[str]
+    ticket: str  # for `choose`

@@ -1,12 +1,12 @@
 """The verdict page, for people who have stopped voting: it cannot influence their votes."""
 
 import json
-import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from palate.core import hub
@@ -16,12 +16,13 @@ from palate.evaluate import ratings
 from palate.evaluate.pictures import moves
 from palate.evaluate.verdict import Verdict
 from palate.web.ballot import gpu
-from palate.web.ballot.app import api_route
+from palate.web.ballot.app import api_route, read_body
 from palate.web.ballot.people import person_of, sign_in_required
 from palate.web.ballot.render import chat, markdown, template
-from palate.web.voting.ballot import EvaluateBallot
+from palate.web.voting.ballot import EvaluateBallot, Try
 
 MOST_PROMPT = 8000  # characters of a prompt to try
+MOST_BYTES = 16 * MOST_PROMPT  # of a request with one
 EXAMPLES = 3  # shown for each model
 COOKIE_SECONDS = 365 * 86_400
 Example = dict[str, str]  # prompt, base, tuned → HTML
@@ -36,6 +37,8 @@ def routes(ballot: EvaluateBallot) -> list[Route]:
         _stopped_route("/verdict", ballot, lambda _, query: page(ballot, query)),
         _stopped_route("/verdict.json", ballot, lambda _, query: figures(ballot)),
         _stopped_route("/try", ballot, lambda request, query: try_page(ballot, request, query)),
+        _trying_route("/try/answer", ballot, answer),
+        _trying_route("/try/choose", ballot, choose),
     ]  # fmt: skip
 
 
@@ -68,6 +71,32 @@ def _stopped_route(
         return response
 
     return Route(path, endpoint)
+
+
+def _trying_route(
+    path: str,
+    ballot: EvaluateBallot,
+    call: Callable[[EvaluateBallot, Request, dict[str, object]], Response],
+) -> Route:
+    """Return a POST route for those whom the try page opens for; the body is a JSON object."""
+
+    async def endpoint(request: Request) -> Response:
+        if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+            return JSONResponse({"error": "expected application/json"}, 415)
+        if not ballot.opens(request.query_params.get("key", "")):
+            return JSONResponse({"error": "This page is for people who have stopped voting."}, 403)
+        content = await read_body(request, MOST_BYTES)
+        if content is None:
+            return JSONResponse({"error": f"expected at most {MOST_BYTES} bytes"}, 413)
+        try:
+            body = json.loads(content)
+            if not isinstance(body, dict):
+                raise ValueError("expected a JSON object")
+            return await run_in_threadpool(call, ballot, request, body)
+        except (ValueError, RecursionError) as error:
+            return JSONResponse({"error": str(error)[:300]}, 400)
+
+    return Route(path, endpoint, methods=["POST"])
 
 
 @dataclass(frozen=True)
@@ -109,7 +138,7 @@ def next_step(ballot: EvaluateBallot, v: Verdict | None) -> Step:
         return Step("Ask somebody else to vote on the same pairs.", "Voting page", "/")
     if v.decision == "better" and ballot.card:
         return Step("The model's card says how to use it.", "Open the tuned model", ballot.card)
-    words = "To go on: label more pairs or choose another recipe, then train again."
+    words = "The project's page says what comes next; another recipe may also help."
     return Step(words, "Open the project", project)
 
 
@@ -138,32 +167,69 @@ def page(ballot: EvaluateBallot, query: str) -> HTMLResponse:
 
 
 def try_page(ballot: EvaluateBallot, request: Request, query: str) -> HTMLResponse:
-    """Return base and tuned model's answers to the prompt in the address, side by side.
+    """Return the page on which both models answer side by side.
 
-    Even with `blind`, which hides the names and mixes the sides, they can be looked up on the page,
-    so it is for people who vote no more.
+    Its answers name the models, even where the page hides that, so it is for people who vote no
+    more.
     """
-    text = request.query_params.get("prompt", "").strip()[:MOST_PROMPT]
-    answers, problem = {}, gpu.missing()
-    if text and not problem:
-        try:
-            answers = ballot.answers(request, text)
-        except PalateError as error:
-            problem = str(error)
-    shown = [(name, markdown(answer)) for name, answer in answers.items()]
-    if blind := "blind" in request.query_params:
-        secrets.SystemRandom().shuffle(shown)
     return HTMLResponse(
         template("try.html").render(
             project=ballot.project_id,
-            prompt=text or ballot.example(),
-            answers=shown,
-            blind=blind,
-            problem=problem,
-            key=query.removeprefix("?key="),
+            prompt=request.query_params.get("prompt", "").strip()[:MOST_PROMPT] or ballot.example(),
+            most=MOST_PROMPT,
+            problem=gpu.missing(),
             verdict=f"/verdict{query}",
         )
     )
+
+
+def answer(ballot: EvaluateBallot, request: Request, body: dict[str, object]) -> Response:
+    """Return both models' answers to a prompt as they come: a line of JSON for each piece."""
+    prompt, blind = _prompt(body), body.get("blind") is True
+    if problem := gpu.missing():
+        return JSONResponse({"error": problem}, 503)
+
+    def lines() -> Iterator[str]:
+        yield _line(state="loading")  # models that are not here yet take a while
+        try:
+            for part in ballot.answers(request, prompt, blind=blind):
+                if isinstance(part, Try):
+                    names = [model.repo for model in part.sides]
+                    texts = [markdown(text) for text in part.texts]
+                    yield _line(names=names, html=texts, ticket=part.ticket)
+                else:
+                    yield _line(side=part[0], text=part[1])
+        except PalateError as error:
+            yield _line(error=str(error))
+
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    return StreamingResponse(lines(), media_type="application/x-ndjson", headers=headers)
+
+
+def choose(ballot: EvaluateBallot, request: Request, body: dict[str, object]) -> Response:
+    """Keep which of two answers the visitor found better, and with their consent the prompt."""
+    better, ticket, keep = body.get("better"), body.get("ticket"), body.get("keep")
+    if (
+        not isinstance(better, int)
+        or better not in (0, 1)
+        or not isinstance(ticket, str)
+        or not isinstance(keep, bool)
+    ):
+        raise ValueError("expected better as 0 or 1, ticket as text, keep as true or false")
+    key = request.query_params.get("key", "")
+    ballot.choose(key, person_of(request), ticket, _prompt(body), better, keep=keep)
+    return JSONResponse({})
+
+
+def _prompt(body: dict[str, object]) -> str:
+    text = body.get("prompt")
+    if not isinstance(text, str) or not text.strip() or len(text) > MOST_PROMPT:
+        raise ValueError(f"expected a prompt of at most {MOST_PROMPT:,} characters")
+    return text.encode("utf-8", "replace").decode().strip()  # no half characters
+
+
+def _line(**content: object) -> str:
+    return json.dumps(content) + "\n"
 
 
 def figures(ballot: EvaluateBallot) -> Response:
