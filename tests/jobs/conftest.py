@@ -4,8 +4,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import uuid
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +13,7 @@ import tiny_model
 from dpo_runs import SCRIPT, record
 from forking import TRAINING, FastPython
 from once import once
+from tuned_model import push_tiny
 
 from palate.collect import importing
 from palate.core import hub as client
@@ -40,13 +39,7 @@ def fast_python(hub) -> Iterator[FastPython]:
 @pytest.fixture(scope="session")
 def base_model(hub, tiny_folder) -> str:
     """A model repo with the tiny model."""
-    repo = f"me/tiny{uuid.uuid4().hex[:8]}"
-    client.create(repo, "model")
-    with warnings.catch_warnings():
-        # huggingface_hub's own upload of a large file; a job's process is not as strict
-        warnings.filterwarnings("ignore", "Use 'content=<...>' to upload", DeprecationWarning)
-        client.commit(repo, "model", {f.name: f for f in tiny_folder.iterdir()}, "A tiny model")
-    return repo
+    return push_tiny(tiny_folder)
 
 
 @pytest.fixture

@@ -4,12 +4,17 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
+import sys
+import tempfile
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import uvicorn
 from starlette.applications import Starlette
@@ -22,6 +27,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from palate.core import hub
 from palate.core.errors import PalateError, Supervised, Unreachable, UsageError, printable
+from palate.core.paths import shipped
 from palate.core.project import SETTINGS_FILE, question_files
 from palate.web.ballot import gpu
 from palate.web.ballot.app import HERE, create_app
@@ -29,6 +35,7 @@ from palate.web.ballot.render import template
 from palate.web.ballot.service import Ballot
 
 CHECK_SECONDS = 2.0  # between checks for missing things; at least that between checks for changes
+POLL_SECONDS = 0.2
 PORT = 7860  # where the Hub expects a Space
 GRACE_SECONDS = 3  # for open connections at the end
 HEAD_SECONDS = 20.0  # in which the head of a request has to arrive
@@ -219,6 +226,56 @@ def _server(app: ASGIApp) -> uvicorn.Server:
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
     )
+
+
+class OtherSpace:
+    """Another Space on this machine: a child that ends with this process, however it ends."""
+
+    def __init__(self, kind: str):
+        self._kind, self._url = kind, ""
+        self._starting = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, project_id: str) -> str:
+        """Return its address once it answers; PalateError says why it ended before that."""
+        with self._starting:
+            if self._process is None or self._process.poll() is not None:
+                with tempfile.TemporaryFile() as log:
+                    self._process = self._spawn(project_id, log)
+                    self._wait(self._process, log)
+            return self._url
+
+    def _spawn(self, project_id: str, log: IO[bytes]) -> "subprocess.Popen[bytes]":
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = str(free.getsockname()[1])
+        self._url = f"http://127.0.0.1:{port}"
+        own = {"PALATE_PROJECT": project_id, "PORT": port, "PALATE_PARENT": str(os.getpid())}
+        return subprocess.Popen(
+            [sys.executable, str(shipped("spaces") / self._kind / "app.py")],
+            env={**os.environ, **own},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C ends it through this process, after its last commit
+        )
+
+    def _wait(self, process: "subprocess.Popen[bytes]", log: IO[bytes]) -> None:
+        while not _answers(self._url):
+            if process.poll() is not None:
+                log.seek(0)
+                printed = log.read().decode("utf-8", "replace").strip()
+                raise PalateError(printed.rpartition("palate: ")[2] or "The Space ended.")
+            time.sleep(POLL_SECONDS)
+
+
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(f"{url}/healthz", timeout=2).close()
+    except urllib.error.HTTPError:
+        return True  # its page says what is missing
+    except OSError:
+        return False
+    return True
 
 
 def _hosted() -> bool:

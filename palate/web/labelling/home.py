@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from palate.core import hub
 from palate.core.errors import PalateError, printable
 from palate.core.project import GUIDELINES_FILE, SETTINGS_FILE, Project, Settings
-from palate.core.rounds import with_setting
+from palate.core.rounds import offered, with_setting
 from palate.core.typed import read_text
 from palate.label.steps import (
     ENDED,
@@ -30,7 +30,9 @@ from palate.label.steps import (
     jobs_of,
     steps,
 )
+from palate.web.ballot.people import sign_in_required
 from palate.web.ballot.render import markdown, written
+from palate.web.ballot.serve import OtherSpace
 from palate.web.labelling.ballot import LabelBallot
 from palate.web.labelling.labels import Call, Refused
 
@@ -42,9 +44,10 @@ COMMAND_SECONDS = 300.0
 LOG_LINES = 400  # of a job that the page shows
 LOG_CHARACTERS = 2000  # of a line
 JOBS = ("candidates", "train", "completions")  # that a button starts on HF Jobs
-COMMANDS = ("export", "verdict")  # that a button runs here
+COMMANDS = ("export", "verdict", "round")  # that a button runs here
 SAFE = ("annotators", "annotators_per_pair", "repeats", "paused")  # may change at any time
 MOST_JOBS = 100
+VOTING = OtherSpace("evaluate")  # for all ballots here: a change of candidates makes another one
 
 
 class Home:
@@ -66,7 +69,8 @@ class Home:
             "next": coming.name if coming else "round",
             "command": coming.command if coming else f"palate round {self._id}",
             "round": project.settings.round,
-            "button": _button(coming.command if coming else ""),
+            "offered": len(offered(project)),
+            "button": _button(coming.command if coming else f"palate round {self._id}"),
             "settings": {name: values[name] for name in SAFE},
             "names": self._ballot.names(),
         }
@@ -175,6 +179,19 @@ class Home:
                 raise Refused("This job runs already. Look at it in the list below.", 409)
             return {"text": palate(name, self._id, "--on", "hf", "--yes", "--detach")}
 
+    def vote(self, query: Call) -> dict[str, object]:
+        """Return the addresses of the voting page and of the verdict; here, start what serves them.
+
+        On the Hub, the evaluate Space serves them, and the link to the verdict is on its page.
+        """
+        if sign_in_required():
+            space = f"{self._id}-evaluate"
+            if not hub.exists(space, "space"):
+                raise Refused(f"There is no evaluate Space yet. Run: palate deploy {self._id}", 404)
+            return {"url": f"{hub.endpoint()}/spaces/{space}"}
+        url = VOTING.start(self._id)
+        return {"url": url, "verdict": f"{url}/verdict?key={self._ballot.owner_key()}"}
+
     def run(self, query: Call) -> dict[str, object]:
         name = query.get("command")
         if name not in COMMANDS:
@@ -219,6 +236,8 @@ def _button(command: str) -> dict[str, str]:
     name = command.split(" ")[1] if command else ""
     if name == "label":
         return {"does": "open", "what": "/"}
+    if name == "evaluate":
+        return {"does": "vote"}
     if name in JOBS and has_commands() and command.count(" ") == 2:
         return {"does": "plan", "what": name}
     if name in COMMANDS and has_commands():

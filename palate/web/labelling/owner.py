@@ -45,7 +45,7 @@ MAX_REQUEST_BYTES = 16 * 1024 * 1024
 MAX_CALL_BYTES = 512 * 1024
 HOME_CALLS = (
     "state", "taken-over", "guidelines", "preview", "write-guidelines", "write-settings",
-    "jobs", "job", "cancel", "plan", "start", "run",
+    "jobs", "job", "cancel", "plan", "start", "run", "vote",
 )  # fmt: skip
 LABEL_CALLS = ("find", "show", "correct", "remarks", "review")
 OWNER_CALLS = ("people", *HOME_CALLS, *LABEL_CALLS)

@@ -1,6 +1,6 @@
 // The owner's page, first part: where the loop is and what comes next; instructions and settings.
 import { fill } from '/ballot/content.js'
-import { $, busy, button, call, copyable, el, names, onShow, route } from '/ballot/owner-call.js'
+import { $, busy, button, call, copyable, count, el, names, onShow, route } from '/ballot/owner-call.js'
 import { openPlan } from '/ballot/jobs.js'
 
 const PREVIEW_MS = 400
@@ -26,12 +26,27 @@ export async function load() {
   if (does === 'open') next.push(el('a', { className: 'go', href: what, target: '_blank', textContent: 'Open the labelling page' }))
   if (does === 'plan') next.push(button('Show price and time', () => openPlan(what), { className: 'go' }))
   if (does === 'run') next.push(button('Do it', async () => { await call('run', { command: what }); await load() }, { className: 'go' }))
+  if (does === 'vote') next.push(voting('go'))
   next.push(el('p', { className: 'soft' }, does ? 'Or in a terminal: ' : 'In a terminal: ', copyable(state.command)))
+  if (state.offered) next.push(el('p', {}, `${count(state.offered, 'prompt')} from people who tried the models ${state.offered === 1 ? 'waits' : 'wait'} for your approval: `, copyable(`palate prompts ${document.body.dataset.project} --offered`)))
+  if (['verdict', 'round'].includes(state.next)) next.push(voting(''))
   $('#next').replaceChildren(...next)
   showPause()
   $('#who-may').textContent = PEOPLE(state.settings.annotators)
   $('#round').textContent = state.round > 1 ? `Round ${state.round}. ` : ''
   for (const option of document.querySelectorAll('[data-name-of]')) option.textContent = names[option.dataset.nameOf] || option.dataset.nameOf
+}
+
+// Starts what serves the votes, where it does not run, and links to it.
+function voting(className) {
+  const box = el('div', { className: 'acts start' })
+  box.append(button('Prepare the voting page', async () => {
+    const { url, verdict } = await call('vote')
+    const links = [el('a', { className: 'go', href: url, target: '_blank', textContent: 'Open the voting page' })]
+    if (verdict) links.push(el('a', { href: verdict, target: '_blank', textContent: 'See the verdict (this browser then votes no more)' }))
+    box.replaceChildren(...links)
+  }, { className }))
+  return box
 }
 
 function showPause() {
