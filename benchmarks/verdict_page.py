@@ -125,7 +125,7 @@ def open_page(space: Any) -> dict[str, float]:
             start = time.perf_counter()
             page.goto(space.owner_url, wait_until="load")
             seconds[name] = round(time.perf_counter() - start, 2)
-            assert "votes so far it won" in page.inner_text("body")
+            assert "so far, it won" in page.inner_text("body")
         browser.close()
     return seconds
 

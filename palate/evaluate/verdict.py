@@ -135,24 +135,38 @@ class Verdict:
             low, high = (100 * (0.5 + side * self.margin) for side in (-1, 1))
             return (
                 f"Decided for prompts like these: to {self.voters}, neither model is meaningfully"
-                f" better. The whole 95% interval is between {low:g}% and {high:g}%. You can stop."
+                f" better. The whole 95% interval, which is where the rate on such prompts may be,"
+                f" is between {low:g}% and {high:g}%. You can stop."
             )
         prefer = "prefers" if self.annotators == 1 else "prefer"
         model = "tuned" if self.decision == "better" else "base"
         return (
             f"Decided for prompts like these: {self.voters} {prefer} the {model} model. If both"
-            " were equally good, votes this one-sided would come up in fewer than 1 of"
-            f" {self._odds(self.about_prompts):,} evaluations, even with a look after every vote."
-            f" {self._people()}"
+            f" were equally good, votes this one-sided would come up in {self._odds()}"
+            f" {self._people()}{self._for_base()}"
         )
 
-    def _odds(self, claim: Claim) -> int:
-        """Return N of "fewer than 1 of N": the evidence, as far as it is known to hold.
+    def _odds(self) -> str:
+        """Return in how many evaluations chance does this, as far as that is known to hold.
 
         Where votes share prompts the design effect is estimated. Simulated, 1 of 20 holds, but
         beyond that equal models reach evidence of 1,000 in up to 5 of 1,000 evaluations.
         """
-        return two_digits(claim.evidence if claim.design_effect == 1 else DECIDES)
+        claim = self.about_prompts
+        alone = claim is not None and claim.design_effect == 1
+        number = two_digits(claim.evidence if claim and alone else DECIDES)
+        words = f"fewer than 1 of {number:,} evaluations, even with a look after every vote."
+        return (
+            words
+            if alone
+            else f"{words} Where votes share prompts, palate claims no more than that."
+        )
+
+    def _for_base(self) -> str:
+        """Return what a verdict for the base model leaves to do."""
+        if self.decision != "worse":
+            return ""
+        return " Use the base model. To beat it, label more pairs and train again."
 
     def _one_side(self) -> bool:
         """Tell whether every choice was of one side, although both models were on both."""

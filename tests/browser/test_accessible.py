@@ -1,5 +1,7 @@
 """The ballot with axe-core and by keyboard alone: every page and dialog, themes and widths."""
 
+import os
+import re
 import struct
 import zlib
 from base64 import b64encode
@@ -48,6 +50,7 @@ PAIRS = [
     ("Nothing?", "", "\n\n"),
     *((f"Prompt {i}", f"left {i}", f"right {i}") for i in range(16)),
 ]
+FIGURES = {"judged": 12, "prompts": 9, "seconds": 8.5, "implied": 0, "repeats": 3, "same": 2}
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
@@ -126,6 +129,87 @@ def test_axe_finds_nothing(page):
             assert not wide(page)
     page.emulate_media(color_scheme="light")
     assert {where: found for where, found in wrong.items() if found} == {}
+
+
+def told(page, **changes: object) -> None:
+    """Let the server describe the project and the person with these changes."""
+
+    def answer(route) -> None:
+        route.fulfill(json=route.fetch().json() | changes)
+
+    page.unroute("**/api/me*")
+    page.route("**/api/me*", answer)
+
+
+def checked(page) -> dict:
+    """Return what axe-core finds in the open dialog, by theme and width."""
+    page.wait_for_selector(".b-dialog[open]")
+    page.evaluate(AXE)
+    wrong = {}
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        for width, height in WIDTHS:
+            page.set_viewport_size({"width": width, "height": height})
+            page.wait_for_timeout(150)
+            wrong[theme, width] = page.evaluate(RUN)
+            assert not wide(page)
+            if folder := os.environ.get("SHOTS"):
+                name = re.sub(r"\W+", "-", page.inner_text(".b-dialog h2")).casefold()
+                page.screenshot(path=f"{folder}/ballot-{name}-{theme}-{width}.png")
+    page.emulate_media(color_scheme="light")
+    return {where: found for where, found in wrong.items() if found}
+
+
+def test_axe_finds_nothing_in_the_dialogs_that_open_on_their_own(page):
+    url = page.server.url
+    opened(page, "More", width=390, height=844)
+    page.click("[data-act=menu]")
+    assert page.inner_text(".b-dialog h2") == "More"
+    found = {"more": checked(page)}
+
+    opened(page, "Name")
+    page.evaluate("localStorage.clear()")
+    page.goto(url)
+    page.wait_for_selector(".b-dialog[open] input")
+    found["name"] = checked(page)
+    for name, where, changes in (
+        ("sign in", "/", {"sign_in": True, "name": None}),
+        ("sign-in failed", "/?sign-in=failed", {"sign_in": True, "name": None}),
+        ("refused", "/", {"sign_in": True, "name": "Ada", "may": False}),
+    ):
+        told(page, **changes)
+        page.goto(f"{url}{where}")
+        found[name] = checked(page)
+
+    told(page, kind="evaluate", guidelines="")
+    page.route("**/api/figures*", lambda route: route.fulfill(json=FIGURES))
+    opened(page, "Stop")
+    page.click("[data-act=session]")
+    page.click(".b-dialog[open] [data-act=result]")
+    page.wait_for_selector(".b-dialog[open] [data-act=stop]")
+    found["stop"] = checked(page)
+    page.unroute("**/api/me*")
+    page.unroute("**/api/figures*")
+
+    def warm_up(route) -> None:
+        results = route.fetch().json()["results"]
+        told_why = {"right": False, "answer": "left", "why": "<p>It is shorter.</p>"}
+        route.fulfill(json={"results": [r | {"warm_up": told_why} for r in results]})
+
+    page.route("**/api/events*", warm_up)
+    opened(page, "Warm")
+    page.keyboard.press("1")
+    page.wait_for_selector(".b-dialog[open] [data-f=why]:has-text('It is shorter.')")
+    found["warm-up"] = checked(page)
+    page.unroute("**/api/events*")
+
+    opened(page, "Two")
+    other = page.context.new_page()
+    other.goto(f"{url}/?as=Two")
+    found["other tab"] = checked(other)
+    assert "another tab" in other.inner_text(".b-dialog")
+    other.close()
+    assert found == {name: {} for name in found}
 
 
 def test_everything_is_reached_and_done_by_tab_and_enter(page):

@@ -58,7 +58,7 @@ def test_ten_blind_votes_and_the_verdict_on_the_card(
         v.page.click(".b-dialog[open] [data-act=stop]")
         v.page.wait_for_url("**/verdict?key=*")
         verdict = v.page.inner_text("main")
-        assert "Of the 10 votes so far it won 80%" in verdict
+        assert "Of the 10 votes by 1 person so far, it won 80%" in verdict
         assert "Not known yet." in verdict
         assert "One person voted" not in verdict  # until it is asked for
         v.page.click("summary:text('How sure is this?')")

@@ -1,10 +1,9 @@
 """The project's home in Chromium: labels found and corrected, instructions, settings, jobs."""
 
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from axe_core import wrong_with
 from devices import DESK
 from samples import event
 
@@ -55,28 +54,14 @@ def died(project: Project) -> str:
     return job.id
 
 
-def shoot(page, name: str) -> None:
-    if folder := os.environ.get("SHOTS"):
-        for width in (1440, 390):
-            for scheme in ("light", "dark"):
-                page.set_viewport_size({"width": width, "height": 900})
-                page.emulate_media(color_scheme=scheme)
-                page.wait_for_timeout(150)
-                page.screenshot(
-                    path=str(Path(folder) / f"{name}-{width}-{scheme}.png"), full_page=True
-                )
-        page.set_viewport_size({"width": 1280, "height": 800})
-        page.emulate_media(color_scheme="light")
-
-
 def test_an_owner_runs_a_project_from_its_home(labelled, label_space, visit):
-    v = visit(label_space.url, "Owner", DESK)
+    v, wrong = visit(label_space.url, "Owner", DESK), []
     page = v.page
     page.goto(label_space.owner_url)
     page.wait_for_selector("#next h2:text('Next: ')")
     assert page.inner_text("#loop .next").startswith("preferences")
     assert page.input_value("#invite input") == f"{label_space.url}/"
-    shoot(page, "home")
+    wrong += wrong_with(page, "home")
 
     page.click("#next button.go")  # rebuilds the preferences
     page.wait_for_selector("#loop .next:has-text('model')", timeout=60000)
@@ -85,7 +70,7 @@ def test_an_owner_runs_a_project_from_its_home(labelled, label_space, visit):
     page.click(".tabs a:text-is('Labels')")
     page.wait_for_selector("#list li")
     everything = page.locator("#list li").count()
-    shoot(page, "labels")
+    wrong += wrong_with(page, "labels")
     page.check("[name=differs]")
     page.wait_for_selector(f"#found:has-text('2 of {everything} labels')")
     page.check("[name=fast]")
@@ -93,7 +78,7 @@ def test_an_owner_runs_a_project_from_its_home(labelled, label_space, visit):
     page.click("#list button")
     page.wait_for_selector("#pair[open] .fix")
     assert "As p-bob saw it: right better" in page.inner_text("#pair")
-    shoot(page, "pair")
+    wrong += wrong_with(page, "pair")
     page.click("#pair button:text-is('Left is better')")
     page.wait_for_selector("#pair:has-text('corrected by an owner')")
     page.click("#pair .no")
@@ -110,7 +95,7 @@ def test_an_owner_runs_a_project_from_its_home(labelled, label_space, visit):
     page.click(".tabs a:has-text('Flags')")
     page.wait_for_selector("#waiting:has-text('2 flags and notes to look at')")
     assert HOSTILE.split("\u202e")[0] in page.inner_text("#remarks")
-    shoot(page, "flags")
+    wrong += wrong_with(page, "flags")
     page.click("#remarks li:has-text('Flag by') button:text-is('Done')")
     page.wait_for_selector("#waiting:has-text('1 flag or note to look at')")
 
@@ -125,14 +110,14 @@ def test_an_owner_runs_a_project_from_its_home(labelled, label_space, visit):
     assert page.inner_text("#theirs pre").strip() == "# Theirs"
     assert page.input_value("#instructions textarea").startswith("# Mine")
     assert Project.load(labelled.id).guidelines == "# Theirs\n"
-    shoot(page, "instructions")
+    wrong += wrong_with(page, "instructions")
     page.click("#save")
     page.wait_for_selector("#instructions-state:has-text('People see it')")
     assert Project.load(labelled.id).guidelines.startswith("# Mine")
 
     page.click(".tabs a:text-is('Settings')")
     page.wait_for_selector("#settings input[name=annotators]")
-    shoot(page, "settings")
+    wrong += wrong_with(page, "settings")
     page.fill("[name=annotators]", "you, me")
     page.click("#settings button.go")
     page.wait_for_selector("#settings-state:text-is('Saved.')", timeout=60000)
@@ -147,7 +132,7 @@ def test_an_owner_runs_a_project_from_its_home(labelled, label_space, visit):
         page.get_attribute("#job svg", "aria-label") == "Loss by step: train loss 0.61 at step 40"
     )
     assert job in page.url
-    shoot(page, "jobs")
+    wrong += wrong_with(page, "jobs")
     page.click("#start button:has-text('Write candidates')")
     missing = page.wait_for_selector("#start .bad", timeout=120000).inner_text()
     assert "There is no model Qwen/Qwen2.5-0.5B-Instruct" in missing
@@ -155,10 +140,11 @@ def test_an_owner_runs_a_project_from_its_home(labelled, label_space, visit):
 
     page.click(".tabs a:text-is('People')")
     page.wait_for_selector("#people table")
-    shoot(page, "people")
+    wrong += wrong_with(page, "people")
     page.click(".tabs a:text-is('Home')")
     page.click("#pause button:text-is('Pause labelling')")
     page.wait_for_selector("#pause button:text-is('Resume labelling')", timeout=60000)
     assert Project.load(labelled.id).settings.paused
     assert page.evaluate("window.pwned") is None
+    assert wrong == []
     assert v.complaints == [c for c in v.complaints if "409" in c or "503" in c]

@@ -1,6 +1,7 @@
 """The owner's page in Chromium: a person is excluded there, and counts again."""
 
 import pytest
+from axe_core import wrong_with
 from devices import DESK, PHONE
 
 from palate.core.project import Project
@@ -22,6 +23,7 @@ def test_an_owner_excludes_a_person_and_counts_them_again(project, label_space, 
     assert page.inner_text("#who h2") == "Exclude Mallory?"
     command = f"palate exclude {project.id} {event.annotator}"
     assert page.inner_text("#who code") == command
+    assert wrong_with(page, "exclude") == []
     page.click("#who .no")
     assert Project.load(project.id).people.excluded == frozenset()
     page.click(ROW.format("Mallory"))

@@ -51,6 +51,7 @@ def test_other_revisions_do_not_count_and_votes_on_lost_texts_are_said():
         ("wW" * 8, 1, "better", "the person who voted prefers the tuned model."),
         ("wW" * 8, 1, "better", "that takes at least 5 voters."),
         ("lL" * 8, 2, "worse", "the 2 people who voted prefer the base model."),
+        ("lL" * 8, 2, "worse", "Use the base model. To beat it, label more pairs and train again."),
         ("wWwWwWwWwL" * 20, 7, "better", "People like them do, too. You can stop."),
         ("wW" * 4, 1, "open", "votes on 8 prompts say too little about other prompts"),
         (
@@ -60,7 +61,7 @@ def test_other_revisions_do_not_count_and_votes_on_lost_texts_are_said():
             "Not decided yet. Of evaluations like this one, half are decided after",
         ),
         ("wl" * 60, 1, "open", "Not decided, and the votes are so even"),
-        ("wl" * 400, 1, "no difference", "The whole 95% interval is between 40% and 60%. You can"),
+        ("wl" * 400, 1, "no difference", "prompts may be, is between 40% and 60%. You can"),
         (
             "tttt",
             1,
@@ -104,6 +105,8 @@ def test_the_odds_against_chance_are_exact_only_where_no_two_votes_share_a_promp
     shared = verdict_of("wWwWwWwWwL" * 20, prompts=50, people=4)
     assert shared.about_prompts.evidence > 1_000
     assert "fewer than 1 of 20 evaluations" in shared.meaning()
+    assert "Where votes share prompts, palate claims no more than that." in shared.meaning()
+    assert "claims no more" not in alone.meaning()
 
 
 def test_a_forecast_says_that_ties_are_not_counted():

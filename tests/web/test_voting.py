@@ -115,7 +115,7 @@ def test_the_verdict_page_opens_only_after_the_last_vote_and_is_harmless(
         link = client.post("/api/stop", json={}, headers=ada).json()["link"]
         page = client.get(link)
         assert page.status_code == 200
-        assert "Of the 3 votes so far it won 100%" in page.text
+        assert "Of the 3 votes by 1 person so far, it won 100%" in page.text
         assert "votes on 3 prompts say too little about other prompts" in page.text
         assert "One person voted" in page.text
         assert "more votes" not in page.text
