@@ -30,7 +30,7 @@ def next_is(page, words: str) -> None:
     page.wait_for_selector(f"#next h2:text-is('Next: {words}')", timeout=2 * MINUTES)
 
 
-def job_done(page, name: str) -> None:
+def job_done(page, name: str, rate: str = "") -> None:
     """Start the job that comes next, after its price was shown, and wait for its end."""
     page.click("#next button.go:text-is('Show price and time')")
     page.wait_for_selector("#plan[open]", timeout=2 * MINUTES)
@@ -40,6 +40,12 @@ def job_done(page, name: str) -> None:
     assert re.search(r"about \d+ (s|min)", plan)
     assert "$" in plan
     assert wrong_with(page, "plan") == []
+    if rate:
+        page.fill("#plan input", "lots")
+        page.click("#plan button:text-is('Start it')")
+        page.wait_for_selector("#plan .bad:has-text('Expected a learning rate between 0 and 1')")
+        page.fill("#plan input", rate)
+        assert f"--learning-rate {rate}" in page.inner_text("#plan code")
     page.click("#plan button:text-is('Start it')")
     page.wait_for_selector(f"#job h3:text-is('{name}')", timeout=2 * MINUTES)
     page.wait_for_selector("#jobs-list li:first-child:has-text('done')", timeout=5 * MINUTES)
@@ -72,13 +78,13 @@ def test_an_owner_goes_from_prompts_to_a_verdict(project, label_space, visit):
         page.click("#next a.go")
     opened.value.close()
     ada = visit(label_space.url, "Ada", DESK)
-    answer(ada, 12)
+    answer(ada, 16)
 
     page.reload()
     next_is(page, "Rebuild the preferences from the labels")
     page.click("#next button.go")
     next_is(page, "Train the model")
-    job_done(page, "Train")
+    job_done(page, "Train", rate="3e-3")
     assert "at step" in page.get_attribute("#job figure svg", "aria-label")
 
     next_is(page, "Let base and tuned model answer the eval prompts")
@@ -97,7 +103,7 @@ def test_an_owner_goes_from_prompts_to_a_verdict(project, label_space, visit):
     assert "Of the 2 votes by 1 person so far" in verdict.inner_text("main")
     loaded = Project.load(project.id)
     assert len(loaded.evaluations) == 2
-    assert len(loaded.labels) == 12
+    assert len(loaded.labels) == 16
     assert "verdict.json" in client.describe(project.model_repo, "model")[1]
     page.click("#next button:text-is('Do it')")
     next_is(page, "Let the model write candidates")

@@ -7,6 +7,7 @@ a Space has only what it needs, the page shows that command instead.
 import hashlib
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -45,6 +46,7 @@ LOG_LINES = 400  # of a job that the page shows
 LOG_CHARACTERS = 2000  # of a line
 JOBS = ("candidates", "train", "completions")  # that a button starts on HF Jobs
 COMMANDS = ("export", "verdict", "round")  # that a button runs here
+RATE = re.compile(r"\d{0,3}\.?\d{1,12}(e-?\d{1,2})?", re.ASCII)
 SAFE = ("annotators", "annotators_per_pair", "repeats", "paused")  # may change at any time
 MOST_JOBS = 100
 VOTING = OtherSpace("evaluate")  # for all ballots here: a change of candidates makes another one
@@ -169,15 +171,15 @@ class Home:
 
     def plan(self, query: Call) -> dict[str, object]:
         """Return what a job would run on, how long it would take and what it would cost."""
-        return {"text": palate(_job_named(query), self._id, "--on", "hf", "--dry-run")}
+        return {"text": palate(*_job(query, self._id), "--on", "hf", "--dry-run")}
 
     def start(self, query: Call) -> dict[str, object]:
         """Start a job, unless one of its kind runs: a second click would cost as much again."""
-        name = _job_named(query)
+        name, *words = _job(query, self._id)
         with self._starting:
             if any(row["job"] == name and not row["ended"] for row in self._jobs()):
                 raise Refused("This job runs already. Look at it in the list below.", 409)
-            return {"text": palate(name, self._id, "--on", "hf", "--yes", "--detach")}
+            return {"text": palate(name, *words, "--on", "hf", "--yes", "--detach")}
 
     def vote(self, query: Call) -> dict[str, object]:
         """Return the addresses of the voting page and of the verdict; here, start what serves them.
@@ -245,11 +247,16 @@ def _button(command: str) -> dict[str, str]:
     return {}
 
 
-def _job_named(query: Call) -> str:
-    name = query.get("job")
+def _job(query: Call, project_id: str) -> tuple[str, ...]:
+    """Return the words of a job's command; a training may have a learning rate."""
+    name, rate = query.get("job"), query.get("rate") or None
     if name not in JOBS:
         raise Refused(f"expected a job of {', '.join(JOBS)}")
-    return str(name)
+    if rate is None or name != "train":
+        return str(name), project_id
+    if not RATE.fullmatch(str(rate)) or not 0 < float(str(rate)) < 1:
+        raise Refused("Expected a learning rate between 0 and 1, such as 0.00002 or 2e-5.")
+    return str(name), project_id, "--learning-rate", str(rate)
 
 
 def _file(project_id: str, path: str, sha: str, paths: list[str]) -> str:

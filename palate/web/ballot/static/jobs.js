@@ -82,14 +82,22 @@ async function open(id) {
 export async function openPlan(job) {
   const { text } = await call('plan', { job })
   const dialog = $('#plan')
+  const rate = el('input', { inputMode: 'decimal', autocomplete: 'off', placeholder: 'chosen by palate', maxLength: 20 })
+  const flags = () => job === 'train' && rate.value.trim() ? ` --learning-rate ${rate.value.trim()}` : ''
+  const command = () => `palate ${job} ${document.body.dataset.project}${flags()} --on hf`
+  const shown = el('p', { className: 'soft' })
+  const show = () => shown.replaceChildren('The same in a terminal: ', copyable(command()))
+  rate.addEventListener('input', show)
+  show()
   const start = button('Start it', async () => {
-    const { text: said } = await call('start', { job })
+    const { text: said } = await call('start', { job, rate: rate.value.trim() })
     dialog.close()
     const id = /\/jobs\/[^/\s]+\/(\w+)/.exec(said)?.[1] || ''
     if (location.hash === `#jobs/${id}`) open(id); else location.hash = `#jobs/${id}`
   }, { className: 'go' })
   $('#plan .content').replaceChildren(el('h2', { textContent: `${NAMES[job]}?` }), el('pre', { textContent: text, tabIndex: 0 }),
-    el('p', { className: 'soft' }, 'The same in a terminal: ', copyable(`palate ${job} ${document.body.dataset.project} --on hf`)),
+    job === 'train' ? el('label', { className: 'rate' }, 'Learning rate ', rate, el('small', { className: 'soft', textContent: 'Higher if a training changed nothing, lower if it made answers worse.' })) : '',
+    shown,
     el('div', { className: 'acts' }, start, button('Cancel', () => dialog.close())))
   dialog.showModal()
 }
