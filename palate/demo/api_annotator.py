@@ -22,6 +22,7 @@ PAIRS_PER_REQUEST = 8
 EVENTS_PER_REQUEST = 50
 POLL_SECONDS = 0.2
 TIMEOUT_SECONDS = 60
+TOO_MUCH = 429
 
 
 class Pair(TypedDict):
@@ -112,7 +113,10 @@ def _published(client: "httpx.Client", events: list[Answer]) -> Iterable[str]:
     """Send the events; yield the ids of those that are on the Hub."""
     for start in range(0, len(events), EVENTS_PER_REQUEST):
         body = {"events": events[start:][:EVENTS_PER_REQUEST]}
-        receipts: list[Receipt] = _post(client, "/api/events", body).json()["results"]
+        answer = client.post("/api/events", json=body)
+        if answer.status_code == TOO_MUCH:  # for now
+            return
+        receipts: list[Receipt] = answer.raise_for_status().json()["results"]
         for receipt in receipts:
             if receipt["state"] == "rejected":
                 raise PalateError(f"The Space refused an event: {receipt['reason']}")

@@ -1,6 +1,7 @@
 """What a ballot asks and takes, on a real project and a real Argilla."""
 
 import json
+import threading
 import uuid
 from contextlib import closing
 from dataclasses import asdict
@@ -216,6 +217,23 @@ def test_a_better_answer_must_differ_from_both(ballot):
     assert ballot.submit(ADA, [label(item, kind="rewrite", text=odd)])[0].state == "saved"
     assert ballot.close()
     assert Project.load(ballot.project_id).labels[0].text == "better ?"
+
+
+def test_what_waits_for_argilla_may_be_sent_as_often_as_it_takes(project, connect):
+    up = threading.Event()
+
+    def slow():
+        up.wait()
+        return connect()
+
+    with closing(LabelBallot(project, slow, "key", pause=0.1)) as ballot:
+        items = ballot.next(ADA, 8, [])["items"]
+        events = [label(item, comment="x" * 1900) for item in items]
+        for _ in range(100):
+            assert {r.state for r in ballot.submit(ADA, events)} == {"waiting"}
+        up.set()
+        ballot.prepared()
+        assert {r.state for r in ballot.submit(ADA, events)} <= {"saved", "published"}
 
 
 def test_candidates_that_no_database_can_store_can_be_labelled(hub, repo_id, connect):

@@ -111,10 +111,15 @@ class Budgets:
         them do not fit: a part would leave an undo without its target."""
         left, since = self._left.get(annotator, (BURST_BYTES, now))
         left = min(BURST_BYTES, left + BYTES_A_SECOND * (now - since))
-        left -= sum(len(to_json(e).encode()) for e in events)
+        left -= _bytes(events)
         if left < 0:
             raise OverBudget("You sent much at once. The page sends the rest in a while.")
         self._left[annotator] = left, now
+
+    def give_back(self, annotator: str, events: Iterable[Event]) -> None:
+        """Return what was spent on events that were not kept."""
+        left, since = self._left[annotator]
+        self._left[annotator] = min(BURST_BYTES, left + _bytes(events)), since
 
     def note(self, events: Iterable[Event]) -> None:
         """Count events that were accepted, here or elsewhere."""
@@ -124,6 +129,10 @@ class Budgets:
         """Tell whether the person has said enough about the pair, with what `batch` adds."""
         more = sum(e.pair_id == pair_id for e in batch)
         return self._on_pair[annotator, pair_id] + more >= EVENTS_ON_A_PAIR
+
+
+def _bytes(events: Iterable[Event]) -> int:
+    return sum(len(to_json(e).encode()) for e in events)
 
 
 def decide(project_id: str, annotators: Sequence[str], decision: Decision) -> None:

@@ -136,10 +136,7 @@ class Ballot(ABC):
         }
 
     def submit(self, person: Person, events: Sequence[object]) -> list[Receipt]:
-        """Store events that the page sends and return where each is; repeats change nothing.
-
-        Raises OverBudget, and stores none, if the person sends too much at once.
-        """
+        """Store events and return where each is. Raises OverBudget, and stores none, for too much."""
         annotator = self.pseudonym(person)
         receipts: dict[str, Receipt] = {}
         accepted: dict[str, Event] = {}
@@ -157,6 +154,8 @@ class Ballot(ABC):
         for event_id, state in self._keep(person, list(accepted.values())).items():
             told = None if state == "waiting" else warm_up(accepted[event_id], self._gold)
             receipts[event_id] = Receipt(event_id, state, warm_up=told)
+        with self._lock:  # the page sends again what could not be kept
+            self._budgets.give_back(annotator, [e for e in new if e.event_id not in self._known])
         return list(receipts.values())
 
     def figures(self, person: Person) -> dict[str, object]:
