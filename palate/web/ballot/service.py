@@ -136,7 +136,7 @@ class Ballot(ABC):
         }
 
     def submit(self, person: Person, events: Sequence[object]) -> list[Receipt]:
-        """Store events and return where each is. Raises OverBudget, and stores none, for too much."""
+        """Store events; return where each is. Raises OverBudget, storing none, for too much."""
         annotator = self.pseudonym(person)
         receipts: dict[str, Receipt] = {}
         accepted: dict[str, Event] = {}
