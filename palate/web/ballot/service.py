@@ -155,7 +155,7 @@ class Ballot(ABC):
             told = None if state == "waiting" else warm_up(accepted[event_id], self._gold)
             receipts[event_id] = Receipt(event_id, state, warm_up=told)
         with self._lock:  # the page sends again what could not be kept
-            self._budgets.give_back(annotator, [e for e in new if e.event_id not in self._known])
+            self.budgets.give_back(annotator, [e for e in new if e.event_id not in self._known])
         return list(receipts.values())
 
     def figures(self, person: Person) -> dict[str, object]:

@@ -204,7 +204,7 @@ class EvaluateBallot(Ballot):
             time=ledger.now(), number=self.round, blind=blind,
         )  # fmt: skip
         with self._lock:
-            self._budgets.spend(annotator, [vote], time.monotonic())
+            self.budgets.spend(annotator, [vote], time.monotonic())
         self._wild.add([vote])
 
     def _trying_person(self, key: str, person: Person | None) -> str:
