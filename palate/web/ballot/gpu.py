@@ -138,11 +138,14 @@ class _Voice:
         import torch
         from transformers import TemperatureLogitsWarper, TopPLogitsWarper
 
-        self._tokenizer, model = _load(writing.repo, writing.revision)
+        self._tokenizer, model, condition = _load(writing.repo, writing.revision)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self._model = model.to(device)
         self._input = self._tokenizer.apply_chat_template(
-            [list(prompt)], add_generation_prompt=True, return_tensors="pt", return_dict=True
+            [asked(list(prompt), condition)],
+            add_generation_prompt=True,
+            return_tensors="pt",
+            return_dict=True,
         )["input_ids"].to(device)
         self._warpers = (
             TemperatureLogitsWarper(writing.temperature),
