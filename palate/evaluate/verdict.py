@@ -138,10 +138,10 @@ class Verdict:
                 f" better. The whole 95% interval, which is where the rate on such prompts may be,"
                 f" is between {low:g}% and {high:g}%. You can stop."
             )
-        prefer = "prefers" if self.annotators == 1 else "prefer"
+        prefer = " prefers" if self.annotators == 1 else ", taken together, prefer"
         model = "tuned" if self.decision == "better" else "base"
         return (
-            f"Decided for prompts like these: {self.voters} {prefer} the {model} model. If both"
+            f"Decided for prompts like these: {self.voters}{prefer} the {model} model. If both"
             f" were equally good, votes this one-sided would come up in {self._odds()}"
             f" {self._people()}{self._for_base()}"
         )

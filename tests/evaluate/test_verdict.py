@@ -50,7 +50,7 @@ def test_other_revisions_do_not_count_and_votes_on_lost_texts_are_said():
     [
         ("wW" * 8, 1, "better", "the person who voted prefers the tuned model."),
         ("wW" * 8, 1, "better", "that takes at least 5 voters."),
-        ("lL" * 8, 2, "worse", "the 2 people who voted prefer the base model."),
+        ("lL" * 8, 2, "worse", "the 2 people who voted, taken together, prefer the base model."),
         ("lL" * 8, 2, "worse", "Use the base model. To beat it, label more pairs and train again."),
         ("wWwWwWwWwL" * 20, 7, "better", "People like them do, too. You can stop."),
         ("wW" * 4, 1, "open", "votes on 8 prompts say too little about other prompts"),
@@ -168,7 +168,10 @@ def test_three_people_of_different_tastes_decide_for_themselves_alone():
     taste = {0: "wWwWwWwWwl", 1: "WwWwWwWwWw", 2: "lLlLlLlLlW"}
     letters = "".join(taste[i % 3][i // 3 % 10] for i in range(180))
     v = verdict_of(letters, prompts=60, people=3)
-    assert "the 3 people who voted prefer the tuned model" in v.meaning() or v.decision == "open"
+    assert (
+        "the 3 people who voted, taken together, prefer the tuned model" in v.meaning()
+        or v.decision == "open"
+    )
     assert "other people" not in v.meaning() or "is not known: that takes at least 5" in v.meaning()
     assert "Each name counts as a person. Whether two names are one" in " ".join(v.cautions())
 
