@@ -13,7 +13,7 @@ import numpy as np
 from palate.core.ledger import standing_judgements
 from palate.core.markdown import count
 from palate.core.rates import ALPHA
-from palate.core.schema import IMPORTED, Candidate, Event, Model, model_of
+from palate.core.schema import BEST_OF, IMPORTED, Candidate, Event, Model, model_of
 from palate.evaluate.bradley_terry import Games, Strengths, numbered, strengths
 from palate.evaluate.decision import PEOPLE_NEEDED
 from palate.evaluate.verdict import Verdict
@@ -197,7 +197,10 @@ def figures(verdict: Verdict, rated: Sequence[RatingList]) -> dict[str, object]:
 
 
 def name(model: Model) -> str:
-    """Return the model's name, and its commit if that is known."""
+    """Return the model's name, and its commit if that is known, or what a reward chose."""
+    if model.revision.startswith(BEST_OF):
+        n = model.revision.removeprefix(BEST_OF).partition(".")[0]
+        return f"best of {n} by {model.repo}"
     known = model.revision != IMPORTED
     return f"{model.repo} at {model.revision[:7]}" if known else model.repo
 

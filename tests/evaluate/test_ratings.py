@@ -171,3 +171,10 @@ def test_intervals_hold(prompts, people):
             low, high = found.interval(i, j)
             held.append(low <= truth[i] - truth[j] <= high)
     assert np.mean(held) >= 0.91
+
+
+def test_what_a_reward_chose_is_called_the_best_of_so_many():
+    chosen = Model("me/x-reward", f"best-of-16.{'1' * 12}.{'2' * 12}")
+    lines = table(ratings(*votes({BASE: 0, ONE: 50, chosen: 100}), BASE))
+    assert any("best of 16 by me/x-reward: " in line for line in lines)
+    assert not any("best-of" in line for line in lines)
