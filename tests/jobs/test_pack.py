@@ -71,3 +71,22 @@ def test_a_missing_program_is_named_with_what_to_type(labelled, pack, jobs):
     assert "llama-quantize, which is not on the PATH" in said
     assert "--gguf q8_0 needs none" in said
     assert not client.exists(f"{labelled.model_repo}-gguf", "model")
+
+
+@pytest.mark.slow
+def test_an_adapter_that_was_trained_is_merged_packed_and_compared(labelled, pack, jobs):
+    jobs("dpo", labelled.id, "--method", "lora", "--learning-rate", "2e-4", "--epochs", "1")
+    tuned = client.describe(labelled.model_repo, "model")
+    assert "adapter_config.json" in tuned[1]
+    said = pack(labelled.id, "--merged")
+    assert "differs by 0.0 points on average" in said
+    assert f"ollama run hf.co/{labelled.model_repo}-gguf:Q8_0" in said
+    merged = f"{labelled.model_repo}-merged"
+    sha, files = client.describe(merged, "model")
+    assert "model.safetensors" in files
+    assert "adapter_config.json" not in files
+    assert client.api().model_info(merged).private
+    base = labelled.settings.base_model
+    weights = client.fetch(merged, "model", sha, ["model.safetensors"])[0].read_bytes()
+    before = client.fetch(base, "model", "main", ["model.safetensors"])[0].read_bytes()
+    assert weights != before
