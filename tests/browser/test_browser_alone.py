@@ -96,7 +96,7 @@ def test_an_owner_goes_from_prompts_to_a_verdict(project, label_space, visit):
 
     page.reload()
     next_is(page, "Count the votes")
-    page.click("#next button:text-is('Do it')")
+    page.click("#next button:text-is('Count the votes')")
     next_is(page, "Begin the next round")
     verdict = bo.context.new_page()
     verdict.goto(prepared(page, "See the verdict (this browser then votes no more)"))
@@ -105,7 +105,7 @@ def test_an_owner_goes_from_prompts_to_a_verdict(project, label_space, visit):
     assert len(loaded.evaluations) == 2
     assert len(loaded.labels) == 16
     assert "verdict.json" in client.describe(project.model_repo, "model")[1]
-    page.click("#next button:text-is('Do it')")
+    page.click("#next button:text-is('Begin the next round')")
     next_is(page, "Let the model write candidates")
     assert Project.load(project.id).settings.round == 2
     assert owner.strangers == []

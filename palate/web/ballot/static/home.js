@@ -9,6 +9,7 @@ const NEXT = {
   prompts: 'Bring prompts', candidates: 'Let the model write candidates', labels: 'Label pairs', preferences: 'Rebuild the preferences from the labels',
   model: 'Train the model', completions: 'Let base and tuned model answer the eval prompts', votes: 'Vote blind', verdict: 'Count the votes', round: 'Begin the next round',
 }
+const RUN = { export: 'Rebuild the preferences', verdict: 'Count the votes', round: 'Begin the next round' }
 const PEOPLE = (who) => who === 'anyone' ? 'Anyone who can open the page may label.' : Array.isArray(who) ? `Only ${who.join(', ')} may label.` : `Members of ${who} may label.`
 let state = null
 let base = '' // what the instructions were when this page read them
@@ -25,7 +26,7 @@ export async function load() {
   const { does, what } = state.button
   if (does === 'open') next.push(el('a', { className: 'go', href: what, target: '_blank', textContent: 'Open the labelling page' }))
   if (does === 'plan') next.push(button('Show price and time', () => openPlan(what), { className: 'go' }))
-  if (does === 'run') next.push(button('Do it', async () => { await call('run', { command: what }); await load() }, { className: 'go' }))
+  if (does === 'run') next.push(button(RUN[what], async () => { await call('run', { command: what }); await load() }, { className: 'go' }))
   if (does === 'vote') next.push(voting('go'))
   next.push(el('p', { className: 'soft' }, does ? 'Or in a terminal: ' : 'In a terminal: ', copyable(state.command)))
   if (state.offered) next.push(el('p', {}, `${count(state.offered, 'prompt')} from people who tried the models ${state.offered === 1 ? 'waits' : 'wait'} for your approval: `, copyable(`palate prompts ${document.body.dataset.project} --offered`)))
