@@ -24,7 +24,8 @@ export function curve(log) {
   if (points.length < 2) return null
   const xs = points.map(([x]) => x), ys = points.map(([, y]) => y)
   const [x0, x1, y0, y1] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)]
-  const at = ([x, y]) => `${(40 + 540 * (x - x0) / (x1 - x0 || 1)).toFixed(1)},${(150 - 130 * (y - y0) / (y1 - y0 || 1)).toFixed(1)}`
+  const width = Math.max(300, Math.min(600, innerWidth - 60)) // so that text is as large on a phone
+  const at = ([x, y]) => `${(44 + (width - 64) * (x - x0) / (x1 - x0 || 1)).toFixed(1)},${(150 - 130 * (y - y0) / (y1 - y0 || 1)).toFixed(1)}`
   const NS = 'http://www.w3.org/2000/svg'
   const make = (tag, attributes, text = '') => {
     const element = document.createElementNS(NS, tag)
@@ -33,9 +34,9 @@ export function curve(log) {
     return element
   }
   const last = (name) => lines[name].length ? `${name} loss ${lines[name].at(-1)[1]}` : ''
-  const svg = make('svg', { viewBox: '0 0 600 180', role: 'img', 'aria-label': `Loss by step: ${[last('train'), last('test')].filter(Boolean).join(', ')} at step ${x1}` })
-  for (const y of [y0, y1]) svg.append(make('text', { x: 34, y: y === y0 ? 154 : 24, 'text-anchor': 'end', class: 'axis' }, y.toFixed(3)))
-  svg.append(make('text', { x: 40, y: 172, class: 'axis' }, `step ${x0}`), make('text', { x: 580, y: 172, 'text-anchor': 'end', class: 'axis' }, `step ${x1}`))
+  const svg = make('svg', { viewBox: `0 0 ${width} 180`, role: 'img', 'aria-label': `Loss by step: ${[last('train'), last('test')].filter(Boolean).join(', ')} at step ${x1}` })
+  for (const y of [y0, y1]) svg.append(make('text', { x: 38, y: y === y0 ? 154 : 24, 'text-anchor': 'end', class: 'axis' }, y.toFixed(3)))
+  svg.append(make('text', { x: 44, y: 172, class: 'axis' }, `step ${x0}`), make('text', { x: width - 20, y: 172, 'text-anchor': 'end', class: 'axis' }, `step ${x1}`))
   for (const name of ['train', 'test']) svg.append(make('polyline', { points: lines[name].map(at).join(' '), class: name }))
   return el('figure', {}, svg, el('figcaption', { className: 'soft', textContent: last('train') && last('test') ? 'Loss: training as a thin line, test split as a thick line' : last('test') ? 'Loss on the test split' : 'Training loss' }))
 }
