@@ -111,11 +111,12 @@ def keep(console: Console, project: Project, judge: str, events: Sequence[Event]
     fresh = Project.load(project.id)
     found = feedback.of_project(fresh, judge)
     assert found
-    ties = sum(e.kind == "tie" for e in found.events)
+    ties, more = sum(e.kind == "tie" for e in found.events), feedback.preferences(fresh, found)
     console.print(
         f"{judge} answered {count(len(found.events), 'train pair')}: {count(ties, 'tie')},"
-        f" {count(len(feedback.preferences(fresh, found)), 'preference')} on pairs that no person"
-        " judged."
+        f" {count(len(more), 'preference')} on pairs that no person judged."
     )
     console.print(found.sentence())
-    console.print(f"Next: palate train {project.id} --ai")
+    # without such pairs it has nothing to add to what people said
+    following = f"train {project.id} --ai" if more else f"candidates {project.id}"
+    console.print(f"Next: palate {following}")
