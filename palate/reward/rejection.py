@@ -171,6 +171,7 @@ class Loop:
 def run(console: Console, args: SFTArguments) -> SFTJob:
     """Write and train in turns, and return the finished job."""
     loop = prepare(console, args)
+    loop.job.run_dir.hold()
     if loop.job.run_dir.finished():
         console.print(f"Training is done; the model is in {loop.job.run_dir.model}", markup=False)
     else:

@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from filelock import FileLock, Timeout
 from rich.console import Console
 
 from palate.audit.finding import Finding
@@ -41,6 +42,7 @@ from palate.train.record import FILE, RunRecord
 SHOWN_TOO_LONG = 10
 METRICS = "metrics.jsonl"
 CHECKPOINT_BRANCH = "checkpoint"  # of the model's repo, with --checkpoint-to-hub
+HELD: dict[Path, FileLock] = {}  # folders of runs that this process is at work in
 A = TypeVar("A", bound=TrainArguments)
 R = TypeVar("R", Preference, Answer, Unpaired)
 
@@ -60,6 +62,23 @@ class RunDir:
         part = RunDir.__new__(RunDir)
         part._at(self.path / name)
         return part
+
+    def hold(self) -> None:
+        """Keep other processes out of the folder until this one ends.
+
+        Raises PalateError where another one is at work there: both would write the same files.
+        """
+        lock = FileLock(self.path / "lock", timeout=0)
+        if not is_main_process() or self.path in HELD:
+            return
+        try:
+            lock.acquire()
+        except Timeout:
+            raise PalateError(
+                f"Another process does this training now, in {self.path}. Wait for it or stop it;"
+                " the same command then goes on where it stood."
+            ) from None
+        HELD[self.path] = lock
 
     def finished(self) -> bool:
         """Tell whether training is over and only the push is left."""
@@ -81,6 +100,7 @@ class RunDir:
         return None
 
     def remove(self) -> None:
+        HELD.pop(self.path, None)
         shutil.rmtree(self.path)
 
     def check_logged(self, key: str) -> None:
@@ -185,6 +205,7 @@ def train(console: Console, job: Job[A, R], steps: Callable[[Console, Job[A, R]]
     import torch
     from safetensors import SafetensorError
 
+    job.run_dir.hold()
     if job.run_dir.finished():
         console.print(f"Training is done; the model is in {job.run_dir.model}", markup=False)
         return None

@@ -1,9 +1,11 @@
 import shlex
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 
-from palate.core.errors import UsageError
+from palate.core.errors import PalateError, UsageError
 from palate.run import jobs
 from palate.train.choice import KEEPS
 from palate.train.config import SFTArguments
@@ -28,6 +30,25 @@ def test_the_same_run_has_the_same_folder_and_another_another(run_dir):
     assert RunDir("me/titles", {"seed": 0}).path == run_dir.path
     assert RunDir("me/titles", {"seed": 1}).path != run_dir.path
     assert RunDir("me/other", {"seed": 0}).path != run_dir.path
+
+
+def test_two_processes_do_not_train_in_one_folder(run_dir):
+    code = (
+        "from palate.train.job import RunDir\n"
+        "RunDir('me/titles', {'seed': 0}).hold(); print('there', flush=True); input()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout.readline() == "there\n"
+    with pytest.raises(
+        PalateError, match=f"Another process does this training now, in {run_dir.path}"
+    ):
+        run_dir.hold()
+    other.kill()
+    other.communicate()
+    run_dir.hold()
+    run_dir.hold()  # which is this process
 
 
 def test_what_only_rejection_sampling_reads_neither_parts_nor_repeats_other_runs():
