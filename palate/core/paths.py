@@ -1,9 +1,12 @@
 """Paths of what palate ships: next to `palate/` in a checkout, inside it in an installed wheel.
 
-Also atomic replacement of a file: a kill leaves the old text or the new one, never a part.
+Also atomic replacement of a file: a kill leaves the old text or the new one, never a part; and
+files that may be lost.
 """
 
+import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -35,3 +38,21 @@ def replace(file: Path, content: str | bytes) -> None:
     scratch = file.with_name(f"{file.name}.{os.getpid()}.new")
     scratch.write_bytes(content if isinstance(content, bytes) else content.encode())
     scratch.replace(file)
+
+
+def keep(file: Path | None, rows: list) -> None:
+    """Write what may be lost: a disk that is full costs no more than that."""
+    if file:
+        with suppress(OSError):
+            replace(file, json.dumps(rows))
+
+
+def kept(file: Path | None) -> list:
+    """Return what `keep` wrote; nothing of a file that is missing or damaged."""
+    if file is None:
+        return []
+    try:
+        rows = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return []
+    return rows if isinstance(rows, list) else []

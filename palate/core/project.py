@@ -108,9 +108,11 @@ class Settings:
             )
         for name, valid, expected in (
             ("strategy", self.strategy in STRATEGIES, f"one of {', '.join(STRATEGIES)}"),
-            ("annotators_per_pair", self.annotators_per_pair >= 1, "at least 1"),
+            ("annotators_per_pair", 1 <= self.annotators_per_pair < 2**31, "at least 1"),
             ("steps", self.steps in (3, 4), "3 or 4"),
             ("compare", self.compare in ("newest", "all"), "newest or all"),
+            ("round", 1 <= self.round < 2**31, "a whole number from 1"),
+            ("seed", abs(self.seed) < 2**63, "a number of 64 bits"),
             ("repeats", 0 <= self.repeats < 1, "a fraction from 0 to 1"),
         ):
             if not valid:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from typing_extensions import TypedDict  # pydantic needs it on Python 3.11
 
-from palate.core.typed import Check, Time
+from palate.core.typed import Check, Time, Within
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -27,7 +27,8 @@ class Message(TypedDict, closed=True):
     content: str
 
 
-Sampling = dict[str, int | float]  # temperature, top_p, max_new_tokens, seed
+Whole = Annotated[int, Within(-(2**63), 2**63 - 1)]  # what a column of the dataset can hold
+Sampling = dict[str, Whole | float]  # temperature, top_p, max_new_tokens, seed
 Messages = Annotated[list[Message], Check(bool, "at least one message")]
 Split = Literal["train", "test", "eval"]
 Kind = Literal["label", "tie", "both_bad", "rewrite", "skip", "undo", "flag"]
@@ -101,7 +102,7 @@ class Candidate:
     model: str | None
     revision: str | None
     sampling: Sampling | None
-    round: int
+    round: Whole
 
     @classmethod
     def of(
@@ -178,9 +179,9 @@ class Event:
     chosen: str | None  # for `label`, one of the two; for `rewrite`, the new candidate
     strength: Strength | None  # 1 barely … 4 much better; None where nobody asked
     annotator: str
-    milliseconds: int | None  # from the pair's appearance to the choice
+    milliseconds: Whole | None  # from the pair's appearance to the choice
     time: Time  # UTC, ISO 8601 with milliseconds, set by the server that first received it
-    round: int
+    round: Whole
     via: str  # "ballot", "argilla" (edited in its own UI), "import"
     target: str | None = None  # for `undo`: the event that it takes back
     comment: str | None = None
@@ -199,8 +200,7 @@ class Event:
             return "chosen", "must be the left or the right one"
         if self.kind == "rewrite" and ((new := self.written()) is None or new.id != self.chosen):
             return "chosen", "must be the candidate of the text"
-        one, other = self.left, self.right  # as in Pair.between, for many rows
-        pair_id = _pair_id(self.prompt_id, *((one, other) if one < other else (other, one)))
+        pair_id = _pair_id(self.prompt_id, *sorted((self.left, self.right)))
         return _wrong_id("pair_id", self.pair_id, pair_id, "this prompt, left and right")
 
     def written(self) -> Candidate | None:
@@ -231,7 +231,7 @@ class Preference:
     annotator: str
     pair_id: str
     prompt_id: str
-    round: int
+    round: Whole
 
     def contradiction(self) -> Contradiction:
         return _wrong_id("prompt_id", self.prompt_id, digest(self.prompt), "this prompt")

@@ -61,6 +61,21 @@ class Check(Generic[T]):
         return core_schema.no_info_after_validator_function(check, handler(source))
 
 
+@dataclass(frozen=True)
+class Within:
+    """Annotates whole numbers: the least and the greatest that are allowed."""
+
+    least: int
+    greatest: int
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: "GetCoreSchemaHandler"
+    ) -> "CoreSchema":
+        from pydantic_core import core_schema
+
+        return core_schema.int_schema(ge=self.least, le=self.greatest)
+
+
 def _is_time(text: str) -> bool:
     try:
         return datetime.fromisoformat(text).tzinfo is not None

@@ -153,19 +153,23 @@ class Queue:
     def holds(self, pair_id: str) -> bool:
         return pair_id in self.pairs or pair_id in self._warmup
 
-    def held(self, now: float) -> list[tuple[str, str, str, float]]:
-        """Return the leases: question id, annotator, device, until when."""
+    def held(self, now: float, wall: float) -> list[tuple[str, str, str, float]]:
+        """Return the leases: question id, annotator, device, until when by the clock on the `wall`.
+
+        `now` is a clock that nobody sets, but that begins with each start of the machine.
+        """
         return [
-            (question_id, *holder, until)
+            (question_id, *holder, until - now + wall)
             for question_id, leases in self._leases.items()
             for holder, until in leases.items()
             if until > now
         ]
 
-    def hold(self, held: Iterable[tuple[str, str, str, float]]) -> None:
+    def hold(self, held: Iterable[tuple[str, str, str, float]], now: float, wall: float) -> None:
         """Restore the leases that `held` returned before a restart."""
         for question_id, annotator, device, until in held:
-            self._leases.setdefault(question_id, {})[annotator, device] = until
+            left = min(until - wall, LEASE)  # the clock may have been set
+            self._leases.setdefault(question_id, {})[annotator, device] = now + left
 
     def _best(self, room: int, holder: Holder, taken: set[str], now: float) -> list[Pair]:
         """Return up to `room` pairs that are free for the holder, the best one first."""

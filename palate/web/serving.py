@@ -43,10 +43,16 @@ def secret_of(project_id: str) -> str:
     if given := os.environ.get("PALATE_SECRET"):
         return given
     file = data_folder(project_id.replace("/", "--")) / "secret"
-    with suppress(FileExistsError):
-        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w") as out:
-            out.write(secrets.token_hex(32))
+    with suppress(FileNotFoundError):
+        if key := file.read_text():
+            return key
+        file.unlink()  # an earlier palate was killed before it had written the key
+    scratch = file.with_name(f"secret.{secrets.token_hex(4)}.new")
+    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        out.write(secrets.token_hex(32))
+    with suppress(FileExistsError):  # another process was first
+        os.link(scratch, file)
+    scratch.unlink()
     return file.read_text()
 
 

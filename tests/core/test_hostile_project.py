@@ -20,6 +20,10 @@ SETTINGS = [
     b"repeats = inf",
     b"annotators = [1]",
     b"round = true",
+    b"round = 0",
+    b"round = " + b"9" * 300,
+    b"seed = " + b"9" * 300,
+    b"annotators_per_pair = " + b"9" * 300,
     b"[question]\na = 1",
     b"surprise = 1",
 ]

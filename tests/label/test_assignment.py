@@ -176,8 +176,18 @@ def test_the_same_person_at_two_devices_gets_different_pairs():
     desk = ids(queue.next("one", 8, (), 0, "desk"))
     assert not set(phone) & set(desk)
     again = Queue(ALL, Ranking())
-    again.hold(queue.held(0))
+    again.hold(queue.held(0, 1e9), 0, 1e9)
     assert not set(phone + desk) & set(ids(again.next("two", 8, (), 1)))
+
+
+def test_a_clock_that_was_set_keeps_no_pair_longer():
+    queue = Queue(ALL[:1], Random())
+    (question,) = queue.next("one", 1, (), 0)
+    kept = queue.held(0, 2e9)
+    again = Queue(ALL[:1], Random())
+    again.hold(kept, 50, 1e9)  # after a restart it is thirty years earlier
+    assert again.next("two", 1, (), 51) == []
+    assert again.next("two", 1, (), 51 + LEASE) == [question]
 
 
 def test_what_is_no_longer_in_hand_is_free_again():

@@ -156,6 +156,13 @@ def test_a_space_on_the_hub_answers_to_its_own_name(monkeypatch):
     assert not refused("localhost:7860", origin="https://me-titles.hf.space")
     assert refused("me-titles.hf.space", origin="https://evil.example")
     assert refused("evil.hf.space")
+    monkeypatch.setenv("SPACE_HOST", "me-titles.hf.space,titles.example")
+    for name in ("me-titles.hf.space", "titles.example"):
+        assert not refused("127.0.0.1:7860", origin=f"https://{name}")
+        assert not refused(name, origin=f"https://{name}")
+    monkeypatch.setenv("SPACE_HOST", "")
+    assert refused("127.0.0.1:7860", origin="null")
+    assert refused("127.0.0.1:7860", origin="https:")
 
 
 def test_a_form_of_another_site_is_not_json(client):

@@ -25,6 +25,7 @@ from palate.web.ballot.people import (
     seal,
     unseal,
 )
+from palate.web.serving import secret_of
 
 PROMPT = Prompt.of("A prompt")
 X, Y = Candidate.of(PROMPT.id, "x"), Candidate.of(PROMPT.id, "y")
@@ -35,6 +36,19 @@ def event(number: int, annotator: str = "p-a", comment: str | None = None) -> Ev
         f"event-{number}", "label", Pair.of(X, Y).id, PROMPT.id, X.id, Y.id, X.id, 3, annotator,
         800, "2026-01-01T00:00:00.000Z", 1, "ballot", comment=comment,
     )  # fmt: skip
+
+
+def test_a_key_that_was_half_written_is_replaced(tmp_path, monkeypatch):
+    monkeypatch.delenv("PALATE_SECRET", raising=False)
+    monkeypatch.setenv("PALATE_DATA", str(tmp_path))
+    folder = tmp_path / "me--titles"
+    folder.mkdir()
+    (folder / "secret").touch()  # a kill came before the key
+    key = secret_of("me/titles")
+    assert len(key) == 64
+    assert secret_of("me/titles") == key
+    assert [file.name for file in folder.iterdir()] == ["secret"]
+    assert (folder / "secret").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_name_steers_no_terminal(monkeypatch):

@@ -1,6 +1,7 @@
 """The blind comparison: what is shown, who may see the result, and when voting is over."""
 
 import uuid
+from contextlib import closing
 
 import pytest
 from huggingface_hub.utils import httpx
@@ -144,3 +145,20 @@ def test_looking_with_the_owners_key_ends_the_voting_of_that_browser(
         assert client.post("/api/next", json={"n": 9}, headers=ada).json()["items"] == []
         others = httpx.post(f"{space.url}/api/next", json={"n": 9}, headers=bo).json()
         assert len(others["items"]) == 3
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", "{}", "[" * 100_000, "\0" * 50])
+def test_a_damaged_memory_costs_no_more_than_itself(project, tmp_path, text):
+    memory = tmp_path / "hands.json"
+    for file in (memory, memory.with_suffix(f".{'t' * 12}.stopped")):
+        file.write_text(text)
+    with closing(EvaluateBallot(project, "key", pause=0.1, memory=memory)) as ballot:
+        assert len(ballot.next(ADA, 5, [])["items"]) == 3
+        assert not ballot.over(ballot.pseudonym(ADA))
+
+
+def test_a_full_disk_stops_nobody(project, tmp_path):
+    memory = tmp_path / "no-such-folder" / "hands.json"  # nothing can be written there
+    with closing(EvaluateBallot(project, "key", pause=0.1, memory=memory)) as ballot:
+        assert len(ballot.next(ADA, 5, [])["items"]) == 3
+        assert ballot.opens(ballot.stop(ADA))

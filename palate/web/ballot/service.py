@@ -8,7 +8,6 @@ follows from the person, the pair and a key: nothing that was handed out has to 
 
 import hashlib
 import hmac
-import json
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -73,8 +72,7 @@ class Ballot(ABC):
             self._texts |= {better.id: better, worse.id: worse}
             self._gold[better.id] = g
         self._queue, self._memory = queue, memory
-        if memory and memory.exists():
-            queue.hold(json.loads(memory.read_text()))
+        queue.hold(paths.kept(memory), time.monotonic(), time.time())
         self._known: dict[str, Event] = {}
         self.budgets, self.numbers = Budgets(), Numbers()
         self._lock = threading.RLock()  # guards _known and _queue
@@ -116,7 +114,7 @@ class Ballot(ABC):
         over = self.over(annotator)
         n, have = (0, ()) if over else (n, have)
         held = {q.id for assignment in have if (q := self._question(annotator, assignment))}
-        now = time.time()
+        now = time.monotonic()
         with self._lock:
             questions = self._queue.next(annotator, n, held, now, device)
             # the queue's order would tell which pairs are checks
@@ -124,8 +122,7 @@ class Ballot(ABC):
             done = self._queue.done(annotator)
             left, later = (0, 0) if over else self._queue.left(annotator, device, now)
             unknown = [event_id for event_id in waiting if event_id not in self._known]
-            if self._memory:
-                paths.replace(self._memory, json.dumps(self._queue.held(now)))
+            paths.keep(self._memory, self._queue.held(now, time.time()))
         return {
             "items": [self._item(annotator, q) for q in questions],
             "done": done,

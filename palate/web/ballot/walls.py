@@ -68,16 +68,17 @@ class Walls:
 
 def _refusal(request: Request) -> Response | None:
     host = request.headers.get("host", "")
-    hosted = os.environ.get("SPACE_HOST") or LOOPBACK[0]
+    # several names where the Space has a domain of its owner's
+    hosted = [name for name in os.environ.get("SPACE_HOST", "").split(",") if name]
     name = _parts(f"//{host}").hostname
     # a foreign name that leads to this machine: DNS rebinding
-    if request.scope["server"][0] in LOOPBACK and name not in (*LOOPBACK, hosted):
+    if request.scope["server"][0] in LOOPBACK and name not in (*LOOPBACK, *hosted):
         return PlainTextResponse("Open this page as http://127.0.0.1 or http://localhost.", 421)
     if request.method in ("GET", "HEAD"):
         return None
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     # old browsers send no Sec-Fetch-Site, and clients that are no browsers neither of the two
-    own = not origin or _parts(origin).netloc in (host, hosted)
+    own = not origin or _parts(origin).netloc in (host, *hosted)
     same = site in ("same-origin", "none") if site else own
     return None if same else JSONResponse({"error": "cross-site requests are refused"}, 403)
 

@@ -1,7 +1,6 @@
 """The blind comparison of base and tuned model, and the verdict for people who stopped voting."""
 
 import hmac
-import json
 import secrets
 import threading
 import time
@@ -51,10 +50,7 @@ class EvaluateBallot(Ballot):
         # next tuned model has votes and a result that nobody has seen.
         revision = self._compared.tuned.revision[:12]
         self._stopped_file = memory.with_suffix(f".{revision}.stopped") if memory else None
-        self._stopped: set[str] = set()  # pseudonyms
-        if self._stopped_file and self._stopped_file.exists():
-            stopped = set(json.loads(self._stopped_file.read_text()))
-            self._stopped = stopped - self.people.forgotten
+        self._stopped = set(paths.kept(self._stopped_file)) - self.people.forgotten  # pseudonyms
         self._verdict: tuple[int, Verdict | None] = (-1, None)  # and how many events it counts
         self.ratings: list[RatingList] = []  # of several models, computed with the verdict
         self._wild = Publisher(project.id, "wild", interval=pause)
@@ -96,8 +92,7 @@ class EvaluateBallot(Ballot):
         with self._lock:
             if annotator not in self._stopped:
                 self._stopped.add(annotator)
-                if self._stopped_file:
-                    paths.replace(self._stopped_file, json.dumps(sorted(self._stopped)))
+                paths.keep(self._stopped_file, sorted(self._stopped))
         return self.result_key(annotator)
 
     @property
