@@ -18,8 +18,10 @@ from palate.core import hub as calls
 from palate.core.errors import Supervised
 from palate.core.project import Project, Settings
 from palate.core.schema import Candidate, Prompt
+from palate.label.assignment import LEASE
 from palate.report.export import export
 from palate.web.argilla_sync import sync_edits
+from palate.web.ballot import service
 from palate.web.ballot.people import Access, Person
 from palate.web.labelling.ballot import LabelBallot
 
@@ -77,6 +79,18 @@ def test_a_thread_that_ended_is_a_problem(ballot):
     thread.start()
     thread.join(20)
     assert ballot.problem() == "The thread 'follower' ended. Restart the Space."
+
+
+def test_a_clock_that_is_set_back_keeps_no_pair_from_others(ballot, monkeypatch):
+    clock = {"time": 2e9, "monotonic": 50.0}
+    for name in clock:
+        monkeypatch.setattr(service.time, name, lambda name=name: clock[name])
+    held = {item["id"]: item for item in ballot.next(ADA, 20, [])["items"]}
+    assert held
+    clock["time"] -= 24 * 3600
+    before = len(ballot.next(BO, 20, [])["items"])
+    clock["monotonic"] += LEASE + 1
+    assert len(ballot.next(BO, 20, [])["items"]) > before
 
 
 def test_an_answer_to_somebody_elses_pair_is_refused(ballot):
