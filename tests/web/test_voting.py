@@ -147,7 +147,7 @@ def test_looking_with_the_owners_key_ends_the_voting_of_that_browser(
         assert len(others["items"]) == 3
 
 
-@pytest.mark.parametrize("text", ["", "{", "null", "{}", "[" * 100_000, "\0" * 50])
+@pytest.mark.parametrize("text", ["", "{", "null", "{}", "[" * 100_000, "\0" * 50], ids=range(6))
 def test_a_damaged_memory_costs_no_more_than_itself(project, tmp_path, text):
     memory = tmp_path / "hands.json"
     for file in (memory, memory.with_suffix(f".{'t' * 12}.stopped")):
