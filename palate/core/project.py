@@ -28,7 +28,6 @@ from palate.core.schema import (
 from palate.core.typed import read_file, read_text
 
 R = TypeVar("R", Prompt, Candidate)
-
 SETTINGS_FILE = "palate.toml"
 GUIDELINES_FILE = "guidelines.md"
 GOLD_FILE = "gold.jsonl"
@@ -77,10 +76,9 @@ class Settings:
         known = {f.name: type(f.default) for f in fields(cls)}
         for name, value in values.items():
             if name not in known:
-                expected = ", ".join(known)
                 problem = (
-                    f"unknown setting; expected one of {expected}. This is palate {__version__};"
-                    " if a newer one wrote it, install that"
+                    f"unknown setting; expected one of {', '.join(known)}. This is palate"
+                    f" {__version__}; if a newer one wrote it, install that"
                 )
                 raise BadInput(source, problem, field=name)
             want = known[name]
@@ -116,8 +114,8 @@ class Settings:
             ("repeats", 0 <= self.repeats < 1, "a fraction from 0 to 1"),
         ):
             if not valid:
-                value = getattr(self, name)
-                raise BadInput(source, f"expected {expected}, found {value!r}", field=name)
+                problem = f"expected {expected}, found {getattr(self, name)!r}"
+                raise BadInput(source, problem, field=name)
 
     def dump(self) -> str:
         """Return TOML that `parse` reads back to the same settings."""
@@ -155,8 +153,7 @@ class Project:
             )
         source = f"{project_id}/{SETTINGS_FILE}"
         text = read_text(hub.fetch(project_id, "dataset", sha, [SETTINGS_FILE])[0], source)
-        settings = Settings.parse(text, source)
-        return cls(project_id, sha, settings, tuple(files))
+        return cls(project_id, sha, Settings.parse(text, source), tuple(files))
 
     @property
     def model_repo(self) -> str:
@@ -164,17 +161,14 @@ class Project:
 
     @property
     def sft_repo(self) -> str:
-        """The repo of the warm start for DPO."""
         return f"{self.id}-sft"
 
     @property
     def kto_repo(self) -> str:
-        """The repo of the model that KTO trained."""
         return f"{self.id}-kto"
 
     @property
     def reward_repo(self) -> str:
-        """The repo of the reward model."""
         return f"{self.id}-reward"
 
     @property
@@ -303,6 +297,4 @@ def check_id(project_id: str) -> None:
 def unique(rows: Iterable[R]) -> list[R]:
     """Return the first row of each id: two jobs may have written the same one."""
     first: dict[str, R] = {}
-    for row in rows:
-        first.setdefault(row.id, row)
-    return list(first.values())
+    return [first.setdefault(row.id, row) for row in rows if row.id not in first]

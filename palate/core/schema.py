@@ -32,9 +32,8 @@ Sampling = dict[str, Whole | float]  # temperature, top_p, max_new_tokens, seed
 Messages = Annotated[list[Message], Check(bool, "at least one message")]
 Split = Literal["train", "test", "eval"]
 Kind = Literal["label", "tie", "both_bad", "rewrite", "skip", "undo", "flag"]
-# Why a pair was asked: for its own sake, again by chance to see whether the person agrees with
-# themselves, as a warm-up whose answer is known, or again because the reward doubts the label; in
-# the wild: somebody tried two models on another prompt (`core.rounds`).
+# Why a pair was asked: for itself, again by chance for self-consistency, as a warm-up with a known
+# answer, again because the reward doubts the label; or "wild": while trying models (`core.rounds`)
 Purpose = Literal["ask", "repeat", "gold", "second", "wild"]
 # An owner's decision about a person's events; "erased": they are gone from the history, too.
 Decision = Literal["exclude", "include", "forget", "erased"]
@@ -119,8 +118,8 @@ class Candidate:
         return cls(own, prompt_id, text, model, revision, sampling, round)
 
     def contradiction(self) -> Contradiction:
-        content_id = digest(self.prompt_id, self.text, self.model, self.revision)
-        return _wrong_id("id", self.id, content_id, "this prompt, text, model and revision")
+        own = digest(self.prompt_id, self.text, self.model, self.revision)
+        return _wrong_id("id", self.id, own, "this prompt, text, model and revision")
 
 
 IMPORTED = "imported"  # revision of models that are known from imported votes alone
@@ -261,8 +260,8 @@ class Gold:
     why: str | None = None
 
     def contradiction(self) -> Contradiction:
-        same = self.chosen == self.rejected
-        return ("rejected", "is the same text as `chosen`") if same else None
+        wrong = "rejected", "is the same text as `chosen`"
+        return wrong if self.chosen == self.rejected else None
 
     def rows(self) -> tuple[Prompt, Candidate, Candidate]:
         """Return the prompt, the better candidate and the other one."""

@@ -134,12 +134,8 @@ def _sampler(sampling: Sampling, seeds: Sequence[int]) -> "LogitsProcessor":
     import torch
     from transformers import LogitsProcessor
 
-    draws = torch.stack(
-        [
-            torch.rand(sampling.max_new_tokens, generator=torch.Generator().manual_seed(s))
-            for s in seeds
-        ]
-    )
+    streams = [torch.Generator().manual_seed(seed) for seed in seeds]
+    draws = torch.stack([torch.rand(sampling.max_new_tokens, generator=g) for g in streams])
 
     class Sampler(LogitsProcessor):
         """Leaves one token possible per row: the one where the cumulative probability passes u."""

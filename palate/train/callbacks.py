@@ -65,8 +65,7 @@ class ProgressBar(TrainerCallback):
             self._bar.update(self._task, now=now)
 
     def on_evaluate(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
-        metrics = kwargs["metrics"]
-        right = ""
+        metrics, right = kwargs["metrics"], ""
         if self._accuracy:
             key, name = self._accuracy
             right = f", {name} {100 * metrics[f'eval_{key}']:.1f}%"
