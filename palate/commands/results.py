@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from palate.core.project import Project
     from palate.evaluate.verdict import Verdict
 
+INTERVAL = (
+    "The 95% interval is where the rate on other prompts like these may be, for the same voters."
+    " Intervals made this way are right in at least 95% of evaluations, however often one looks."
+)
+
 
 def status(project: Id) -> None:
     """Show where a project is in the loop, and what to run next."""
@@ -85,7 +90,8 @@ def verdict(
 def _print_verdict(result: "Verdict", ratings: Sequence[str]) -> None:
     console.print(f"verdict: {result.sentence()}")
     decided_by = result.confounds.sentences() if result.confounds else []
-    for line in (result.meaning(), *result.cautions(), *decided_by, *ratings):
+    interval = [INTERVAL] if result.known else []
+    for line in (result.meaning(), *interval, *result.cautions(), *decided_by, *ratings):
         console.print(f"  {line}", markup=False)
 
 

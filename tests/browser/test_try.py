@@ -114,6 +114,10 @@ def test_hostile_answers_stay_text_and_what_fails_is_said(trying, visit):
     lines[:] = [{"side": 0, "text": "half"}]  # and the connection is gone
     page.click("form .go")
     page.wait_for_selector("#state:has-text('does not respond')")
+    lines[:] = [{"names": ["one", "two"], "html": ["<p>x</p>"] * 2, "ticket": "t"}]
+    page.click("form .go")
+    page.wait_for_selector("#state:has-text('Both models wrote the same.')")
+    assert page.locator("#answers button:visible").count() == 0
     page.unroute("**/try/answer*")
     page.route("**/try/choose*", lambda route: route.fulfill(status=400, body='{"error": "No."}'))
     page.click("form .go")

@@ -51,14 +51,16 @@ const name = () => sections.forEach((section, i) => { section.querySelector('h2'
 
 function whole({ names, html, ticket }, prompt, blind) {
   tried = { prompt, names, ticket }
+  const alike = html[0] === html[1]
   sections.forEach((section, i) => {
     answerOf(section).classList.remove('coming')
     if (html[i]) fill(answerOf(section), html[i])
     else answerOf(section).textContent = 'It wrote nothing.'
-    chooser(section).hidden = false
+    chooser(section).hidden = alike
   })
-  $('.keep').hidden = false
-  if (!blind) name()
+  $('.keep').hidden = alike
+  if (!blind || alike) name()
+  if (alike) return say('Both models wrote the same.')
   say(blind ? 'Which one is better? Then the page says which is which.' : 'Which one is better?')
 }
 
