@@ -27,7 +27,8 @@ NOUN = (
     r"(?:(?:model|response|answer|output|option|completion|candidate|text|assistant|side|reply"
     r"|summary|chat|item)s?[ _-]*)?"
 )
-BETTER = r"(?:[ _](?:is[ _])?(?:better|wins|won|preferred))?"
+MUCH = r"(?:(?:much|far|clearly|strongly|significantly|somewhat|slightly|a (?:bit|little|lot)) )?"
+BETTER = rf"(?:[ _](?:is[ _])?{MUCH}(?:better|wins|won|preferred))?"
 FIRST = re.compile(rf"{NOUN}(a|left|first|1st){BETTER}|(\[\[)?a ?>>? ?b(\]\])?")
 SECOND = re.compile(rf"{NOUN}(b|right|second|2nd){BETTER}|(\[\[)?(b ?>>? ?a|a ?<<? ?b)(\]\])?")
 NUMBERED = re.compile(rf"{NOUN}(?<=[^\W\d]|[ _-])([012])")
@@ -292,9 +293,8 @@ def _ask(source: str, column: str, cases: Iterable[Case], why: str) -> UsageErro
     found = Counter(code(c.value)[:40] for c in cases)
     listed = ", ".join(f"{v!r} ({n:,})" for v, n in found.most_common(SHOWN))
     more = f" and {len(found) - SHOWN:,} other values" if len(found) > SHOWN else ""
-    reason = f"{why}. " if why else ""
     return UsageError(
         f"{source}, field {column!r}: it is not certain which of the two texts the values mean:"
-        f" {listed}{more}. {reason}Say it with --first VALUE --second VALUE --tie VALUE, leaving"
-        " out what does not occur."
+        f" {listed}{more}. {why and f'{why}. '}Say it with --first VALUE --second VALUE"
+        " --tie VALUE, leaving out what does not occur."
     )

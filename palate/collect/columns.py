@@ -23,9 +23,8 @@ ANNOTATORS = (
     "evaluator", "voter", "user_id", "person",
 )  # fmt: skip
 SIDES = (
-    ("response_a", "response_b"), ("a", "b"), ("output_1", "output_2"),
-    ("response_1", "response_2"),
-    ("response1", "response2"), ("response_0", "response_1"), ("answer_a", "answer_b"),
+    ("response_a", "response_b"), ("a", "b"), ("output_1", "output_2"), ("response1", "response2"),
+    ("response_1", "response_2"), ("response_0", "response_1"), ("answer_a", "answer_b"),
     ("answer_1", "answer_2"), ("answer1", "answer2"), ("completion_a", "completion_b"),
     ("conversation_a", "conversation_b"), ("text_a", "text_b"), ("output_a", "output_b"),
 )  # fmt: skip
@@ -190,7 +189,9 @@ def roles_of(
     history = next(
         (c for c in _all(table, ("history",)) if c != prompt and _has_lists(table, c)), None
     )
-    rest = replace(
+    if columns.annotator:
+        table.need(columns.annotator)
+    return replace(
         roles,
         prompt=None if template else prompt,
         template=template,
@@ -203,32 +204,38 @@ def roles_of(
         annotator=columns.annotator or _free(table, ANNOTATORS, texts),
         split=_free(table, ("split",), filled),
     )
-    if columns.annotator:
-        table.need(columns.annotator)
-    return rest
 
 
 def _sides(table: Table, columns: Columns) -> Roles:
     """Return the roles of the two texts and the choice."""
-    flags = (columns.a, columns.b, columns.choice)
-    if any(flags) and not all(flags):
-        raise UsageError("Give --a, --b and --choice together, or none of them.")
-    if all(flags):
-        table.need(*(c for c in flags if c))
-        if len(set(flags)) < 3:
+    found = [pair for pair in SIDES if pair_of(table, [pair])]
+    usual = pair_of(table, found) if len(found) == 1 else None
+    a, b = columns.a, columns.b
+    if columns.choice and usual and not a and not b:
+        a, b = usual
+    if a and b and columns.choice:
+        table.need(a, b, columns.choice)
+        if len({a, b, columns.choice}) < 3:
             raise UsageError("--a, --b and --choice: expected three different columns.")
-        choice = _choice(table, str(columns.choice))
-        return Roles(str(columns.a), str(columns.b), choice, None)
+        return Roles(a, b, _choice(table, columns.choice), None)
+    if a or b or columns.choice:
+        raise UsageError(
+            "Give --a, --b and --choice together, or none of them; --choice alone where the texts"
+            " are in columns such as response_a and response_b."
+        )
     if pair := pair_of(table, CHOSEN):
         return Roles(*pair, None, None)
-    found = [pair for pair in SIDES if pair_of(table, [pair])]
     choices = _all(table, CHOICES)
-    if len(found) == 1 and len(choices) == 1:
-        first, second = pair_of(table, found) or ("", "")
-        return Roles(first, second, _choice(table, choices[0]), None)
+    if usual and len(choices) == 1:
+        return Roles(*usual, _choice(table, choices[0]), None)
     if (models := pair_of(table, MODELS)) and len(choices) == 1:
         raise battles.refusal(table, models, choices[0])
     have = ", ".join(table.columns) or "none"
+    if usual:
+        raise UsageError(
+            f"{table.source}: which column says whether {usual[0]} or {usual[1]} was preferred?"
+            f" Found: {have}. Name it with --choice COLUMN."
+        )
     raise UsageError(
         f"{table.source} has no columns chosen and rejected; found: {have}. Say which hold the two"
         " texts and the choice: --prompt COL --a COL --b COL --choice COL"

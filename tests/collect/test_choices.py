@@ -26,6 +26,11 @@ def meant(values, column="choice", sides=SIDES, given=Given(), texts=TEXTS, mode
         (["Response B", "response_a", "both bad"], ["right", "left", "neither"]),
         (["response_a", "response_b"], ["left", "right"]),
         (["A is better", "B is better", "no preference"], ["left", "right", "tie"]),
+        (
+            ["A much better", "b is slightly better", "Response A is strongly preferred"],
+            ["left", "right", "left"],
+        ),
+        (["A is a bit better", "B a lot better", "About the same"], ["left", "right", "tie"]),
         ([1.0, 2, "1.5"], ["left", "right", "tie"]),
         (["1", "2"], ["left", "right"]),
         (["Response 1", "Response 2", "Equal"], ["left", "right", "tie"]),
@@ -42,7 +47,8 @@ def test_values_that_say_it(values, means):
 @pytest.mark.parametrize(
     "values",
     [[1, 1], [2], [0, 1], [True, False], ["yes", "no"], [1, 2, 0], [0, 1, 2], [-1, 1], [1, 2, 3],
-     [1, 2, 3, 4, 5], ["neither", "both"], ["x", "y"], ["Response 1"], ["good", "a"]],
+     [1, 2, 3, 4, 5], ["neither", "both"], ["x", "y"], ["Response 1"], ["good", "a"],
+     ["a little", "b a lot"], ["A is much worse", "B is much worse"]],
 )  # fmt: skip
 def test_values_that_could_mean_either_are_asked_about(values):
     with pytest.raises(UsageError, match="--first VALUE --second VALUE --tie VALUE"):

@@ -113,9 +113,9 @@ def test_half_of_the_columns_are_refused(tmp_path):
 
 
 def test_a_file_of_neither_kind_says_how_to_name_columns(tmp_path):
-    with pytest.raises(
-        UsageError, match="no columns chosen and rejected; found: idea, a, b, b_won"
-    ):
+    with pytest.raises(UsageError, match="no columns chosen and rejected; found: idea, x, y, won"):
+        imported(tmp_path, "idea,x,y,won\ntea,x,y,a\n", Columns())
+    with pytest.raises(UsageError, match="whether a or b was preferred"):
         imported(tmp_path, f"{HEADER}tea,x,y,a\n", Columns())
 
 

@@ -268,3 +268,14 @@ def test_an_audit_reads_a_file_through_the_same_reader(tmp_path):
     }
     given_ = tables.read(str(tmp_path / "choices.csv"))
     assert pairs.read(given_, CHOICE).rows == data.rows
+
+
+def test_a_choice_alone_is_enough_where_the_texts_have_usual_names():
+    row = {"question": "Tea?", "answer 1": "Yes", "answer 2": "No", "preferred answer": "answer 2"}
+    with pytest.raises(UsageError, match="whether answer 1 or answer 2 was preferred"):
+        read(row)
+    assert [r.choice for r in read(row, choice="preferred answer").rows] == ["right"]
+    with pytest.raises(UsageError, match="--choice alone where the texts"):
+        read(row, a="answer 1")
+    with pytest.raises(UsageError, match="--choice alone where the texts"):
+        read({"x": "Yes", "y": "No", "who": "x"}, choice="who")
