@@ -55,7 +55,8 @@ def test_candidates_continue_where_they_were_killed(project, jobs):
 @pytest.mark.slow
 def test_candidates_keep_what_is_finished_at_ctrl_c(project, jobs):
     jobs.env["PALATE_PUBLISH_SECONDS"] = "0"
-    with jobs.start("candidates", project.id, "--batch-size", "4", *SHORT) as process:
+    flags = ("--batch-size", "4", "--max-new-tokens", "160")  # long enough to be interrupted
+    with jobs.start("candidates", project.id, *flags) as process:
         while not Project.load(project.id).paths("candidates"):
             assert process.poll() is None, process.communicate()
         process.send_signal(signal.SIGINT)
