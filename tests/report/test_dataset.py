@@ -40,7 +40,7 @@ def test_a_dataset_card_counts_what_is_there():
 def test_a_dataset_cards_front_matter_reads_back():
     data = DatasetCard(dataset_readme(project())).data
     assert [c["config_name"] for c in data.configs] == list(schema.ROWS)
-    assert [c.get("default") for c in data.configs] == [None, None, None, True, None, None]
+    assert [c.get("default") for c in data.configs] == [None] * 3 + [True] + [None] * 3
     assert data.size_categories == ["n<1K"]
     assert data.license == "cc-by-4.0"
     assert data.language is None

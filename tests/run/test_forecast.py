@@ -20,7 +20,7 @@ PAIRS = [(f"{i}" + "a" * 300, f"{i}" + "b" * 60, f"{i}" + "c" * 60) for i in ran
 
 def arguments(**given) -> SimpleNamespace:
     usual = {"method": None, "recipe": None, "learning_rate": None, "beta": 0.1, "epochs": 3.0}
-    return SimpleNamespace(**usual | {"processes": 1, "accelerate": "ddp"} | given)
+    return SimpleNamespace(**usual | {"processes": 1, "accelerate": "ddp", "ai": False} | given)
 
 
 def training(parameters: float, **given) -> forecast.Load:

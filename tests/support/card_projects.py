@@ -10,7 +10,8 @@ from huggingface_hub import DatasetCard
 from markdown_it import MarkdownIt
 
 from palate.core.project import SETTINGS_FILE, Project, Settings
-from palate.core.schema import Candidate, Event, Message, Pair, Prompt, Unpaired
+from palate.core.rounds import wild_vote
+from palate.core.schema import Candidate, Event, Message, Model, Pair, Prompt, Unpaired
 from palate.label import preferences
 from palate.report.cards import RESULTS_FILE
 
@@ -90,6 +91,12 @@ def thumb(prompt: Prompt, text: str) -> Unpaired:
     return Unpaired(prompt.prompt, answer, True, "ann", prompt.id)
 
 
+def tried(prompt: str) -> Event:
+    sides = [Model("me/base", "c" * 40), Model("me/titles-dpo", "d" * 40)]
+    when = {"time": "2026-01-01T00:00:00.000Z", "number": 1}
+    return wild_vote(uuid4().hex, sides, 1, prompt, annotator="ann", blind=True, **when)
+
+
 def project(
     text: str = "Title",
     annotator: str = "ann",
@@ -120,6 +127,7 @@ def project(
         "preferences": rebuilt.rows["train"] + rebuilt.rows["test"],
         "evaluations": events[3:4],
         "unpaired": [thumb(ps[0], f"{text} a")],
+        "wild": [tried(f"{text} of my own")],
     }
     return project_of(memory, list(preferences.preference_files(rebuilt)))
 

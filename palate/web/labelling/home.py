@@ -191,7 +191,10 @@ class Home:
             if not hub.exists(space, "space"):
                 raise Refused(f"There is no evaluate Space yet. Run: palate deploy {self._id}", 404)
             return {"url": f"{hub.endpoint()}/spaces/{space}"}
-        url = VOTING.start(self._id)
+        try:
+            url = VOTING.start(self._id)
+        except PalateError as error:  # of a project without completions, say: later is no better
+            raise Refused(str(error)) from None
         return {"url": url, "verdict": f"{url}/verdict?key={self._ballot.owner_key()}"}
 
     def run(self, query: Call) -> dict[str, object]:
