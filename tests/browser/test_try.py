@@ -33,7 +33,7 @@ def project(repo_id, tiny_folder) -> Project:
 @pytest.fixture
 def trying(project, tmp_path, monkeypatch):
     """The evaluate Space of a project with a tuned model, and its try page's address."""
-    push_tuned(project, ruined=False)
+    push_tuned(project, ruined=True)  # which writes something else
     base = project.settings.base_model
     models = [(name, client.describe(name, "model")[0]) for name in (base, project.model_repo)]
     rows = [
