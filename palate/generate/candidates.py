@@ -17,7 +17,7 @@ from palate.generate import rules
 from palate.generate.config import CandidatesArguments
 from palate.generate.engines import Engine, about, find, served_by
 from palate.generate.filters import Filters
-from palate.generate.generation import Sampling, generate, groups_of
+from palate.generate.generation import FEW, Sampling, generate, groups_of
 from palate.generate.models import Loaded
 from palate.generate.saving import Batch, save_batches
 from palate.generate.shards import Shard, Share, join
@@ -76,8 +76,11 @@ def _write(
     if missing:
         batches = new_batches(args, engine, share, missing, existing, dropped)
         save_batches(console, project.id, batches, name="candidates", unit="prompts", total=total)
+    short = dropped.pop(FEW, 0)
     for reason, n in sorted(dropped.items()):
         console.print(f"  left out: {n:,} {reason}")
+    if short:
+        console.print(f"  {count(short, 'prompt')} left with fewer than {args.per_prompt}")
     for line in engine.close():
         console.print(f"  {line}")
 

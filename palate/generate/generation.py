@@ -22,6 +22,7 @@ Write = Callable[[Loaded, Sequence[list[Message]], Sequence[int], "Sampling"], l
 Rule = Callable[[str, str], str | None]  # prompt, text → why the text is left out
 Checks = tuple[Filters, Rule | None]
 T = TypeVar("T")
+FEW = "prompts left with too few"  # counted among the reasons why texts were dropped
 MAX_TRIES = 4  # per prompt, to replace completions that were filtered out
 
 
@@ -215,7 +216,7 @@ def generate(
                     if problem := a.add(candidate, text):
                         dropped[problem] += 1
         if short := sum(len(a.have) < n for a in group):
-            dropped[f"prompts left with fewer than {n}"] += short
+            dropped[FEW] += short
         yield {a.prompt.id: a.new for a in group}
 
 

@@ -29,6 +29,7 @@ from palate.audit.finding import Finding
 from palate.core import paths
 from palate.core.errors import PalateError, UsageError
 from palate.core.ledger import now
+from palate.core.markdown import count
 from palate.core.paths import cache
 from palate.core.project import Project
 from palate.core.schema import Preference, Unpaired, digest
@@ -249,7 +250,7 @@ def load(console: Console, job: Job[A, R]) -> tuple[models.Loaded, Rows[R]]:
     window = getattr(loaded.model.config, "max_position_embeddings", args.max_length)
     rows = usable(job.rows, loaded.tokenizer, args.max_length, window)
     for reason, n in rows.dropped.items():
-        console.print(f"  left out: {n:,} rows, {reason}")
+        console.print(f"  left out: {count(n, 'row')}, {reason}")
     for prompt in rows.too_long[:SHOWN_TOO_LONG]:
         console.print(f"    {prompt}", markup=False)
     console.print(

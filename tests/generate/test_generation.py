@@ -7,6 +7,7 @@ import torch
 from palate.core.errors import UsageError
 from palate.core.schema import Prompt
 from palate.generate.generation import (
+    FEW,
     OneLine,
     Sampling,
     _sampler,
@@ -104,7 +105,7 @@ def test_more_completions_are_added_to_the_existing(loaded):
     for p in PROMPTS:
         texts = [c.text.casefold() for c in two[p.id] + four[p.id]]
         assert len(set(texts)) == len(texts)
-        assert len(texts) == 4 or dropped["prompts left with fewer than 4"]
+        assert len(texts) == 4 or dropped[FEW]
 
 
 def test_dropped_completions_are_counted(loaded):
@@ -113,7 +114,7 @@ def test_dropped_completions_are_counted(loaded):
     made = list(generate(loaded, [PROMPTS[:2]], 2, [short], dropped=dropped))
     assert sum(len(v) for some in made for v in some.values()) == 0
     assert dropped["overlong"] == 2 * 2 * 4  # prompts × candidates × tries
-    assert dropped["prompts left with fewer than 2"] == 2
+    assert dropped[FEW] == 2
 
 
 def test_tokens_are_drawn_as_often_as_they_are_likely():
