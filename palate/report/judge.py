@@ -69,6 +69,7 @@ def ask_all(
     work: RunDir,
 ) -> Answers:
     """Ask about every pair in both orders; replies are kept in `work`, so that it can continue."""
+    work.hold()
     file = work.path / "replies.json"  # every reply as it comes: some are paid for
     replies: dict[str, Answer | None] = json.loads(file.read_text("utf-8")) if file.exists() else {}
     asked = {_key(q): q for c in texts for q in ((c.pair_id, True), (c.pair_id, False))}

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 from rich.console import Console
 
-from palate.core.errors import UsageError
 from palate.core.project import Project
 from palate.core.schema import Preference
 from palate.core.typed import read_object
@@ -43,11 +42,6 @@ def prepare(console: Console, args: RewardArguments) -> RewardJob:
     check(args)
     ref = Ref.parse(args.project)
     project = Project.load(ref.repo, ref.revision)
-    if args.output in (project.model_repo, project.sft_repo):
-        raise UsageError(
-            f"{args.output} is where a model of {project.id} goes that writes. Leave --output out:"
-            f" it is {project.reward_repo} then."
-        )
     rows = read(project)
     labels = replace(rows, train=decided(rows.train))
     findings = data.audit(console, project, labels, ignore=args.ignore_audit)

@@ -187,11 +187,6 @@ def prepare(console: Console, args: SFTArguments) -> Loop:
     check(args)
     ref = Ref.parse(args.project)
     project = Project.load(ref.repo, ref.revision)
-    if args.output in (project.model_repo, project.reward_repo):
-        raise UsageError(
-            f"{args.output} is where another model of {project.id} goes. Leave --output out: it is"
-            f" {project.sft_repo} then."
-        )
     made, chooses = find_reward(args.reward, project)
     measures = find_reward(args.measured_by, project)[1] if args.measured_by else chooses
     findings = data.audit(

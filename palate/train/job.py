@@ -76,8 +76,8 @@ class RunDir:
             lock.acquire()
         except Timeout:
             raise PalateError(
-                f"Another process does this training now, in {self.path}. Wait for it or stop it;"
-                " the same command then goes on where it stood."
+                f"Another process does this now, in {self.path}. Wait for it or stop it; the same"
+                " command then goes on where it stood."
             ) from None
         HELD[self.path] = lock
 
@@ -155,7 +155,15 @@ class Job(Generic[A, R]):
 
 
 def decided(args: A, project: Project, base: models.Source, recipe: Recipe, output: str) -> A:
-    """Return the arguments with all that they leave open; `output` is the default repo."""
+    """Return the arguments with all that they leave open; `output` is the default repo.
+
+    Raises UsageError where the model would replace another one of the project.
+    """
+    if args.output and args.output.partition("@")[0] in {*project.model_repos} - {output}:
+        raise UsageError(
+            f"{args.output} is where another model of {project.id} goes. Leave --output out: it is"
+            f" {output} then."
+        )
     return replace(
         args,
         project=f"{project.id}@{project.revision}",

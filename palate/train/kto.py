@@ -84,11 +84,6 @@ def prepare(console: Console, args: KTOArguments) -> KTOJob:
     check_arguments(args)
     ref = Ref.parse(args.project)
     project = Project.load(ref.repo, ref.revision)
-    if args.output in (project.model_repo, project.sft_repo, project.reward_repo):
-        raise UsageError(
-            f"{args.output} is where another model of {project.id} goes. Leave --output out: it is"
-            f" {project.kto_repo} then."
-        )
     rows, sources = read_unpaired(project)
     findings = data.audit(
         console, project, Rows(as_compared(rows.train), []), ignore=args.ignore_audit

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from palate.core.errors import UsageError
 from palate.core.project import Project
 from palate.core.schema import Preference
 from palate.generate import models
@@ -44,11 +43,6 @@ def prepare(console: Console, args: SFTArguments) -> SFTJob:
     """
     ref = Ref.parse(args.project)
     project = Project.load(ref.repo, ref.revision)
-    if args.output == project.model_repo:
-        raise UsageError(
-            f"{args.output} is where {project.id}'s DPO goes, which people compare blind. Leave"
-            f" --output out: it is {project.sft_repo} then."
-        )
     preferences = read_preferences(project, implied=False)
     findings = data.audit(console, project, preferences, ignore=args.ignore_audit)
     rows = rows_of(args, project.id, preferences)

@@ -2,11 +2,14 @@ import shlex
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from palate.core.errors import PalateError, UsageError
+from palate.core.project import Project, Settings
 from palate.run import jobs
+from palate.train import job
 from palate.train.choice import KEEPS
 from palate.train.config import SFTArguments
 from palate.train.job import Clock, RunDir
@@ -41,14 +44,28 @@ def test_two_processes_do_not_train_in_one_folder(run_dir):
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert other.stdout.readline() == "there\n"
-    with pytest.raises(
-        PalateError, match=f"Another process does this training now, in {run_dir.path}"
-    ):
+    with pytest.raises(PalateError, match=f"Another process does this now, in {run_dir.path}"):
         run_dir.hold()
     other.kill()
     other.communicate()
     run_dir.hold()
     run_dir.hold()  # which is this process
+
+
+@pytest.mark.parametrize("kind", ["dpo", "sft", "kto", "reward"])
+def test_no_training_replaces_another_model_of_the_project(kind):
+    project = Project("me/titles", "0" * 40, Settings(), ())
+    base = SimpleNamespace(repo="me/base", revision="1" * 40)
+    recipe = SimpleNamespace(method="full", learning_rate=1e-5, batch_size=8)
+    own = f"me/titles-{kind}"
+    assert own in project.model_repos
+    for output in (*project.model_repos, "me/other", None):
+        args = SFTArguments("me/titles", output=output)
+        if output in (own, "me/other", None):
+            assert job.decided(args, project, base, recipe, own).output == (output or own)
+        else:
+            with pytest.raises(UsageError, match=f"Leave --output out: it is {own} then"):
+                job.decided(args, project, base, recipe, own)
 
 
 def test_what_only_rejection_sampling_reads_neither_parts_nor_repeats_other_runs():
