@@ -49,12 +49,17 @@ def judge_pairs(args: JudgeArguments) -> None:
 
 def label_pairs(console: Console, project: Project, args: JudgeArguments) -> None:
     """Let the judge answer train pairs, and keep what it said."""
-    pairs = judge_labels.train_pairs(project, args.pairs)
-    texts = judge_labels.comparisons(project, pairs)
+    judge_labels.train_pairs(project)  # refuses a project without any, before a model is loaded
     name, ask = judges.judge_of(args)
-    work = RunDir("judge labels", project.id, name, project.settings.round)
-    answers = ask_all(console, project, texts, name, ask, work)
+    pairs = judge_labels.train_pairs(project, name)[: args.pairs]
+    if not pairs:
+        console.print(f"{name} has answered every train pair. Nothing is asked again.")
+        judge_labels.keep(console, project, name, [])
+        return
+    texts = judge_labels.comparisons(project, pairs)
     number = project.settings.round
+    work = RunDir("judge labels", project.id, name, number)
+    answers = ask_all(console, project, texts, name, ask, work)
     events = judge_labels.events_of(name, pairs, answers, number, ledger.now())
     judge_labels.keep(console, project, name, events)
     work.remove()

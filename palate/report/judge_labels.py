@@ -15,10 +15,14 @@ from palate.train import feedback
 
 MOST_ONE_SIDED = 0.8  # of the pairs with readable replies: beyond it, the order decides
 MAX_UNREADABLE = 0.2
+MIN_CHECKED = 10  # pairs: a fair judge may say A in both orders on all of a few
 
 
-def train_pairs(project: Project, most: int | None = None) -> list[Pair]:
-    """Return the train pairs to ask about: those that people decided first, then the others."""
+def train_pairs(project: Project, judge: str | None = None) -> list[Pair]:
+    """Return the train pairs to ask about: those that people decided first, then the others.
+
+    Those that `judge` has answered are not among them. Raises UsageError where there is no pair.
+    """
     train = {p.id for p in project.prompts if p.split == "train"}
     decided = {e.pair_id for e in ledger.standing_judgements(project.labels) if e.kind == "label"}
     pairs = pairs_of(c for c in project.candidates if c.prompt_id in train)
@@ -28,7 +32,8 @@ def train_pairs(project: Project, most: int | None = None) -> list[Pair]:
             f"No train prompt of {project.id} has two different answers to compare. Write some:"
             f" palate candidates {project.id}"
         )
-    return pairs[:most]
+    answered = {e.pair_id for e in feedback.read_judged(project) if e.annotator == judge}
+    return [p for p in pairs if p.id not in answered]
 
 
 def comparisons(project: Project, pairs: Sequence[Pair]) -> list[Comparison]:
@@ -86,14 +91,14 @@ def _check(judge: str, asked: int, answers: Sequence[tuple[Answer | None, ...]])
             " neither A nor B nor tie, so it cannot judge. Choose a larger or an instruction-tuned"
             " model."
         )
-    for side in ("A", "B"):
+    for side in ("A", "B") if len(answers) >= MIN_CHECKED else ():
         same = sum(pair == (side, side) for pair in answers)
         if same > MOST_ONE_SIDED * len(answers):
             raise PalateError(
                 f"{judge} said {side} in both orders on {same:,} of {count(len(answers), 'pair')}:"
                 " it follows the order, not the answers. Nothing was kept. Choose another --model."
             )
-    if all(first == second == "tie" for first, second in answers):
+    if len(answers) >= MIN_CHECKED and all(pair == ("tie", "tie") for pair in answers):
         raise PalateError(
             f"{judge} called all {count(len(answers), 'pair')} a tie, which says nothing. Choose"
             " another --model."
@@ -102,21 +107,19 @@ def _check(judge: str, asked: int, answers: Sequence[tuple[Answer | None, ...]])
 
 def keep(console: Console, project: Project, judge: str, events: Sequence[Event]) -> None:
     """Commit the judge's new events, and print how far it agrees with people."""
-    known = {e.event_id for e in feedback.read_judged(project)}
-    new = [e for e in events if e.event_id not in known]
-    if new:
+    if events:
         path = ledger.event_file("labels").replace("labels", feedback.FOLDER, 1)
-        message = f"Add {count(len(new), 'answer')} of a judge"
-        hub.commit(project.id, "dataset", {path: ledger.jsonl(new)}, message)
+        message = f"Add {count(len(events), 'answer')} of a judge"
+        hub.commit(project.id, "dataset", {path: ledger.jsonl(events)}, message)
     fresh = Project.load(project.id)
-    found = feedback.of_project(fresh, judge)
-    assert found
-    ties, more = sum(e.kind == "tie" for e in found.events), feedback.preferences(fresh, found)
+    said = feedback.of_project(fresh, judge)
+    assert said
+    ties, more = sum(e.kind == "tie" for e in said.events), feedback.preferences(fresh, said)
     console.print(
-        f"{judge} answered {count(len(found.events), 'train pair')}: {count(ties, 'tie')},"
+        f"{judge} answered {count(len(said.events), 'train pair')}: {count(ties, 'tie')},"
         f" {count(len(more), 'preference')} on pairs that no person judged."
     )
-    console.print(found.sentence())
+    console.print(said.sentence())
     # without such pairs it has nothing to add to what people said
     following = f"train {project.id} --ai" if more else f"candidates {project.id}"
     console.print(f"Next: palate {following}")

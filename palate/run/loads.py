@@ -68,7 +68,7 @@ def judge_load(args: JudgeArguments, project: Project) -> Load:
     if engines.is_remote(args.model, args.engine):
         return forecast.asking()
     if args.labels:
-        pairs = len(judge_labels.train_pairs(project, args.pairs))
+        pairs = len(judge_labels.train_pairs(project)[: args.pairs])
     else:
         pairs = args.pairs or len(pairs_to_compare(project).pairs)
     size = parameters(args.model)
