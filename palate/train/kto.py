@@ -213,7 +213,7 @@ def finish(
     answers = answers_of(held.test, held.pairs)
     tuned = dict(zip(answers, trainer.log_probs(list(answers.values())), strict=True))
     rewards = {key: args.beta * (tuned[key] - held.base[key]) for key in answers}
-    results = kto_results(rewards, held.test, held.pairs, step, args.seed)
+    results = kto_results(rewards, held.test, held.pairs, step)
     with console.status("Base and tuned model answer test prompts"):
         samples = facts.compare_models(prepared, trainer, loaded)
     sources = read_unpaired(prepared.project)[1]
