@@ -163,6 +163,11 @@ def _run_job(spec: "JobSpec", words: list[str], debug: bool) -> None:
 
 def _where(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """Return where a job is to run, and the words that are the job's own."""
+    from palate.terminal.flags import repeated
+
+    for name in repeated(words):
+        if name in ("--on", "--flavor", *HF_SWITCHES):
+            raise UsageError(f"{name} is given more than once. Give it once.")
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--on", default="local")
     parser.add_argument("--flavor")

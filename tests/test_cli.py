@@ -64,6 +64,9 @@ def test_the_help_of_a_job_says_where_it_runs_and_how_it_is_typed(name):
         ("import me/x f.csv --skip --skip", "--skip is given more than once. Give it once."),
         ("train me/x --epochs 1 --epochs 2", "--epochs is given more than once"),
         ("train me/x --batch-size 1 --batch_size 2", "--batch-size is given more than once"),
+        ("train me/x --on hf --on=local", "--on is given more than once. Give it once."),
+        ("kto me/x --on hf --flavor a --flavor b", "--flavor is given more than once"),
+        ("best me/x --on hf --yes --yes", "--yes is given more than once"),
     ],
 )
 def test_a_flag_that_is_given_twice_is_refused_for_its_last_value_alone_would_count(command, says):

@@ -50,8 +50,7 @@ def parse(kind: Callable[..., T], words: Sequence[str], prog: str, about: str | 
 
 def _refuse_repeated(kind: Callable[..., object], words: Sequence[str]) -> None:
     """Raise UsageError where a flag occurs twice, of which the last value alone would count."""
-    given = Counter(w.partition("=")[0].replace("_", "-") for w in words if w.startswith("--"))
-    for name in (name for name, times in given.items() if times > 1):
+    for name in repeated(words):
         hint = get_type_hints(kind, include_extras=True).get(name[2:].replace("-", "_"))
         if APPENDED in getattr(hint, "__metadata__", ()):
             continue
@@ -60,6 +59,12 @@ def _refuse_repeated(kind: Callable[..., object], words: Sequence[str]) -> None:
             f"{name} is given more than once. Give "
             + (f"its values after one: {name} VALUE VALUE" if several else "it once.")
         )
+
+
+def repeated(words: Sequence[str]) -> list[str]:
+    """Return the names of the flags that occur more than once."""
+    given = Counter(w.partition("=")[0].replace("_", "-") for w in words if w.startswith("--"))
+    return [name for name, times in given.items() if times > 1]
 
 
 @cache
