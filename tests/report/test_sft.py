@@ -106,8 +106,10 @@ def best_facts(*changes: tuple[float, tuple[float, float] | None], **facts: Any)
 
 def test_after_rejection_sampling_it_says_what_chose_what_measured_and_each_rounds_reward():
     text = readme(best=best_facts((0.3, (-0.1, 0.7)), (0.6, (0.2, 1.0))))
-    assert "after 2 rounds of rejection sampling" in text
-    assert "In each round the newest model wrote 8 answers to each train prompt" in text
+    assert "trained by rejection sampling for round 1 of" in text
+    assert (
+        "2 times in turn. Each time the newest model wrote 8 answers to each train prompt" in text
+    )
     assert "[me/titles-reward](/me/titles-reward) at `1234abcd1234` chose one" in text
     assert "| base model | -0.20 (-0.50 to +0.10) |  | 40 |" in text
     assert (
