@@ -34,6 +34,7 @@ from palate.core.rates import (
     PEOPLE_NEEDED,
     Rate,
     effective_rows,
+    exact,
 )
 from palate.evaluate.confounds import Vote, controlled
 from palate.train.results import lead
@@ -222,8 +223,12 @@ def differences_cells(runs: int) -> list[dict[str, Any]]:
             drawn = np.where(random.random(len(names)) < COPIED, of_prompt, own)
             low, high = lead(drawn, names).interval or (-1.0, 1.0)
             kept += low - 1e-9 <= model - rule <= high + 1e-9
-            half = 1.96 * float(drawn.std()) / np.sqrt(effective_rows(drawn.tolist(), names) or 1)
-            normal += abs(drawn.mean() - model + rule) <= half + 1e-9
+            worth, mean = effective_rows(drawn.tolist(), names) or 1.0, float(drawn.mean())
+            half = 1.96 * float(drawn.std()) / np.sqrt(worth)
+            low, high = mean - half, mean + half
+            if not half:  # without variation: as if each row were a vote
+                low, high = (2 * x - 1 for x in exact(worth * (1 + mean) / 2, worth))
+            normal += low - 1e-9 <= model - rule <= high + 1e-9
         cells.append({
             "prompts": prompts, "rows": rows, "model": model, "rule": rule,
             "coverage": kept / runs, "normal": normal / runs,

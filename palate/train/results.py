@@ -264,8 +264,8 @@ def lead(differences: np.ndarray, prompts: Sequence[str]) -> Lead:
     `differences` are from -1 to 1. Rows of a prompt resemble each other, so the interval is that of
     as many independent rows as they are worth. It has one row more on each side, because few rows
     vary too little by chance: A. Agresti, Y. Min, "Simple improved confidence intervals for
-    comparing matched proportions", Statistics in Medicine 24 (2005). They take the normal quantile,
-    which covers 88% with six rows; Student's covers 93% or more (`benchmarks/rates.py`).
+    comparing matched proportions", Statistics in Medicine 24 (2005). Student's quantile replaces
+    their normal one, which is too narrow with six rows.
     """
     from scipy.special import stdtrit
 
