@@ -172,12 +172,14 @@ def roles_of(
         prompt = table.name_of(columns.prompt)
     texts = {roles.first, roles.second}
     if texts == set(models or ()):
-        has_prompt = bool(columns.prompt or template or _all(table, PROMPTS))
+        has_prompt = bool(columns.prompt or template or table.named(PROMPTS))
         sides = roles.first, roles.second
         battles.check(table, sides, str(columns.choice), not needs_prompt, has_prompt)
+    whole = table.has_lists(roles.first)  # conversations, which begin with the prompt
     if not columns.prompt and template is None:
-        prompt = next((c for c in _all(table, PROMPTS) if c not in texts), None)
-    brings_prompt = roles.is_preference or _has_lists(table, roles.first)  # conversations do
+        free = (c for c in table.named(PROMPTS) if c not in texts)
+        prompt = next((c for c in free if not (whole and _lacks_messages(table, c))), None)
+    brings_prompt = roles.is_preference or whole
     if prompt is None and template is None and needs_prompt and not brings_prompt:
         have = ", ".join(table.columns)
         raise UsageError(
@@ -187,7 +189,7 @@ def roles_of(
     filled = set(template.names) if template else set()
     asks = prompt is not None and prompt.casefold() in ("instruction", "prompt", "question")
     history = next(
-        (c for c in _all(table, ("history",)) if c != prompt and _has_lists(table, c)), None
+        (c for c in table.named(("history",)) if c != prompt and table.has_lists(c)), None
     )
     if columns.annotator:
         table.need(columns.annotator)
@@ -198,7 +200,7 @@ def roles_of(
         system=_free(table, SYSTEMS, filled | {prompt}),
         history=history if history not in filled else None,
         input=_free(table, ("input",), filled | {prompt}) if asks and not template else None,
-        media=tuple(c for c in _all(table, MEDIA) if c not in filled and _any(table, c)),
+        media=tuple(c for c in table.named(MEDIA) if c not in filled and table.fills(c)),
         tools=_free(table, ("tools",), filled),
         models=models,
         annotator=columns.annotator or _free(table, ANNOTATORS, texts),
@@ -225,7 +227,7 @@ def _sides(table: Table, columns: Columns) -> Roles:
         )
     if pair := pair_of(table, CHOSEN):
         return Roles(*pair, None, None)
-    choices = _all(table, CHOICES)
+    choices = table.named(CHOICES)
     if usual and len(choices) == 1:
         return Roles(*usual, _choice(table, choices[0]), None)
     if (models := pair_of(table, MODELS)) and len(choices) == 1:
@@ -250,33 +252,23 @@ def _choice(table: Table, column: str) -> str | OneHot:
     return column
 
 
-def _all(table: Table, names: Iterable[str]) -> list[str]:
-    """Return the table's columns with these names, in the order of the names.
-
-    Case makes no difference, nor does a space or hyphen for an underscore.
-    """
-    by_name = {re.sub("[ -]", "_", c.casefold()): c for c in reversed(table.columns)}
-    return [by_name[name] for name in names if name in by_name]
-
-
 def pair_of(table: Table, pairs: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
     """Return the table's columns with the first of these pairs of names, if it has any."""
     for pair in pairs:
-        if len(found := _all(table, pair)) == 2:
+        if len(found := table.named(pair)) == 2:
             return found[0], found[1]
     return None
 
 
 def _free(table: Table, names: Iterable[str], taken: Iterable[str | None]) -> str | None:
-    return next((c for c in _all(table, names) if c not in taken), None)
+    return next((c for c in table.named(names) if c not in taken), None)
 
 
-def _any(table: Table, column: str) -> bool:
-    return any(not is_nothing(row.get(column)) for row in table.rows)
-
-
-def _has_lists(table: Table, column: str) -> bool:
-    return any(isinstance(row.get(column), (list, tuple)) for row in table.rows)
+def _lacks_messages(table: Table, column: str) -> bool:
+    """Tell whether the column holds lists of something else than messages, such as turns."""
+    values = (row.get(column) for row in table.rows)
+    first = next((value for value in values if isinstance(value, list) and value), [])
+    return any(not isinstance(x, dict) or not {"role", "from"} & set(x) for x in first)
 
 
 def template_of(text: str, table: Table) -> Template:

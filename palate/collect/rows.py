@@ -1,9 +1,11 @@
 """Rows of a source with their columns, and the rows that cannot be used. Pure: no I/O."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
+from palate.collect.cells import is_nothing
 from palate.core.errors import BadInput
 
 Record = dict[str, object]  # a row by column
@@ -53,6 +55,21 @@ class Table:
                 hint = f". Did you mean {by_name[near[0]]!r}?" if near else ""
                 problem = f"there is no such column; found: {have}{hint}"
                 raise BadInput(self.source, problem, field=column)
+
+    def named(self, names: Iterable[str]) -> list[str]:
+        """Return the columns with these names, in the order of the names.
+
+        Case makes no difference, nor does a space or hyphen for an underscore.
+        """
+        by_name = {re.sub("[ -]", "_", c.casefold()): c for c in reversed(self.columns)}
+        return [by_name[name] for name in names if name in by_name]
+
+    def fills(self, column: str) -> bool:
+        """Tell whether any row has a value in the column."""
+        return any(not is_nothing(row.get(column)) for row in self.rows)
+
+    def has_lists(self, column: str) -> bool:
+        return any(isinstance(row.get(column), (list, tuple)) for row in self.rows)
 
     def name_of(self, column: str) -> str:
         """Return the column of this name, in another case if only one column matches then.

@@ -279,3 +279,15 @@ def test_a_choice_alone_is_enough_where_the_texts_have_usual_names():
         read(row, a="answer 1")
     with pytest.raises(UsageError, match="--choice alone where the texts"):
         read({"x": "Yes", "y": "No", "who": "x"}, choice="who")
+
+
+def test_turns_that_are_no_messages_are_left_out_where_the_answers_bring_the_prompt():
+    sides = {
+        side: [{"role": "user", "content": "Tea?"}, {"role": "assistant", "content": text}]
+        for side, text in (("chosen", "Yes"), ("rejected", "No"))
+    }
+    turns = {"conversation": [{"input": "hi", "output": "hello"}]}  # as distilabel's Capybara has
+    data = read(sides | turns)
+    assert [(r.prompt, r.left, r.right) for r in data.rows] == [("Tea?", "Yes", "No")]
+    assert "conversation" in data.unused
+    assert "found {'input'" in refused(turns | {"chosen": "Yes", "rejected": "No"})
