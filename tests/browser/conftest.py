@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
+import rich_ballot
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from run_facts import RUN
+from still_ballot import served
 
 from palate.argilla.store import LabelStore
 from palate.collect import importing
@@ -109,6 +111,16 @@ def visit(browser):
         return v
 
     return visit
+
+
+@pytest.fixture(scope="module")
+def page(chromium) -> Iterator[Page]:
+    """One page in one context for a module's tests, on a rich ballot; each is a person."""
+    with served(rich_ballot.PAIRS) as server:
+        page = chromium.new_context(locale="en-US").new_page()
+        page.server = server
+        yield page
+        page.context.close()
 
 
 @pytest.fixture

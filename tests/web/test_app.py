@@ -4,70 +4,16 @@ import json
 import socket
 import time
 import uuid
-from collections.abc import Iterator
 from contextlib import ExitStack
-from urllib.parse import quote
 
 import pytest
-from huggingface_hub.utils import httpx
+from served_space import ADA, PNG, QUESTION, ask
 from starlette.requests import Request
 
-from palate.collect import importing
-from palate.collect.importing import Imported
-from palate.core import hub as hub_calls
-from palate.core.project import Project, Settings
-from palate.core.schema import Candidate, Prompt
+from palate.core.project import Project
 from palate.web.ballot import walls
 from palate.web.ballot.app import MAX_EVENTS, MAX_REQUEST_BYTES
 from palate.web.ballot.people import REQUESTS_AT_ONCE
-from palate.web.ballot.walls import FILE_BYTES
-from palate.web.labelling.owner import MAX_CALL_BYTES, OWNER_CALLS
-from palate.web.serving import Space
-
-QUESTION = "Which <b>one</b> {{x}} `+(window.pwned=1)+` ${y} \\?"
-PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x03\0\0\0\x02\x08\x02"
-ADA = {"x-annotator": "Ada", "content-type": "application/json"}
-
-
-@pytest.fixture(scope="module")
-def space(hub, argilla, space_python, tmp_path_factory) -> Iterator[Space]:
-    """A label Space in a process of its own, as it is served."""
-    id = f"me/t{uuid.uuid4().hex[:10]}"
-    prompts = [Prompt.of(f"Prompt {i}") for i in range(60)]
-    rows = [Candidate.of(p.id, f"{n} {p.text}") for p in prompts for n in "ab"]
-    importing.start_project(id, prompts, Settings(question=QUESTION, eval=0.1))
-    importing.add(id, Imported([], rows, []), "Add")
-    large = PNG.ljust(FILE_BYTES + 1, b"x")
-    images = {"images/a b.png": PNG, "images/odd.png": b"<svg/>", "images/large.png": large}
-    hub_calls.commit(id, "dataset", images, "Images")
-    folder = tmp_path_factory.mktemp("space")
-    env = {
-        "ARGILLA_API_URL": argilla.url, "ARGILLA_API_KEY": argilla.api_key,
-        "PALATE_HOME": str(folder), "PALATE_SECRET": "key",
-    }  # fmt: skip
-    with (
-        space_python.instead(),
-        Space("label", id, env=env, log=folder / "label.log") as space,
-    ):
-        with httpx.Client(base_url=space.url, timeout=60) as client:
-            while client.get("/healthz").status_code != 200:
-                time.sleep(0.1)
-        yield space
-
-
-@pytest.fixture
-def client(space):
-    with httpx.Client(base_url=space.url, timeout=60) as client:
-        yield client
-
-
-def ask(client, headers: dict) -> dict:
-    """Return an event on the next pair, as the page would send it."""
-    item = client.post("/api/next", json={"n": 1}, headers=headers).json()["items"][0]
-    return {
-        "event_id": str(uuid.uuid4()), "assignment_id": item["id"], "kind": "label",
-        "choice": "left", "strength": 3, "milliseconds": 900,
-    }  # fmt: skip
 
 
 def test_people_without_a_name_are_asked_for_one(client):
@@ -251,68 +197,6 @@ def test_a_clock_in_1970_and_another_name_change_nothing(client, space):
     assert stored.time > "2026"
     assert stored.annotator != "p-other"
     assert stored.purpose == "ask"
-
-
-def test_the_owners_page_opens_with_the_key_alone(client, space):
-    assert client.get("/owner").status_code == 403
-    assert client.get("/owner", params={"key": ""}).status_code == 403
-    assert client.get("/owner", params={"key": "\N{SNOWMAN}"}).status_code == 403
-    page = client.get(space.owner_url)
-    assert page.status_code == 200
-    assert "Which &lt;b&gt;one&lt;/b&gt; {{x}} `+" in page.text
-    figures = client.get(space.owner_url.replace("/owner", "/owner.json")).json()
-    assert figures["judgements"] >= 0
-
-
-def test_only_an_owner_excludes_and_only_who_has_answered(client, space):
-    event = ask(client, ADA)
-    client.post("/api/events", json={"events": [event]}, headers=ADA)
-    (person, *_) = client.get(space.owner_url.replace("/owner", "/owner.json")).json()["people"]
-    body = {"annotator": person["annotator"], "counts": False}
-    ours = space.owner_url.replace("/owner", "/owner/people")
-    for url, sent, status in [
-        ("/owner/people", body, 403),
-        ("/owner/people?key=x", body, 403),
-        (ours, body | {"annotator": "p-0000000000"}, 400),
-        (ours, body | {"annotator": ["p"]}, 400),
-        (ours, body | {"counts": 0}, 400),
-        (ours, {"annotator": person["annotator"]}, 400),
-        (ours, [], 400),
-        (ours, body | {"more": "x" * MAX_CALL_BYTES}, 400),
-    ]:
-        assert client.post(url, json=sent, headers=ADA).status_code == status, (url, sent)
-    form = {"content-type": "application/x-www-form-urlencoded"}
-    assert client.post(ours, content=json.dumps(body), headers=form).status_code == 415
-    foreign = {"origin": "http://evil.example"}
-    assert client.post(ours, json=body, headers=foreign).status_code == 403
-    assert client.get(ours).status_code == 404
-    assert Project.load(space.project_id).people.excluded == frozenset()
-
-
-@pytest.mark.parametrize("call", OWNER_CALLS)
-def test_a_call_of_the_owners_page_is_for_owners(client, space, call):
-    ours = space.owner_url.replace("/owner", f"/owner/{call}")
-    for url in (f"/owner/{call}", f"/owner/{call}?key=", f"/owner/{call}?key=x"):
-        assert client.post(url, json={}, headers=ADA).status_code == 403
-    assert client.post(ours, json={}, headers={"origin": "http://evil.example"}).status_code == 403
-    assert (
-        client.post(ours, content="{}", headers={"content-type": "text/plain"}).status_code == 415
-    )
-    for body in ("", "[]", "[" * 100_000, '{"id": {}, "who": [], "kind": {}, "page": "x"}'):
-        answer = client.post(ours, content=body, headers={"content-type": "application/json"})
-        assert answer.status_code in (200, 400, 404), (body[:20], answer.text)
-
-
-def test_names_appear_on_the_owners_page_and_run_nothing(client, space):
-    hostile = {"x-annotator": quote("<script>x</script>$\\frac{")}
-    event = ask(client, hostile) | {"comment": "<img src=x onerror=x>"}
-    client.post("/api/events", json={"events": [event]}, headers=hostile)
-    page = client.get(space.owner_url).text
-    assert page.count("<script") == page.count('<script type="module" src="/ballot/owner.js">') == 1
-    assert "<img" not in page
-    assert "&lt;script&gt;" in page
-    other = client.post("/api/figures", json={}, headers={"x-annotator": "Cy"}).json()
-    assert other["judged"] == 0
 
 
 def test_answers_have_security_headers(client):
