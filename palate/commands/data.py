@@ -167,5 +167,8 @@ def export(project: Id, to: Folder = None) -> None:
     if to:
         from palate.report.other_tools import write
 
-        for name, size in write(result, to).items():
+        sizes, left_out = write(result, to)
+        for name, size in sizes.items():
             console.print(f"  {to / name}: {count(size, 'row')}", markup=False)
+        for reason, n in left_out.items():
+            console.print(f"  left out of the single answers: {n:,} {reason}")

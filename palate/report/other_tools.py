@@ -7,7 +7,7 @@ import csv
 import io
 import json
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,8 +24,11 @@ COLUMNS = (
 ARGILLA_USERS = uuid.UUID("6f0f3c1e-6b0e-5f0b-9a37-9d3a3f6f0c11")  # namespace of users' ids
 
 
-def write(project: Project, folder: Path) -> dict[str, int]:
-    """Write the files; return the number of rows by file name. Replaces those of before."""
+def write(project: Project, folder: Path) -> tuple[dict[str, int], Mapping[str, int]]:
+    """Write the files, in place of those of before.
+
+    Return the number of rows by file name, and why single answers were left out (reason → number).
+    """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--to {folder} is a file. Name a folder.")
     folder.mkdir(parents=True, exist_ok=True)
@@ -33,14 +36,14 @@ def write(project: Project, folder: Path) -> dict[str, int]:
     judged = list(_judgements(project))
     sizes = {"judgements.csv": _csv(folder / "judgements.csv", judged)}
     sizes["argilla.json"] = _argilla(folder / "argilla.json", judged)
-    unpaired = of_project(project).rows
+    unpaired = of_project(project)
     for split in ("train", "test"):
-        for name, rows in (("preferences", project.preferences), ("unpaired", unpaired)):
+        for name, rows in (("preferences", project.preferences), ("unpaired", unpaired.rows)):
             own = [asdict(r) | {"split": split} for r in rows if splits.get(r.prompt_id) == split]
             if own:
                 file = f"{name}-{split}.parquet"
                 sizes[file] = _parquet(folder / file, own)
-    return sizes
+    return sizes, unpaired.left_out
 
 
 def _judgements(project: Project) -> Iterator[dict[str, object]]:

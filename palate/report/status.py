@@ -45,7 +45,7 @@ def in_the_wild(project: Project) -> list[str]:
     for model, n in wins.items():
         by_repo[model.repo] += n
     parts = ", ".join(f"{repo} {count(n, 'time')}" for repo, n in by_repo.most_common())
-    lines = [f"Of people who tried the models, chosen: {parts}. The verdict counts none."]
+    lines = [f"On the try page people chose: {parts}. No verdict counts these votes."]
     if prompts := offered(project):
         were = "was" if len(prompts) == 1 else "were"
         command = f"palate prompts {project.id} --offered"

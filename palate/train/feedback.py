@@ -18,7 +18,6 @@ from palate.core.typed import read_file
 from palate.label import agreement
 
 FOLDER = "ai"
-JUDGED = ("label", "tie", "both_bad", "rewrite")  # of a person: a pair that needs no judge
 MIN_SHARED = 20  # pairs that both answered: fewer say too little of the others
 
 
@@ -121,7 +120,9 @@ def preferences(project: Project, feedback: Feedback) -> list[Preference]:
     """Return the judge's preferences on train pairs that no person judged, with the source "ai"."""
     prompts = {p.id: p for p in project.prompts if p.split == "train"}
     texts = {c.id: c.text for c in project.candidates}
-    by_people = {e.pair_id for e in standing_judgements(project.labels) if e.kind in JUDGED}
+    by_people = {
+        e.pair_id for e in standing_judgements(project.labels) if e.kind in agreement.JUDGED
+    }
     return [
         Preference(
             prompt=prompts[e.prompt_id].prompt,

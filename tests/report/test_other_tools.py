@@ -10,6 +10,7 @@ from palate.core.project import Project, Settings
 from palate.label.preferences import rebuild
 from palate.report.export import export
 from palate.report.other_tools import write
+from palate.train.unpaired import EVEN
 
 CHAT = [{"role": "system", "content": "Be terse."}, {"role": "user", "content": "Hi\nthere"}]
 ROWS = [
@@ -36,7 +37,13 @@ def test_every_file_gives_the_same_preferences(hub, repo_id, tmp_path):
     new = labels_of(pairs.read(table, Columns()))
     importing.add(repo_id, new, "Import", Settings())
     project, preferences = export(repo_id)
-    sizes = write(project, tmp_path / "out")
+    sizes, left_out = write(project, tmp_path / "out")
+    written = sum(n for name, n in sizes.items() if name.startswith("unpaired"))
+    answers = {
+        (json.dumps(p.prompt), json.dumps(side), p.annotator)
+        for p in preferences.all() if p.source == "human" for side in (p.chosen, p.rejected)
+    }  # fmt: skip
+    assert written + sum(left_out.values()) >= len(answers)
     before = said(preferences.all())
     assert (sizes["judgements.csv"], sizes["argilla.json"]) == (13, 12)
     read = {
@@ -79,9 +86,23 @@ def test_single_answers_come_back(hub, repo_id, tmp_path):
     read = thumbs.read(Table("kto", tuple(rows[0]), rows, list(range(8))), Columns())
     assert read is not None
     project = importing.add(repo_id, thumbs.imported(read), "Import", Settings())
-    sizes = write(project, tmp_path)
+    sizes, left_out = write(project, tmp_path)
+    assert not left_out
     back = [
         thumbs.read(tables.read(str(tmp_path / name)), Columns()) for name in sizes if "unp" in name
     ]
     found = [row for t in back if t for row in t.rows]
     assert sorted(map(repr, found)) == sorted(map(repr, project.read("unpaired")))
+
+
+def test_answers_that_stay_undecided_are_counted(hub, repo_id, tmp_path):
+    rows = [
+        {"prompt": "q", "a": x, "b": y, "choice": "a"}
+        for x, y in (("one", "two"), ("two", "three"), ("one", "three"))
+    ]
+    table = Table("rows", tuple(rows[0]), rows, [1, 2, 3])
+    importing.add(repo_id, labels_of(pairs.read(table, Columns())), "Import", Settings())
+    project, _ = export(repo_id)
+    sizes, left_out = write(project, tmp_path)
+    assert sum(n for name, n in sizes.items() if name.startswith("unpaired")) == 2
+    assert left_out == {EVEN: 1}
