@@ -111,7 +111,7 @@ def test_a_vote_in_the_wild_names_the_model_and_keeps_the_prompt_only_with_conse
     assert "Tell nobody" not in kept
     assert "by me/base" not in kept  # no answer's text either
     said_to_owner = "\n".join(in_the_wild(loaded))
-    assert f"chosen: {project.model_repo} 3 times, me/base 0 times." in said_to_owner
+    assert f"people chose: {project.model_repo} 3 times, me/base 0 times." in said_to_owner
     assert f"1 prompt was offered: palate prompts {project.id} --offered" in said_to_owner
 
 
