@@ -17,8 +17,9 @@ figures go to judge.json in the model's repo, together with how often it agrees 
 card never shows one without the other. Run it again and it continues.
 
 With --labels it answers train pairs instead, those that people decided first, and each pair once:
-run again, the same judge is asked about the others. How often it agrees with people is printed, next to how often people agree with themselves; `palate train --ai` trains
-on its answers, weighted by that agreement. They never count as labels or votes of people.
+run again, the same judge is asked about the others. How often it agrees with people is printed,
+next to how often people agree with themselves; `palate train --ai` trains on its answers, weighted
+by that agreement. They never count as labels or votes of people.
 
     python jobs/judge.py me/titles --model Qwen/Qwen2.5-7B-Instruct
     python jobs/judge.py me/titles --model Qwen/Qwen2.5-7B-Instruct --labels --pairs 400
