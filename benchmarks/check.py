@@ -1,17 +1,26 @@
 """How often `palate check` raises an alarm about a model that lost nothing, and about one that did.
 
     python benchmarks/check.py [--runs 2000]
+    python benchmarks/check.py --model FOLDER [--data pairs.csv] [--workers N] [--minutes M]
+                               [--seeds 21] [--folds 0,1,2,3,4] [--out FILE]
 
-Simulated: two models follow each of 200 instructions with the same probability, independently of
-each other, as if they wrote with other seeds. (`palate check` takes the same seeds for both: a
-model against itself differs in nothing.) The comparison is palate's own. A ruined model follows a
-share of the instructions that the base model follows.
+Simulated without --model: two models follow each of 200 instructions with the same probability,
+independently of each other, as if they wrote with other seeds. (`palate check` takes the same seeds
+for both: a model against itself differs in nothing.) The comparison is palate's own. A ruined model
+follows a share of the instructions that the base model follows.
+
+With --model, on a real one (SmolLM2-135M-Instruct): the base model is compared with itself under
+every two of the seeds; models tuned by DPO on each fold of the recorded pairs, with the usual
+recipe and with a hundred times its rate, are compared with the base model as `palate check` does.
+Appends to --out, and continues from what it holds.
 """
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+from support import real_check, titles
 
 from palate.check.losses import ability
 from palate.core.rates import Rate
@@ -33,7 +42,22 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--runs", type=int, default=2000)
-    runs = parser.parse_args().runs
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--data", type=Path, default=titles.DATA)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--seeds", type=int, default=21)
+    parser.add_argument("--folds", default="0,1,2,3,4")
+    parser.add_argument("--out", type=Path, default=Path("check.jsonl"))
+    arguments = parser.parse_args()
+    if arguments.model:
+        real_check.run_missing(arguments)
+        print(real_check.table(arguments.out))
+    else:
+        simulated(arguments.runs)
+
+
+def simulated(runs: int) -> None:
     print(f"{runs:,} runs a cell\n")
     print("| base model follows | " + " | ".join(f"keeps {100 * k:.0f}%" for k in KEPT) + " |")
     print("|---|" + "---:|" * len(KEPT))

@@ -1,7 +1,8 @@
 """What a real model learns from recorded labels, next to simple rules: five folds by prompt.
 
     python benchmarks/real.py [--model FOLDER] [--data pairs.csv] [--methods base,words,dpo]
-                              [--folds 0,1] [--epochs 3] [--pairs N] [--out FILE] [--table] [--json]
+                              [--folds 0,1] [--epochs 3] [--pairs N] [--workers N] [--minutes M]
+                              [--out FILE] [--table] [--json]
 
 FOLDER holds SmolLM2-135M-Instruct (`python -m palate.demo.smollm2 FOLDER` makes it); without
 --model, the installed package makes one. All methods learn from the pairs of the other folds'
@@ -13,20 +14,18 @@ take hours on a CPU. --table runs nothing and prints the table of the file.
 
 import argparse
 import json
-import multiprocessing
 import os
 import resource
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from support import folds, real_table, titles
+from support import folds, pool, real_table, titles
 
 from palate.demo import smollm2
 from palate.run.local import child_environment
@@ -119,6 +118,56 @@ def adapter(task: Task, fold: folds.Fold) -> tuple[Any, Any]:
     return dpo(task, fold, method="lora")
 
 
+def search(task: Task, fold: folds.Fold) -> tuple[Any, Any]:
+    """Return the leads of the recipe that a plain `palate train` chooses on the train prompts."""
+    from palate.terminal.console import PlainConsole
+    from palate.train import search as recipe_search
+    from palate.train.config import DPOArguments
+
+    asked = DPOArguments("me/titles", epochs=task.epochs, output="me/titles-dpo")
+    recipe = folds.recipe_of(asked, fold.rows.train)
+    job = folds.job(task.model, replace(asked, method=recipe.method), recipe, fold.rows)
+    plan = recipe_search.planned(job, asked)
+    assert not isinstance(plan, str), plan
+    facts, _ = recipe_search.run(PlainConsole(), job, plan)
+    print(*facts.lines(), sep="\n", flush=True)
+    kept = facts.kept
+    return dpo(
+        task, fold, method=kept.method, learning_rate=kept.learning_rate, beta=kept.beta,
+        epochs=kept.epochs,
+    )  # fmt: skip
+
+
+def reward_full(task: Task, fold: folds.Fold) -> tuple[Any, Any]:
+    return _reward(task, fold, "full")
+
+
+def reward_adapter(task: Task, fold: folds.Fold) -> tuple[Any, Any]:
+    return _reward(task, fold, "lora")
+
+
+def _reward(task: Task, fold: folds.Fold, method: Any) -> tuple[Any, Any]:
+    """Return the leads of a reward model that TRL's trainer trained (`palate reward --method`)."""
+    from palate.reward import classifier, features
+    from palate.reward.config import RewardArguments
+    from palate.reward.rows import Answers
+    from palate.reward.trainer import train
+    from palate.terminal.console import PlainConsole
+    from palate.train.recipe import Machine, choose_reward_recipe
+
+    args = RewardArguments("me/titles", method=method, output="me/titles-reward")
+    prompts = [r.prompt_id for r in fold.rows.train]
+    recipe = choose_reward_recipe(args, folds.PARAMETERS, prompts, Machine.here())
+    job = folds.job(task.model, args, recipe, fold.rows)
+    train(PlainConsole(quiet=True), job)
+    model, tokenizer = classifier.load(job.run_dir.model)
+    answers = Answers.of(fold.rows.test)
+    texts = features.chats(tokenizer, answers.chats)
+    scores = classifier.scores(model, tokenizer.pad_token_id, texts)
+    pairs = answers.pairs(fold.rows.test, "off")
+    return scores[pairs.first] - scores[pairs.second], None
+
+
 def trl(task: Task, fold: folds.Fold) -> tuple[Any, Any]:
     """Return the leads after TRL's trainer with its defaults, but for the steps in float32."""
     return _trl(task, fold, learning_rate=1e-6)
@@ -138,7 +187,20 @@ def _trl(task: Task, fold: folds.Fold, **flags: Any) -> tuple[Any, Any]:
 
 
 METHODS: dict[str, Method] = {
-    f.__name__: f for f in (words, base, probe, dpo, sft, adapter, trl_best, trl)
+    f.__name__: f
+    for f in (
+        words,
+        base,
+        probe,
+        reward_full,
+        reward_adapter,
+        sft,
+        dpo,
+        adapter,
+        search,
+        trl_best,
+        trl,
+    )
 }
 
 
@@ -152,6 +214,8 @@ def main() -> None:
     parser.add_argument("--folds", default="0,1,2,3,4")
     parser.add_argument("--epochs", type=float, default=3.0)
     parser.add_argument("--pairs", type=int)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--minutes", type=float)
     parser.add_argument("--out", type=Path, default=Path("real.jsonl"))
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--json", action="store_true")
@@ -173,31 +237,37 @@ def main() -> None:
 def run_missing(arguments: argparse.Namespace) -> None:
     """Run what the file does not hold: fold by fold, so that all methods have the same ones."""
     done = [r["task"] for r in real_table.results(arguments.out)]
-    for number in map(int, arguments.folds.split(",")):
-        for method in arguments.methods.split(","):
-            task = Task(
-                arguments.model, arguments.data, method, number, arguments.epochs, arguments.pairs
-            )
-            if task.key() in done:
-                continue
-            context = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(1, mp_context=context) as process:
-                result = process.submit(run, task).result()
-            with arguments.out.open("a") as file:
-                file.write(json.dumps(result) + "\n")
-            print(f"{method}, fold {number}: {result['seconds']:.0f} s", file=sys.stderr)
+    tasks = [
+        Task(arguments.model, arguments.data, method, number, arguments.epochs, arguments.pairs)
+        for number in map(int, arguments.folds.split(","))
+        for method in arguments.methods.split(",")
+    ]
+    left = [t for t in tasks if t.key() not in done]
+    for task, result in pool.results(run, left, arguments.workers, arguments.minutes):
+        if isinstance(result, Exception):
+            print(f"{task.method}, fold {task.fold}: {result!r}", file=sys.stderr)
+            continue
+        with arguments.out.open("a") as file:
+            file.write(json.dumps(result) + "\n")
+        print(f"{task.method}, fold {task.fold}: {result['seconds']:.0f} s", file=sys.stderr)
 
 
 def run(task: Task) -> dict[str, Any]:
     """Return what a method gives on a fold."""
+    import torch
+
     from palate.generate.models import quiet
 
     quiet()
+    if torch.cuda.is_available():
+        torch.set_num_threads(1)
     fold = folds.whole(folds.folds(folds.preferences(task.data))[task.fold])
     if task.pairs:
         fold = folds.fewer(fold, task.pairs)
     start = time.monotonic()
-    leads, loaded = METHODS[task.method](task, fold)
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["PALATE_CACHE"] = cache
+        leads, loaded = METHODS[task.method](task, fold)
     seconds = time.monotonic() - start
     prompts = {r.prompt_id: r.prompt for r in fold.rows.test} if loaded else {}
     written = [folds.answers(loaded, list(prompts.values()), n) for n in range(SEEDS) if loaded]

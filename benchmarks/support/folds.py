@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from palate.core.schema import Preference, digest
 from palate.generate import models
 from palate.train.config import DPOArguments
 from palate.train.data import Rows
+from palate.train.job import Job, RunDir
 from palate.train.recipe import Machine, Recipe, choose_recipe
 
 PROMPT = "Write one YouTube title for a video about: {idea}\nAnswer with the title only."
@@ -67,6 +69,13 @@ def folds(rows: Sequence[Preference], seed: int = 0) -> list[Fold]:
 def load(folder: Path, dtype: Any = None) -> models.Loaded:
     source = models.Source("me/smollm2", "0" * 40, folder, PARAMETERS)
     return models.load(source, dtype=dtype)
+
+
+def job(folder: Path, args: Any, recipe: Recipe, rows: Rows[Preference]) -> Job:
+    """Return a training as the commands prepare it, without a project on a Hub."""
+    project: Any = SimpleNamespace(id="me/titles")
+    base = models.Source("me/smollm2", "0" * 40, folder, PARAMETERS)
+    return Job(args, recipe, project, rows, base, (), RunDir("benchmark", rows.key()))
 
 
 def recipe_of(args: DPOArguments, rows: Sequence[Preference]) -> Recipe:

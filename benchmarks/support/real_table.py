@@ -17,9 +17,12 @@ NAMES = {
     "base": "base model, likelihood",
     "words": "bag of words",
     "probe": "frozen features (`palate reward`)",
+    "reward_full": "a trained reward, all weights",
+    "reward_adapter": "a trained reward, an adapter",
     "sft": "SFT by palate, likelihood",
     "dpo": "DPO by palate, all weights",
     "adapter": "DPO by palate, an adapter",
+    "search": "DPO by palate, recipe chosen on train prompts",
     "trl": "DPO by TRL, its defaults",
     "trl_best": "DPO by TRL, fastest flags and palate's rate",
 }
@@ -87,7 +90,7 @@ def _row(line: Line) -> str:
     name = NAMES[line["method"]]
     if line["pairs"]:
         name += f", {line['pairs']} pairs"
-    if line["epochs"] != 3 and line["method"] in ("dpo", "adapter", "trl", "trl_best"):
+    if line["epochs"] != 3 and line["method"] in ("dpo", "adapter", "search", "trl", "trl_best"):
         name += f", {line['epochs']:g} epochs"
     low, high = (100 * x for x in line["interval"])
     ahead = ""
