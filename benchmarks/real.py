@@ -132,10 +132,8 @@ def search(task: Task, fold: folds.Fold) -> tuple[Any, Any]:
     facts, _ = recipe_search.run(PlainConsole(), job, plan)
     print(*facts.lines(), sep="\n", flush=True)
     kept = facts.kept
-    return dpo(
-        task, fold, method=kept.method, learning_rate=kept.learning_rate, beta=kept.beta,
-        epochs=kept.epochs,
-    )  # fmt: skip
+    recipe = {"learning_rate": kept.learning_rate, "beta": kept.beta, "epochs": kept.epochs}
+    return dpo(task, fold, method=kept.method, **recipe)
 
 
 def reward_full(task: Task, fold: folds.Fold) -> tuple[Any, Any]:
@@ -254,13 +252,7 @@ def run_missing(arguments: argparse.Namespace) -> None:
 
 def run(task: Task) -> dict[str, Any]:
     """Return what a method gives on a fold."""
-    import torch
-
-    from palate.generate.models import quiet
-
-    quiet()
-    if torch.cuda.is_available():
-        torch.set_num_threads(1)
+    pool.begin()
     fold = folds.whole(folds.folds(folds.preferences(task.data))[task.fold])
     if task.pairs:
         fold = folds.fewer(fold, task.pairs)

@@ -1,5 +1,6 @@
 """Benchmark tasks in processes of their own, some at once: a GPU has room for many small ones."""
 
+import gc
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,12 +16,16 @@ def results(
 ) -> Iterator[tuple[T, R | Exception]]:
     """Yield each task with its result or what it raised, as they end.
 
-    Each has a new process, for its peak memory. After `minutes` no task begins.
+    Each has a new process, for its peak memory; on a GPU, which counts by itself, a worker's
+    process stays. After `minutes` no task begins.
     """
+    import torch
+
     context = multiprocessing.get_context("spawn")
     end = None if minutes is None else time.monotonic() + 60 * minutes
     left = list(tasks)
-    with ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=1) as pool:
+    each = None if torch.cuda.is_available() else 1
+    with ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=each) as pool:
         running = {}
         while left or running:
             while left and len(running) < workers and (end is None or time.monotonic() < end):
@@ -33,3 +38,17 @@ def results(
                 if error is not None and not isinstance(error, Exception):
                     raise error
                 yield running.pop(done), error or done.result()
+
+
+def begin() -> None:
+    """Prepare a worker's process for its next task: free what the last one left on the GPU."""
+    import torch
+
+    from palate.generate.models import quiet
+
+    quiet()
+    if torch.cuda.is_available():
+        torch.set_num_threads(1)
+        gc.collect()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()

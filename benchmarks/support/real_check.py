@@ -49,11 +49,7 @@ def run_missing(arguments: argparse.Namespace) -> None:
 
 def run(task: Task) -> dict[str, Any]:
     """Return what the model of the task follows and guesses."""
-    import torch
-
-    models.quiet()
-    if torch.cuda.is_available():
-        torch.set_num_threads(1)
+    pool.begin()
     seed = task.number if task.kind == "base" else 0
     loaded = folds.load(task.model) if task.kind == "base" else tuned(task)
     found = score(loaded, [], CheckArguments("me/titles", seed=seed, batch_size=200))
