@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from support import folds, pool, real_table, titles
+from support import folds, pool, real_table, titles, trained_reward
 
 from palate.demo import smollm2
 from palate.run.local import child_environment
@@ -137,33 +137,11 @@ def search(task: Task, fold: folds.Fold) -> tuple[Any, Any]:
 
 
 def reward_full(task: Task, fold: folds.Fold) -> tuple[Any, Any]:
-    return _reward(task, fold, "full")
+    return trained_reward.leads(task.model, fold, method="full"), None
 
 
 def reward_adapter(task: Task, fold: folds.Fold) -> tuple[Any, Any]:
-    return _reward(task, fold, "lora")
-
-
-def _reward(task: Task, fold: folds.Fold, method: Any) -> tuple[Any, Any]:
-    """Return the leads of a reward model that TRL's trainer trained (`palate reward --method`)."""
-    from palate.reward import classifier, features
-    from palate.reward.config import RewardArguments
-    from palate.reward.rows import Answers
-    from palate.reward.trainer import train
-    from palate.terminal.console import PlainConsole
-    from palate.train.recipe import Machine, choose_reward_recipe
-
-    args = RewardArguments("me/titles", method=method, output="me/titles-reward")
-    prompts = [r.prompt_id for r in fold.rows.train]
-    recipe = choose_reward_recipe(args, folds.PARAMETERS, prompts, Machine.here())
-    job = folds.job(task.model, args, recipe, fold.rows)
-    train(PlainConsole(quiet=True), job)
-    model, tokenizer = classifier.load(job.run_dir.model)
-    answers = Answers.of(fold.rows.test)
-    texts = features.chats(tokenizer, answers.chats)
-    scores = classifier.scores(model, tokenizer.pad_token_id, texts)
-    pairs = answers.pairs(fold.rows.test, "off")
-    return scores[pairs.first] - scores[pairs.second], None
+    return trained_reward.leads(task.model, fold, method="lora"), None
 
 
 def trl(task: Task, fold: folds.Fold) -> tuple[Any, Any]:

@@ -1,26 +1,59 @@
 """A reward model's probe on a real model and recorded labels, over five folds by prompt.
 
     python benchmarks/reward.py [--model FOLDER] [--data pairs.csv]
+    python benchmarks/reward.py --trained FILE [--workers N] [--minutes M]
 
 FOLDER holds SmolLM2-135M-Instruct (`python -m palate.demo.smollm2 FOLDER` makes it); without
 --model, the installed package makes one. Each fold is scored by a probe of the other folds, which
 also chose its penalty. The last probe is saved, and plain transformers scores all answers
 with it.
+
+--trained trains rewards by TRL with some rates and lengths, for a GPU. It appends to FILE,
+continues from it, and prints its table.
 """
 
 import argparse
+import json
+import os
 import resource
+import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from support import folds, titles
+from support import folds, pool, real_table, titles, trained_reward
 
 from palate.core.rates import Rate
 from palate.demo import smollm2
 from palate.reward import classifier, features, figures, probe
 from palate.reward.rows import Answers
+from palate.train.choice import losses
+from palate.train.trials import METHODS
+
+# what differs from `palate reward`
+TRAINED: dict[str, dict[str, Any]] = {
+    f"{METHODS[method]}, {rate:g}, {epochs} epoch{'s' * (epochs > 1)}": {
+        "method": method,
+        "learning_rate": rate,
+        "epochs": epochs,
+    }
+    for method, rates in {"full": (1e-5, 3e-5), "lora": (1e-4, 3e-4)}.items()
+    for rate in rates
+    for epochs in (1, 3)
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """A reward that is trained on a fold."""
+
+    model: Path
+    data: Path
+    recipe: str
+    fold: int
 
 
 def main() -> None:
@@ -29,13 +62,62 @@ def main() -> None:
     )
     parser.add_argument("--model", type=Path)
     parser.add_argument("--data", type=Path, default=titles.DATA)
+    parser.add_argument("--trained", type=Path)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--minutes", type=float)
     arguments = parser.parse_args()
-    if arguments.model:
-        measure(arguments.model, arguments.data)
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            smollm2.save_model(Path(folder))
-            measure(Path(folder), arguments.data)
+    with tempfile.TemporaryDirectory() as folder:
+        if not arguments.model:
+            arguments.model = Path(folder)
+            smollm2.save_model(arguments.model)
+        if arguments.trained:
+            train_missing(arguments)
+            print(trained_table(arguments.trained, arguments.data))
+        else:
+            measure(arguments.model, arguments.data)
+
+
+def train_missing(arguments: argparse.Namespace) -> None:
+    done = [(r["recipe"], r["fold"]) for r in real_table.results(arguments.trained)]
+    tasks = [
+        Task(arguments.model, arguments.data, name, number)
+        for name in TRAINED
+        for number in range(folds.FOLDS)
+        if (name, number) not in done
+    ]
+    for task, result in pool.results(train, tasks, arguments.workers, arguments.minutes):
+        if isinstance(result, Exception):
+            print(f"{task.recipe}, fold {task.fold}: {result!r}", file=sys.stderr)
+            continue
+        with arguments.trained.open("a") as file:
+            file.write(json.dumps(result) + "\n")
+
+
+def train(task: Task) -> dict[str, Any]:
+    pool.begin()
+    fold = folds.whole(folds.folds(folds.preferences(task.data))[task.fold])
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["PALATE_CACHE"] = cache
+        leads = trained_reward.leads(task.model, fold, **TRAINED[task.recipe])
+    seconds = round(time.monotonic() - start, 1)
+    return {"recipe": task.recipe, "fold": task.fold, "leads": leads.tolist(), "seconds": seconds}
+
+
+def trained_table(file: Path, data: Path) -> str:
+    made = [folds.whole(fold) for fold in folds.folds(folds.preferences(data))]
+    lines = ["| trained reward | pairs right, held out | log loss | seconds a fold |"]
+    lines.append("|---|---:|---:|---:|")
+    for name in TRAINED:
+        runs = [r for r in real_table.results(file) if r["recipe"] == name]
+        if len(runs) < folds.FOLDS:
+            continue
+        leads = np.concatenate([r["leads"] for r in runs])
+        prompts = [row.prompt_id for r in runs for row in made[r["fold"]].rows.test]
+        rate = _rate(Rate.of(list(leads > 0), prompts))
+        seconds = np.mean([r["seconds"] for r in runs])
+        lines.append(f"| {name} | {rate} | {losses(leads).mean():.3f} | {seconds:.0f} |")
+    return "\n".join(lines)
 
 
 def measure(model: Path, data: Path) -> None:
