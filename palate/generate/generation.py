@@ -7,16 +7,17 @@ stopped, and two models can be sampled with the same random numbers.
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from palate.core.errors import UsageError
 from palate.core.rounds import asked
 from palate.core.schema import Candidate, Message, Prompt, digest
+from palate.generate.chats import encode_batch
 from palate.generate.filters import Filters
 from palate.generate.models import Loaded
 
 if TYPE_CHECKING:
-    from transformers import LogitsProcessor, StoppingCriteria
+    from transformers import LogitsProcessor, PreTrainedTokenizerBase, StoppingCriteria
 
 Write = Callable[[Loaded, Sequence[list[Message]], Sequence[int], "Sampling"], list["Completion"]]
 Rule = Callable[[str, str], str | None]  # prompt, text → why the text is left out
@@ -73,13 +74,8 @@ def complete(
     from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
     tokenizer, model = loaded.tokenizer, loaded.model
-    inputs = tokenizer.apply_chat_template(
-        [asked(prompt, loaded.condition) for prompt in prompts],
-        add_generation_prompt=True,
-        padding=True,
-        return_tensors="pt",
-        return_dict=True,
-    ).to(model.device)
+    chats = [asked(prompt, loaded.condition) for prompt in prompts]
+    inputs = encode_batch(tokenizer, chats, model.device)
     ends = end_tokens(loaded)
     # penalties in the repo's own generation settings would act unrecorded
     model.generation_config = GenerationConfig(
@@ -107,15 +103,17 @@ def end_tokens(loaded: Loaded) -> set[int]:
     return (ids | ({named} if isinstance(named, int) else set(named or ()))) - {None}
 
 
-def _completion(tokenizer: Any, row: list[int], ends: set[int], *, one_line: bool) -> Completion:
+def _completion(
+    tokenizer: "PreTrainedTokenizerBase", row: list[int], ends: set[int], *, one_line: bool
+) -> Completion:
     length = next((i for i, token in enumerate(row) if token in ends), len(row))
-    text, end = tokenizer.decode(row[:length], skip_special_tokens=True).lstrip(), ""
+    text, end = str(tokenizer.decode(row[:length], skip_special_tokens=True)).lstrip(), ""
     if one_line:
         text, end, _ = text.partition("\n")
     return Completion(text.strip(), length < len(row) or bool(end))
 
 
-def _line_end(tokenizer: Any, start: int) -> "StoppingCriteria":
+def _line_end(tokenizer: "PreTrainedTokenizerBase", start: int) -> "StoppingCriteria":
     """Return what ends each row at the first line break after a word."""
     import torch
     from transformers import StoppingCriteria

@@ -7,16 +7,19 @@ import warnings
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from palate.core import hub
 from palate.core.errors import BadInput, UsageError
 from palate.core.rounds import condition_of
+from palate.core.schema import Message
 from palate.core.typed import read_object
+from palate.generate.chats import render
 from palate.terminal.ref import Ref
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 LAYERS = ("num_hidden_layers", "n_layer", "num_layers")
 WIDTHS = ("vocab_size", "hidden_size", "n_embd", "intermediate_size", "n_inner")
@@ -55,7 +58,7 @@ class Peek:
 
     repo: str
     revision: str
-    tokenizer: Any
+    tokenizer: "PreTrainedTokenizerBase"
     parameters: int
     window: int | None  # tokens
 
@@ -213,12 +216,12 @@ def _check_architecture(source: Source) -> None:
         )
 
 
-def _check_template(source: Source, tokenizer: Any) -> None:
+def _check_template(source: Source, tokenizer: "PreTrainedTokenizerBase") -> None:
     """Raise UsageError for a chat template that fails, or that tries to leave jinja's sandbox."""
     from jinja2 import TemplateError
 
     try:
-        tokenizer.apply_chat_template([{"role": "user", "content": "Hello"}], tokenize=False)
+        render(tokenizer, [Message(role="user", content="Hello")])
     except (TemplateError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
         raise UsageError(
             f"The chat template of {source.repo} fails on a message of one user: {error}. Correct"
@@ -226,7 +229,7 @@ def _check_template(source: Source, tokenizer: Any) -> None:
         ) from None
 
 
-def _four_bits(source: Source, dtype: "torch.dtype") -> Any:
+def _four_bits(source: Source, dtype: "torch.dtype") -> "PreTrainedModel":
     """Return the model in NF4, its arithmetic in `dtype`: T. Dettmers et al., "QLoRA" (2023)."""
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
@@ -247,13 +250,14 @@ def _four_bits(source: Source, dtype: "torch.dtype") -> Any:
     )
 
 
-def read_tokenizer(folder: Path) -> Any:
+def read_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(folder, padding_side="left", trust_remote_code=False)
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", trust_remote_code=False)
+    return cast("PreTrainedTokenizerBase", tokenizer)
 
 
-def _weights(source: Source, dtype: "torch.dtype") -> Any:
+def _weights(source: Source, dtype: "torch.dtype") -> "PreTrainedModel":
     from transformers import AutoModelForCausalLM
 
     if source.base is None:

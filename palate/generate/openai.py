@@ -3,11 +3,11 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from palate.core import hub
@@ -95,7 +95,7 @@ class ChatClient:
         from huggingface_hub.utils import httpx
 
         client, sent = self._client(), [dict(message) for message in messages]
-        given: dict[str, Any] = {
+        given: dict[str, object] = {
             "max_tokens": max_tokens,
             "temperature": temperature,
             "top_p": top_p,
@@ -103,12 +103,13 @@ class ChatClient:
         }
         given |= {"stop": [stop]} if stop else {}
         while True:
-            named: dict[str, Any] = {k: v for k, v in given.items() if k not in self.refused}
+            named = {k: v for k, v in given.items() if k not in self.refused}
             if "max_tokens" in self.refused:
                 named["extra_body"] = {"max_completion_tokens": max_tokens}
-            call = partial(client.chat_completion, sent, model=self.model, **named)
+            post = cast("Callable[..., ChatCompletionOutput]", client.chat_completion)
+            call = partial(post, sent, model=self.model, **named)
             try:
-                reply: Any = hub.retry(call, tries=MAX_TRIES)
+                reply = hub.retry(call, tries=MAX_TRIES)
                 break
             # the last three: what came is not what the protocol says
             except (HfHubHTTPError, InferenceTimeoutError, httpx.HTTPError, OSError,

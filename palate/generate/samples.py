@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from palate.core.rounds import asked
 from palate.core.schema import Message
 from palate.core.similar import spoken_words
+from palate.generate.chats import encode
 from palate.generate.generation import Completion, Sampling, complete, end_tokens, seed_of
 from palate.generate.models import Loaded
 
@@ -129,8 +130,7 @@ def _log_probability(loaded: Loaded, prompt: list[Message], completion: Completi
 
     tokenizer = loaded.tokenizer
     prompt = asked(prompt, loaded.condition)
-    chat = tokenizer.apply_chat_template([prompt], add_generation_prompt=True, return_dict=True)
-    before = list(chat["input_ids"][0])
+    before = encode(tokenizer, prompt, ask=True)
     after = tokenizer(completion.text, add_special_tokens=False)["input_ids"]
     if completion.ended:
         after = [*after, min(end_tokens(loaded) & {tokenizer.eos_token_id} or end_tokens(loaded))]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from palate.core.schema import Prompt
 from palate.core.typed import read_object
+from palate.generate.chats import encode_batch
 from palate.generate.generation import end_tokens
 from palate.generate.models import Loaded, Source
 from palate.pack.comparing import TOKENS, Answer
@@ -50,9 +51,7 @@ def likeliest_answers(loaded: Loaded, prompts: Sequence[Prompt]) -> list[Answer]
     )
     answers = []
     for prompt in prompts:
-        inputs = tokenizer.apply_chat_template(
-            prompt.prompt, add_generation_prompt=True, return_tensors="pt", return_dict=True
-        ).to(model.device)
+        inputs = encode_batch(tokenizer, [prompt.prompt], model.device)
         start = inputs["input_ids"][0].tolist()
         with torch.inference_mode():
             output = model.generate(

@@ -13,7 +13,7 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, TypedDict
 
 from palate.core.errors import PalateError, UsageError
 from palate.core.schema import Message
@@ -33,6 +33,28 @@ params.hostnames, params.n_parallel, params.warmup = ["127.0.0.1"], 1, False
 server = xllamacpp.Server(params)
 sys.stdin.read()
 """
+
+
+class Likely(TypedDict):
+    """A token that may come next."""
+
+    id: int
+    logprob: float
+
+
+class Place(TypedDict):
+    """A token of an answer, and what else might have come there."""
+
+    id: int
+    top_logprobs: list[Likely]
+
+
+class Reply(TypedDict, total=False):
+    """What palate reads of llama-server's replies; each has one of these."""
+
+    prompt: str
+    tokens: list[int]
+    completion_probabilities: list[Place]
 
 
 def check(gguf: Gguf) -> None:
@@ -138,7 +160,7 @@ class LlamaCpp:
             return get_session().get(f"{self.url}/health", timeout=5).status_code == 200
         return False
 
-    def _post(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
+    def _post(self, path: str, body: Mapping[str, object]) -> Reply:
         from huggingface_hub.utils import get_session, httpx
 
         try:

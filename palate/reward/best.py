@@ -8,7 +8,7 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -27,13 +27,16 @@ from palate.reward.config import BestArguments, check_best
 from palate.reward.record import RewardRecord
 from palate.terminal.console import PlainConsole
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 
 @dataclass(frozen=True)
 class Judge:
     """A reward model in memory."""
 
     model: Any
-    tokenizer: Any
+    tokenizer: "PreTrainedTokenizerBase"
 
     @classmethod
     def load(cls, source: models.Source) -> "Judge":

@@ -9,7 +9,7 @@ divides by the constant, and the head multiplies by it.
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from palate.reward.probe import Probe
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 CHECKED = 32  # texts on which the saved model has to agree with the probe
 ROUNDING = {"torch.float32": 1e-4, "torch.bfloat16": 0.1, "torch.float16": 0.02}
@@ -68,7 +69,7 @@ def empty(loaded: Loaded, layers: int, *, average: bool = False) -> Any:
     return classifier.to(model.device)
 
 
-def _config(loaded: Loaded, layers: int, *, average: bool) -> Any:
+def _config(loaded: Loaded, layers: int, *, average: bool) -> "PreTrainedConfig":
     config = copy.deepcopy(loaded.model.config)
     text = config.get_text_config()
     config.num_labels = 1
@@ -121,7 +122,7 @@ def _average(classifier: Any, weights: "torch.Tensor") -> None:
     classifier.score.weight[0, 0] = CONSTANT / len(weights) ** 0.5
 
 
-def load(folder: Path) -> tuple[Any, Any]:
+def load(folder: Path) -> "tuple[Any, PreTrainedTokenizerBase]":
     """Return model and tokenizer of a saved reward, by plain transformers."""
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -132,7 +133,7 @@ def load(folder: Path) -> tuple[Any, Any]:
     )
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return model.to(device).eval(), tokenizer
+    return model.to(device).eval(), cast("PreTrainedTokenizerBase", tokenizer)
 
 
 def scores(model: Any, pad: int, texts: Sequence[Chat]) -> np.ndarray:

@@ -15,12 +15,14 @@ import numpy as np
 
 from palate.core.errors import UsageError
 from palate.core.schema import Message
+from palate.generate.chats import encode
 from palate.generate.models import Loaded
 from palate.train import packed_forward
 from palate.train.packing import PackedRow, pack
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f")  # a backbone's last one
 ROW_TOKENS = 4096  # that are computed at once, padding included
@@ -37,22 +39,24 @@ class Chat:
     pooled: int  # the place of the last token that is no padding
 
 
-def chats(tokenizer: Any, conversations: Sequence[list[Message]]) -> list[Chat]:
+def chats(
+    tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[list[Message]]
+) -> list[Chat]:
     """Return the conversations in tokens."""
     pad = tokenizer.pad_token_id
     found = []
     for messages in conversations:
-        ids = tuple(tokenizer.apply_chat_template(messages, return_dict=True)["input_ids"])
+        ids = tuple(encode(tokenizer, messages))
         found.append(Chat(ids, max((i for i, t in enumerate(ids) if t != pad), default=0)))
     return found
 
 
-def averages(config: Any) -> bool:
+def averages(config: "PreTrainedConfig") -> bool:
     """Tell whether a layer that averages over all tokens can be put on top of this model's."""
     return config.model_type in AVERAGING
 
 
-def middle(config: Any) -> int:
+def middle(config: "PreTrainedConfig") -> int:
     """Return the number of the layer that is read: about 60% of the depth."""
     layers = config.num_hidden_layers
     # after the last layer comes a norm, whose input nobody is given

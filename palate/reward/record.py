@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from palate.core.errors import BadInput
 from palate.core.typed import read, version_of
@@ -62,7 +62,7 @@ def load(folder: Path) -> AnyRecord | RewardRecord:
 def parse(text: str, source: object) -> AnyRecord | RewardRecord:
     """Return the record that the text of a `run.json` holds. Raises BadInput for a wrong one."""
     try:
-        value: Any = json.loads(text)
+        value = json.loads(text)
     except json.JSONDecodeError as error:
         raise BadInput(source, f"not JSON: {error}") from None
     if not isinstance(value, dict) or value.get("job") != "reward":

@@ -33,7 +33,9 @@ class DistinctRewardTrainer(ReproducibleTrainerMixin, RewardTrainer):
         every: Any = self.train_dataset  # `rows` has only the columns that a model is given
         return list(every["group"])
 
-    def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def compute_loss(
+        self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], *args: Any, **kwargs: Any
+    ) -> Any:
         return super().compute_loss(distinct(model), inputs, *args, **kwargs)
 
     def merge(self) -> None:

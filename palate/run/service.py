@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TypedDict
 
 from palate.core import hub
 from palate.core.errors import UsageError
@@ -36,8 +36,41 @@ class Account:
         return CPU if self.cpu_basic else zero_gpu()
 
 
+class Machine(TypedDict):
+    """One of the Hub's machines for jobs, as `service.json` has it."""
+
+    name: str
+    gpus: int
+    gpu: str | None
+    dollars_an_hour: float
+
+
+class ZeroGpu(TypedDict):
+    """The machine whose GPUs are lent for each call."""
+
+    name: str
+
+
+class Plan(TypedDict):
+    """What an account may host."""
+
+    shown: str
+    zero_gpu_spaces: int
+    cpu_basic: bool
+    protected: bool
+
+
+class Facts(TypedDict):
+    """The parts of `service.json` that palate reads."""
+
+    date: str
+    zero_gpu: ZeroGpu
+    plans: dict[str, Plan]
+    flavors: list[Machine]
+
+
 @cache
-def facts() -> dict[str, Any]:
+def facts() -> Facts:
     return json.loads((PACKAGE / "service.json").read_text("utf-8"))
 
 
@@ -46,13 +79,14 @@ def zero_gpu() -> str:
     return facts()["zero_gpu"]["name"]
 
 
-def machines() -> dict[str, dict[str, Any]]:
+def machines() -> dict[str, Machine]:
     return {row["name"]: row for row in facts()["flavors"]}
 
 
 def has_gpu(machine: str | None) -> bool:
     """Tell whether a machine that the Hub calls by this name has a GPU, or borrows one."""
-    return machine == zero_gpu() or machines().get(machine or "", {}).get("gpus", 0) > 0
+    known = machines().get(machine or "")
+    return machine == zero_gpu() or (known is not None and known["gpus"] > 0)
 
 
 def account(namespace: str) -> Account:
@@ -74,7 +108,7 @@ def account(namespace: str) -> Account:
     )
 
 
-def _account(name: str, plan: str, told: Mapping[str, Any]) -> Account:
+def _account(name: str, plan: str, told: Mapping[str, object]) -> Account:
     plans = facts()["plans"]
     row = plans.get(plan, plans["team"])  # a paid plan that is newer than service.json
     return Account(

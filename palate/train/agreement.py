@@ -7,17 +7,18 @@ and gradients before the first step.
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate.utils import send_to_device
+from datasets import Dataset
 from torch.distributed.tensor import DTensor
 from trl import DPOTrainer
 
 from palate.train.config import BatchMode
-from palate.train.references import reference_model
+from palate.train.references import Batch, reference_model
 
-Batch = dict[str, Any]  # tensors, and what TRL adds
+T = TypeVar("T")
 Probe = tuple[float, list[torch.Tensor]]  # loss and gradients
 ALL_GRADIENTS_PARAMETERS = 100_000_000  # up to here all gradients of the first batch are compared
 CHECKED_PROMPTS, CHECKED_PAIRS = 2, 4  # of the first batch: prompts, and pairs of each
@@ -41,7 +42,7 @@ class AgreementMixin(DPOTrainer):
     _warn: Callable[[str], None]
     _margins: list[float]
 
-    def check_forward(self, dataset: Any) -> None:
+    def check_forward(self, dataset: Dataset) -> None:
         """Compare the log-probabilities of some rows with TRL's, before all are computed."""
         seen: dict[tuple[int, ...], int] = {}
         order = [seen.setdefault(tuple(ids), len(seen)) for ids in dataset["prompt_ids"]]
@@ -97,7 +98,7 @@ class AgreementMixin(DPOTrainer):
         return {k: part(v) if isinstance(v, torch.Tensor) else v for k, v in inputs.items()}
 
     def _use_agreeing(
-        self, compute: Callable[[], Any], disagree: Callable[[Any, Any], str | None]
+        self, compute: Callable[[], T], disagree: Callable[[T, T], str | None]
     ) -> None:
         """Use a lower mode until what it computes agrees with TRL's, or leave TRL's own."""
         wanted, self.mode = self.mode, "trl"

@@ -10,11 +10,11 @@ import json
 import math
 import shutil
 import signal
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 from rich.console import Console
@@ -56,16 +56,16 @@ class ProgressBar(TrainerCallback):
     def on_step_end(self, args: Args, state: State, control: Control, **_: object) -> None:
         self._bar.update(self._task, completed=state.global_step, total=state.max_steps)
 
-    def on_log(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
-        logs = kwargs["logs"]
+    def on_log(self, args: Args, state: State, control: Control, **_: object) -> None:
+        logs = state.log_history[-1]
         if "loss" in logs:
             now = f"loss {logs['loss']:.4f}"
             if self._accuracy:
                 now += f", accuracy {100 * logs[self._accuracy[0]]:.0f}%"
             self._bar.update(self._task, now=now)
 
-    def on_evaluate(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
-        metrics, right = kwargs["metrics"], ""
+    def on_evaluate(self, args: Args, state: State, control: Control, **_: object) -> None:
+        metrics, right = state.log_history[-1], ""
         if self._accuracy:
             key, name = self._accuracy
             right = f", {name} {100 * metrics[f'eval_{key}']:.1f}%"
@@ -103,11 +103,11 @@ class LossGuard(TrainerCallback):
             control.should_log = control.should_save = True
             control.should_evaluate = args.do_eval
 
-    def on_log(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
-        self._check(state, control, kwargs["logs"].get("loss"))
+    def on_log(self, args: Args, state: State, control: Control, **_: object) -> None:
+        self._check(state, control, state.log_history[-1].get("loss"))
 
-    def on_evaluate(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
-        self._check(state, control, kwargs["metrics"]["eval_loss"])
+    def on_evaluate(self, args: Args, state: State, control: Control, **_: object) -> None:
+        self._check(state, control, state.log_history[-1]["eval_loss"])
 
     def on_save(self, args: Args, state: State, control: Control, **_: object) -> None:
         if state.is_world_process_zero:
@@ -136,13 +136,13 @@ class NoLongerLearns(TrainerCallback):
     def on_epoch_end(self, args: Args, state: State, control: Control, **_: object) -> None:
         control.should_evaluate |= state.global_step < state.max_steps
 
-    def on_log(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
-        if not math.isfinite(kwargs["logs"].get("loss", 0.0)):
+    def on_log(self, args: Args, state: State, control: Control, **_: object) -> None:
+        if not math.isfinite(state.log_history[-1].get("loss", 0.0)):
             self.failed = control.should_training_stop = True
 
-    def on_evaluate(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
-        entry: Any = state.log_history[-1]
-        margins = np.array([*entry[LOGGED].values()])
+    def on_evaluate(self, args: Args, state: State, control: Control, **_: object) -> None:
+        by_place = cast("Mapping[str, float]", state.log_history[-1][LOGGED])
+        margins = np.array([*by_place.values()])
         if not np.isfinite(margins).all():
             self.failed = control.should_training_stop = True
             return

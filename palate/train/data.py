@@ -7,7 +7,7 @@ counted. Only `audit` and `read_preferences` do I/O.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 from rich.console import Console
@@ -21,6 +21,7 @@ from palate.core.rates import Rate
 from palate.core.schema import Message, Preference, Unpaired, digest, to_json
 from palate.core.splits import check_no_overlap, check_training
 from palate.core.typed import read_file
+from palate.generate.chats import encode
 from palate.label.preferences import rebuild
 from palate.train.config import Strength
 
@@ -170,13 +171,10 @@ def _flaw(row: Preference | Answer | Unpaired) -> str | None:
     return None if any(m["content"].strip() for m in row.completion) else "the answer is empty"
 
 
-def tokens(row: Preference | Answer | Unpaired, tokenizer: Any) -> int:
+def tokens(row: Preference | Answer | Unpaired, tokenizer: "PreTrainedTokenizerBase") -> int:
     """Return the tokens of the prompt and the longest of the row's answers to it."""
     sides = (row.chosen, row.rejected) if isinstance(row, Preference) else (row.completion,)
-    return max(
-        len(tokenizer.apply_chat_template(row.prompt + side, return_dict=True)["input_ids"])
-        for side in sides
-    )
+    return max(len(encode(tokenizer, row.prompt + side)) for side in sides)
 
 
 def preference_dataset(rows: Sequence[Preference]) -> "Dataset":

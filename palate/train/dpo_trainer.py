@@ -26,7 +26,7 @@ from palate.train.config import BatchMode, DPOArguments
 from palate.train.data import Rows, preference_dataset, strength_columns
 from palate.train.losses import FreeLoss
 from palate.train.recipe import Recipe
-from palate.train.references import MarginsMixin, with_references
+from palate.train.references import Batch, MarginsMixin, with_references
 from palate.train.trainer import (
     ReproducibleTrainerMixin,
     adapter,
@@ -34,13 +34,12 @@ from palate.train.trainer import (
 )
 
 Warn = Callable[[str], None]
-Batch = dict[str, Any]  # tensors, and what TRL adds
 
 
 class WeightedCollator(DataCollatorForPreference):
     """TRL's collator, which also carries each pair's weight."""
 
-    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+    def torch_call(self, examples: list[Batch]) -> Batch:
         batch = super().torch_call(examples)
         if "weight" in examples[0]:
             batch["weights"] = torch.tensor([e["weight"] for e in examples])
@@ -94,7 +93,7 @@ class PackedDPOTrainer(AgreementMixin, MarginsMixin, ReproducibleTrainerMixin, D
     def groups(self, rows: Dataset) -> list[Hashable]:
         return [tuple(ids) for ids in rows["prompt_ids"]]
 
-    def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Dataset:
+    def _precompute_ref_logps(self, dataset: Dataset, name: str, batch_size: int) -> Dataset:
         self._install()  # called while DPOTrainer is still being constructed
         if not self._computed:
             self._computed = True
@@ -123,11 +122,11 @@ class PackedDPOTrainer(AgreementMixin, MarginsMixin, ReproducibleTrainerMixin, D
             if packable is not None:
                 packed_forward.add_packed_forward(packable, self.observe)
 
-    def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> Any:
+    def compute_ref_log_probs(self, model: torch.nn.Module, inputs: Batch) -> Any:
         inputs = {k: v for k, v in inputs.items() if k != "weights"}
         return super().compute_ref_log_probs(model, self._packed(inputs))
 
-    def _compute_loss(self, model: Any, inputs: Any, return_outputs: bool) -> Any:
+    def _compute_loss(self, model: torch.nn.Module, inputs: Batch, return_outputs: bool) -> Any:
         weighted = "weights" in inputs
         self._outputs = [] if self.free_loss else None
         # TRL's loss takes a weight for each pair through WPO's weights
@@ -138,7 +137,7 @@ class PackedDPOTrainer(AgreementMixin, MarginsMixin, ReproducibleTrainerMixin, D
             self.use_weighting = False
         return self._free(model, inputs) if self._outputs else loss
 
-    def _free(self, model: Any, inputs: Batch) -> torch.Tensor:
+    def _free(self, model: torch.nn.Module, inputs: Batch) -> torch.Tensor:
         """Return the loss without a reference, of the outputs that TRL measured."""
         assert self.free_loss
         assert self._outputs
@@ -151,7 +150,7 @@ class PackedDPOTrainer(AgreementMixin, MarginsMixin, ReproducibleTrainerMixin, D
             loss = loss + self.router_aux_loss_coef * out.aux_loss
         return loss
 
-    def _whole(self, model: Any, inputs: Batch) -> torch.Tensor:
+    def _whole(self, model: torch.nn.Module, inputs: Batch) -> torch.Tensor:
         """Return the mean negative log-probability of the chosen sequences, prompts included."""
         pairs = len(inputs["input_ids"]) // 2
         ids, seen = inputs["input_ids"][:pairs], inputs["attention_mask"][:pairs]
@@ -174,7 +173,9 @@ class PackedDPOTrainer(AgreementMixin, MarginsMixin, ReproducibleTrainerMixin, D
         )
         return {**inputs, **packed}
 
-    def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def training_step(
+        self, model: torch.nn.Module, inputs: Batch, *args: Any, **kwargs: Any
+    ) -> Any:
         if not self._checked:
             self._checked = True
             self.check_gradients(model, self._prepare_inputs(inputs))

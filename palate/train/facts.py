@@ -204,7 +204,8 @@ def common(name: str, job: Job, clock: Clock, trainable: int) -> dict[str, Any]:
 
 
 def trainable_parameters(trainer: "Trainer") -> int:
-    model: Any = trainer.model
+    assert trainer.model
+    model = trainer.model
     return sum(w.numel() for w in model.parameters() if w.requires_grad)
 
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from filelock import FileLock, Timeout
 from rich.console import Console
@@ -268,7 +268,7 @@ def load(console: Console, job: Job[A, R]) -> tuple[models.Loaded, Rows[R]]:
     return loaded, rows
 
 
-def metrics(model: Path) -> list[dict[str, Any]]:
+def metrics(model: Path) -> list[dict[str, float]]:
     """Return Trainer's log of the finished model in this folder."""
     return [json.loads(line) for line in (model / METRICS).read_text("utf-8").split("\n") if line]
 

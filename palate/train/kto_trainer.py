@@ -1,6 +1,6 @@
 """TRL's KTO on answers that people called good or bad; the reference is where it starts from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ class AnswerKTOTrainer(ReproducibleTrainerMixin, KTOTrainer):
         )
         return dataset.add_column("ref_logps", own).add_column("ref_KL_logps", mismatched)
 
-    def _batches(self, dataset: Any, size: int) -> Any:
+    def _batches(self, dataset: Any, size: int) -> Iterator[dict[str, torch.Tensor]]:
         """Yield the collated rows in order: all of them in every process."""
         loader = DataLoader(dataset, batch_size=size, collate_fn=self.data_collator)
         return (send_to_device(batch, self.accelerator.device) for batch in loader)

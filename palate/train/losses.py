@@ -15,6 +15,7 @@ from palate.core.errors import PalateError, UsageError
 
 if TYPE_CHECKING:
     import torch
+    from accelerate import Accelerator
 
 DPO_LOSSES = (
     "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot",
@@ -177,7 +178,7 @@ def notes(args: LossArguments) -> list[str]:
 class FreeLoss:
     """One of the losses without a reference model, as TRL computes it."""
 
-    def __init__(self, name: str, beta: float, likelihood: float, accelerator: Any):
+    def __init__(self, name: str, beta: float, likelihood: float, accelerator: "Accelerator"):
         self.name, self._trainer = name, trainer_of(name)
         self._likelihood = CPO_ALPHA if name == "cpo" else likelihood
         self._settings = SimpleNamespace(
@@ -190,7 +191,7 @@ class FreeLoss:
         )
 
     @classmethod
-    def of(cls, args: LossArguments, accelerator: Any) -> "FreeLoss | None":
+    def of(cls, args: LossArguments, accelerator: "Accelerator") -> "FreeLoss | None":
         name = parse(args.loss).free
         return cls(name, args.beta, args.sft_weight, accelerator) if name else None
 

@@ -4,7 +4,7 @@ import functools
 import types
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from palate.train.config import BatchMode
 from palate.train.packing import IGNORED, PACKED_KEYS
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel
 
+T = TypeVar("T")
 OUTPUTS = ("log_probs", "entropy", "log_sum_sq_probs", "mean_logits", "is_top1")
 MASKED_LAYERS = {"full_attention", "sliding_attention"}  # whose masks palate makes
 
@@ -138,10 +139,10 @@ def add_packed_forward(model: Any, observe: Callable[[Any], None] = lambda out: 
 
 
 @contextmanager
-def backbone_mask(model: Any, mask: Any) -> Generator[None]:
+def backbone_mask(model: Any, mask: "torch.Tensor | dict[str, torch.Tensor]") -> Generator[None]:
     """Give the layers of a model this attention mask, whatever the head's is."""
 
-    def replace(_: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def replace(_: object, args: T, kwargs: dict[str, object]) -> tuple[T, dict[str, object]]:
         return args, {**kwargs, "attention_mask": mask}
 
     hook = model.base_model.register_forward_pre_hook(replace, with_kwargs=True)

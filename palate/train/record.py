@@ -10,7 +10,7 @@ that step.
 import json
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, cast
 
 from palate.audit.finding import Finding
 from palate.core.errors import BadInput
@@ -129,7 +129,7 @@ class JobRecord:
     alarms: tuple[str, ...]
 
     def to_json(self) -> dict[str, object]:
-        return _plain(self)
+        return cast("dict[str, object]", _plain(self))
 
     def text(self) -> str:
         """Return the content of `run.json`."""
@@ -250,23 +250,23 @@ def from_json(value: object, source: object = FILE) -> AnyRecord:
     Raises BadInput naming the first fact that is missing or wrong, and PalateError for a record of
     a newer palate.
     """
-    version_of(value, VERSION, source)
+    version = version_of(value, VERSION, source)
     job = value.get("job") if isinstance(value, dict) else None
     if not isinstance(value, dict) or job not in RECORDS:
         raise BadInput(source, f"expected dpo, sft or kto, found {job!r}", field="job")
-    return read(RECORDS[job], upgraded(value), source)
+    return read(RECORDS[job], upgraded(value, version), source)
 
 
-def upgraded(value: dict[str, Any]) -> dict[str, Any]:
+def upgraded(value: dict[str, object], version: int) -> dict[str, object]:
     """Return the record with what earlier versions did not have."""
-    missing: dict[str, dict[str, Any]] = {}
-    if value.get("version", 0) < 2:
+    missing: dict[str, dict[str, object]] = {}
+    if version < 2:
         missing["data"] = {"implied_checks": Rate(0, 0).to_json()}
         dpo = {"test_prompts": None, "test_ties": 0, "leads": {}} if value["job"] == "dpo" else {}
         missing["results"] = {"cross_fitted": False} | dpo
-    if value.get("version", 0) < 3 and value["job"] == "dpo":
+    if version < 3 and value["job"] == "dpo":
         missing.setdefault("results", {})["kept"] = "lowest loss"
-    known = {k: m | value[k] for k, m in missing.items() if isinstance(value.get(k), dict)}
+    known = {k: m | part for k, m in missing.items() if isinstance(part := value.get(k), dict)}
     return {**value, **known, "version": VERSION}
 
 
@@ -283,7 +283,7 @@ def parse(text: str, source: object = FILE) -> AnyRecord:
         raise BadInput(source, f"not JSON: {error}") from None
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Return dataclasses as dicts and tuples as lists."""
     if isinstance(value, Rate):
         return _plain(value.to_json())

@@ -9,17 +9,18 @@ import torch
 from datasets import Dataset
 from safetensors.torch import load_file, save
 from torch.utils.data import DataLoader
-from trl import DPOTrainer
+from trl import DPOConfig, DPOTrainer
 
 from palate.core import paths
 from palate.train import packed_forward
 from palate.train.choice import KEEPS, LOGGED
 
+Batch = dict[str, Any]  # tensors, and what TRL adds
 COLUMNS = ("ref_chosen_logps", "ref_rejected_logps")
 
 
 def with_references(
-    trainer: Any, dataset: Dataset, batch_size: int, folder: Path | None, origin: str
+    trainer: DPOTrainer, dataset: Dataset, batch_size: int, folder: Path | None, origin: str
 ) -> Dataset:
     """Return the rows with the reference's log-probabilities, from `folder` if they are known.
 
@@ -38,9 +39,9 @@ def with_references(
     return _offset(dataset, trainer.beta) if "margin" in dataset.column_names else dataset
 
 
-def _key(trainer: Any, dataset: Dataset, origin: str) -> str:
+def _key(trainer: DPOTrainer, dataset: Dataset, origin: str) -> str:
     """Return a hash of these tokens under these weights."""
-    args = trainer.args
+    args = cast("DPOConfig", trainer.args)
     settings = (origin, args.max_length, args.truncation_mode, trainer.ld_alpha)
     tokens = hashlib.sha256(repr(settings).encode())
     for column in ("prompt_ids", "chosen_ids", "rejected_ids"):
@@ -48,7 +49,7 @@ def _key(trainer: Any, dataset: Dataset, origin: str) -> str:
     return tokens.hexdigest()[:32]
 
 
-def _compute(trainer: Any, dataset: Dataset, batch_size: int) -> dict[str, torch.Tensor]:
+def _compute(trainer: DPOTrainer, dataset: Dataset, batch_size: int) -> dict[str, torch.Tensor]:
     """Return both columns, shape (rows,), in every process; TRL would write them to one's files."""
     accelerator, rows = trainer.accelerator, cast(Any, dataset)
     loader = accelerator.prepare(
@@ -94,19 +95,19 @@ class MarginsMixin(DPOTrainer):
     _log_probs: Any  # of the last output
     _margins: list[float]  # of the evaluation so far
 
-    def observe(self, out: Any) -> None:
+    def observe(self, out: object) -> None:
         model: Any = self.model
         if not model.training:
             self._log_probs = getattr(out, "log_probs", None)  # writing texts computes none
 
-    def _compute_loss(self, model: Any, inputs: Any, return_outputs: bool) -> Any:
+    def _compute_loss(self, model: torch.nn.Module, inputs: Batch, return_outputs: bool) -> Any:
         loss = super()._compute_loss(model, inputs, return_outputs)
         policy: Any = self.model
         if not policy.training and self.precompute_ref_logps:
             self._margins += self._reward_margins(inputs)
         return loss
 
-    def _reward_margins(self, inputs: dict[str, Any]) -> list[float]:
+    def _reward_margins(self, inputs: Batch) -> list[float]:
         """Return β · (log-ratio of chosen − log-ratio of rejected) of each row of an evaluation."""
         mask = inputs["completion_mask"][:, 1:]
         logps = packed_forward.sequence_log_probs(self._log_probs, mask, self.ld_alpha)

@@ -19,6 +19,7 @@ from palate.core.paths import cache
 from palate.core.schema import Preference
 from palate.core.typed import read
 from palate.generate import models
+from palate.generate.chats import encode
 from palate.terminal.console import PlainConsole
 from palate.train import halving, job, packing, trials
 from palate.train.choice import read_run
@@ -76,16 +77,13 @@ def fitting(prepared: DPOJob) -> Rows[Preference]:
 
 def positions(prepared: DPOJob, rows: Rows[Preference]) -> tuple[int, int]:
     """Return the token positions of an epoch: in palate's batches, and in TRL's by default."""
-    tokenizer: Any = models.read_tokenizer(prepared.base.folder)
+    tokenizer = models.read_tokenizer(prepared.base.folder)
     ids: dict[str, Sequence[int]] = {}
 
     def tokens(messages: list, *, ask: bool = False) -> Sequence[int]:
         key = json.dumps([messages, ask])
         if key not in ids:
-            encoded = tokenizer.apply_chat_template(
-                messages, add_generation_prompt=ask, return_dict=True
-            )
-            ids[key] = tuple(encoded["input_ids"])
+            ids[key] = tuple(encode(tokenizer, messages, ask=ask))
         return ids[key]
 
     pairs = []

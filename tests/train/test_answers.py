@@ -67,8 +67,9 @@ def test_a_different_taste_has_a_different_key():
 class Words:
     """Counts words as tokens: all that `usable` asks of a tokenizer."""
 
-    def apply_chat_template(self, messages, return_dict):
+    def apply_chat_template(self, messages, add_generation_prompt, return_dict):
         assert return_dict
+        assert not add_generation_prompt
         return {"input_ids": " ".join(m["content"] for m in messages).split()}
 
 
