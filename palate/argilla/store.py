@@ -72,14 +72,6 @@ class LabelStore:
     def __repr__(self) -> str:
         return f"LabelStore({self.url!r})"
 
-    def ready(self) -> bool:
-        """Tell whether Argilla answers and accepts the key."""
-        try:
-            self._argilla.get("/api/v1/me")
-        except PalateError:
-            return False
-        return True
-
     def open(self, project_id: str, *, question: str, guidelines: str = "") -> None:
         """Get the project's dataset, or create it. Processes that start together get the same."""
         import argilla as rg

@@ -44,10 +44,6 @@ class PackRecord:
     started: str
     files: tuple[PackedFile, ...]
 
-    @property
-    def largest(self) -> PackedFile:
-        return max(self.files, key=lambda f: f.bytes)
-
     def text(self) -> str:
         """Return the content of pack.json."""
         return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"

@@ -33,7 +33,6 @@ Words = Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], flag("TEXT")]
 Count = Annotated[int | None, flag("N")]
 Number = Annotated[float | None, flag("X")]
 Text = Annotated[str | None, flag("TEXT")]
-Url = Annotated[str | None, flag("URL")]
 Switch = Annotated[bool | None, flag("True|False")]
 
 
