@@ -1,4 +1,4 @@
-"""Benchmark tasks in processes of their own, some at once: a GPU has room for many small ones."""
+"""Benchmark tasks in separate processes, some at once: a GPU has room for many small ones."""
 
 import gc
 import multiprocessing
@@ -16,7 +16,7 @@ def results(
 ) -> Iterator[tuple[T, R | Exception]]:
     """Yield each task with its result or what it raised, as they end.
 
-    Each has a new process, for its peak memory; on a GPU, which counts by itself, a worker's
+    Each has a new process, for its peak memory; on a GPU, which has its own count, a worker's
     process stays. After `minutes` no task begins.
     """
     import torch
