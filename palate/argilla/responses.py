@@ -83,8 +83,9 @@ class Response:
         return f"Argilla's response {self.id}"
 
 
-def answers_of(events: Sequence[Event]) -> tuple[Status, Answers]:
-    """Return the status and the answers of a response with these events."""
+def answers_of(events: Sequence[Event], aspect: str | None = None) -> tuple[Status, Answers]:
+    """Return the status and the answers, in one aspect, of a response with these events."""
+    events = [e for e in events if e.aspect == aspect or e.kind == "flag"]
     standing = standing_judgements(events)
     comment = next((e.comment for e in reversed(events) if e.comment), None)
     if not standing:
@@ -99,9 +100,11 @@ def answers_of(events: Sequence[Event]) -> tuple[Status, Answers]:
     return "discarded" if last.kind == "skip" else "submitted", answers
 
 
-def values_of(events: Sequence[Event]) -> tuple[Status, dict[str, str | int]]:
+def values_of(
+    events: Sequence[Event], aspect: str | None = None
+) -> tuple[Status, dict[str, str | int]]:
     """Return the status and the values to save in Argilla for these events."""
-    status, answers = answers_of(events)
+    status, answers = answers_of(events, aspect)
     values = {name: value for name, value in vars(answers).items() if value is not None}
     return status, values | {"events": "".join(f"{to_json(e)}\n" for e in events)}
 
@@ -112,7 +115,12 @@ def plain(text: str) -> str:
 
 
 def edit(
-    response: Response, pair: Pair, known: Iterable[Event], round_number: int, annotator: str
+    response: Response,
+    pair: Pair,
+    known: Iterable[Event],
+    round_number: int,
+    annotator: str,
+    aspect: str | None = None,
 ) -> Event | None:
     """Return the event for what somebody changed in Argilla's pages; None if nobody did.
 
@@ -121,7 +129,7 @@ def edit(
     always gives the same event.
     """
     events = list({e.event_id: e for e in [*known, *response.events()]}.values())
-    status, expected = answers_of(events)
+    status, expected = answers_of(events, aspect)
     answers = response.answers()
     if response.status == status and (status != "submitted" or answers == expected):
         return None
@@ -140,11 +148,12 @@ def edit(
         round=round_number,
         via="argilla",
         comment=answers.comment if answers.comment != expected.comment else None,
+        aspect=aspect,
     )
     if response.status == "discarded":
         return skip
     if response.status == "draft":
-        standing = standing_judgements(events)
+        standing = [e for e in standing_judgements(events) if e.aspect == aspect]
         return replace(skip, kind="undo", target=standing[-1].event_id) if standing else None
     return _judgement(skip, pair, answers)
 

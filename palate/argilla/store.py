@@ -56,6 +56,7 @@ class LabelStore:
         self._events: dict[tuple[str, str], list[Event]] = {}  # (annotator id, pair id)
         self._names: dict[str, str] = {}  # pseudonym → the name that was sent to Argilla
         self._loaded = False  # whether `_events` has what Argilla held before this process
+        self.aspect: str | None = None  # of the project, about which Argilla's pages ask
         self.unreadable: dict[str, str] = {}  # response id → what is wrong with it
         self._loading = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}  # annotator id → lock of their responses
@@ -267,7 +268,7 @@ class LabelStore:
         """Return a response as Argilla's API takes it."""
         if pair_id not in self._records:
             raise PalateError(f"Argilla has no record of the pair {pair_id}.")
-        status, values = values_of(events)
+        status, values = values_of(events, self.aspect)
         answers = {name: {"value": value} for name, value in values.items()}
         return {"record_id": self._records[pair_id], "values": answers, "status": status}
 

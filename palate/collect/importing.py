@@ -11,7 +11,8 @@ from palate.collect.columns import Template
 from palate.collect.rows import Table, bad_rows
 from palate.core import hub, ledger, schema, splits
 from palate.core.errors import BadInput
-from palate.core.project import SETTINGS_FILE, Project, Settings, check_id, unique
+from palate.core.project import SETTINGS_FILE, Project, Settings, check_id
+from palate.core.rounds import unique
 from palate.core.schema import (
     Candidate,
     Config,

@@ -120,16 +120,17 @@ def standing_judgements(events: Iterable[Event], purpose: Purpose = "ask") -> li
     """Return the judgements for a purpose that were not undone or replaced, in time order.
 
     An event counts once, however often it arrives. An `undo` takes back its target. An annotator's
-    last judgement of a pair replaces the earlier ones. Flags are remarks, not judgements.
+    last judgement of a pair, in an aspect, replaces the earlier ones. Flags are remarks.
     """
     once = _once(events)
     undone = _undone(once)
-    standing: dict[tuple[str, str], Event] = {}
+    standing: dict[tuple[str, str, str | None], Event] = {}
     for e in once.values():
         if e.purpose == purpose and e.kind not in NO_JUDGEMENT and e.event_id not in undone:
-            last = standing.setdefault((e.annotator, e.pair_id), e)
+            key = e.annotator, e.pair_id, e.aspect
+            last = standing.setdefault(key, e)
             if last is not e and place(e) > place(last):
-                standing[e.annotator, e.pair_id] = e
+                standing[key] = e
     return sorted(standing.values(), key=lambda e: (e.time, e.event_id))
 
 
@@ -141,10 +142,10 @@ def compacted(events: Iterable[Event]) -> list[Event]:
     """
     once = _once(events)
     undone = _undone(once)
-    standing: dict[tuple[str, str, str], list[Event]] = {}
+    standing: dict[tuple[str, str, str, str | None], list[Event]] = {}
     for e in once.values():
         if e.kind not in NO_JUDGEMENT and e.event_id not in undone:
-            standing.setdefault((e.annotator, e.pair_id, e.purpose), []).append(e)
+            standing.setdefault((e.annotator, e.pair_id, e.purpose, e.aspect), []).append(e)
     replaced = {e.event_id for same in standing.values() for e in sorted(same, key=place)[:-2]}
     return [e for e in once.values() if e.event_id not in replaced]
 

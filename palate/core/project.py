@@ -3,16 +3,16 @@
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, TypeVar, overload
+from typing import Literal, overload
 
 from palate import __version__
 from palate.core import hub
 from palate.core.errors import BadInput, UsageError
-from palate.core.ledger import PEOPLE_FILE, People
+from palate.core.ledger import People
 from palate.core.schema import (
     ROWS,
     STRATEGIES,
@@ -25,16 +25,17 @@ from palate.core.schema import (
     Row,
     Unpaired,
 )
-from palate.core.typed import read_file, read_text
+from palate.core.typed import ASPECTS, are_aspects, read_file, read_text
 
-R = TypeVar("R", Prompt, Candidate)
 SETTINGS_FILE = "palate.toml"
 GUIDELINES_FILE = "guidelines.md"
 GOLD_FILE = "gold.jsonl"
 REWARD_FILE = "reward.json"  # what the reward says about the project's labels
 EVAL_PROMPTS = 60  # 9 in 10 evaluations decide if the tuned model is preferred 3 times in 4
 MOST_EVAL = 0.4  # of the prompts, where `eval` is a number of them
-LATER = ("steps", "paused")  # an earlier palate refuses them, so only other values are written
+# an earlier palate refuses these settings, so only other values are written
+LATER = ("steps", "paused", "aspects", "weights")
+LISTS = {"annotators": str, "aspects": str, "weights": (int, float)}
 _REPO_ID = re.compile(r"[\w.\-]+/[\w.\-]+")
 
 
@@ -60,6 +61,8 @@ class Settings:
     compare: str = "newest"  # or "all": every two models with completions of eval prompts
     steps: int = 3  # of how much better an answer is that people choose from; 4 adds "barely"
     paused: bool = False  # whether nobody is asked for labels now
+    aspects: tuple[str, ...] = ()  # what each pair is judged by, one after the other
+    weights: tuple[float, ...] = ()  # of the aspects where they count together; equal without
 
     @property
     def eval_wanted(self) -> int:
@@ -82,16 +85,19 @@ class Settings:
                 )
                 raise BadInput(source, problem, field=name)
             want = known[name]
-            if name == "annotators" and isinstance(value, list):
-                if not value or not all(isinstance(who, str) for who in value):
-                    raise BadInput(source, f"expected names, found {value!r}", field=name)
+            if name in LISTS and isinstance(value, list):
+                fits = [isinstance(v, LISTS[name]) and not isinstance(v, bool) for v in value]
+                if not value or not all(fits):
+                    what = "numbers" if name == "weights" else "names"
+                    raise BadInput(source, f"expected {what}, found {value!r}", field=name)
                 values[name] = tuple(value)
             elif isinstance(value, bool) is not (want is bool) or not (
                 isinstance(value, want)
                 or (want is float and isinstance(value, int))
                 or (name == "eval" and isinstance(value, float))
             ):
-                raise BadInput(source, f"expected {want.__name__}, found {value!r}", field=name)
+                kind = "list" if want is tuple else want.__name__
+                raise BadInput(source, f"expected {kind}, found {value!r}", field=name)
         settings = cls(**values)
         settings._check(source)
         return settings
@@ -104,6 +110,8 @@ class Settings:
                 "`test` and `eval` are fractions that leave room for `train`; `eval` may also be a"
                 " whole number of prompts",
             )
+        weighted = not self.weights or len(self.weights) == len(self.aspects)
+        weighted = weighted and all(0 < w < 1e9 for w in self.weights)
         for name, valid, expected in (
             ("strategy", self.strategy in STRATEGIES, f"one of {', '.join(STRATEGIES)}"),
             ("annotators_per_pair", 1 <= self.annotators_per_pair < 2**31, "at least 1"),
@@ -112,6 +120,8 @@ class Settings:
             ("round", 1 <= self.round < 2**31, "a whole number from 1"),
             ("seed", abs(self.seed) < 2**63, "a number of 64 bits"),
             ("repeats", 0 <= self.repeats < 1, "a fraction from 0 to 1"),
+            ("aspects", not self.aspects or are_aspects(self.aspects), ASPECTS),
+            ("weights", weighted, "a number above 0 for each aspect"),
         ):
             if not valid:
                 problem = f"expected {expected}, found {getattr(self, name)!r}"
@@ -130,12 +140,16 @@ class Settings:
 
 @dataclass(frozen=True)
 class Project:
-    """The project `id` at commit `revision`. Rows are read on demand, and checked."""
+    """The project `id` at commit `revision`. Rows are read on demand, and checked.
+
+    Labels, preferences and votes are those in its `aspect`, the first one; `read` returns all.
+    """
 
     id: str
     revision: str
     settings: Settings
     files: tuple[str, ...] = field(repr=False)
+    aspect: str | None = field(default=None, kw_only=True)
 
     @classmethod
     def load(cls, project_id: str, revision: str = "main") -> "Project":
@@ -153,7 +167,9 @@ class Project:
             )
         source = f"{project_id}/{SETTINGS_FILE}"
         text = read_text(hub.fetch(project_id, "dataset", sha, [SETTINGS_FILE])[0], source)
-        return cls(project_id, sha, Settings.parse(text, source), tuple(files))
+        settings = Settings.parse(text, source)
+        first = next(iter(settings.aspects), None)
+        return cls(project_id, sha, settings, tuple(files), aspect=first)
 
     @property
     def model_repo(self) -> str:
@@ -219,17 +235,21 @@ class Project:
 
     @property
     def labels(self) -> tuple[Event, ...]:
-        """The label events of people who count; `read` returns all."""
-        return self.people.counted(self.read("labels"))
+        """The label events of people who count, in the project's aspect; `read` returns all."""
+        return self._counted("labels")
 
     @property
     def preferences(self) -> tuple[Preference, ...]:
-        return self.read("preferences")
+        return tuple(row for row in self.read("preferences") if row.aspect == self.aspect)
 
     @property
     def evaluations(self) -> tuple[Event, ...]:
-        """The votes of people who count; `read` returns all."""
-        return self.people.counted(self.read("evaluations"))
+        """The votes of people who count, in the project's aspect; `read` returns all."""
+        return self._counted("evaluations")
+
+    def _counted(self, config: Literal["labels", "evaluations"]) -> tuple[Event, ...]:
+        events = self.people.counted(self.read(config))
+        return tuple(e for e in events if e.aspect == self.aspect or e.kind == "flag")
 
     @overload
     def read(self, config: Literal["prompts"]) -> tuple[Prompt, ...]: ...
@@ -255,20 +275,6 @@ class Project:
         return _contents(self, config)
 
 
-def question_files(files: Mapping[str, str]) -> dict[str, str]:
-    """Return the files, by path and hash, that decide what people are asked, and who is.
-
-    Candidates that annotators wrote are left out: they are asked about in the next round.
-    """
-    own = (SETTINGS_FILE, GUIDELINES_FILE, GOLD_FILE, PEOPLE_FILE, REWARD_FILE)
-    kinds = ("candidates/", "prompts/", *own)
-    return {
-        path: sha
-        for path, sha in files.items()
-        if path.startswith(kinds) and not path.startswith("candidates/written-")
-    }
-
-
 @lru_cache(64)  # Spaces and jobs read the same files several times, at one revision or another
 def _rows(config: Config, sources: tuple[str, ...], files: tuple[Path, ...]) -> tuple[Row, ...]:
     both = zip(sources, files, strict=True)
@@ -292,9 +298,3 @@ def check_id(project_id: str) -> None:
     """Raise UsageError unless the id looks like `me/titles`."""
     if not _REPO_ID.fullmatch(project_id):
         raise UsageError(f"A project is named like me/titles (owner/name), not {project_id!r}.")
-
-
-def unique(rows: Iterable[R]) -> list[R]:
-    """Return the first row of each id: two jobs may have written the same one."""
-    first: dict[str, R] = {}
-    return [first.setdefault(row.id, row) for row in rows if row.id not in first]

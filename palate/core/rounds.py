@@ -1,21 +1,32 @@
 """A project's rounds: which model each has, which model writes, which eval prompts are fresh.
 
 Also the words that a model wants after each prompt; votes in the wild, whose prompts the next round
-may take; and `with_setting`, by which a round begins and an owner changes a setting.
+may take; a project in one of its aspects; which files decide what people are asked; and
+`with_setting`, by which a round begins and an owner changes a setting.
 """
 
 import json
 import re
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import TypeVar
 
 from palate.core import hub
-from palate.core.errors import BadInput
-from palate.core.project import SETTINGS_FILE, Project, Settings
+from palate.core.errors import BadInput, UsageError
+from palate.core.ledger import PEOPLE_FILE, standing_judgements
+from palate.core.project import (
+    GOLD_FILE,
+    GUIDELINES_FILE,
+    REWARD_FILE,
+    SETTINGS_FILE,
+    Project,
+    Settings,
+)
 from palate.core.schema import Candidate, Event, Message, Model, Pair, Prompt
 
+R = TypeVar("R", Prompt, Candidate)
 MOST_WORDS = 200  # of a condition, in characters
 
 
@@ -127,6 +138,58 @@ def offered(project: Project) -> list[Prompt]:
     known = {p.id for p in project.prompts}
     prompts = {p.id: p for e in votes if e.comment for p in [Prompt.of(e.comment)]}
     return [p for p in prompts.values() if p.id not in known]
+
+
+def in_aspect(project: Project, name: str | None) -> Project:
+    """Return the project with the labels, preferences and votes of one of its aspects.
+
+    Without a name it stays as it is. Raises UsageError for an aspect that it lacks.
+    """
+    if name is None:
+        return project
+    if name not in project.settings.aspects:
+        has = ", ".join(project.settings.aspects)
+        expected = f"one of {has}" if has else "none: its palate.toml has no `aspects`"
+        raise UsageError(f"--aspect {name}: {project.id} has {expected}.")
+    return replace(project, aspect=name)
+
+
+def weights_of(settings: Settings) -> dict[str, float]:
+    """Return what each aspect weighs where they count together, 1 in all; empty without any."""
+    weights = settings.weights or [1.0] * len(settings.aspects)
+    return {a: w / sum(weights) for a, w in zip(settings.aspects, weights, strict=True)}
+
+
+def unasked(project: Project) -> Counter[str]:
+    """Return how many judgements answer what the project asks no more: they count nowhere."""
+    asked = set(project.settings.aspects) or {None}
+    standing = standing_judgements(project.people.counted(project.read("labels")))
+    return Counter(e.aspect or "the question alone" for e in standing if e.aspect not in asked)
+
+
+def by_aspect(project: Project) -> list[Project]:
+    """Return the project in each of its aspects; itself where it has none."""
+    return [in_aspect(project, name) for name in project.settings.aspects] or [project]
+
+
+def question_files(files: Mapping[str, str]) -> dict[str, str]:
+    """Return the files, by path and hash, that decide what people are asked, and who is.
+
+    Candidates that annotators wrote are left out: they are asked about in the next round.
+    """
+    own = (SETTINGS_FILE, GUIDELINES_FILE, GOLD_FILE, PEOPLE_FILE, REWARD_FILE)
+    kinds = ("candidates/", "prompts/", *own)
+    return {
+        path: sha
+        for path, sha in files.items()
+        if path.startswith(kinds) and not path.startswith("candidates/written-")
+    }
+
+
+def unique(rows: Iterable[R]) -> list[R]:
+    """Return the first row of each id: two jobs may have written the same one."""
+    first: dict[str, R] = {}
+    return [first.setdefault(row.id, row) for row in rows if row.id not in first]
 
 
 def with_setting(text: str, name: str, value: object) -> str:

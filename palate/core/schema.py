@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from typing_extensions import TypedDict  # pydantic needs it on Python 3.11
 
-from palate.core.typed import Check, Time, Within
+from palate.core.typed import Aspect, Check, Time, Within
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -59,15 +59,12 @@ def digest(*parts: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A prompt as chat messages; `id` is the hash of the messages.
-
-    `model` wrote it, at `revision`; both are None where a person did, or where that is unknown.
-    """
+    """A prompt as chat messages; `id` is the hash of the messages."""
 
     id: str
     prompt: Messages
     split: Split
-    model: str | None = None
+    model: str | None = None  # that wrote it, at `revision`; None for a person, or where unknown
     revision: str | None = None
 
     @classmethod
@@ -186,9 +183,9 @@ class Event:
     comment: str | None = None
     purpose: Purpose = "ask"
     text: str | None = None  # for `rewrite`: the better answer that the person wrote
-    # Which of a person's events came first, whatever the clocks said. None in ledgers that are
-    # older than the field, and in imports: their times decide.
+    # Which of a person's events came first; None in older ledgers and in imports: times decide
     sequence: Sequence | None = None
+    aspect: Aspect | None = None  # which of the project's aspects was asked about, if it has any
 
     def swap(self) -> "Event":
         """Return the same judgement as if the sides had been exchanged."""
@@ -231,6 +228,7 @@ class Preference:
     pair_id: str
     prompt_id: str
     round: Whole
+    aspect: Aspect | None = None  # in which `chosen` is better, where a project has aspects
 
     def contradiction(self) -> Contradiction:
         return _wrong_id("prompt_id", self.prompt_id, digest(self.prompt), "this prompt")
@@ -260,8 +258,8 @@ class Gold:
     why: str | None = None
 
     def contradiction(self) -> Contradiction:
-        wrong = "rejected", "is the same text as `chosen`"
-        return wrong if self.chosen == self.rejected else None
+        is_same = self.chosen == self.rejected
+        return ("rejected", "is the same text as `chosen`") if is_same else None
 
     def rows(self) -> tuple[Prompt, Candidate, Candidate]:
         """Return the prompt, the better candidate and the other one."""
@@ -283,8 +281,9 @@ def to_json(row: "DataclassInstance") -> str:
     values = {f.name: getattr(row, f.name) for f in fields(row)}
     if isinstance(row, Prompt) and row.model is row.revision is None:
         del values["model"], values["revision"]  # as rows were before models wrote prompts
-    if isinstance(row, Event) and row.sequence is None:  # as events were before
-        del values["sequence"]
+    for name in ("sequence", "aspect"):  # as rows were before
+        if name in values and values[name] is None:
+            del values[name]
     return _encode_row(values)
 
 

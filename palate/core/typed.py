@@ -1,6 +1,7 @@
 """Dataclasses from JSON and from files of JSON lines, checked against their annotations."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -83,7 +84,19 @@ def _is_time(text: str) -> bool:
         return False
 
 
+def is_aspect(name: str) -> bool:
+    """Tell whether it can name an aspect: it becomes part of a repo's name."""
+    return len(name) <= 24 and re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", name) is not None
+
+
+def are_aspects(names: Sequence[str]) -> bool:
+    """Tell whether they can be the aspects of a project: what it asks of each pair."""
+    return 2 <= len(names) <= 4 and len(set(names)) == len(names) and all(map(is_aspect, names))
+
+
+ASPECTS = "2 to 4 different names of a-z, 0-9 and -, each at most 24 characters"
 Time = Annotated[str, Check(_is_time, "a time such as 2026-01-31T09:00:00.000Z")]
+Aspect = Annotated[str, Check(is_aspect, "an aspect: a-z, 0-9 and -, at most 24 characters")]
 
 
 def read(

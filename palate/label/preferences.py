@@ -1,16 +1,17 @@
 """Preferences from events: the same ledger always gives the same rows.
 
-Pure, except that `of_project` reads a project.
+Pure, except that `of_project` and `of_aspects` read a project.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
 from palate.core.ledger import jsonl, standing_judgements
 from palate.core.project import Project
+from palate.core.rounds import by_aspect, unasked
 from palate.core.schema import (
     MARGINS,
     Candidate,
@@ -52,15 +53,35 @@ class _Judged:
     project: Project = field(compare=False)
     files: tuple[tuple[Path, ...], ...]
     uncounted: frozenset[str]
+    aspect: str | None
 
 
 def of_project(project: Project) -> Preferences:
-    """Return the preferences that follow from a project's labels, computed once for the same."""
+    """Return the preferences that follow from the labels in the project's aspect.
+
+    They are computed once for the same labels.
+    """
     files = tuple(project.contents(config) for config in ("prompts", "candidates", "labels"))
-    return _of_project(_Judged(project, files, project.people.uncounted))
+    return _of_project(_Judged(project, files, project.people.uncounted, project.aspect))
 
 
-@lru_cache(1)  # an export, the card and the status ask at three revisions that differ in neither
+def of_aspects(project: Project) -> Preferences:
+    """Return the preferences in every aspect, with the aspect in each reason to leave one out."""
+    result = Preferences({"train": [], "test": []})
+    for one in by_aspect(project):
+        own = of_project(one)
+        for split, rows in own.rows.items():
+            result.rows[split].extend(rows)
+        where = f" ({one.aspect})" if one.aspect else ""
+        result.left_out.update({f"{reason}{where}": n for reason, n in own.left_out.items()})
+    for what, n in unasked(project).items():
+        result.left_out[f"on {what}, which the project does not ask"] += n
+    return result
+
+
+@lru_cache(
+    4
+)  # one an aspect; an export, the card and the status ask at three revisions that differ in neither
 def _of_project(judged: _Judged) -> Preferences:
     project = judged.project
     return rebuild(project.prompts, project.candidates, project.labels)
@@ -132,7 +153,35 @@ def _preference(p: Prompt, answers: Answers, better: str, worse: str, e: Event) 
         pair_id=pair_id,
         prompt_id=p.id,
         round=e.round,
+        aspect=e.aspect,
     )
+
+
+def combined(
+    rows: Iterable[Preference], weights: Mapping[str, float]
+) -> tuple[list[Preference], Counter[str]]:
+    """Return a row for each pair and person, for the side of the heavier aspects; what is left out.
+
+    A tie in an aspect weighs nothing. An implied row needs every aspect to imply something on its
+    pair, because nobody was asked about it.
+    """
+    by_pair: dict[tuple[str, str], dict[str, Preference]] = {}
+    for row in rows:
+        who = row.annotator if row.source == "human" else f"({row.source})"
+        by_pair.setdefault((row.pair_id, who), {})[row.aspect or ""] = row
+    kept, left_out = list[Preference](), Counter[str]()
+    for same in by_pair.values():
+        first = next(iter(same.values()))
+        signs = {name: 1 if row.chosen == first.chosen else -1 for name, row in same.items()}
+        sign = round(sum(weights[name] * sign for name, sign in signs.items()), 9)
+        if first.source != "human" and len(same) < len(weights):
+            left_out["implied in some aspects only"] += 1
+        elif sign == 0:
+            left_out["aspects that cancel out"] += 1
+        else:
+            agreeing = (name for name, own in signs.items() if own * sign > 0)
+            kept.append(replace(same[max(agreeing, key=weights.__getitem__)], aspect=None))
+    return kept, left_out
 
 
 def preference_files(result: Preferences) -> dict[str, str]:

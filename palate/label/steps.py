@@ -16,7 +16,7 @@ from palate.core.markdown import count
 from palate.core.project import EVAL_PROMPTS, Project
 from palate.core.rounds import fresh_eval, trained_in
 from palate.core.schema import Candidate, Event
-from palate.label.preferences import of_project
+from palate.label.preferences import of_aspects
 from palate.label.ranking import contenders
 
 if TYPE_CHECKING:
@@ -105,8 +105,8 @@ def _some(n: int, noun: str) -> str:
 
 
 def _preferences(project: Project) -> Step:
-    rows = project.preferences
-    rebuilt = of_project(project)
+    rows = project.read("preferences")
+    rebuilt = of_aspects(project)
     stale = len(rows) != len(rebuilt.all())
     facts = f"{len(rows):,}" + (", older than the labels" if stale and rows else "")
     done = bool(rows) and not stale

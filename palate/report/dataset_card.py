@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 
 from palate.core import hub, ledger
 from palate.core.project import Project
+from palate.core.rounds import by_aspect, weights_of
 from palate.core.schema import ROWS, SPLITS, Config, Preference
 from palate.evaluate.verdict import Verdict
 from palate.label import agreement
 from palate.label.agreement_text import how_people_label, strengths
-from palate.label.preferences import of_project
+from palate.label.preferences import of_aspects
 from palate.report.cards import Files, document, hub_license, push, shorten, with_pictures
 from palate.report.features import features
 from palate.train.data import preference_sentence
 
 if TYPE_CHECKING:
+    from datasets import Features
     from huggingface_hub import DatasetCardData
 
 
@@ -51,7 +53,7 @@ def dataset_files(
     whether the project's model exists, and which Spaces, for links.
     """
     if preferences is None:
-        preferences = project.preferences
+        preferences = project.read("preferences")
     events = project.labels
     standing = ledger.standing_judgements(events)
     labels = [e for e in standing if e.kind == "label"]
@@ -63,8 +65,9 @@ def dataset_files(
     if strength:
         pictures["strengths"] = strengths(strength)
     configs = [config for config in ROWS if project.paths(config)]
+    types = {config: features(config, aspects=_has_aspects(project, config)) for config in configs}
     readme = document(
-        _dataset_head(project, configs, len(preferences)),
+        _dataset_head(project, types, len(preferences)),
         "dataset.md.j2",
         project=project,
         trained=trained,
@@ -85,7 +88,9 @@ def dataset_files(
         report=people,
         guidelines=project.guidelines,
         **_preference_facts(project, preferences),
-        schema={config: {k: _type(v) for k, v in features(config).items()} for config in configs},
+        schema={config: {k: _type(v) for k, v in types[config].items()} for config in configs},
+        by_aspect=[_aspect(one) for one in by_aspect(project) if one.aspect],
+        weights=weights_of(project.settings),
         pictures=set(pictures),
     )
     return with_pictures(readme, pictures)
@@ -102,18 +107,33 @@ def _verdict(project: Project) -> Verdict | None:
     return max(verdicts, key=lambda verdict: verdict.time, default=None)
 
 
+def _has_aspects(project: Project, config: Config) -> bool:
+    """Tell whether rows of the config say in which aspect, or will."""
+    rows = project.read(config)
+    return bool(project.aspect) or any(getattr(row, "aspect", None) for row in rows)
+
+
+def _aspect(project: Project) -> dict[str, object]:
+    """Return the card's facts about the labels in the project's aspect."""
+    kinds = Counter(e.kind for e in ledger.standing_judgements(project.labels))
+    people = agreement.report(project.labels, project.candidates)
+    return {"name": project.aspect, "kinds": kinds, "report": people,
+            "preferences": len(project.preferences)}  # fmt: skip
+
+
 def _preference_facts(project: Project, rows: Sequence[Preference]) -> dict[str, object]:
     """Return the card's facts about the rows of the preference files, compared with the labels."""
     prompts = project.prompts
     split = {p.id: p.split for p in prompts}
-    rebuilt = of_project(project)
+    rebuilt = of_aspects(project)
+    own = [row for row in rows if row.aspect == project.aspect]
     return {
         "preferences": Counter(split.get(row.prompt_id, "train") for row in rows),
         "labelled": len({row.prompt_id for row in rows}),
         "implied": sum(row.source == "implied" for row in rows),
         "left_out": rebuilt.left_out,
         "stale": sum(map(len, rebuilt.rows.values())) - len(rows),
-        "taste": preference_sentence(rows) if rows else "",
+        "taste": preference_sentence(own) if own else "",
         "example": shorten(json.loads(ledger.to_json(rows[0]))) if rows else None,
     }
 
@@ -131,9 +151,9 @@ def _type(feature: object) -> str:
 
 
 def _dataset_head(
-    project: Project, configs: Sequence[Config], preferences: int
+    project: Project, types: "Mapping[Config, Features]", preferences: int
 ) -> "DatasetCardData":
-    """Return the front matter: the configs that have files, each with its exact types."""
+    """Return the front matter: the configs that have files, each with its exact `types`."""
     from datasets.info import DatasetInfo, DatasetInfosDict
     from huggingface_hub import DatasetCardData
 
@@ -143,11 +163,11 @@ def _dataset_head(
         task_categories=["text-generation"],
         size_categories=[_size(preferences)],
         tags=["palate", "preference", "dpo", "trl", "human-feedback"],
-        configs=[_config(project, config) for config in configs],
+        configs=[_config(project, config) for config in types],
         license=license_id,
         license_name=license_name,
     )
-    infos: dict[str, DatasetInfo] = {c: DatasetInfo(features=features(c)) for c in configs}
+    infos: dict[str, DatasetInfo] = {c: DatasetInfo(features=own) for c, own in types.items()}
     DatasetInfosDict(infos).to_dataset_card_data(head)
     return head
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from palate.core import hub
 from palate.core.project import Project
-from palate.label.preferences import Preferences, of_project, preference_files
+from palate.label.preferences import Preferences, of_aspects, preference_files
 from palate.report.dataset_card import push_dataset_card
 
 
@@ -19,7 +19,7 @@ def export(project_id: str) -> tuple[Project, Preferences]:
 
     def build(sha: str, paths: list[str]) -> hub.Change[Preferences]:
         project = Project.at(project_id, sha, paths)
-        preferences = of_project(project)
+        preferences = of_aspects(project)
         files = preference_files(preferences)
         stale = [p for p in project.paths("preferences") if p not in files]
         if not stale and not hub.differ(project_id, "dataset", sha, paths, files):

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from datasets import Features
 
 
-def features(config: Config) -> "Features":
-    """Return a column for each field of the config's rows."""
+def features(config: Config, *, aspects: bool = True) -> "Features":
+    """Return a column for each field of the config's rows; `aspect` where there are `aspects`."""
     from datasets import Features, List, Value  # heavy
 
     text, whole, fraction = Value("string"), Value("int64"), Value("float64")
@@ -27,4 +27,5 @@ def features(config: Config) -> "Features":
         messages = List({"role": text, "content": text})
         types |= {"prompt": messages, "chosen": messages, "rejected": messages}
         types |= {"completion": messages, "label": Value("bool")}
-    return Features({f.name: types.get(f.name, text) for f in fields(ROWS[config])})
+    names = [f.name for f in fields(ROWS[config]) if aspects or f.name != "aspect"]
+    return Features({name: types.get(name, text) for name in names})

@@ -15,6 +15,7 @@ from palate.core.errors import UsageError
 from palate.core.ledger import standing_judgements
 from palate.core.paths import replace
 from palate.core.project import Project
+from palate.core.rounds import by_aspect
 from palate.core.schema import Event, Pair, Prompt
 from palate.train.unpaired import of_project
 
@@ -33,17 +34,30 @@ def write(project: Project, folder: Path) -> tuple[dict[str, int], Mapping[str, 
         raise UsageError(f"--to {folder} is a file. Name a folder.")
     folder.mkdir(parents=True, exist_ok=True)
     splits = {p.id: p.split for p in project.prompts}
-    judged = list(_judgements(project))
-    sizes = {"judgements.csv": _csv(folder / "judgements.csv", judged)}
+    parts = by_aspect(project)
+    judged = [row for part in parts for row in _judgements(part)]
+    sizes = {"judgements.csv": _csv(folder / "judgements.csv", judged, project.aspect)}
     sizes["argilla.json"] = _argilla(folder / "argilla.json", judged)
-    unpaired = of_project(project)
+    unpaired = of_project(project)  # in its first aspect
     for split in ("train", "test"):
-        for name, rows in (("preferences", project.preferences), ("unpaired", unpaired.rows)):
-            own = [asdict(r) | {"split": split} for r in rows if splits.get(r.prompt_id) == split]
+        for name, rows in (
+            ("preferences", [(part, row) for part in parts for row in part.preferences]),
+            ("unpaired", [(project, row) for row in unpaired.rows]),
+        ):
+            own = [
+                {k: v for k, v in asdict(row).items() if k != "aspect"}
+                | {"split": split, **_aspect(part)}
+                for part, row in rows
+                if splits.get(row.prompt_id) == split
+            ]
             if own:
                 file = f"{name}-{split}.parquet"
                 sizes[file] = _parquet(folder / file, own)
     return sizes, unpaired.left_out
+
+
+def _aspect(project: Project) -> dict[str, object]:
+    return {"aspect": project.aspect} if project.aspect else {}
 
 
 def _judgements(project: Project) -> Iterator[dict[str, object]]:
@@ -61,7 +75,7 @@ def _judgements(project: Project) -> Iterator[dict[str, object]]:
                 "answer_a": texts[one], "answer_b": texts[other], "choice": choice,
                 "strength": e.strength, "annotator": e.annotator, "split": prompt.split,
                 "time": e.time, "comment": e.comment,
-            }  # fmt: skip
+            } | _aspect(project)  # fmt: skip
 
 
 def _sides(e: Event) -> list[tuple[str, str, str]]:
@@ -80,9 +94,10 @@ def _text(prompt: Prompt) -> str:
     return json.dumps(prompt.prompt, ensure_ascii=False)
 
 
-def _csv(path: Path, rows: Iterable[dict[str, object]]) -> int:
+def _csv(path: Path, rows: Iterable[dict[str, object]], aspect: str | None) -> int:
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
+    columns = [*COLUMNS, "aspect"] if aspect else COLUMNS
+    writer = csv.DictWriter(text, columns, extrasaction="ignore")
     writer.writeheader()
     rows = list(rows)
     writer.writerows(rows)
@@ -100,7 +115,7 @@ def _argilla(path: Path, rows: Iterable[dict[str, object]]) -> int:
             {
                 "id": row["pair"], "fields": {name: row[name] for name in names},
                 "metadata": {"split": row["split"]}, "status": "completed",
-                "responses": {"choice": []},
+                "responses": {},
             },
         )  # fmt: skip
         choice = row["choice"]
@@ -108,7 +123,7 @@ def _argilla(path: Path, rows: Iterable[dict[str, object]]) -> int:
             choice = {"answer_a": "answer_b", "answer_b": "answer_a"}.get(str(choice), choice)
         user = str(uuid.uuid5(ARGILLA_USERS, str(row["annotator"])))
         answer = {"value": choice, "user_id": user, "status": "submitted"}
-        record["responses"]["choice"].append(answer)
+        record["responses"].setdefault(row.get("aspect") or "choice", []).append(answer)
     replace(path, json.dumps(list(records.values()), ensure_ascii=False, indent=1) + "\n")
     return len(records)
 

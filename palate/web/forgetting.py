@@ -80,7 +80,7 @@ def belongings(project: Project, annotators: Iterable[str]) -> Belongings:
     labels, *others = ([e for e in project.read(c) if e.annotator in ids] for c in EVENTS)
     votes = [e for some in others for e in some]
     texts = {e.chosen for e in (*labels, *votes) if e.kind == "rewrite"}
-    preferences = sum(row.annotator in ids for row in project.preferences)
+    preferences = sum(row.annotator in ids for row in project.read("preferences"))
     thumbs = sum(row.annotator in ids for row in project.read("unpaired"))
     return Belongings(ids, len(labels), len(votes), len(texts), preferences, thumbs)
 

@@ -9,7 +9,8 @@ from palate.collect import importing
 from palate.core import hub as client
 from palate.core import ledger
 from palate.core.errors import BadInput
-from palate.core.project import REWARD_FILE, Project, Settings, question_files
+from palate.core.project import REWARD_FILE, Project, Settings
+from palate.core.rounds import question_files
 from palate.core.schema import Candidate, Event, Pair, Preference, Prompt, pairs_of
 from palate.label import preferences
 from palate.label.agreement import report

@@ -80,7 +80,7 @@ def main(port: int, pairs: Pairs) -> None:
         return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
 
     class StillBallot:
-        question, guidelines, steps = "Which answer is better?", "", 3
+        question, guidelines, steps, aspects = "Which answer is better?", "", 3, ()
         access = Access("me")
         budgets = people.Budgets()
         sent: dict[str, list[dict]] = {}  # noqa: RUF012

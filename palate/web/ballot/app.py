@@ -131,6 +131,7 @@ def _me(ballot: Ballot, person: Person | None, kind: str) -> dict[str, object]:
         "question": ballot.question,
         "kind": kind,
         "steps": ballot.steps,
+        "aspects": ballot.aspects,
         "browser": ballot.browser_key(),
         "may": may,
         "owner": person is not None and ballot.access.owns(person) and kind == "label",

@@ -32,6 +32,7 @@ class Shown:
     left: Candidate
     right: Candidate
     annotator: str  # their pseudonym
+    aspects: tuple[str, ...] = ()  # of the project
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,18 @@ class Receipt:
     warm_up: WarmUp | None = None
 
 
-def warm_up(e: Event, gold: Mapping[str, Gold]) -> WarmUp | None:
-    """Return what there is to say once a warm-up is answered; `gold` by id of the better answer."""
+def warm_up(e: Event, gold: Mapping[str, Gold], aspect: str | None = None) -> WarmUp | None:
+    """Return what there is to say once a warm-up is answered; `gold` by id of the better answer.
+
+    In a project with aspects a warm-up has its answer in the first one, `aspect`.
+    """
     better = e.left if e.left in gold else e.right
-    if e.purpose != "gold" or e.kind in ("skip", "flag", "undo") or better not in gold:
+    if (
+        e.purpose != "gold"
+        or e.aspect != aspect
+        or e.kind in ("skip", "flag", "undo")
+        or better not in gold
+    ):
         return None
     answer = "A" if better == e.left else "B"
     return WarmUp(e.chosen == better, answer, markdown(gold[better].why or ""))
@@ -110,6 +119,7 @@ def parse_event(
         purpose=shown.question.purpose,
         text=text,
         sequence=_sequence(raw, sequence),
+        aspect=None if kind == "flag" else _aspect(raw, shown),
     )
 
 
@@ -155,6 +165,15 @@ def _kind(raw: Mapping[str, object]) -> Kind:
     raise Rejected(f"kind: expected one of {', '.join(KINDS)}")
 
 
+def _aspect(raw: Mapping[str, object], shown: Shown) -> str | None:
+    given, aspects = raw.get("aspect"), shown.aspects
+    if given is None and not aspects:
+        return None
+    if isinstance(given, str) and given in aspects:
+        return given
+    raise Rejected(f"aspect: expected {' or '.join(aspects) or 'none'}; load the page again")
+
+
 def _choice(raw: Mapping[str, object], shown: Shown) -> str:
     choice = raw.get("choice")
     if choice == "left":
@@ -180,8 +199,10 @@ def _new_id(shown: Shown, text: str, number: int) -> str:
 def _target(raw: Mapping[str, object], shown: Shown, known: Mapping[str, Event]) -> str:
     name = raw.get("target")
     target = known.get(name) if isinstance(name, str) else None
-    mine = (shown.annotator, shown.question.pair.id, shown.question.purpose)
-    if target is None or (target.annotator, target.pair_id, target.purpose) != mine:
+    mine = (shown.annotator, shown.question.pair.id, shown.question.purpose, raw.get("aspect"))
+    if target is None or mine != (
+        target.annotator, target.pair_id, target.purpose, target.aspect
+    ):  # fmt: skip
         raise Rejected("target: you have nothing to take back on this pair")
     return target.event_id
 

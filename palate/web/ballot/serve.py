@@ -28,7 +28,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from palate.core import hub
 from palate.core.errors import PalateError, Supervised, Unreachable, UsageError, printable
 from palate.core.paths import shipped
-from palate.core.project import SETTINGS_FILE, question_files
+from palate.core.project import SETTINGS_FILE
+from palate.core.rounds import question_files
 from palate.web.ballot import gpu
 from palate.web.ballot.app import HERE, create_app
 from palate.web.ballot.render import template

@@ -62,6 +62,7 @@ class Ballot(ABC):
         self.access = Access.of(project)
         self.people = project.people
         self.round = project.settings.round
+        self.aspects, self.aspect = project.settings.aspects, project.aspect
         self._key = key.encode()
         self._prompts: dict[str, Prompt] = {p.id: p for p in project.prompts}
         self._texts: dict[str, Candidate] = {c.id: c for c in project.candidates}
@@ -149,7 +150,9 @@ class Ballot(ABC):
             new = [e for e in accepted.values() if e.event_id not in self._known]
             self.budgets.spend(annotator, new, time.monotonic())
         for event_id, state in self._keep(person, list(accepted.values())).items():
-            told = None if state == "waiting" else warm_up(accepted[event_id], self._gold)
+            told = (
+                None if state == "waiting" else warm_up(accepted[event_id], self._gold, self.aspect)
+            )
             receipts[event_id] = Receipt(event_id, state, warm_up=told)
         with self._lock:  # the page sends again what could not be kept
             self.budgets.give_back(annotator, [e for e in new if e.event_id not in self._known])
@@ -157,8 +160,8 @@ class Ballot(ABC):
 
     def figures(self, person: Person) -> dict[str, object]:
         """Return what the person has done so far; only they see it."""
-        annotator = self.pseudonym(person)
-        return own_figures([e for e in self.events() if e.annotator == annotator])
+        own = self.pseudonym(person), self.aspect
+        return own_figures([e for e in self.events() if (e.annotator, e.aspect) == own])
 
     def events(self) -> list[Event]:
         """Return all events, published or not."""
@@ -241,7 +244,8 @@ class Ballot(ABC):
             self.budgets.note(fresh)
             self.numbers.note(fresh)
             self._known |= {e.event_id: e for e in fresh}
-            self._queue.add(fresh)
+            # the first aspect decides what is asked next: the page sends its answer last
+            self._queue.add(e for e in fresh if e.aspect == self.aspect or e.kind == "flag")
         return fresh
 
     def _mac(self, *parts: str) -> str:
@@ -265,7 +269,7 @@ class Ballot(ABC):
         if q.purpose in ("repeat", "second"):
             swapped = 1 - swapped
         left, right = (q.pair.b, q.pair.a) if swapped else (q.pair.a, q.pair.b)
-        return Shown(q, self._texts[left], self._texts[right], annotator)
+        return Shown(q, self._texts[left], self._texts[right], annotator, self.aspects)
 
     def _item(self, annotator: str, q: Question) -> dict[str, object]:
         """Return a question as the page shows it."""

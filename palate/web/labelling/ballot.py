@@ -9,7 +9,8 @@ from palate.argilla.responses import edit
 from palate.argilla.store import FullPair, LabelStore
 from palate.core.errors import BadInput, PalateError, Supervised
 from palate.core.ledger import compacted, standing_judgements
-from palate.core.project import REWARD_FILE, Project, unique
+from palate.core.project import REWARD_FILE, Project
+from palate.core.rounds import unique
 from palate.core.schema import Event, Pair, pairs_of
 from palate.label.assignment import Queue
 from palate.label.ranking import contenders
@@ -114,7 +115,7 @@ class LabelBallot(Ballot):
                 continue
             earlier = known.get((pseudonym, pair.id), [])
             try:
-                change = edit(response, pair, earlier, self.round, pseudonym)
+                change = edit(response, pair, earlier, self.round, pseudonym, self.aspect)
             except BadInput as error:
                 self._store.unreadable[response.id] = str(error)
                 continue
@@ -155,7 +156,10 @@ class LabelBallot(Ballot):
 
     def _prepare(self) -> None:
         self._store = self._connect()
-        self._store.open(self.project_id, question=self.question, guidelines=self.guidelines)
+        # Argilla's own pages ask about the first aspect alone
+        question = f"{self.question} ({self.aspect})" if self.aspect else self.question
+        self._store.aspect = self.aspect
+        self._store.open(self.project_id, question=question, guidelines=self.guidelines)
         self._store.add_pairs([self._full(p) for p in self._queue.all()])
         self._reconcile()
         self._ready.set()

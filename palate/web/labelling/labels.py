@@ -81,6 +81,7 @@ def said(e: Event) -> dict[str, object]:
         "comment": written(e.comment or ""),
         "via": e.via,
         "text": written(e.text or ""),
+        "aspect": e.aspect,
     }
 
 
@@ -118,17 +119,17 @@ class Labels:
     def _labels_of(self, events: list[Event]) -> list[Label]:
         """Return the standing judgements of one prompt."""
         standing = standing_judgements(events)
-        values: dict[str, set[str]] = defaultdict(set)
+        values: dict[tuple[str, str | None], set[str]] = defaultdict(set)
         for e in standing:
             if e.kind != "skip":
-                values[e.pair_id].add(value_of(e))
+                values[e.pair_id, e.aspect].add(value_of(e))
         flagged = {e.pair_id for e in events if e.kind == "flag"}
         standing += [*standing_judgements(events, "repeat"), *standing_judgements(events, "gold")]
         return [
             Label(
                 e,
                 self._is_fast(e),
-                e.purpose == "ask" and e.kind != "skip" and len(values[e.pair_id]) > 1,
+                e.purpose == "ask" and e.kind != "skip" and len(values[e.pair_id, e.aspect]) > 1,
                 e.pair_id in flagged,
             )
             for e in standing

@@ -21,8 +21,8 @@ from palate.argilla.store import LabelStore
 from palate.core import hub, ledger
 from palate.core.errors import PalateError, UsageError
 from palate.core.markdown import count
-from palate.core.project import Project, unique
-from palate.core.rounds import writer_of
+from palate.core.project import Project
+from palate.core.rounds import unique, writer_of
 from palate.core.schema import Candidate
 from palate.label import agreement, agreement_text
 from palate.label.agreement_text import labelling_pictures

@@ -1,5 +1,6 @@
 // The page: it fetches pairs ahead of need. An answer goes into the outbox, the next pair is shown
 // at once, and the server is told meanwhile.
+import { Aspects, undoing, uuid } from '/ballot/aspects.js'
 import * as buttons from '/ballot/buttons.js'
 import { asWritten, fill } from '/ballot/content.js'
 import * as dialogs from '/ballot/dialogs.js'
@@ -28,22 +29,20 @@ const TOLD_MS = 300 // before the person is told that another tab has the page
 
 const { nameAct } = buttons
 
-const uuid = () => crypto.randomUUID ? crypto.randomUUID()
-  : [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, '0')).join('')
-
 function start(root) {
   const $ = (selector) => root.querySelector(selector)
   const modal = new Modal($('.b-dialog'), () => warmUps.next())
   const query = new URLSearchParams(location.search)
   const answered = []
-  const warmUps = new WarmUps(modal, answered, () => { shownAt = performance.now() })
+  const warmUps = new WarmUps(modal, answered, () => { shownAt = armedAt = performance.now() })
+  const aspects = new Aspects(root)
   const seen = new Set() // an assignment is shown twice only if its answer was undone
-  let me = { name: '', guidelines: '', kind: '', steps: 3 }
+  let me = { name: '', guidelines: '', kind: '', steps: 3, aspects: [] }
   let blind = false
   let outbox = null
   let queue = []
   let current = null
-  let note = '', shownAs = 'rendered', shownAt = 0
+  let note = '', shownAs = 'rendered', shownAt = 0, armedAt = 0
   let done = 0, total = null, later = 0
   let paused = false
   let fetching = false
@@ -69,8 +68,6 @@ function start(root) {
     } finally { clearTimeout(limit) }
   }
 
-  const judgements = (entries) => entries.reduce((n, { event }) => n + (event.kind === 'undo' ? -1 : event.kind === 'flag' ? 0 : 1), 0)
-
   const isLongAgo = () => performance.now() - askedAt > CONTACT_MS
 
   async function refill() {
@@ -86,7 +83,7 @@ function start(root) {
       const r = await post('/api/next', { n: AHEAD - queue.length, have: [...new Set(have)].slice(-MAX_IDS), waiting, device })
       // answers that the server does not have yet count as well
       const isFirst = total === null
-      done = r.done + judgements(outbox.read().filter((e) => r.unknown.includes(e.event.event_id) || !waiting.includes(e.event.event_id)))
+      done = r.done + aspects.pairsIn(outbox.read().filter((e) => r.unknown.includes(e.event.event_id) || !waiting.includes(e.event.event_id)))
       total = Math.max(r.total, done)
       later = r.later
       if (isFirst && done && r.items.length && !$('.b-toast').textContent) toast(t('left_off', { n: number(done + 1) }), TOAST_MS)
@@ -102,13 +99,13 @@ function start(root) {
   }
 
   // ---- what is on the screen
-  function show(item) {
+  function show(item, parts) {
     const before = current
     current = item || null
-    note = ''
-    if (item) root.dataset.state = 'ready'
+    noted('')
+    aspects.ask(parts)
+    if (item) { root.dataset.state = 'ready'; seen.add(item.id) }
     root.dataset.aid = item ? item.id : ''
-    if (item) seen.add(item.id)
     view()
     if (!item) idle()
     const { left = '', right = '' } = item?.written ?? {}
@@ -117,8 +114,7 @@ function start(root) {
     const isChat = Boolean(item?.prompt.startsWith('<div data-role'))
     root.toggleAttribute('data-chat', isChat)
     if (isChat) $('.b-prompt').scrollTop = 1e9 // the turn to answer is the last one
-    $('.b-more [data-act=note]').classList.remove('b-on')
-    shownAt = performance.now()
+    shownAt = armedAt = performance.now()
     progress()
     if (item && before) { // where a screen reader continues
       const next = t('next_pair', { n: number(Math.min(done + 1, total)), total: number(total) })
@@ -170,6 +166,7 @@ function start(root) {
   // Writes all words into the page.
   function speak() {
     buttons.label(root, me.steps)
+    aspects.show()
     progress()
     if (outbox) changed(false)
   }
@@ -177,30 +174,35 @@ function start(root) {
   const session = async () => dialogs.openSession(modal, await post('/api/figures', {}).catch(() => null), outbox, me, storage.isKept())
 
   // ---- what a person can do
-  const free = () => current && active && !modal.isOpen && performance.now() - shownAt >= ARM_MS
+  const free = () => current && active && !modal.isOpen && performance.now() - armedAt >= ARM_MS
+  const noted = (text) => { note = text; $('.b-more [data-act=note]').classList.toggle('b-on', Boolean(text)) }
 
   function judge(kind, more = {}) {
     const item = current
-    const event = { event_id: uuid(), assignment_id: item.id, kind, comment: note || null, milliseconds: Math.round(performance.now() - shownAt), ...more }
-    outbox.put(event) // stored on this device, or in memory, before the next pair is shown
-    answered.push({ item, event_id: event.event_id })
+    const words = nameAct(kind === 'label' ? `${more.choice}-${more.strength}` : kind === 'both_bad' ? 'bad' : kind)
+    said(aspects.name ? `${aspects.name}: ${words}` : words)
+    const part = { assignment_id: item.id, kind, comment: note || null, milliseconds: Math.round(performance.now() - shownAt), ...more }
+    if (aspects.add(part, words)) { noted(''); armedAt = performance.now(); return }
+    const { parts } = aspects, events = aspects.events()
+    outbox.put(...events) // stored on this device, or in memory, before the next pair is shown
+    answered.push({ item, parts, events, event_id: events.at(-1).event_id })
     if (answered.length > MAX_UNDO) answered.shift()
     done++
-    said(nameAct(kind === 'label' ? `${more.choice}-${more.strength}` : kind === 'both_bad' ? 'bad' : kind))
-    const words = sitting.answered()
-    if (words || $('.b-toast').textContent) toast(words || '')
+    const rest = sitting.answered()
+    if (rest || $('.b-toast').textContent) toast(rest || '')
     show(queue.shift())
   }
 
   function undo() {
-    if (!answered.length || !active || modal.isOpen) return
-    const { item, event_id } = answered.at(-1)
-    outbox.put({ event_id: uuid(), assignment_id: item.id, kind: 'undo', target: event_id, milliseconds: null })
-    answered.pop()
+    if (!active || modal.isOpen) return
+    if (current && aspects.back()) { said(t('undo')); return }
+    if (!answered.length) return
+    const { item, parts, events } = answered.pop()
+    outbox.put(...undoing(events))
     if (current) { seen.delete(current.id); queue.unshift(current) }
     done--
     said(t('undo'))
-    show(item)
+    show(item, parts.slice(0, -1)) // the answers to its earlier aspects stay
   }
 
   const say = (kind, more) => () => { if (free()) judge(kind, more) }
@@ -215,13 +217,10 @@ function start(root) {
     },
     menu: () => modal.open(dialogs.menu(nameAct)),
     leave: () => { storage.remove('name'); location.href = location.pathname },
-    help: () => { if (modal.isOpen) modal.close(); else modal.open(dialogs.help(me.guidelines, false, names(), nameAct)) },
+    help: () => { if (modal.isOpen) modal.close(); else modal.open(dialogs.help(me, false, names(), nameAct)) },
     settings: () => settings.open(modal, names(), nameAct, () => { settings.apply(root); speak() }),
     diff: turn('diff'), written: turn('written'),
-    note: () => current && modal.ask(t('note_title'), t('note_hint'), t('keep'), false, (text) => {
-      note = text
-      $('.b-more [data-act=note]').classList.toggle('b-on', Boolean(text))
-    }, note),
+    note: () => current && modal.ask(t('note_title'), t('note_hint'), t('keep'), false, noted, note),
     flag: () => current && modal.ask(t('flag_title'), t('flag_hint'), t('flag'), false, (text) => {
       outbox.put({ event_id: uuid(), assignment_id: current.id, kind: 'flag', comment: text || null, milliseconds: null })
       toast(t('flagged'), TOAST_MS)
@@ -265,7 +264,7 @@ function start(root) {
       outbox.flush()
       show(null)
       const read = `read:${outbox.name}`
-      if (me.guidelines && storage.get(read) !== me.guidelines) modal.open(dialogs.help(me.guidelines, true, names(), nameAct), { closed: () => { storage.set(read, me.guidelines); shownAt = performance.now() } })
+      if (me.guidelines && storage.get(read) !== me.guidelines) modal.open(dialogs.help(me, true, names(), nameAct), { closed: () => { storage.set(read, me.guidelines); shownAt = performance.now() } })
     }
     if (!navigator.locks) { go(); return }
     const told = setTimeout(() => modal.open(dialogs.elsewhere(), { lock: true }), TOLD_MS)
@@ -284,6 +283,7 @@ function start(root) {
     if (!answer?.ok) { setTimeout(arrive, 1000); return }
     me = await answer.json()
     blind = me.kind === 'evaluate'
+    aspects.names = me.aspects
     document.title = $('.b-brand').textContent = me.question
     speak()
     if (me.sign_in && !me.name) { modal.open(dialogs.signIn(query.get('sign-in') === 'failed'), { lock: true }); return }

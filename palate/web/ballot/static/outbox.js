@@ -53,10 +53,11 @@ export class Outbox {
 
   // Numbers the events, so that their order does not depend on when, or how often, they arrive.
   // `sequence` is the highest that the server knows; what it does not know yet is in the outbox.
-  put(event) {
+  put(...events) {
     const entries = this.read()
-    event.sequence = this.sequence = Math.max(this.sequence, ...entries.map((e) => e.event.sequence || 0)) + 1
-    this.write([...entries, { event, state: null, at: 0 }]) // stored before anything is sent
+    this.sequence = Math.max(this.sequence, ...entries.map((e) => e.event.sequence || 0))
+    for (const event of events) event.sequence = ++this.sequence
+    this.write([...entries, ...events.map((event) => ({ event, state: null, at: 0 }))]) // stored, all or none, before anything is sent
     this.changed(false)
     this.flush()
   }

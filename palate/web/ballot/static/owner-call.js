@@ -64,7 +64,8 @@ const STRENGTHS = { 1: 'barely better', 2: 'slightly better', 3: 'better', 4: 'm
 const KINDS = { tie: 'tie', both_bad: 'both bad', skip: 'skipped', undo: 'took an answer back', flag: 'flag', rewrite: 'wrote a better answer' }
 
 // Says what an event says, in words.
-export const words = (row) => row.kind === 'label' ? `${row.side} ${STRENGTHS[row.strength] || 'better'}` : KINDS[row.kind] || row.kind
+const what = (row) => row.kind === 'label' ? `${row.side} ${STRENGTHS[row.strength] || 'better'}` : KINDS[row.kind] || row.kind
+export const words = (row) => row.aspect ? `${row.aspect}: ${what(row)}` : what(row)
 export const by = (row) => row.via === 'owner' ? 'corrected by an owner' : row.via === 'argilla' ? 'in Argilla' : row.via === 'import' ? 'imported' : ''
 
 // Calls `open(part of the hash)` whenever the section is shown.

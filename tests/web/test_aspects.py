@@ -1,0 +1,129 @@
+"""A ballot that asks about each pair in two aspects, on a real Argilla."""
+
+import pytest
+from argilla_ui import change_response
+from labelling import ADA, BO, label
+
+from palate.collect import importing
+from palate.collect.importing import Imported
+from palate.core.project import Project, Settings
+from palate.core.rounds import in_aspect
+from palate.core.schema import Candidate, Gold, Prompt
+from palate.web.ballot.event_parsing import warm_up
+from palate.web.labelling.ballot import LabelBallot
+from palate.web.labelling.labels import Labels
+
+
+@pytest.fixture
+def project(hub, repo_id) -> Project:
+    prompts = [Prompt.of(f"Prompt {i}") for i in range(12)]
+    rows = [Candidate.of(p.id, f"{n} {p.text}") for p in prompts for n in "ab"]
+    settings = Settings(repeats=0.0, eval=0.1, aspects=("helpful", "safe"))
+    importing.start_project(repo_id, prompts, settings)
+    importing.add(repo_id, Imported([], rows, []), "Add")
+    return Project.load(repo_id)
+
+
+@pytest.fixture
+def ballot(project, connect):
+    ballot = LabelBallot(project, connect, "key", pause=0.1)
+    ballot.prepared()
+    yield ballot
+    ballot.close()
+
+
+def both(item: dict, helpful: str, safe: str) -> list[dict]:
+    """Return a pair's answers as the page sends them: the first aspect's last."""
+    return [
+        label(item, aspect="safe", choice=safe),
+        label(item, aspect="helpful", choice=helpful),
+    ]
+
+
+def test_a_pair_is_done_once_the_first_aspect_has_come_which_is_the_last(ballot, project):
+    item = ballot.next(ADA, 1, [])["items"][0]
+    safe, helpful = both(item, "left", "right")
+    assert ballot.submit(ADA, [safe])[0].state == "saved"
+    assert ballot.next(ADA, 1, [])["done"] == 0
+    assert item["id"] in [i["id"] for i in ballot.next(ADA, 20, [])["items"]]
+    assert ballot.submit(ADA, [helpful])[0].state == "saved"
+    assert ballot.next(ADA, 1, [])["done"] == 1
+    assert ballot.figures(ADA)["judged"] == 1
+    assert ballot.close()
+    read = Project.load(project.id)
+    (first,), (second,) = (in_aspect(read, a).labels for a in ("helpful", "safe"))
+    assert (first.chosen, second.chosen) == (first.left, second.right)
+
+
+def test_an_answer_in_no_aspect_or_another_is_refused(ballot):
+    item = ballot.next(ADA, 1, [])["items"][0]
+    for wrong in ({}, {"aspect": "kind"}, {"aspect": ["safe"]}, {"aspect": 1}):
+        (receipt,) = ballot.submit(ADA, [label(item, **wrong)])
+        assert receipt.state == "rejected"
+        assert receipt.reason == "aspect: expected helpful or safe; load the page again"
+    flag = label(item, kind="flag", comment="odd")
+    assert ballot.submit(ADA, [flag])[0].state == "saved"
+    assert ballot.events()[0].aspect is None
+
+
+def test_a_project_without_aspects_takes_no_answer_in_one(hub, repo_id, connect):
+    prompts = [Prompt.of(f"Prompt {i}") for i in range(6)]
+    rows = [Candidate.of(p.id, f"{n} {p.text}") for p in prompts for n in "ab"]
+    importing.start_project(repo_id, prompts, Settings(repeats=0.0, eval=0.1))
+    importing.add(repo_id, Imported([], rows, []), "Add")
+    ballot = LabelBallot(Project.load(repo_id), connect, "key", pause=0.1)
+    ballot.prepared()
+    item = ballot.next(ADA, 1, [])["items"][0]
+    (receipt,) = ballot.submit(ADA, [label(item, aspect="safe")])
+    assert receipt.reason == "aspect: expected none; load the page again"
+    ballot.close()
+
+
+def test_an_undo_takes_back_its_own_aspect(ballot):
+    item = ballot.next(ADA, 1, [])["items"][0]
+    safe, helpful = both(item, "left", "right")
+    ballot.submit(ADA, [safe, helpful])
+    crossed = label(item, kind="undo", aspect="helpful", target=safe["event_id"])
+    assert ballot.submit(ADA, [crossed])[0].state == "rejected"
+    undone = [
+        label(item, kind="undo", aspect=e["aspect"], target=e["event_id"]) for e in (safe, helpful)
+    ]
+    assert [r.state for r in ballot.submit(ADA, undone)] == ["saved", "saved"]
+    assert ballot.next(ADA, 1, [])["done"] == 0
+    assert ballot.standing() == []
+
+
+def test_argillas_pages_change_the_first_aspect(ballot, argilla, project):
+    item = ballot.next(ADA, 1, [])["items"][0]
+    ballot.submit(ADA, both(item, "left", "right"))
+    assert ballot.take_edits() == 0
+    change_response(argilla, ballot.store(), choice="tie")
+    assert ballot.take_edits() == 1
+    said = {e.aspect: e.kind for e in ballot.standing()}
+    assert said == {"helpful": "tie", "safe": "label"}
+
+
+def test_the_owner_sees_and_corrects_one_aspect(ballot):
+    item = ballot.next(ADA, 1, [])["items"][0]
+    ballot.submit(ADA, both(item, "left", "right"))
+    labels = Labels(ballot)
+    rows = labels.find({})["rows"]
+    assert sorted((row["aspect"], row["side"]) for row in rows) == [
+        ("helpful", "left"), ("safe", "right"),
+    ]  # fmt: skip
+    assert not any(row["differs"] for row in rows)
+    wrong = next(row for row in rows if row["aspect"] == "safe")
+    labels.correct({"id": wrong["id"], "kind": "tie"})
+    assert {e.aspect: e.kind for e in ballot.standing()} == {"helpful": "label", "safe": "tie"}
+    ballot.submit(BO, both(ballot.next(BO, 1, [])["items"][0], "left", "left"))
+    assert labels.find({})["total"] == 4
+
+
+def test_a_warm_up_has_its_answer_in_the_first_aspect(ballot):
+    from samples import PAIRS, event
+
+    gold = {PAIRS[0].a: Gold("A prompt", "text 0", "text 1")}
+    asked = [event(PAIRS[0], purpose="gold", aspect=a) for a in ("helpful", "safe")]
+    told = [warm_up(e, gold, "helpful") for e in asked]
+    assert told[0] is not None
+    assert told[1] is None
