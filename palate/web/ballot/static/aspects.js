@@ -35,7 +35,7 @@ export class Aspects {
     return this.parts.map(({ said, ...part }) => ({ event_id: uuid(), ...part })).reverse()
   }
 
-  // Returns how many pairs the outbox's entries answer; the first aspect's answer stands for all.
+  // Returns how many pairs the outbox's entries answer, by their answers in the first aspect.
   pairsIn(entries) {
     const own = entries.filter(({ event }) => event.kind !== 'flag' && (!event.aspect || event.aspect === this.names[0]))
     return own.reduce((n, { event }) => n + (event.kind === 'undo' ? -1 : 1), 0)
