@@ -15,7 +15,9 @@ from datasets import Dataset
 from torch.distributed.tensor import DTensor
 from trl import DPOTrainer
 
+from palate.train import attention
 from palate.train.config import BatchMode
+from palate.train.packing import largest_rows, token_ids
 from palate.train.references import Batch, reference_model
 
 T = TypeVar("T")
@@ -35,18 +37,19 @@ TOLERANCE = {
 class AgreementMixin(DPOTrainer):
     """Lowers `mode` until results agree with TRL's; `_warn` gets the reason.
 
-    It comes before TRL's trainer among a class's bases.
+    `flex` tells whether FlexAttention computes packed rows. It comes before TRL's trainer among a
+    class's bases.
     """
 
     mode: BatchMode
+    flex: bool
     _warn: Callable[[str], None]
     _margins: list[float]
 
     def check_forward(self, dataset: Dataset) -> None:
         """Compare the log-probabilities of some rows with TRL's, before all are computed."""
-        seen: dict[tuple[int, ...], int] = {}
-        order = [seen.setdefault(tuple(ids), len(seen)) for ids in dataset["prompt_ids"]]
-        rows = [dataset[i] for i in _of_first(order)]
+        self.flex = self.prefers_flex(dataset)
+        rows = [dataset[i] for i in of_first([tuple(ids) for ids in dataset["prompt_ids"]])]
         batch = send_to_device(self.data_collator(rows), self.accelerator.device)
         model = reference_model(self)
         tokens = batch["completion_mask"].sum(1)
@@ -66,6 +69,31 @@ class AgreementMixin(DPOTrainer):
             )
 
         self._use_agreeing(compute, disagree)
+
+    def prefers_flex(self, dataset: Dataset) -> bool:
+        """Tell whether the dense mask of the largest batch would take too much of a GPU's memory.
+
+        Processes decide alike: where one has too little, all use FlexAttention.
+        """
+        policy: Any = self.model
+        device, args = self.accelerator.device, self.args
+        if device.type != "cuda" or self.mode != "tree" or not attention.supports_flex(policy):
+            return False
+        size = max(args.per_device_train_batch_size, args.per_device_eval_batch_size)
+        mask = attention.mask_bytes(
+            *largest_rows(token_ids(dataset), size), _forward_type(self).itemsize
+        )
+        cached = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+        free = torch.cuda.mem_get_info()[0] + cached
+        trainable = sum(w.numel() for w in policy.parameters() if w.requires_grad)
+        alone = torch.tensor([attention.prefers_flex(mask, free, trainable)], device=device)
+        chosen = bool(self.accelerator.gather(alone).any())
+        if chosen:
+            self._warn(
+                f"A batch's attention mask would take up to {mask / 1e9:.1f} GB, and"
+                f" {free / 1e9:.0f} GB are free: FlexAttention computes it in blocks."
+            )
+        return chosen
 
     def check_gradients(self, model: torch.nn.Module, inputs: Batch) -> None:
         """Compare loss and gradients of some of the first batch's pairs with TRL's own."""
@@ -87,7 +115,7 @@ class AgreementMixin(DPOTrainer):
         """
         pairs = inputs["input_ids"].shape[0] // 2
         prompt = inputs["input_ids"][:pairs] * (inputs["completion_mask"][:pairs] == 0)
-        rows = torch.tensor(_of_first([tuple(ids) for ids in prompt.tolist()]))
+        rows = torch.tensor(of_first([tuple(ids) for ids in prompt.tolist()]))
         count = torch.tensor([len(rows)], device=self.accelerator.device)
         rows = rows[: int(self.accelerator.gather(count).min())]
         both = torch.cat([rows, rows + pairs])
@@ -101,13 +129,17 @@ class AgreementMixin(DPOTrainer):
         self, compute: Callable[[], T], disagree: Callable[[T, T], str | None]
     ) -> None:
         """Use a lower mode until what it computes agrees with TRL's, or leave TRL's own."""
-        wanted, self.mode = self.mode, "trl"
+        wanted, flex = self.mode, self.flex
+        self.mode, self.flex = "trl", False
         if wanted == "trl":
             return
         theirs = compute()
         modes: tuple[BatchMode, ...] = ("tree", "rows")
-        for mode in modes[modes.index(wanted) :]:
-            self.mode = mode
+        ways = [(mode, False) for mode in modes[modes.index(wanted) :]]
+        if flex:
+            ways.insert(0, (wanted, True))
+        for mode, flex in ways:
+            self.mode, self.flex = mode, flex
             try:
                 differences = disagree(compute(), theirs)
             except torch.OutOfMemoryError:
@@ -115,14 +147,21 @@ class AgreementMixin(DPOTrainer):
             except Exception as error:  # of whatever kind a model's own code raises
                 what = f"{type(error).__name__}: {error}".splitlines()[0][:120]
                 self._warn(
-                    f"This model cannot compute batches as {mode} ({what}), so they are not used."
+                    f"FlexAttention cannot compute this model's batches ({what}), so a dense mask"
+                    " is used."
+                    if flex
+                    else f"This model cannot compute batches as {mode} ({what}), so they are not"
+                    " used."
                 )
             else:
                 if differences is None:
                     return
                 self._warn(
-                    f"Batches as {mode} differ from TRL's ({differences}), so they are not used for"
-                    " this model."
+                    f"FlexAttention differs from TRL's attention ({differences}), so a dense mask"
+                    " is used."
+                    if flex
+                    else f"Batches as {mode} differ from TRL's ({differences}), so they are not"
+                    " used for this model."
                 )
         self.mode = "trl"
 
@@ -158,12 +197,12 @@ class AgreementMixin(DPOTrainer):
         return loss, (float(gathered[:, 1].sum()) / norm) ** 0.5 if norm > 0 else 0.0
 
 
-def _of_first(prompts: Sequence[Hashable]) -> list[int]:
+def of_first(prompts: Sequence[Hashable], count: int = CHECKED_PROMPTS) -> list[int]:
     """Return the places of some pairs of the first prompts: both ways of computing them are small.
 
     `prompts` names the prompt of each pair.
     """
-    first = list(dict.fromkeys(prompts))[:CHECKED_PROMPTS]
+    first = list(dict.fromkeys(prompts))[:count]
     places = [[i for i, p in enumerate(prompts) if p == one][:CHECKED_PAIRS] for one in first]
     return sorted(i for part in places for i in part)
 

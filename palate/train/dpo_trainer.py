@@ -19,7 +19,7 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from palate.core.schema import Preference
 from palate.generate.models import Loaded
-from palate.train import losses, packed_forward, packing
+from palate.train import attention, losses, packed_forward, packing
 from palate.train.agreement import AgreementMixin
 from palate.train.choice import KEEPS
 from palate.train.config import BatchMode, DPOArguments
@@ -66,7 +66,7 @@ class PackedDPOTrainer(AgreementMixin, MarginsMixin, ReproducibleTrainerMixin, D
         origin: str = "",
         **kwargs: Any,
     ):
-        self.mode, self._warn = mode, warn
+        self.mode, self.flex, self._warn = mode, False, warn
         self._installed, self._computed, self._checked = False, False, False
         self._references, self._origin = references, origin
         self.free_loss: FreeLoss | None = None
@@ -120,7 +120,7 @@ class PackedDPOTrainer(AgreementMixin, MarginsMixin, ReproducibleTrainerMixin, D
         setattr(trl_utils, "_use_triton", lambda device: True)  # noqa: B010
         for packable in (model, self.ref_model):
             if packable is not None:
-                packed_forward.add_packed_forward(packable, self.observe)
+                packed_forward.add_packed_forward(packable, self.observe, lambda: self.flex)
 
     def compute_ref_log_probs(self, model: torch.nn.Module, inputs: Batch) -> Any:
         inputs = {k: v for k, v in inputs.items() if k != "weights"}
@@ -169,9 +169,17 @@ class PackedDPOTrainer(AgreementMixin, MarginsMixin, ReproducibleTrainerMixin, D
         if self.mode == "trl":
             return inputs
         packed = packing.packed_inputs(
-            inputs, share_prompt=self.mode == "tree", whole=self.aux_loss_enabled
+            inputs,
+            share_prompt=self.mode == "tree",
+            whole=self.aux_loss_enabled,
+            multiple=self._multiple(inputs["input_ids"].device),
         )
         return {**inputs, **packed}
+
+    def _multiple(self, device: torch.device) -> int:
+        if self.flex:
+            return attention.BLOCK
+        return attention.ALIGNED if device.type == "cuda" else 1
 
     def training_step(
         self, model: torch.nn.Module, inputs: Batch, *args: Any, **kwargs: Any
@@ -184,9 +192,7 @@ class PackedDPOTrainer(AgreementMixin, MarginsMixin, ReproducibleTrainerMixin, D
     def positions(self) -> packing.Positions:
         """Return the token positions of an epoch, in these batches and in TRL's."""
         rows: Any = self.train_dataset
-        size = self.args.per_device_train_batch_size
-        columns = (rows[name][:] for name in ("prompt_ids", "chosen_ids", "rejected_ids"))
-        pairs = list(zip(*columns, strict=True))
+        size, pairs = self.args.per_device_train_batch_size, packing.token_ids(rows)
         ours = theirs = packing.count_trl_positions(pairs, size)
         if self.mode != "trl":
             ours = packing.count_positions(pairs, size, share_prompt=self.mode == "tree")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from palate.train import attention
 from palate.train.config import BatchMode
 from palate.train.packing import IGNORED, PACKED_KEYS
 
@@ -31,58 +32,59 @@ def allowed_mode(mode: BatchMode, config: "PreTrainedConfig") -> tuple[BatchMode
     recurrent = ("ssm_cfg", "state_size", "rwkv_version", "linear_num_value_heads", "mamba_d_state")
     if any(getattr(text, key, None) is not None for key in recurrent):
         return "rows", f"Some layers of {name} are not attention: prompts are not shared."
-    attention = getattr(text, "_attn_implementation", None)
-    if attention not in ("sdpa", "eager"):
-        return "rows", f"The attention {attention!r} takes no mask: prompts are not shared."
+    kind = getattr(text, "_attn_implementation", None)
+    if kind not in ("sdpa", "eager"):
+        return "rows", f"The attention {kind!r} takes no mask: prompts are not shared."
     return mode, ""
 
 
 def attention_masks(
-    config: "PreTrainedConfig", packed: "Mapping[str, torch.Tensor]", dtype: "torch.dtype"
-) -> "torch.Tensor | dict[str, torch.Tensor]":
+    config: "PreTrainedConfig",
+    packed: "Mapping[str, torch.Tensor]",
+    dtype: "torch.dtype",
+    *,
+    flex: bool = False,
+) -> Any:
     """Return the mask of packed rows as the model takes it: one, or one for each type of layer."""
     segments, positions = packed["packed_segments"], packed["packed_positions"]
-    if int(segments.max()) <= 1:  # one completion in a row
+    if not flex and int(segments.max()) <= 1:  # one completion in a row
         return (segments >= 0).long()
-    kind = dtype if getattr(config, "_attn_implementation", None) == "eager" else None
+    eager = getattr(config, "_attn_implementation", None) == "eager"
+
+    def mask(*near: Any) -> Any:
+        if flex:
+            return attention.block_mask(segments, *near)
+        return attention_mask(segments, dtype, *near, eager=eager)
+
     window = getattr(config, "sliding_window", None)
     if not getattr(config, "use_sliding_window", True):
         window = None
     layers = set(getattr(config, "layer_types", None) or [])
     if not window or layers == {"full_attention"}:
-        return attention_mask(segments, kind)
-    sliding = attention_mask(segments, kind, positions, window)
+        return mask()
+    sliding = mask(positions, window)
     if not layers:
         return sliding
-    return {"full_attention": attention_mask(segments, kind), "sliding_attention": sliding}
+    return {"full_attention": mask(), "sliding_attention": sliding}
 
 
 def attention_mask(
-    segments: "torch.Tensor",
-    dtype: "torch.dtype | None" = None,
-    positions: "torch.Tensor | None" = None,
-    window: int = 0,
+    segments: "torch.Tensor", dtype: "torch.dtype", *near: Any, eager: bool = False
 ) -> "torch.Tensor":
-    """Return what each token attends to, shape (rows, 1, T, T): causal, own segment or prompt.
+    """Return a dense mask as an attention of this type takes it.
 
-    With `positions`, only tokens less than `window` positions back. True is attended; with `dtype`,
-    0 is attended and its minimum is not, as eager attention wants it. Padding attends to itself,
-    since a row of minima alone would give NaN.
+    Eager attention adds it. So does PyTorch's, which would make it of booleans for every layer, and
+    keep each for the backward pass. Where its type is not known, it gets booleans.
     """
     import torch
 
-    size = segments.shape[1]
-    query, key = segments[:, :, None], segments[:, None, :]
-    causal = torch.ones(size, size, dtype=torch.bool, device=segments.device).tril()
-    seen = ((query == key) | ((key == 0) & (query > 0))) & causal
-    if positions is not None:
-        seen = seen & (positions[:, :, None] - positions[:, None, :] < window)
-    seen = (seen | torch.eye(size, dtype=torch.bool, device=segments.device))[:, None]
-    if dtype is None:
-        return seen
-    return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(
-        ~seen, torch.finfo(dtype).min
-    )
+    seen = attention.dense_mask(segments, *near)
+    if eager:
+        return attention.added_mask(seen, dtype, torch.finfo(dtype).min)
+    device = seen.device.type
+    if torch.is_autocast_enabled(device):
+        return attention.added_mask(seen, torch.get_autocast_dtype(device))
+    return attention.added_mask(seen, dtype) if dtype == torch.float32 else seen
 
 
 def unpack(
@@ -99,13 +101,21 @@ def unpack(
     return empty.index_put((packed["packed_target"],), flat).view(shape)
 
 
-def add_packed_forward(model: Any, observe: Callable[[Any], None] = lambda out: None) -> None:
+def add_packed_forward(
+    model: Any,
+    observe: Callable[[Any], None] = lambda out: None,
+    uses_flex: Callable[[], bool] = lambda: False,
+) -> None:
     """Let TRL's fused forward compute packed rows, where `packed_inputs` come with the batch.
 
-    `observe` gets each output, in TRL's shape.
+    `observe` gets each output, in TRL's shape; `uses_flex` tells whether FlexAttention computes the
+    batch. It stays the model's attention until the next forward: gradient checkpointing computes
+    layers again in the backward pass.
     """
     fused = model.forward
     config = model.config.get_text_config()
+    usual = config._attn_implementation
+    attention.register()
 
     @functools.wraps(type(model).forward)  # generate checks its arguments against this
     def forward(
@@ -116,6 +126,8 @@ def add_packed_forward(model: Any, observe: Callable[[Any], None] = lambda out: 
         **kwargs: Any,
     ) -> Any:
         packed = {k: kwargs.pop(k) for k in PACKED_KEYS if k in kwargs}
+        flex = bool(packed) and uses_flex()
+        config._attn_implementation = attention.FLEX if flex else usual
         if not packed:
             given = kwargs if labels is None else {**kwargs, "labels": labels}
             out = fused(*args, **given)
@@ -127,7 +139,7 @@ def add_packed_forward(model: Any, observe: Callable[[Any], None] = lambda out: 
             # by which TRL weighs the tokens in the loss of routers
             "attention_mask": packed["packed_counts"],
         }
-        with backbone_mask(self, attention_masks(config, packed, self.dtype)):
+        with backbone_mask(self, attention_masks(config, packed, self.dtype, flex=flex)):
             out = fused(*args, shift_labels=packed["packed_labels"], **kwargs)
         for name in OUTPUTS:
             setattr(out, name, unpack(getattr(out, name), labels, packed))

@@ -18,7 +18,7 @@ Where routers are balanced over all tokens, rows hold that token, too.
 
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ from palate.train.config import BatchMode
 
 if TYPE_CHECKING:
     import torch
+    from datasets import Dataset
 
 IGNORED = -100  # a label that is not scored
 NAMES = ("ids", "positions", "segments", "labels", "counts", "source", "target")
@@ -118,14 +119,18 @@ def pack(
 
 
 def packed_inputs(
-    batch: "Mapping[str, torch.Tensor]", share_prompt: bool, *, whole: bool = False
+    batch: "Mapping[str, torch.Tensor]",
+    share_prompt: bool,
+    *,
+    whole: bool = False,
+    multiple: int = 1,
 ) -> "dict[str, torch.Tensor]":
     """Return TRL's batch as tensors of packed rows, under `PACKED_KEYS`.
 
     ids, positions, segments (-1 is padding), labels and counts have shape (rows, T); a count is how
     many of TRL's tokens are computed as one. source holds flat indices of scored positions in the
     rows, target their flat indices in (2P, L - 1); both have one entry for each completion token of
-    each pair.
+    each pair. T is a `multiple`.
     """
     import torch
 
@@ -137,6 +142,7 @@ def packed_inputs(
     prompts = [max(1, n - sum(s)) for n, s in zip(ends, scored, strict=True)]
     rows, places = pack(ids, prompts, share_prompt, whole=whole)
     width = max(len(row.ids) for row in rows)
+    width += -width % multiple
     source, target = [], []
     for i, (r, start) in enumerate(places):
         n = ends[i] - prompts[i]
@@ -160,15 +166,39 @@ def packed_inputs(
     return {k: v.to(device) for k, v in zip(PACKED_KEYS, tensors, strict=True)}
 
 
-def count_positions(pairs: Sequence[Pair], size: int, share_prompt: bool = True) -> int:
-    """Return the positions that packed batches of `size` pairs take in an epoch, with padding."""
-    total = 0
+def token_ids(dataset: "Dataset") -> list[Pair]:
+    """Return the pairs of TRL's tokenized rows."""
+    columns = (dataset[name][:] for name in ("prompt_ids", "chosen_ids", "rejected_ids"))
+    return list(zip(*columns, strict=True))
+
+
+def packed_shapes(
+    pairs: Sequence[Pair], size: int, share_prompt: bool = True
+) -> Iterator[tuple[int, int]]:
+    """Yield rows and length of each packed batch of `size` pairs."""
     for start in range(0, len(pairs), size):
         batch = pairs[start : start + size]
         sequences = [[*p, *c] for p, c, _ in batch] + [[*p, *r] for p, _, r in batch]
         rows, _ = pack(sequences, [len(p) for p, _, _ in batch] * 2, share_prompt)
-        total += len(rows) * max(len(row.ids) for row in rows)
-    return total
+        yield len(rows), max(len(row.ids) for row in rows)
+
+
+def count_positions(pairs: Sequence[Pair], size: int, share_prompt: bool = True) -> int:
+    """Return the positions that packed batches of `size` pairs take in an epoch, with padding."""
+    return sum(rows * length for rows, length in packed_shapes(pairs, size, share_prompt))
+
+
+def largest_rows(pairs: Sequence[Pair], size: int) -> tuple[int, int]:
+    """Return rows and length of the packed batch of `size` pairs with the largest mask."""
+    return max(packed_shapes(pairs, size), key=lambda shape: shape[0] * shape[1] ** 2)
+
+
+def batch_positions(pairs: Sequence[Pair], mode: BatchMode) -> int:
+    """Return the positions that these pairs take in one batch, with padding."""
+    if mode == "trl":
+        return 2 * len(pairs) * max(len(p) + max(len(c), len(r)) for p, c, r in pairs)
+    ((rows, length),) = packed_shapes(pairs, len(pairs), mode == "tree")
+    return rows * length
 
 
 def count_trl_positions(pairs: Sequence[Pair], size: int) -> int:
@@ -176,4 +206,4 @@ def count_trl_positions(pairs: Sequence[Pair], size: int) -> int:
     order = list(pairs)
     random.Random(0).shuffle(order)
     batches = [order[i : i + size] for i in range(0, len(order), size)]
-    return sum(2 * len(b) * max(len(p) + max(len(c), len(r)) for p, c, r in b) for b in batches)
+    return sum(batch_positions(batch, "trl") for batch in batches)

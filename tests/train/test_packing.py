@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
-from palate.train.packed_forward import attention_mask, unpack
+from palate.train.attention import added_mask, dense_mask
+from palate.train.packed_forward import unpack
 from palate.train.packing import count_positions, pack, packed_inputs
 
 TOKENS = st.lists(st.integers(1, 9), min_size=1, max_size=5)
@@ -36,7 +37,7 @@ def test_without_sharing_a_row_is_a_prompt_with_one_completion():
 
 
 def test_a_token_sees_its_prompt_and_its_own_completion():
-    seen = attention_mask(torch.tensor([[0, 1, 1, 2, -1]]))[0, 0].int().tolist()
+    seen = dense_mask(torch.tensor([[0, 1, 1, 2, -1]]))[0, 0].int().tolist()
     assert seen == [
         [1, 0, 0, 0, 0],
         [1, 1, 0, 0, 0],
@@ -47,8 +48,9 @@ def test_a_token_sees_its_prompt_and_its_own_completion():
 
 
 def test_the_mask_of_eager_attention_adds_its_minimum():
-    mask = attention_mask(torch.tensor([[0, 1]]), torch.float32)
-    assert mask[0, 0].tolist() == [[0, torch.finfo(torch.float32).min], [0, 0]]
+    least = torch.finfo(torch.float32).min
+    mask = added_mask(dense_mask(torch.tensor([[0, 1]])), torch.float32, least)
+    assert mask[0, 0].tolist() == [[0, least], [0, 0]]
 
 
 @settings(deadline=None, max_examples=60)
@@ -67,7 +69,7 @@ def test_what_is_scored_in_the_rows_is_what_trl_scores_in_the_pairs(pairs, share
 def test_a_scored_position_sees_exactly_what_comes_before_it(pairs, share):
     whole = batch(pairs)
     inputs = packed_inputs(whole, share)
-    mask = attention_mask(inputs["packed_segments"])[:, 0]
+    mask = dense_mask(inputs["packed_segments"])[:, 0]
     width, length = inputs["packed_ids"].shape[1], whole["input_ids"].shape[1] - 1
     for place, target in zip(
         inputs["packed_source"].tolist(), inputs["packed_target"].tolist(), strict=True
