@@ -23,13 +23,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from support import folds, measured, methods_table, pool, titles, trainings
+from support import folds, journal, measured, methods_table, titles, trainings
 from support.measured import World
 from support.trainings import PROJECT
 
 from palate.core.schema import Prompt
 from palate.generate.generation import Completion, Sampling
 from palate.generate.models import Loaded
+from palate.reward.divergence import divergences
 from palate.train.data import Answer, Rows, preferred_answers
 
 FEW = 100  # pairs that people answered, where a judge answers the others
@@ -177,18 +178,18 @@ def main() -> None:
             if name in names
         ]
         one = partial(run, arguments.model, arguments.data)
-        pool.run_missing(tasks, one, arguments.out, arguments.workers, arguments.minutes)
-    lines = methods_table.lines(pool.results(arguments.out), list(METHODS))
+        journal.run_missing(tasks, one, arguments.out, arguments.workers, arguments.minutes)
+    lines = methods_table.lines(journal.read(arguments.out), list(METHODS))
     print(json.dumps(lines, default=vars) if arguments.json else methods_table.table(lines))
 
 
-def run(model: Path, data: Path, task: pool.Task) -> dict[str, Any]:
+def run(model: Path, data: Path, task: journal.Task) -> dict[str, Any]:
     """Return what a method gives on a fold."""
     world = measured.world(model, data, task["fold"], task["pairs"])
-    pool.reset_peak()
+    journal.reset_peak()
     began = time.monotonic()
     tuned = METHODS[task["method"]](world)
-    taken = {"train_seconds": round(time.monotonic() - began, 1), "peak_gb": pool.peak_gb()}
+    taken = {"train_seconds": round(time.monotonic() - began, 1), "peak_gb": journal.peak_gb()}
     test = world.split.test
     likelihoods = [measured.log_likelihoods(x, test) for x in (tuned.loaded, world.base)]
     likelihood, before = (x[:, 0] - x[:, 1] for x in likelihoods)
@@ -217,7 +218,7 @@ def written(world: World, tuned: Tuned) -> list[list[Any]]:
     apart = [0.0] * len(answers)
     if tuned.loaded is not world.base:
         asked = [prompts[p] for p, _ in tasks]
-        apart = measured.divergences(tuned.loaded, world.base, asked, answers)
+        apart = divergences(tuned.loaded, world.base, asked, answers)
     figures = zip(tasks, answers, own[kept], held[kept], apart, strict=True)
     return [
         [p, c.text, c.ended, round(float(x), 4), round(float(y), 4), round(kl, 3)]

@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 from scipy.special import expit
-from support import measured, minutes_table, pool, titles, trainings
+from support import journal, measured, minutes_table, titles, trainings
 from support.study import PERSON, Study, complete_all, event, study
 
 from palate.evaluate.decision import MARGIN, Evidence, decide
@@ -119,7 +119,7 @@ def vote(made: Study, tuned: Loaded | probe.Probe) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def run(model: Path, data: Path, task: pool.Task) -> dict[str, Any]:
+def run(model: Path, data: Path, task: journal.Task) -> dict[str, Any]:
     """Return what a way needs in a seed."""
     made = study(model, data, task["seed"])
     tuned = WAYS[task["way"]](made, model, task["labels"])
@@ -157,8 +157,8 @@ def main() -> None:
             for n in ([HUMAN] if way == "ai" else sizes)
         ]
         one = partial(run, arguments.model, arguments.data)
-        pool.run_missing(tasks, one, arguments.out, arguments.workers, arguments.minutes)
-    lines = minutes_table.lines(pool.results(arguments.out))
+        journal.run_missing(tasks, one, arguments.out, arguments.workers, arguments.minutes)
+    lines = minutes_table.lines(journal.read(arguments.out))
     print(json.dumps(lines) if arguments.json else minutes_table.table(lines))
 
 

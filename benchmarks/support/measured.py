@@ -4,7 +4,7 @@ Three of five folds by prompt train. The labels of the prompts that measure, and
 fit a reward that no method knows; those that train fit another one, which methods may use.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,17 +13,16 @@ from typing import Any
 import numpy as np
 from support import folds
 
-from palate.core.rounds import asked
 from palate.core.schema import Message, Preference
-from palate.generate.generation import Completion, Sampling, complete, end_tokens, seed_of
+from palate.generate.generation import Completion, Sampling, complete, seed_of
 from palate.generate.models import Loaded
 from palate.reward import features, probe
+from palate.reward.divergence import answer_ids, log_probs
 from palate.reward.rows import Answers
 
 ANSWERS = 4  # of each method to a prompt
 SAMPLING = Sampling(1.0, 1.0, 48)  # the model's own distribution, of which the KL is
 WRITTEN_AT_ONCE = {"cuda": 256, "cpu": 32}
-READ_AT_ONCE = {"cuda": 32, "cpu": 8}
 
 
 @dataclass(frozen=True)
@@ -114,68 +113,12 @@ def write(loaded: Loaded, tasks: Sequence[tuple[str, int]], prompts: dict) -> li
 def log_likelihoods(loaded: Loaded, rows: Sequence[Preference]) -> np.ndarray:
     """Return the log-probabilities of chosen and rejected answers, shape (rows, 2)."""
     keys = {(r.prompt_id, s[0]["content"]): r.prompt for r in rows for s in (r.chosen, r.rejected)}
-    answers = [_answer_ids(loaded, p, text, ended=True) for (_, text), p in keys.items()]
+    answers = [answer_ids(loaded, p, text, ended=True) for (_, text), p in keys.items()]
     found: dict[tuple[str, str], float] = {}
     for key, ids, logps in zip(
-        keys, answers, _log_probs(loaded, list(keys.values()), answers), strict=True
+        keys, answers, log_probs(loaded, list(keys.values()), answers), strict=True
     ):
         found[key] = float(logps[range(len(ids)), ids].sum())
     return np.array(
         [[found[r.prompt_id, s[0]["content"]] for s in (r.chosen, r.rejected)] for r in rows]
     )
-
-
-def divergences(
-    loaded: Loaded, base: Loaded, prompts: Sequence[list[Message]], written: Sequence[Completion]
-) -> list[float]:
-    """Return the KL of the model from the base in nats, summed over the tokens of each answer.
-
-    Each token's is that of the two whole distributions, given what was written before.
-    """
-    answers = [
-        _answer_ids(base, p, c.text, ended=c.ended) for p, c in zip(prompts, written, strict=True)
-    ]
-    both = zip(
-        _log_probs(loaded, prompts, answers), _log_probs(base, prompts, answers), strict=True
-    )
-    return [float((new.exp() * (new - old)).sum()) for new, old in both]
-
-
-def _answer_ids(loaded: Loaded, prompt: list[Message], text: str, *, ended: bool) -> list[int]:
-    """Return the tokens of an answer, up to and with its end, if the model ended it."""
-    chat = [*prompt, Message(role="assistant", content=text)]
-    tokens = loaded.tokenizer.apply_chat_template(chat, return_dict=True)["input_ids"]
-    answer = tokens[len(_prompt_ids(loaded, prompt)) :]
-    ends = end_tokens(loaded)
-    end = next((i for i, token in enumerate(answer) if token in ends), len(answer))
-    return answer[: end + 1] if ended else answer[:end]
-
-
-def _prompt_ids(loaded: Loaded, prompt: list[Message]) -> list[int]:
-    return loaded.tokenizer.apply_chat_template(
-        prompt, add_generation_prompt=True, return_dict=True
-    )["input_ids"]
-
-
-def _log_probs(
-    loaded: Loaded, prompts: Sequence[list[Message]], answers: Sequence[list[int]]
-) -> Iterator[Any]:
-    """Yield the log-probabilities of all tokens at each place of an answer, (length, vocabulary).
-
-    The model is asked as it is to be asked, with the words that it wants after a prompt.
-    """
-    import torch
-
-    model, size = loaded.model.eval(), READ_AT_ONCE[loaded.model.device.type]
-    before = [_prompt_ids(loaded, asked(p, loaded.condition)) for p in prompts]
-    rows = [(a, b) for a, b in zip(before, answers, strict=True)]
-    for start in range(0, len(rows), size):
-        part = rows[start:][:size]
-        ids = torch.nn.utils.rnn.pad_sequence(
-            [torch.tensor(a + b) for a, b in part], batch_first=True
-        )
-        seen = torch.tensor([[1] * len(a + b) + [0] * (ids.shape[1] - len(a + b)) for a, b in part])
-        with torch.no_grad():  # not around the yield: it would hold for the caller, too
-            logits = model(ids.to(model.device), attention_mask=seen.to(model.device)).logits
-        for row, (a, b) in zip(logits, part, strict=True):
-            yield row[len(a) - 1 : len(a) - 1 + len(b)].float().log_softmax(-1)

@@ -116,7 +116,7 @@ def _notes(line: Line) -> list[str]:
         )
     if "agreement" in line:
         notes.append(
-            f"The judge agrees with {100 * line['agreement']:.1f}% of the 100 answers, on prompts"
+            f"The judge agrees with {100 * line['agreement']:.1f}% of people's answers, on prompts"
             f" that it has not seen, so its answers weigh {line['weight']:.2f}. It is right on"
             f" {100 * line['right']:.1f}% of the other pairs."
         )
