@@ -1,12 +1,15 @@
 """How far a model's answers are from the base model: the KL in nats, over the tokens of each."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from palate.core.rounds import asked
 from palate.core.schema import Message
 from palate.generate.generation import Completion, end_tokens
 from palate.generate.models import Loaded
+
+if TYPE_CHECKING:
+    import torch
 
 AT_ONCE = {"cuda": 32}  # answers; elsewhere fewer
 FEW_AT_ONCE = 8
@@ -44,7 +47,7 @@ def _prompt_ids(loaded: Loaded, prompt: list[Message]) -> list[int]:
 
 def log_probs(
     loaded: Loaded, prompts: Sequence[list[Message]], answers: Sequence[list[int]]
-) -> Iterator[Any]:
+) -> "Iterator[torch.Tensor]":
     """Yield the log-probabilities of all tokens at each place of an answer, (length, vocabulary).
 
     The model is asked as it wants to be, with its condition after the prompt.
