@@ -99,6 +99,9 @@ def test_a_wrong_flag_is_refused_before_anything_is_read(hub):
         (["argilla"], "Did you mean: palate argilla serve?"),
         (["init", "me/x"], "--prompts"),
         (["status", "titles"], "A project is named like me/titles"),
+        (["train", "me/my titles"], "A project is named like me/titles"),
+        (["export", "datasets/me/titles"], "A project is named like me/titles"),
+        (["status", "me/titles--old"], "'me/titles--old' is no name of a repo: Cannot have --"),
         (["import", "me/x", "nowhere.csv"], "There is no file nowhere.csv"),
     ],
 )

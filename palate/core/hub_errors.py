@@ -81,6 +81,7 @@ def readable_errors(repo: str, kind: str = "") -> Generator[None]:
     from huggingface_hub import constants
     from huggingface_hub.errors import (
         HfHubHTTPError,
+        HFValidationError,
         LocalTokenNotFoundError,
         OfflineModeIsEnabled,
         RepositoryNotFoundError,
@@ -91,6 +92,11 @@ def readable_errors(repo: str, kind: str = "") -> Generator[None]:
     where = constants.ENDPOINT
     try:
         yield
+    except HFValidationError as error:  # of the client, before it asks the Hub
+        raise UsageError(
+            f"{repo!r} is no name of a repo: {_first_line(error)} Write owner/name, such as"
+            " me/titles."
+        ) from None
     except LocalTokenNotFoundError:
         raise Unreachable(f"No token for {where}. {sign_in()}") from None
     except RevisionNotFoundError as error:

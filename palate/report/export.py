@@ -5,7 +5,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from palate.core import hub
-from palate.core.project import Project
+from palate.core.project import Project, check_id
 from palate.label.preferences import Preferences, of_aspects, preference_files
 from palate.report.dataset_card import push_dataset_card
 
@@ -14,8 +14,11 @@ def export(project_id: str) -> tuple[Project, Preferences]:
     """Rebuild preferences and dataset card from the labels; commit what differs.
 
     Returns the project with what was committed. Events that arrive in the meantime are part of the
-    next export. Raises Conflict if others keep writing, so that nothing could be committed.
+    next export. Raises UsageError for what is no project's name, and Conflict if others keep
+    writing, so that nothing could be committed.
     """
+
+    check_id(project_id)
 
     def build(sha: str, paths: list[str]) -> hub.Change[Preferences]:
         project = Project.at(project_id, sha, paths)
