@@ -18,7 +18,7 @@ START = ("commands", "cli", "__main__", "run.jobs")
 # these subclass TRL's or Transformers' classes, which takes seconds to import
 HEAVY = (
     *(f"train.{m}" for m in ("callbacks", "dpo_trainer", "kto_trainer", "trainer")),
-    "reward.trainer",
+    *("reward.trainer", "reward.rl_trainer"),
 )
 
 

@@ -184,13 +184,17 @@ class Project:
         return f"{self.id}-kto"
 
     @property
+    def rl_repo(self) -> str:
+        return f"{self.id}-rl"
+
+    @property
     def reward_repo(self) -> str:
         return f"{self.id}-reward"
 
     @property
     def model_repos(self) -> tuple[str, ...]:
         """The repos of all models that palate makes of the project."""
-        return self.model_repo, self.sft_repo, self.kto_repo, self.reward_repo
+        return self.model_repo, self.sft_repo, self.kto_repo, self.rl_repo, self.reward_repo
 
     def is_trained(self) -> bool:
         """Tell whether the model repo has a model that palate trained."""

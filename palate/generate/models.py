@@ -132,6 +132,12 @@ def find(name: str, above: int = 0) -> Source:
     return source
 
 
+def local(folder: Path) -> Source:
+    """Return a model whose files are on this machine, in no repo."""
+    numbers = sum(map(_parameters, folder.glob("*.safetensors")))
+    return Source(str(folder), "local", folder, numbers)
+
+
 def _check_size(source: Source, tensors: int) -> None:
     """Raise UsageError where the configuration describes more than the weights hold.
 

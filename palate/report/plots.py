@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from palate.core.drawing import BLUE, FAINT, INK, ORANGE, canvas, svg
-from palate.train.points import DPOPoint, KTOPoint, SFTPoint
+from palate.train.points import DPOPoint, KTOPoint, RLPoint, SFTPoint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,11 +15,11 @@ SPLITS, SIDES = ("train", "test"), ("chosen", "rejected")
 
 @dataclass(frozen=True)
 class Curve:
-    """Two lines of a history: their names and fields, and the value of an untrained model."""
+    """Lines of a history: their names and fields, and the value of an untrained model."""
 
     title: str
-    lines: tuple[str, str]
-    fields: tuple[str, str]
+    lines: tuple[str, ...]
+    fields: tuple[str, ...]
     untrained: float | None = None
     scale: float = 1.0
 
@@ -58,8 +58,17 @@ KTO_CURVES = {
 }
 
 
+RL_CURVES = {
+    "rewards": Curve(
+        "Rewards at checks", ("reward", "held-out"), ("check_reward", "check_held_out")
+    ),
+    "kl": Curve("KL, nats an answer", ("train",), ("kl",)),
+}
+
+
 def training_curves(
-    history: Sequence[DPOPoint | SFTPoint | KTOPoint], curves: Mapping[str, Curve] = CURVES
+    history: Sequence[DPOPoint | SFTPoint | KTOPoint | RLPoint],
+    curves: Mapping[str, Curve] = CURVES,
 ) -> dict[str, str]:
     """Return the SVGs, by name, of a history's curves that have a point. None is a gap."""
     pictures = {}
@@ -81,7 +90,7 @@ def _curve(title: str, lines: dict[str, list[tuple[float, float]]], untrained: f
     if untrained is not None:
         axes.axhline(untrained, color=INK, linewidth=1, linestyle=(0, (2, 2)))
     ends = []
-    for colour, (label, points) in zip((BLUE, ORANGE), lines.items(), strict=True):
+    for colour, (label, points) in zip((BLUE, ORANGE), lines.items(), strict=False):
         if points:
             steps, values = zip(*points, strict=True)
             # test points are few: markers show where the model was evaluated

@@ -17,12 +17,13 @@ from palate.report.dataset_card import push_dataset_card
 from palate.report.kto_card import kto_files
 from palate.report.model_card import model_files, push_model_card
 from palate.report.reward_card import reward_files
+from palate.report.rl_card import rl_files
 from palate.reward import record
-from palate.reward.record import RewardRecord
+from palate.reward.record import RewardRecord, RLRecord
 from palate.train.job import CHECKPOINT_BRANCH, Job
 from palate.train.record import AnyRecord, KTORecord, SFTRecord
 
-Run = AnyRecord | RewardRecord
+Run = AnyRecord | RewardRecord | RLRecord
 
 
 def push_model(folder: Path, repo: str, *, public: bool) -> tuple[str, Run]:
@@ -45,6 +46,8 @@ def push_model(folder: Path, repo: str, *, public: bool) -> tuple[str, Run]:
 def _cards(run: Run) -> Files:
     if isinstance(run, RewardRecord):
         return reward_files(run)
+    if isinstance(run, RLRecord):
+        return rl_files(run)
     return kto_files(run) if isinstance(run, KTORecord) else model_files(run, None)
 
 

@@ -1,4 +1,4 @@
-"""`run.json` of a reward: what `palate reward` did. Its card is rendered from it alone."""
+"""`run.json` of a reward, and of a model that learned from one. Their cards need nothing else."""
 
 import json
 from dataclasses import dataclass
@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Literal
 
 from palate.core.errors import BadInput
+from palate.core.schema import Model
 from palate.core.typed import read, version_of
 from palate.reward.config import Method
 from palate.reward.figures import RewardResults
-from palate.train import record
-from palate.train.record import AnyRecord, DataFacts, JobRecord
+from palate.train import record, rl_results
+from palate.train.points import RLPoint
+from palate.train.record import AnyRecord, DataFacts, JobRecord, RunRecord
+from palate.train.rl_results import HeldOut, RLResults
 
-VERSION = 0  # of a reward's record
+VERSION = 0  # of both records
 
 
 @dataclass(frozen=True)
@@ -54,18 +57,41 @@ class RewardRecord(JobRecord):
         return self.results.comparisons()
 
 
-def load(folder: Path) -> AnyRecord | RewardRecord:
+@dataclass(frozen=True)
+class RLRecord(RunRecord):
+    """What `palate rl` records."""
+
+    job: Literal["rl"]
+    data: DataFacts
+    history: tuple[RLPoint, ...]
+    results: RLResults
+    reward: Model
+    held_out: HeldOut
+
+    def sentence(self) -> str:
+        """Return the result in one line."""
+        return f"{rl_results.sentence(self.results)}, {self.seconds:.0f} s."
+
+    def comparisons(self) -> list[str]:
+        """Return what is known of the gap between both rewards."""
+        return [rl_results.gap(self.results)]
+
+
+SCORED: dict[str, type[RewardRecord | RLRecord]] = {"reward": RewardRecord, "rl": RLRecord}
+
+
+def load(folder: Path) -> AnyRecord | RewardRecord | RLRecord:
     """Return the record of the model in `folder`, of whatever job."""
     return parse((folder / record.FILE).read_text("utf-8"), record.FILE)
 
 
-def parse(text: str, source: object) -> AnyRecord | RewardRecord:
+def parse(text: str, source: object) -> AnyRecord | RewardRecord | RLRecord:
     """Return the record that the text of a `run.json` holds. Raises BadInput for a wrong one."""
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         raise BadInput(source, f"not JSON: {error}") from None
-    if not isinstance(value, dict) or value.get("job") != "reward":
+    if not isinstance(value, dict) or value.get("job") not in SCORED:
         return record.from_json(value, source)
     version_of(value, VERSION, source)
-    return read(RewardRecord, value, source)
+    return read(SCORED[value["job"]], value, source)

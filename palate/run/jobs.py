@@ -13,11 +13,17 @@ from palate.generate.config import SERVER_KEY, CandidatesArguments, CompletionsA
 from palate.pack.config import PackArguments
 from palate.reward.config import BestArguments, RewardArguments
 from palate.run.spec import JobSpec, Training
-from palate.train.config import DPOArguments, KTOArguments, SFTArguments, TrainArguments
+from palate.train.config import (
+    DPOArguments,
+    KTOArguments,
+    RLArguments,
+    SFTArguments,
+    TrainArguments,
+)
 
 if TYPE_CHECKING:
     from palate.core.project import Project
-    from palate.reward.record import RewardRecord
+    from palate.reward.record import RewardRecord, RLRecord
     from palate.run.forecast import Load
     from palate.train.record import DPORecord, KTORecord, SFTRecord
 
@@ -129,6 +135,17 @@ def _kto_check(args: KTOArguments) -> None:
     kto.check_arguments(args)
 
 
+def _rl_check(args: RLArguments) -> None:
+    from palate.train import config
+
+    _train_check(args)
+    config.check_rl(args)
+
+
+def _rl_packages(args: RLArguments) -> list[str]:
+    return ["vllm>=0.10"] if args.engine == "vllm" else []
+
+
 def _train_packages(args: TrainArguments) -> list[str]:
     wanted = {
         "bitsandbytes": args.method == "qlora",
@@ -160,6 +177,12 @@ def _reward() -> "Training[RewardArguments, RewardRecord]":
     from palate.run import loads
 
     return loads.REWARD
+
+
+def _rl() -> "Training[RLArguments, RLRecord]":
+    from palate.run import loads
+
+    return loads.RL
 
 
 JOBS: tuple[JobSpec, ...] = (
@@ -222,6 +245,16 @@ JOBS: tuple[JobSpec, ...] = (
         check=_reward_check,
         packages=_train_packages,
         training=_reward,
+    ),
+    JobSpec(
+        name="rl",
+        script="rl",
+        arguments=RLArguments,
+        help="train against the reward (RLOO), held to the base model",
+        load=lambda args, project: _rl().load(args, project),
+        check=_rl_check,
+        packages=_rl_packages,
+        training=_rl,
     ),
     JobSpec(
         name="best",

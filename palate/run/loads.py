@@ -20,17 +20,24 @@ from palate.generate.shards import Shard
 from palate.pack.comparing import PROMPTS, TOKENS
 from palate.pack.config import PackArguments
 from palate.report import judge_labels, judges
-from palate.reward import rejection
+from palate.reward import held_out, rejection
 from palate.reward import rows as reward_rows
 from palate.reward.best import reward_name
 from palate.reward.config import BestArguments, RewardArguments
-from palate.reward.record import RewardRecord
+from palate.reward.record import RewardRecord, RLRecord
 from palate.run import forecast, processes
 from palate.run.forecast import Flavor, Load
 from palate.run.spec import Training
 from palate.terminal.console import PlainConsole
 from palate.train import data, dpo, recipe, sft
-from palate.train.config import WHOLE, DPOArguments, KTOArguments, SFTArguments, TrainArguments
+from palate.train.config import (
+    WHOLE,
+    DPOArguments,
+    KTOArguments,
+    RLArguments,
+    SFTArguments,
+    TrainArguments,
+)
 from palate.train.data import preferred_answers, read_preferences
 from palate.train.record import DPORecord, KTORecord, SFTRecord
 from palate.train.unpaired import read_unpaired
@@ -89,6 +96,46 @@ def sft_load(args: SFTArguments, project: Project) -> Load:
     return forecast.imitating(args, _size(args, project), texts)
 
 
+def rl_load(args: RLArguments, project: Project) -> Load:
+    prompts = [p for p in project.prompts if p.split == "train"]
+    size, longest = _size(args, project), args.max_new_tokens
+    batch = args.batch_size or recipe.RL_BATCH_ANSWERS
+    texts = math.ceil(args.epochs * len(prompts)) * args.n
+    written = forecast.writing(texts, batch, longest, size, models=2)
+    answer = "x" * (longest * forecast.CHARACTERS_PER_TOKEN)
+    # an answer is read once to learn and twice for the divergence; each costs a third of learning
+    learned = [[p.text, answer] for p in prompts] * args.n
+    return _both(written, forecast.imitating(args, size, learned), more=2 / 3)
+
+
+def _both(written: Load, trained: Load, more: float = 0.0) -> Load:
+    """Return what a job needs that writes and trains; `more` is what reading adds to training."""
+    return replace(
+        trained,
+        what=f"{written.what}, {trained.what}",
+        operations=trained.operations * (1 + more),
+        reads=written.reads,
+        operations_per_read=written.operations_per_read,
+        weights=written.weights,
+        moved=trained.moved + written.moved,
+    )
+
+
+def check_rl(args: RLArguments, project: Project, flavor: Flavor) -> None:
+    labels = read_preferences(project, implied=False)
+    data.audit(PlainConsole(quiet=True), project, labels, ignore=args.ignore_audit)
+    reward_name(args.reward, project)
+    if args.held_out is None:
+        held_out.test_labels(project)
+    prompts = sum(p.split == "train" for p in project.prompts)
+    recipe.choose_rl_recipe(args, _size(args, project), prompts, _machine(args, flavor))
+    if args.engine == "vllm" and flavor.gpu is None:
+        raise UsageError(
+            f"--engine vllm writes on a GPU, and {flavor.name} has none. Choose another --flavor,"
+            " or leave --engine out."
+        )
+
+
 def _rejection_load(args: SFTArguments, project: Project) -> Load:
     plan, rounds = rejection.plan_of(args), args.rounds or rejection.ROUNDS
     longest, size = plan.sampling.max_new_tokens, _size(args, project)
@@ -97,15 +144,7 @@ def _rejection_load(args: SFTArguments, project: Project) -> Load:
     written = forecast.writing(texts, plan.batch_size, longest, size, models=2)
     answer = "x" * (longest * forecast.CHARACTERS_PER_TOKEN)
     learned = [[p.text, answer] for p in train] * rounds
-    trained = forecast.imitating(args, size, learned)
-    return replace(
-        trained,
-        what=f"{written.what}, {trained.what}",
-        reads=written.reads,
-        operations_per_read=written.operations_per_read,
-        weights=written.weights,
-        moved=trained.moved + written.moved,
-    )
+    return _both(written, forecast.imitating(args, size, learned))
 
 
 def kto_load(args: KTOArguments, project: Project) -> Load:
@@ -229,6 +268,11 @@ def kto_result(run: KTORecord) -> str:
     return "" if share is None else f"good above bad {100 * share:.1f}%"
 
 
+def rl_result(run: RLRecord) -> str:
+    reward = run.results.reward
+    return "" if reward is None else f"reward {reward.base:+.2f} → {reward.tuned:+.2f}"
+
+
 def reward_result(run: RewardRecord) -> str:
     rate = run.results.accuracy.rate
     return "" if rate is None else f"accuracy {100 * rate:.1f}%"
@@ -237,4 +281,5 @@ def reward_result(run: RewardRecord) -> str:
 DPO = Training(preflight=check_dpo, suffix="-dpo", result=dpo_result, load=dpo_load)
 SFT = Training(preflight=check_sft, suffix="-sft", result=sft_result, load=sft_load)
 KTO = Training(preflight=check_kto, suffix="-kto", result=kto_result, load=kto_load)
+RL = Training(preflight=check_rl, suffix="-rl", result=rl_result, load=rl_load)
 REWARD = Training(preflight=check_reward, suffix="-reward", result=reward_result, load=reward_load)

@@ -60,12 +60,16 @@ class ProgressBar(TrainerCallback):
         logs = state.log_history[-1]
         if "loss" in logs:
             now = f"loss {logs['loss']:.4f}"
+            if "reward" in logs:  # the loss of RL is about 0, whatever it learns
+                now = f"reward {logs['reward']:+.2f}"
             if self._accuracy:
                 now += f", accuracy {100 * logs[self._accuracy[0]]:.0f}%"
             self._bar.update(self._task, now=now)
 
     def on_evaluate(self, args: Args, state: State, control: Control, **_: object) -> None:
         metrics, right = state.log_history[-1], ""
+        if "eval_loss" not in metrics:
+            return  # RL prints its own
         if self._accuracy:
             key, name = self._accuracy
             right = f", {name} {100 * metrics[f'eval_{key}']:.1f}%"
@@ -107,7 +111,7 @@ class LossGuard(TrainerCallback):
         self._check(state, control, state.log_history[-1].get("loss"))
 
     def on_evaluate(self, args: Args, state: State, control: Control, **_: object) -> None:
-        self._check(state, control, state.log_history[-1]["eval_loss"])
+        self._check(state, control, state.log_history[-1].get("eval_loss"))
 
     def on_save(self, args: Args, state: State, control: Control, **_: object) -> None:
         if state.is_world_process_zero:
@@ -270,12 +274,7 @@ def start(console: Console, job: Job) -> Start:
     clock = Clock(run_dir)
     guard = LossGuard(clock)
     on_hub = [HubCheckpoint(job.repo, run_dir, job.args.public, warn)] if to_hub else []
-    callbacks = [
-        guard,
-        *on_hub,
-        SaveOnSigterm(),
-        MetricsFile(run_dir.path / METRICS),
-    ]
+    callbacks = [guard, *on_hub, SaveOnSigterm(), MetricsFile(run_dir.path / METRICS)]
     return Start(checkpoint, clock, guard, callbacks, warn)
 
 

@@ -1,8 +1,9 @@
-"""The arguments of `palate train`, `sft` and `kto`: command line and part of the record at once.
+"""The arguments of trainings of models that write: command line and part of the record at once.
 
 tyro turns each field into a flag, and the text below the field into the flag's help.
 """
 
+import math
 import shlex
 from dataclasses import asdict, dataclass, fields
 from typing import Annotated, ClassVar, Literal
@@ -226,3 +227,64 @@ class KTOArguments(TrainArguments):
     """Weight of a bad answer's loss. Default: from the counts, so that both kinds weigh alike."""
     output: Repo = None
     """Model repo to push to. Default: me/titles-kto for me/titles."""
+
+
+@dataclass(frozen=True)
+class RLArguments(TrainArguments):
+    """The arguments of `palate rl`."""
+
+    NAME = "rl"
+
+    method: Annotated[Literal["full", "lora"] | None, flag("full|lora")] = None
+    """Train all weights, or an adapter. Default: what fits."""
+    learning_rate: Number = None
+    """Peak learning rate. Default: 1e-5 for full, 1e-4 for an adapter, less from 0.14 B on."""
+    epochs: float = 8.0
+    """How often each train prompt is answered and learned from."""
+    batch_size: Count = None
+    """Answers per optimizer step. Default: 32."""
+    n: int = 4
+    """Answers to a prompt, which are compared with one another."""
+    beta: float = 0.25
+    """Penalty for each nat by which an answer differs from the base model, in deviations of the
+    reward. Higher changes the model less."""
+    reward: ModelRef = None
+    """Reward model that is raised. Default: the project's newest."""
+    held_out: ModelRef = None
+    """Reward model that learned from other labels, measures, and stops the run. Default: one that
+    is fitted on the labels of test prompts."""
+    max_new_tokens: int = 128
+    """Longest answer, in tokens. Answers that are cut lose reward."""
+    engine: Literal["transformers", "vllm"] = "transformers"
+    """What writes the answers that are learned from. vllm is faster on a GPU."""
+    output: Repo = None
+    """Model repo to push to. Default: me/titles-rl for me/titles."""
+
+
+def check_rl(args: RLArguments) -> None:
+    """Raise UsageError for arguments that cannot work on any machine."""
+    if args.processes > 1 or args.accelerate != WHOLE:
+        raise UsageError(
+            "RL writes and learns in turns, in one process. Leave out --processes and --accelerate;"
+            " --engine vllm writes faster."
+        )
+    if args.n < 2:
+        raise UsageError(
+            f"--n {args.n}: RLOO compares each answer with others to the same prompt. Expected 2 or"
+            " more, such as 4."
+        )
+    if args.batch_size is not None and (args.batch_size < args.n or args.batch_size % args.n):
+        raise UsageError(
+            f"--batch-size {args.batch_size} does not hold all {args.n} answers of each prompt."
+            f" Choose a multiple of --n, such as {max(2, args.batch_size // args.n) * args.n}."
+        )
+    if not 0 < args.beta < math.inf:
+        raise UsageError(
+            f"--beta {args.beta:g}: expected more than 0. Without a penalty the model exploits what"
+            " the reward gets wrong."
+        )
+    if not 0 < args.max_new_tokens < args.max_length:
+        raise UsageError(
+            f"--max-new-tokens {args.max_new_tokens}: expected 1 or more, and fewer than"
+            f" --max-length {args.max_length}, which includes the prompt."
+        )

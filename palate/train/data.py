@@ -1,7 +1,6 @@
 """The data of a run: the rows of both splits, and what is checked before training on them.
 
-DPO learns preferences, SFT the preferred answers, KTO single answers. Every row left out is
-counted. Only `audit` and `read_preferences` do I/O.
+Every row left out is counted. Only `audit` and `read_preferences` do I/O.
 """
 
 from collections import Counter
@@ -18,7 +17,7 @@ from palate.core import hub
 from palate.core.errors import PalateError, UsageError
 from palate.core.project import Project
 from palate.core.rates import Rate
-from palate.core.schema import Message, Preference, Unpaired, digest, to_json
+from palate.core.schema import Message, Preference, Prompt, Unpaired, digest, to_json
 from palate.core.splits import check_no_overlap, check_training
 from palate.core.typed import read_file
 from palate.generate.chats import encode
@@ -46,7 +45,8 @@ class Answer:
     lost: int
 
 
-R = TypeVar("R", Preference, Answer, Unpaired, covariant=True)
+R = TypeVar("R", Preference, Answer, Unpaired, Prompt, covariant=True)
+T = TypeVar("T", Preference, Answer, Unpaired)
 
 
 @dataclass(frozen=True)
@@ -131,8 +131,8 @@ def preferred_answers(project: str, preferences: Rows[Preference]) -> Rows[Answe
 
 
 def usable(
-    rows: Rows[R], tokenizer: "PreTrainedTokenizerBase", max_length: int, window: int | None = None
-) -> Rows[R]:
+    rows: Rows[T], tokenizer: "PreTrainedTokenizerBase", max_length: int, window: int | None = None
+) -> Rows[T]:
     """Return the rows that fit into `max_length` tokens and have something to teach.
 
     TRL would truncate or drop the others silently. `window` is the model's own limit, if known.
@@ -144,7 +144,7 @@ def usable(
         too_much += " (the model's window)"
         advice = "Choose a --base-model with a longer one."
     dropped, too_long = Counter(rows.dropped), list(rows.too_long)
-    kept: tuple[list[R], list[R]] = ([], [])
+    kept: tuple[list[T], list[T]] = ([], [])
     places: list[int] = []
     for split, split_rows in zip(kept, (rows.train, rows.test), strict=True):
         places = []

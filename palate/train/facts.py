@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from palate import __version__
 from palate.core import ledger
 from palate.core.project import Project
-from palate.core.schema import Preference, Unpaired
+from palate.core.schema import Preference, Prompt, Unpaired
 from palate.generate import models, samples
 from palate.label import agreement, preferences
 from palate.train import feedback
 from palate.train.data import Answer, Rows, preference_sentence, read_preferences
 from palate.train.job import Clock, Job
-from palate.train.points import DPOPoint, KTOPoint, SFTPoint
+from palate.train.points import DPOPoint, KTOPoint, RLPoint, SFTPoint
 from palate.train.record import (
     VERSION,
     DataFacts,
@@ -66,7 +66,16 @@ KTO_KEYS = {
     "eval_rewards/chosen": "test_reward_good",
     "eval_rewards/rejected": "test_reward_bad",
 }
-Point = TypeVar("Point", DPOPoint, SFTPoint, KTOPoint)
+RL_KEYS = {
+    "loss": "loss",
+    "reward": "reward",
+    "kl_answer": "kl",
+    "characters": "characters",
+    "completions/clipped_ratio": "cut",
+    "eval_reward": "check_reward",
+    "eval_held_out": "check_held_out",
+}
+Point = TypeVar("Point", DPOPoint, SFTPoint, KTOPoint, RLPoint)
 
 
 def dpo_curve(log: Sequence[dict]) -> tuple[DPOPoint, ...]:
@@ -86,13 +95,20 @@ def kto_curve(log: Sequence[dict]) -> tuple[KTOPoint, ...]:
     return tuple(_curve(log, KTO_KEYS, KTOPoint))
 
 
+def rl_curve(log: Sequence[dict]) -> tuple[RLPoint, ...]:
+    """Return one point per step, with both rewards where the model was checked."""
+    return tuple(_curve(log, RL_KEYS, RLPoint))
+
+
 def _curve(log: Sequence[dict], keys: Mapping[str, str], point: type[Point]) -> list[Point]:
     steps: dict[int, dict[str, Any]] = {}
     for entry in log:
-        if "loss" not in entry and "eval_loss" not in entry:
+        if keys.keys().isdisjoint(entry):
             continue  # Trainer's summary of the whole run
         figures = steps.setdefault(entry["step"], {"step": entry["step"], "epoch": entry["epoch"]})
-        figures |= {keys[k]: v for k, v in entry.items() if k in keys and math.isfinite(v)}
+        figures |= {
+            keys[k]: v for k, v in entry.items() if k in keys and v is not None and math.isfinite(v)
+        }
     return [point(**steps[step]) for step in sorted(steps)]
 
 
@@ -143,6 +159,15 @@ def kto_data(
         "sources": dict(sources),
     }
     return KTODataFacts(**facts)
+
+
+def rl_data(project: Project, rows: Rows[Prompt]) -> DataFacts:
+    """Return what RL records of its data: its prompts, and the labels behind the reward."""
+    compared = read_preferences(project, implied=False)
+    facts = _data(project, compared)
+    facts |= {"train": len(rows.train), "test": len(rows.test), "dropped": dict(rows.dropped)}
+    facts["prompts"] = replace(facts["prompts"], train=len(rows.train), test=len(rows.test))
+    return DataFacts(**facts)
 
 
 def _data(project: Project, rows: Rows[Preference]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from palate.core.ledger import now
 from palate.core.markdown import count
 from palate.core.paths import cache
 from palate.core.project import Project
-from palate.core.schema import Preference, Unpaired, digest
+from palate.core.schema import Preference, Prompt, Unpaired, digest
 from palate.generate import models
 from palate.terminal.console import PlainConsole
 from palate.train.config import TrainArguments
@@ -45,7 +45,8 @@ METRICS = "metrics.jsonl"
 CHECKPOINT_BRANCH = "checkpoint"  # of the model's repo, with --checkpoint-to-hub
 HELD: dict[Path, FileLock] = {}  # folders of runs that this process is at work in
 A = TypeVar("A", bound=TrainArguments)
-R = TypeVar("R", Preference, Answer, Unpaired)
+R = TypeVar("R", Preference, Answer, Unpaired, Prompt)
+T = TypeVar("T", Preference, Answer, Unpaired)
 
 
 class RunDir:
@@ -58,11 +59,16 @@ class RunDir:
         path.mkdir(parents=True, exist_ok=True)
         self.path, self.model = path, path / "model"
 
+    @classmethod
+    def at(cls, path: Path) -> "RunDir":
+        """Return a run's folder at this path."""
+        run_dir = cls.__new__(cls)
+        run_dir._at(path)
+        return run_dir
+
     def part(self, name: str) -> "RunDir":
         """Return the folder of one training of a run that has several."""
-        part = RunDir.__new__(RunDir)
-        part._at(self.path / name)
-        return part
+        return RunDir.at(self.path / name)
 
     def hold(self) -> None:
         """Keep other processes out of the folder until this one ends.
@@ -249,7 +255,7 @@ def is_full_disk(error: Exception) -> bool:
     return bool(re.search(words, str(error)))
 
 
-def load(console: Console, job: Job[A, R]) -> tuple[models.Loaded, Rows[R]]:
+def load(console: Console, job: Job[A, T]) -> tuple[models.Loaded, Rows[T]]:
     """Return the base model and the rows that fit it; print what was left out."""
     from palate.train.trainer import weights_dtype
 

@@ -14,7 +14,14 @@ from statistics import median
 from typing import Literal
 
 from palate.core.errors import PalateError, UsageError
-from palate.train.config import DPOArguments, KTOArguments, Method, SFTArguments, TrainArguments
+from palate.train.config import (
+    DPOArguments,
+    KTOArguments,
+    Method,
+    RLArguments,
+    SFTArguments,
+    TrainArguments,
+)
 
 MAX_FULL_PARAMETERS = 2e9  # beyond, an adapter learns as much from a thousand pairs
 BYTES_PER_PARAMETER = {"full": 16.0, "lora": 2.6, "qlora": 0.9}
@@ -28,6 +35,8 @@ RATE_EXPONENT = -0.75  # in parameters: leads to what others report at 7 B
 SFT_LEARNING_RATES = {"full": 1e-5, "lora": 1e-4}  # SFT takes larger steps than DPO
 SFT_BATCH_ANSWERS = 8
 KTO_BATCH_ANSWERS = 16  # the divergence is estimated on a batch
+RL_LEARNING_RATES = {"full": 1e-5, "lora": 1e-4}  # at `MEASURED_PARAMETERS`
+RL_BATCH_ANSWERS = 32
 RUINOUS = 5  # times an adapter's rate: two of three answers no longer ended
 CHECKPOINTING_PARAMETERS = 1e9  # from here on a GPU computes activations twice
 
@@ -104,8 +113,12 @@ def dpo_rate(method: Method, parameters: int) -> float:
 
     Measured at 135 M parameters. Smaller models take the same, larger ones less.
     """
+    return scaled(DPO_LEARNING_RATES[method], parameters)
+
+
+def scaled(rate: float, parameters: int) -> float:
     size = max(1.0, parameters / MEASURED_PARAMETERS)
-    return float(f"{DPO_LEARNING_RATES[method] * size**RATE_EXPONENT:.0e}")
+    return float(f"{rate * size**RATE_EXPONENT:.0e}")
 
 
 def choose_sft_recipe(args: SFTArguments, parameters: int, machine: Machine) -> Recipe:
@@ -137,6 +150,25 @@ def choose_kto_recipe(args: KTOArguments, parameters: int, machine: Machine) -> 
             " or a lower --accumulate."
         )
     return recipe
+
+
+def choose_rl_recipe(args: RLArguments, parameters: int, prompts: int, machine: Machine) -> Recipe:
+    """Return the recipe of RL on so many prompts, as `choose_recipe` does.
+
+    Raises UsageError where a batch needs more prompts than there are.
+    """
+    method, why = _method(args.method, parameters, replace(machine, quantizes=False))
+    rate = args.learning_rate or scaled(RL_LEARNING_RATES[method], parameters)
+    most = prompts * args.n
+    batch = args.batch_size or min(max(1, RL_BATCH_ANSWERS // args.n) * args.n, most)
+    if batch > most:
+        raise UsageError(
+            f"--batch-size {batch} takes {batch // args.n:,} prompts, and there are {prompts:,}."
+            f" Use --batch-size {most} or less."
+        )
+    reason = f"batches of {batch} answers, {args.n} to a prompt"
+    start = Recipe(method, rate, batch, 1, False, False, (why, reason), unit="answer")
+    return _fit_device(args, parameters, machine, start)
 
 
 def choose_reward_recipe(

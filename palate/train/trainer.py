@@ -16,7 +16,7 @@ from torch.utils.data import Sampler
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from palate.core.schema import Preference, Unpaired
+from palate.core.schema import Preference, Prompt, Unpaired
 from palate.generate.models import Loaded
 from palate.train.choice import LOGGED_SUMS
 from palate.train.config import SFTArguments, TrainArguments
@@ -156,7 +156,7 @@ def make_sft_trainer(
 def schedule(
     args: TrainArguments,
     recipe: Recipe,
-    rows: Rows[Preference] | Rows[Answer] | Rows[Unpaired],
+    rows: Rows[Preference] | Rows[Answer] | Rows[Unpaired] | Rows[Prompt],
     folder: Path,
 ) -> dict[str, Any]:
     """Return TRL's options for batches, steps, evaluations and checkpoints."""

@@ -1,0 +1,117 @@
+"""The held-out reward: a probe on labels that the reward which is raised has not seen.
+
+The project's reward learned from all labels of train prompts, so this one learns from those of test
+prompts. No eval prompt and no vote is read.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from palate.core import paths
+from palate.core.errors import UsageError
+from palate.core.markdown import count
+from palate.core.project import Project
+from palate.core.rates import Rate
+from palate.core.schema import Model, Preference
+from palate.core.typed import read
+from palate.generate import models
+from palate.reward import classifier, features, figures, probe
+from palate.reward.best import Judge, find_reward
+from palate.reward.config import MarginSize
+from palate.reward.probe import FOLDS
+from palate.reward.record import RewardRecord
+from palate.reward.rows import Answers
+from palate.train.data import read_preferences
+from palate.train.rl_results import HeldOut
+
+FACTS = "held_out.json"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A probe that was saved as a classifier, and how often it is right on other prompts."""
+
+    folder: Path
+    pairs: int
+    prompts: int
+    accuracy: Rate  # each pair by a probe that has not seen its prompt
+
+
+def fit_reward(
+    loaded: models.Loaded,
+    rows: Sequence[Preference],
+    folder: Path,
+    *,
+    margin: MarginSize = "small",
+    seed: int = 0,
+) -> Fitted:
+    """Fit a probe on these preferences as `palate reward` does, and save it in `folder`."""
+    answers = Answers.of(rows)
+    texts = features.chats(loaded.tokenizer, answers.chats)
+    layer = features.middle(loaded.model.config.get_text_config())
+    found = features.extract(loaded, texts, answers.prompts, [layer])
+    pairs = answers.pairs(rows, margin)
+    leads = probe.held_out_scores(found, pairs, seed)
+    fitted = probe.fitted(found, pairs, probe.choose(found, pairs, seed))
+    classifier.with_head(loaded, fitted).save_pretrained(folder)
+    side, loaded.tokenizer.padding_side = loaded.tokenizer.padding_side, "right"
+    loaded.tokenizer.save_pretrained(folder)
+    loaded.tokenizer.padding_side = side
+    classifier.check_saved(folder, answers.chats, fitted.scores(found))
+    prompts = len({r.prompt_id for r in rows})
+    return Fitted(folder, len(rows), prompts, figures.rates(rows, leads))
+
+
+def fit_held_out(
+    console: Console, project: Project, run: RewardRecord, folder: Path, seed: int
+) -> HeldOut:
+    """Fit the held-out reward in `folder`, unless it is there; return what is known of it.
+
+    Raises UsageError where test prompts have too few labels.
+    """
+    if (file := folder / FACTS).exists():
+        return read(HeldOut, json.loads(file.read_text("utf-8")), FACTS)
+    rows = test_labels(project)
+    loaded = models.load(models.find(f"{run.base_model}@{run.base_revision}"))
+    with console.status("Fitting the held-out reward"):
+        fitted = fit_reward(loaded, rows, folder, seed=seed)
+    held = HeldOut(None, fitted.pairs, fitted.prompts, fitted.accuracy)
+    text = {"reward": None, "pairs": held.pairs, "prompts": held.prompts, "shares_labels": False}
+    paths.replace(file, json.dumps(text | {"accuracy": held.accuracy.to_json()}))
+    return held
+
+
+def test_labels(project: Project) -> Sequence[Preference]:
+    """Return people's preferences on test prompts. Raises UsageError where they are too few."""
+    rows = read_preferences(project, implied=False).test
+    prompts = len({r.prompt_id for r in rows})
+    if prompts < FOLDS:
+        raise UsageError(
+            f"The labels of {project.id} are on {count(prompts, 'test prompt')}, and a held-out"
+            f" reward needs {FOLDS} or more. Label more: palate label {project.id}. Or name a"
+            " reward that learned from other labels: --held-out OWNER/NAME"
+        )
+    return rows
+
+
+def named_held_out(name: str, reward: models.Source, project: Project) -> tuple[HeldOut, Judge]:
+    """Return the held-out reward with this name. UsageError where it is the one that is raised."""
+    run, source = find_reward(name, project)
+    if (source.repo, source.revision) == (reward.repo, reward.revision):
+        raise UsageError(
+            f"--held-out {name} is the reward that is raised, which cannot show what it gets wrong."
+            " Leave --held-out out, or name a reward that learned from other labels."
+        )
+    raised = find_reward(f"{reward.repo}@{reward.revision}", project)[0]
+    held = HeldOut(
+        Model(source.repo, source.revision),
+        run.data.train,
+        run.data.prompts.train,
+        run.results.accuracy,
+        shares_labels=run.project == raised.project,
+    )
+    return held, Judge.load(source)

@@ -1,0 +1,161 @@
+"""RL's trainer against TRL's own: the same advantages and loss on a batch; what it learns."""
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import Qwen2Config, Qwen2ForCausalLM
+from trl import RLOOConfig, RLOOTrainer
+
+from palate.core.schema import Prompt
+from palate.demo import writer
+from palate.demo.titles import corpus, prompt_for
+from palate.generate.generation import Sampling
+from palate.generate.models import Loaded
+from palate.reward.best import Judge, Plan
+from palate.reward.guards import Norm
+from palate.reward.rl_trainer import Monitor, make_rl_trainer
+from palate.train.config import RLArguments
+from palate.train.recipe import Recipe
+from palate.train.rl_results import checks
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+ARGS = RLArguments("me/titles", n=4, batch_size=16, max_new_tokens=8, beta=0.3, epochs=2)
+PROMPTS = [Prompt.of(prompt_for(topic)) for topic in list(corpus())[:8]]
+
+
+class Letters(Judge):
+    """A reward that counts a letter, so that it is known what a model should learn."""
+
+    def __init__(self, letter: str, sign: float = 1.0):
+        super().__init__(None, None)
+        object.__setattr__(self, "letter", letter)
+        object.__setattr__(self, "sign", sign)
+
+    def scores(self, prompts, texts):
+        return np.array([self.sign * t.count(self.letter) for t in texts], float)
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Loaded:
+    tokenizer = writer.make_tokenizer()
+    tokenizer.padding_side = "left"
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    model = Qwen2ForCausalLM(config).eval()
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    return Loaded("me/tiny", "0" * 40, model, tokenizer)
+
+
+def make(loaded, folder: Path, held_out: Judge, said: list[str], *, stops: bool, **changes):
+    args = replace(ARGS, **changes)
+    own = replace(loaded, model=copy.deepcopy(loaded.model))
+    plan = Plan(args.n, 32, Sampling(temperature=1.0, max_new_tokens=8), 0)
+    reward = Letters("e")
+    monitor = Monitor(PROMPTS, plan, reward, held_out, folder / "answers.jsonl", said.append, stops)
+    rate = args.learning_rate or 3e-2
+    recipe = Recipe("full", rate, 16, 1, False, False, ())
+    return make_rl_trainer(args, recipe, own, PROMPTS, monitor, folder, folder, [], fresh=True)
+
+
+def test_advantages_and_loss_are_trl_s_own_on_the_same_batch(loaded, tmp_path):
+    ours = make(loaded, tmp_path / "own", Letters("e"), [], stops=False)
+    loaded.model.save_pretrained(tmp_path / "reference")
+    policy = copy.deepcopy(loaded.model)
+    policy.config._name_or_path = str(tmp_path / "reference")  # TRL loads it by this name
+    norm = Norm(mean=0.4, spread=0.7, characters=20.0, repeated=0.1)
+    ours._norms = (norm, norm)
+
+    def reward(prompts, completions, completion_ids, **_):
+        texts = [c[-1]["content"].strip() for c in completions]
+        ended = [ids[-1] in ours.eos_token_ids for ids in completion_ids]
+        return norm.guarded(Letters("e").scores(prompts, texts), texts, ended).tolist()
+
+    theirs = RLOOTrainer(
+        model=policy,
+        reward_funcs=reward,
+        args=RLOOConfig(
+            output_dir=str(tmp_path / "trl"),
+            seed=0,
+            per_device_train_batch_size=16,
+            num_generations=4,
+            max_completion_length=8,
+            beta=ARGS.beta,
+            reward_clip_range=(-5.0, 5.0),
+            use_cpu=True,
+            report_to="none",
+            bf16=False,
+            gradient_checkpointing=False,
+        ),
+        train_dataset=ours.train_dataset,
+        processing_class=loaded.tokenizer,
+    )
+    with torch.no_grad():
+        for trainer in (ours, theirs):  # away from the base, alike
+            torch.manual_seed(1)
+            for weight in trainer.model.parameters():
+                weight.add_(0.05 * torch.randn_like(weight))
+    written = ours._generate_single_turn
+    kept: list[list[list[int]]] = []
+    ours._generate_single_turn = lambda *a: kept.append(written(*a)) or kept[0]
+    theirs._generate_single_turn = lambda *_: kept[0]  # the same answers
+    found = []
+    for trainer in (ours, theirs):
+        rows = next(iter(trainer.get_train_dataloader()))
+        assert len(rows) == 16
+        trainer.model.train()
+        batch = trainer._generate_and_score_completions(rows)
+        with torch.no_grad():  # so that the loss is not 0
+            for weight in trainer.model.parameters():
+                weight.add_(0.01)
+        loss = trainer.compute_loss(trainer.model, batch)
+        found.append((batch["completion_ids"], batch["advantages"], loss))
+    (tokens, advantages, loss), (their_tokens, their_advantages, their_loss) = found
+    assert torch.equal(tokens, their_tokens)
+    assert torch.allclose(advantages, their_advantages, atol=1e-6, rtol=0)
+    assert advantages.abs().max() > 0.1
+    assert loss.item() == pytest.approx(their_loss.item(), abs=1e-6)
+    assert abs(loss.item()) > 1e-3
+    kl, tokens_each = (ours._metrics["train"][k][-1] for k in ("kl", "completions/mean_length"))
+    assert ours._metrics["train"]["kl_answer"] == [pytest.approx(kl * tokens_each)]
+
+
+@pytest.mark.slow
+def test_the_reward_rises_and_the_last_step_is_kept_where_nothing_decides(loaded, tmp_path):
+    said: list[str] = []
+    trainer = make(loaded, tmp_path, Letters("e"), said, stops=False, epochs=20, beta=0.01)
+    trainer.train()
+    made = checks(trainer.state.log_history)
+    assert made[0].step == 0
+    assert made[0].reward.mean() == pytest.approx(0, abs=1e-9)
+    assert made[-1].reward.mean() > made[0].reward.mean() + 1
+    assert made[-1].held_out == pytest.approx(made[-1].reward)
+    assert trainer.state.best_model_checkpoint.endswith(f"checkpoint-{trainer.state.max_steps}")
+    assert "step    0/40: reward" in said[0]
+    assert "KL 0.00 nats an answer" in said[0]
+    with trainer.reference() as reference:
+        for old, new in zip(loaded.model.parameters(), reference.model.parameters(), strict=True):
+            assert torch.equal(old, new)
+
+
+@pytest.mark.slow
+def test_it_stops_where_the_gap_opens_and_keeps_the_step_before(loaded, tmp_path):
+    trainer = make(loaded, tmp_path, Letters("e", -1.0), [], stops=True, epochs=20, beta=0.01)
+    trainer.train()
+    made = checks(trainer.state.log_history)
+    assert trainer.state.global_step < trainer.state.max_steps
+    assert made[-1].reward.mean() > 0 > made[-1].held_out.mean()
+    best = max(made[1:], key=lambda c: c.held_out.mean())  # step 0 has no checkpoint
+    assert trainer.state.best_model_checkpoint.endswith(f"checkpoint-{best.step}")
