@@ -79,10 +79,8 @@ class Settings:
         known = {f.name: type(f.default) for f in fields(cls)}
         for name, value in values.items():
             if name not in known:
-                problem = (
-                    f"unknown setting; expected one of {', '.join(known)}. This is palate"
-                    f" {__version__}; if a newer one wrote it, install that"
-                )
+                problem = f"unknown setting; expected one of {', '.join(known)}. This is palate"
+                problem += f" {__version__}; if a newer one wrote it, install that"
                 raise BadInput(source, problem, field=name)
             want = known[name]
             if name in LISTS and isinstance(value, list):
@@ -105,11 +103,8 @@ class Settings:
     def _check(self, source: object) -> None:
         eval_fraction = self.eval if isinstance(self.eval, float) else MOST_EVAL
         if not (self.test > 0 and self.eval > 0 and self.test + eval_fraction < 1):
-            raise BadInput(
-                source,
-                "`test` and `eval` are fractions that leave room for `train`; `eval` may also be a"
-                " whole number of prompts",
-            )
+            problem = "`test` and `eval` are fractions that leave room for `train`; `eval` may"
+            raise BadInput(source, f"{problem} also be a whole number of prompts")
         weighted = not self.weights or len(self.weights) == len(self.aspects)
         weighted = weighted and all(0 < w < 1e9 for w in self.weights)
         for name, valid, expected in (
