@@ -1,0 +1,91 @@
+"""The card of a model that learned from a reward: both rewards, the gap, what nobody measured."""
+
+import copy
+import json
+from typing import Any
+
+from card_projects import NASTY, shape, text_of
+from run_facts import SFT_RUN
+
+from palate.core.rates import Rate
+from palate.report.cards import RESULTS_FILE
+from palate.report.rl_card import rl_files
+from palate.reward import record
+
+RATE = Rate.of([i % 4 > 0 for i in range(200)], [i // 5 for i in range(200)]).to_json()
+CHANGE = {"base": -0.1, "tuned": 0.6, "change": {"mean": 0.7, "interval": [0.4, 1.0]}}
+RL_RUN: dict[str, Any] = SFT_RUN | {
+    "version": 0,
+    "job": "rl",
+    "model": "me/titles-rl",
+    "command": "palate rl me/titles",
+    "data": {k: v for k, v in SFT_RUN["data"].items() if k != "comparisons"} | {"dropped": {}},
+    "history": [
+        {"step": 0, "epoch": 0, "check_reward": 0.0, "check_held_out": 0.0},
+        {"step": 1, "epoch": 0.1, "loss": 0.0, "reward": 0.2, "kl": 0.5, "cut": 0.0},
+        {"step": 2, "epoch": 0.2, "loss": 0.0, "kl": 1.5, "check_reward": 1, "check_held_out": 0.4},
+    ],
+    "results": {
+        "prompts": 11,
+        "n": 4,
+        "reward": CHANGE,
+        "held_out": CHANGE | {"tuned": 0.3, "change": {"mean": 0.4, "interval": [0.1, 0.7]}},
+        "kl": 3.21,
+        "repeated": {"base": 0.01, "tuned": 0.02},
+        "steps": 40,
+        "best_step": 24,
+        "opened_at": 32,
+    },
+    "reward": {"repo": "me/titles-reward", "revision": "5" * 40},
+    "held_out": {
+        "reward": None,
+        "pairs": 200,
+        "prompts": 40,
+        "accuracy": RATE,
+        "shares_labels": False,
+    },
+}
+
+
+def files(**changes: Any) -> dict:
+    facts = copy.deepcopy(RL_RUN)
+    for name, value in changes.items():
+        facts[name] = facts[name] | value if isinstance(value, dict) else value
+    return rl_files(record.parse(json.dumps(facts), "run.json"))
+
+
+def test_it_says_what_rose_where_it_stopped_and_what_measured():
+    text = text_of(files())
+    assert "[me/titles-reward](/me/titles-reward) at `555555555555`" in text
+    assert "| reward that it learned from | -0.10 | +0.60 | +0.70 (+0.40 to +1.00) |" in text
+    assert "| **held-out reward** | -0.10 | +0.30 | +0.40 (+0.10 to +0.70) |" in text
+    assert "fitted on 200 pairs of 40 test prompts" in text
+    assert "At step 32 the reward still rose and the held-out one no longer did." in text
+    assert "step 24 of 40, where the held-out reward of answers to train prompts was high" in text
+    assert "**has not been measured**" in text
+    assert set(files()) == {"README.md", "plots/rewards.svg", "plots/kl.svg", RESULTS_FILE}
+    rewards = str(files()["plots/rewards.svg"])
+    assert "reward 1 at step 2, held-out 0.4 at step 2" in rewards
+    results = files()[RESULTS_FILE]
+    assert "held_out_reward_change" in results
+    assert "95% interval 0.1000 to 0.7000; 11 test prompts" in results
+
+
+def test_what_was_not_measured_is_not_claimed():
+    nothing = {"prompts": 0, "reward": None, "held_out": None, "repeated": None}
+    found = files(results=nothing | {"opened_at": None}, history=[])
+    text = text_of(found)
+    assert "Nothing has been measured on held-out prompts: the project has no test prompts." in text
+    assert "did not open in 40 steps" in text
+    assert set(found) == {"README.md"}
+    named = {"reward": {"repo": "me/other", "revision": "6" * 40}, "shares_labels": True}
+    text = text_of(files(held_out=named))
+    assert "[me/other](/me/other) at `666666666666`, which may have learned from the same" in text
+    low = Rate.of([i % 2 > 0 for i in range(20)], [i // 2 for i in range(20)]).to_json()
+    assert "was highest. `answers.jsonl`" not in text_of(files(held_out={"accuracy": low}))
+
+
+def test_no_text_of_a_project_changes_the_card():
+    plain = shape(text_of(files(data={"guidelines": "x", "question": "x"})))
+    for text in NASTY:
+        assert shape(text_of(files(data={"guidelines": text, "question": text}))) == plain
