@@ -149,7 +149,8 @@ def gap(results: RLResults) -> str:
         return f"The gap between the rewards did not open in {count(results.steps, 'step')}."
     return (
         f"At step {results.opened_at} the reward still rose and the held-out one no longer did. The"
-        f" weights are those of step {results.best_step}, where the held-out one was highest."
+        f" weights are those of step {results.best_step}: of the checks after training began, the"
+        " one with the highest held-out reward."
     )
 
 

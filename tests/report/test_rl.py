@@ -61,7 +61,7 @@ def test_it_says_what_rose_where_it_stopped_and_what_measured():
     assert "| **held-out reward** | -0.10 | +0.30 | +0.40 (+0.10 to +0.70) |" in text
     assert "fitted on 200 pairs of 40 test prompts" in text
     assert "At step 32 the reward still rose and the held-out one no longer did." in text
-    assert "step 24 of 40, where the held-out reward of answers to train prompts was high" in text
+    assert "step 24 of 40: of the checks after training began, the one with the highest" in text
     assert "**has not been measured**" in text
     assert set(files()) == {"README.md", "plots/rewards.svg", "plots/kl.svg", RESULTS_FILE}
     rewards = str(files()["plots/rewards.svg"])
@@ -82,7 +82,7 @@ def test_what_was_not_measured_is_not_claimed():
     text = text_of(files(held_out=named))
     assert "[me/other](/me/other) at `666666666666`, which may have learned from the same" in text
     low = Rate.of([i % 2 > 0 for i in range(20)], [i // 2 for i in range(20)]).to_json()
-    assert "was highest. `answers.jsonl`" not in text_of(files(held_out={"accuracy": low}))
+    assert "of the checks after training began" not in text_of(files(held_out={"accuracy": low}))
 
 
 def test_no_text_of_a_project_changes_the_card():
