@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
+import torch
 from datasets import Dataset
-from peft import PeftModel
+from peft import LoraConfig, PeftModel
 from transformers import PrinterCallback, TrainerCallback
 from trl import RLOOConfig, RLOOTrainer
 from trl.trainer.utils import add_fused_lm_head
@@ -90,9 +91,11 @@ class RewardRLOOTrainer(RLOOTrainer):
         args: RLOOConfig,
         beta: float,
         origin: Path,
-        **options: Any,
+        rows: Dataset,
+        lora: LoraConfig | None,
+        callbacks: Sequence[TrainerCallback],
     ):
-        reference = None if options.get("peft_config") else copy.deepcopy(loaded.model)
+        reference = None if lora else copy.deepcopy(loaded.model)
         self.monitor, self._loaded = monitor, loaded
         loaded.model.name_or_path = str(origin)  # vLLM starts from these files
         self._norms: tuple[Norm, Norm] | None = None
@@ -102,8 +105,11 @@ class RewardRLOOTrainer(RLOOTrainer):
             model=loaded.model,
             reward_funcs=self.rewards,
             args=args,
+            train_dataset=rows,
+            eval_dataset=rows.select([0]),  # Trainer wants one; checks are on `monitor.prompts`
             processing_class=loaded.tokenizer,
-            **options,
+            peft_config=lora,
+            callbacks=list(callbacks),
         )
         loaded.model.name_or_path = loaded.repo
         self.beta = args.beta = beta
@@ -115,8 +121,9 @@ class RewardRLOOTrainer(RLOOTrainer):
     def norms(self) -> tuple[Norm, Norm]:
         """The units of both rewards; they are in the log, so that a run continues with them."""
         if self._norms is None:
-            first: Any = next(e for e in self.state.log_history if NORMS in e)
-            self._norms = Norm(**first[NORMS][0]), Norm(**first[NORMS][1])
+            first = next(e for e in self.state.log_history if NORMS in e)
+            ours, other = cast("list[dict[str, float]]", first[NORMS])
+            self._norms = Norm(**ours), Norm(**other)
         return self._norms
 
     def rewards(
@@ -125,7 +132,7 @@ class RewardRLOOTrainer(RLOOTrainer):
         completions: Sequence[list[Message]],
         completion_ids: Sequence[Sequence[int]],
         log_metric: Callable[[str, float], None],
-        **_: Any,
+        **_: object,
     ) -> list[float | None]:
         """Return the guarded rewards of a batch, as TRL asks for them."""
         texts = [c[-1]["content"].strip() for c in completions]
@@ -134,7 +141,9 @@ class RewardRLOOTrainer(RLOOTrainer):
         log_metric("characters", float(np.mean([len(t) for t in texts])))
         return self.norms[0].guarded(scores, texts, ended).tolist()
 
-    def _generate_and_score_completions(self, inputs: Any) -> Any:
+    def _generate_and_score_completions(
+        self, inputs: list[dict[str, torch.Tensor]]
+    ) -> dict[str, torch.Tensor]:
         output = super()._generate_and_score_completions(inputs)
         metrics = self._metrics["train"]
         # TRL logs the divergence per token
@@ -147,7 +156,7 @@ class RewardRLOOTrainer(RLOOTrainer):
     @contextmanager
     def reference(self) -> Generator[Loaded]:
         """Yield the model that the run started from."""
-        model: Any = self.policy().model
+        model = self.policy().model
         if isinstance(model, PeftModel):
             with model.disable_adapter():
                 yield replace(self._loaded, model=model)
@@ -173,7 +182,7 @@ class RewardRLOOTrainer(RLOOTrainer):
         metrics["eval_cut"] = float(np.mean([not c.ended for w in written for c in w.completions]))
         metrics[KEEPS] = float(step)
         self.log(metrics)
-        entry: Any = self.state.log_history[-1]
+        entry = cast("dict[str, object]", self.state.log_history[-1])
         entry |= {CHECKED: by_prompt, NORMS: [asdict(ours), asdict(other)]}
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
@@ -246,10 +255,9 @@ def make_rl_trainer(
         ),
         args.beta,
         origin,
-        train_dataset=rows,
-        eval_dataset=rows.select([0]),  # Trainer wants one; checks are on `monitor.prompts`
-        peft_config=adapter(recipe, loaded.revision),
-        callbacks=list(callbacks),
+        rows,
+        adapter(recipe, loaded.revision),
+        callbacks,
     )
     trainer.remove_callback(PrinterCallback)
     return trainer

@@ -40,9 +40,8 @@ class DistinctRewardTrainer(ReproducibleTrainerMixin, RewardTrainer):
 
     def merge(self) -> None:
         """Merge an adapter, if there is one, so that plain transformers loads the model."""
-        model: Any = self.model
-        if isinstance(model, PeftModel):
-            self.model = model.merge_and_unload()
+        if isinstance(self.model, PeftModel):
+            self.model = self.model.merge_and_unload()
 
 
 def distinct(model: Any) -> Callable[..., Any]:
