@@ -31,8 +31,8 @@ class AnswerKTOTrainer(ReproducibleTrainerMixin, KTOTrainer):
         return KTOTrainer._get_train_sampler(self, train_dataset)
 
     def _precompute_ref_logps(self, dataset: Dataset, name: str, batch_size: int) -> Dataset:
-        model: Any = self.model
-        model.eval()
+        assert self.model
+        model = self.model.eval()
         parts = [self.compute_ref_log_probs(model, b) for b in self._batches(dataset, batch_size)]
         own, mismatched = (
             torch.cat(part).float().cpu().tolist() for part in zip(*parts, strict=True)
@@ -52,8 +52,8 @@ class AnswerKTOTrainer(ReproducibleTrainerMixin, KTOTrainer):
         args: Any = self.args
         tokenizer: Any = self.processing_class
         tokens = self._prepare_dataset(Dataset.from_list(rows), tokenizer, args, "answers")
-        model: Any = self.model
-        model.eval()
+        assert self.model
+        model = self.model.eval()
         found: list[float] = []
         for batch in self._batches(tokens, args.per_device_eval_batch_size):
             labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)

@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
@@ -190,7 +190,7 @@ def measured(console: Console, one: DPOJob) -> tuple[float, tuple[float, ...]]:
         lambda text: None,
         cache() / "references",
     )
-    options: Any = trainer.args
+    options = trainer.args
     options.save_strategy = options.eval_strategy = "no"
     options.load_best_model_at_end = False
     trainer.train()

@@ -107,8 +107,8 @@ class AnswerTrainer(ReproducibleTrainerMixin, SFTTrainer):
 
     def token_sums(self) -> torch.Tensor:
         """Return sums of loss, right tokens and tokens of each test row, shape (rows, 3)."""
-        model: Any = self.model
-        model.eval()
+        assert self.model
+        model = self.model.eval()
         rows = []
         for batch in self.get_eval_dataloader():
             with torch.no_grad(), self.compute_loss_context_manager():
@@ -120,9 +120,8 @@ class AnswerTrainer(ReproducibleTrainerMixin, SFTTrainer):
 
     def merge(self) -> None:
         """Merge an adapter, if there is one, into the weights, so that a whole model is saved."""
-        model: Any = self.model
-        if isinstance(model, PeftModel):
-            self.model = model.merge_and_unload()
+        if isinstance(self.model, PeftModel):
+            self.model = self.model.merge_and_unload()
 
 
 def make_sft_trainer(

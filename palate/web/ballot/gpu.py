@@ -102,12 +102,15 @@ def _load(repo: str, revision: str) -> tuple[Any, Any, str]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    safe: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
-    tokenizer: Any = AutoTokenizer.from_pretrained(repo, padding_side="left", **safe)
+    tokenizer: Any = AutoTokenizer.from_pretrained(
+        repo, revision=revision, padding_side="left", trust_remote_code=False
+    )
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     # of an adapter, transformers loads the base model that it names
     dtype = torch.bfloat16 if is_lent() or torch.cuda.is_available() else torch.float32
-    model = AutoModelForCausalLM.from_pretrained(repo, dtype=dtype, use_safetensors=True, **safe)
+    model = AutoModelForCausalLM.from_pretrained(
+        repo, revision=revision, dtype=dtype, use_safetensors=True, trust_remote_code=False
+    )
     sha, files = hub.describe(repo, "model", revision)
     condition = ""
     if RUN in files:
