@@ -7,7 +7,18 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from palate import __version__
-from palate.commands import data, doctor, imports, models, people, prompts, results, rounds, serving
+from palate.commands import (
+    compare,
+    data,
+    doctor,
+    imports,
+    models,
+    people,
+    prompts,
+    results,
+    rounds,
+    serving,
+)
 from palate.commands.common import console
 from palate.core.errors import UsageError, run_guarded
 
@@ -36,6 +47,7 @@ COMMANDS = {
     "verdict": Command(results.verdict, "count the votes and put the win rate on the card"),
     "try": Command(serving.try_, "try base and tuned model here, on prompts of your own"),
     "round": Command(rounds.round_, "begin the next round, with the newest model as writer"),
+    "compare": Command(compare.compare, "train several methods on the labels, in one table"),
     "audit": Command(data.audit, "find what is wrong with preference data before training on it"),
     "jobs": Command(results.jobs, "list what ran on HF Jobs: when, at what cost, how it ended"),
     "status": Command(results.status, "show where a project is in the loop, and what comes next"),

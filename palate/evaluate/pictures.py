@@ -5,6 +5,7 @@ A page on a phone shows them about as wide as they are drawn, so no text is smal
 
 from palate.core.drawing import BLUE, FAINT, INK, ORANGE, canvas, svg
 from palate.core.markdown import count
+from palate.evaluate.ratings import Rating, RatingList, name
 from palate.evaluate.verdict import Verdict
 
 WIDTH = 4.55  # inches: 328 px, a phone's width less the margins of the page
@@ -77,3 +78,41 @@ def moves(result: Verdict) -> str:
         f" {rate[-1]:.1f}% after {n[-1]:,} votes, with its 95% band, at last"
         f" {low[-1]:.0f}–{high[-1]:.0f}%",
     )
+
+
+def rated_models(rated: RatingList) -> str:
+    """Return the SVG of a list of models: points over the reference, with 95% intervals.
+
+    An end that is open, or a model of which the points are not known, reaches the border.
+    """
+    rows = rated.ratings
+    ends = [x for r in rows for x in _ends(r) if x is not None]
+    reach = 1.1 * max([100.0, *map(abs, ends)])
+    height = 0.55 + 0.5 * len(rows)
+    figure, axes = canvas(WIDTH, height)
+    foot = 0.5 / height
+    axes.set_position((0.03, foot, 0.94, 0.99 - foot))
+    axes.axvline(0, color=INK, linewidth=1.2)
+    for y, r in enumerate(rows):
+        low, high = (x if x is not None else side * reach for x, side in _sided(_ends(r)))
+        colour = BLUE if low > 0 else ORANGE if high < 0 else INK
+        axes.plot((low, high), (y, y), color=colour, linewidth=6, alpha=0.5)
+        if r.over is None or r.over.points is not None:
+            points = r.over.points if r.over and r.over.points is not None else 0.0
+            axes.plot(points, y, marker="o", markersize=8, color=colour)
+        axes.text(-reach, y - 0.28, f"{r.place}. {name(r.model)}", color=INK, fontsize=TEXT)
+    axes.set(xlim=(-reach, reach), ylim=(len(rows) - 0.5, -0.75), yticks=())
+    axes.set_xlabel(f"points over {rated.reference.repo}", fontsize=TEXT)
+    axes.tick_params(labelsize=TEXT)
+    said = "; ".join(
+        f"{name(r.model)}: {r.over.words() if r.over else 'the reference'}" for r in rows
+    )
+    return svg(figure, said)
+
+
+def _ends(r: Rating) -> tuple[float | None, float | None]:
+    return r.over.interval if r.over else (0.0, 0.0)
+
+
+def _sided(ends: tuple[float | None, float | None]) -> tuple[tuple[float | None, int], ...]:
+    return (ends[0], -1), (ends[1], 1)

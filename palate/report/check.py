@@ -17,8 +17,11 @@ def write_check(args: CheckArguments) -> None:
         style = "yellow" if ability.known == "lost" else ""
         alarm = "  alarm: " if ability.known == "lost" else "  "
         console.print(f"{alarm}{ability.sentence()}", style=style)
-    repo = Project.load(args.project).model_repo
+    project = Project.load(args.project)
+    repo = project.model_repo
     if result.tuned.repo != repo:
+        if result.tuned.repo.startswith(f"{project.id}-"):  # for `palate compare`
+            hub.commit(result.tuned.repo, "model", {FILE: text_of(result)}, "Add what tuning cost")
         console.print(f"The card is that of {repo}, so it is left as it was.")
         return
     hub.commit(repo, "model", {FILE: text_of(result)}, "Add what tuning cost")

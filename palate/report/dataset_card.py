@@ -9,10 +9,13 @@ from palate.core import hub, ledger
 from palate.core.project import Project
 from palate.core.rounds import by_aspect, weights_of
 from palate.core.schema import ROWS, SPLITS, Config, Preference
+from palate.evaluate.pictures import rated_models
+from palate.evaluate.ratings import ratings
 from palate.evaluate.verdict import Verdict
 from palate.label import agreement
 from palate.label.agreement_text import how_people_label, strengths
 from palate.label.preferences import of_aspects
+from palate.report import comparison
 from palate.report.cards import Files, document, hub_license, push, shorten, with_pictures
 from palate.report.features import features
 from palate.train.data import preference_sentence
@@ -64,6 +67,11 @@ def dataset_files(
         pictures["rates"] = how_people_label(people)
     if strength:
         pictures["strengths"] = strengths(strength)
+    verdict, compared = _verdict(project), comparison.stored(project)
+    base = verdict.base if verdict else compared.entries[0].model if compared else None
+    rated = ratings(project.evaluations, project.candidates, base)
+    if rated:
+        pictures["models"] = rated_models(rated[0])
     configs = [config for config in ROWS if project.paths(config)]
     types = {config: features(config, aspects=_has_aspects(project, config)) for config in configs}
     readme = document(
@@ -72,7 +80,10 @@ def dataset_files(
         project=project,
         trained=trained,
         spaces=spaces,
-        verdict=_verdict(project),
+        verdict=verdict,
+        compared=compared,
+        columns=comparison.HEAD,
+        rated=rated,
         configs={
             config: len(preferences if config == "preferences" else project.read(config))
             for config in configs

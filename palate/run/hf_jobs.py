@@ -108,6 +108,16 @@ def table(project: str, jobs: "Sequence[JobInfo]") -> Table:
     return shown
 
 
+def dollars(project: str, repo: str) -> float:
+    """Return what all jobs cost whose output is this repo."""
+    hourly = prices(project)
+    return sum(
+        hourly.get(str(job.flavor), 0.0) * ((job.durations.running_secs or 0) / 3600)
+        for job in jobs_of(project)
+        if job.durations and _output(job.command or []) == repo
+    )
+
+
 def _spent(job: "JobInfo", hourly: dict[str, float]) -> str:
     """Return "5 min, $0.08"; the Hub bills by the minute."""
     seconds = (job.durations.running_secs if job.durations else None) or 0

@@ -1,6 +1,7 @@
 """Ratings of several models, from votes between any two."""
 
 import random
+import re
 from dataclasses import replace
 from itertools import combinations
 
@@ -10,7 +11,8 @@ import pytest
 
 from palate.core.schema import Candidate, Event, Model, Pair
 from palate.evaluate.bradley_terry import SCALE, Games, strengths
-from palate.evaluate.ratings import RatingList, ratings, table
+from palate.evaluate.pictures import rated_models
+from palate.evaluate.ratings import RatingList, name, ratings, table
 
 BASE, ONE, TWO, THREE = (
     Model(f"me/{name}", name[0] * 40) for name in ("base", "one", "two", "xthree")
@@ -62,6 +64,24 @@ def test_ratings_find_the_strengths_and_count_from_the_base():
     assert lines[0].startswith("Ratings of 3 models by 900 votes on 40 prompts, for prompts like")
     assert lines[1].startswith("1. me/two at ttttttt: +")
     assert any(line.startswith("me/two at ttttttt over me/one at ooooooo: +") for line in lines)
+
+
+def test_the_picture_says_each_difference_and_can_be_read_on_a_phone():
+    rated = one_list(*votes({BASE: 0, ONE: 100, TWO: 200}))
+    svg = rated_models(rated)
+    for r in rated.ratings[:2]:
+        assert f"{name(r.model)}: {r.over.words()}" in svg
+    assert f"{name(BASE)}: the reference" in svg
+    (width,) = re.findall(r'viewBox="0 0 ([\d.]+) ', svg)
+    sizes = [float(size) for size in re.findall(r"font-size: ([\d.]+)px", svg)]
+    assert min(sizes) * 328 / float(width) >= 12
+
+
+def test_the_picture_of_a_model_that_won_every_vote_has_an_open_end():
+    rated = one_list(*votes({BASE: 0, ONE: 0, TWO: 100_000}))
+    assert any(r.over and r.over.points is None for r in rated.ratings)
+    assert "nan" not in rated_models(rated).lower()
+    assert "won every vote that compares them" in rated_models(rated)
 
 
 def test_two_models_need_no_ratings():

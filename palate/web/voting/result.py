@@ -13,7 +13,7 @@ from palate.core import hub
 from palate.core.errors import PalateError
 from palate.core.schema import Event, model_of
 from palate.evaluate import ratings
-from palate.evaluate.pictures import moves
+from palate.evaluate.pictures import moves, rated_models
 from palate.evaluate.verdict import Verdict
 from palate.web.ballot import gpu
 from palate.web.ballot.app import api_route, read_body
@@ -157,13 +157,19 @@ def page(ballot: EvaluateBallot, query: str) -> HTMLResponse:
             unvoted=ballot.unvoted(),
             headline=headline(verdict) if verdict else "Not known yet.",
             next=next_step(ballot, verdict),
-            pictures={"moves": moves(verdict)} if verdict and len(verdict.moves) > 1 else {},
+            pictures=pictures(ballot, verdict),
             examples=examples(ballot, verdict) if verdict else {},
             card=ballot.card,
             json=f"/verdict.json{query}",
             trying=None if gpu.missing() else f"/try{query}",
         )
     )
+
+
+def pictures(ballot: EvaluateBallot, verdict: Verdict | None) -> dict[str, str]:
+    """Return the SVGs of the page: the rate vote by vote, and the ratings of several models."""
+    moved = {"moves": moves(verdict)} if verdict and len(verdict.moves) > 1 else {}
+    return moved | ({"models": rated_models(ballot.ratings[0])} if ballot.ratings else {})
 
 
 def try_page(ballot: EvaluateBallot, request: Request, query: str) -> HTMLResponse:

@@ -1,0 +1,172 @@
+"""`palate compare`: several methods on the same labels, one after the other, in one table."""
+
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from palate.commands.common import Id, console
+from palate.commands.data import export
+from palate.core.errors import PalateError, UsageError
+from palate.core.markdown import count
+from palate.terminal.flags import flag
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from palate.core.schema import Model
+    from palate.run import methods as known
+
+STOPPED = (130, 143)  # exit codes of Ctrl-C and of SIGTERM
+
+
+def compare(
+    project: Id,
+    methods: Annotated[str, tyro.conf.arg(metavar="NAME,NAME,…")],
+    epochs: float = 3.0,
+    max_new_tokens: int = 256,
+    on: Literal["local", "hf"] = "local",
+    flavor: Annotated[str | None, flag("NAME")] = None,
+    yes: bool = False,
+) -> None:
+    """Train several methods on the same labels, and show in one table what each gives.
+
+    Each method is one of palate's jobs, from the same base model, on the same labels, with as many
+    passes. All models then answer the eval prompts with equal seeds. A reward that learned from the
+    labels on test prompts scores the answers, and all models become contestants of the blind
+    comparison. The table is printed, and is on the dataset's card.
+
+    What is done is not done again: after Ctrl-C or a failure, the same command goes on.
+
+    Methods: sft, hindsight, dpo, ipo, orpo, simpo, cpo, kto, ai-dpo, best-of-16, rejection, rl.
+    dpo is always compared, since the verdict is about it and the base model.
+
+    Example: palate compare me/titles --methods sft,dpo,kto,best-of-16
+
+    Args:
+        methods: Methods to compare, two or more.
+        epochs: Passes of each training over its rows.
+        max_new_tokens: Longest answer, in tokens.
+        on: Where the jobs run: on this machine, or on HF Jobs. The answers are measured here.
+        flavor: Machine on HF Jobs. Default: chosen for each job by its size.
+        yes: Do not ask before each job on HF Jobs.
+    """
+    from palate.core.project import Project
+    from palate.run import methods as known
+
+    if on == "local" and (flavor or yes):
+        raise UsageError("--flavor and --yes need --on hf.")
+    chosen = known.chosen(methods)
+    export(project)
+    loaded = Project.load(project)
+    known.check(loaded, chosen, here=on == "local")
+    if chosen[0].name not in methods.split(","):
+        console.print("dpo is compared, too: the verdict is about it and the base model")
+    jobs = Jobs(project, known.Budget(epochs, max_new_tokens), on, flavor, yes=yes)
+    for method in ([known.REWARD] if any(m.needs_reward for m in chosen) else []) + chosen:
+        jobs.make(method)
+    jobs.answer(chosen)
+    jobs.measure(chosen)
+    if jobs.failed:
+        raise PalateError(
+            f"These failed, for the reasons above: {', '.join(jobs.failed)}. The same command tries"
+            " them again; what is done stays."
+        )
+
+
+class Jobs:
+    """Runs the jobs of a comparison that are not done yet."""
+
+    def __init__(
+        self, project_id: str, budget: "known.Budget", on: str, flavor: str | None, *, yes: bool
+    ):
+        self.id, self.budget, self.failed = project_id, budget, list[str]()
+        self._on, self._flavor, self._yes = on, flavor, yes
+        self._made: dict[str, Model] = {}
+        self._seconds: dict[str, float] = {}
+
+    def make(self, method: "known.Method") -> None:
+        """Run the method's job unless it is done. A failure leaves the others to run."""
+        from palate.core.project import Project
+        from palate.run import methods as known
+
+        if method.needs_reward and known.REWARD.name in self.failed:
+            console.print(f"{method.name}: left out, since there is no reward")
+            self.failed.append(method.name)
+            return
+        project = Project.load(self.id)
+        if found := known.made(project, method, self.budget):
+            console.print(f"{method.name}: done, {found.repo} at {found.revision[:12]}")
+        else:
+            why = "made first, for the methods that need one" if method == known.REWARD else ""
+            console.print(f"{method.name}: {why or method.command(project, self.budget)}")
+            began = time.monotonic()
+            if not self._run(method.job, method.argv(project, self.budget)):
+                self.failed.append(method.name)
+                return
+            self._seconds[method.name] = time.monotonic() - began
+            found = known.made(Project.load(self.id), method, self.budget)
+        if found:
+            self._made[method.name] = found
+
+    def answer(self, chosen: "Sequence[known.Method]") -> None:
+        """Let all models answer the eval prompts, and make them contestants."""
+        from palate.core.project import Project
+        from palate.run import methods as known
+
+        if chosen[0].name not in self._made:
+            raise PalateError(
+                f"{chosen[0].name} failed, for the reason above, and without it there is no blind"
+                " comparison. The same command goes on."
+            )
+        project = known.with_all_contestants(Project.load(self.id))
+        models = [m for m in self._made.values() if m.repo != project.reward_repo]
+        if all(known.has_answered(project, m) for m in models):
+            return
+        words = [project.id, "--max-new-tokens", str(self.budget.max_new_tokens)]
+        for model in models:
+            words += ["--model", f"{model.repo}@round-{project.settings.round}"]
+        if not self._run("completions", words):
+            raise PalateError("The models did not answer, for the reason above.")
+
+    def measure(self, chosen: "Sequence[known.Method]") -> None:
+        """Measure what the models wrote, put it on the dataset's card, and print it."""
+        from palate.core.project import Project
+        from palate.evaluate.ratings import ratings, table
+        from palate.report.comparison import keep
+        from palate.report.dataset_card import push_dataset_card
+        from palate.run import measuring
+
+        project = Project.load(self.id)
+        made = {m.name: self._made[m.name] for m in chosen if m.name in self._made}
+        with console.status("Measuring what the models wrote"):
+            report = measuring.report(project, made, self._seconds, paid=self._on == "hf")
+        keep(project, report)
+        for line in report.lines():
+            console.print(line, markup=False)
+        rated = ratings(project.evaluations, project.candidates, report.entries[0].model)
+        for line in table(rated):
+            console.print(line, markup=False)
+        console.print(f"dataset card: {push_dataset_card(project.id)}")
+        models = count(len(report.entries), "model")
+        console.print(f"Next, {models} blind: palate evaluate {project.id}, then: palate verdict")
+
+    def _run(self, name: str, argv: list[str]) -> bool:
+        """Run a job to its end; tell whether it succeeded. Ends here where it was interrupted."""
+        from palate.run import hf, local
+        from palate.run.jobs import job_named
+
+        spec = job_named(name)
+        if self._on == "hf":
+            try:
+                hf.run(console, spec, argv, flavor=self._flavor, yes=self._yes)
+            except PalateError as error:
+                console.print(str(error), style="yellow")
+                return False
+            return True
+        code = local.run_job(spec, argv)
+        if code in STOPPED:
+            console.print("Stopped. The same command goes on from here.")
+            sys.exit(code)
+        return code == 0
