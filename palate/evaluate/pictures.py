@@ -92,11 +92,11 @@ def rated_models(rated: RatingList) -> str:
     figure, axes = canvas(WIDTH, height)
     foot = 0.5 / height
     axes.set_position((0.03, foot, 0.94, 0.99 - foot))
-    axes.axvline(0, color=INK, linewidth=1.2)
     for y, r in enumerate(rows):
         low, high = (x if x is not None else side * reach for x, side in _sided(_ends(r)))
         colour = BLUE if low > 0 else ORANGE if high < 0 else INK
         axes.plot((low, high), (y, y), color=colour, linewidth=6, alpha=0.5)
+        axes.plot((0, 0), (y - 0.18, y + 0.18), color=INK, linewidth=1.2)
         if r.over is None or r.over.points is not None:
             points = r.over.points if r.over and r.over.points is not None else 0.0
             axes.plot(points, y, marker="o", markersize=8, color=colour)

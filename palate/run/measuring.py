@@ -15,7 +15,7 @@ from palate.reward import record
 from palate.reward.measured import Figures, Ruler
 from palate.reward.record import RewardRecord
 from palate.run.hf_jobs import dollars
-from palate.run.methods import answers
+from palate.run.methods import answers, same_data
 from palate.train.record import DPORecord, JobRecord, KTORecord
 
 
@@ -53,10 +53,7 @@ def _still_holds(
     project: Project, before: MethodsReport, old: Entry, own: Sequence[Candidate]
 ) -> bool:
     """Tell whether figures are of the same answers and of the same labels on test prompts."""
-    then = Project.load(project.id, before.data_revision)
-    return old.figures.answers == len(own) and then.contents("preferences") == project.contents(
-        "preferences"
-    )
+    return old.figures.answers == len(own) and same_data(project, before.data_revision)
 
 
 def _source(model: Model, base: Model) -> models.Source | None:
