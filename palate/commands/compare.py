@@ -89,6 +89,7 @@ class Jobs:
     def make(self, method: "known.Method") -> None:
         """Run the method's job unless it is done. A failure leaves the others to run."""
         from palate.core.project import Project
+        from palate.evaluate.ratings import name
         from palate.run import methods as known
 
         if method.needs_reward and known.REWARD.name in self.failed:
@@ -97,7 +98,7 @@ class Jobs:
             return
         project = Project.load(self.id)
         if found := known.made(project, method, self.budget):
-            console.print(f"{method.name}: done, {found.repo} at {found.revision[:12]}")
+            console.print(f"{method.name}: done, {name(found)}")
         else:
             why = "made first, for the methods that need one" if method == known.REWARD else ""
             console.print(f"{method.name}: {why or method.command(project, self.budget)}")

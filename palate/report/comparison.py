@@ -19,7 +19,7 @@ from palate.reward.measured import Figures, Measure
 
 VERSION = 0
 FILE = "compare.json"
-BASE = "base"
+BASE, RL = "base", "rl"
 HEAD = ("method", "pairs right, held out", "reward, held out", "more than base", "KL", "characters",
         "end", "minutes", "cost", "check", "place")  # fmt: skip
 NONE = "–"
@@ -102,6 +102,11 @@ class MethodsReport:
             "KL, in nats an answer, is from the base model, at the tokens of the model's own"
             " answers. End: share of answers that ended before the limit.",
         ]
+        if self.measure and any(e.method == RL for e in self.entries):
+            lines.append(
+                "RL kept the weights that this reward liked most, on train prompts, so its figure"
+                " is somewhat too high."
+            )
         if self.measure:
             return [*lines, self.measure.sentence()]
         return [*lines, "Test prompts have too few labels for a held-out reward."]

@@ -15,7 +15,7 @@ from palate.core.project import SETTINGS_FILE, Project
 from palate.core.rounds import round_tag, with_setting
 from palate.core.schema import BEST_OF, Candidate, Model, model_of
 from palate.generate.completions import eval_prompts
-from palate.reward import record
+from palate.reward import held_out, record
 from palate.reward import rows as reward_rows
 from palate.reward.best import find_reward
 from palate.run.jobs import job_named
@@ -130,6 +130,8 @@ def check(project: Project, methods: Sequence[Method], *, here: bool) -> None:
         feedback.usable(project)
     if any(m.needs_reward for m in methods):
         reward_rows.read(project)
+    if "rl" in names:
+        held_out.test_labels(project)
 
 
 def made(project: Project, method: Method, budget: Budget) -> Model | None:

@@ -40,7 +40,7 @@ def test_killed_and_continued_three_methods_are_contestants_in_one_table(
     dpo = client.describe(labelled.model_repo, "model", "round-1")[0]
 
     said = palate(*words, **env)
-    assert f"dpo: done, {labelled.model_repo} at {dpo[:12]}" in said
+    assert f"dpo: done, {labelled.model_repo} at {dpo[:7]}" in said
     assert f"kto: palate kto {labelled.id}@" in said
     assert client.describe(labelled.model_repo, "model", "round-1")[0] == dpo
     project = Project.load(labelled.id)

@@ -69,3 +69,8 @@ def test_a_terminal_shows_what_is_known_and_how_to_read_it():
     assert "learned from 18 labels on 6 test prompts, which no method trained on" in lines[-1]
     assert "such a reward ranks 12 of 18 on 6 prompts (67%" in lines[-1]
     assert "too few labels" in report(None).lines()[-1]
+    reward_chose = MethodsReport(
+        0, "", "", MEASURE, (*report().entries, Entry("rl", TUNED, figures()))
+    )
+    assert "RL kept the weights that this reward liked most" in reward_chose.lines()[-2]
+    assert not any("RL kept" in line for line in lines)
