@@ -61,7 +61,7 @@ def compare(
     export(project)
     loaded = Project.load(project)
     known.check(loaded, chosen, here=on == "local")
-    if chosen[0].name not in methods.split(","):
+    if chosen[0].name not in map(str.strip, methods.split(",")):
         console.print("dpo is compared, too: the verdict is about it and the base model")
     jobs = Jobs(project, known.Budget(epochs, max_new_tokens), on, flavor, yes=yes)
     for method in ([known.REWARD] if any(m.needs_reward for m in chosen) else []) + chosen:

@@ -5,7 +5,7 @@ same data and base model, or answers that are there.
 """
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -27,7 +27,8 @@ from palate.train.data import read_preferences
 from palate.train.unpaired import read_unpaired
 
 N = 16  # answers of which best-of-16 keeps one
-PACKAGES = ("torch", "transformers", "accelerate", "peft", "trl")  # of palate's extra `train`
+PACKAGES_TO_MEASURE = ("torch", "transformers")
+PACKAGES = (*PACKAGES_TO_MEASURE, "accelerate", "peft", "trl")  # of palate's extra `train`
 
 
 @dataclass(frozen=True)
@@ -114,16 +115,14 @@ def chosen(text: str) -> list[Method]:
 
 
 def check(project: Project, methods: Sequence[Method], *, here: bool) -> None:
-    """Raise UsageError for what a method lacks, before any of them has begun."""
+    """Raise UsageError for what a method lacks, before any of them has begun.
+
+    With `here` the jobs run on this machine, which measures the answers in any case.
+    """
+    check_packages(find_spec, here=here)
     eval_prompts(project)
     read_preferences(project)
     names = {m.name for m in methods}
-    missing = [name for name in PACKAGES if not find_spec(name)] if here else []
-    if missing:
-        raise UsageError(
-            f"The methods need {', '.join(missing)}, which this Python lacks. Install them with:"
-            " pip install 'palate[train]'. Or use --on hf."
-        )
     if "kto" in names:
         read_unpaired(project)
     if "ai-dpo" in names:
@@ -140,6 +139,16 @@ def made(project: Project, method: Method, budget: Budget) -> Model | None:
         return _trained(project, method, budget)
     contestant = _best(project)
     return contestant if has_answered(project, contestant) else None
+
+
+def check_packages(find: Callable[[str], object], *, here: bool) -> None:
+    """Raise UsageError for packages that `find` does not find."""
+    needed = PACKAGES if here else PACKAGES_TO_MEASURE
+    if missing := [name for name in needed if not find(name)]:
+        raise UsageError(
+            f"The comparison needs {', '.join(missing)}, which this Python lacks. Install it with:"
+            " pip install 'palate[train]'"
+        )
 
 
 def _trained(project: Project, method: Method, budget: Budget) -> Model | None:

@@ -12,7 +12,7 @@ from palate.core.errors import UsageError
 from palate.core.project import Project
 from palate.core.schema import CONTESTANT, model_of
 from palate.report.comparison import FILE, stored
-from palate.run.methods import chosen
+from palate.run.methods import check_packages, chosen
 
 SHORT = ("--epochs", "1", "--max-new-tokens", "12")
 
@@ -114,3 +114,12 @@ def test_names_of_methods():
     assert [m.name for m in chosen("sft,dpo")] == ["dpo", "sft"]
     with pytest.raises(UsageError, match="twice"):
         chosen("sft,sft")
+
+
+def test_packages_that_are_missing_are_named():
+    without_trl = {"torch", "transformers", "accelerate", "peft"}
+    with pytest.raises(UsageError, match=r"needs trl, .* pip install 'palate\[train\]'"):
+        check_packages(lambda name: name in without_trl or None, here=True)
+    check_packages(lambda name: name in without_trl or None, here=False)  # HF Jobs bring it
+    with pytest.raises(UsageError, match="needs torch, transformers"):
+        check_packages(lambda name: None, here=False)
