@@ -78,7 +78,7 @@ def _entry(
         accuracy = accuracy_of(reward)
         return Entry(name, model, figures, accuracy, seconds, cost)
     run = _record(model)
-    return Entry(name, model, figures, accuracy_of(run), run.seconds, cost, _check(model))
+    return Entry(name, model, figures, accuracy_of(run), run.seconds, cost, check_of(model))
 
 
 def accuracy_of(run: JobRecord) -> Share | None:
@@ -94,7 +94,7 @@ def accuracy_of(run: JobRecord) -> Share | None:
     return None if share is None else Share(share, interval)
 
 
-def _check(model: Model) -> tuple[str, ...]:
+def check_of(model: Model) -> tuple[str, ...]:
     """Return what tuning cost, an ability each, where `palate check` measured these weights."""
     sha, files = hub.describe(model.repo, "model")
     if CHECK_FILE not in files:
