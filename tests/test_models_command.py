@@ -49,6 +49,12 @@ def test_what_is_no_model_is_refused_and_a_missing_model_says_how_to_bring_it(hu
     assert "palate init" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("source", ["./smollm", "/models/smollm", "my model"])
+def test_a_folder_that_is_not_there_is_no_network_that_is_down(source):
+    with pytest.raises(UsageError, match="neither a folder here nor a model's name"):
+        models.download(source, public="http://127.0.0.1:9")
+
+
 def test_a_link_out_of_the_folder_publishes_nothing(hub, folder, tmp_path):
     (tmp_path / "token").write_text("hf_secret")
     (folder / "vocab.txt").symlink_to(tmp_path / "token")

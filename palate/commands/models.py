@@ -8,6 +8,7 @@ import tyro
 from palate.commands.common import console
 from palate.core.errors import PalateError, Unreachable, UsageError
 from palate.terminal.flags import flag
+from palate.terminal.ref import Ref
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +36,7 @@ def add(
     is_folder = Path(source).is_dir()
     if not is_folder and hub.endpoint() == PUBLIC:
         raise UsageError(f"HF_ENDPOINT names {PUBLIC}, where {source} is. Nothing is to be copied.")
-    name = Path(source).resolve().name if is_folder else source.partition("@")[0].split("/")[-1]
+    name = Path(source).resolve().name if is_folder else _ref(source).repo.split("/")[-1]
     repo = to or f"{_me()}/{name}"
     folder = Path(source) if is_folder else download(source)
     files = [path for path in sorted(folder.iterdir()) if _is_wanted(path)]
@@ -58,27 +59,42 @@ def download(source: str, public: str = PUBLIC) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
-    repo, _, revision = source.partition("@")
+    ref = _ref(source)
     console.print(f"Downloading {source} from {public}", markup=False)
     try:
         folder = snapshot_download(
-            repo,
-            revision=revision or None,
+            ref.repo,
+            revision=ref.revision,
             endpoint=public,
             token=False,
             allow_patterns=["*.safetensors", *(f"*{suffix}" for suffix in TEXTS)],
             ignore_patterns=["*/*"],
         )
     except RepositoryNotFoundError:
-        raise UsageError(f"{public} has no model {repo} that everybody may see.") from None
+        raise UsageError(f"{public} has no model {ref.repo} that everybody may see.") from None
     except HfHubHTTPError as error:
-        raise PalateError(f"{public} does not give {repo}: {error.server_message}") from None
+        raise PalateError(f"{public} does not give {ref.repo}: {error.server_message}") from None
     except Exception as error:  # whatever the network does
         raise Unreachable(
             f"{public} does not answer ({type(error).__name__}). Where there is no network, copy"
             " the model's folder here and name it: palate models add FOLDER"
         ) from error
     return Path(folder)
+
+
+def _ref(source: str) -> Ref:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        ref = Ref.parse(source)
+        validate_repo_id(ref.repo)
+    except (UsageError, HFValidationError):
+        raise UsageError(
+            f"{source!r} is neither a folder here nor a model's name, which is OWNER/NAME or"
+            " OWNER/NAME@REVISION."
+        ) from None
+    return ref
 
 
 def _me() -> str:
