@@ -1,12 +1,12 @@
 """The held-out reward: a probe on labels that the reward which is raised has not seen.
 
 The project's reward learned from all labels of train prompts, so this one learns from those of test
-prompts. No eval prompt and no vote is read.
+prompts; or each of the two learns from one half. No eval prompt and no vote is read.
 """
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -25,6 +25,7 @@ from palate.reward.config import MarginSize
 from palate.reward.probe import FOLDS
 from palate.reward.record import RewardRecord
 from palate.reward.rows import Answers
+from palate.train.config import RLArguments
 from palate.train.data import read_preferences
 from palate.train.rl_results import HeldOut
 
@@ -66,23 +67,67 @@ def fit_reward(
     return Fitted(folder, len(rows), prompts, figures.rates(rows, leads))
 
 
-def fit_held_out(
-    console: Console, project: Project, run: RewardRecord, folder: Path, seed: int
-) -> HeldOut:
-    """Fit the held-out reward in `folder`, unless it is there; return what is known of it.
+@dataclass(frozen=True)
+class Rewards:
+    """The reward that is raised and the held-out one, in memory, and what is known of them."""
 
-    Raises UsageError where test prompts have too few labels.
-    """
+    reward: Judge
+    held_out: Judge
+    facts: HeldOut
+    raised: HeldOut | None = None  # where the first one was fitted for this run, too
+
+
+def find_rewards(
+    console: Console,
+    project: Project,
+    args: RLArguments,
+    chosen: tuple[RewardRecord, models.Source],
+    folder: Path,
+) -> Rewards:
+    """Load the reward, and load or fit the held-out one in `folder`; with --halves, fit both."""
+    run, source = chosen
+    if args.held_out:
+        held, judge = named_held_out(args.held_out, source, project)
+        return Rewards(Judge.load(source), judge, held)
+    parts = halves(project, args.seed) if args.halves else [test_labels(project)]
+    found = [fitted(console, run, rows, folder / f"{i}", args.seed) for i, rows in enumerate(parts)]
+    judges = [
+        Judge.load(replace(source, repo="the held-out reward", folder=folder / f"{i}"))
+        for i in range(len(found))
+    ]
+    raised = found[0] if args.halves else None
+    return Rewards(judges[0] if raised else Judge.load(source), judges[-1], found[-1], raised)
+
+
+def fitted(
+    console: Console, run: RewardRecord, rows: Sequence[Preference], folder: Path, seed: int
+) -> HeldOut:
+    """Fit a reward in `folder` on the base model of `run`, unless it is there."""
     if (file := folder / FACTS).exists():
         return read(HeldOut, json.loads(file.read_text("utf-8")), FACTS)
-    rows = test_labels(project)
     loaded = models.load(models.find(f"{run.base_model}@{run.base_revision}"))
     with console.status("Fitting the held-out reward"):
-        fitted = fit_reward(loaded, rows, folder, seed=seed)
-    held = HeldOut(None, fitted.pairs, fitted.prompts, fitted.accuracy)
+        made = fit_reward(loaded, rows, folder, seed=seed)
+    held = HeldOut(None, made.pairs, made.prompts, made.accuracy)
     text = {"reward": None, "pairs": held.pairs, "prompts": held.prompts, "shares_labels": False}
     paths.replace(file, json.dumps(text | {"accuracy": held.accuracy.to_json()}))
     return held
+
+
+def halves(project: Project, seed: int) -> list[list[Preference]]:
+    """Return people's preferences on one half of the train prompts, and on the other half.
+
+    The second part also has those on test prompts. Raises UsageError where they are too few.
+    """
+    rows = read_preferences(project, implied=False)
+    parts = probe.folds([r.prompt_id for r in rows.train], seed, most=2)
+    if len(parts) < 2 or min(map(len, parts)) < FOLDS:
+        raise UsageError(
+            f"--halves needs labels on {2 * FOLDS} train prompts or more, and those of {project.id}"
+            f" are on {sum(map(len, parts))}. Label more: palate label {project.id}"
+        )
+    first, second = ([r for r in rows.train if r.prompt_id in part] for part in parts)
+    return [first, [*second, *rows.test]]
 
 
 def test_labels(project: Project) -> Sequence[Preference]:
@@ -92,8 +137,8 @@ def test_labels(project: Project) -> Sequence[Preference]:
     if prompts < FOLDS:
         raise UsageError(
             f"The labels of {project.id} are on {count(prompts, 'test prompt')}, and a held-out"
-            f" reward needs {FOLDS} or more. Label more: palate label {project.id}. Or name a"
-            " reward that learned from other labels: --held-out OWNER/NAME"
+            f" reward needs {FOLDS} or more. Label more: palate label {project.id}. Or"
+            " divide the labels of train prompts: --halves"
         )
     return rows
 

@@ -65,8 +65,9 @@ class RLRecord(RunRecord):
     data: DataFacts
     history: tuple[RLPoint, ...]
     results: RLResults
-    reward: Model
+    reward: Model | None  # None with --halves
     held_out: HeldOut
+    raised: HeldOut | None = None  # with --halves: the reward of one half
 
     def sentence(self) -> str:
         """Return the result in one line."""

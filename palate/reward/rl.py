@@ -4,14 +4,14 @@ TRL dropped PPO. RLOO, which `palate rl` uses, and GRPO are its successors: both
 answers with one another, and need no value model.
 Nothing is pushed here: the job does that with what `run` returns. The run's folder has in addition:
 
-held-out/      the held-out reward, where it was fitted for this run
+rewards/       the held-out reward, where it was fitted for this run; with --halves, both
 answers.jsonl  what the model wrote at each check, and both rewards
 """
 
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from types import ModuleType
@@ -27,9 +27,9 @@ from palate.core.schema import Model, Prompt
 from palate.generate import models
 from palate.generate.generation import Sampling
 from palate.generate.samples import BaseAndTuned
-from palate.reward.best import Judge, Plan, find_reward, say_other_base
+from palate.reward.best import Plan, find_reward, say_other_base
 from palate.reward.guards import repeated
-from palate.reward.held_out import fit_held_out, named_held_out
+from palate.reward.held_out import Rewards, find_rewards
 from palate.reward.record import VERSION, RewardRecord, RLRecord
 from palate.terminal.ref import Ref
 from palate.train import data, facts, job
@@ -37,7 +37,7 @@ from palate.train.config import RLArguments, check_rl
 from palate.train.data import Rows, read_preferences
 from palate.train.job import Job, RunDir
 from palate.train.recipe import Machine, Recipe, choose_rl_recipe
-from palate.train.rl_results import Change, HeldOut, RLResults, checks, opened, rl_alarms
+from palate.train.rl_results import Change, RLResults, checks, opened, rl_alarms
 
 if TYPE_CHECKING:
     from palate.reward.rl_trainer import RewardRLOOTrainer
@@ -48,15 +48,6 @@ TRAINERS = ("RLOOTrainer", "RLOOConfig")
 MONITORED = 32  # train prompts that each check asks
 WRITTEN = 64  # answers at once, at checks
 ANSWERS = "answers.jsonl"
-
-
-@dataclass(frozen=True)
-class Rewards:
-    """The reward that is raised and the held-out one, in memory."""
-
-    reward: Judge
-    held_out: Judge
-    facts: HeldOut
 
 
 def run(console: Console, args: RLArguments) -> RLJob:
@@ -109,7 +100,7 @@ def prepare(
     held = models.find(args.held_out) if args.held_out else None
     decided = replace(
         job.decided(args, project, base, recipe, project.rl_repo),
-        reward=f"{reward.repo}@{reward.revision}",
+        reward=None if args.halves else f"{reward.repo}@{reward.revision}",
         held_out=f"{held.repo}@{held.revision}" if held else None,
     )
     rows = Rows(train, test)
@@ -138,11 +129,11 @@ def train(console: Console, prepared: RLJob, chosen: tuple[RewardRecord, models.
     from palate.train.trainer import weights_dtype
 
     args, folder = prepared.args, prepared.run_dir.path
-    rewards = find_rewards(console, prepared, chosen)
+    rewards = find_rewards(console, prepared.project, args, chosen, folder / "rewards")
     begun = start(console, prepared)
     loaded = models.load(prepared.base, dtype=weights_dtype(prepared.recipe))
     rows = usable(prepared.rows, loaded, args)
-    tell(console, prepared, rows, rewards.facts)
+    tell(console, prepared, rows, rewards)
     monitor = Monitor(
         rows.train[:MONITORED],
         plan_of(args, prepared.recipe),
@@ -164,22 +155,7 @@ def train(console: Console, prepared: RLJob, chosen: tuple[RewardRecord, models.
         fresh=not begun.checkpoint,
     )
     run_trainer(console, trainer, begun, None)
-    finish(console, prepared, begun, trainer, loaded, rows, rewards.facts)
-
-
-def find_rewards(
-    console: Console, prepared: RLJob, chosen: tuple[RewardRecord, models.Source]
-) -> Rewards:
-    """Load the reward, and load or fit the held-out one."""
-    (made, source), args = chosen, prepared.args
-    reward = Judge.load(source)
-    if args.held_out:
-        held, judge = named_held_out(args.held_out, source, prepared.project)
-    else:
-        folder = prepared.run_dir.path / "held-out"
-        held = fit_held_out(console, prepared.project, made, folder, args.seed)
-        judge = Judge.load(replace(source, repo="the held-out reward", folder=folder))
-    return Rewards(reward, judge, held)
+    finish(console, prepared, begun, trainer, loaded, rows, rewards)
 
 
 def usable(rows: Rows[Prompt], loaded: models.Loaded, args: RLArguments) -> Rows[Prompt]:
@@ -209,16 +185,18 @@ def plan_of(args: RLArguments, recipe: Recipe) -> Plan:
     return Plan(args.n, max(recipe.batch_size, WRITTEN), sampling, args.seed)
 
 
-def tell(console: Console, prepared: RLJob, rows: Rows[Prompt], held: HeldOut) -> None:
+def tell(console: Console, prepared: RLJob, rows: Rows[Prompt], rewards: Rewards) -> None:
     """Print what is trained, on what, and what the held-out reward is worth."""
-    base, args = prepared.base, prepared.args
+    base, args, held = prepared.base, prepared.args, rewards.facts
     for reason, n in rows.dropped.items():
         console.print(f"  left out: {n:,} {reason}")
     console.print(
         f"{base.repo} at {base.revision[:7]}, {base.parameters:,} parameters, {args.method}:"
         f" {count(len(rows.train), 'train prompt')}, {args.n} answers to each"
     )
-    where = held.reward.repo if held.reward else "test prompts"
+    if raised := rewards.raised:
+        console.print(f"  reward, from half of the labels: right on {raised.accuracy.words()}")
+    where = held.reward.repo if held.reward else "test prompts" if not raised else "the others"
     console.print(f"  held-out reward, from {where}: right on {held.accuracy.words()}")
     if held.shares_labels:
         console.print(
@@ -227,7 +205,8 @@ def tell(console: Console, prepared: RLJob, rows: Rows[Prompt], held: HeldOut) -
         )
     if not held.decides:
         console.print(
-            "  chance is not ruled out, so the held-out reward measures and does not stop the run",
+            "  chance is not ruled out, so the held-out reward measures and does not stop the run"
+            + ("" if args.halves or args.held_out else "; --halves divides the train labels"),
             style="yellow",
         )
 
@@ -239,7 +218,7 @@ def finish(
     trainer: "RewardRLOOTrainer",
     loaded: models.Loaded,
     rows: Rows[Prompt],
-    held: HeldOut,
+    rewards: Rewards,
 ) -> None:
     """Measure the result, and write model and record; the record comes last."""
     model, step = prepared.run_dir.model, begun.kept_step(trainer)
@@ -251,16 +230,17 @@ def finish(
         shutil.copyfile(written, model / ANSWERS)
     common = facts.common("rl", prepared, begun.clock, facts.trainable_parameters(trainer))
     common |= {"version": VERSION}
-    reward = Ref.parse(prepared.args.reward or "")
+    reward = Ref.parse(prepared.args.reward) if prepared.args.reward else None
     record = RLRecord(
         **common,
         data=facts.rl_data(prepared.project, rows),
         history=facts.rl_curve(trainer.state.log_history),
         results=results,
         samples=samples,
-        reward=Model(reward.repo, reward.revision),
-        held_out=held,
-        alarms=rl_alarms(results, held, begun.guard.failed_at, samples),
+        reward=Model(reward.repo, reward.revision) if reward else None,
+        held_out=rewards.facts,
+        raised=rewards.raised,
+        alarms=rl_alarms(results, rewards.facts, begun.guard.failed_at, samples),
     )
     job.save(prepared, loaded, record)
 

@@ -125,7 +125,9 @@ def check_rl(args: RLArguments, project: Project, flavor: Flavor) -> None:
     labels = read_preferences(project, implied=False)
     data.audit(PlainConsole(quiet=True), project, labels, ignore=args.ignore_audit)
     reward_name(args.reward, project)
-    if args.held_out is None:
+    if args.halves:
+        held_out.halves(project, args.seed)
+    elif args.held_out is None:
         held_out.test_labels(project)
     prompts = sum(p.split == "train" for p in project.prompts)
     recipe.choose_rl_recipe(args, _size(args, project), prompts, _machine(args, flavor))

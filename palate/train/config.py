@@ -253,6 +253,9 @@ class RLArguments(TrainArguments):
     held_out: ModelRef = None
     """Reward model that learned from other labels, measures, and stops the run. Default: one that
     is fitted on the labels of test prompts."""
+    halves: bool = False
+    """Fit two rewards, each on the labels of half of the train prompts: one is raised, the other
+    one measures. For projects with few labels on test prompts."""
     max_new_tokens: int = 128
     """Longest answer, in tokens. Answers that are cut lose reward."""
     engine: Literal["transformers", "vllm"] = "transformers"
@@ -278,6 +281,8 @@ def check_rl(args: RLArguments) -> None:
             f"--batch-size {args.batch_size} does not hold all {args.n} answers of each prompt."
             f" Choose a multiple of --n, such as {max(2, args.batch_size // args.n) * args.n}."
         )
+    if args.halves and (args.held_out or args.reward):
+        raise UsageError("--halves fits both rewards. Leave out --reward and --held-out.")
     if not 0 < args.beta < math.inf:
         raise UsageError(
             f"--beta {args.beta:g}: expected more than 0. Without a penalty the model exploits what"

@@ -75,7 +75,7 @@ def is_below(changes: np.ndarray) -> bool:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The held-out reward: its labels and how often it is right on prompts that it has not seen."""
+    """A reward's labels, and how often it is right on prompts that it has not seen."""
 
     reward: Model | None  # None where it was fitted for this run
     pairs: int
@@ -169,8 +169,8 @@ def _rewards(results: RLResults, held: HeldOut) -> Iterator[str]:
     if not held.decides:
         yield (
             f"The held-out reward is right on {held.accuracy.words()}: chance (50%) is not ruled"
-            " out, so it could not stop the run. Label more test prompts, or name a better one with"
-            " --held-out."
+            " out, so it could not stop the run. Label more prompts, add --halves, or name a better"
+            " one with --held-out."
         )
     for name, change in (("reward", results.reward), ("held-out reward", results.held_out)):
         low, _ = (change.change.interval or (0.0, 0.0)) if change else (1.0, 1.0)

@@ -48,7 +48,7 @@ def test_a_reward_becomes_a_model_with_its_card(rewarded, palate, base_model, tm
     check_record(record(repo), rewarded, base_model)
     card = client.fetch(repo, "model", sha, ["README.md"])[0].read_text("utf-8")
     assert "against the reward model" in card
-    assert "fitted on 18 pairs of 6 test prompts" in card
+    assert "fitted on 18 pairs of 6 prompts of the test split" in card
     assert "did not open in 24 steps" in card
 
     rows, splits = answers_of(repo), {p.id: p.split for p in rewarded.prompts}
@@ -108,6 +108,11 @@ def test_an_adapter_is_pushed_as_one_and_another_reward_measures(rewarded, jobs)
     run = record(rewarded.rl_repo)
     assert run["held_out"]["reward"]["repo"] == other
     assert run["held_out"]["shares_labels"]
+    said = jobs("rl", rewarded.id, *FAST, "--halves")
+    assert "reward, from half of the labels: right on" in said
+    half = record(rewarded.rl_repo)
+    assert (half["raised"]["pairs"], half["raised"]["prompts"]) == (36, 12)
+    assert (half["held_out"]["pairs"], half["held_out"]["prompts"]) == (54, 18)
     main = f"{rewarded.reward_repo}@main"
     said = jobs("rl", rewarded.id, *FAST, "--held-out", main, code=2)
     assert "is the reward that is raised, which cannot show what it gets wrong" in said
@@ -123,6 +128,7 @@ def test_what_cannot_work_is_refused_in_one_line(labelled, jobs):
         (("--batch-size", "2"), "Choose a multiple of --n, such as 8."),
         (("--beta", "0"), "--beta 0: expected more than 0."),
         (("--max-new-tokens", "0"), "--max-new-tokens 0: expected 1 or more"),
+        (("--halves", "--held-out", "me/x"), "--halves fits both rewards. Leave out --reward"),
         (("--processes", "2"), "RL writes and learns in turns, in one process."),
         (("--accelerate", "fsdp2"), "Leave out --processes and --accelerate"),
         (("--engine", "vllm"), "--engine vllm needs the package vllm: pip install vllm."),

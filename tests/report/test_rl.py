@@ -50,7 +50,8 @@ RL_RUN: dict[str, Any] = SFT_RUN | {
 def files(**changes: Any) -> dict:
     facts = copy.deepcopy(RL_RUN)
     for name, value in changes.items():
-        facts[name] = facts[name] | value if isinstance(value, dict) else value
+        old = facts.get(name)
+        facts[name] = old | value if isinstance(old, dict) and value else value
     return rl_files(record.parse(json.dumps(facts), "run.json"))
 
 
@@ -59,7 +60,7 @@ def test_it_says_what_rose_where_it_stopped_and_what_measured():
     assert "[me/titles-reward](/me/titles-reward) at `555555555555`" in text
     assert "| reward that it learned from | -0.10 | +0.60 | +0.70 (+0.40 to +1.00) |" in text
     assert "| **held-out reward** | -0.10 | +0.30 | +0.40 (+0.10 to +0.70) |" in text
-    assert "fitted on 200 pairs of 40 test prompts" in text
+    assert "fitted on 200 pairs of 40 prompts of the test split" in text
     assert "At step 32 the reward still rose and the held-out one no longer did." in text
     assert "step 24 of 40: of the checks after training began, the one with the highest" in text
     assert "**has not been measured**" in text
@@ -84,6 +85,14 @@ def test_what_was_not_measured_is_not_claimed():
     low = Rate.of([i % 2 > 0 for i in range(20)], [i // 2 for i in range(20)]).to_json()
     text = text_of(files(held_out={"accuracy": low}, results={"opened_at": None}))
     assert "of the checks after training began" not in text
+
+
+def test_with_halves_it_says_which_labels_taught_which_reward():
+    half = RL_RUN["held_out"] | {"pairs": 190, "prompts": 38}
+    text = text_of(files(raised=half, reward=None))
+    assert "against a reward that learned from 190 pairs of 38 train prompts, half of those" in text
+    assert "200 pairs of 40 prompts, the other half and the test prompts, whose labels" in text
+    assert "me/titles-reward" not in text
 
 
 def test_no_text_of_a_project_changes_the_card():
