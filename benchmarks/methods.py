@@ -130,8 +130,14 @@ def rejection(world: World) -> Tuned:
     return Tuned(trainings.on_answers(world.model, answers), facts=(("learned", len(answers)),))
 
 
+def rl(world: World) -> Tuned:
+    loaded, facts = trainings.against_reward(world.model, world.base, world.split.train)
+    return Tuned(loaded, facts=tuple(facts.items()))
+
+
 # in the order in which a fold runs them: those that take longest come first
 METHODS: dict[str, Method] = {
+    "rl": rl,
     "hindsight": hindsight,
     "sft then dpo": sft_then_dpo,
     "kto": kto,

@@ -9,11 +9,11 @@ from typing import Any
 
 from support import folds, measured
 
-from palate.core.schema import Preference
+from palate.core.schema import Preference, Prompt
 from palate.generate.models import Loaded
 from palate.reward import probe
 from palate.reward.rows import Answers
-from palate.train.config import DPOArguments, KTOArguments, SFTArguments
+from palate.train.config import DPOArguments, KTOArguments, RLArguments, SFTArguments
 from palate.train.data import Answer, Rows
 from palate.train.recipe import Machine, choose_kto_recipe, choose_sft_recipe
 
@@ -116,3 +116,26 @@ def with_judge(
     weight = max(0.0, 2 * agrees - 1)
     loaded = on_pairs(model, [*people, *said], ai=True, ai_weight=weight)
     return loaded, {"agreement": agrees, "right": float(same.mean()), "weight": weight}
+
+
+def against_reward(
+    model: Path, base: Loaded, train: Sequence[Preference], **changes: Any
+) -> tuple[Loaded, dict[str, float]]:
+    """Return what `palate rl --halves` makes of the model with these arguments, and its steps."""
+    from palate.reward.held_out import fit_reward
+    from palate.reward.optimise import optimise
+
+    args = RLArguments(PROJECT, max_new_tokens=measured.SAMPLING.max_new_tokens, **changes)
+    prompts = {r.prompt_id: Prompt.of(r.prompt) for r in train}
+    parts = probe.folds(list(prompts), args.seed, most=2)
+    halves = [[r for r in train if r.prompt_id in part] for part in parts]
+    with tempfile.TemporaryDirectory() as out:
+        folder = Path(out)
+        made = [fit_reward(base, rows, folder / f"{i}") for i, rows in enumerate(halves)]
+        reward, held_out = (fitted.folder for fitted in made)
+        done = optimise(
+            model, list(prompts.values()), reward, held_out, folder / "run", test=(), args=args,
+            stops=made[1].accuracy.interval is not None and made[1].accuracy.interval[0] > 0.5,
+        )  # fmt: skip
+        facts = {"steps": done.results.steps, "kept_step": done.results.best_step}
+        return folds.load(done.model, base.model.dtype), facts

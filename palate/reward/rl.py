@@ -8,6 +8,7 @@ rewards/       the held-out reward, where it was fitted for this run; with --hal
 answers.jsonl  what the model wrote at each check, and both rewards
 """
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -72,7 +73,7 @@ def check_trl(trl: ModuleType) -> None:
 
 def check_arguments(args: RLArguments) -> None:
     """Raise UsageError for arguments that cannot work on this machine."""
-    check_rl(args)
+    check_rl(replace(args, processes=max(args.processes, int(os.environ.get("WORLD_SIZE", "1")))))
     if args.engine == "vllm" and not find_spec("vllm"):
         raise UsageError(
             "--engine vllm needs the package vllm: pip install vllm. Or leave --engine out."

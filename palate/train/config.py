@@ -281,6 +281,8 @@ def check_rl(args: RLArguments) -> None:
             f"--batch-size {args.batch_size} does not hold all {args.n} answers of each prompt."
             f" Choose a multiple of --n, such as {max(2, args.batch_size // args.n) * args.n}."
         )
+    if not args.epochs > 0:
+        raise UsageError(f"--epochs {args.epochs:g}: expected more than 0, such as 8.")
     if args.halves and (args.held_out or args.reward):
         raise UsageError("--halves fits both rewards. Leave out --reward and --held-out.")
     if not 0 < args.beta < math.inf:

@@ -8,9 +8,10 @@ import pytest
 from dpo_runs import record
 
 from palate.core import hub as client
-from palate.core.errors import PalateError
+from palate.core.errors import PalateError, UsageError
 from palate.core.project import Project
-from palate.reward.rl import check_trl
+from palate.reward.rl import check_arguments, check_trl
+from palate.train.config import RLArguments
 
 FAST = (
     *("--max-new-tokens", "12", "--learning-rate", "1e-3", "--epochs", "4"),
@@ -127,6 +128,7 @@ def test_what_cannot_work_is_refused_in_one_line(labelled, jobs):
         (("--batch-size", "30"), "Choose a multiple of --n, such as 28."),
         (("--batch-size", "2"), "Choose a multiple of --n, such as 8."),
         (("--beta", "0"), "--beta 0: expected more than 0."),
+        (("--epochs", "0"), "--epochs 0: expected more than 0"),
         (("--max-new-tokens", "0"), "--max-new-tokens 0: expected 1 or more"),
         (("--halves", "--held-out", "me/x"), "--halves fits both rewards. Leave out --reward"),
         (("--processes", "2"), "RL writes and learns in turns, in one process."),
@@ -151,6 +153,12 @@ def test_a_reward_of_another_tokenizer_is_refused(rewarded, jobs):
     assert "--batch-size 400 takes 100 prompts, and there are 24. Use --batch-size 96" in said
     said = jobs("rl", rewarded.id, "--max-length", "14", "--max-new-tokens", "12", code=2)
     assert "All 24 train prompts are longer than 2 tokens" in said
+
+
+def test_torchrun_is_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="RL writes and learns in turns, in one process"):
+        check_arguments(RLArguments("me/titles"))
 
 
 def test_a_trl_without_rloo_is_named_with_what_to_install():
