@@ -90,23 +90,25 @@ def find_rewards(
         held, judge = named_held_out(args.held_out, source, project)
         return Rewards(Judge.load(source), judge, held)
     parts = halves(project, args.seed) if args.halves else [test_labels(project)]
-    found = [fitted(console, run, rows, folder / f"{i}", args.seed) for i, rows in enumerate(parts)]
+    found = [
+        fit_once(console, run, rows, folder / f"{i}", args.seed) for i, rows in enumerate(parts)
+    ]
     judges = [
-        Judge.load(replace(source, repo="the held-out reward", folder=folder / f"{i}"))
+        Judge.load(replace(source, repo="a reward of this run", folder=folder / f"{i}"))
         for i in range(len(found))
     ]
     raised = found[0] if args.halves else None
     return Rewards(judges[0] if raised else Judge.load(source), judges[-1], found[-1], raised)
 
 
-def fitted(
+def fit_once(
     console: Console, run: RewardRecord, rows: Sequence[Preference], folder: Path, seed: int
 ) -> HeldOut:
     """Fit a reward in `folder` on the base model of `run`, unless it is there."""
     if (file := folder / FACTS).exists():
         return read(HeldOut, json.loads(file.read_text("utf-8")), FACTS)
     loaded = models.load(models.find(f"{run.base_model}@{run.base_revision}"))
-    with console.status("Fitting the held-out reward"):
+    with console.status(f"Fitting a reward on {len(rows):,} pairs"):
         made = fit_reward(loaded, rows, folder, seed=seed)
     held = HeldOut(None, made.pairs, made.prompts, made.accuracy)
     text = {"reward": None, "pairs": held.pairs, "prompts": held.prompts, "shares_labels": False}
