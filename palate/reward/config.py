@@ -24,7 +24,7 @@ class RewardArguments(TrainArguments):
     """Lead asked of a better answer by strength, as in Llama 2: up to 1 (small) or 3 (large)."""
     learning_rate: Number = None
     """Peak learning rate of full and lora. Default: 1e-5 for full, 1e-4 for an adapter."""
-    epochs: float = 1.0
+    epochs: float = 3.0
     """Passes over the training rows, of full and lora."""
     batch_size: Count = None
     """Pairs per optimizer step, of full and lora. Default: those of four prompts."""
