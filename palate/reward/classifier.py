@@ -82,7 +82,7 @@ def _config(loaded: Loaded, layers: int, *, average: bool) -> "PreTrainedConfig"
     return config
 
 
-def _check_head(classifier: Any) -> None:
+def _check_head(classifier: object) -> None:
     import torch
 
     head = getattr(classifier, "score", None)

@@ -105,7 +105,7 @@ def extract(
 
 
 @contextmanager
-def _only_below(backbone: Any, layer: int) -> Generator[None]:
+def _only_below(backbone: "torch.nn.Module", layer: int) -> Generator[None]:
     """Leave out the layers above the next one, where their list has a known name.
 
     The next one stays, since the states after the last layer are normed.

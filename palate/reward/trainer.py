@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from datasets import Dataset
@@ -30,7 +30,9 @@ class DistinctRewardTrainer(ReproducibleTrainerMixin, RewardTrainer):
     """RewardTrainer that computes equal texts of a batch once. Same arguments as RewardTrainer."""
 
     def groups(self, rows: Dataset) -> list[Hashable]:
-        every: Any = self.train_dataset  # `rows` has only the columns that a model is given
+        every = cast(
+            "Dataset", self.train_dataset
+        )  # `rows` has only the columns that a model is given
         return list(every["group"])
 
     def compute_loss(

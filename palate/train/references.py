@@ -127,6 +127,6 @@ class MarginsMixin(DPOTrainer):
             logs[KEEPS] = float(self.state.global_step)
         super().log(logs, start_time)
         if evaluated:  # rows are not numbers that a tracker can draw
-            rows: Any = self.eval_dataset
-            entry: Any = self.state.log_history[-1]
+            rows = cast("Dataset", self.eval_dataset)
+            entry = cast("dict[str, object]", self.state.log_history[-1])
             entry[LOGGED] = dict(zip(map(str, rows["place"]), self._margins, strict=True))

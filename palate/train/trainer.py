@@ -7,7 +7,7 @@ import math
 from collections.abc import Hashable, Iterator, Sequence
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from datasets import Dataset
@@ -69,7 +69,7 @@ class ReproducibleTrainerMixin(Trainer):
         return list(range(len(rows)))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> GroupSampler:
-        rows: Any = self.train_dataset if train_dataset is None else train_dataset
+        rows = cast("Dataset", self.train_dataset if train_dataset is None else train_dataset)
         args: Any = self.args
         parts = args.gradient_accumulation_steps * self.accelerator.num_processes
         batch = args.per_device_train_batch_size * parts
@@ -98,7 +98,7 @@ class AnswerTrainer(ReproducibleTrainerMixin, SFTTrainer):
         loss, right, tokens = sums.sum(0).tolist()
         metrics = {"eval_loss": loss / tokens, "eval_mean_token_accuracy": right / tokens}
         self.log(metrics)
-        entry: Any = self.state.log_history[-1]
+        entry = cast("dict[str, object]", self.state.log_history[-1])
         entry[LOGGED_SUMS] = sums.tolist()
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
