@@ -11,17 +11,28 @@ from palate.collect import pairs, tables
 from palate.collect.columns import Columns, read_template
 from palate.collect.pairs import Choice, Doubted, Row, Rows
 from palate.core import hub, ledger
+from palate.core.errors import UsageError
 from palate.core.project import REWARD_FILE, SETTINGS_FILE, Project
+from palate.core.rounds import in_aspect
 from palate.label.strategies import RewardNotes
 
 
 def read(
-    source: str, columns: Columns, template: Path | None = None, encoding: str | None = None
+    source: str,
+    columns: Columns,
+    template: Path | None = None,
+    encoding: str | None = None,
+    aspect: str | None = None,
 ) -> Rows:
-    """Read a palate project, a Hub dataset or a file. Raises UsageError if `source` is none."""
+    """Read a palate project in an aspect, a Hub dataset or a file.
+
+    Raises UsageError if `source` is none.
+    """
     given = columns.a or columns.b or columns.choice or template
     if not Path(source).is_file() and not given and is_project(source):
-        return of_project(Project.load(source))
+        return of_project(in_aspect(Project.load(source), aspect))
+    if aspect:
+        raise UsageError(f"--aspect {aspect} is for a project, and {source} is none.")
     table = tables.read(source, encoding)
     return pairs.read(table, columns, read_template(template, table))
 
@@ -39,7 +50,8 @@ def of_project(project: Project) -> Rows:
     texts = {c.id: c.text for c in project.candidates}
     people = {e.annotator for e in project.read("labels")}
     excluded = len(people & project.people.excluded)
-    result = Rows(project.id, [], 0, sided=True, excluded=excluded)
+    name = f"{project.id} in the aspect {project.aspect}" if project.aspect else project.id
+    result = Rows(name, [], 0, sided=True, excluded=excluded)
     kinds: dict[str, Choice] = {"tie": "tie", "both_bad": "neither"}
     for number, event in enumerate(ledger.standing_judgements(project.labels), 1):
         if event.kind not in ("label", "tie", "both_bad"):

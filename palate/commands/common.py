@@ -36,10 +36,10 @@ console = PlainConsole()
 def show_status(project: "Project") -> None:
     """Print where the project is in the loop, and what to run next."""
     from palate.label.steps import steps
-    from palate.report.status import in_the_wild, picture
+    from palate.report.status import in_aspects, in_the_wild, picture
 
     console.print(picture(project, steps(project)))
-    for line in in_the_wild(project):
+    for line in [*in_aspects(project), *in_the_wild(project)]:
         console.print(line)
 
 

@@ -82,6 +82,7 @@ def audit(
     encoding: Text = None,
     model: ModelRef = None,
     max_length: int = 1024,
+    aspect: Text = None,
     html: File = None,
     as_json: AsJson = False,
 ) -> None:
@@ -108,18 +109,21 @@ def audit(
         encoding: Encoding of a text file that is not UTF-8, such as gb18030.
         model: Model to tune, for lengths in tokens and the cost.
         max_length: Tokens of prompt and answer that the training will allow.
+        aspect: Aspect of a project whose labels are checked. Default: the first one.
         html: File to write the report to, as a page with plots.
     """
     from palate.audit import findings, fit, json_report, measure, rows
     from palate.collect.choices import Given
     from palate.collect.columns import Columns
+    from palate.core.project import Project
     from palate.report import audit_page
+    from palate.report.status import in_aspects
 
     if html and not html.parent.is_dir():
         raise UsageError(f"There is no folder {html.parent} to write {html.name} to.")
     with console.status(f"Reading {source}"):
         columns = Columns.of(prompt, a, b, choice, given=Given(first, second, tie))
-        data = rows.read(source, columns, template, encoding)
+        data = rows.read(source, columns, template, encoding, aspect)
     with console.status(f"Auditing {data.total:,} rows"):
         result = measure.measure(data)
         if model:
@@ -133,6 +137,8 @@ def audit(
         print(json.dumps(json_report.to_json(result, issues), indent=2, ensure_ascii=False))
     else:
         console.print(audit_page.table(result, issues))
+        for line in in_aspects(Project.load(source)) if " in the aspect " in data.source else ():
+            console.print(line)
         if html:
             console.print(f"\nwritten: {html}")
         console.print(f"\n{findings.outcome(issues)}")

@@ -33,20 +33,30 @@ def agreement(project: Id, as_json: AsJson = False) -> None:
     People appear under their pseudonyms. The owner's page of the label Space shows their names.
     """
     from palate.core.project import Project
+    from palate.core.rounds import by_aspect
     from palate.label.agreement import report
     from palate.label.agreement_text import sentences, table
+    from palate.report.status import in_aspects
 
     loaded = Project.load(project)
-    result = report(loaded.labels, loaded.candidates)
+    results = {p.aspect: report(p.labels, p.candidates) for p in by_aspect(loaded)}
     if as_json:
-        print(json.dumps(result.to_json(), indent=2, ensure_ascii=False))
+        content = {aspect: result.to_json() for aspect, result in results.items()}
+        content = {"aspects": content} if loaded.aspect else content[None]
+        print(json.dumps(content, indent=2, ensure_ascii=False))
         return
-    for sentence in sentences(result):
-        console.print(sentence)
-    if excluded := len(loaded.people.excluded & {e.annotator for e in loaded.read("labels")}):
-        console.print(f"Not counted: {count(excluded, 'person', 'people')} whom you excluded.")
-    if result.people:
-        console.print(table(result))
+    excluded = len(loaded.people.excluded & {e.annotator for e in loaded.read("labels")})
+    for aspect, result in results.items():
+        if aspect:
+            console.print(f"{aspect}:", style="bold")
+        for sentence in sentences(result):
+            console.print(sentence)
+        if excluded:
+            console.print(f"Not counted: {count(excluded, 'person', 'people')} whom you excluded.")
+        if result.people:
+            console.print(table(result))
+    for line in in_aspects(loaded):
+        console.print(line)
 
 
 def verdict(

@@ -25,7 +25,7 @@ from palate.core.schema import (
     Row,
     Unpaired,
 )
-from palate.core.typed import ASPECTS, are_aspects, read_file, read_text
+from palate.core.typed import ASPECTS, WEIGHTS, are_aspects, read_file, read_text
 
 SETTINGS_FILE = "palate.toml"
 GUIDELINES_FILE = "guidelines.md"
@@ -105,8 +105,7 @@ class Settings:
         if not (self.test > 0 and self.eval > 0 and self.test + eval_fraction < 1):
             problem = "`test` and `eval` are fractions that leave room for `train`; `eval` may"
             raise BadInput(source, f"{problem} also be a whole number of prompts")
-        weighted = not self.weights or len(self.weights) == len(self.aspects)
-        weighted = weighted and all(0 < w < 1e9 for w in self.weights)
+        weighted = len(self.weights) in (0, len(self.aspects))
         for name, valid, expected in (
             ("strategy", self.strategy in STRATEGIES, f"one of {', '.join(STRATEGIES)}"),
             ("annotators_per_pair", 1 <= self.annotators_per_pair < 2**31, "at least 1"),
@@ -116,7 +115,7 @@ class Settings:
             ("seed", abs(self.seed) < 2**63, "a number of 64 bits"),
             ("repeats", 0 <= self.repeats < 1, "a fraction from 0 to 1"),
             ("aspects", not self.aspects or are_aspects(self.aspects), ASPECTS),
-            ("weights", weighted, "a number above 0 for each aspect"),
+            ("weights", weighted and all(0 < w < 1e9 for w in self.weights), WEIGHTS),
         ):
             if not valid:
                 problem = f"expected {expected}, found {getattr(self, name)!r}"
@@ -184,12 +183,13 @@ class Project:
 
     @property
     def reward_repo(self) -> str:
-        return f"{self.id}-reward"
+        return f"{self.id}-reward-{self.aspect}" if self.aspect else f"{self.id}-reward"
 
     @property
     def model_repos(self) -> tuple[str, ...]:
         """The repos of all models that palate makes of the project."""
-        return self.model_repo, self.sft_repo, self.kto_repo, self.rl_repo, self.reward_repo
+        rewards = [f"{self.id}-reward-{a}" for a in self.settings.aspects] or [self.reward_repo]
+        return self.model_repo, self.sft_repo, self.kto_repo, self.rl_repo, *rewards
 
     def is_trained(self) -> bool:
         """Tell whether the model repo has a model that palate trained."""

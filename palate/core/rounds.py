@@ -154,6 +154,15 @@ def in_aspect(project: Project, name: str | None) -> Project:
     return replace(project, aspect=name)
 
 
+def check_aspect(project: Project, name: str | None) -> None:
+    """Raise UsageError where a project has aspects and none is named."""
+    if project.settings.aspects and name is None:
+        raise UsageError(
+            f"{project.id} has the aspects {', '.join(project.settings.aspects)}. Name one, such"
+            f" as: --aspect {project.settings.aspects[-1]}"
+        )
+
+
 def weights_of(settings: Settings) -> dict[str, float]:
     """Return what each aspect weighs where they count together, 1 in all; empty without any."""
     weights = settings.weights or [1.0] * len(settings.aspects)

@@ -95,6 +95,7 @@ def are_aspects(names: Sequence[str]) -> bool:
 
 
 ASPECTS = "2 to 4 different names of a-z, 0-9 and -, each at most 24 characters"
+WEIGHTS = "a number above 0 for each aspect"
 Time = Annotated[str, Check(_is_time, "a time such as 2026-01-31T09:00:00.000Z")]
 Aspect = Annotated[str, Check(is_aspect, "an aspect: a-z, 0-9 and -, at most 24 characters")]
 

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 from palate.core.drawing import BLUE, INK, canvas, rates, svg
+from palate.core.ledger import standing_judgements
 from palate.core.markdown import count
 from palate.core.rates import PEOPLE_NEEDED, Rate
+from palate.core.schema import Event
 from palate.label.agreement import Pairing, Report
 
 if TYPE_CHECKING:
@@ -24,6 +27,27 @@ def sentences(r: Report, names: Mapping[str, str] | None = None) -> list[str]:
     `names` are shown instead of annotators' pseudonyms.
     """
     return list(_sentences(r, names or {}))
+
+
+def across(by_aspect: Mapping[str, Sequence[Event]]) -> list[str]:
+    """Return how often every two aspects prefer different answers, by one person on one pair."""
+    choices = {
+        aspect: {(e.annotator, e.pair_id): e for e in standing_judgements(events) if e.chosen}
+        for aspect, events in by_aspect.items()
+    }
+    return [_between(one, other, choices) for one, other in combinations(choices, 2)]
+
+
+def _between(one: str, other: str, choices: Mapping[str, Mapping[tuple[str, str], Event]]) -> str:
+    keys = [key for key in choices[one] if key in choices[other]]
+    if not keys:
+        return f"Nobody has preferred an answer in both {one} and {other} on the same pair yet."
+    first, second = ([choices[a][key] for key in keys] for a in (one, other))
+    differ = [x.chosen != y.chosen for x, y in zip(first, second, strict=True)]
+    rate = Rate.of(differ, [e.prompt_id for e in first], [e.annotator for e in first])
+    most = 2 * rate.hits > rate.n
+    advice = " They contradict each other on most of these pairs." if most else ""
+    return f"{one} and {other} prefer different answers in {said(rate)}.{advice}"
 
 
 def table(r: Report) -> "Table":

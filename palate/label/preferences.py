@@ -11,7 +11,7 @@ from pathlib import Path
 
 from palate.core.ledger import jsonl, standing_judgements
 from palate.core.project import Project
-from palate.core.rounds import by_aspect, unasked
+from palate.core.rounds import by_aspect, unasked, weights_of
 from palate.core.schema import (
     MARGINS,
     Candidate,
@@ -155,6 +155,15 @@ def _preference(p: Prompt, answers: Answers, better: str, worse: str, e: Event) 
         round=e.round,
         aspect=e.aspect,
     )
+
+
+def in_view(
+    project: Project, rows: Iterable[Preference], *, together: bool
+) -> tuple[list[Preference], Counter[str]]:
+    """Return the rows in the project's aspect, or those of all aspects `together`."""
+    if together and project.aspect:
+        return combined(rows, weights_of(project.settings))
+    return [row for row in rows if row.aspect == project.aspect], Counter()
 
 
 def combined(

@@ -8,10 +8,12 @@ from rich.table import Table
 from rich.text import Text
 
 from palate.core import hub
+from palate.core.ledger import standing_judgements
 from palate.core.markdown import count
 from palate.core.project import Project
-from palate.core.rounds import offered, wild_wins
+from palate.core.rounds import by_aspect, offered, unasked, wild_wins
 from palate.core.schema import model_of
+from palate.label.agreement_text import across
 from palate.label.steps import Step, following
 
 
@@ -33,6 +35,27 @@ def picture(project: Project, loop: Sequence[Step]) -> Group:
     return Group(
         title, Text(""), table, Text(""), Text.assemble(f"{label}: ", (command, "bold cyan"))
     )
+
+
+def in_aspects(project: Project) -> list[str]:
+    """Return the judgements in each aspect, where aspects contradict, and what counts nowhere."""
+    lines, said = list[str](), {}
+    for one in by_aspect(project) if project.aspect else ():
+        said[one.aspect or ""] = standing = standing_judgements(one.labels)
+        kinds = Counter(e.kind for e in standing)
+        choices = count(kinds["label"] + kinds["rewrite"], "choice")
+        parts = f"{count(kinds['tie'], 'tie')}, {kinds['both_bad']:,} both bad"
+        lines.append(f"{one.aspect}: {choices}, {parts}, {count(kinds['skip'], 'skip')}.")
+    if any(said.values()):
+        lines += across(said)
+    keys = [{(e.annotator, e.pair_id) for e in events} for events in said.values()]
+    if keys and (half := len(set.union(*keys)) - len(set.intersection(*keys))):
+        were = "was" if half == 1 else "were"
+        lines.append(f"{count(half, 'judged pair')} {were} judged in some aspects only.")
+    for what, n in unasked(project).items():
+        asked = "names no aspects" if not project.aspect else f"asks about {', '.join(said)}"
+        lines.append(f"Not counted: {count(n, 'judgement')} on {what}. palate.toml {asked}.")
+    return lines
 
 
 def in_the_wild(project: Project) -> list[str]:

@@ -7,62 +7,26 @@ The choice moves the model by at most log n - (n - 1) / n nats an answer: A. Bei
 import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
 
-from palate.core import hub
 from palate.core.errors import PalateError, UsageError
 from palate.core.markdown import count
 from palate.core.project import Project
-from palate.core.schema import BEST_OF, Candidate, Message, Prompt
+from palate.core.schema import BEST_OF, Candidate, Prompt
 from palate.generate import models
 from palate.generate.completions import eval_prompts
 from palate.generate.generation import Completion, Sampling, complete, groups_of, seed_of
 from palate.generate.saving import Batch, save_batches
-from palate.reward import classifier, features, record
 from palate.reward.config import BestArguments, check_best
 from palate.reward.record import RewardRecord
+from palate.reward.scoring import Judges, reward_lines, rewards_of
 from palate.terminal.console import PlainConsole
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-
-@dataclass(frozen=True)
-class Judge:
-    """A reward model in memory."""
-
-    model: Any
-    tokenizer: "PreTrainedTokenizerBase"
-
-    @classmethod
-    def load(cls, source: models.Source) -> "Judge":
-        """Load it by plain transformers. Raises UsageError where its tokenizer is another's."""
-        model, tokenizer = classifier.load(source.folder)
-        known = model.get_input_embeddings().num_embeddings
-        if len(tokenizer) > known:
-            raise UsageError(
-                f"The tokenizer of {source.repo} has {len(tokenizer):,} tokens, and its model knows"
-                f" {known:,}: it is another model's. Make the reward again with: palate reward"
-            )
-        return cls(model, tokenizer)
-
-    def scores(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> np.ndarray:
-        chats = [
-            [*prompt, Message(role="assistant", content=text)]
-            for prompt, text in zip(prompts, texts, strict=True)
-        ]
-        tokens = features.chats(self.tokenizer, chats)
-        scores = classifier.scores(self.model, self.tokenizer.pad_token_id, tokens)
-        if not np.isfinite(scores).all():
-            raise PalateError(
-                "The reward model gives scores that are no numbers. Make the reward again with:"
-                " palate reward"
-            )
-        return scores
+    pass
 
 
 @dataclass
@@ -102,9 +66,11 @@ def write_best(args: BestArguments) -> None:
     console = PlainConsole()
     project = Project.load(args.project)
     prompts = eval_prompts(project)
-    run, reward = find_reward(args.reward, project)
+    reward = rewards_of(args.reward, project)
+    for line in reward_lines(reward):
+        console.print(line)
     base = models.find(args.model or project.settings.base_model)
-    say_other_base(console, run, base)
+    say_other_base(console, reward.run, base)
     sampling = Sampling(args.temperature, args.top_p, args.max_new_tokens)
     revision = f"{BEST_OF}{args.n}.{base.revision[:12]}.{reward.revision[:12]}"
     settings = {**asdict(sampling), "seed": args.seed, "n": args.n}
@@ -117,7 +83,7 @@ def write_best(args: BestArguments) -> None:
     if todo:
         curve = Curve(args.n)
         plan = Plan(args.n, args.batch_size, sampling, args.seed)
-        writer = Writer(models.load(base), Judge.load(reward), plan)
+        writer = Writer(models.load(base), reward.load(), plan)
 
         def batches() -> Iterator[Batch]:
             for part in writer.write(prompts, there):
@@ -151,28 +117,6 @@ def say_other_base(console: Console, run: RewardRecord, base: models.Source) -> 
     """Say where the reward was made from another model than the one that writes."""
     if (base.base or base).repo != run.base_model:
         console.print(f"  the reward was made from {run.base_model}, {base.repo} writes")
-
-
-def reward_name(named: str | None, project: Project) -> str:
-    """Return the reward's repo and revision. Raises UsageError where there is no such repo."""
-    name = named or f"{project.reward_repo}@round-{project.settings.round}"
-    repo = name.partition("@")[0]
-    if not hub.exists(repo, "model"):
-        raise UsageError(f"There is no reward {repo} yet. Make it with: palate reward {project.id}")
-    return name
-
-
-def find_reward(named: str | None, project: Project) -> tuple[RewardRecord, models.Source]:
-    """Return the reward and its record. Raises UsageError where there is none."""
-    name = reward_name(named, project)
-    source = models.find(name)
-    file: Path = source.folder / "run.json"
-    run = record.load(source.folder) if file.exists() else None
-    if not isinstance(run, RewardRecord):
-        raise UsageError(
-            f"{name} is no reward that palate made. Make one with: palate reward {project.id}"
-        )
-    return run, source
 
 
 def existing(
@@ -219,7 +163,7 @@ class Writer:
     """Writes n answers to each prompt, several prompts in a batch, and lets the reward score."""
 
     loaded: models.Loaded
-    judge: Judge
+    judge: Judges
     plan: Plan
 
     def write(self, prompts: Sequence[Prompt], there: Collection[str]) -> Iterator[list[Written]]:

@@ -20,11 +20,11 @@ from palate.core.schema import Model, Preference
 from palate.core.typed import read
 from palate.generate import models
 from palate.reward import classifier, features, figures, probe
-from palate.reward.best import Judge, find_reward
 from palate.reward.config import MarginSize
 from palate.reward.probe import FOLDS
 from palate.reward.record import RewardRecord
 from palate.reward.rows import Answers
+from palate.reward.scoring import Judge, find_reward
 from palate.train.config import RLArguments
 from palate.train.data import read_preferences
 from palate.train.rl_results import HeldOut

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from rich.console import Console
 
-from palate.core.project import Project
+from palate.core.rounds import check_aspect
 from palate.core.schema import Preference
 from palate.core.typed import read_object
 from palate.generate import models
@@ -18,7 +18,6 @@ from palate.reward.config import RewardArguments, check
 from palate.reward.figures import Scored
 from palate.reward.record import VERSION, ProbeFacts, RewardRecord
 from palate.reward.rows import Answers, decided, read
-from palate.terminal.ref import Ref
 from palate.train import data, facts, job
 from palate.train.data import Rows, test_rules
 from palate.train.job import Clock, Job, RunDir
@@ -40,8 +39,8 @@ def prepare(console: Console, args: RewardArguments) -> RewardJob:
     Raises UsageError for arguments that cannot work, PalateError for data that are not fit.
     """
     check(args)
-    ref = Ref.parse(args.project)
-    project = Project.load(ref.repo, ref.revision)
+    project = job.project_of(args)
+    check_aspect(project, args.aspect)
     rows = read(project)
     labels = replace(rows, train=decided(rows.train))
     findings = data.audit(console, project, labels, ignore=args.ignore_audit)
@@ -92,7 +91,9 @@ def probed(console: Console, prepared: RewardJob) -> None:
     where = ProbeFacts(choice.layer, layers, choice.penalty, tuple(found))
     console.print(f"  head on layer {choice.layer} of {layers}, penalty {choice.penalty:g}")
     measured = measure(prepared, rows, answers, expected, leads)
-    if args.output in (None, prepared.project.reward_repo):  # else it is an experiment
+    # of the first aspect, which decides what people are asked; elsewhere it is an experiment
+    first = next(iter(prepared.project.settings.aspects), None)
+    if args.output in (None, prepared.project.reward_repo) and args.aspect == first:
         choices = np.array([r.source != "tie" for r in rows.train])
         doubts = notes.doubts(decided(rows.train), leads[choices], measured.temperature)
         places = answers.places | {key: n + i for i, key in enumerate(others)}
@@ -160,7 +161,7 @@ def finish(
     common |= {"version": VERSION, "method": prepared.args.method}
     run = RewardRecord(
         **common,
-        data=facts.dpo_data(prepared.project, replace(rows, train=train)),
+        data=facts.dpo_data(prepared.project, replace(rows, train=train), prepared.args.aspect),
         ties=ties,
         answers=answers,
         probe=where,

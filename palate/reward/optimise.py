@@ -21,7 +21,7 @@ from palate.core.schema import Prompt
 from palate.generate import models
 from palate.generate.samples import Samples, compare
 from palate.reward import rl
-from palate.reward.best import Judge
+from palate.reward.scoring import Judge
 from palate.terminal.console import PlainConsole
 from palate.train import facts
 from palate.train.config import RLArguments, check_rl

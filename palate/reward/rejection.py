@@ -20,15 +20,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from palate.core import paths
 from palate.core.errors import UsageError
 from palate.core.markdown import count
-from palate.core.project import Project
 from palate.core.schema import Model, Prompt
 from palate.generate import models
 from palate.generate.generation import Sampling
-from palate.reward.best import Judge, Plan, Writer, find_reward, say_other_base
+from palate.reward.best import Plan, Writer, say_other_base
 from palate.reward.config import BestArguments, check_n
+from palate.reward.scoring import Reward, reward_lines, rewards_of
 from palate.reward.written import Line, Log
 from palate.terminal.progress import Progress
-from palate.terminal.ref import Ref
 from palate.train import data, job, record, sft
 from palate.train.best import BestFacts, Mean, RoundFacts
 from palate.train.config import SFTArguments
@@ -47,8 +46,8 @@ class Loop:
     """A run: its job, without rows, its rewards, and its prompts."""
 
     job: SFTJob
-    chooses: models.Source
-    measures: models.Source
+    chooses: Reward
+    measures: Reward
     plan: Plan
     rounds: int
     train: list[Prompt]
@@ -93,7 +92,7 @@ class Loop:
         with Progress(*columns, console=console) as bar:
             task = bar.add_task("", total=len(todo))
             for prompts, reward in parts:
-                writer = Writer(loaded, Judge.load(reward), self.plan)
+                writer = Writer(loaded, reward.load(), self.plan)
                 for written in writer.write(prompts, there):
                     log.add([Line.of(number, model, w) for w in written])
                     bar.advance(task, len(written))
@@ -185,15 +184,19 @@ def prepare(console: Console, args: SFTArguments) -> Loop:
     Raises UsageError for arguments that cannot work, PalateError for data that are not fit.
     """
     check(args)
-    ref = Ref.parse(args.project)
-    project = Project.load(ref.repo, ref.revision)
-    made, chooses = find_reward(args.reward, project)
-    measures = find_reward(args.measured_by, project)[1] if args.measured_by else chooses
+    project = job.project_of(args)
+    chooses = rewards_of(args.reward or (args.aspect and project.reward_repo), project)
+    measures = rewards_of(args.measured_by, project) if args.measured_by else chooses
+    for line in reward_lines(chooses):
+        console.print(line, markup=False)
     findings = data.audit(
-        console, project, read_preferences(project, implied=False), ignore=args.ignore_audit
+        console,
+        project,
+        read_preferences(project, implied=False, together=not args.aspect),
+        ignore=args.ignore_audit,
     )
     base = models.find(args.base_model or project.settings.base_model)
-    say_other_base(console, made, base)
+    say_other_base(console, chooses.run, base)
     recipe = choose_sft_recipe(args, base.parameters, Machine.here())
     best = plan_of(args)
     decided = replace(

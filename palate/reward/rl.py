@@ -23,15 +23,16 @@ from rich.console import Console
 
 from palate.core.errors import PalateError, UsageError
 from palate.core.markdown import count
-from palate.core.project import Project
+from palate.core.rounds import check_aspect
 from palate.core.schema import Model, Prompt
 from palate.generate import models
 from palate.generate.generation import Sampling
 from palate.generate.samples import BaseAndTuned
-from palate.reward.best import Plan, find_reward, say_other_base
+from palate.reward.best import Plan, say_other_base
 from palate.reward.guards import repeated
 from palate.reward.held_out import Rewards, find_rewards
 from palate.reward.record import VERSION, RewardRecord, RLRecord
+from palate.reward.scoring import find_reward
 from palate.terminal.ref import Ref
 from palate.train import data, facts, job
 from palate.train.config import RLArguments, check_rl
@@ -88,8 +89,8 @@ def prepare(
     Raises UsageError for arguments that cannot work, PalateError for data that are not fit.
     """
     check_arguments(args)
-    ref = Ref.parse(args.project)
-    project = Project.load(ref.repo, ref.revision)
+    project = job.project_of(args)
+    check_aspect(project, args.aspect)
     made, reward = find_reward(args.reward, project)
     labels = read_preferences(project, implied=False)
     findings = data.audit(console, project, labels, ignore=args.ignore_audit)

@@ -24,8 +24,9 @@ from trl.trainer.utils import add_fused_lm_head
 from palate.core import paths
 from palate.core.schema import Message, Prompt
 from palate.generate.models import Loaded
-from palate.reward.best import Judge, Plan, Writer, Written
+from palate.reward.best import Plan, Writer, Written
 from palate.reward.guards import Norm
+from palate.reward.scoring import Judge
 from palate.train.choice import KEEPS
 from palate.train.config import RLArguments
 from palate.train.data import Rows

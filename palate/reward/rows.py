@@ -98,6 +98,7 @@ def ties(project: Project) -> list[Preference]:
             pair_id=Pair.between(e.prompt_id, e.left, e.right).id,
             prompt_id=e.prompt_id,
             round=e.round,
+            aspect=e.aspect,
         )
         for e in standing_judgements(project.labels)
         if e.kind == "tie" and e.prompt_id in prompts and e.left in texts and e.right in texts

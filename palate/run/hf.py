@@ -14,6 +14,7 @@ from palate.core import hub
 from palate.core.errors import Unreachable
 from palate.core.hub_errors import sign_in
 from palate.core.project import Project
+from palate.core.rounds import in_aspect
 from palate.label.steps import JOB_LABEL, PROJECT_LABEL, job_errors, label_of
 from palate.run import bundle, forecast
 from palate.run.forecast import Flavor, Load
@@ -84,6 +85,8 @@ def plan(spec: JobSpec[A], argv: Sequence[str], flavor: str | None) -> Plan[A]:
     arguments = spec.parse(argv)
     ref = Ref.parse(arguments.project)
     project = Project.load(ref.repo, ref.revision)
+    if isinstance(arguments, TrainArguments):
+        project = in_aspect(project, arguments.aspect)
     load = spec.load(arguments, project)
     with job_errors(project.id):
         flavors = [Flavor.of(info) for info in hub.retry(hub.api().list_jobs_hardware)]

@@ -8,7 +8,7 @@ from palate.check.config import CheckArguments
 from palate.check.rules import instructions
 from palate.core.errors import UsageError
 from palate.core.project import Project
-from palate.core.rounds import writer_of
+from palate.core.rounds import check_aspect, writer_of
 from palate.core.schema import Message
 from palate.evaluate.config import JudgeArguments
 from palate.evaluate.loading import pairs_to_compare
@@ -22,9 +22,9 @@ from palate.pack.config import PackArguments
 from palate.report import judge_labels, judges
 from palate.reward import held_out, rejection
 from palate.reward import rows as reward_rows
-from palate.reward.best import reward_name
 from palate.reward.config import BestArguments, RewardArguments
 from palate.reward.record import RewardRecord, RLRecord
+from palate.reward.scoring import reward_name, reward_names
 from palate.run import forecast, processes
 from palate.run.forecast import Flavor, Load
 from palate.run.spec import Training
@@ -91,7 +91,8 @@ def dpo_load(args: DPOArguments, project: Project) -> Load:
 def sft_load(args: SFTArguments, project: Project) -> Load:
     if args.source == "best":
         return _rejection_load(args, project)
-    rows = sft.rows_of(args, project.id, read_preferences(project, implied=False))
+    preferences = read_preferences(project, implied=False, together=not args.aspect)
+    rows = sft.rows_of(args, project.id, preferences)
     texts = [[_text(r.prompt), _text(r.completion)] for r in rows.train]
     return forecast.imitating(args, _size(args, project), texts)
 
@@ -124,6 +125,7 @@ def _both(written: Load, trained: Load, more: float = 0.0) -> Load:
 def check_rl(args: RLArguments, project: Project, flavor: Flavor) -> None:
     labels = read_preferences(project, implied=False)
     data.audit(PlainConsole(quiet=True), project, labels, ignore=args.ignore_audit)
+    check_aspect(project, args.aspect)
     reward_name(args.reward, project)
     if args.halves:
         held_out.halves(project, args.seed)
@@ -150,6 +152,7 @@ def _rejection_load(args: SFTArguments, project: Project) -> Load:
 
 
 def kto_load(args: KTOArguments, project: Project) -> Load:
+    check_aspect(project, args.aspect)
     rows, _ = read_unpaired(project)
     # each answer is read with its own prompt and, for the divergence, with another one
     texts = [[_text(r.prompt), _text(r.completion)] for r in rows.train] * 2
@@ -172,10 +175,10 @@ def check_dpo(args: DPOArguments, project: Project, flavor: Flavor) -> None:
 
 def check_sft(args: SFTArguments, project: Project, flavor: Flavor) -> None:
     _check_sharing(args, flavor)
-    preferences = read_preferences(project, implied=False)
+    preferences = read_preferences(project, implied=False, together=not args.aspect)
     data.audit(PlainConsole(quiet=True), project, preferences, ignore=args.ignore_audit)
     if args.source == "best":
-        reward_name(args.reward, project)
+        reward_names(args.reward or (args.aspect and project.reward_repo), project)
     else:
         preferred_answers(project.id, preferences)
     chosen = recipe.choose_sft_recipe(args, _size(args, project), _machine(args, flavor))
@@ -203,6 +206,7 @@ def check_load(args: CheckArguments, project: Project) -> Load:
 
 
 def reward_load(args: RewardArguments, project: Project) -> Load:
+    check_aspect(project, args.aspect)
     rows = read_preferences(project, implied=False)
     if args.method == "probe":
         sides = {(_text(r.prompt), _text(s)) for r in rows.train for s in (r.chosen, r.rejected)}

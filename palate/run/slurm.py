@@ -20,12 +20,14 @@ from palate import __version__
 from palate.core import hub
 from palate.core.errors import PalateError, UsageError
 from palate.core.project import Project
+from palate.core.rounds import in_aspect
 from palate.label.steps import label_of
 from palate.run import forecast
 from palate.run.forecast import Flavor, Load
 from palate.run.local import CPU_SETTINGS
 from palate.run.spec import JobSpec
 from palate.terminal.ref import Ref
+from palate.train.config import TrainArguments
 
 NOTICE_SECONDS = 180  # before the time limit, for a job to save a checkpoint
 ASSUMED = Flavor("a cluster's GPU", 1, "A10G", 8, 24e9, 0.0)
@@ -69,7 +71,10 @@ def run(console: Console, spec: JobSpec, argv: Sequence[str]) -> None:
     """Write the batch script and submit it; raises PalateError where there is no `sbatch`."""
     arguments = spec.parse(argv)
     ref = Ref.parse(arguments.project)
-    load = spec.load(arguments, Project.load(ref.repo, ref.revision))
+    project = Project.load(ref.repo, ref.revision)
+    if isinstance(arguments, TrainArguments):
+        project = in_aspect(project, arguments.aspect)
+    load = spec.load(arguments, project)
     file = Path(f"palate-{spec.name}-{label_of(ref.repo)}.sbatch")
     file.write_text(script(spec, argv, load, file.name), "utf-8")
     expected = forecast.duration(load.seconds(ASSUMED))

@@ -39,6 +39,8 @@ class TrainArguments:
     """Project, such as me/titles. me/titles@COMMIT trains on an earlier state of it."""
     base_model: ModelRef = None
     """Model to train. Default: the project's base model."""
+    aspect: Annotated[str | None, flag("NAME")] = None
+    """Aspect of the project to learn. Default: all, by their weights (docs/labelling.md)."""
     method: Annotated[Method | Literal["probe"] | None, flag("full|lora")] = None
     """What is trained."""
     learning_rate: Number = None
@@ -82,7 +84,8 @@ class TrainArguments:
 
     def identity(self) -> dict[str, object]:
         """Return the arguments that decide the weights, by name."""
-        return {k: v for k, v in asdict(self).items() if k not in IDENTITY_EXCLUDED}
+        excluded = IDENTITY_EXCLUDED if self.aspect else {*IDENTITY_EXCLUDED, "aspect"}
+        return {k: v for k, v in asdict(self).items() if k not in excluded}
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from palate.core.schema import Message, Preference, Prompt, Unpaired, digest, to
 from palate.core.splits import check_no_overlap, check_training
 from palate.core.typed import read_file
 from palate.generate.chats import encode
-from palate.label.preferences import rebuild
+from palate.label.preferences import in_view, rebuild
 from palate.train.config import Strength
 
 if TYPE_CHECKING:
@@ -64,20 +64,24 @@ class Rows(Generic[R]):
         return digest(*(to_json(r) for r in self.train), "test", *(to_json(r) for r in self.test))
 
 
-def read_preferences(project: Project, *, implied: bool = True) -> Rows[Preference]:
-    """Return the project's preferences. Raises UsageError where there are none to train on.
+def read_preferences(
+    project: Project, *, implied: bool = True, together: bool = False
+) -> Rows[Preference]:
+    """Return the preferences in the project's aspect, or in all aspects `together`.
 
-    Without `implied`, preferences that were inferred from other answers are left out of training.
+    Raises UsageError where there are none. Without `implied`, inferred ones are left out of train.
     The test split never has them: it measures agreement with what people said.
     """
-    train, test = (_read(project, f"preferences/{s}.jsonl") for s in ("train", "test"))
+    parts = (_read(project, f"preferences/{s}.jsonl") for s in ("train", "test"))
+    (train, lost), (test, more) = (in_view(project, p, together=together) for p in parts)
     if not train:
         raise UsageError(
             f"{project.id} holds no preferences to train on.{_unused(project)} Collect some with:"
             f" palate label {project.id}, then: palate export {project.id}"
         )
     human = [[r for r in rows if r.source == "human"] for rows in (train, test)]
-    dropped = Counter({"only implied, in the test split": len(test) - len(human[1])})
+    dropped = lost + more
+    dropped["only implied, in the test split"] = len(test) - len(human[1])
     if not implied:
         dropped["only implied (--no-implied)"] = len(train) - len(human[0])
     return Rows(train if implied else human[0], human[1], +dropped)
@@ -293,6 +297,5 @@ def preference_sentence(rows: Sequence[Preference]) -> str:
 def _share(rate: Rate) -> str:
     """Return "64% (55–72%)", the rate or its counterpart, whichever is above one half."""
     (low, high), share = rate.interval or (0.0, 1.0), rate.rate or 0.0
-    if share < 0.5:
-        low, share, high = 1 - high, 1 - share, 1 - low
+    low, share, high = (1 - high, 1 - share, 1 - low) if share < 0.5 else (low, share, high)
     return f"{100 * share:.0f}% ({100 * low:.0f}–{100 * high:.0f}%)"

@@ -18,7 +18,6 @@ from palate.core.schema import Preference
 from palate.generate import models
 from palate.label import agreement
 from palate.label.agreement import Report
-from palate.terminal.ref import Ref
 from palate.train import data, facts, feedback, job, losses, search
 from palate.train.choice import KEEPS, read_run
 from palate.train.config import DPOArguments
@@ -88,8 +87,7 @@ def prepare(console: Console, args: DPOArguments) -> DPOJob:
     Raises UsageError for arguments that cannot work, PalateError for data that are not fit.
     """
     check_arguments(args)
-    ref = Ref.parse(args.project)
-    project = Project.load(ref.repo, ref.revision)
+    project = job.project_of(args)
     rows, judged = read(project, args)
     if judged:
         console.print(f"  {judged.sentence()}", markup=False)
@@ -121,9 +119,11 @@ def prepare(console: Console, args: DPOArguments) -> DPOJob:
 
 def read(project: Project, args: DPOArguments) -> tuple[Rows[Preference], Feedback | None]:
     """Return the rows, and the judge whose answers are among the train rows, if asked for."""
-    rows = read_preferences(project, implied=not args.no_implied)
+    rows = read_preferences(project, implied=not args.no_implied, together=not args.aspect)
     if not args.ai:
         return rows, None
+    if project.aspect:
+        raise UsageError("--ai: a judge answers the question alone, and this project has aspects.")
     judged = feedback.usable(project)
     more = feedback.preferences(project, judged)
     known = {r.pair_id for r in rows.train}  # what people's answers imply counts as theirs
@@ -250,7 +250,7 @@ def finish(
         samples = facts.compare_models(prepared, trainer, loaded)
     run = DPORecord(
         **facts.common("dpo", prepared, begun.clock, facts.trainable_parameters(trainer)),
-        data=facts.dpo_data(prepared.project, rows),
+        data=facts.dpo_data(prepared.project, rows, prepared.args.aspect),
         history=facts.dpo_curve(log),
         results=results,
         samples=samples,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from palate import __version__
 from palate.core import ledger
 from palate.core.project import Project
+from palate.core.rounds import weights_of
 from palate.core.schema import Preference, Prompt, Unpaired
 from palate.generate import models, samples
 from palate.label import agreement, preferences
@@ -112,22 +113,22 @@ def _curve(log: Sequence[dict], keys: Mapping[str, str], point: type[Point]) -> 
     return [point(**steps[step]) for step in sorted(steps)]
 
 
-def dpo_data(project: Project, rows: Rows[Preference]) -> DataFacts:
-    """Return what DPO records of its data."""
+def dpo_data(project: Project, rows: Rows[Preference], aspect: str | None) -> DataFacts:
+    """Return what DPO records of its data; without an `aspect` it learned all together."""
     judged = [r for r in rows.train if r.source == "ai"]
     said = feedback.of_project(project, judged[0].annotator) if judged else None
     return DataFacts(
-        **_data(project, rows),
+        **_data(project, rows, aspect),
         ai=len(judged),
         judge=said.judge if said else "",
         judge_agreement=said.agreement if said else None,
     )
 
 
-def sft_data(project: Project, rows: Rows[Answer]) -> SFTDataFacts:
+def sft_data(project: Project, rows: Rows[Answer], aspect: str | None) -> SFTDataFacts:
     """Return what SFT records of its data: the answers, and the preferences behind them."""
-    compared = read_preferences(project, implied=False)
-    facts = _data(project, compared)
+    compared = read_preferences(project, implied=False, together=not aspect)
+    facts = _data(project, compared, aspect)
     facts["prompts"] = replace(
         facts["prompts"], train=_prompts(rows.train), test=_prompts(rows.test)
     )
@@ -142,7 +143,7 @@ def kto_data(
     compared = [p for p in project.preferences if p.source == "human"]
     splits = {p.id: p.split for p in project.prompts}
     train = [p for p in compared if splits.get(p.prompt_id) == "train"]
-    facts = _data(project, Rows(train, []))
+    facts = _data(project, Rows(train, []), project.aspect)
     facts["prompts"] = replace(
         facts["prompts"], train=_prompts(rows.train), test=_prompts(rows.test)
     )
@@ -164,13 +165,13 @@ def kto_data(
 def rl_data(project: Project, rows: Rows[Prompt]) -> DataFacts:
     """Return what RL records of its data: its prompts, and the labels behind the reward."""
     compared = read_preferences(project, implied=False)
-    facts = _data(project, compared)
+    facts = _data(project, compared, project.aspect)
     facts |= {"train": len(rows.train), "test": len(rows.test), "dropped": dict(rows.dropped)}
     facts["prompts"] = replace(facts["prompts"], train=len(rows.train), test=len(rows.test))
     return DataFacts(**facts)
 
 
-def _data(project: Project, rows: Rows[Preference]) -> dict[str, Any]:
+def _data(project: Project, rows: Rows[Preference], aspect: str | None) -> dict[str, Any]:
     prompts, labels = project.prompts, project.labels
     rebuilt = preferences.rebuild(prompts, project.candidates, labels)
     people = agreement.report(labels, project.candidates)
@@ -192,6 +193,7 @@ def _data(project: Project, rows: Rows[Preference]) -> dict[str, Any]:
         "taste": preference_sentence(rows.train),
         "left_out": dict(rebuilt.left_out),
         "dropped": dict(rows.dropped),
+        "aspects": {aspect: 1.0} if aspect else weights_of(project.settings),
     }
 
 

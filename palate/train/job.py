@@ -32,9 +32,11 @@ from palate.core.ledger import now
 from palate.core.markdown import count
 from palate.core.paths import cache
 from palate.core.project import Project
+from palate.core.rounds import in_aspect
 from palate.core.schema import Preference, Prompt, Unpaired, digest
 from palate.generate import models
 from palate.terminal.console import PlainConsole
+from palate.terminal.ref import Ref
 from palate.train.config import TrainArguments
 from palate.train.data import Answer, Rows, usable
 from palate.train.recipe import Recipe, smaller
@@ -47,6 +49,12 @@ HELD: dict[Path, FileLock] = {}  # folders of runs that this process is at work 
 A = TypeVar("A", bound=TrainArguments)
 R = TypeVar("R", Preference, Answer, Unpaired, Prompt)
 T = TypeVar("T", Preference, Answer, Unpaired)
+
+
+def project_of(args: TrainArguments) -> Project:
+    """Return the project at the revision and in the aspect that the arguments name."""
+    ref = Ref.parse(args.project)
+    return in_aspect(Project.load(ref.repo, ref.revision), args.aspect)
 
 
 class RunDir:

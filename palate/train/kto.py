@@ -13,10 +13,9 @@ from rich.console import Console
 
 from palate.core.errors import PalateError, UsageError
 from palate.core.markdown import count
-from palate.core.project import Project
+from palate.core.rounds import check_aspect
 from palate.core.schema import Preference, Unpaired
 from palate.generate import models
-from palate.terminal.ref import Ref
 from palate.train import data, facts, job
 from palate.train.config import WHOLE, KTOArguments
 from palate.train.data import Rows
@@ -82,8 +81,8 @@ def prepare(console: Console, args: KTOArguments) -> KTOJob:
     Raises UsageError for arguments that cannot work, PalateError for data that are not fit.
     """
     check_arguments(args)
-    ref = Ref.parse(args.project)
-    project = Project.load(ref.repo, ref.revision)
+    project = job.project_of(args)
+    check_aspect(project, args.aspect)
     rows, sources = read_unpaired(project)
     findings = data.audit(
         console, project, Rows(as_compared(rows.train), []), ignore=args.ignore_audit

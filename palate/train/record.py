@@ -81,6 +81,8 @@ class DataFacts:
     ai: int = field(default=0, kw_only=True)  # training rows that a judge answered
     judge: str = field(default="", kw_only=True)
     judge_agreement: Rate | None = field(default=None, kw_only=True)  # with people
+    # what each aspect weighs where one answer is better; empty in a project without aspects
+    aspects: dict[str, float] = field(default_factory=dict, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from palate.core.project import Project
 from palate.core.schema import Preference
 from palate.generate import models
 from palate.generate.samples import NOTHING
-from palate.terminal.ref import Ref
 from palate.train import data, facts, job
 from palate.train.config import SFTArguments
 from palate.train.data import Answer, Rows, preferred_answers, read_preferences
@@ -41,9 +39,8 @@ def prepare(console: Console, args: SFTArguments) -> SFTJob:
 
     Raises UsageError for arguments that cannot work, PalateError for data that are not fit.
     """
-    ref = Ref.parse(args.project)
-    project = Project.load(ref.repo, ref.revision)
-    preferences = read_preferences(project, implied=False)
+    project = job.project_of(args)
+    preferences = read_preferences(project, implied=False, together=not args.aspect)
     findings = data.audit(console, project, preferences, ignore=args.ignore_audit)
     rows = rows_of(args, project.id, preferences)
     base = models.find(args.base_model or project.settings.base_model)
@@ -114,7 +111,7 @@ def finish(
             samples = facts.compare_models(prepared, trainer, loaded, condition)
     run = SFTRecord(
         **facts.common("sft", prepared, begun.clock, trainable),
-        data=facts.sft_data(prepared.project, rows),
+        data=facts.sft_data(prepared.project, rows, prepared.args.aspect),
         history=facts.sft_curve(trainer.state.log_history),
         results=results,
         samples=samples,
