@@ -156,23 +156,34 @@ def _new_events(events: Sequence[Event], known: Sequence[Event], round_number: i
     An id depends on the judgement and on how many the person has made on the pair before, so the
     same file gives the same ids wherever its rows are, and a correction of a correction is new.
     """
-    standing = {(e.annotator, e.pair_id): e for e in ledger.standing_judgements(known)}
-    times = Counter((e.annotator, e.pair_id) for e in known)
+    standing = {(e.annotator, e.pair_id, e.aspect): e for e in ledger.standing_judgements(known)}
+    times = Counter((e.annotator, e.pair_id, e.aspect) for e in known)
     fresh = []
     for e in events:
-        key = e.annotator, e.pair_id
+        key = e.annotator, e.pair_id, e.aspect
         old = standing.get(key)
         if old and (old.kind, old.chosen) == (e.kind, e.chosen):
             continue
         if key not in times and e.round == round_number:
             fresh.append(e)  # it has the id of a first judgement
             continue
-        event_id = digest("import", e.pair_id, e.kind, e.chosen, e.annotator, times[key])
+        parts = e.pair_id, e.kind, e.chosen, e.annotator, times[key]
+        event_id = digest("import", *parts, *([e.aspect] if e.aspect else []))
         if old:
             following = old.sequence + 1 if old.sequence else None
             e = replace(e, time=_after(old.time, e.time), sequence=following)
         fresh.append(replace(e, event_id=event_id, round=round_number))
     return fresh
+
+
+def in_aspect(new: Imported, aspect: str | None) -> Imported:
+    """Return what is imported with its judgements in the aspect, if one is named."""
+    if aspect is None:
+        return new
+    events = [
+        replace(e, aspect=aspect, event_id=digest("import", e.event_id, aspect)) for e in new.events
+    ]
+    return replace(new, events=events)
 
 
 def _after(old: str, now: str) -> str:

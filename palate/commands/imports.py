@@ -15,6 +15,7 @@ from palate.commands.common import (
     show_plan,
     show_status,
 )
+from palate.core.errors import UsageError
 from palate.core.markdown import count
 from palate.terminal.flags import Text, flag
 from palate.terminal.progress import announced
@@ -46,6 +47,7 @@ def import_(
     template: File = None,
     encoding: Text = None,
     votes: bool = False,
+    aspect: Text = None,
     skip: bool = False,
     dry_run: bool = False,
 ) -> None:
@@ -85,6 +87,7 @@ def import_(
         template: Text file that contains {column}, from which each prompt is made.
         encoding: Encoding of a text file that is not UTF-8, such as gb18030.
         votes: The rows are blind votes: --a is the base model's text, --b the tuned model's.
+        aspect: Aspect of the project that the choice is about. Needed where it has aspects.
         skip: Leave out rows that cannot be used, and count them.
         dry_run: Print what would be imported, and stop.
     """
@@ -97,6 +100,7 @@ def import_(
     from palate.report.export import export as export_project
 
     check_id(project)
+    exists = importing.exists(project)
     given = Given(first, second, tie)
     columns = Columns.of(prompt, a, b, choice, annotator, models, given)
     if votes:
@@ -106,15 +110,15 @@ def import_(
     if not votes and template is None and (thumbs := unpaired.read(table, columns)):
         _import_thumbs(project, thumbs, skip=skip, dry_run=dry_run)
         return
+    _check_aspect(project, aspect, exists=exists)
     data = pairs.read(table, columns, read_template(template, table), needs_prompt=not votes)
     _show(data)
-    exists = importing.exists(project)
     if votes:
         base = Project.load(project).settings.base_model if exists else ""
         new = blind.votes_of(data, base, f"{project}-dpo", skip=skip)
     else:
         new = labels.labels_of(data, skip=skip)
-    new = importing.without_forgotten(project, new)
+    new = importing.without_forgotten(project, importing.in_aspect(new, aspect))
     _show_counts(data, new)
     if dry_run:
         console.print("Nothing was written: --dry-run.")
@@ -139,6 +143,21 @@ def import_(
         console.print(f"  left out of the preferences: {n:,} {reason}")
     show_status(result)
     show_plan(result)
+
+
+def _check_aspect(project: str, aspect: str | None, *, exists: bool) -> None:
+    """Raise UsageError unless the judgements can be in this aspect, or in none, of the project."""
+    from palate.core.project import Project
+    from palate.core.rounds import check_aspect, in_aspect
+
+    if exists:
+        loaded = in_aspect(Project.load(project), aspect)
+        check_aspect(loaded, aspect)
+    elif aspect:
+        raise UsageError(
+            f"--aspect {aspect}: there is no project {project} yet. Start it with palate init, and"
+            " write `aspects` into its palate.toml."
+        )
 
 
 def _import_thumbs(project: str, thumbs: "Thumbs", *, skip: bool, dry_run: bool) -> None:

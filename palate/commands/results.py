@@ -98,7 +98,11 @@ def verdict(
 
 
 def _print_verdict(result: "Verdict", ratings: Sequence[str]) -> None:
-    console.print(f"verdict: {result.sentence()}")
+    for part in (result, *result.others) if result.aspect else ():
+        console.print(f"{part.aspect}: {part.sentence()}", markup=False)
+        console.print(f"  {part.meaning()}", markup=False)
+    name = f" in the aspect {result.aspect}" if result.aspect else ""
+    console.print(f"verdict{name}: {result.sentence()}")
     decided_by = result.confounds.sentences() if result.confounds else []
     interval = [INTERVAL] if result.known else []
     for line in (result.meaning(), *interval, *result.cautions(), *decided_by, *ratings):

@@ -47,6 +47,28 @@ def count_votes(
     )
 
 
+def count_by_aspect(
+    events: Iterable[Event],
+    candidates: Sequence[Candidate],
+    compared: EvaluationPairs,
+    aspects: Sequence[str],
+    *,
+    margin: float = MARGIN,
+    characters: tuple[int, int] | None = None,
+) -> Verdict | None:
+    """Return the verdict in the first aspect with votes, and with it those in the others.
+
+    Votes in different aspects are never added up. Without `aspects`, those in none are counted.
+    """
+    events, verdicts = list(events), list[Verdict]()
+    for aspect in aspects or (None,):
+        own = [e for e in events if e.aspect == aspect]
+        found = count_votes(own, candidates, compared, margin=margin, characters=characters)
+        if found:
+            verdicts.append(replace(found, aspect=aspect))
+    return replace(verdicts[0], others=tuple(verdicts[1:])) if verdicts else None
+
+
 def _verdict(
     cast: Sequence[Event],
     votes: Sequence[Vote],

@@ -15,7 +15,7 @@ from palate.evaluate.contest import (
     other_pairs,
     round_on_prompts,
 )
-from palate.evaluate.counting import count_votes
+from palate.evaluate.counting import count_by_aspect
 from palate.evaluate.decision import MARGIN
 from palate.evaluate.planning import planned, shortage
 from palate.evaluate.verdict import Verdict
@@ -28,7 +28,7 @@ def pairs_to_compare(project: Project) -> EvaluationPairs:
     much like it, was trained on.
     """
     prompts, candidates = project.prompts, project.candidates
-    check_evaluation(prompts, project.preferences)
+    check_evaluation(prompts, project.read("preferences"))
     newest = evaluation_pairs(prompts, candidates, project.model_repo, project.id)
     if project.settings.compare == "newest":
         return newest
@@ -62,12 +62,13 @@ def next_step(project: Project, verdict: Verdict) -> str | None:
 
     After an import of votes there are no models here that could answer more prompts.
     """
-    if verdict.decision != "open" or verdict.tuned.revision == IMPORTED:
+    is_open = [v for v in (verdict, *verdict.others) if v.decision == "open"]
+    if not is_open or verdict.tuned.revision == IMPORTED:
         return None
     voted = {e.pair_id for e in project.evaluations}
     if any(pair.id not in voted for pair in pairs_to_compare(project).pairs):
         return f"palate evaluate {project.id}"
-    ahead = verdict.ahead
+    ahead = is_open[0].ahead
     number = (ahead and (ahead.most or ahead.half)) or EVAL_PROMPTS
     return f"palate prompts {project.id} --write {number}, then palate completions {project.id}"
 
@@ -75,10 +76,15 @@ def next_step(project: Project, verdict: Verdict) -> str | None:
 def project_verdict(
     project: Project, margin: float = MARGIN, characters: tuple[int, int] | None = None
 ) -> Verdict:
-    """Return the verdict of all standing votes; raises PalateError without one."""
+    """Return the verdict of all standing votes, by aspect; raises PalateError without one."""
     compared = pairs_to_compare(project)
-    verdict = count_votes(
-        project.evaluations, project.candidates, compared, margin=margin, characters=characters
+    verdict = count_by_aspect(
+        project.people.counted(project.read("evaluations")),
+        project.candidates,
+        compared,
+        project.settings.aspects,
+        margin=margin,
+        characters=characters,
     )
     if verdict is None:
         tuned = compared.tuned

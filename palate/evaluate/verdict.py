@@ -56,6 +56,8 @@ class Verdict:
     round_on_prompts: int = field(default=1, kw_only=True)
     withdrawn: int = field(default=0, kw_only=True)  # votes on prompts that are not `eval` any more
     prompts_by_model: int = field(default=0, kw_only=True)  # of `prompts`: written by a model
+    aspect: str | None = field(default=None, kw_only=True)  # that the votes are in, if any
+    others: "tuple[Verdict, ...]" = field(default=(), kw_only=True)  # those in other aspects
     base: Model
     tuned: Model
     votes: int  # wins + losses + ties
@@ -155,12 +157,8 @@ class Verdict:
         claim = self.about_prompts
         alone = claim is not None and claim.design_effect == 1
         number = two_digits(claim.evidence if claim and alone else DECIDES)
-        words = f"fewer than 1 of {number:,} evaluations, even with a look after every vote."
-        return (
-            words
-            if alone
-            else f"{words} Where votes share prompts, palate claims no more than that."
-        )
+        more = "" if alone else " Where votes share prompts, palate claims no more than that."
+        return f"fewer than 1 of {number:,} evaluations, even with a look after every vote.{more}"
 
     def _for_base(self) -> str:
         """Return what a verdict for the base model leaves to do."""
@@ -286,7 +284,10 @@ class Verdict:
         return lines
 
     def to_json(self) -> dict[str, object]:
-        return asdict(self) | {"confounds": self.confounds and self.confounds.to_json()}
+        values = asdict(self) | {"confounds": self.confounds and self.confounds.to_json()}
+        del values["aspect"], values["others"]  # as verdicts were before
+        more = {"aspect": self.aspect, "others": [other.to_json() for other in self.others]}
+        return values | more if self.aspect else values
 
     @classmethod
     def from_json(cls, data: object, source: object = "verdict.json") -> "Verdict":

@@ -172,7 +172,7 @@ def check_blind(origin: Origin, prompts: Sequence[Prompt]) -> None:
         data = Project.load(origin.project, origin.data_revision)
     except UsageError:  # `palate forget` has removed the commit; no prompt ever changes its split
         data = Project.load(origin.project)
-    check_training(data.preferences, prompts)
+    check_training(data.read("preferences"), prompts)
 
 
 def missing(project: Project, model: Answerer, tasks: Sequence[Task]) -> list[Task]:

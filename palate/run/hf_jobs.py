@@ -136,7 +136,11 @@ def _result(job: "JobInfo", name: str, project: str) -> str:
     if not job.created_at or not job.finished_at:
         return ""
     training = spec.training()
-    repo = _output(job.command or []) or f"{project}{training.suffix}"
+    words = job.command or []
+    own = f"{project}{training.suffix}"
+    if name == "reward" and (aspect := _value(words, "--aspect")):
+        own = f"{own}-{aspect}"
+    repo = _value(words, "--output") or own
     if not hub.exists(repo, "model"):
         return ""
     early, late = job.created_at - timedelta(seconds=1), job.finished_at + timedelta(seconds=1)
@@ -152,10 +156,10 @@ def _result(job: "JobInfo", name: str, project: str) -> str:
     return ""
 
 
-def _output(words: Sequence[str]) -> str | None:
-    """Return the repo that a job's command names with --output."""
+def _value(words: Sequence[str], name: str) -> str | None:
+    """Return what a job's command gives a flag, such as --output."""
     for word, following in pairwise([*words, ""]):
         flag, equals, value = word.partition("=")
-        if flag == "--output":
+        if flag == name:
             return value if equals else following
     return None

@@ -40,7 +40,7 @@ class TrainArguments:
     base_model: ModelRef = None
     """Model to train. Default: the project's base model."""
     aspect: Annotated[str | None, flag("NAME")] = None
-    """Aspect of the project to learn. Default: all, by their weights (docs/labelling.md)."""
+    """Aspect of the project to learn. Default: all, by their weights (docs/aspects.md)."""
     method: Annotated[Method | Literal["probe"] | None, flag("full|lora")] = None
     """What is trained."""
     learning_rate: Number = None

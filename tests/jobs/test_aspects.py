@@ -47,7 +47,7 @@ def test_training_takes_one_aspect_or_all_by_their_weights(both):
         assert len(rows.train) == 72
         assert {r.aspect for r in rows.train} == {name}
     assert chosen[None] == chosen["safe"]
-    assert not set(chosen["safe"].items()) & set() and chosen["safe"] != chosen["helpful"]
+    assert not any(chosen["safe"][pair] == side for pair, side in chosen["helpful"].items())
     even = replace(both, settings=replace(both.settings, weights=()))
     with pytest.raises(UsageError, match="no preferences to train on"):
         read(even, arguments)
@@ -59,9 +59,7 @@ def test_status_says_that_they_contradict_each_other_with_the_number(both):
     assert lines[0] == f"helpful: {n} choices, 0 ties, 0 both bad, 0 skips."
     assert f"helpful and safe prefer different answers in 100% of {n}" in lines[2]
     assert lines[2].endswith("They contradict each other on most of these pairs.")
-    half = replace(both.labels[0], event_id="half", pair_id=both.labels[0].pair_id)
     assert len(lines) == 3
-    assert half.aspect == "helpful"
 
 
 def test_a_reward_of_each_and_the_best_of_n_by_both(both, jobs):

@@ -1,5 +1,7 @@
 """A ballot that asks about each pair in two aspects, on a real Argilla."""
 
+import json
+
 import pytest
 from argilla_ui import change_response
 from labelling import ADA, BO, label
@@ -12,6 +14,7 @@ from palate.core.schema import Candidate, Gold, Prompt
 from palate.web.ballot.event_parsing import warm_up
 from palate.web.labelling.ballot import LabelBallot
 from palate.web.labelling.labels import Labels
+from palate.web.labelling.owner import figures, page
 
 
 @pytest.fixture
@@ -127,3 +130,16 @@ def test_a_warm_up_has_its_answer_in_the_first_aspect(ballot):
     told = [warm_up(e, gold, "helpful") for e in asked]
     assert told[0] is not None
     assert told[1] is None
+
+
+def test_the_owners_page_reports_each_aspect_alone(ballot):
+    for item in ballot.next(ADA, 4, [])["items"]:
+        ballot.submit(ADA, both(item, "left", "right"))
+    report = json.loads(figures(ballot).body)
+    assert report["judgements"] == report["aspects"]["safe"]["judgements"] == 4
+    assert report["left"]["hits"] == 4
+    assert report["aspects"]["safe"]["left"]["hits"] == 0
+    html = page(ballot, "").body.decode()
+    assert "All else on this page is about the aspect helpful." in html
+    assert "safe: 4 judgements on 4 pairs by 1 person." in html
+    assert "helpful and safe prefer different answers in" in html

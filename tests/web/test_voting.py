@@ -1,7 +1,9 @@
 """The blind comparison: what is shown, who may see the result, and when voting is over."""
 
+import re
 import uuid
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from huggingface_hub.utils import httpx
@@ -14,6 +16,7 @@ from palate.core.schema import Candidate, Prompt
 from palate.web.ballot.people import Person
 from palate.web.serving import Space
 from palate.web.voting.ballot import STOPPED, EvaluateBallot
+from palate.web.voting.result import page
 
 ADA, BO = Person("local:ada", "Ada"), Person("local:bo", "Bo")
 
@@ -162,3 +165,19 @@ def test_a_full_disk_stops_nobody(project, tmp_path):
     with closing(EvaluateBallot(project, "key", pause=0.1, memory=memory)) as ballot:
         assert len(ballot.next(ADA, 5, [])["items"]) == 3
         assert ballot.opens(ballot.stop(ADA))
+
+
+def test_the_verdict_page_has_a_row_for_each_aspect(project):
+    settings = replace(project.settings, aspects=("helpful", "safe"))
+    calls.commit(project.id, "dataset", {"palate.toml": settings.dump()}, "Aspects")
+    with closing(EvaluateBallot(Project.load(project.id), "key", pause=0.1)) as ballot:
+        item = ballot.next(ADA, 1, [])["items"][0]
+        ballot.submit(ADA, [said(item, "right") | {"aspect": "safe"}])
+        ballot.submit(ADA, [said(item) | {"aspect": "helpful"}])
+        html = page(ballot, "?key=k").body.decode()
+        assert ballot.next(ADA, 1, [])["done"] == 1
+    rates = re.findall(r"<td>(helpful|safe)</td><td>(\d+)</td><td>(\d+)%</td>", html)
+    assert [(name, n) for name, n, _ in rates] == [("helpful", "1"), ("safe", "1")]
+    assert {rate for *_, rate in rates} == {"0", "100"}
+    assert "helpful: Not known yet." in html
+    assert "Below, all is about the aspect helpful." in html

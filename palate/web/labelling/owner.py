@@ -23,7 +23,7 @@ from palate.core.errors import PalateError, UsageError
 from palate.core.markdown import count
 from palate.core.project import Project
 from palate.core.rounds import unique, writer_of
-from palate.core.schema import Candidate
+from palate.core.schema import Candidate, Event
 from palate.label import agreement, agreement_text
 from palate.label.agreement_text import labelling_pictures
 from palate.web.ballot import gpu
@@ -136,7 +136,7 @@ def page(ballot: LabelBallot, query: str, note: str = "") -> HTMLResponse:
             question=ballot.question,
             report=report,
             names={p.annotator: names.get(p.annotator, p.annotator) for p in report.people},
-            sentences=agreement_text.sentences(report, names),
+            sentences=[*agreement_text.sentences(report, names), *_in_other_aspects(ballot, names)],
             pictures=labelling_pictures(report, names),
             agreed={p.annotator: _agreed(report, p.annotator) for p in report.people},
             here=not sign_in_required(),
@@ -167,6 +167,8 @@ def _agreed(report: agreement.Report, who: str) -> str:
 def figures(ballot: LabelBallot) -> Response:
     """Return the report as JSON."""
     content = _report(ballot).to_json() | {"excluded": sorted(ballot.people.excluded)}
+    if ballot.aspects:
+        content["aspects"] = {a: _report(ballot, a).to_json() for a in ballot.aspects}
     text = json.dumps(content, indent=2, ensure_ascii=False)
     return Response(text, media_type="application/json")
 
@@ -208,8 +210,24 @@ def _call(path: str, ballot: LabelBallot, call: Callable[[Call], dict[str, objec
     return Route(path, endpoint, methods=["POST"])
 
 
-def _report(ballot: LabelBallot) -> agreement.Report:
-    return agreement.report(ballot.events(), ballot.texts())
+def _report(ballot: LabelBallot, aspect: str | None = None) -> agreement.Report:
+    """Return the report in one aspect, the project's first."""
+    return agreement.report(_events(ballot, aspect or ballot.aspect), ballot.texts())
+
+
+def _events(ballot: LabelBallot, aspect: str | None) -> list[Event]:
+    return [e for e in ballot.events() if e.aspect == aspect or e.kind == "flag"]
+
+
+def _in_other_aspects(ballot: LabelBallot, names: Mapping[str, str]) -> list[str]:
+    """Return the reports in all aspects but the first, and where aspects contradict each other."""
+    if not ballot.aspects:
+        return []
+    lines = [f"All else on this page is about the aspect {ballot.aspect}."]
+    for aspect in ballot.aspects[1:]:
+        said = agreement_text.sentences(_report(ballot, aspect), names)
+        lines += [f"{aspect}: {sentence}" for sentence in said]
+    return lines + agreement_text.across({a: _events(ballot, a) for a in ballot.aspects})
 
 
 def _argilla_link(ballot: LabelBallot) -> str | None:

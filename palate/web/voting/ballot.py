@@ -16,7 +16,7 @@ from palate.core.project import Project
 from palate.core.rounds import wild_vote
 from palate.core.schema import Event, Message, Model, model_of
 from palate.evaluate.contest import Informative, round_on_prompts
-from palate.evaluate.counting import count_votes
+from palate.evaluate.counting import count_by_aspect
 from palate.evaluate.loading import pairs_to_compare
 from palate.evaluate.pictures import moves
 from palate.evaluate.planning import planned, shortage
@@ -130,8 +130,10 @@ class EvaluateBallot(Ballot):
         """Return the verdict on all votes here, published or not; None before the first."""
         events = self.events()
         if self._verdict[0] != len(events):
-            self.ratings = ratings(events, self.texts(), self._compared.base)
-            self._verdict = (len(events), count_votes(events, self.texts(), self._compared))
+            own = [e for e in events if e.aspect == self.aspect]
+            self.ratings = ratings(own, self.texts(), self._compared.base)
+            counted = count_by_aspect(events, self.texts(), self._compared, self.aspects)
+            self._verdict = len(events), counted
         return self._verdict[1]
 
     def example(self) -> str:

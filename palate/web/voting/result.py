@@ -113,8 +113,15 @@ def is_decided(v: Verdict) -> bool:
     return v.meaning().startswith("Decided")
 
 
+def headlines(v: Verdict) -> list[str]:
+    """Return the answer to "Is the tuned model better?", and to whom; one for each aspect."""
+    if not v.aspect:
+        return [headline(v)]
+    return [f"{part.aspect}: {headline(part)}" for part in (v, *v.others)]
+
+
 def headline(v: Verdict) -> str:
-    """Return the answer to "Is the tuned model better?", and to whom."""
+    """Return the answer in one aspect, or to the question alone."""
     if not is_decided(v):
         return "Not known yet."
     if v.decision == "no difference":
@@ -125,6 +132,8 @@ def headline(v: Verdict) -> str:
 def next_step(ballot: EvaluateBallot, v: Verdict | None) -> Step:
     """Return what a verdict leaves to do."""
     project = f"{hub.endpoint()}/datasets/{ballot.project_id}"
+    if v:  # in several aspects, what is left in the first one that is not decided
+        v = next((part for part in (v, *v.others) if not is_decided(part)), v)
     if v is None or (not is_decided(v) and ballot.unvoted()):
         words = (
             "People who have not seen this page can vote. Send them the link to the voting page."
@@ -155,7 +164,7 @@ def page(ballot: EvaluateBallot, query: str) -> HTMLResponse:
             plan=ballot.plan() if verdict is None else "",
             owners=ballot.is_owners(query.removeprefix("?key=")),
             unvoted=ballot.unvoted(),
-            headline=headline(verdict) if verdict else "Not known yet.",
+            headlines=headlines(verdict) if verdict else ["Not known yet."],
             next=next_step(ballot, verdict),
             pictures=pictures(ballot, verdict),
             examples=examples(ballot, verdict) if verdict else {},
@@ -254,6 +263,8 @@ def examples(ballot: EvaluateBallot, v: Verdict) -> dict[str, list[Example]]:
     shown: dict[str, list[Example]] = {"tuned": [], "base": []}
     for e in sorted(ballot.standing(), key=_clearness):
         if e.chosen is None or e.chosen not in model or e.prompt_id not in prompts:
+            continue
+        if e.aspect != v.aspect:
             continue
         other = e.right if e.chosen == e.left else e.left
         if {model[e.chosen], model.get(other)} != {v.base, v.tuned}:
