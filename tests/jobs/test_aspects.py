@@ -57,7 +57,7 @@ def test_status_says_that_they_contradict_each_other_with_the_number(both):
     lines = in_aspects(both)
     n = len(both.labels)
     assert lines[0] == f"helpful: {n} choices, 0 ties, 0 both bad, 0 skips."
-    assert f"helpful and safe prefer different answers in 100% of {n}" in lines[2]
+    assert f"helpful and safe prefer different answers in {n} of {n} on 30 prompts" in lines[2]
     assert lines[2].endswith("They contradict each other on most of these pairs.")
     assert len(lines) == 3
 
