@@ -34,8 +34,8 @@ def test_a_run_of_the_version_before_the_field_still_loads_and_makes_a_card():
         rate, before = kept["data"].pop(name), stored["data"].pop(name)
         assert (rate["hits"], rate["n"], rate["interval"]) == (before["hits"], before["n"], None)
     assert kept["data"].pop("implied_checks")["n"] == 0
-    later = ("alpha_interval", "ai", "judge", "judge_agreement")
-    assert [kept["data"].pop(name) for name in later] == [None, 0, "", None]
+    later = ("alpha_interval", "ai", "judge", "judge_agreement", "aspects")
+    assert [kept["data"].pop(name) for name in later] == [None, 0, "", None, {}]
     assert kept.pop("search") is None
     results = {"test_prompts": None, "test_ties": 0, "cross_fitted": False, "leads": {}}
     results["kept"] = "lowest loss"
