@@ -33,7 +33,7 @@ def test_two_columns_of_a_file_become_two_aspects(hub, repo_id, tmp_path):
         run = palate("import", repo_id, str(file), *columns, column, "--aspect", aspect)
         assert run.returncode == 0, run.stderr
         assert "12 labels on 12 pairs of 24 texts, 12 prompts: 12 new" in run.stdout
-    assert "helpful and safe prefer different answers in 11 of 12 on" in run.stdout.replace(
+    assert "helpful and safe prefer different answers in 11 of 12 (92%," in run.stdout.replace(
         "\n", " "
     )
     again = palate("import", repo_id, str(file), *columns, "safer_response_id", "--aspect", "safe")

@@ -22,7 +22,7 @@ from palate.generate.generation import Completion, Sampling, complete, groups_of
 from palate.generate.saving import Batch, save_batches
 from palate.reward.config import BestArguments, check_best
 from palate.reward.record import RewardRecord
-from palate.reward.scoring import Judges, reward_lines, rewards_of
+from palate.reward.scoring import Judge, Judges, reward_lines, rewards_of
 from palate.terminal.console import PlainConsole
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class Writer:
     """Writes n answers to each prompt, several prompts in a batch, and lets the reward score."""
 
     loaded: models.Loaded
-    judge: Judges
+    judge: Judge | Judges
     plan: Plan
 
     def write(self, prompts: Sequence[Prompt], there: Collection[str]) -> Iterator[list[Written]]:

@@ -76,20 +76,19 @@ def read_preferences(
     (train, lost), (test, more) = (in_view(project, p, together=together) for p in parts)
     if not train:
         raise UsageError(
-            f"{project.id} holds no preferences to train on.{_unused(project)} Collect some with:"
+            f"{project.id} holds no preferences to train on.{_unused(project, lost)} Collect some with:"
             f" palate label {project.id}, then: palate export {project.id}"
         )
     human = [[r for r in rows if r.source == "human"] for rows in (train, test)]
-    dropped = lost + more
-    dropped["only implied, in the test split"] = len(test) - len(human[1])
+    dropped = lost + more + Counter({"only implied, in the test split": len(test) - len(human[1])})
     if not implied:
         dropped["only implied (--no-implied)"] = len(train) - len(human[0])
     return Rows(train if implied else human[0], human[1], +dropped)
 
 
-def _unused(project: Project) -> str:
+def _unused(project: Project, lost: Counter[str]) -> str:
     """Return why a project's labels make no preferences, in a sentence; nothing without labels."""
-    left_out = rebuild(project.prompts, project.candidates, project.labels).left_out
+    left_out = rebuild(project.prompts, project.candidates, project.labels).left_out + lost
     reasons = ", ".join(f"{n:,} {reason}" for reason, n in left_out.items())
     return f" Its labels say nothing to train on: {reasons}." if reasons else ""
 

@@ -49,7 +49,7 @@ def test_training_takes_one_aspect_or_all_by_their_weights(both):
     assert chosen[None] == chosen["safe"]
     assert not any(chosen["safe"][pair] == side for pair, side in chosen["helpful"].items())
     even = replace(both, settings=replace(both.settings, weights=()))
-    with pytest.raises(UsageError, match="no preferences to train on"):
+    with pytest.raises(UsageError, match="to train on: 72 aspects that cancel out"):
         read(even, arguments)
 
 
