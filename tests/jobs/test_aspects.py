@@ -13,7 +13,7 @@ from palate.core.rounds import in_aspect
 from palate.core.schema import BEST_OF, Event
 from palate.report.export import export
 from palate.report.status import in_aspects
-from palate.reward.scoring import find_reward
+from palate.reward.scoring import rewards_of
 from palate.train.config import DPOArguments
 from palate.train.dpo import read
 
@@ -81,13 +81,13 @@ def test_a_reward_of_each_and_the_best_of_n_by_both(both, jobs):
         right = [scores[a] > scores[b] for e in labels for a, b, _ in e.statements()]
         assert sum(right) > 0.8 * len(right)
     project = Project.load(both.id)
-    reward = find_reward(None, project)
+    reward = rewards_of(None, project)
     assert [weight for _, weight in reward.parts] == [0.25, 0.75]
     prompt = next(p for p in project.prompts if p.split == "train")
     texts = [c.text for c in project.candidates if c.prompt_id == prompt.id]
     together = reward.load().scores([prompt.prompt] * len(texts), texts)
     assert texts[int(together.argmax())] == texts[
-        int(find_reward(f"{both.id}-reward-safe", project).load().scores(
+        int(rewards_of(f"{both.id}-reward-safe", project).load().scores(
             [prompt.prompt] * len(texts), texts
         ).argmax())
     ]  # fmt: skip
