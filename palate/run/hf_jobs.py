@@ -114,7 +114,7 @@ def dollars(project: str, repo: str) -> float:
     return sum(
         hourly.get(str(job.flavor), 0.0) * ((job.durations.running_secs or 0) / 3600)
         for job in jobs_of(project)
-        if job.durations and _output(job.command or []) == repo
+        if job.durations and _value(job.command or [], "--output") == repo
     )
 
 

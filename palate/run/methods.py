@@ -17,7 +17,7 @@ from palate.core.schema import BEST_OF, Candidate, Model, model_of
 from palate.generate.completions import eval_prompts
 from palate.reward import held_out, record
 from palate.reward import rows as reward_rows
-from palate.reward.best import find_reward
+from palate.reward.scoring import find_reward
 from palate.run.jobs import job_named
 from palate.run.spec import JobSpec
 from palate.terminal.ref import Ref

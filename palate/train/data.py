@@ -76,8 +76,8 @@ def read_preferences(
     (train, lost), (test, more) = (in_view(project, p, together=together) for p in parts)
     if not train:
         raise UsageError(
-            f"{project.id} holds no preferences to train on.{_unused(project, lost)} Collect some with:"
-            f" palate label {project.id}, then: palate export {project.id}"
+            f"{project.id} holds no preferences to train on.{_unused(project, lost)} Collect some"
+            f" with: palate label {project.id}, then: palate export {project.id}"
         )
     human = [[r for r in rows if r.source == "human"] for rows in (train, test)]
     dropped = lost + more + Counter({"only implied, in the test split": len(test) - len(human[1])})
