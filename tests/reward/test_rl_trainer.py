@@ -15,9 +15,10 @@ from palate.demo import writer
 from palate.demo.titles import corpus, prompt_for
 from palate.generate.generation import Sampling
 from palate.generate.models import Loaded
-from palate.reward.best import Judge, Plan
+from palate.reward.best import Plan
 from palate.reward.guards import Norm
 from palate.reward.rl_trainer import Monitor, make_rl_trainer
+from palate.reward.scoring import Judge
 from palate.train.config import RLArguments
 from palate.train.recipe import Recipe
 from palate.train.rl_results import checks
