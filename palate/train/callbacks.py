@@ -1,4 +1,4 @@
-"""What watches a run: progress, metrics, a stop at NaN or SIGTERM, checkpoints on the Hub.
+"""What watches a run: metrics, a stop at NaN or SIGTERM, checkpoints on the Hub.
 
 With `--checkpoint-to-hub` a branch of the model's repo keeps the last checkpoint of each run:
 
@@ -18,7 +18,6 @@ from typing import cast
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from transformers import Trainer, TrainerCallback
 from transformers import TrainerControl as Control
 from transformers import TrainerState as State
@@ -26,57 +25,11 @@ from transformers import TrainingArguments as Args
 
 from palate.core import hub, paths
 from palate.core.errors import PalateError
-from palate.terminal.progress import Progress
 from palate.train.choice import LOGGED, calibrated_loss
 from palate.train.job import CHECKPOINT_BRANCH, METRICS, Clock, Job, RunDir
+from palate.train.looks import ProgressBar
 
 EPOCHS_WITHOUT_GAIN = 2
-
-
-class ProgressBar(TrainerCallback):
-    """Draws the progress, and prints a line for every evaluation on the test split.
-
-    `accuracy` is the key of one in the log, and the name that it is printed with.
-    """
-
-    def __init__(self, console: Console, accuracy: tuple[str, str] | None):
-        self._console, self._accuracy = console, accuracy
-        columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"))
-        now = TextColumn("{task.fields[now]}")
-        self._bar = Progress(*columns, TimeRemainingColumn(), now, console=console)
-
-    def __enter__(self) -> "ProgressBar":
-        self._bar.start()
-        self._task = self._bar.add_task("", total=None, now="")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def on_step_end(self, args: Args, state: State, control: Control, **_: object) -> None:
-        self._bar.update(self._task, completed=state.global_step, total=state.max_steps)
-
-    def on_log(self, args: Args, state: State, control: Control, **_: object) -> None:
-        logs = state.log_history[-1]
-        if "loss" in logs:
-            now = f"loss {logs['loss']:.4f}"
-            if "reward" in logs:  # the loss of RL is about 0, whatever it learns
-                now = f"reward {logs['reward']:+.2f}"
-            if self._accuracy:
-                now += f", accuracy {100 * logs[self._accuracy[0]]:.0f}%"
-            self._bar.update(self._task, now=now)
-
-    def on_evaluate(self, args: Args, state: State, control: Control, **_: object) -> None:
-        metrics, right = state.log_history[-1], ""
-        if "eval_loss" not in metrics:
-            return  # RL prints its own
-        if self._accuracy:
-            key, name = self._accuracy
-            right = f", {name} {100 * metrics[f'eval_{key}']:.1f}%"
-        self._console.print(
-            f"  step {state.global_step:>4}/{state.max_steps}: test loss"
-            f" {metrics['eval_loss']:.4f}{right}"
-        )
 
 
 class MetricsFile(TrainerCallback):

@@ -208,20 +208,24 @@ def train(console: Console, prepared: DPOJob) -> None:
     """Train, and leave model and record in `run_dir.model`."""
     from palate.train.callbacks import run_trainer, start
     from palate.train.dpo_trainer import make_dpo_trainer
+    from palate.train.looks import SampleAnswer
 
     begun = start(console, prepared)
     loaded, rows = job.load(console, prepared)
-    with console.status("Computing the base model's log-probabilities"):
-        trainer = make_dpo_trainer(
-            prepared.args,
-            prepared.recipe,
-            loaded,
-            rows,
-            prepared.run_dir.path,
-            begun.callbacks,
-            begun.warn,
-            cache() / "references",
-        )
+    console.print("Computing the base model's log-probabilities")
+    trainer = make_dpo_trainer(
+        prepared.args,
+        prepared.recipe,
+        loaded,
+        rows,
+        prepared.run_dir.path,
+        begun.callbacks,
+        begun.warn,
+        cache() / "references",
+        console if job.is_main_process() else None,
+    )
+    if rows.test and trainer.accelerator.num_processes == 1:
+        trainer.add_callback(SampleAnswer(console, loaded, rows.test[0].prompt))
     positions = trainer.positions()
     console.print(f"  {positions.sentence()}")
     run_trainer(console, trainer, begun, ("rewards/accuracies", "reward accuracy"))

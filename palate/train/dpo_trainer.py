@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from rich.console import Console
 from transformers import PreTrainedModel, PrinterCallback, TrainerCallback
 from trl import DPOConfig, DPOTrainer
 from trl.trainer import utils as trl_utils
@@ -64,8 +65,10 @@ class PackedDPOTrainer(AgreementMixin, MarginsMixin, ReproducibleTrainerMixin, D
         warn: Warn = print,
         references: Path | None = None,
         origin: str = "",
+        console: Console | None = None,
         **kwargs: Any,
     ):
+        self._console = console  # for the bar of the reference pass
         self.mode, self.flex, self._warn = mode, False, warn
         self._installed, self._computed, self._checked = False, False, False
         self._references, self._origin = references, origin
@@ -98,7 +101,9 @@ class PackedDPOTrainer(AgreementMixin, MarginsMixin, ReproducibleTrainerMixin, D
         if not self._computed:
             self._computed = True
             self.check_forward(dataset)
-        return with_references(self, dataset, batch_size, self._references, self._origin)
+        return with_references(
+            self, dataset, batch_size, self._references, self._origin, self._console
+        )
 
     def _install(self) -> None:
         if self._installed:
@@ -208,6 +213,7 @@ def make_dpo_trainer(
     callbacks: Sequence[TrainerCallback],
     warn: Warn,
     references: Path,
+    console: Console | None = None,
 ) -> PackedDPOTrainer:
     """Return the trainer of DPO, whose reference is the very weights that it starts from."""
     train = preference_dataset(rows.train)
@@ -233,6 +239,7 @@ def make_dpo_trainer(
         mode=args.batches,
         warn=warn,
         references=references,
+        console=console,
         origin=f"{loaded.repo}@{loaded.revision} {recipe.method} {loaded.model.dtype}",
     )
     trainer.free_loss = FreeLoss.of(args, trainer.accelerator)

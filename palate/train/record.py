@@ -167,13 +167,15 @@ class DPORecord(RunRecord):
         r = self.results
         if r.test_reward_accuracy is None:
             return "No test prompt has labels, so nothing is known about the result."
-        doubt = "one prompt, which says nothing about others"
+        doubt = "one prompt says nothing about others"
         if r.test_reward_accuracy_interval:
             low, high = (100 * x for x in r.test_reward_accuracy_interval)
             doubt = f"95% interval {low:.1f}–{high:.1f}"
+        where = count(r.test_prompts, "held-out prompt") if r.test_prompts else "held-out prompts"
         return (
-            f"test reward accuracy {100 * r.test_reward_accuracy:.1f}% ({doubt},"
-            f" {r.test_rows:,} rows), step {r.best_step}, {self.seconds:.0f} s"
+            f"On {where}, the model prefers what people"
+            f" preferred in {100 * r.test_reward_accuracy:.1f}% of {count(r.test_rows, 'pair')}"
+            f" ({doubt}). Step {r.best_step}, {self.seconds:.0f} s."
         )
 
     def comparisons(self) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import torch
 from datasets import Dataset
+from rich.console import Console
 from safetensors.torch import load_file, save
 from torch.utils.data import DataLoader
 from trl import DPOConfig, DPOTrainer
@@ -14,23 +15,30 @@ from trl import DPOConfig, DPOTrainer
 from palate.core import paths
 from palate.train import packed_forward
 from palate.train.choice import KEEPS, LOGGED
+from palate.train.looks import watched
 
 Batch = dict[str, Any]  # tensors, and what TRL adds
 COLUMNS = ("ref_chosen_logps", "ref_rejected_logps")
 
 
 def with_references(
-    trainer: DPOTrainer, dataset: Dataset, batch_size: int, folder: Path | None, origin: str
+    trainer: DPOTrainer,
+    dataset: Dataset,
+    batch_size: int,
+    folder: Path | None,
+    origin: str,
+    console: Console | None,
 ) -> Dataset:
     """Return the rows with the reference's log-probabilities, from `folder` if they are known.
 
-    A column `margin` becomes an offset of them. Every process returns all rows.
+    A column `margin` becomes an offset of them. Every process returns all rows. A `console` shows
+    the progress.
     """
     file = folder and folder / f"{_key(trainer, dataset, origin)}.safetensors"
     if file and file.exists():
         logps = load_file(file)
     else:
-        logps = _compute(trainer, dataset, batch_size)
+        logps = _compute(trainer, dataset, batch_size, console)
         if file and trainer.accelerator.is_main_process:
             file.parent.mkdir(parents=True, exist_ok=True)
             paths.replace(file, save(logps))
@@ -49,7 +57,9 @@ def _key(trainer: DPOTrainer, dataset: Dataset, origin: str) -> str:
     return tokens.hexdigest()[:32]
 
 
-def _compute(trainer: DPOTrainer, dataset: Dataset, batch_size: int) -> dict[str, torch.Tensor]:
+def _compute(
+    trainer: DPOTrainer, dataset: Dataset, batch_size: int, console: Console | None
+) -> dict[str, torch.Tensor]:
     """Return both columns, shape (rows,), in every process; TRL would write them to one's files."""
     accelerator, rows = trainer.accelerator, cast(Any, dataset)
     loader = accelerator.prepare(
@@ -58,7 +68,7 @@ def _compute(trainer: DPOTrainer, dataset: Dataset, batch_size: int) -> dict[str
     model = reference_model(trainer)
     parts: Sequence[Any] = [
         accelerator.gather_for_metrics(trainer.compute_ref_log_probs(model, batch))
-        for batch in loader
+        for batch in watched(loader, "reference", console)
     ]
     both = zip(*parts, strict=True)
     return {c: torch.cat(p).float().cpu() for c, p in zip(COLUMNS, both, strict=True)}

@@ -33,7 +33,7 @@ if "--accumulate" not in sys.argv:
 )
 def test_two_processes_have_the_losses_of_one(flags, labelled, jobs, reference):
     said = jobs("dpo", labelled.id, *FAST, *flags, "--processes", "2")
-    assert said.count("test reward accuracy") == 1
+    assert said.count("the model prefers what people preferred in") == 1
     assert "Warning" not in said
     run = record(labelled.model_repo)
     assert run["positions"]["mode"] == "tree"
@@ -56,7 +56,7 @@ def test_two_machines_have_the_losses_of_one(labelled, jobs, reference):
         ]
         said = [machine.communicate() for machine in started]
     assert [machine.returncode for machine in started] == [0, 0], said
-    assert ["test reward accuracy" in out for out, _ in said] == [True, False]
+    assert ["the model prefers what people" in out for out, _ in said] == [True, False]
     same_curves(reference(*FAST), record(labelled.model_repo))
 
 

@@ -62,7 +62,7 @@ def test_own_labels_are_trained_on_and_the_votes_are_left_to_people(tmp_path, wi
     said = demo(root, "--data", str(file))
     assert "30 of mine.jsonl; 10 more are on prompts that stay" in said
     assert "Ada" not in said
-    assert "test reward accuracy" in said
+    assert "the model prefers what people preferred in" in said
     assert said.splitlines()[-1].startswith("Nobody has voted yet")
     again = demo(root)  # it knows whose labels they are
     assert "Ada" not in again

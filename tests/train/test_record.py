@@ -87,7 +87,8 @@ def test_text_that_is_not_json_is_refused():
 
 def test_the_result_is_one_line():
     dpo, sft = record.from_json(RUN).sentence(), record.from_json(SFT_RUN).sentence()
-    assert dpo.startswith("test reward accuracy 62.7% (95% interval 53.4–71.2, 110 rows)")
+    assert "the model prefers what people preferred in 62.7% of 110 pairs" in dpo
+    assert "(95% interval 53.4–71.2). Step " in dpo
     assert sft == (
         "test loss 3.2000 → 2.5000 a token (perplexity 24.5 → 12.2) on 24 answers, best at step 50,"
         " 612 s"
