@@ -189,8 +189,9 @@ class AgreementMixin(DPOTrainer):
 
     def _differences(self, one: Probe, other: Probe) -> tuple[float, float]:
         """Return how much loss and gradients differ, over all processes: they decide alike."""
-        squared = sum((a - b).square().sum() for a, b in zip(one[1], other[1], strict=True))
-        norm = sum(a.square().sum() for a in one[1])
+        pairs = zip(one[1], other[1], strict=True)
+        squared = sum((a.double() - b.double()).square().sum() for a, b in pairs)
+        norm = sum(a.double().square().sum() for a in one[1])
         here = torch.tensor([[abs(one[0] - other[0]), float(squared), float(norm)]])
         gathered = self.accelerator.gather(here.to(self.accelerator.device))
         loss, norm = float(gathered[:, 0].max()), float(gathered[:, 2].sum())
@@ -210,7 +211,7 @@ def of_first(prompts: Sequence[Hashable], count: int = CHECKED_PROMPTS) -> list[
 def _local(gradient: torch.Tensor) -> torch.Tensor:
     """Return the gradient, or the part of it that this process holds."""
     local = gradient.to_local() if isinstance(gradient, DTensor) else gradient
-    return local.detach().double().cpu()
+    return local.detach().cpu()
 
 
 def _compared_weights(model: torch.nn.Module) -> list[torch.nn.Parameter]:

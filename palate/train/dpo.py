@@ -209,6 +209,7 @@ def train(console: Console, prepared: DPOJob) -> None:
     from palate.train.callbacks import run_trainer, start
     from palate.train.dpo_trainer import make_dpo_trainer
     from palate.train.looks import SampleAnswer
+    from palate.train.memory import Memory, predict
 
     begun = start(console, prepared)
     loaded, rows = job.load(console, prepared)
@@ -228,8 +229,13 @@ def train(console: Console, prepared: DPOJob) -> None:
         trainer.add_callback(SampleAnswer(console, loaded, rows.test[0].prompt))
     positions = trainer.positions()
     console.print(f"  {positions.sentence()}")
+    predicted = predict(trainer, Memory.of_machine())
+    console.print(f"  {predicted.sentence()}")
+    if advice := predicted.advice(prepared.recipe):
+        console.print(f"  {advice}", style="yellow")
     run_trainer(console, trainer, begun, ("rewards/accuracies", "reward accuracy"))
     finish(console, prepared, begun, trainer, loaded, rows, positions)
+    console.print(f"  {predicted.outcome(facts.hardware().peak_memory_gb)}")
 
 
 def finish(

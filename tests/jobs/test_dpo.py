@@ -27,6 +27,14 @@ def test_full_training_is_pushed_recorded_and_compared(labelled, base_model, job
     assert f"Next: palate completions {labelled.id}" in said
     assert "Warning" not in said
     assert "Traceback" not in said
+    assert re.search(r"^reference \d+/\d+$", said, re.MULTILINE)
+    assert re.search(r"^  step +12/12: test loss .+% [▁-█]{6}$", said, re.MULTILINE)
+    asked = re.findall(r"^    (.+) → ", said, re.MULTILINE)
+    assert len(asked) == 6
+    assert set(asked) < {p.text for p in labelled.prompts if p.split == "test"}
+    assert re.search(r"Memory: about \d\.\d GB at the peak, \d+\.\d GB available", said)
+    assert re.search(r"Memory: \d\.\d GB at the peak; predicted \d\.\d GB", said)
+    assert "On 6 held-out prompts, the model prefers what people preferred in " in said
     assert not list((tmp_path / "cache" / "training").iterdir())
 
     run = record(repo)

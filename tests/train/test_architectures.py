@@ -24,6 +24,22 @@ GPT2_SIZE = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256}
 EXPERTS = {"num_local_experts": 4, "num_experts": 4, "num_experts_per_tok": 2}
 ROUTED = {**EXPERTS, "output_router_logits": True, "moe_intermediate_size": 16}
 WINDOW = {"sliding_window": 24}  # shorter than the rows
+MAMBA = {"mamba_n_heads": 4, "mamba_d_head": 16, "mamba_d_state": 8}
+LINEAR = {
+    "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8, "layer_types": ["linear_attention", "full_attention"] * 2,
+}  # fmt: skip
+GROUPS = {
+    **ROUTED,
+    "n_routed_experts": 4,
+    "n_group": 1,
+    "topk_group": 1,
+    "first_k_dense_replace": 1,
+}
+LATENT = {
+    **GROUPS, "q_lora_rank": 16, "kv_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8,
+    "v_head_dim": 8, "num_key_value_heads": 4,
+}  # fmt: skip
 # model type → what its config needs, and the mode in which it is computed
 ARCHITECTURES: dict[str, tuple[dict, str]] = {
     "llama": ({}, "tree"),
@@ -62,6 +78,43 @@ ARCHITECTURES: dict[str, tuple[dict, str]] = {
     "qwen3_moe": (ROUTED, "tree"),
     "olmoe": (ROUTED, "tree"),
     "gpt_oss": ({**ROUTED, **WINDOW}, "tree"),
+    "ernie4_5": ({}, "tree"),
+    "ernie4_5_moe": ({**ROUTED, "moe_num_experts": 4, "moe_k": 2}, "tree"),
+    "granitemoe": (ROUTED, "tree"),
+    "granitemoeshared": ({**ROUTED, "shared_intermediate_size": 32}, "tree"),
+    "granitemoehybrid": (
+        {**ROUTED, **MAMBA, "layer_types": ["mamba", "attention"] * 2}
+        | {"shared_intermediate_size": 32},
+        "rows",
+    ),
+    "glm4_moe": (GROUPS, "tree"),
+    "deepseek_v2": (LATENT, "tree"),
+    "deepseek_v3": (LATENT, "tree"),
+    "hunyuan_v1_dense": ({}, "tree"),
+    "hunyuan_v1_moe": ({**ROUTED, "moe_topk": 2}, "tree"),
+    "jetmoe": ({**ROUTED, "num_key_value_heads": 4, "kv_channels": 8}, "tree"),
+    "flex_olmo": (ROUTED, "tree"),
+    "afmoe": (ROUTED, "tree"),
+    "apertus": ({}, "tree"),
+    "arcee": ({}, "tree"),
+    "bitnet": ({}, "tree"),
+    "diffllama": ({}, "tree"),
+    "ministral3": (WINDOW, "tree"),
+    "nanochat": ({}, "tree"),
+    "vaultgemma": (WINDOW, "tree"),
+    "persimmon": ({}, "tree"),
+    "gptj": ({**GPT2_SIZE, "rotary_dim": 8}, "tree"),
+    "codegen": ({**GPT2_SIZE, "rotary_dim": 8}, "tree"),
+    "qwen3_next": ({**ROUTED, **LINEAR, "shared_expert_intermediate_size": 16}, "rows"),
+    "falcon_h1": (
+        {"mamba_d_ssm": 32, **MAMBA, "mamba_d_head": 8, "mamba_n_groups": 1},
+        "rows",
+    ),
+    "bamba": ({**MAMBA, "attn_layer_indices": [1]}, "rows"),
+    "falcon_mamba": ({"state_size": 8}, "rows"),
+    "rwkv": ({"attention_hidden_size": 32}, "rows"),
+    "recurrent_gemma": ({"lru_width": 32, "attention_window_size": 24}, "rows"),
+    "minimax": ({**ROUTED, "block_size": 16}, "rows"),
     "lfm2": ({"layer_types": ["conv", "full_attention"] * 2}, "rows"),
     "mamba": ({}, "rows"),
 }
