@@ -6,6 +6,7 @@ grows with the token positions of a batch. Computes nothing else; `of_machine` a
 """
 
 import os
+import re
 import resource
 import sys
 from collections import defaultdict
@@ -56,11 +57,11 @@ class Memory:
 
 
 def _free() -> float:
-    """Return the bytes of the machine that nobody uses."""
-    if not MEMINFO.exists():
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    lines = dict(line.split(":") for line in MEMINFO.read_text("utf-8").splitlines())
-    return 1024.0 * int(lines["MemAvailable"].split()[0])
+    """Return the bytes of the machine that nobody uses, or all where it does not tell."""
+    text = MEMINFO.read_text("utf-8") if MEMINFO.exists() else ""
+    if match := re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE):
+        return 1024.0 * int(match[1])
+    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
 
 
 def _limit() -> float:

@@ -67,7 +67,8 @@ def test_advice_where_memory_may_run_out(peak, states, parts, says):
 def test_the_machine_tells_its_memory():
     memory = Memory.of_machine()
     pages = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    assert 0 < memory.now <= memory.peak < memory.available <= pages
+    assert 0.1 * GB < memory.now < memory.available < 1.1 * pages  # it has imported torch
+    assert memory.peak > 0.9 * memory.now
     assert Prediction(3 * GB, 2 * GB, 4 * GB).outcome(2.9) == (
         "Memory: 2.9 GB at the peak; predicted 3.0 GB"
     )
