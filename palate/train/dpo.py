@@ -34,6 +34,7 @@ from palate.train.trials import Trial
 if TYPE_CHECKING:
     from palate.train.callbacks import Start
     from palate.train.dpo_trainer import PackedDPOTrainer
+    from palate.train.memory import Prediction
 
 MIN_REPEATS = 20  # fewer repeats or checks say too little of how often labels are wrong
 UNCHECKED = 0.15  # of implied pairs contradict the person, in benchmarks/label_cost.py
@@ -209,7 +210,6 @@ def train(console: Console, prepared: DPOJob) -> None:
     from palate.train.callbacks import run_trainer, start
     from palate.train.dpo_trainer import make_dpo_trainer
     from palate.train.looks import SampleAnswer
-    from palate.train.memory import Memory, predict
 
     begun = start(console, prepared)
     loaded, rows = job.load(console, prepared)
@@ -229,13 +229,29 @@ def train(console: Console, prepared: DPOJob) -> None:
         trainer.add_callback(SampleAnswer(console, loaded, rows.test[0].prompt))
     positions = trainer.positions()
     console.print(f"  {positions.sentence()}")
+    predicted = predict_memory(console, prepared, trainer)
+    run_trainer(console, trainer, begun, ("rewards/accuracies", "reward accuracy"))
+    finish(console, prepared, begun, trainer, loaded, rows, positions)
+    if predicted:
+        console.print(f"  {predicted.outcome(facts.hardware().peak_memory_gb)}")
+
+
+def predict_memory(
+    console: Console, prepared: DPOJob, trainer: "PackedDPOTrainer"
+) -> "Prediction | None":
+    """Print what memory the training will take, and advice where it may run out.
+
+    None where processes train together: what each of them holds is decided later.
+    """
+    from palate.train.memory import Memory, predict
+
+    if trainer.accelerator.num_processes > 1 or job.is_sharded():
+        return None
     predicted = predict(trainer, Memory.of_machine())
     console.print(f"  {predicted.sentence()}")
     if advice := predicted.advice(prepared.recipe):
         console.print(f"  {advice}", style="yellow")
-    run_trainer(console, trainer, begun, ("rewards/accuracies", "reward accuracy"))
-    finish(console, prepared, begun, trainer, loaded, rows, positions)
-    console.print(f"  {predicted.outcome(facts.hardware().peak_memory_gb)}")
+    return predicted
 
 
 def finish(
