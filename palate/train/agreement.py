@@ -5,7 +5,7 @@ and gradients before the first step.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, TypeVar
 
@@ -17,13 +17,12 @@ from trl import DPOTrainer
 
 from palate.train import attention
 from palate.train.config import BatchMode
-from palate.train.packing import largest_rows, token_ids
+from palate.train.packing import largest_rows, of_first, token_ids
 from palate.train.references import Batch, reference_model
 
 T = TypeVar("T")
 Probe = tuple[float, list[torch.Tensor]]  # loss and gradients
 ALL_GRADIENTS_PARAMETERS = 100_000_000  # up to here all gradients of the first batch are compared
-CHECKED_PROMPTS, CHECKED_PAIRS = 2, 4  # of the first batch: prompts, and pairs of each
 SAMPLED_TENSORS = 24  # whose gradients are compared in a larger model
 # type of the forward → loss, and gradients relative to their norm: what rounding explains
 TOLERANCE = {
@@ -196,16 +195,6 @@ class AgreementMixin(DPOTrainer):
         gathered = self.accelerator.gather(here.to(self.accelerator.device))
         loss, norm = float(gathered[:, 0].max()), float(gathered[:, 2].sum())
         return loss, (float(gathered[:, 1].sum()) / norm) ** 0.5 if norm > 0 else 0.0
-
-
-def of_first(prompts: Sequence[Hashable], count: int = CHECKED_PROMPTS) -> list[int]:
-    """Return the places of some pairs of the first prompts: both ways of computing them are small.
-
-    `prompts` names the prompt of each pair.
-    """
-    first = list(dict.fromkeys(prompts))[:count]
-    places = [[i for i, p in enumerate(prompts) if p == one][:CHECKED_PAIRS] for one in first]
-    return sorted(i for part in places for i in part)
 
 
 def _local(gradient: torch.Tensor) -> torch.Tensor:

@@ -25,6 +25,7 @@ from palate.train.data import Rows, read_preferences
 from palate.train.feedback import Feedback
 from palate.train.job import Job, RunDir
 from palate.train.losses import parse
+from palate.train.memory import Memory, Prediction, predict
 from palate.train.packing import Positions
 from palate.train.recipe import Machine, choose_recipe
 from palate.train.record import DPORecord, load
@@ -34,7 +35,6 @@ from palate.train.trials import Trial
 if TYPE_CHECKING:
     from palate.train.callbacks import Start
     from palate.train.dpo_trainer import PackedDPOTrainer
-    from palate.train.memory import Prediction
 
 MIN_REPEATS = 20  # fewer repeats or checks say too little of how often labels are wrong
 UNCHECKED = 0.15  # of implied pairs contradict the person, in benchmarks/label_cost.py
@@ -238,13 +238,11 @@ def train(console: Console, prepared: DPOJob) -> None:
 
 def predict_memory(
     console: Console, prepared: DPOJob, trainer: "PackedDPOTrainer"
-) -> "Prediction | None":
+) -> Prediction | None:
     """Print what memory the training will take, and advice where it may run out.
 
     None where processes train together: what each of them holds is decided later.
     """
-    from palate.train.memory import Memory, predict
-
     if trainer.accelerator.num_processes > 1 or job.is_sharded():
         return None
     predicted = predict(trainer, Memory.of_machine())

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from palate.train import packing
-from palate.train.agreement import of_first
+from palate.train.packing import of_first
 from palate.train.recipe import Recipe, halved
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Prediction:
         )
 
     def outcome(self, peak_gb: float) -> str:
-        """Return the peak that was measured, beside the one that was predicted."""
+        """Return the peak that was measured, and the one that was predicted."""
         about = "at least " if self.least else ""
         return f"Memory: {peak_gb:.1f} GB at the peak; predicted {about}{self.peak / GB:.1f} GB"
 

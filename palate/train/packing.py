@@ -18,7 +18,7 @@ Where routers are balanced over all tokens, rows hold that token, too.
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import torch
     from datasets import Dataset
 
+CHECKED_PROMPTS, CHECKED_PAIRS = 2, 4  # of the first batch: prompts, and pairs of each
 IGNORED = -100  # a label that is not scored
 NAMES = ("ids", "positions", "segments", "labels", "counts", "source", "target")
 PACKED_KEYS = tuple(f"packed_{name}" for name in NAMES)
@@ -170,6 +171,16 @@ def token_ids(dataset: "Dataset") -> list[Pair]:
     """Return the pairs of TRL's tokenized rows."""
     columns = (dataset[name][:] for name in ("prompt_ids", "chosen_ids", "rejected_ids"))
     return list(zip(*columns, strict=True))
+
+
+def of_first(prompts: Sequence[Hashable], count: int = CHECKED_PROMPTS) -> list[int]:
+    """Return the places of some pairs of the first prompts: both ways of computing them are small.
+
+    `prompts` names the prompt of each pair.
+    """
+    first = list(dict.fromkeys(prompts))[:count]
+    places = [[i for i, p in enumerate(prompts) if p == one][:CHECKED_PAIRS] for one in first]
+    return sorted(i for part in places for i in part)
 
 
 def packed_shapes(
