@@ -67,6 +67,8 @@ def in_the_wild(project: Project) -> list[str]:
     by_repo = Counter[str]()
     for model, n in wins.items():
         by_repo[model.repo] += n
+    if others := len({e.event_id for e in votes}) - wins.total():
+        by_repo["another model"] = others
     parts = ", ".join(f"{repo} {count(n, 'time')}" for repo, n in by_repo.most_common())
     lines = [f"On the try page people chose: {parts}. No verdict counts these votes."]
     if prompts := offered(project):

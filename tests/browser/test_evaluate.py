@@ -1,9 +1,11 @@
 """Blind votes in Chromium: nothing tells the models apart, and the verdict reaches the card."""
 
+import os
 import uuid
 
 import pytest
 from axe_core import AXE, RUN
+from devices import DESK
 
 from palate.core import hub as calls
 from palate.core import ledger
@@ -15,6 +17,18 @@ from palate.web.serving import Space
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 BASE = "secret/base-model"
+LANGUAGES = {"de-DE": "Ergebnis noch nicht offen", "ar": "النتيجة غير متاحة بعد"}
+# Texts that are in another language than the page and do not say so: they have English words.
+UNMARKED = """() => {
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = []
+  while (texts.nextNode()) {
+    const { parentElement: e, textContent } = texts.currentNode
+    const isPages = e.closest('[lang]') === document.documentElement
+    const isText = isPages && !e.closest('[data-t],code,bdi,script') && /[a-z]{3}/.test(textContent)
+    if (isText) found.push(textContent)
+  }
+  return found
+}"""
 
 
 @pytest.fixture
@@ -43,7 +57,7 @@ def test_ten_blind_votes_and_the_verdict_on_the_card(
     monkeypatch.setenv("PALATE_DATA", str(tmp_path))
     answers: list[str] = []
     with Space("evaluate", project.id, log=tmp_path / "evaluate.log") as space:
-        v = visit(space.url, "Ada", {"viewport": {"width": 1280, "height": 800}})
+        v = visit(space.url, "Ada", DESK)
         v.page.on("response", lambda r: answers.append(read(r)))
         v.page.reload()
         for i in range(10):
@@ -61,9 +75,15 @@ def test_ten_blind_votes_and_the_verdict_on_the_card(
         assert "Of the 10 votes by 1 person so far, it won 80%" in verdict
         assert "Not known yet." in verdict
         assert "One person voted" not in verdict  # until it is asked for
-        v.page.click("summary:text('How sure is this?')")
+        v.page.click("summary:has-text('How sure is this?')")
         assert "One person voted" in v.page.inner_text("main")
         assert axe(v.page) == []
+        wrong = [
+            f"{language}: {line}"
+            for language, title in LANGUAGES.items()
+            for line in in_language(visit, space.url, v.page.url, language, title)
+        ]
+        assert wrong == []
         v.page.goto(f"{space.url}/?as=Ada")
         v.page.wait_for_selector(".ballot[data-state=empty]")  # no more voting, the result again
         v.page.click("[data-act=result]")
@@ -84,6 +104,23 @@ def test_ten_blind_votes_and_the_verdict_on_the_card(
         "**80.0%** of 10 votes against the base model's (what it is on other prompts is not known"
         in card
     )
+
+
+def in_language(visit, space: str, verdict: str, language: str, title: str) -> list[str]:
+    """Return what is wrong with the pages in a language, of which one title is given."""
+    page = visit(space, "Ada", DESK | {"locale": language}).page
+    page.goto(f"{space}/verdict")  # without a key
+    page.wait_for_selector(f"h1:has-text('{title}')")
+    wrong = page.evaluate(UNMARKED)
+    page.goto(verdict)
+    page.wait_for_selector("html:not([lang=en])")
+    direction = page.evaluate("document.documentElement.dir")
+    if direction != ("rtl" if language == "ar" else "ltr"):
+        wrong.append(direction)
+    wrong += [*axe(page), *page.evaluate(UNMARKED)]
+    if folder := os.environ.get("SHOTS"):
+        page.screenshot(path=f"{folder}/verdict-{language}.png", full_page=True)
+    return wrong
 
 
 def axe(page) -> list[str]:

@@ -3,11 +3,16 @@
 import gradio
 import pytest
 from starlette.requests import Request
+from tuned_model import push_reward
 
+from palate.core import hub as client
 from palate.core.errors import PalateError
 from palate.core.project import Project
+from palate.core.schema import Model
+from palate.reward import classifier, features
 from palate.web.ballot import gpu
 from palate.web.labelling.owner import write_candidates
+from palate.web.voting import best
 
 REQUEST = Request(
     {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": []}
@@ -37,6 +42,42 @@ def test_the_same_seed_gives_the_same_answer(base_model):
     first, again, other = (gpu.written(REQUEST, writing, [prompt], seed) for seed in (1, 1, 2))
     assert first == again
     assert first != other
+
+
+def test_the_reward_keeps_the_best_of_the_answers_that_a_model_wrote(
+    project, base_model, monkeypatch
+):
+    reward = Model(push_reward(project), "main")
+    writing = gpu.Writing(base_model, "main", max_new_tokens=12)
+    sides = [
+        best.Contestant(Model(base_model, "main"), writing),
+        best.Contestant(Model("me/best", "best-of-5.a.b"), writing, 5, reward),
+    ]
+    seen, score = [], best.scored
+
+    def scored(reward, prompt, texts):
+        seen.append((texts, score(reward, prompt, texts)))
+        return seen[-1][1]
+
+    monkeypatch.setattr(best, "scored", scored)
+    prompt = [{"role": "user", "content": "Write a title"}]
+    said = list(best.streamed(REQUEST, sides, prompt, 1))
+    ((texts, scores),) = seen
+    assert [side for side, text in said if isinstance(text, int)] != []
+    counts = [n for side, n in said if side == 1 and isinstance(n, int)]
+    assert counts == sorted(set(counts))
+    assert counts[-1] == len(texts) == 5
+    (kept,) = [text for side, text in said if side == 1 and isinstance(text, str)]
+    assert kept == texts[scores.index(max(scores))]
+    assert len(set(scores)) > 1
+    sha, files = client.describe(reward.repo, "model")
+    folder = client.fetch(reward.repo, "model", sha, files)[0].parent
+    model, tokenizer = classifier.load(folder)
+    chats = [[*prompt, {"role": "assistant", "content": text}] for text in texts]
+    plain = classifier.scores(model, tokenizer.pad_token_id, features.chats(tokenizer, chats))
+    assert scores == pytest.approx(plain.tolist(), abs=1e-4)
+    alone = list(gpu.streamed(REQUEST, [writing], prompt, 1))
+    assert [text for side, text in said if side == 0] == [text for _, text in alone]
 
 
 def test_a_spent_quota_is_said_in_the_words_of_zero_gpu(base_model, monkeypatch):

@@ -1,6 +1,7 @@
 """Model repos: the tiny model, and one as `palate train` leaves it, without the training."""
 
 import json
+import tempfile
 import uuid
 import warnings
 from pathlib import Path
@@ -22,6 +23,26 @@ def push_tiny(folder: Path) -> str:
         warnings.filterwarnings("ignore", "Use 'content=<...>' to upload", DeprecationWarning)
         client.commit(repo, "model", {f.name: f for f in folder.iterdir()}, "A tiny model")
     return repo
+
+
+def push_reward(project: Project) -> str:
+    """Push a classifier of the base model's shape as the project's reward; return its repo."""
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    base = project.settings.base_model
+    sha, files = client.describe(base, "model")
+    folder = client.fetch(base, "model", sha, files)[0].parent
+    torch.manual_seed(1)
+    config = AutoConfig.from_pretrained(folder, num_labels=1)
+    config.pad_token_id = config.eos_token_id
+    with tempfile.TemporaryDirectory() as made:
+        AutoModelForSequenceClassification.from_config(config).save_pretrained(made)
+        texts = {f.name: f for f in folder.iterdir() if f.suffix in (".json", ".jinja")}
+        own = {f.name: f.read_bytes() for f in Path(made).iterdir()}
+        client.create(project.reward_repo, "model")
+        files = {**texts, **own, "run.json": "{}"}
+        client.commit(project.reward_repo, "model", files, "A reward")
+    return project.reward_repo
 
 
 def push_tuned(project: Project, *, ruined: bool) -> None:

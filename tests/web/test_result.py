@@ -24,5 +24,5 @@ from palate.web.voting.result import headline, next_step
 def test_headline_and_next_step_agree(outcomes, left, answer, link):
     v = counted(*events(outcomes, prompts=1000))
     ballot = SimpleNamespace(project_id="me/titles", unvoted=lambda: left, card="/card")
-    assert headline(v) == answer
-    assert next_step(ballot, v).name == link
+    assert headline(v).text == answer
+    assert next_step(ballot, v).name.text == link

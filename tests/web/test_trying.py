@@ -21,6 +21,7 @@ from palate.web import forgetting
 from palate.web.ballot import gpu
 from palate.web.ballot.event_parsing import Rejected
 from palate.web.voting.ballot import EvaluateBallot, Try
+from palate.web.voting.result import pairs
 
 PROMPT = "A title about lighthouses"
 
@@ -146,6 +147,38 @@ def test_a_choice_needs_a_try_and_counts_once(ballot, project):
     ballot.close()
     (vote,) = Project.load(project.id).read("wild")
     assert vote.chosen == vote.left
+
+
+def test_the_best_of_n_is_a_contestant_where_there_is_a_reward(
+    project, ballot, tmp_path, monkeypatch
+):
+    assert len(ballot.contestants) == 2
+    calls.create(project.reward_repo, "model")
+    revision = calls.commit(project.reward_repo, "model", {"run.json": "{}"}, "A reward")
+    by_reward = [f"best-of-{n}.{'b' * 12}.c" for n in ("x", "8")]
+    rows = [Candidate.of(project.prompts[0].id, "best", model=project.reward_repo, revision=r)
+            for r in by_reward]  # fmt: skip
+    calls.commit(project.id, "dataset", {"candidates/y.jsonl": ledger.jsonl(rows)}, "Best")
+    again = EvaluateBallot(Project.load(project.id), "key", pause=0.1)
+    best = again.contestants[2]
+    assert best.model.revision == f"best-of-8.{'b' * 12}.{revision[:12]}"
+    assert (best.n, best.writing.repo, best.reward.repo) == (8, "me/base", project.reward_repo)
+    assert pairs(again) == [[0, 1], [0, 2], [1, 2]]
+    key = again.stop(ADA)
+
+    def streamed(request, sides, messages, seed):
+        yield from ((i, f"{side.n}") for i, side in enumerate(sides))
+
+    monkeypatch.setattr("palate.web.voting.ballot.streamed", streamed)
+    *_, one = again.answers(None, PROMPT, blind=False, pair=[1, 2])
+    assert (one.sides, one.texts) == ([again.contestants[1].model, best.model], ["1", "8"])
+    other = one.ticket[:32] + "02" + one.ticket[34:]
+    with pytest.raises(Rejected, match="let both answer again"):
+        again.choose(key, ADA, other, PROMPT, 1, keep=False)
+    again.choose(key, ADA, one.ticket, PROMPT, 1, keep=False)
+    again.close()
+    (vote,) = Project.load(project.id).read("wild")
+    assert wild_wins([vote], one.sides) == {one.sides[0]: 0, best.model: 1}
 
 
 def test_one_person_cannot_fill_the_ledger(ballot):

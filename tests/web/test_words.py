@@ -16,6 +16,9 @@ from palate.web.ballot.render import chat, markdown
 from palate.web.ballot.walls import IMAGE_BYTES, IMAGE_FILE, image_kind, picture
 
 STATIC = Path(__file__).parents[2] / "palate/web/ballot/static"
+TEMPLATES = STATIC.parent / "templates"
+RESULT = STATIC.parents[1] / "voting/result.py"
+WON = {f"v_{model}{won}" for model in ("base", "tuned") for won in ("", "_won")}  # put together
 WORDS = json.loads((STATIC / "words.json").read_text("utf-8"))
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", 3, 2) + b"\x08\x02"
 FRAME = b"," + struct.pack("<HHHH", 0, 0, 3, 2) + b"\0"
@@ -26,8 +29,8 @@ JPEG = (
 WEBP = b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\x02\0\0\x01\0\0"
 
 
-def placeholders(text: str) -> list[str]:
-    return sorted(re.findall(r"{\w+}", text))
+def placeholders(text: str) -> list[tuple[str, bool]]:
+    return sorted({(name, bool(share)) for name, share in re.findall(r"{(\w+)(%?)", text)})
 
 
 @pytest.mark.parametrize("language", WORDS)
@@ -50,10 +53,12 @@ def test_there_are_many_languages_and_none_is_half_english():
 def test_the_page_says_only_words_that_there_are_and_all_of_them():
     code = "".join(f.read_text("utf-8") for f in STATIC.glob("*.js"))
     page = (STATIC / "index.html").read_text("utf-8")
+    pages = "".join(f.read_text("utf-8") for f in TEMPLATES.glob("*.html"))
+    pages += RESULT.read_text("utf-8")
     named = re.findall(r'data-(?:t|label|title)="(\w+)"', page)
-    asked = {*re.findall(r"\bt\('(\w+)'", code), *named}
+    asked = {*re.findall(r"\bt\('(\w+)'", code), *re.findall(r'\bsay\("(\w+)"[,)]', pages), *named}
     assert asked - set(WORDS["en"]) == set()
-    quoted = set(re.findall(r"['\"](\w+)['\"]", code + page))
+    quoted = set(re.findall(r"['\"](\w+)['\"]", code + page + pages)) | WON
     roles = {"user", "assistant", "system", "tool"}  # named by the server
     assert set(WORDS["en"]) - quoted - roles - {"name"} == set()
 

@@ -43,7 +43,7 @@ def is_lent() -> bool:
     return os.environ.get("SPACES_ZERO_GPU") == "true"
 
 
-def _on_gpu(function: F) -> F:
+def on_gpu(function: F) -> F:
     """Let ZeroGPU run the function; elsewhere it is a plain one."""
     if not is_lent():
         return function
@@ -52,7 +52,7 @@ def _on_gpu(function: F) -> F:
     return spaces.GPU(duration=LENT_SECONDS)(function)  # ty: ignore[missing-attribute]
 
 
-@_on_gpu
+@on_gpu
 def write_texts(
     writing: Writing, prompts: Sequence[Sequence[Message]], seed: int
 ) -> list[tuple[str, bool]]:
@@ -60,7 +60,7 @@ def write_texts(
     import torch
     from transformers import GenerationConfig
 
-    tokenizer, model, condition = _load(writing.repo, writing.revision)
+    tokenizer, model, condition = loaded(writing.repo, writing.revision)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     inputs = tokenizer.apply_chat_template(
         [asked(list(prompt), condition) for prompt in prompts],
@@ -94,7 +94,7 @@ def write_texts(
 
 
 @lru_cache(MODELS)
-def _load(repo: str, revision: str) -> tuple[Any, Any, str]:
+def loaded(repo: str, revision: str) -> tuple[Any, Any, str]:
     """Return tokenizer and model, from safetensors alone, and the words that it wants after each.
 
     No code of the repo is run.
@@ -119,7 +119,7 @@ def _load(repo: str, revision: str) -> tuple[Any, Any, str]:
     return tokenizer, model.eval(), condition
 
 
-@_on_gpu
+@on_gpu
 def stream_texts(
     writings: Sequence[Writing], prompt: Sequence[Message], seed: int
 ) -> Iterator[tuple[int, str]]:
@@ -127,24 +127,24 @@ def stream_texts(
 
     All models draw with the same random numbers.
     """
-    voices = [_Voice(writing, prompt, seed) for writing in writings]
+    voices = [Voice(writing, prompt, seed) for writing in writings]
     while any(not voice.ended for voice in voices):
         for number, voice in enumerate(voices):
             if not voice.ended and (text := voice.next()):
                 yield number, text
 
 
-class _Voice:
+class Voice:
     """One model that writes one answer, a token at a time."""
 
     def __init__(self, writing: Writing, prompt: Sequence[Message], seed: int):
         import torch
         from transformers import TemperatureLogitsWarper, TopPLogitsWarper
 
-        self._tokenizer, model, condition = _load(writing.repo, writing.revision)
+        self._tokenizer, model, condition = loaded(writing.repo, writing.revision)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self._model = model.to(device)
-        self._input = self._tokenizer.apply_chat_template(
+        self.input = self._tokenizer.apply_chat_template(
             [asked(list(prompt), condition)],
             add_generation_prompt=True,
             return_tensors="pt",
@@ -156,33 +156,40 @@ class _Voice:
         )
         self._random = torch.Generator(device).manual_seed(seed)
         ends = model.generation_config.eos_token_id or self._tokenizer.eos_token_id
-        self._ends = set(ends if isinstance(ends, list) else [ends])
+        self.ends = set(ends if isinstance(ends, list) else [ends])
         self._cache, self._tokens, self._text = None, list[int](), ""
-        self._most, self.ended = writing.max_new_tokens, False
+        self.most, self.ended = writing.max_new_tokens, False
 
     def next(self) -> str:
         """Draw a token; return the text that it brings, which may be none yet."""
-        import torch
-
-        with torch.inference_mode():  # belongs to a thread, and the next call may have another
-            output = self._model(input_ids=self._input, past_key_values=self._cache, use_cache=True)
-            scores = output.logits[:, -1].float()
-            for warper in self._warpers:
-                scores = warper(self._input, scores)
-            chances = torch.softmax(scores, -1)
-            self._input = torch.multinomial(chances, 1, generator=self._random)
-        self._cache = output.past_key_values
-        token = int(self._input)
-        if token not in self._ends:
+        (token,) = self.draw()
+        if token not in self.ends:
             self._tokens.append(token)
-        self.ended = token in self._ends or len(self._tokens) >= self._most
-        text = self._tokenizer.decode(
-            self._tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
+        self.ended = token in self.ends or len(self._tokens) >= self.most
+        text = self.text(self._tokens)
         if text.endswith("\N{REPLACEMENT CHARACTER}") and not self.ended:
             return ""  # a part of a character
         piece, self._text = text[len(self._text) :], text
         return piece
+
+    def text(self, tokens: Sequence[int]) -> str:
+        return self._tokenizer.decode(
+            tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+
+    def draw(self) -> list[int]:
+        """Return the next token of each answer: there are as many as the input has rows."""
+        import torch
+
+        with torch.inference_mode():  # belongs to a thread, and the next call may have another
+            output = self._model(input_ids=self.input, past_key_values=self._cache, use_cache=True)
+            scores = output.logits[:, -1].float()
+            for warper in self._warpers:
+                scores = warper(self.input, scores)
+            chances = torch.softmax(scores, -1)
+            self.input = torch.multinomial(chances, 1, generator=self._random)
+        self._cache = output.past_key_values
+        return self.input[:, 0].tolist()
 
 
 def missing() -> str | None:
@@ -206,7 +213,7 @@ def written(
     request: "Request", writing: Writing, prompts: Sequence[Sequence[Message]], seed: int
 ) -> list[tuple[str, bool]]:
     """Return `write_texts`, on the visitor's own quota; PalateError where there is no GPU now."""
-    with _lent(request, [writing]):
+    with lent(request, [writing]):
         return write_texts(writing, prompts, seed)
 
 
@@ -214,12 +221,12 @@ def streamed(
     request: "Request", writings: Sequence[Writing], prompt: Sequence[Message], seed: int
 ) -> Iterator[tuple[int, str]]:
     """Yield `stream_texts`, on the visitor's own quota; PalateError where there is no GPU now."""
-    with _lent(request, writings):
+    with lent(request, writings):
         yield from stream_texts(writings, prompt, seed)
 
 
 @contextmanager
-def _lent(request: "Request", writings: Sequence[Writing]) -> Generator[None]:
+def lent(request: "Request", writings: Sequence[Writing]) -> Generator[None]:
     """Prepare what writes on a GPU that may be lent, and say why none is."""
     if why := missing():
         raise PalateError(why)
@@ -227,7 +234,7 @@ def _lent(request: "Request", writings: Sequence[Writing]) -> Generator[None]:
     from gradio.context import LocalContext
 
     for writing in writings:
-        _load(writing.repo, writing.revision)  # downloaded before the GPU is lent
+        loaded(writing.repo, writing.revision)  # downloaded before the GPU is lent
     LocalContext.request.set(request)  # ty: ignore[invalid-argument-type] - for its quota's token
     try:
         yield

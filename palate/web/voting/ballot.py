@@ -23,10 +23,10 @@ from palate.evaluate.planning import planned, shortage
 from palate.evaluate.ratings import RatingList, ratings
 from palate.evaluate.verdict import Verdict
 from palate.label.assignment import Queue
-from palate.web.ballot import gpu
 from palate.web.ballot.event_parsing import Receipt, Rejected, State, rejection
 from palate.web.ballot.people import Person
 from palate.web.ballot.service import Ballot
+from palate.web.voting.best import Contestant, best_of, streamed
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -55,6 +55,9 @@ class EvaluateBallot(Ballot):
         self.ratings: list[RatingList] = []  # of several models, computed with the verdict
         self._wild = Publisher(project.id, "wild", interval=pause)
         self._trying = threading.BoundedSemaphore(TRIES_AT_ONCE)
+        base, tuned = self._compared.base, self._compared.tuned
+        best = best_of(project, base)
+        self.contestants = [*map(Contestant.of, (base, tuned)), *([best] if best else [])]
 
     def plan(self) -> str:
         """Return what a verdict takes, what the prompts compared can show, and what adds more."""
@@ -149,31 +152,34 @@ class EvaluateBallot(Ballot):
         return super().close(timeout) and wild
 
     def answers(
-        self, request: "Request", prompt: str, *, blind: bool
-    ) -> "Iterator[tuple[int, str] | Try]":
-        """Yield what base and tuned model answer, in pieces with their side; then the whole try.
+        self, request: "Request", prompt: str, *, blind: bool, pair: Sequence[int] = (0, 1)
+    ) -> "Iterator[tuple[int, str | int] | Try]":
+        """Yield what two contestants answer, in pieces with their side; then the whole try.
 
+        `pair` says which of `contestants`; a number in place of a piece is what `streamed` says.
         With `blind`, chance decides who is on which side. Raises PalateError if they cannot.
         """
-        sides = [self._compared.base, self._compared.tuned]
+        sides = [self.contestants[i] for i in pair]
         if blind:
             secrets.SystemRandom().shuffle(sides)
         if not self._trying.acquire(blocking=False):
             raise PalateError("Others try the models now. Try again in a minute.")
         try:
             texts = ["", ""]
-            writings = [gpu.Writing(model.repo, model.revision) for model in sides]
             messages = [Message(role="user", content=prompt)]
-            for side, text in gpu.streamed(request, writings, messages, secrets.randbelow(2**31)):
-                texts[side] += text
+            for side, text in streamed(request, sides, messages, secrets.randbelow(2**31)):
+                if isinstance(text, str):
+                    texts[side] += text
                 yield side, text
         finally:
             self._trying.release()
-        yield Try(sides, texts, self._ticket(sides, prompt, secrets.token_hex(16), blind=blind))
+        models = [side.model for side in sides]
+        yield Try(models, texts, self._ticket(models, prompt, secrets.token_hex(16), blind=blind))
 
     def _ticket(self, sides: Sequence[Model], prompt: str, nonce: str, *, blind: bool) -> str:
         """Return what shows later that this try took place: a choice needs one, and only one."""
-        flags = f"{sides.index(self._compared.base)}{blind:d}"
+        models = [one.model for one in self.contestants]
+        flags = f"{models.index(sides[0])}{models.index(sides[1])}{blind:d}"
         revisions = [model.revision for model in sides]
         return f"{nonce}{flags}{self._mac('try', nonce, flags, prompt, *revisions)[:32]}"
 
@@ -184,13 +190,13 @@ class EvaluateBallot(Ballot):
 
         Raises Rejected for a try that did not take place, or of somebody who may not vote.
         """
-        nonce, flags = ticket[:32], ticket[32:34]
-        sides = [self._compared.base, self._compared.tuned]
-        if flags[:1] == "1":
-            sides.reverse()
-        blind = flags[1:] == "1"
+        nonce, flags = ticket[:32], ticket[32:35]
+        models = {str(i): one.model for i, one in enumerate(self.contestants)}
+        sides = [models[flag] for flag in flags[:2] if flag in models]
+        blind = flags[2:] == "1"
         given = ticket.encode("utf-8", "replace")
-        made = self._ticket(sides, prompt, nonce, blind=blind) if ticket.isascii() else ""
+        known = ticket.isascii() and len(sides) == 2
+        made = self._ticket(sides, prompt, nonce, blind=blind) if known else "none"
         if not hmac.compare_digest(made.encode(), given):
             raise Rejected("these models did not write this: let both answer again")
         annotator = self._trying_person(key, person)

@@ -1,8 +1,9 @@
 """The verdict page, for people who have stopped voting: it cannot influence their votes."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -11,7 +12,7 @@ from starlette.routing import Route
 
 from palate.core import hub
 from palate.core.errors import PalateError
-from palate.core.schema import Event, model_of
+from palate.core.schema import BEST_OF, Event, model_of
 from palate.evaluate import ratings
 from palate.evaluate.pictures import moves, rated_models
 from palate.evaluate.verdict import Verdict
@@ -20,6 +21,7 @@ from palate.web.ballot.app import api_route, read_body
 from palate.web.ballot.people import person_of, sign_in_required
 from palate.web.ballot.render import chat, markdown, template
 from palate.web.voting.ballot import EvaluateBallot, Try
+from palate.web.voting.words import Line, say
 
 MOST_PROMPT = 8000  # characters of a prompt to try
 MOST_BYTES = 16 * MOST_PROMPT  # of a request with one
@@ -54,7 +56,7 @@ def _stopped_route(
     def endpoint(request: Request) -> Response:
         key = request.query_params.get("key", "")
         if not ballot.opens(key):
-            return HTMLResponse(template("not-yet.html").render(), 403)
+            return HTMLResponse(template("not-yet.html").render(say=say), 403)
         if person := person_of(request):
             ballot.stop(person)
         response = answer(request, f"?key={key}")
@@ -103,8 +105,8 @@ def _trying_route(
 class Step:
     """What to do next, in words, and the link to it."""
 
-    words: str
-    name: str
+    words: Line
+    name: Line
     link: str
 
 
@@ -113,20 +115,22 @@ def is_decided(v: Verdict) -> bool:
     return v.meaning().startswith("Decided")
 
 
-def headlines(v: Verdict) -> list[str]:
-    """Return the answer to "Is the tuned model better?", and to whom; one for each aspect."""
-    if not v.aspect:
-        return [headline(v)]
-    return [f"{part.aspect}: {headline(part)}" for part in (v, *v.others)]
+def headlines(v: Verdict) -> list[tuple[str, Line]]:
+    """Return each aspect, if there are any, and the answer to "Is the tuned model better?"."""
+    return [(part.aspect or "", headline(part)) for part in (v, *(v.others if v.aspect else ()))]
 
 
-def headline(v: Verdict) -> str:
-    """Return the answer in one aspect, or to the question alone."""
+def headline(v: Verdict) -> Line:
+    """Return the answer in one aspect, or to the question alone, and to whom."""
     if not is_decided(v):
-        return "Not known yet."
-    if v.decision == "no difference":
-        return f"No: to {v.voters}, neither is meaningfully better."
-    return f"Yes, to {v.voters}." if v.decision == "better" else f"No: to {v.voters}, base is."
+        return say("v_unknown")
+    names = {"no difference": "v_draw", "better": "v_yes"}
+    return say(names.get(v.decision, "v_no_base"), voters=voters(v))
+
+
+def voters(v: Verdict) -> Line:
+    """Return the people who voted, in words."""
+    return say("v_voter") if v.annotators == 1 else say("v_voters", n=v.annotators)
 
 
 def next_step(ballot: EvaluateBallot, v: Verdict | None) -> Step:
@@ -135,20 +139,14 @@ def next_step(ballot: EvaluateBallot, v: Verdict | None) -> Step:
     if v:  # in several aspects, what is left in the first one that is not decided
         v = next((part for part in (v, *v.others) if not is_decided(part)), v)
     if v is None or (not is_decided(v) and ballot.unvoted()):
-        words = (
-            "People who have not seen this page can vote. Send them the link to the voting page."
-        )
-        return Step(words, "Voting page", "/")
+        return Step(say("v_next_vote"), say("v_go_vote"), "/")
     if v.decision == "open":
-        return Step(
-            "Add prompts as above, then vote on their answers.", "Open the project", project
-        )
+        return Step(say("v_next_prompts"), say("v_go_project"), project)
     if not is_decided(v):
-        return Step("Ask somebody else to vote on the same pairs.", "Voting page", "/")
+        return Step(say("v_next_other"), say("v_go_vote"), "/")
     if v.decision == "better" and ballot.card:
-        return Step("The model's card says how to use it.", "Open the tuned model", ballot.card)
-    words = "The project's page says what comes next; another recipe may also help."
-    return Step(words, "Open the project", project)
+        return Step(say("v_next_card"), say("v_go_model"), ballot.card)
+    return Step(say("v_next_round"), say("v_go_project"), project)
 
 
 def page(ballot: EvaluateBallot, query: str) -> HTMLResponse:
@@ -156,15 +154,17 @@ def page(ballot: EvaluateBallot, query: str) -> HTMLResponse:
     verdict = ballot.verdict()
     return HTMLResponse(
         template("verdict.html").render(
+            say=say,
             project=ballot.project_id,
             question=ballot.settings.question,
             v=verdict,
+            voters=voters(verdict) if verdict else None,
             ratings=ballot.ratings,
             name=ratings.name,
             plan=ballot.plan() if verdict is None else "",
             owners=ballot.is_owners(query.removeprefix("?key=")),
             unvoted=ballot.unvoted(),
-            headlines=headlines(verdict) if verdict else ["Not known yet."],
+            headlines=headlines(verdict) if verdict else [("", say("v_unknown"))],
             next=next_step(ballot, verdict),
             pictures=pictures(ballot, verdict),
             examples=examples(ballot, verdict) if verdict else {},
@@ -189,10 +189,13 @@ def try_page(ballot: EvaluateBallot, request: Request, query: str) -> HTMLRespon
     """
     return HTMLResponse(
         template("try.html").render(
+            say=say,
             project=ballot.project_id,
             prompt=request.query_params.get("prompt", "").strip()[:MOST_PROMPT] or ballot.example(),
             most=MOST_PROMPT,
             problem=gpu.missing(),
+            pairs=[(pair, _pair_words(ballot, pair)) for pair in pairs(ballot)],
+            n=ballot.contestants[-1].n,
             verdict=f"/verdict{query}",
         )
     )
@@ -200,25 +203,41 @@ def try_page(ballot: EvaluateBallot, request: Request, query: str) -> HTMLRespon
 
 def answer(ballot: EvaluateBallot, request: Request, body: dict[str, object]) -> Response:
     """Return both models' answers to a prompt as they come: a line of JSON for each piece."""
-    prompt, blind = _prompt(body), body.get("blind") is True
+    prompt, blind, pair = _prompt(body), body.get("blind") is True, _pair(ballot, body)
     if problem := gpu.missing():
         return JSONResponse({"error": problem}, 503)
 
     def lines() -> Iterator[str]:
         yield _line(state="loading")  # models that are not here yet take a while
         try:
-            for part in ballot.answers(request, prompt, blind=blind):
-                if isinstance(part, Try):
-                    names = [model.repo for model in part.sides]
-                    texts = [markdown(text) for text in part.texts]
-                    yield _line(names=names, html=texts, ticket=part.ticket)
-                else:
-                    yield _line(side=part[0], text=part[1])
+            for part in ballot.answers(request, prompt, blind=blind, pair=pair):
+                yield _line(**_said(part))
         except PalateError as error:
             yield _line(error=str(error))
 
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return StreamingResponse(lines(), media_type="application/x-ndjson", headers=headers)
+
+
+def _said(part: tuple[int, str | int] | Try) -> dict[str, object]:
+    """Return what the page learns of a part of a try."""
+    if isinstance(part, Try):
+        best = [model.revision.startswith(BEST_OF) for model in part.sides]
+        names = [ratings.name(m) if b else m.repo for m, b in zip(part.sides, best, strict=True)]
+        texts = [markdown(text) for text in part.texts]
+        return {"names": names, "html": texts, "ticket": part.ticket}
+    side, news = part
+    return {"side": side, "text": news} if isinstance(news, str) else {"written": news}
+
+
+def pairs(ballot: EvaluateBallot) -> list[list[int]]:
+    """Return which contestants may be tried against each other."""
+    return [list(pair) for pair in combinations(range(len(ballot.contestants)), 2)]
+
+
+def _pair_words(ballot: EvaluateBallot, pair: Sequence[int]) -> Line:
+    names = [say("v_base"), say("v_tuned"), say("try_best", n=ballot.contestants[-1].n)]
+    return say("try_and", a=names[pair[0]], b=names[pair[1]])
 
 
 def choose(ballot: EvaluateBallot, request: Request, body: dict[str, object]) -> Response:
@@ -234,6 +253,14 @@ def choose(ballot: EvaluateBallot, request: Request, body: dict[str, object]) ->
     key = request.query_params.get("key", "")
     ballot.choose(key, person_of(request), ticket, _prompt(body), better, keep=keep)
     return JSONResponse({})
+
+
+def _pair(ballot: EvaluateBallot, body: dict[str, object]) -> list[int]:
+    asked = body.get("pair", [0, 1])
+    for pair in pairs(ballot):
+        if pair == asked:
+            return pair
+    raise ValueError(f"expected pair as one of {pairs(ballot)}")
 
 
 def _prompt(body: dict[str, object]) -> str:

@@ -141,7 +141,7 @@ function start(root) {
   const turn = (as) => () => { if (current) view(shownAs === as ? 'rendered' : as) }
 
   async function idle() {
-    const text = $('[data-f=prompt]'), turn = ++idleTurn
+    const text = Object.assign($('[data-f=prompt]'), { lang: document.documentElement.lang }), turn = ++idleTurn
     root.dataset.state = total === null ? 'loading' : done < total ? 'waiting' : 'empty'
     if (total === null || done < total) { text.textContent = total === null ? '' : t('loading_next'); return }
     text.textContent = t(paused ? 'paused' : later ? 'others' : done ? 'done' : 'nothing')

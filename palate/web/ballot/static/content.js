@@ -60,6 +60,7 @@ export function dress(root) {
 
 export function fill(root, html) {
   root.innerHTML = html
+  root.lang = '' // a project's texts may be in any language
   dress(root)
 }
 

@@ -7,7 +7,7 @@ const MENU = ['diff', 'written', 'note', 'flag', 'rewrite', 'help', 'settings', 
 const close = () => `<button class="b-main" data-act="close">${t('close')}</button>`
 
 // `names` are the things that have a key here, `nameAct(name)` says what they do.
-export const help = ({ guidelines, aspects }, first, names, nameAct) => `<h2>${first ? t('before') : guidelines ? t('instructions') : t('how')}</h2>${guidelines ? `<div class="b-md">${guidelines}</div>` : ''}
+export const help = ({ guidelines, aspects }, first, names, nameAct) => `<h2>${first ? t('before') : guidelines ? t('instructions') : t('how')}</h2>${guidelines ? `<div class="b-md" lang="">${guidelines}</div>` : ''}
   ${first ? '' : `<p>${t('how_text')}</p>`}${aspects.length ? `<p>${t('how_aspects', { names: `<b>${aspects.join(', ')}</b>` })}</p>` : ''}
   <details class="b-keys" ${matchMedia('(hover:hover)').matches && keys.areOn() ? 'open' : ''}><summary>${t('keys')}</summary><dl>${names.filter((name) => keys.keysOf(name).length).map((name) =>
   `<dt>${keys.keysOf(name).map((key) => `<kbd>${keys.shown(key).replace('<', '&lt;')}</kbd>`).join(' ')}</dt><dd>${nameAct(name)}</dd>`).join('')}</dl></details>

@@ -53,7 +53,9 @@ async function list() {
 async function one(id, mine) {
   const job = await call('job', { id })
   if (mine !== turn) return true
-  const follow = $('#log') ? $('#log').scrollHeight - $('#log').scrollTop - $('#log').clientHeight < 40 : true
+  const old = $('#log'), top = old?.scrollTop ?? 0
+  const follow = old ? old.scrollHeight - top - old.clientHeight < 40 : true
+  const focused = $('#job').contains(document.activeElement) ? document.activeElement.tagName : ''
   const box = [el('h3', { textContent: NAMES[job.job] || job.job }), el('p', { className: 'soft', textContent: line(job) })]
   if (job.stage === 'ERROR') box.push(el('p', { className: 'bad', role: 'alert', textContent: `This job failed${job.message ? `: ${job.message.replace(/^Job failed with /, '')}` : ''}. The end of its log says why. Started again, it continues from what it saved.` }))
   if (!job.ended) box.push(button('Cancel', async () => { await call('cancel', { id }); await one(id, mine) }))
@@ -61,7 +63,8 @@ async function one(id, mine) {
   if (drawn) box.push(drawn)
   const log = el('pre', { id: 'log', tabIndex: 0, ariaLabel: 'Log', textContent: job.log.join('\n') || 'No line yet.' })
   $('#job').replaceChildren(...box, log)
-  if (follow) log.scrollTop = log.scrollHeight
+  log.scrollTop = follow ? log.scrollHeight : top
+  if (focused) $(`#job ${focused}`)?.focus({ preventScroll: true })
   return job.ended
 }
 
@@ -95,6 +98,7 @@ export async function openPlan(job) {
     dialog.close()
     const id = /\/jobs\/[^/\s]+\/(\w+)/.exec(said)?.[1] || ''
     if (location.hash === `#jobs/${id}`) open(id); else location.hash = `#jobs/${id}`
+    $('.tabs a[href="#jobs"]').focus()
   }, { className: 'go' })
   $('#plan .content').replaceChildren(el('h2', { textContent: `${NAMES[job]}?` }), el('pre', { textContent: text, tabIndex: 0 }),
     job === 'train' ? el('label', { className: 'rate' }, 'Learning rate ', rate, el('small', { className: 'soft', textContent: 'Higher if a training changed nothing, lower if it made answers worse.' })) : '',

@@ -27,13 +27,29 @@ export const button = (text, click, more = {}) => {
   return element
 }
 
-// Runs what a button does: it is disabled meanwhile, and a failure is shown after it.
+// Returns what brings the focus back to an element, or to what was drawn in its place.
+function returning(element) {
+  const box = element.closest('[id]')
+  const all = () => [...box.querySelectorAll('button:enabled,a[href]')].filter((e) => e.checkVisibility())
+  const at = all().indexOf(element)
+  return () => (element.isConnected ? element : all()[Math.min(at, all().length - 1)])?.focus()
+}
+
+// Runs what a button does: it is disabled meanwhile, and a failure is shown after it. The person who
+// pressed it with the keyboard goes on from there, also when a dialog that it opened is closed.
 export async function busy(element, work) {
+  const back = document.activeElement === element ? returning(element) : null
+  const own = element.closest('dialog')
   element.parentElement?.querySelectorAll(':scope > .bad').forEach((old) => old.remove())
   element.disabled = true
   try { await work() } catch (error) {
     element.after(el('p', { className: 'bad', role: 'alert', textContent: error.message }))
-  } finally { element.disabled = false }
+  } finally {
+    element.disabled = false
+    const dialog = $('dialog[open]')
+    if (back && dialog && own !== dialog) dialog.addEventListener('close', back, { once: true })
+    else if (back && [document.body, dialog].includes(document.activeElement)) back()
+  }
 }
 
 export const $ = (selector) => document.querySelector(selector)

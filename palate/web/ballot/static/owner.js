@@ -38,6 +38,7 @@ $('.go').addEventListener('click', async () => {
   $('.bad').textContent = problem
   $('.bad').hidden = false
   $('.go').disabled = false
+  $('.go').focus()
 })
 
 // Returns what went wrong, or nothing.

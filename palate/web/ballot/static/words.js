@@ -29,18 +29,31 @@ export function speak(choice) {
   document.documentElement.dir = language === 'ar' ? 'rtl' : 'ltr'
 }
 
-export const t = (name, values = {}) => all[language][name].replace(/\{(\w+)\}/g, (_, part) => values[part])
-
 export const number = (n) => Number(n).toLocaleString(language)
+
+// A number of things. Halves are rounded as the server rounds them.
+const some = (n, one, many) => `${number(n)} ${new Intl.PluralRules(language).select(n) === 'one' ? one : many}`
+const percent = (share, digits) => share.toLocaleString(language, {
+  style: 'percent', minimumFractionDigits: digits, maximumFractionDigits: digits, roundingMode: 'halfEven',
+})
+const plain = (value) => typeof value === 'number' ? number(value) : value?.name ? t(value.name, value.values) : value
+
+// {n} is a value, {n|pair|pairs} with what it counts, {rate%1} a percentage with so many decimals.
+const PART = /\{(\w+)(?:%(\d?)|\|([^|}]*)\|([^}]*))?\}/g
+
+export const t = (name, values = {}) => all[language][name].replace(PART, (_, part, digits, one, many) =>
+  digits !== undefined ? percent(values[part], Number(digits)) : one !== undefined ? some(values[part], one, many) : plain(values[part]))
 
 export const nameOf = (l) => all[l].name
 
 // Writes the words into elements that name them: as their text, or as what they are called.
 export function label(root) {
-  for (const e of root.querySelectorAll('[data-t]')) e.textContent = t(e.dataset.t, { hub: t('on_hub') })
+  const values = (e) => JSON.parse(e.dataset.values ?? '{}')
+  for (const e of root.querySelectorAll('[data-t]')) e.textContent = t(e.dataset.t, values(e))
+  for (const e of root.querySelectorAll('[data-n]')) e.textContent = number(e.dataset.n)
   for (const e of root.querySelectorAll('[data-title]')) e.title = t(e.dataset.title)
   for (const e of root.querySelectorAll('[data-label]')) {
-    e.ariaLabel = t(e.dataset.label)
+    e.ariaLabel = t(e.dataset.label, values(e))
     if (e.matches('button')) e.title = e.ariaLabel
   }
 }
