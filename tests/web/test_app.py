@@ -213,6 +213,16 @@ def test_answers_have_security_headers(client):
     assert answer.headers["referrer-policy"] == "no-referrer"
     assert client.get("/ballot/ballot.js").headers["cache-control"] == "no-cache"
     assert client.get("/ballot/../app.py").status_code == 404
+    packed = client.get("/ballot/ballot.js")
+    assert packed.headers["content-encoding"] == "gzip"
+    plain = client.get("/ballot/ballot.js", headers={"accept-encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    assert plain.content == packed.content
+    same = {"if-none-match": packed.headers["etag"]}
+    again = client.get("/ballot/ballot.js", headers=same)
+    assert (again.status_code, again.content) == (304, b"")
+    assert client.post("/ballot/ballot.js").status_code == 404
+    assert "content-encoding" not in client.get("/ballot/inter.woff2").headers
     for folder in ("assets", "static", "ballot"):  # longer than a file's name can be
         assert client.get(f"/{folder}/{'9' * 5000}").status_code == 404
 

@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from starlette.concurrency import run_in_threadpool
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
 
 from palate.core.errors import PalateError, Unreachable
 from palate.web.ballot.people import (
@@ -31,7 +29,7 @@ from palate.web.ballot.people import (
 )
 from palate.web.ballot.render import markdown, template
 from palate.web.ballot.service import Ballot
-from palate.web.ballot.walls import GradioIcon, SafeHeaders, Walls, repo_image
+from palate.web.ballot.walls import GradioIcon, SafeHeaders, StaticPages, Walls, repo_image
 
 if TYPE_CHECKING:  # `create_app` imports it, once `_hide_folder` has run
     from fastapi import FastAPI
@@ -54,7 +52,7 @@ def create_app(ballot: Ballot, routes: Sequence[Route], *, kind: str) -> "FastAP
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.router.routes += [Route("/", _page), *_api(ballot, kind), *routes]
     app.add_exception_handler(PalateError, _unavailable)
-    app.mount("/ballot", GZipMiddleware(StaticFiles(directory=HERE / "static")))
+    app.mount("/ballot", StaticPages(HERE / "static"))
     if sign_in_required():
         app.router.routes += sign_in_routes()
         name, key = session_cookie()

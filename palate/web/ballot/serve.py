@@ -21,7 +21,6 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -34,6 +33,7 @@ from palate.web.ballot import gpu
 from palate.web.ballot.app import HERE, create_app
 from palate.web.ballot.render import template
 from palate.web.ballot.service import Ballot
+from palate.web.ballot.walls import StaticPages
 
 CHECK_SECONDS = 2.0  # between checks for missing things; at least that between checks for changes
 POLL_SECONDS = 0.2
@@ -180,7 +180,7 @@ def _waiting_page(missing: Callable[[], str]) -> Starlette:
             return HTMLResponse(template("missing.html").render(problem=problem))
         return JSONResponse({"ready": False, "problem": problem}, 503)
 
-    static = StaticFiles(directory=HERE / "static")
+    static = StaticPages(HERE / "static")
     return Starlette(routes=[Mount("/ballot", static), Route("/{path:path}", answer)])
 
 

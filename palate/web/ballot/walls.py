@@ -1,12 +1,16 @@
 """What is served, to which sites and under which policy; which images a page may show."""
 
+import gzip
+import mimetypes
 import os
 import re
 from base64 import b64decode, b64encode
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import sha256
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -45,6 +49,39 @@ class GradioIcon:
             await PlainTextResponse("Not found", 404)(scope, receive, send)
         else:
             await self.gradio(scope, receive, send)
+
+
+class StaticPages:
+    """The files of the pages, read and compressed once: a page takes two dozen of them."""
+
+    def __init__(self, folder: Path):
+        self._files = {str(f.relative_to(folder)): f for f in folder.rglob("*") if f.is_file()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"].removeprefix(scope.get("root_path", ""))  # after that of the mount
+        file = self._files.get(path.removeprefix("/"))
+        if file is None or scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
+            await PlainTextResponse("Not found", 404)(scope, receive, send)
+            return
+        kind, tag, plain, packed = _packed(file)
+        asked = Headers(scope=scope)
+        headers = {"etag": tag, "vary": "Accept-Encoding"}
+        if tag in asked.get("if-none-match", ""):
+            await Response(status_code=304, headers=headers)(scope, receive, send)
+            return
+        content = plain
+        if packed and "gzip" in asked.get("accept-encoding", ""):
+            content, headers = packed, headers | {"content-encoding": "gzip"}
+        await Response(content, media_type=kind, headers=headers)(scope, receive, send)
+
+
+@cache
+def _packed(file: Path) -> tuple[str, str, bytes, bytes | None]:
+    """Return a file's type, its tag, its content, and that compressed unless it is already."""
+    content = file.read_bytes()
+    kind = mimetypes.guess_type(file.name)[0] or "text/plain"
+    tag = f'"{sha256(content).hexdigest()[:32]}"'
+    return kind, tag, content, None if file.suffix == ".woff2" else gzip.compress(content, mtime=0)
 
 
 def policy(scripts: str = "") -> tuple[bytes, bytes]:
