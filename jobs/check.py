@@ -16,9 +16,11 @@ Base and tuned model answer 200 instructions with the same seeds; a rule checks 
 read a text that is in no training set, and guess its next tokens. check.jsonl in the project's repo
 adds your own instructions, such as {"text": "…", "rule": "includes", "value": ["word"]}. The
 differences, with intervals, go onto the model's card, with an alarm where something was lost.
+Where lm-eval is installed, its tasks are done as well.
 
     python jobs/check.py me/titles
     uv run jobs/check.py me/titles
+    python jobs/check.py me/titles --task arc_easy --task piqa
     palate check me/titles --on hf
 """
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from palate.terminal.flags import ModelRef, ProjectId
+from palate.terminal.flags import ModelRef, ProjectId, Tasks
 
 
 @dataclass(frozen=True)
@@ -19,3 +19,5 @@ class CheckArguments:
     """Answers written at once. Lower it when memory runs out."""
     seed: int = 0
     """Another seed gives other answers, for both models alike."""
+    task: Tasks = ()
+    """Task of lm-eval for both models, such as arc_easy; may be repeated. Needs lm-eval."""

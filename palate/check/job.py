@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from palate.check.config import CheckArguments
+from palate.check.harness import TaskScores, check_tasks, run_tasks
 from palate.check.losses import VERSION, Ability, CheckReport, ability
 from palate.check.rules import CHECKS, Instruction, instructions
 from palate.core import hub, typed
@@ -31,10 +32,12 @@ class Scores:
     own: list[float]
     guessed: list[float]
     passages: list[str]  # of each token
+    tasks: list[TaskScores]
 
 
 def check(console: Console, args: CheckArguments) -> CheckReport:
     """Compare the tuned model with its base, with the same seeds."""
+    check_tasks(args.task)
     project = Project.load(args.project)
     newest = f"{project.model_repo}@round-{project.settings.round}"
     tuned, origin = trained(args.model or newest, project)
@@ -43,7 +46,8 @@ def check(console: Console, args: CheckArguments) -> CheckReport:
     found = []
     for source in (base, tuned):
         n = len(instructions()) + len(own)
-        console.print(f"{source.repo} at {source.revision[:7]}: {n:,} instructions, plain text")
+        names = ", ".join(["plain text", *args.task])
+        console.print(f"{source.repo} at {source.revision[:7]}: {n:,} instructions, {names}")
         with console.status("Writing and reading"):
             found.append(score(models.load(source), own, args))
     return report(base, tuned, found, args)
@@ -70,6 +74,8 @@ def report(
     abilities.append(
         ability("Plain text", "next tokens guessed", one.guessed, other.guessed, one.passages)
     )
+    for x, y in zip(one.tasks, other.tasks, strict=True):
+        abilities.append(task_ability(x, y))
     return CheckReport(
         version=VERSION,
         base=Model(base.repo, base.revision),
@@ -78,6 +84,15 @@ def report(
         settings={"max_new_tokens": args.max_new_tokens, "seed": args.seed},
         time=now(),
     )
+
+
+def task_ability(base: TaskScores, tuned: TaskScores) -> Ability:
+    """Compare both models on the examples of a task."""
+    if (base.metric, list(base.scores)) != (tuned.metric, list(tuned.scores)):
+        raise PalateError(f"lm-eval scored other examples of {base.task} for the tuned model.")
+    unit = f"examples, by {base.metric}"
+    scores = [list(s.scores.values()) for s in (base, tuned)]
+    return ability(f"{base.task} (lm-eval)", unit, scores[0], scores[1], list(base.scores))
 
 
 def own_instructions(project: Project) -> list[Instruction]:
@@ -109,7 +124,11 @@ def own_instructions(project: Project) -> list[Instruction]:
 def score(loaded: models.Loaded, own: Sequence[Instruction], args: CheckArguments) -> Scores:
     passages, guessed = read_plain(loaded)
     return Scores(
-        follow(loaded, instructions(), args), follow(loaded, own, args), guessed, passages
+        followed=follow(loaded, instructions(), args),
+        own=follow(loaded, own, args),
+        guessed=guessed,
+        passages=passages,
+        tasks=run_tasks(loaded, args.task, args.batch_size) if args.task else [],
     )
 
 

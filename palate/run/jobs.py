@@ -68,6 +68,12 @@ def _judge_load(args: JudgeArguments, project: "Project") -> "Load":
     return loads.judge_load(args, project)
 
 
+def _check_packages(args: CheckArguments) -> list[str]:
+    from palate.check.harness import PACKAGE
+
+    return [PACKAGE] if args.task else []
+
+
 def _judge_check(args: JudgeArguments) -> None:
     from palate.report import judges
 
@@ -270,6 +276,7 @@ JOBS: tuple[JobSpec, ...] = (
         arguments=CheckArguments,
         help="measure what tuning cost: instructions and plain text, before and after",
         load=_check_load,
+        packages=_check_packages,
     ),
     JobSpec(
         name="pack",

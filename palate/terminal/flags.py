@@ -30,6 +30,7 @@ Writers = Annotated[
     tyro.conf.UseAppendAction[tuple[str, ...]], flag("[PROVIDER:]OWNER/NAME[@REVISION]")
 ]
 Words = Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], flag("TEXT")]
+Tasks = Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], flag("TASK")]
 Count = Annotated[int | None, flag("N")]
 Number = Annotated[float | None, flag("X")]
 Text = Annotated[str | None, flag("TEXT")]

@@ -1,0 +1,89 @@
+"""Tasks of EleutherAI's lm-eval by name, where it is installed: each example with its score."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.util import find_spec
+from numbers import Real
+from typing import Any
+
+from palate.core.errors import PalateError, UsageError
+from palate.generate.models import Loaded
+
+PACKAGE = "lm-eval>=0.4.9"
+
+
+@dataclass(frozen=True)
+class TaskScores:
+    """A model's score between 0 and 1 on each example of a task, by the example's name."""
+
+    task: str
+    metric: str  # as lm-eval calls it, such as "acc"
+    scores: dict[str, float]
+
+
+def check_tasks(tasks: Sequence[str]) -> None:
+    """Raise UsageError, which says what to type, if lm-eval or a task of that name is missing."""
+    if not tasks:
+        return
+    if not find_spec("lm_eval"):
+        raise UsageError(
+            "--task needs lm-eval, which is not installed here. Install it with: pip install"
+            f' "{PACKAGE}"'
+        )
+    from lm_eval.tasks import TaskManager  # ty: ignore[import-not-found]
+
+    known = TaskManager().all_tasks
+    for task in tasks:
+        if task not in known:
+            like = get_close_matches(task, known, 3)
+            meant = f" Did you mean {' or '.join(like)}?" if like else ""
+            raise UsageError(
+                f"lm-eval has no task {task!r}.{meant} List them with: lm-eval ls tasks"
+            )
+
+
+def run_tasks(
+    loaded: Loaded, tasks: Sequence[str], batch_size: int, manager: object = None
+) -> list[TaskScores]:
+    """Let a model do the tasks, without a chat template, as lm-eval does by default.
+
+    `manager` is an lm-eval task manager that knows further tasks.
+    """
+    from lm_eval import simple_evaluate  # ty: ignore[import-not-found]
+    from lm_eval.models.huggingface import HFLM  # ty: ignore[import-not-found]
+
+    model = HFLM(pretrained=loaded.model, tokenizer=loaded.tokenizer, batch_size=batch_size)
+    found = []
+    for task in tasks:
+        try:
+            result = simple_evaluate(
+                model, tasks=[task], task_manager=manager, bootstrap_iters=0, log_samples=True
+            )
+        except Exception as error:  # of lm-eval, its task's code, or the data that it loads
+            raise PalateError(
+                f"lm-eval cannot run {task} with {loaded.repo}. It says:"
+                f" {type(error).__name__}: {str(error)[:300]}"
+            ) from error
+        found.append(scores_of(task, result["samples"]))
+    return found
+
+
+def scores_of(task: str, samples: dict[str, list[dict[str, Any]]]) -> TaskScores:
+    """Return the scores in lm-eval's samples, which may be of several tasks. Pure.
+
+    Where answers are read in several ways (`filter`), the first one counts; of several metrics, the
+    first that is between 0 and 1 on every example.
+    """
+    first: dict[str, dict[str, Any]] = {}
+    for part, rows in samples.items():
+        for row in rows:
+            first.setdefault(f"{part}/{row['doc_id']}", row)
+    for metric in next(iter(first.values()), {}).get("metrics", ()):
+        values = {name: row.get(metric, ()) for name, row in first.items()}
+        if all(isinstance(v, Real) and 0 <= v <= 1 for v in values.values()):
+            return TaskScores(task, metric, {name: float(v) for name, v in values.items()})
+    raise PalateError(
+        f"{task} gives no example a score between 0 and 1, so palate cannot compare the models on"
+        " it. Leave it out of --task."
+    )
