@@ -6,7 +6,8 @@ import pytest
 import tiny_model
 from axe_core import wrong_with
 from devices import DESK, PHONE
-from tuned_model import push_tiny, push_tuned
+from keyboard import go_to, has_focus, wrong_by_tab
+from tuned_model import push_reward, push_tiny, push_tuned
 
 from palate.collect import importing
 from palate.core import hub as client
@@ -14,10 +15,14 @@ from palate.core import ledger
 from palate.core.project import Project, Settings
 from palate.core.rounds import offered
 from palate.core.schema import Candidate, Prompt
+from palate.report.status import in_the_wild
 from palate.web.serving import Space
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 HOSTILE = "<img src=x onerror=window.pwned=1><script>window.pwned=2</script> \u202e</div>"
+SAID = """() => { window.said = []; new MutationObserver(() =>
+  said.push(document.querySelector('#state').textContent))
+  .observe(document.querySelector('#state'), {childList: true}) }"""
 WATCH = """() => { window.seen = []; new MutationObserver(() => seen.push(
   [...document.querySelectorAll('.answer')].map((e) => e.textContent.length)))
   .observe(document.querySelector('#answers'), {childList: true, subtree: true}) }"""
@@ -34,6 +39,7 @@ def project(repo_id, tiny_folder) -> Project:
 def trying(project, tmp_path, monkeypatch):
     """The evaluate Space of a project with a tuned model, and its try page's address."""
     push_tuned(project, ruined=True)  # which writes something else
+    push_reward(project)
     base = project.settings.base_model
     models = [(name, client.describe(name, "model")[0]) for name in (base, project.model_repo)]
     rows = [
@@ -83,7 +89,7 @@ def test_answers_come_as_they_are_written_and_a_choice_is_kept(
     page.wait_for_selector("#answers section:nth-child(2).better")
     kept = page.inner_text("#state")
     assert kept.startswith("Kept: ")
-    assert ("So is your prompt." in kept) is blind
+    assert ("Your prompt is kept, too." in kept) is blind
     assert project.model_repo in " ".join(page.locator("#answers h2").all_inner_texts())
     assert (v.complaints, v.strangers) == ([], [])
     space.stop()
@@ -92,6 +98,33 @@ def test_answers_come_as_they_are_written_and_a_choice_is_kept(
     assert vote.via == ("try blind" if blind else "try")
     assert [p.text for p in offered(loaded)] == (["A film about the sea"] if blind else [])
     assert loaded.evaluations == ()
+
+
+def test_the_best_of_sixteen_answers_too(trying, project, visit):
+    space, url = trying
+    page = visit(space.url, "Ada", DESK).page
+    page.goto(url)
+    assert page.locator("#pair option").all_inner_texts() == [
+        "base and tuned", "base and best of 16", "tuned and best of 16",
+    ]  # fmt: skip
+    page.select_option("#pair", label="tuned and best of 16")
+    page.evaluate(SAID)
+    page.click("form .go")
+    page.wait_for_selector("#answers button:visible", timeout=60000)
+    assert [x for x in page.evaluate("said") if x.endswith("of 16 answers written …")] != []
+    assert page.locator("#answers h2").all_inner_texts() == [
+        f"Answer A: {project.model_repo}",
+        f"Answer B: best of 16 by {project.reward_repo}",
+    ]
+    page.click("#answers section:nth-child(2) button")
+    page.wait_for_selector("#state:has-text('Kept: best of 16 by ')")
+    space.stop()
+    loaded = Project.load(project.id)
+    (vote,) = loaded.read("wild")
+    assert vote.chosen == vote.right
+    assert f"people chose: another model 1 time, {project.model_repo} 0 times" in " ".join(
+        in_the_wild(loaded)
+    )
 
 
 def test_hostile_answers_stay_text_and_what_fails_is_said(trying, visit):
@@ -128,6 +161,39 @@ def test_hostile_answers_stay_text_and_what_fails_is_said(trying, visit):
     page.click("#answers section:nth-child(1) button")
     page.wait_for_selector("#state:has-text('Kept: ')")
     assert page.evaluate("window.pwned") is None
+
+
+def test_the_try_page_is_used_by_keyboard_alone(trying, project, visit):
+    space, url = trying
+    page = visit(space.url, "Ada", DESK).page
+    page.goto(url)
+    assert wrong_by_tab(page, "main", stops=12) == []
+    go_to(page, "#blind")
+    page.keyboard.press("Space")
+    go_to(page, "form .go")
+    page.keyboard.press("Enter")
+    has_focus(page, "#stop")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#state:text-is('Stopped.')")
+    has_focus(page, "form .go")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#answers button:visible", timeout=60000)
+    has_focus(page, "form .go")
+    assert wrong_by_tab(page, "main", stops=16) == []
+    go_to(page, "#keep")
+    page.keyboard.press("Space")
+    page.route("**/try/choose*", lambda route: route.fulfill(status=400, body='{"error": "No."}'))
+    go_to(page, "#answers section:nth-child(2) > button")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#state:text-is('No.')")
+    has_focus(page, "#answers section:nth-child(2) > button")
+    page.unroute("**/try/choose*")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("section.better")
+    has_focus(page, "#state")
+    space.stop()
+    (vote,) = Project.load(project.id).read("wild")
+    assert vote.via == "try blind"
 
 
 def test_axe_finds_nothing_on_the_try_page(trying, visit):
