@@ -1,11 +1,11 @@
 """Tasks of EleutherAI's lm-eval by name, where it is installed: each example with its score."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.util import find_spec
-from numbers import Real
-from typing import Any
+
+import numpy as np
 
 from palate.core.errors import PalateError, UsageError
 from palate.generate.models import Loaded
@@ -69,21 +69,31 @@ def run_tasks(
     return found
 
 
-def scores_of(task: str, samples: dict[str, list[dict[str, Any]]]) -> TaskScores:
+def scores_of(task: str, samples: Mapping[str, Sequence[Mapping[str, object]]]) -> TaskScores:
     """Return the scores in lm-eval's samples, which may be of several tasks. Pure.
 
     Where answers are read in several ways (`filter`), the first one counts; of several metrics, the
     first that is between 0 and 1 on every example.
     """
-    first: dict[str, dict[str, Any]] = {}
+    first: dict[str, Mapping[str, object]] = {}
     for part, rows in samples.items():
         for row in rows:
             first.setdefault(f"{part}/{row['doc_id']}", row)
-    for metric in next(iter(first.values()), {}).get("metrics", ()):
-        values = {name: row.get(metric, ()) for name, row in first.items()}
-        if all(isinstance(v, Real) and 0 <= v <= 1 for v in values.values()):
-            return TaskScores(task, metric, {name: float(v) for name, v in values.items()})
+    metrics = next(iter(first.values()), {}).get("metrics")
+    for metric in metrics if isinstance(metrics, list) else ():
+        shares = {name: _share(row.get(metric)) for name, row in first.items()}
+        scores = {name: share for name, share in shares.items() if share is not None}
+        if len(scores) == len(first):
+            return TaskScores(task, metric, scores)
     raise PalateError(
         f"{task} gives no example a score between 0 and 1, so palate cannot compare the models on"
         " it. Leave it out of --task."
     )
+
+
+def _share(value: object) -> float | None:
+    """Return a number between 0 and 1; None for anything else."""
+    if not isinstance(value, int | float | np.floating | np.integer | np.bool):
+        return None
+    number = float(value)
+    return number if 0 <= number <= 1 else None
