@@ -2,7 +2,7 @@
 
     python benchmarks/first_pair.py [--visits 8] [--json]
 
-Each visit has a browser profile of its own, so nothing is cached. Once without and once with 100 ms
+Each visit has a new browser profile, so nothing is cached. Once without and once with 100 ms
 of network delay per request. Three figures: the time until the first pair is painted, the requests
 before it, and the processor time that they take in the Space, which other work on the machine does
 not change.

@@ -91,7 +91,7 @@ def test_home_is_used_by_keyboard_alone(labelled, label_space, visit):
     escape(page, "#who", "#people button[data-who]")
 
     to_tab(page, "flags")
-    go_to(page, "#remarks button:has-text('Done')")
+    go_to(page, "#remarks button:last-child")
     page.keyboard.press("Enter")
     page.wait_for_selector("#remarks button:has-text('Not done')")
     has_focus(page, "#remarks button:has-text('Not done')")
