@@ -95,10 +95,10 @@ export async function openPlan(job) {
   show()
   const start = button('Start it', async () => {
     const { text: said } = await call('start', { job, rate: rate.value.trim() })
+    dialog.addEventListener('close', () => $('.tabs a[href="#jobs"]').focus(), { once: true })
     dialog.close()
     const id = /\/jobs\/[^/\s]+\/(\w+)/.exec(said)?.[1] || ''
     if (location.hash === `#jobs/${id}`) open(id); else location.hash = `#jobs/${id}`
-    $('.tabs a[href="#jobs"]').focus()
   }, { className: 'go' })
   $('#plan .content').replaceChildren(el('h2', { textContent: `${NAMES[job]}?` }), el('pre', { textContent: text, tabIndex: 0 }),
     job === 'train' ? el('label', { className: 'rate' }, 'Learning rate ', rate, el('small', { className: 'soft', textContent: 'Higher if a training changed nothing, lower if it made answers worse.' })) : '',
