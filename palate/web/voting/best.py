@@ -145,9 +145,11 @@ def _reward(reward: Model) -> tuple[Any, Any]:
     """Return tokenizer and classifier, from safetensors alone. No code of the repo is run."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    safe: dict[str, Any] = {"revision": reward.revision, "trust_remote_code": False}
-    tokenizer = AutoTokenizer.from_pretrained(reward.repo, padding_side="right", **safe)
+    repo, revision = reward.repo, reward.revision
+    tokenizer = AutoTokenizer.from_pretrained(
+        repo, revision=revision, padding_side="right", trust_remote_code=False
+    )
     model = AutoModelForSequenceClassification.from_pretrained(
-        reward.repo, use_safetensors=True, **safe
+        repo, revision=revision, use_safetensors=True, trust_remote_code=False
     )
     return tokenizer, model.eval()
