@@ -1,5 +1,7 @@
 """What Spaces write on a GPU, here on a processor: candidates, and answers to try both models."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import gradio
 import pytest
 from starlette.requests import Request
@@ -78,6 +80,18 @@ def test_the_reward_keeps_the_best_of_the_answers_that_a_model_wrote(
     assert scores == pytest.approx(plain.tolist(), abs=1e-4)
     alone = list(gpu.streamed(REQUEST, [writing], prompt, 1))
     assert [text for side, text in said if side == 0] == [text for _, text in alone]
+
+
+def test_two_visitors_at_once_load_a_model_once(base_model, monkeypatch):
+    monkeypatch.setattr(gpu, "_MODELS", {})
+    loads, load = [], gpu._load
+    monkeypatch.setattr(gpu, "_load", lambda *key: (loads.append(key), load(*key))[1])
+    writing = gpu.Writing(base_model, "main", max_new_tokens=4)
+    prompt = [{"role": "user", "content": "Write a title"}]
+    with ThreadPoolExecutor(4) as visitors:
+        said = list(visitors.map(lambda _: gpu.written(REQUEST, writing, [prompt], 1), range(4)))
+    assert len(loads) == 1
+    assert len(said) == 4
 
 
 def test_a_spent_quota_is_said_in_the_words_of_zero_gpu(base_model, monkeypatch):

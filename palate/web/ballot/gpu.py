@@ -5,10 +5,10 @@ reports no GPU function before it serves.
 """
 
 import os
+import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 LENT_SECONDS = 60  # of a GPU for one call; a visitor has some minutes a day
 MODELS = 2  # kept in memory: base and tuned
 RUN = "run.json"
+LOADING = threading.Lock()
+_MODELS: dict[tuple[str, str], tuple[Any, Any, str]] = {}
 F = TypeVar("F", bound=Callable[..., object])
 
 
@@ -93,12 +95,25 @@ def write_texts(
     return [(text.strip(), end) for text, end in zip(texts, ended, strict=True)]
 
 
-@lru_cache(MODELS)
 def loaded(repo: str, revision: str) -> tuple[Any, Any, str]:
     """Return tokenizer and model, from safetensors alone, and the words that it wants after each.
 
-    No code of the repo is run.
+    No code of the repo is run. transformers cannot load two models at the same time.
     """
+    key = (repo, revision)
+    if found := _MODELS.get(key):  # a process of ZeroGPU has them, and must not wait for a lock
+        return found
+    with LOADING:
+        if found := _MODELS.get(key):
+            return found
+        made = _load(repo, revision)
+        while len(_MODELS) >= MODELS:
+            del _MODELS[next(iter(_MODELS))]
+        _MODELS[key] = made
+        return made
+
+
+def _load(repo: str, revision: str) -> tuple[Any, Any, str]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

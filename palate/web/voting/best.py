@@ -66,7 +66,8 @@ def streamed(
     with gpu.lent(request, writings):
         for side in sides:
             if side.reward:
-                _reward(side.reward)  # downloaded before the GPU is lent
+                with gpu.LOADING:  # downloaded before the GPU is lent
+                    _reward(side.reward)
         yield from _write(sides, prompt, seed)
 
 
