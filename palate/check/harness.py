@@ -54,7 +54,7 @@ def run_tasks(
     from lm_eval.models.huggingface import HFLM  # ty: ignore[import-not-found]
 
     model = HFLM(pretrained=loaded.model, tokenizer=loaded.tokenizer, batch_size=batch_size)
-    found = []
+    results = []
     for task in tasks:
         try:
             result = simple_evaluate(
@@ -65,8 +65,8 @@ def run_tasks(
                 f"lm-eval cannot run {task} with {loaded.repo}. It says:"
                 f" {type(error).__name__}: {str(error)[:300]}"
             ) from error
-        found.append(scores_of(task, result["samples"]))
-    return found
+        results.append(scores_of(task, result["samples"]))
+    return results
 
 
 def scores_of(task: str, samples: Mapping[str, Sequence[Mapping[str, object]]]) -> TaskScores:

@@ -101,16 +101,16 @@ def loaded(repo: str, revision: str) -> tuple[Any, Any, str]:
     No code of the repo is run. transformers cannot load two models at the same time.
     """
     key = (repo, revision)
-    if found := _MODELS.get(key):  # a process of ZeroGPU has them, and must not wait for a lock
-        return found
+    if entry := _MODELS.get(key):  # a process of ZeroGPU has them, and must not wait for a lock
+        return entry
     with LOADING:
-        if found := _MODELS.get(key):
-            return found
-        made = _load(repo, revision)
+        if entry := _MODELS.get(key):
+            return entry
+        entry = _load(repo, revision)
         while len(_MODELS) >= MODELS:
             del _MODELS[next(iter(_MODELS))]
-        _MODELS[key] = made
-        return made
+        _MODELS[key] = entry
+        return entry
 
 
 def _load(repo: str, revision: str) -> tuple[Any, Any, str]:
