@@ -43,13 +43,8 @@ def check_tasks(tasks: Sequence[str]) -> None:
             )
 
 
-def run_tasks(
-    loaded: Loaded, tasks: Sequence[str], batch_size: int, manager: object = None
-) -> list[TaskScores]:
-    """Let a model do the tasks, without a chat template, as lm-eval does by default.
-
-    `manager` is an lm-eval task manager that knows further tasks.
-    """
+def run_tasks(loaded: Loaded, tasks: Sequence[str], batch_size: int) -> list[TaskScores]:
+    """Let a model do the tasks, without a chat template, as lm-eval does by default."""
     from lm_eval import simple_evaluate  # ty: ignore[import-not-found]
     from lm_eval.models.huggingface import HFLM  # ty: ignore[import-not-found]
 
@@ -57,9 +52,7 @@ def run_tasks(
     results = []
     for task in tasks:
         try:
-            result = simple_evaluate(
-                model, tasks=[task], task_manager=manager, bootstrap_iters=0, log_samples=True
-            )
+            result = simple_evaluate(model, tasks=[task], bootstrap_iters=0, log_samples=True)
         except Exception as error:  # of lm-eval, its task's code, or the data that it loads
             raise PalateError(
                 f"lm-eval cannot run {task} with {loaded.repo}. It says:"

@@ -19,7 +19,7 @@ HARNESS = """
 class TaskManager:
     all_tasks = ["arc_easy", "arc_challenge", "hard"]
 
-def simple_evaluate(model, *, tasks, task_manager, bootstrap_iters, log_samples):
+def simple_evaluate(model, *, tasks, bootstrap_iters, log_samples):
     assert (bootstrap_iters, log_samples) == (0, True)
     (task,) = tasks
     if task == "hard":
