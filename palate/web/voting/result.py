@@ -222,12 +222,11 @@ def answer(ballot: EvaluateBallot, request: Request, body: dict[str, object]) ->
 def _said(part: tuple[int, str | int] | Try) -> dict[str, object]:
     """Return what the page learns of a part of a try."""
     if isinstance(part, Try):
-        best = [model.revision.startswith(BEST_OF) for model in part.sides]
-        names = [ratings.name(m) if b else m.repo for m, b in zip(part.sides, best, strict=True)]
+        names = [ratings.name(m) if BEST_OF in m.revision else m.repo for m in part.sides]
         texts = [markdown(text) for text in part.texts]
         return {"names": names, "html": texts, "ticket": part.ticket}
-    side, news = part
-    return {"side": side, "text": news} if isinstance(news, str) else {"written": news}
+    side, text = part
+    return {"side": side, "text": text} if isinstance(text, str) else {"written": text}
 
 
 def pairs(ballot: EvaluateBallot) -> list[list[int]]:
@@ -256,9 +255,8 @@ def choose(ballot: EvaluateBallot, request: Request, body: dict[str, object]) ->
 
 
 def _pair(ballot: EvaluateBallot, body: dict[str, object]) -> list[int]:
-    asked = body.get("pair", [0, 1])
     for pair in pairs(ballot):
-        if pair == asked:
+        if pair == body.get("pair", [0, 1]):
             return pair
     raise ValueError(f"expected pair as one of {pairs(ballot)}")
 
@@ -276,8 +274,7 @@ def _line(**content: object) -> str:
 
 def figures(ballot: EvaluateBallot) -> Response:
     """Return the verdict as JSON; null before the first vote."""
-    verdict = ballot.verdict()
-    content = ratings.figures(verdict, ballot.ratings) if verdict else None
+    content = ratings.figures(v, ballot.ratings) if (v := ballot.verdict()) else None
     text = json.dumps(content, indent=2, ensure_ascii=False)
     return Response(text, media_type="application/json")
 
