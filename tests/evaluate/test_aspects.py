@@ -12,7 +12,7 @@ from palate.evaluate.counting import count_by_aspect
 from palate.evaluate.verdict import Verdict
 from palate.report.model_card import model_files
 from palate.train.record import from_json
-from palate.web.voting.result import headlines
+from palate.web.voting.words import headlines
 
 BOTH = ("helpful", "safe")
 
@@ -34,9 +34,10 @@ def test_each_aspect_has_its_own_verdict(votes):
     (safe,) = v.others
     assert (v.aspect, v.votes, v.win_rate, v.decision) == ("helpful", 40, 1.0, "better")
     assert (safe.aspect, safe.votes, safe.win_rate, safe.decision) == ("safe", 40, 0.0, "worse")
-    assert headlines(v) == [
-        "helpful: Yes, to the person who voted.", "safe: No: to the person who voted, base is.",
-    ]  # fmt: skip
+    assert [(aspect, line.text) for aspect, line in headlines(v)] == [
+        ("helpful", "Yes, to the person who voted."),
+        ("safe", "No: to the person who voted, base is."),
+    ]
     assert Verdict.from_json(json.loads(json.dumps(v.to_json()))) == v
 
 
@@ -45,7 +46,7 @@ def test_without_aspects_nothing_changes_and_votes_in_one_do_not_count(votes):
     v = count_by_aspect([*alone[0], *votes[0]], [*alone[1], *votes[1]], asked_about(), ())
     assert v == counted(*alone)
     assert not {"aspect", "others"} & set(v.to_json())
-    assert headlines(v) == ["Not known yet."]
+    assert [(aspect, line.text) for aspect, line in headlines(v)] == [("", "Not known yet.")]
 
 
 def test_an_aspect_without_a_vote_has_no_verdict(votes):

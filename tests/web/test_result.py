@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 from verdicts import counted, events
 
-from palate.web.voting.result import headline, next_step
+from palate.web.voting.result import next_step
+from palate.web.voting.words import headline
 
 
 @pytest.mark.parametrize(

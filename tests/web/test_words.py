@@ -17,7 +17,7 @@ from palate.web.ballot.walls import IMAGE_BYTES, IMAGE_FILE, image_kind, picture
 
 STATIC = Path(__file__).parents[2] / "palate/web/ballot/static"
 TEMPLATES = STATIC.parent / "templates"
-RESULT = STATIC.parents[1] / "voting/result.py"
+VOTING = STATIC.parents[1] / "voting"
 WON = {f"v_{model}{won}" for model in ("base", "tuned") for won in ("", "_won")}  # put together
 WORDS = json.loads((STATIC / "words.json").read_text("utf-8"))
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", 3, 2) + b"\x08\x02"
@@ -54,7 +54,7 @@ def test_the_page_says_only_words_that_there_are_and_all_of_them():
     code = "".join(f.read_text("utf-8") for f in STATIC.glob("*.js"))
     page = (STATIC / "index.html").read_text("utf-8")
     pages = "".join(f.read_text("utf-8") for f in TEMPLATES.glob("*.html"))
-    pages += RESULT.read_text("utf-8")
+    pages += "".join(f.read_text("utf-8") for f in VOTING.glob("*.py"))
     named = re.findall(r'data-(?:t|label|title)="(\w+)"', page)
     asked = {*re.findall(r"\bt\('(\w+)'", code), *re.findall(r'\bsay\("(\w+)"[,)]', pages), *named}
     assert asked - set(WORDS["en"]) == set()

@@ -21,7 +21,7 @@ from palate.web.ballot.app import api_route, read_body
 from palate.web.ballot.people import person_of, sign_in_required
 from palate.web.ballot.render import chat, markdown, template
 from palate.web.voting.ballot import EvaluateBallot, Try
-from palate.web.voting.words import Line, say
+from palate.web.voting.words import Line, headlines, is_decided, say, voters
 
 MOST_PROMPT = 8000  # characters of a prompt to try
 MOST_BYTES = 16 * MOST_PROMPT  # of a request with one
@@ -108,29 +108,6 @@ class Step:
     words: Line
     name: Line
     link: str
-
-
-def is_decided(v: Verdict) -> bool:
-    """Tell whether the verdict's words say so: votes for one side alone decide nothing."""
-    return v.meaning().startswith("Decided")
-
-
-def headlines(v: Verdict) -> list[tuple[str, Line]]:
-    """Return each aspect, if there are any, and the answer to "Is the tuned model better?"."""
-    return [(part.aspect or "", headline(part)) for part in (v, *(v.others if v.aspect else ()))]
-
-
-def headline(v: Verdict) -> Line:
-    """Return the answer in one aspect, or to the question alone, and to whom."""
-    if not is_decided(v):
-        return say("v_unknown")
-    names = {"no difference": "v_draw", "better": "v_yes"}
-    return say(names.get(v.decision, "v_no_base"), voters=voters(v))
-
-
-def voters(v: Verdict) -> Line:
-    """Return the people who voted, in words."""
-    return say("v_voter") if v.annotators == 1 else say("v_voters", n=v.annotators)
 
 
 def next_step(ballot: EvaluateBallot, v: Verdict | None) -> Step:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
 
+from palate.evaluate.verdict import Verdict
 from palate.web.ballot.render import TEMPLATES
 
 WORDS = TEMPLATES.parent / "static/words.json"
@@ -74,6 +75,29 @@ class Marks(str):
 def say(name: str, /, **values: object) -> Line:
     """Return the words of that name, with their values."""
     return Line(name, values)
+
+
+def is_decided(v: Verdict) -> bool:
+    """Tell whether the verdict's words say so: votes for one side alone decide nothing."""
+    return v.meaning().startswith("Decided")
+
+
+def headlines(v: Verdict) -> list[tuple[str, Line]]:
+    """Return each aspect, if there are any, and the answer to "Is the tuned model better?"."""
+    return [(part.aspect or "", headline(part)) for part in (v, *(v.others if v.aspect else ()))]
+
+
+def headline(v: Verdict) -> Line:
+    """Return the answer in one aspect, or to the question alone, and to whom."""
+    if not is_decided(v):
+        return say("v_unknown")
+    names = {"no difference": "v_draw", "better": "v_yes"}
+    return say(names.get(v.decision, "v_no_base"), voters=voters(v))
+
+
+def voters(v: Verdict) -> Line:
+    """Return the people who voted, in words."""
+    return say("v_voter") if v.annotators == 1 else say("v_voters", n=v.annotators)
 
 
 @lru_cache(maxsize=1)
