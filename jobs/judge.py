@@ -21,8 +21,16 @@ run again, the same judge is asked about the others. How often it agrees with pe
 next to how often people agree with themselves; `palate train --ai` trains on its answers, weighted
 by that agreement. They never count as labels or votes of people.
 
+Run it with several models: train --ai then takes all of them that are better than chance. With
+`strategy = "disputed"` in palate.toml, people are asked first where they differ.
+
+With --principles it writes five rules for the taste from some train labels, and each is tested on
+labels of other train prompts. The table is printed; what holds goes to principles.md of the
+project, which nobody who labels is shown.
+
     python jobs/judge.py me/titles --model Qwen/Qwen2.5-7B-Instruct
     python jobs/judge.py me/titles --model Qwen/Qwen2.5-7B-Instruct --labels --pairs 400
+    python jobs/judge.py me/titles --model Qwen/Qwen2.5-7B-Instruct --principles
     python jobs/judge.py me/titles --model some-model --engine http://127.0.0.1:8000/v1
     python jobs/judge.py me/titles --model auto:Qwen/Qwen2.5-72B-Instruct
     palate judge me/titles --model Qwen/Qwen2.5-7B-Instruct --on hf

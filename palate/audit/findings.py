@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from palate.audit import choices
+from palate.audit import choices, groups
 from palate.audit.finding import SHOWN_ROWS, Finding, Level, some
 from palate.audit.fit import cost
 from palate.audit.measure import Audit, Fit
@@ -68,11 +68,13 @@ def _rows(a: Audit) -> Iterator[Finding]:
         yield Finding(
             "warning" if share > 0.05 else "note",
             f"{count(a.contradictions, 'pair')} with contradictory choices.",
-            "Where people differ, train on one person or on the majority. --loss robust allows for"
-            " noise.",
+            "Where people differ, train on some of them (--annotators) or on the majority. --loss"
+            " robust allows for noise.",
         )
     if a.doubted:
         yield _doubted(a.doubted)
+    if a.groups and a.groups.p is not None:
+        yield groups.finding(a.groups, a.project)
     ties = a.kinds.get("tie", 0) + a.kinds.get("neither", 0)
     if ties:
         yield Finding(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from palate.audit import groups
 from palate.audit.baselines import Accuracy
 from palate.audit.finding import Finding
 from palate.audit.findings import EPOCHS
@@ -50,6 +51,7 @@ def to_json(audit: Audit, findings: Sequence[Finding]) -> dict[str, object]:
         "second_side": a.second.to_json() if a.second else None,
         "formats": {name: r.to_json() for name, r in a.formats.items()},
         "words": a.words,
+        "groups_by_taste": groups.to_json(a.groups) if a.groups else None,
         "tokens": _fit_json(a.fit) if a.fit else None,
         "findings": [f.to_json() for f in findings],
     }  # fmt: skip

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from palate.audit import baselines
 from palate.audit.baselines import Accuracy
+from palate.audit.groups import NOBODY, Groups, find
 from palate.audit.rows import Row, Rows
 from palate.collect.pairs import Doubted
 from palate.core.rates import Rate, cyclic_triads
@@ -18,7 +19,6 @@ from palate.core.splits import normal
 from palate.evaluate.confounds import FORMATS
 
 FORMAT_ROWS = 20  # in which one text has a format; with fewer it is not tested
-NOBODY = {"", "imported"}  # annotators of rows that do not say who judged
 BASELINE_ROWS = 60  # with a strict preference; with fewer a baseline means nothing
 
 
@@ -87,6 +87,8 @@ class Audit:
     excluded: int = 0  # people whose judgements the project's owner does not count
     remarks: Mapping[str, int] = field(default_factory=dict)  # on rows that are used, counted
     doubted: tuple[Doubted, ...] = ()  # labels that the project's reward finds unlikely
+    project: str = "OWNER/NAME"  # in commands; a file has none yet
+    groups: Groups | None = None  # of people, by taste; None where nothing was to be learned
 
     @property
     def biases(self) -> "Biases":
@@ -162,6 +164,9 @@ def measure(data: Rows, learn: bool = True) -> Audit:
         words={"median": statistics.median(lengths), "longest": max(lengths)} if lengths else {},
     )
     result.learned = learn
+    result.project = data.project or result.project
+    if learn:
+        result.groups = find(strict)
     if learn and len(strict) >= BASELINE_ROWS:
         _learn(result, strict)
     return result

@@ -51,7 +51,7 @@ def of_project(project: Project) -> Rows:
     people = {e.annotator for e in project.read("labels")}
     excluded = len(people & project.people.excluded)
     name = f"{project.id} in the aspect {project.aspect}" if project.aspect else project.id
-    result = Rows(name, [], 0, sided=True, excluded=excluded)
+    result = Rows(name, [], 0, sided=True, excluded=excluded, project=project.id)
     kinds: dict[str, Choice] = {"tie": "tie", "both_bad": "neither"}
     for number, event in enumerate(ledger.standing_judgements(project.labels), 1):
         if event.kind not in ("label", "tie", "both_bad"):

@@ -80,6 +80,7 @@ class Rows:
     models: tuple[str, str] | None = None  # the columns that say who wrote
     remarks: Counter[str] = field(default_factory=Counter)  # on rows that are used, counted
     excluded: int = 0  # people of a project whose judgements the owner does not count
+    project: str = ""  # its name; empty for a file
     doubted: tuple[Doubted, ...] = ()  # labels of a project that its reward finds unlikely
 
     @property

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PEOPLE_FILE = "people.jsonl"
 NO_JUDGEMENT = ("undo", "flag")
 LATE_SECONDS = 120.0  # beyond the pause between commits, after which a wait is a problem
+AI_FOLDER = "ai"  # of the dataset: files with the answers of language models
 JUDGE = "judge"  # how a language model's answers came; they are nobody's
 
 

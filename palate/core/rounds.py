@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from palate.core import hub
 from palate.core.errors import BadInput, UsageError
-from palate.core.ledger import PEOPLE_FILE, standing_judgements
+from palate.core.ledger import AI_FOLDER, PEOPLE_FILE, standing_judgements
 from palate.core.project import (
     GOLD_FILE,
     GUIDELINES_FILE,
@@ -187,7 +187,7 @@ def question_files(files: Mapping[str, str]) -> dict[str, str]:
     Candidates that annotators wrote are left out: they are asked about in the next round.
     """
     own = (SETTINGS_FILE, GUIDELINES_FILE, GOLD_FILE, PEOPLE_FILE, REWARD_FILE)
-    kinds = ("candidates/", "prompts/", *own)
+    kinds = ("candidates/", "prompts/", f"{AI_FOLDER}/", *own)
     return {
         path: sha
         for path, sha in files.items()

@@ -33,14 +33,15 @@ Messages = Annotated[list[Message], Check(bool, "at least one message")]
 Split = Literal["train", "test", "eval"]
 Kind = Literal["label", "tie", "both_bad", "rewrite", "skip", "undo", "flag"]
 # Why a pair was asked: for itself, again by chance for self-consistency, as a warm-up with a known
-# answer, again because the reward doubts the label; or "wild": while trying models (`core.rounds`)
+# answer, again because the reward or judges doubt the label; or "wild": while trying models (see
+# `core.rounds`)
 Purpose = Literal["ask", "repeat", "gold", "second", "wild"]
 # An owner's decision about a person's events; "erased": they are gone from the history, too.
 Decision = Literal["exclude", "include", "forget", "erased"]
 EventConfig = Literal["labels", "evaluations", "wild"]
 Config = EventConfig | Literal["prompts", "candidates", "preferences", "unpaired"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-STRATEGIES = ("ranking", "uncertain", "random", "exhaustive")  # see `label.strategies`
+STRATEGIES = ("ranking", "uncertain", "disputed", "random", "exhaustive")  # see `label.strategies`
 KINDS: tuple[Kind, ...] = get_args(Kind)
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 MARGINS = {1: 0.0, 2: 1 / 3, 3: 2 / 3, 4: 1.0}  # of a reward, by strength: "barely" … "much"

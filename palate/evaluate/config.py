@@ -20,7 +20,9 @@ class JudgeArguments:
     """What computes: transformers, or an OpenAI-compatible server (key: SERVER_API_KEY)."""
     labels: bool = False
     """Answer train pairs instead, for `palate train --ai`. They never count as people's labels."""
+    principles: bool = False
+    """Propose five rules for the taste from train labels instead, and test each on other labels."""
     pairs: Count = None
-    """Pairs to judge. Default: all."""
+    """Pairs to judge, or labels to test each rule on. Default: all; of labels, 60."""
     batch_size: int = 8
     """Answers written at once by a model that runs here."""

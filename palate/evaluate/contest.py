@@ -25,7 +25,8 @@ from palate.core.schema import (
     model_of,
 )
 from palate.core.splits import more_prompts
-from palate.label.strategies import Chance, Group, Random
+from palate.label.ranking import Group
+from palate.label.strategies import Chance, Random
 
 Models = frozenset[Hashable]  # the two models whose answers make a pair
 

@@ -11,7 +11,8 @@ from itertools import chain, islice
 
 from palate.core.ledger import standing_judgements
 from palate.core.schema import Event, Pair, Purpose
-from palate.label.strategies import Agenda, Ask, Group, Question, Strategy, share
+from palate.label.ranking import Group, share
+from palate.label.strategies import Agenda, Ask, Question, Strategy
 
 MOST_ASKS = 2_000_000  # that are remembered, over all people: about 300 MB
 BY_PERSON = 24  # questions that a person may hold on several devices, beyond their share

@@ -1,15 +1,17 @@
 """Preferences from events: the same ledger always gives the same rows.
 
-Pure, except that `of_project` and `of_aspects` read a project.
+Pure, except that `of_project`, `of_aspects` and `judged` read a project.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
-from palate.core.ledger import jsonl, standing_judgements
+from palate.core import hub
+from palate.core.ledger import AI_FOLDER, JUDGE, jsonl, standing_judgements
 from palate.core.project import Project
 from palate.core.rounds import by_aspect, unasked, weights_of
 from palate.core.schema import (
@@ -21,11 +23,14 @@ from palate.core.schema import (
     Preference,
     Prompt,
     Purpose,
+    digest,
 )
+from palate.core.typed import read_file
 from palate.label.ranking import Order
 
 Answers = dict[str, list[Message]]  # by candidate
 NO_PREFERENCE = {"tie": "ties", "skip": "skipped", "both_bad": "both bad"}
+CONTRADICTED = 0.05  # of the labels: the share that people are asked about again
 LEFT_OUT: dict[Purpose, str] = {
     "repeat": "repeats of a pair", "second": "second opinions on a pair", "gold": "warm-up",
 }  # fmt: skip
@@ -191,6 +196,50 @@ def combined(
             agreeing = (name for name, own in signs.items() if own * sign > 0)
             kept.append(replace(same[max(agreeing, key=weights.__getitem__)], aspect=None))
     return kept, left_out
+
+
+def judged(project: Project) -> list[Event]:
+    """Return the standing answers of judges (language models) on train prompts, in time order.
+
+    They are in ai/, which nothing that counts people, labels or votes reads.
+    """
+    folder, files = f"{AI_FOLDER}/", sorted(project.files)
+    paths = [p for p in files if p.startswith(folder) and p.endswith(".jsonl")]
+    local = hub.fetch(project.id, "dataset", project.revision, paths) if paths else []
+    events = [
+        e
+        for path, file in zip(paths, local, strict=True)
+        for e in read_file(Event, file, f"{project.id}/{path}")
+    ]
+    train = {p.id for p in project.prompts if p.split == "train"}
+    return [e for e in standing_judgements(events) if e.via == JUDGE and e.prompt_id in train]
+
+
+def disputes(answers: Iterable[Event]) -> dict[str, int]:
+    """Return the pairs on which judges differ: 2 where each text has one, 1 where some see a tie.
+
+    Pure.
+    """
+    said: dict[str, set[str | None]] = {}
+    for e in answers:
+        said.setdefault(e.pair_id, set()).add(e.chosen)
+    return {pair: len(own - {None}) for pair, own in said.items() if len(own) > 1}
+
+
+def contradicted(answers: Iterable[Event], labels: Sequence[Event]) -> list[Event]:
+    """Return the labels against which every judge of the pair decided, most judges first.
+
+    They are at most one in twenty. Pure.
+    """
+    said: dict[str, list[str | None]] = {}
+    for e in answers:
+        said.setdefault(e.pair_id, []).append(e.chosen)
+    labels = [e for e in labels if e.kind == "label"]
+    against = [
+        e for e in labels if (own := said.get(e.pair_id)) and not {None, e.chosen} & set(own)
+    ]
+    against.sort(key=lambda e: (-len(said[e.pair_id]), digest("against", e.pair_id, e.annotator)))
+    return against[: math.ceil(CONTRADICTED * len(labels))]
 
 
 def preference_files(result: Preferences) -> dict[str, str]:

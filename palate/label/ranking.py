@@ -4,11 +4,16 @@
 equally. Circular answers imply nothing.
 """
 
+import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import combinations
 
-from palate.core.schema import Candidate, Event
+from palate.core.schema import Candidate, Event, Pair, digest
+
+CHECKS_PER_REPEAT = 2  # so that about as many questions are checks as are repeats
 
 
 class Order:
@@ -138,3 +143,51 @@ def checks(standing: Iterable[Event]) -> Iterator[tuple[Event, bool]]:
         before.add(event)
         asked.add(event.pair_id)
         known |= {x for better, worse, _ in event.statements() for x in (better, worse)}
+
+
+def share(name: str) -> float:
+    """Return a number in [0, 1) that is always the same for a name."""
+    return zlib.crc32(name.encode()) / 2**32
+
+
+class Group:
+    """The pairs of one prompt with everybody's standing judgements."""
+
+    def __init__(
+        self,
+        prompt_id: str,
+        pairs: Sequence[Pair],
+        seed: int,
+        wanted: int | None,
+        repeats: float = 0.0,
+    ) -> None:
+        self.prompt_id, self.wanted, self._seed = prompt_id, wanted, seed
+        self._checked = CHECKS_PER_REPEAT * repeats  # share of the implied pairs that is asked
+        self.pairs = {p.id: p for p in sorted(pairs, key=lambda p: digest(seed, p.id))}
+        ids = {x for p in pairs for x in (p.a, p.b)}
+        self.candidates = sorted(ids, key=lambda candidate: digest(seed, candidate))
+        self.standing: list[Event] = []
+        self.count: Counter[str] = Counter()  # judgements of each pair, without skips
+        self.answered: dict[str, set[str]] = {}  # annotator → pair ids, skipped ones included
+
+    def update(self, standing: list[Event]) -> None:
+        """Replace the group's standing judgements."""
+        self.standing = standing
+        self.count = Counter(e.pair_id for e in standing if e.kind != "skip")
+        self.answered = {}
+        for e in standing:
+            self.answered.setdefault(e.annotator, set()).add(e.pair_id)
+        self.__dict__.pop("order", None)
+
+    @cached_property
+    def order(self) -> Order:
+        """The order that the answers imply; two candidates that are both bad are tied."""
+        return Order(replace(e, kind="tie") if e.kind == "both_bad" else e for e in self.standing)
+
+    def checks(self, pair_id: str) -> bool:
+        """Tell whether the pair is asked even if the answers imply it, to see if they are right."""
+        return share(f"{self._seed}\0check\0{pair_id}") < self._checked
+
+    def full(self, pair_id: str) -> bool:
+        """Tell whether enough people judged the pair."""
+        return self.wanted is not None and self.count[pair_id] >= self.wanted

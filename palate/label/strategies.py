@@ -6,37 +6,38 @@ pairs to ask; `assignment.Queue` decides who gets them.
 
 import json
 import math
-import zlib
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Protocol
 
 import numpy as np
 
 from palate.core.errors import BadInput
-from palate.core.schema import Event, Pair, Purpose, digest
+from palate.core.schema import Pair, Purpose
 from palate.core.typed import Check, read, version_of
-from palate.label.ranking import Order
+from palate.label.ranking import Group
 
 NOTES_VERSION = 0
 REFIT = 5  # prompts with new answers, after which `uncertain` is computed again
 NEWTON_STEPS = 8
-CHECKS_PER_REPEAT = 2  # so that about as many questions are checks as are repeats
 Chance = Callable[[str], float]  # a number in [0, 1) for an id, always the same for a person
 
 
-def strategy_of(name: str, pairs: Sequence[Pair], notes: "RewardNotes") -> "Strategy":
-    """Return the strategy that palate.toml names; `uncertain` ranks until there is a reward."""
+def strategy_of(
+    name: str,
+    pairs: Sequence[Pair],
+    notes: "RewardNotes",
+    disputes: Mapping[str, int] | None = None,
+) -> "Strategy":
+    """Return the strategy that palate.toml names.
+
+    `uncertain` ranks until there is a reward, and `disputed` until judges have answered.
+    """
     if name == "uncertain" and notes.vectors:
         return Uncertain(pairs, notes.vectors, notes.penalty)
+    if name == "disputed" and disputes:
+        return Disputed(disputes)
     return STRATEGIES[name]()
-
-
-def share(name: str) -> float:
-    """Return a number in [0, 1) that is always the same for a name."""
-    return zlib.crc32(name.encode()) / 2**32
 
 
 @dataclass(frozen=True)
@@ -49,49 +50,6 @@ class Question:
     @property
     def id(self) -> str:
         return f"{self.purpose}:{self.pair.id}"
-
-
-class Group:
-    """The pairs of one prompt with everybody's standing judgements."""
-
-    def __init__(
-        self,
-        prompt_id: str,
-        pairs: Sequence[Pair],
-        seed: int,
-        wanted: int | None,
-        repeats: float = 0.0,
-    ) -> None:
-        self.prompt_id, self.wanted, self._seed = prompt_id, wanted, seed
-        self._checked = CHECKS_PER_REPEAT * repeats  # share of the implied pairs that is asked
-        self.pairs = {p.id: p for p in sorted(pairs, key=lambda p: digest(seed, p.id))}
-        ids = {x for p in pairs for x in (p.a, p.b)}
-        self.candidates = sorted(ids, key=lambda candidate: digest(seed, candidate))
-        self.standing: list[Event] = []
-        self.count: Counter[str] = Counter()  # judgements of each pair, without skips
-        self.answered: dict[str, set[str]] = {}  # annotator → pair ids, skipped ones included
-
-    def update(self, standing: list[Event]) -> None:
-        """Replace the group's standing judgements."""
-        self.standing = standing
-        self.count = Counter(e.pair_id for e in standing if e.kind != "skip")
-        self.answered = {}
-        for e in standing:
-            self.answered.setdefault(e.annotator, set()).add(e.pair_id)
-        self.__dict__.pop("order", None)
-
-    @cached_property
-    def order(self) -> Order:
-        """The order that the answers imply; two candidates that are both bad are tied."""
-        return Order(replace(e, kind="tie") if e.kind == "both_bad" else e for e in self.standing)
-
-    def checks(self, pair_id: str) -> bool:
-        """Tell whether the pair is asked even if the answers imply it, to see if they are right."""
-        return share(f"{self._seed}\0check\0{pair_id}") < self._checked
-
-    def full(self, pair_id: str) -> bool:
-        """Tell whether enough people judged the pair."""
-        return self.wanted is not None and self.count[pair_id] >= self.wanted
 
 
 class Strategy(Protocol):
@@ -292,9 +250,39 @@ class Uncertain(Ranking):
         return p * (1 - p) * ((self._steps @ np.linalg.inv(curvature)) * self._steps).sum(1)
 
 
+class Disputed(Ranking):
+    """The pairs first on which judges differ, the most different first; then as a ranking.
+
+    `disputes` ranks pairs: a pair with a higher number comes first. What other answers imply is not
+    asked.
+    """
+
+    def __init__(self, disputes: Mapping[str, int]) -> None:
+        self._disputes = disputes
+
+    def open(self, group: Group, mine: Collection[str]) -> tuple[list[Pair], int]:
+        pairs, left = super().open(group, mine)
+        first = [
+            p
+            for p in group.pairs.values()
+            if p.id in self._disputes
+            and p.id not in mine
+            and not group.full(p.id)
+            and (group.count[p.id] or group.order.compare(p.a, p.b) is None)
+        ]
+        return (first, max(left, len(first))) if first else (pairs, left)
+
+    def learn(self, group: Group) -> None:
+        """Nothing: what judges answered stays as it is."""
+
+    def rank(self, group: Group, pair: Pair, chance: Chance) -> tuple[float, ...]:
+        return -self._disputes.get(pair.id, 0), *super().rank(group, pair, chance)
+
+
 STRATEGIES: dict[str, type[Strategy]] = {
     "ranking": Ranking,
     "uncertain": Ranking,  # until there is a reward, see `strategy_of`
+    "disputed": Ranking,  # until judges have answered
     "random": Random,
     "exhaustive": Exhaustive,
 }

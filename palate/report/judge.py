@@ -16,7 +16,7 @@ from palate.evaluate.config import JudgeArguments
 from palate.evaluate.contest import Comparison, EvaluationPairs, comparisons
 from palate.evaluate.judging import Answer
 from palate.evaluate.loading import pairs_to_compare
-from palate.report import judge_labels, judges
+from palate.report import judge_labels, judges, principles
 from palate.report.judges import REPLY_TOKENS, SECOND_TOKENS, Ask
 from palate.report.model_card import push_model_card
 from palate.terminal.console import PlainConsole
@@ -33,8 +33,8 @@ def judge_pairs(args: JudgeArguments) -> None:
     judges.check(args)
     console = PlainConsole()
     project = Project.load(args.project)
-    if args.labels:
-        label_pairs(console, project, args)
+    if args.labels or args.principles:
+        (label_pairs if args.labels else propose_principles)(console, project, args)
         return
     compared = pairs_to_compare(project)
     texts = comparisons(compared, project.prompts, project.candidates)[: args.pairs]
@@ -42,7 +42,7 @@ def judge_pairs(args: JudgeArguments) -> None:
         raise UsageError("Base and tuned model wrote the same text for every prompt.")
     name, ask = judges.judge_of(args)
     work = RunDir("judge", project.id, name, vars(compared.base), vars(compared.tuned))
-    answers = ask_all(console, project, texts, name, ask, work)
+    answers = ask_all(console, messages_of(project, texts), name, ask, work)
     publish(console, project, compared, texts, name, answers)
     work.remove()
 
@@ -59,16 +59,31 @@ def label_pairs(console: Console, project: Project, args: JudgeArguments) -> Non
     texts = judge_labels.comparisons(project, pairs)
     number = project.settings.round
     work = RunDir("judge labels", project.id, name, number)
-    answers = ask_all(console, project, texts, name, ask, work)
+    answers = ask_all(console, messages_of(project, texts), name, ask, work)
     events = judge_labels.events_of(name, pairs, answers, number, ledger.now())
     judge_labels.keep(console, project, name, events)
     work.remove()
 
 
+def propose_principles(console: Console, project: Project, args: JudgeArguments) -> None:
+    """Let the judge propose rules from some train labels, and test them on others."""
+    examples, labels = principles.labels_of(project)
+    labels = labels[: args.pairs or principles.TESTS]
+    name, ask = judges.judge_of(args)
+    work = RunDir("principles", project.id, project.revision, name, len(labels))
+    work.hold()
+    rules = principles.proposed(console, project, examples, ask, work)
+    messages = principles.questions(project, rules, labels)
+    answers = ask_all(console, messages, name, ask, work)
+    judge_labels.check(name, len(answers), answers.values())
+    results = [principles.tested(rule, labels, answers) for rule in rules]
+    principles.keep(console, project, name, results, len(examples))
+    work.remove()
+
+
 def ask_all(
     console: Console,
-    project: Project,
-    texts: Sequence[Comparison],
+    messages: Mapping[Question, list[Message]],
     name: str,
     ask: Ask,
     work: RunDir,
@@ -77,23 +92,20 @@ def ask_all(
     work.hold()
     file = work.path / "replies.json"  # every reply as it comes: some are paid for
     replies: dict[str, Answer | None] = json.loads(file.read_text("utf-8")) if file.exists() else {}
-    asked = {_key(q): q for c in texts for q in ((c.pair_id, True), (c.pair_id, False))}
-    todo = [q for key, q in asked.items() if key not in replies]
+    todo = [q for q in messages if _key(q) not in replies]
+    pairs = dict.fromkeys(pair for pair, _ in messages)
     console.print(
-        f"{name}: {len({pair for pair, _ in todo}):,} of {len(texts):,} pairs to judge, each in"
+        f"{name}: {len({pair for pair, _ in todo}):,} of {len(pairs):,} pairs to judge, each in"
         " both orders"
     )
     columns = (TextColumn("judging"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("", total=len(todo))
-        messages = messages_of(project, texts)
         for question, answer in answers_to(todo, messages, ask):
             replies[_key(question)] = answer
             replace(file, json.dumps(replies))
             bar.advance(task)
-    return {
-        c.pair_id: [replies[_key((c.pair_id, first))] for first in (True, False)] for c in texts
-    }
+    return {pair: [replies[_key((pair, first))] for first in (True, False)] for pair in pairs}
 
 
 def _key(question: Question) -> str:

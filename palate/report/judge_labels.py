@@ -1,6 +1,6 @@
 """A language model answers train pairs: its events go to the project, under ai/."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Console
 
@@ -11,6 +11,7 @@ from palate.core.project import Project
 from palate.core.schema import Event, Pair, digest, pairs_of
 from palate.evaluate.contest import Comparison
 from palate.evaluate.judging import Answer
+from palate.label.preferences import judged
 from palate.train import feedback
 
 MOST_ONE_SIDED = 0.8  # of the pairs with readable replies: beyond it, the order decides
@@ -32,7 +33,7 @@ def train_pairs(project: Project, judge: str | None = None) -> list[Pair]:
             f"No train prompt of {project.id} has two different answers to compare. Write some:"
             f" palate candidates {project.id}"
         )
-    answered = {e.pair_id for e in feedback.read_judged(project) if e.annotator == judge}
+    answered = {e.pair_id for e in judged(project) if e.annotator == judge}
     return [p for p in pairs if p.id not in answered]
 
 
@@ -57,8 +58,8 @@ def events_of(
     `answers` are by pair: with b first, with a first. A pair with an unreadable reply has none.
     Raises PalateError for a judge whose replies follow the order, or cannot be read.
     """
+    check(judge, len(pairs), [answers[p.id] for p in pairs])
     readable = [p for p in pairs if None not in answers[p.id]]
-    _check(judge, len(pairs), [tuple(answers[p.id]) for p in readable])
     events = []
     for p in readable:
         first, second = answers[p.id]
@@ -83,8 +84,9 @@ def events_of(
     return events
 
 
-def _check(judge: str, asked: int, answers: Sequence[tuple[Answer | None, ...]]) -> None:
-    """Raise PalateError for a judge that says nothing about the answers."""
+def check(judge: str, asked: int, given: Iterable[Sequence[Answer | None]]) -> None:
+    """Raise PalateError for a judge that says nothing; `given` are both orders' replies."""
+    answers = [tuple(pair) for pair in given if None not in pair]
     if asked - len(answers) > MAX_UNREADABLE * asked:
         raise PalateError(
             f"The replies of {judge} on {asked - len(answers):,} of {count(asked, 'pair')} were"
@@ -108,18 +110,26 @@ def _check(judge: str, asked: int, answers: Sequence[tuple[Answer | None, ...]])
 def keep(console: Console, project: Project, judge: str, events: Sequence[Event]) -> None:
     """Commit the judge's new events, and print how far it agrees with people."""
     if events:
-        path = ledger.event_file("labels").replace("labels", feedback.FOLDER, 1)
+        path = ledger.event_file("labels").replace("labels", ledger.AI_FOLDER, 1)
         message = f"Add {count(len(events), 'answer')} of a judge"
         hub.commit(project.id, "dataset", {path: ledger.jsonl(events)}, message)
     fresh = Project.load(project.id)
-    said = feedback.of_project(fresh, judge)
-    assert said
-    ties, more = sum(e.kind == "tie" for e in said.events), feedback.preferences(fresh, said)
+    panel = feedback.of_project(fresh)
+    assert panel
+    said = next(j for j in panel.judges if j.judge == judge)
+    ties = sum(e.kind == "tie" for e in said.events)
+    more = feedback.preferences(fresh, [said], {judge: 1.0})
     console.print(
         f"{judge} answered {count(len(said.events), 'train pair')}: {count(ties, 'tie')},"
         f" {count(len(more), 'preference')} on pairs that no person judged."
     )
-    console.print(said.sentence())
+    for line in panel.sentences(ledger.standing_judgements(fresh.labels)):
+        console.print(line, markup=False)
+    if panel.disputed and fresh.settings.strategy != "disputed":
+        console.print(
+            f"Judges answer {count(panel.disputed, 'pair')} differently. To have people asked about"
+            ' these first, set strategy = "disputed" in palate.toml.'
+        )
     # without such pairs it has nothing to add to what people said
     following = f"train {project.id} --ai" if more else f"candidates {project.id}"
     console.print(f"Next: palate {following}")

@@ -17,7 +17,9 @@ Ask = Callable[[Sequence[list[Message]], int], Iterator[Completion]]
 
 
 def check(args: JudgeArguments) -> None:
-    """Raise UsageError for an engine that no judge has."""
+    """Raise UsageError for an engine that no judge has, and for two tasks at once."""
+    if args.labels and args.principles:
+        raise UsageError("--labels and --principles are two tasks. Give one of them.")
     engines.check(args.engine, 1)
     if args.engine == "vllm":
         raise UsageError("A judge runs with transformers, or on a server: --engine http://…/v1")

@@ -18,7 +18,7 @@ from palate.reward.config import RewardArguments, check
 from palate.reward.figures import Scored
 from palate.reward.record import VERSION, ProbeFacts, RewardRecord
 from palate.reward.rows import Answers, decided, read
-from palate.train import data, facts, job
+from palate.train import data, facts, job, people
 from palate.train.data import Rows, test_rules
 from palate.train.job import Clock, Job, RunDir
 from palate.train.recipe import Machine, Recipe, choose_reward_recipe
@@ -39,7 +39,7 @@ def prepare(console: Console, args: RewardArguments) -> RewardJob:
     Raises UsageError for arguments that cannot work, PalateError for data that are not fit.
     """
     check(args)
-    project = job.project_of(args)
+    project, args = people.chosen(console, job.project_of(args), args)
     check_aspect(project, args.aspect)
     rows = read(project)
     labels = replace(rows, train=decided(rows.train))

@@ -28,7 +28,7 @@ from palate.reward.config import BestArguments, check_n
 from palate.reward.scoring import Reward, reward_lines, rewards_of
 from palate.reward.written import Line, Log
 from palate.terminal.progress import Progress
-from palate.train import data, job, record, sft
+from palate.train import data, job, people, record, sft
 from palate.train.best import BestFacts, Mean, RoundFacts
 from palate.train.config import SFTArguments
 from palate.train.data import Answer, Rows, read_preferences
@@ -218,6 +218,7 @@ def prepare(console: Console, args: SFTArguments) -> Loop:
 
 def check(args: SFTArguments) -> None:
     """Raise UsageError for a number of answers that cannot work."""
+    people.refuse(args)
     check_n(N if args.n is None else args.n)
 
 

@@ -34,7 +34,7 @@ from palate.reward.held_out import Rewards, find_rewards
 from palate.reward.record import VERSION, RewardRecord, RLRecord
 from palate.reward.scoring import find_reward
 from palate.terminal.ref import Ref
-from palate.train import data, facts, job
+from palate.train import data, facts, job, people
 from palate.train.config import RLArguments, check_rl
 from palate.train.data import Rows, read_preferences
 from palate.train.job import Job, RunDir
@@ -75,6 +75,7 @@ def check_trl(trl: ModuleType) -> None:
 def check_arguments(args: RLArguments) -> None:
     """Raise UsageError for arguments that cannot work on this machine."""
     check_rl(replace(args, processes=max(args.processes, int(os.environ.get("WORLD_SIZE", "1")))))
+    people.refuse(args)
     if args.engine == "vllm" and not find_spec("vllm"):
         raise UsageError(
             "--engine vllm needs the package vllm: pip install vllm. Or leave --engine out."

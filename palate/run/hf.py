@@ -23,6 +23,7 @@ from palate.run.local import CPU_SETTINGS
 from palate.run.spec import JobArguments, JobSpec
 from palate.terminal.asking import ask
 from palate.terminal.ref import Ref
+from palate.train import people
 from palate.train.config import TrainArguments
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def plan(spec: JobSpec[A], argv: Sequence[str], flavor: str | None) -> Plan[A]:
     ref = Ref.parse(arguments.project)
     project = Project.load(ref.repo, ref.revision)
     if isinstance(arguments, TrainArguments):
-        project = in_aspect(project, arguments.aspect)
+        project = people.part(in_aspect(project, arguments.aspect), arguments)
     load = spec.load(arguments, project)
     with job_errors(project.id):
         flavors = [Flavor.of(info) for info in hub.retry(hub.api().list_jobs_hardware)]

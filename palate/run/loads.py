@@ -19,7 +19,7 @@ from palate.generate.models import parameters
 from palate.generate.shards import Shard
 from palate.pack.comparing import PROMPTS, TOKENS
 from palate.pack.config import PackArguments
-from palate.report import judge_labels, judges
+from palate.report import judge_labels, judges, principles
 from palate.reward import held_out, rejection
 from palate.reward import rows as reward_rows
 from palate.reward.config import BestArguments, RewardArguments
@@ -74,7 +74,10 @@ def completions_load(args: CompletionsArguments, project: Project) -> Load:
 def judge_load(args: JudgeArguments, project: Project) -> Load:
     if engines.is_remote(args.model, args.engine):
         return forecast.asking()
-    if args.labels:
+    if args.principles:
+        labels = principles.labels_of(project)[1][: args.pairs or principles.TESTS]
+        pairs = principles.RULES * len(labels)
+    elif args.labels:
         pairs = len(judge_labels.train_pairs(project)[: args.pairs])
     else:
         pairs = args.pairs or len(pairs_to_compare(project).pairs)

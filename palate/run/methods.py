@@ -15,6 +15,7 @@ from palate.core.project import SETTINGS_FILE, Project
 from palate.core.rounds import round_tag, with_setting
 from palate.core.schema import BEST_OF, Candidate, Model, model_of
 from palate.generate.completions import eval_prompts
+from palate.label.preferences import judged
 from palate.reward import held_out, record
 from palate.reward import rows as reward_rows
 from palate.reward.scoring import find_reward
@@ -193,7 +194,7 @@ def same_data(project: Project, revision: str) -> bool:
 def _asked(project: Project) -> tuple[object, ...]:
     """Return the prompts that may be learned from, and what judges said of them."""
     prompts = {p.id: p.split for p in project.prompts if p.split != "eval"}
-    return prompts, {e.event_id for e in feedback.read_judged(project)}
+    return prompts, {e.event_id for e in judged(project)}
 
 
 def _best(project: Project) -> Model:

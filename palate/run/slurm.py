@@ -27,6 +27,7 @@ from palate.run.forecast import Flavor, Load
 from palate.run.local import CPU_SETTINGS
 from palate.run.spec import JobSpec
 from palate.terminal.ref import Ref
+from palate.train import people
 from palate.train.config import TrainArguments
 
 NOTICE_SECONDS = 180  # before the time limit, for a job to save a checkpoint
@@ -73,7 +74,7 @@ def run(console: Console, spec: JobSpec, argv: Sequence[str]) -> None:
     ref = Ref.parse(arguments.project)
     project = Project.load(ref.repo, ref.revision)
     if isinstance(arguments, TrainArguments):
-        project = in_aspect(project, arguments.aspect)
+        project = people.part(in_aspect(project, arguments.aspect), arguments)
     load = spec.load(arguments, project)
     file = Path(f"palate-{spec.name}-{label_of(ref.repo)}.sbatch")
     file.write_text(script(spec, argv, load, file.name), "utf-8")

@@ -57,6 +57,8 @@ class TrainArguments:
     """Compute activations twice to save memory. Default: on a GPU, from 1 B parameters."""
     checkpoint_to_hub: bool = False
     """Keep the last checkpoint in the model's repo as well, in case the machine is lost."""
+    annotators: Annotated[str | None, flag("NAME[,NAME…]")] = None
+    """Learn from the labels of these people alone, by the names in `palate agreement`."""
     ignore_audit: bool = False
     """Train even if the audit finds something fatal. The card says so."""
     processes: int = 1
@@ -83,9 +85,9 @@ class TrainArguments:
         return shlex.join(words)
 
     def identity(self) -> dict[str, object]:
-        """Return the arguments that decide the weights, by name."""
-        excluded = IDENTITY_EXCLUDED if self.aspect else {*IDENTITY_EXCLUDED, "aspect"}
-        return {k: v for k, v in asdict(self).items() if k not in excluded}
+        """Return the arguments that decide the weights; those about people only where given."""
+        left_out = {n for n in ("aspect", "annotators") if not getattr(self, n)} | IDENTITY_EXCLUDED
+        return {k: v for k, v in asdict(self).items() if k not in left_out}
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Every row left out is counted. Only `audit` and `read_preferences` do I/O.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -13,16 +13,15 @@ from rich.console import Console
 
 from palate.audit import baselines, findings, measure
 from palate.audit import rows as audit_rows
-from palate.core import hub
 from palate.core.errors import PalateError, UsageError
 from palate.core.project import Project
 from palate.core.rates import Rate
 from palate.core.schema import Message, Preference, Prompt, Unpaired, digest, to_json
 from palate.core.splits import check_no_overlap, check_training
-from palate.core.typed import read_file
 from palate.generate.chats import encode
 from palate.label.preferences import in_view, rebuild
 from palate.train.config import Strength
+from palate.train.people import preference_rows
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -58,10 +57,12 @@ class Rows(Generic[R]):
     dropped: Counter[str] = field(default_factory=Counter)
     too_long: Sequence[str] = ()  # the prompts of rows over the maximum length
     places: Sequence[int] = ()  # of the test rows, among those that were read
+    weights: Mapping[str, float] = field(default_factory=dict)  # of a panel's rows, by pair
 
     def key(self) -> str:
         """Return a hash of the rows: the same for the same content, whatever its commit."""
-        return digest(*(to_json(r) for r in self.train), "test", *(to_json(r) for r in self.test))
+        rows = *map(to_json, self.train), "test", *map(to_json, self.test)
+        return digest(*rows, self.weights) if self.weights else digest(*rows)
 
 
 def read_preferences(
@@ -72,7 +73,7 @@ def read_preferences(
     Raises UsageError where there are none. Without `implied`, inferred ones are left out of train.
     The test split never has them: it measures agreement with what people said.
     """
-    parts = (_read(project, f"preferences/{s}.jsonl") for s in ("train", "test"))
+    parts = preference_rows(project, "train"), preference_rows(project, "test")
     (train, lost), (test, more) = (in_view(project, p, together=together) for p in parts)
     if not train:
         raise UsageError(
@@ -91,13 +92,6 @@ def _unused(project: Project, lost: Counter[str]) -> str:
     left_out = rebuild(project.prompts, project.candidates, project.labels).left_out + lost
     reasons = ", ".join(f"{n:,} {reason}" for reason, n in left_out.items())
     return f" Its labels say nothing to train on: {reasons}." if reasons else ""
-
-
-def _read(project: Project, path: str) -> list[Preference]:
-    if path not in project.files:
-        return []
-    (file,) = hub.fetch(project.id, "dataset", project.revision, [path])
-    return list(read_file(Preference, file, f"{project.id}/{path}"))
 
 
 def count_wins(preferences: Sequence[Preference]) -> list[Answer]:
@@ -164,7 +158,7 @@ def usable(
         reasons = ", ".join(f"{n} {reason}" for reason, n in dropped.items())
         advice = f" {advice}" if too_long else ""
         raise UsageError(f"No row is left to train on: {reasons}.{advice}")
-    return Rows(*kept, dropped, too_long, places)
+    return Rows(*kept, dropped, too_long, places, rows.weights)
 
 
 def _flaw(row: Preference | Answer | Unpaired) -> str | None:

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from palate.core.errors import UsageError
+from palate.core.ledger import standing_judgements
 from palate.core.paths import cache
 from palate.core.project import Project
 from palate.core.schema import Preference
 from palate.generate import models
 from palate.label import agreement
 from palate.label.agreement import Report
-from palate.train import data, facts, feedback, job, losses, search
-from palate.train.choice import KEEPS, read_run
+from palate.train import data, facts, feedback, job, losses, people, search
+from palate.train.choice import KEEPS, read_run, right
 from palate.train.config import DPOArguments
 from palate.train.data import Rows, read_preferences
-from palate.train.feedback import Feedback
+from palate.train.feedback import Panel
 from palate.train.job import Job, RunDir
 from palate.train.losses import parse
 from palate.train.memory import Memory, Prediction, predict
@@ -88,14 +89,15 @@ def prepare(console: Console, args: DPOArguments) -> DPOJob:
     Raises UsageError for arguments that cannot work, PalateError for data that are not fit.
     """
     check_arguments(args)
-    project = job.project_of(args)
+    project, args = people.chosen(console, job.project_of(args), args)
     rows, judged = read(project, args)
     if judged:
-        console.print(f"  {judged.sentence()}", markup=False)
-        console.print(f"  {ai_line(rows.train, judged, args)}", markup=False)
+        said = judged.sentences(standing_judgements(project.labels))
+        for line in (*said, ai_line(rows, judged, args)):
+            console.print(f"  {line}", markup=False)
     findings = data.audit(console, project, rows, ignore=args.ignore_audit)
-    people = agreement.report(project.labels, project.candidates)
-    if line := implied_line(rows.train, people):
+    report = agreement.report(project.labels, project.candidates)
+    if line := implied_line(rows.train, report):
         console.print(f"  {line}")
     for note in losses.notes(args):
         console.print(f"  {note}")
@@ -110,35 +112,46 @@ def prepare(console: Console, args: DPOArguments) -> DPOJob:
             " Use --method full, which merges it first."
         )
     decided = job.decided(args, project, base, recipe, project.model_repo)
-    said = [r for r in rows.train if r.source != "ai"]
-    decided = replace(decided, flip_rate=flip_rate(args, said, people))
-    if judged and args.ai_weight is None:
-        decided = replace(decided, ai_weight=judged.weight)
+    by_people = [r for r in rows.train if r.source != "ai"]
+    decided = replace(decided, flip_rate=flip_rate(args, by_people, report))
+    if judged and args.ai_weight is None and len(judged.used) == 1:
+        decided = replace(decided, ai_weight=judged.used[0].weight)
     run_dir = RunDir(project.id, rows.key(), decided.identity())
     return Job(decided, recipe, project, rows, base, findings, run_dir)
 
 
-def read(project: Project, args: DPOArguments) -> tuple[Rows[Preference], Feedback | None]:
-    """Return the rows, and the judge whose answers are among the train rows, if asked for."""
+def read(project: Project, args: DPOArguments) -> tuple[Rows[Preference], Panel | None]:
+    """Return the rows, and the judges whose answers are among the train rows, if asked for."""
     rows = read_preferences(project, implied=not args.no_implied, together=not args.aspect)
     if not args.ai:
         return rows, None
     if project.aspect:
         raise UsageError("--ai: a judge answers the question alone, and this project has aspects.")
     judged = feedback.usable(project)
-    more = feedback.preferences(project, judged)
+    more = feedback.preferences(project, judged.used, judged.weights())
     known = {r.pair_id for r in rows.train}  # what people's answers imply counts as theirs
-    more = [r for r in more if r.pair_id not in known]
-    return replace(rows, train=[*rows.train, *more]), judged
+    more = [(r, weight) for r, weight in more if r.pair_id not in known]
+    by_pair = {r.pair_id: weight for r, weight in more}
+    weights = by_pair if len(judged.used) > 1 and args.ai_weight is None else {}
+    return replace(rows, train=[*rows.train, *(r for r, _ in more)], weights=weights), judged
 
 
-def ai_line(rows: Sequence[Preference], judged: Feedback, args: DPOArguments) -> str:
+def ai_line(rows: Rows[Preference], judged: Panel, args: DPOArguments) -> str:
     """Return how many training rows are a judge's, and what each counts."""
-    n = sum(r.source == "ai" for r in rows)
-    weight = judged.weight if args.ai_weight is None else args.ai_weight
+    n, own = sum(r.source == "ai" for r in rows.train), [*rows.weights.values()]
+    if not n:
+        return "People's answers say all that judges answered, so --ai adds no training row."
+    if own:
+        return (
+            f"{n:,} of {len(rows.train):,} training rows are answers of a panel of"
+            f" {len(judged.used)} judges, with weights from {min(own):g} to {max(own):g} (the mean"
+            " of the judges' own, less for those who prefer the other answer); a person's has 1."
+        )
+    who = judged.used[0].judge if len(judged.used) == 1 else f"{len(judged.used)} judges"
+    weight = judged.used[0].weight if args.ai_weight is None else args.ai_weight
     why = "twice its agreement, less one" if args.ai_weight is None else "as asked"
     return (
-        f"{n:,} of {len(rows):,} training rows are answers of {judged.judge}, each with weight"
+        f"{n:,} of {len(rows.train):,} training rows are answers of {who}, each with weight"
         f" {weight:g} ({why}); a person's has 1."
     )
 
@@ -270,6 +283,9 @@ def finish(
     margins, places = read_run(log)
     held = replace(prepared.rows, test=[prepared.rows.test[place] for place in places])
     results = dpo_results(margins, [r.prompt_id for r in held.test], step, data.test_rules(held))
+    if held.test:
+        by_annotator = people.accuracies(held.test, right(margins[max(margins)]))
+        results = replace(results, by_annotator=by_annotator)
     with console.status("Base and tuned model answer test prompts"):
         samples = facts.compare_models(prepared, trainer, loaded)
     run = DPORecord(

@@ -6,7 +6,7 @@ pairs are computed both ways first, and where they differ palate does what TRL d
 
 import copy
 import os
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -217,7 +217,7 @@ def make_dpo_trainer(
 ) -> PackedDPOTrainer:
     """Return the trainer of DPO, whose reference is the very weights that it starts from."""
     train = preference_dataset(rows.train)
-    for name, values in columns(rows.train, args).items():
+    for name, values in columns(rows.train, args, rows.weights).items():
         train = train.add_column(name, values)
     test = preference_dataset(rows.test).add_column("place", rows.places) if rows.test else None
     last: dict[str, Any] = {"metric_for_best_model": KEEPS, "greater_is_better": True}
@@ -247,14 +247,20 @@ def make_dpo_trainer(
     return trainer
 
 
-def columns(rows: Sequence[Preference], args: DPOArguments) -> dict[str, list[float]]:
-    """Return the columns of the training rows: those of `--strength`, and a judge's weight."""
+def columns(
+    rows: Sequence[Preference], args: DPOArguments, panel: Mapping[str, float] | None = None
+) -> dict[str, list[float]]:
+    """Return the columns of the training rows: those of `--strength`, and a judge's weight.
+
+    `panel` has the weights of what several judges answered, by pair.
+    """
     found = strength_columns(rows, args.strength)
     if any(r.source == "ai" for r in rows):
         own = found.get("weight", [1.0] * len(rows))
-        judged = args.ai_weight or 0.0
+        judged, panel = args.ai_weight or 0.0, panel or {}
         found["weight"] = [
-            w * (judged if r.source == "ai" else 1.0) for w, r in zip(own, rows, strict=True)
+            w * (panel.get(r.pair_id, judged) if r.source == "ai" else 1.0)
+            for w, r in zip(own, rows, strict=True)
         ]
     return found
 

@@ -24,6 +24,7 @@ from palate.label import agreement, preferences
 from palate.train import feedback
 from palate.train.data import Answer, Rows, preference_sentence, read_preferences
 from palate.train.job import Clock, Job
+from palate.train.people import PartOfPeople
 from palate.train.points import DPOPoint, KTOPoint, RLPoint, SFTPoint
 from palate.train.record import (
     VERSION,
@@ -116,12 +117,18 @@ def _curve(log: Sequence[dict], keys: Mapping[str, str], point: type[Point]) -> 
 def dpo_data(project: Project, rows: Rows[Preference], aspect: str | None) -> DataFacts:
     """Return what DPO records of its data; without an `aspect` it learned all together."""
     judged = [r for r in rows.train if r.source == "ai"]
-    said = feedback.of_project(project, judged[0].annotator) if judged else None
+    if not judged:
+        return DataFacts(**_data(project, rows, aspect))
+    panel = feedback.usable(project)
+    said = feedback.together(panel, ledger.standing_judgements(project.labels))
+    several = len(panel.used) > 1
     return DataFacts(
         **_data(project, rows, aspect),
         ai=len(judged),
-        judge=said.judge if said else "",
-        judge_agreement=said.agreement if said else None,
+        judge=said.judge,
+        judge_agreement=said.agreement,
+        judges={j.judge: j.agreement for j in panel.used} if several else {},
+        judges_agree=panel.among if several else None,
     )
 
 
@@ -191,6 +198,8 @@ def _data(project: Project, rows: Rows[Preference], aspect: str | None) -> dict[
         "guidelines": project.guidelines,
         "question": project.settings.question,
         "taste": preference_sentence(rows.train),
+        "people_chosen": len(project.only) if isinstance(project, PartOfPeople) else 0,
+        "people_in_all": project.people_in_all if isinstance(project, PartOfPeople) else 0,
         "left_out": dict(rebuilt.left_out),
         "dropped": dict(rows.dropped),
         "aspects": {aspect: 1.0} if aspect else weights_of(project.settings),

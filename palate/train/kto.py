@@ -16,7 +16,7 @@ from palate.core.markdown import count
 from palate.core.rounds import check_aspect
 from palate.core.schema import Preference, Unpaired
 from palate.generate import models
-from palate.train import data, facts, job
+from palate.train import data, facts, job, people
 from palate.train.config import WHOLE, KTOArguments
 from palate.train.data import Rows
 from palate.train.job import Job, RunDir
@@ -81,7 +81,7 @@ def prepare(console: Console, args: KTOArguments) -> KTOJob:
     Raises UsageError for arguments that cannot work, PalateError for data that are not fit.
     """
     check_arguments(args)
-    project = job.project_of(args)
+    project, args = people.chosen(console, job.project_of(args), args)
     check_aspect(project, args.aspect)
     rows, sources = read_unpaired(project)
     findings = data.audit(

@@ -83,6 +83,10 @@ class DataFacts:
     judge_agreement: Rate | None = field(default=None, kw_only=True)  # with people
     # what each aspect weighs where one answer is better; empty in a project without aspects
     aspects: dict[str, float] = field(default_factory=dict, kw_only=True)
+    judges: dict[str, Rate] = field(default_factory=dict, kw_only=True)  # of a panel
+    judges_agree: Rate | None = field(default=None, kw_only=True)  # with each other
+    people_chosen: int = field(default=0, kw_only=True)  # with --annotators; 0 without
+    people_in_all: int = field(default=0, kw_only=True)  # who judged; 0 without
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ samples.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -14,13 +14,7 @@ import numpy as np
 from palate.audit.baselines import Accuracy
 from palate.core.rates import clustered, effective_rows
 from palate.generate.samples import Samples
-from palate.train.choice import (
-    LOGGED_SUMS,
-    Run,
-    cross_fit_tokens,
-    losses,
-    right,
-)
+from palate.train.choice import LOGGED_SUMS, Run, cross_fit_tokens, losses, right
 
 UNTRAINED_LOSS = math.log(2)  # of a model that is its own reference
 RULES = {"bag of words": "a bag of words", "length": "a rule by length"}
@@ -71,6 +65,8 @@ class DPOResults:
     best_step: int
     baselines: dict[str, Accuracy]
     leads: dict[str, Lead]  # over the baselines, by their names
+    # of those with most test rows; empty where one person judged all
+    by_annotator: dict[str, Accuracy] = field(default_factory=dict, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from rich.console import Console
 from palate.core.schema import Preference
 from palate.generate import models
 from palate.generate.samples import NOTHING
-from palate.train import data, facts, job
+from palate.train import data, facts, job, people
 from palate.train.config import SFTArguments
 from palate.train.data import Answer, Rows, preferred_answers, read_preferences
 from palate.train.hindsight import BETTER, hindsight_rows
@@ -39,7 +39,7 @@ def prepare(console: Console, args: SFTArguments) -> SFTJob:
 
     Raises UsageError for arguments that cannot work, PalateError for data that are not fit.
     """
-    project = job.project_of(args)
+    project, args = people.chosen(console, job.project_of(args), args)
     preferences = read_preferences(project, implied=False, together=not args.aspect)
     findings = data.audit(console, project, preferences, ignore=args.ignore_audit)
     rows = rows_of(args, project.id, preferences)

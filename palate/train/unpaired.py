@@ -14,6 +14,7 @@ from palate.core.errors import UsageError
 from palate.core.ledger import standing_judgements
 from palate.core.project import Project
 from palate.core.schema import Candidate, Event, Message, Preference, Unpaired, digest
+from palate.train import people
 from palate.train.data import Rows
 
 Source = Literal["thumbs", "both bad", "pairs"]
@@ -49,11 +50,10 @@ class Weights:
 
 def of_project(project: Project) -> Judged:
     """Return what the people of a project called good or bad, on all but `eval` prompts."""
-    thumbs = [t for t in project.read("unpaired") if t.annotator not in project.people.uncounted]
     bad = list(both_bad(standing_judgements(project.labels), project.candidates))
     prompts = {p.id: p for p in project.prompts if p.split != "eval"}
     called: list[tuple[Unpaired, Source]]
-    called = [(t, "thumbs") for t in thumbs if t.prompt_id in prompts]
+    called = [(t, "thumbs") for t in people.thumbs(project) if t.prompt_id in prompts]
     for event, text in bad:
         if prompt := prompts.get(event.prompt_id):
             row = Unpaired(prompt.prompt, text, False, event.annotator, prompt.id)

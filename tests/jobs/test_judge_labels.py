@@ -1,6 +1,7 @@
 """A judge answers train pairs; DPO learns them as far as it agrees with people, and nobody else."""
 
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -11,10 +12,13 @@ from openai_server import OpenAIServer
 from palate.audit import rows as audit_rows
 from palate.core import hub as client
 from palate.core import ledger
-from palate.core.project import Project
-from palate.label import agreement
+from palate.core.project import SETTINGS_FILE, Project
+from palate.core.rounds import question_files
+from palate.label import agreement, preferences
+from palate.label.preferences import judged
+from palate.report.export import export
 from palate.report.judge_labels import events_of, train_pairs
-from palate.train import feedback
+from palate.web.labelling.ballot import queue_of
 
 FAST = ("--learning-rate", "1e-3", "--epochs", "2")
 
@@ -32,6 +36,17 @@ class Server(OpenAIServer):
         )
         better = (first.endswith("?"), first) > (second.endswith("?"), second)
         return self.always or ("A" if better != self.contrary else "B"), "stop"
+
+
+class Careless(Server):
+    """Is wrong about every fifth pair, in both orders alike."""
+
+    def answer(self, body):
+        text = body["messages"][0]["content"]
+        sides = sorted(text.split(f"<answer-{x}>\n")[1].split("\n</")[0] for x in "ab")
+        reply, reason = super().answer(body)
+        wrong = zlib.crc32("".join(sides).encode()) % 5 == 0
+        return ("AB"[reply == "A"] if wrong else reply), reason
 
 
 @pytest.fixture
@@ -64,11 +79,11 @@ def test_a_judge_answers_in_files_of_its_own_and_is_nobody(partly, jobs, server)
     assert "agrees with people on 48 of 48 on 16 prompts (100%," in said
     assert "No pair was shown to a person twice" in said
     after = Project.load(partly.id)
-    judged = feedback.read_judged(after)
-    assert {(e.via, e.kind, e.purpose) for e in judged} == {("judge", "label", "ask")}
-    assert len(judged) == 72
+    answers = judged(after)
+    assert {(e.via, e.kind, e.purpose) for e in answers} == {("judge", "label", "ask")}
+    assert len(answers) == 72
     test_prompts = {p.id for p in after.prompts if p.split != "train"}
-    assert not test_prompts & {e.prompt_id for e in judged}
+    assert not test_prompts & {e.prompt_id for e in answers}
     # people, labels and votes are what they were before
     assert after.labels == partly.labels
     assert after.preferences == partly.preferences
@@ -78,7 +93,7 @@ def test_a_judge_answers_in_files_of_its_own_and_is_nobody(partly, jobs, server)
     assert audit_rows.of_project(after).total == audit_rows.of_project(partly).total
     assert "has answered every train pair. Nothing is asked again." in ask(jobs, partly, server)
     assert len(server.asked) == 144
-    assert len(feedback.read_judged(Project.load(partly.id))) == 72
+    assert len(judged(Project.load(partly.id))) == 72
 
 
 def test_wherever_a_judge_s_event_is_it_counts_for_nobody(labelled):
@@ -95,8 +110,6 @@ def test_dpo_trains_on_its_answers_weighted_and_tests_on_people_alone(partly, jo
     client.commit(partly.id, "dataset", {}, "Export", delete=partly.paths("preferences"))
     server.contrary = False
     ask(jobs, partly, server)
-    from palate.report.export import export
-
     export(partly.id)
     said = " ".join(jobs("dpo", partly.id, *FAST, "--ai").split())
     assert "24 of 72 training rows are answers of judge at" in said
@@ -154,3 +167,42 @@ def test_a_label_is_what_both_orders_name_and_anything_else_is_a_tie(labelled):
     assert [e.kind for e in events] == ["label", "label", "tie", "tie"]
     assert [e.chosen for e in events] == [pairs[0].b, pairs[1].a, None, None]
     assert all(json.loads(ledger.jsonl([e]))["via"] == "judge" for e in events)
+
+
+def test_a_panel_is_compared_with_people_and_trains_with_each_judge_s_weight(partly, jobs, server):
+    ask(jobs, partly, server)
+    with Careless() as careless:
+        said = ask(jobs, partly, careless)
+        assert "Two of the 2 judges, on a pair that both decided, agree on" in said
+        assert "Together, with weights judge at " in said
+        assert 'To have people asked about these first, set strategy = "disputed"' in said
+    assert "so --ai adds no training row." in jobs("dpo", partly.id, *FAST, "--ai")
+    export(partly.id)  # without what the removed labels said
+    said = " ".join(jobs("dpo", partly.id, *FAST, "--ai").split())
+    assert "training rows are answers of a panel of 2 judges, with weights from" in said
+    run = record(partly.model_repo)
+    assert run["data"]["ai"] > 0
+    assert len(run["data"]["judges"]) == 2
+    assert run["data"]["judges_agree"]["n"] == 72
+    assert run["arguments"]["ai_weight"] is None
+    card = client.fetch(partly.model_repo, "model", "main", ["README.md"])[0].read_text("utf-8")
+    assert "of a panel of 2 language models, each with the mean of the judges' weights" in card
+    assert "Two judges agree on" in card
+
+
+def test_people_are_asked_first_where_judges_differ_and_see_no_judge(partly, jobs, server):
+    settings = replace(partly.settings, strategy="disputed").dump()
+    client.commit(partly.id, "dataset", {SETTINGS_FILE: settings}, "Disputed")
+    before = question_files(client.hashes(partly.id, "dataset"))
+    ask(jobs, partly, server)
+    with Careless() as careless:
+        assert "strategy =" not in ask(jobs, partly, careless)
+    after = Project.load(partly.id)
+    assert len(question_files(client.hashes(partly.id, "dataset"))) == len(before) + 2
+    different = preferences.disputes(judged(after))
+    queue = queue_of(after)
+    queue.add(after.labels)
+    asked = queue.next("p-2", 4, (), 0.0)
+    assert asked
+    assert {q.pair.id for q in asked} <= different.keys()
+    assert {q.purpose for q in asked} == {"ask"}

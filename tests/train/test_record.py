@@ -34,11 +34,13 @@ def test_a_run_of_the_version_before_the_field_still_loads_and_makes_a_card():
         rate, before = kept["data"].pop(name), stored["data"].pop(name)
         assert (rate["hits"], rate["n"], rate["interval"]) == (before["hits"], before["n"], None)
     assert kept["data"].pop("implied_checks")["n"] == 0
-    later = ("alpha_interval", "ai", "judge", "judge_agreement", "aspects")
-    assert [kept["data"].pop(name) for name in later] == [None, 0, "", None, {}]
+    later = ("alpha_interval", "ai", "judge", "judge_agreement", "aspects", "judges_agree")
+    assert [kept["data"].pop(name) for name in later] == [None, 0, "", None, {}, None]
+    counted = ("judges", "people_chosen", "people_in_all")
+    assert [kept["data"].pop(name) for name in counted] == [{}, 0, 0]
     assert kept.pop("search") is None
     results = {"test_prompts": None, "test_ties": 0, "cross_fitted": False, "leads": {}}
-    results["kept"] = "lowest loss"
+    results |= {"kept": "lowest loss", "by_annotator": {}}
     # nothing else is lost, and what was not measured is not claimed
     stored["results"] |= results
     assert kept == stored | {"version": VERSION}

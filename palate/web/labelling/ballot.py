@@ -12,6 +12,7 @@ from palate.core.ledger import compacted, standing_judgements
 from palate.core.project import REWARD_FILE, Project
 from palate.core.rounds import unique
 from palate.core.schema import Event, Pair, pairs_of
+from palate.label import preferences
 from palate.label.assignment import Queue
 from palate.label.ranking import contenders
 from palate.label.strategies import RewardNotes, strategy_of
@@ -226,12 +227,15 @@ def queue_of(project: Project) -> Queue:
     gold = [Pair.of(better, worse) for _, better, worse in (g.rows() for g in project.gold())]
     notes = RewardNotes.parse(project.text(REWARD_FILE), f"{project.id}/{REWARD_FILE}")
     pairs = pairs_of(candidates)
+    doubted = [(doubt.annotator, doubt.pair_id) for doubt in notes.doubts]
+    judged = preferences.judged(project) if s.strategy == "disputed" else []
+    again = preferences.contradicted(judged, standing_judgements(project.labels))
     return Queue(
         pairs,
-        strategy_of(s.strategy, pairs, notes),
+        strategy_of(s.strategy, pairs, notes, preferences.disputes(judged)),
         seed=s.seed,
         wanted=s.annotators_per_pair,
         repeats=s.repeats,
         gold=gold,
-        doubted=[(doubt.annotator, doubt.pair_id) for doubt in notes.doubts],
+        doubted=[*doubted, *((e.annotator, e.pair_id) for e in again)],
     )
