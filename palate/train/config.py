@@ -251,16 +251,13 @@ class RLArguments(TrainArguments):
     n: int = 4
     """Answers to a prompt, which are compared with one another."""
     beta: float = 0.25
-    """Penalty for each nat by which an answer differs from the base model, in deviations of the
-    reward. Higher changes the model less."""
+    """Penalty per nat away from the base model, in reward deviations. Higher changes it less."""
     reward: ModelRef = None
     """Reward model that is raised. Default: the project's newest."""
     held_out: ModelRef = None
-    """Reward model that learned from other labels, measures, and stops the run. Default: one that
-    is fitted on the labels of test prompts."""
+    """Reward model that measures, and stops the run. Default: fitted on labels of test prompts."""
     halves: bool = False
-    """Fit two rewards, each on the labels of half of the train prompts: one is raised, the other
-    one measures. For projects with few labels on test prompts."""
+    """Fit two rewards, each on half of the train prompts: one is raised, the other measures."""
     max_new_tokens: int = 128
     """Longest answer, in tokens. Answers that are cut lose reward."""
     engine: Literal["transformers", "vllm"] = "transformers"

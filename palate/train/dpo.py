@@ -93,7 +93,7 @@ def prepare(console: Console, args: DPOArguments) -> DPOJob:
     rows, judged = read(project, args)
     if judged:
         said = judged.sentences(standing_judgements(project.labels))
-        for line in (*said, ai_line(rows, judged, args)):
+        for line in (*said, feedback.rows_line(rows, judged, args.ai_weight)):
             console.print(f"  {line}", markup=False)
     findings = data.audit(console, project, rows, ignore=args.ignore_audit)
     report = agreement.report(project.labels, project.candidates)
@@ -134,26 +134,6 @@ def read(project: Project, args: DPOArguments) -> tuple[Rows[Preference], Panel 
     by_pair = {r.pair_id: weight for r, weight in more}
     weights = by_pair if len(judged.used) > 1 and args.ai_weight is None else {}
     return replace(rows, train=[*rows.train, *(r for r, _ in more)], weights=weights), judged
-
-
-def ai_line(rows: Rows[Preference], judged: Panel, args: DPOArguments) -> str:
-    """Return how many training rows are a judge's, and what each counts."""
-    n, own = sum(r.source == "ai" for r in rows.train), [*rows.weights.values()]
-    if not n:
-        return "People's answers say all that judges answered, so --ai adds no training row."
-    if own:
-        return (
-            f"{n:,} of {len(rows.train):,} training rows are answers of a panel of"
-            f" {len(judged.used)} judges, with weights from {min(own):g} to {max(own):g} (the mean"
-            " of the judges' own, less for those who prefer the other answer); a person's has 1."
-        )
-    who = judged.used[0].judge if len(judged.used) == 1 else f"{len(judged.used)} judges"
-    weight = judged.used[0].weight if args.ai_weight is None else args.ai_weight
-    why = "twice its agreement, less one" if args.ai_weight is None else "as asked"
-    return (
-        f"{n:,} of {len(rows.train):,} training rows are answers of {who}, each with weight"
-        f" {weight:g} ({why}); a person's has 1."
-    )
 
 
 def check_arguments(args: DPOArguments) -> None:

@@ -18,6 +18,7 @@ from palate.core.rates import Rate
 from palate.core.schema import Event, Message, Preference, digest
 from palate.label import agreement
 from palate.label.preferences import disputes, judged
+from palate.train.data import Rows
 
 MIN_SHARED = 20  # pairs that both answered: fewer say too little of the others
 FOLDS = 5  # of the prompts: a panel's answer to one has its weights from the others
@@ -257,3 +258,23 @@ def usable(project: Project) -> Panel:
         )
         raise UsageError(f"{newest.sentence()} {newest.problem} {advice}: {command}")
     return panel
+
+
+def rows_line(rows: Rows[Preference], judged: Panel, asked: float | None) -> str:
+    """Return how many training rows are a judge's, and what each counts, as `asked` if at all."""
+    n, own = sum(r.source == "ai" for r in rows.train), [*rows.weights.values()]
+    if not n:
+        return "People's answers say all that judges answered, so --ai adds no training row."
+    if own:
+        return (
+            f"{n:,} of {len(rows.train):,} training rows are answers of a panel of"
+            f" {len(judged.used)} judges, with weights from {min(own):g} to {max(own):g} (the mean"
+            " of the judges' own, less for those who prefer the other answer); a person's has 1."
+        )
+    who = judged.used[0].judge if len(judged.used) == 1 else f"{len(judged.used)} judges"
+    weight = judged.used[0].weight if asked is None else asked
+    why = "twice its agreement, less one" if asked is None else "as asked"
+    return (
+        f"{n:,} of {len(rows.train):,} training rows are answers of {who}, each with weight"
+        f" {weight:g} ({why}); a person's has 1."
+    )

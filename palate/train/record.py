@@ -1,10 +1,8 @@
 """`run.json`: what a training run did, as versioned dataclasses. Cards are rendered from it alone.
 
 Version 3 keeps the weights of DPO's last step. Version 2 measures on prompts that did not choose
-the checkpoint, compares with simple rules row by row, and has the checks of inferred pairs. Version
-1 names its version. Version 0 was written before the field existed.
-A fact that is missing is an error, except in the curve: None is a figure that was not measured at
-that step.
+the checkpoint, row by row, and has the checks of inferred pairs. Version 1 names its version.
+A fact that is missing is an error, except in the curve: None was not measured at that step.
 """
 
 import json
