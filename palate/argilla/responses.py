@@ -1,9 +1,11 @@
 """What Argilla asks about a pair, and a person's response: its answers and events. Pure: no I/O.
 
 A response answers Argilla's own questions (choice, strength, comment, rewrite), and Argilla's pages
-show and change these answers. A further question, `events`, holds the events behind them.
+show and change these answers. A further question, `events`, holds the events behind them. In a
+project with aspects, its first line names the aspect that the answers are in.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 Status = Literal["draft", "submitted", "discarded"]
 CHOICES = {"a": "A", "b": "B", "tie": "Tie", "both_bad": "Both bad", "rewrite": "Neither"}
+IN_ASPECT = re.compile(r"# ([a-z0-9-]*)")
 
 
 class Value(TypedDict):
@@ -75,9 +78,26 @@ class Response:
 
     def events(self) -> list[Event]:
         """Return the events that the response holds, or raise BadInput."""
+        lines = enumerate(self._lines(), 1)
+        return [
+            read_line(Event, line, self._source(), n)
+            for n, line in lines
+            if line.strip() and not (n == 1 and IN_ASPECT.fullmatch(line))
+        ]
+
+    def aspect(self, asked: str | None) -> str | None:
+        """Return the aspect of its answers: `asked` now if palate saved none, or BadInput.
+
+        The settings may have had other aspects when the response was saved.
+        """
+        if named := IN_ASPECT.fullmatch(self._lines()[0]):
+            return named[1] or None
+        aspects = {e.aspect for e in self.events() if e.kind != "flag"}
+        return None if None in aspects else asked
+
+    def _lines(self) -> list[str]:
         # at \n alone: a remark may hold other characters that end a line, such as U+2028
-        lines = enumerate(str(self.values.get("events") or "").split("\n"), 1)
-        return [read_line(Event, line, self._source(), n) for n, line in lines if line.strip()]
+        return str(self.values.get("events") or "").split("\n")
 
     def _source(self) -> str:
         return f"Argilla's response {self.id}"
@@ -106,7 +126,10 @@ def values_of(
     """Return the status and the values to save in Argilla for these events."""
     status, answers = answers_of(events, aspect)
     values = {name: value for name, value in vars(answers).items() if value is not None}
-    return status, values | {"events": "".join(f"{to_json(e)}\n" for e in events)}
+    lines = [f"{to_json(e)}\n" for e in events]
+    if aspect or any(e.aspect for e in events):
+        lines.insert(0, f"# {aspect or ''}\n")
+    return status, values | {"events": "".join(lines)}
 
 
 def plain(text: str) -> str:
@@ -125,9 +148,11 @@ def edit(
     """Return the event for what somebody changed in Argilla's pages; None if nobody did.
 
     `known` are the ledger's events of `annotator` (a pseudonym) on this pair; the response may hold
-    others. The event's id depends only on the response and the time of its change, so the same edit
-    always gives the same event.
+    others. `aspect` is the project's first; the event has the one that the response was saved in.
+    The event's id depends only on the response and the time of its change, so the same edit always
+    gives the same event.
     """
+    aspect = response.aspect(aspect)
     events = list({e.event_id: e for e in [*known, *response.events()]}.values())
     status, expected = answers_of(events, aspect)
     answers = response.answers()

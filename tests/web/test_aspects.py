@@ -1,14 +1,16 @@
 """A ballot that asks about each pair in two aspects, on a real Argilla."""
 
 import json
+from dataclasses import replace
 
 import pytest
-from argilla_ui import change_response
+from argilla_ui import change_response, respond_as_owner
 from labelling import ADA, BO, label
 
 from palate.collect import importing
 from palate.collect.importing import Imported
-from palate.core.project import Project, Settings
+from palate.core import hub as client
+from palate.core.project import SETTINGS_FILE, Project, Settings
 from palate.core.rounds import in_aspect
 from palate.core.schema import Candidate, Gold, Prompt
 from palate.web.ballot.event_parsing import warm_up
@@ -33,6 +35,14 @@ def ballot(project, connect):
     ballot.prepared()
     yield ballot
     ballot.close()
+
+
+def with_aspects(project: Project, aspects: tuple[str, ...]) -> Project:
+    """Return the project as it is once the owner has changed its aspects."""
+    settings = replace(project.settings, aspects=aspects)
+    files = {SETTINGS_FILE: settings.dump()}
+    client.commit(project.id, "dataset", files, "Other aspects")
+    return Project.load(project.id)
 
 
 def both(item: dict, helpful: str, safe: str) -> list[dict]:
@@ -104,6 +114,51 @@ def test_argillas_pages_change_the_first_aspect(ballot, argilla, project):
     assert ballot.take_edits() == 1
     said = {e.aspect: e.kind for e in ballot.standing()}
     assert said == {"helpful": "tie", "safe": "label"}
+
+
+CHANGES = {
+    "added": ((), ("helpful", "safe")),
+    "reordered": (("helpful", "safe"), ("safe", "helpful")),
+    "renamed": (("helpful", "safe"), ("useful", "safe")),
+    "removed": (("helpful", "safe"), ()),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_new_aspects_turn_no_old_answer_into_a_new_one(project, connect, argilla, change):
+    before, after = CHANGES[change]
+    first = LabelBallot(with_aspects(project, before), connect, "key", pause=0.1)
+    first.prepared()
+    item = first.next(ADA, 1, [])["items"][0]
+    first.submit(ADA, both(item, "left", "right") if before else [label(item)])
+    respond_as_owner(argilla, project.id, choice="tie")  # which no event of ours goes with
+    assert first.take_edits() == 1
+    assert first.close()
+    second = LabelBallot(with_aspects(project, after), connect, "key", pause=0.1)
+    second.prepared()
+    assert second.next(ADA, 1, [])["done"] == (change == "reordered")
+    second.take_edits()
+    assert second.next(ADA, 1, [])["done"] == (change == "reordered")
+    assert len(second.events()) == len(first.events()) == (3 if before else 2)
+    assert second.close()  # which takes in the last edits
+    assert {e.event_id for e in second.events()} == {e.event_id for e in first.events()}
+
+
+@pytest.mark.parametrize(("before", "after"), CHANGES.values(), ids=CHANGES)
+def test_an_edit_of_an_old_answer_is_in_its_old_aspect(project, connect, argilla, before, after):
+    first = LabelBallot(with_aspects(project, before), connect, "key", pause=0.1)
+    first.prepared()
+    item = first.next(ADA, 1, [])["items"][0]
+    first.submit(ADA, both(item, "left", "right") if before else [label(item)])
+    assert first.close()
+    second = LabelBallot(with_aspects(project, after), connect, "key", pause=0.1)
+    second.prepared()
+    change_response(argilla, second.store(), choice="tie")
+    second.take_edits()
+    assert second.take_edits() == 0
+    assert second.close()
+    (edited,) = [e for e in second.events() if e.via == "argilla"]
+    assert (edited.kind, edited.aspect) == ("tie", before[0] if before else None)
 
 
 def test_the_owner_sees_and_corrects_one_aspect(ballot):
