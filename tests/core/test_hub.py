@@ -107,7 +107,7 @@ def test_what_will_not_get_better_is_not_tried_again():
         ({}, 0, 0),
         ({"Retry-After": "7"}, 7, 7),
         ({"retry-after": " 7 "}, 7, 7),
-        ({"Retry-After": format_datetime(datetime.now(UTC) + timedelta(hours=1))}, 1800, 3600),
+        ({"Retry-After": format_datetime(datetime.now(UTC) + timedelta(hours=9))}, 3600, 32400),
         ({"Retry-After": "Wed, 25 Nov 2026 20:40:00 -0000"}, 0, 1e9),
         ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0, 0),
         ({"Retry-After": "soon"}, 0, 0),
