@@ -59,6 +59,14 @@ class Unreachable(PalateError):
     """A server does not answer, or does not accept the token."""
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether memory ran out, on a GPU or a CPU: there torch raises a plain RuntimeError."""
+    words = r"out of memory|not enough memory|can't allocate memory"
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and re.search(words, str(error)) is not None
+    )
+
+
 def run_guarded(call: Callable[[], object], *, debug: bool = False) -> int:
     """Call `call` and return the exit code: 0, 130 for Ctrl-C, or the error's own.
 

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import gradio
 import pytest
+import torch
 from starlette.requests import Request
 from tuned_model import push_reward
 
@@ -80,6 +81,58 @@ def test_the_reward_keeps_the_best_of_the_answers_that_a_model_wrote(
     assert scores == pytest.approx(plain.tolist(), abs=1e-4)
     alone = list(gpu.streamed(REQUEST, [writing], prompt, 1))
     assert [text for side, text in said if side == 0] == [text for _, text in alone]
+
+
+def test_a_long_prompt_is_scored_at_its_last_token_alone(base_model, monkeypatch):
+    writing = gpu.Writing(base_model, "main", max_new_tokens=4)
+    voice = best.Choir(
+        best.Contestant(Model(base_model, "main"), writing, 5),
+        [{"role": "user", "content": "Write a title " * 20}],
+        1,
+    )
+    shapes, model = [], voice._model
+
+    def forward(**inputs):
+        output = model(**inputs)
+        shapes.append((*inputs["input_ids"].shape, *output.logits.shape))
+        return output
+
+    voice._model = forward
+    while not voice.ended:
+        voice.step()
+    first, *later = shapes
+    assert first[1] > 20
+    assert {(rows, scored) for rows, _, _, scored, _ in shapes} == {(5, 1)}
+    assert {length for _, length, *_ in later} == {1}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.70 GiB."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124] . DefaultCPUAllocator: can't allocate"
+                     " memory: you tried to allocate 9700000000 bytes."),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 97 bytes."),
+        gradio.Error("OutOfMemoryError", title="ZeroGPU worker error"),
+    ],
+)  # fmt: skip
+def test_where_memory_runs_out_the_visitor_reads_that_the_prompt_is_too_long(
+    base_model, monkeypatch, error
+):
+    class Full(gpu.Voice):
+        def draw(self):
+            raise error
+
+    monkeypatch.setattr(gpu, "Voice", Full)
+    writing = gpu.Writing(base_model, "main")
+    with pytest.raises(PalateError, match="The prompt is too long for this machine"):
+        list(gpu.streamed(REQUEST, [writing], [{"role": "user", "content": "Hello"}], 1))
+
+
+def test_another_fault_is_not_called_a_full_memory(base_model, monkeypatch):
+    monkeypatch.setattr(gpu, "Voice", lambda *_: [][1])
+    with pytest.raises(IndexError):
+        list(gpu.streamed(REQUEST, [gpu.Writing(base_model, "main")], [], 1))
 
 
 def test_two_visitors_at_once_load_a_model_once(base_model, monkeypatch):

@@ -2,9 +2,13 @@
 
 import json
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 from labelling import ADA, BO, label
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
 from palate.collect import importing
 from palate.commands.prompts import prompts as palate_prompts
@@ -20,8 +24,9 @@ from palate.report.status import in_the_wild
 from palate.web import forgetting
 from palate.web.ballot import gpu
 from palate.web.ballot.event_parsing import Rejected
+from palate.web.ballot.people import REQUESTS_AT_ONCE, OverBudget
 from palate.web.voting.ballot import EvaluateBallot, Try
-from palate.web.voting.result import pairs
+from palate.web.voting.result import pairs, routes
 
 PROMPT = "A title about lighthouses"
 
@@ -64,7 +69,7 @@ def writing(monkeypatch):
 
 
 def tried(ballot, prompt: str = PROMPT, *, blind: bool = True) -> Try:
-    *pieces, whole = ballot.answers(None, prompt, blind=blind)
+    *pieces, whole = ballot.answers(None, prompt, who="p-1", blind=blind)
     assert [side for side, _ in pieces] == [0, 1, 0, 1]
     return whole
 
@@ -170,7 +175,7 @@ def test_the_best_of_n_is_a_contestant_where_there_is_a_reward(
         yield from ((i, f"{side.n}") for i, side in enumerate(sides))
 
     monkeypatch.setattr("palate.web.voting.ballot.streamed", streamed)
-    *_, one = again.answers(None, PROMPT, blind=False, pair=[1, 2])
+    *_, one = again.answers(None, PROMPT, who="p-1", blind=False, pair=[1, 2])
     assert (one.sides, one.texts) == ([again.contestants[1].model, best.model], ["1", "8"])
     other = one.ticket[:32] + "02" + one.ticket[34:]
     with pytest.raises(Rejected, match="let both answer again"):
@@ -194,13 +199,58 @@ def test_one_person_cannot_fill_the_ledger(ballot):
 
 
 def test_so_many_may_try_at_once_and_who_leaves_makes_room(ballot):
-    open_ones = [ballot.answers(None, PROMPT, blind=True) for _ in range(3)]
+    open_ones = [ballot.answers(None, PROMPT, who=f"p-{i}", blind=True) for i in range(3)]
     for one in open_ones:
         next(one)
     with pytest.raises(PalateError, match="Others try the models now"):
-        next(ballot.answers(None, PROMPT, blind=True))
-    open_ones[0].close()
+        next(ballot.answers(None, PROMPT, who="p-3", blind=True))
+    open_ones[1].close()
     tried(ballot)
+
+
+def test_one_person_has_one_try_at_once(ballot, monkeypatch):
+    monkeypatch.setattr("palate.web.voting.ballot.STOPPING_SECONDS", 0.01)
+    first = ballot.answers(None, PROMPT, who="p-1", blind=True)
+    next(first)
+    with pytest.raises(PalateError, match="Your last try is not over yet"):
+        next(ballot.answers(None, PROMPT, who="p-1", blind=True))
+    next(ballot.answers(None, PROMPT, who="p-2", blind=True))
+    first.close()
+    tried(ballot)
+
+
+def test_a_try_after_one_that_was_stopped_waits_for_its_end(ballot):
+    first = ballot.answers(None, PROMPT, who="p-1", blind=True)
+    next(first)
+    with ThreadPoolExecutor() as threads:
+        second = threads.submit(tried, ballot)
+        while not ballot._waiting:
+            assert not second.done()
+        with pytest.raises(PalateError, match="Your last try is not over yet"):
+            next(ballot.answers(None, PROMPT, who="p-1", blind=True))  # the third
+        first.close()
+        assert second.result().texts[0].startswith("by ")
+
+
+def test_tries_count_among_the_requests_of_a_person(ballot, monkeypatch):
+    """As many as are allowed are under way, by name and by key; nobody else has to wait."""
+    monkeypatch.setattr(gpu, "missing", lambda: None)
+    key = ballot.stop(ADA)
+
+    def ask(path: str, name: str | None) -> str:
+        headers = {"x-annotator": name} if name else {}
+        return page.post(f"{path}?key={key}", json={"prompt": PROMPT}, headers=headers).text
+
+    with TestClient(Starlette(routes=routes(ballot))) as page:
+        with ExitStack() as under_way:
+            for who in [ADA.subject, key] * REQUESTS_AT_ONCE:
+                under_way.enter_context(ballot.budgets.request(who))
+            for path in ("/try/answer", "/try/choose"):
+                for name in (ADA.name, None):
+                    with pytest.raises(OverBudget, match="You sent many requests at once"):
+                        ask(path, name)
+            assert '"ticket"' in ask("/try/answer", BO.name)
+        assert '"ticket"' in ask("/try/answer", None)
 
 
 def test_a_forgotten_person_leaves_no_vote_in_the_wild(ballot, project):

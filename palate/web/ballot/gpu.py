@@ -4,6 +4,7 @@ This module is imported before torch, as the package `spaces` demands. ZeroGPU e
 reports no GPU function before it serves.
 """
 
+import inspect
 import os
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -13,7 +14,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from palate.core import hub
-from palate.core.errors import PalateError
+from palate.core.errors import PalateError, is_out_of_memory
 from palate.core.rounds import asked, condition_of
 from palate.core.schema import Message
 from palate.core.typed import read_object
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 LENT_SECONDS = 60  # of a GPU for one call; a visitor has some minutes a day
 MODELS = 2  # kept in memory: base and tuned
 RUN = "run.json"
+TOO_LONG = (
+    "The prompt is too long for this machine: memory ran out. Use a shorter one, or a machine with"
+    " more memory."
+)
 LOADING = threading.Lock()
 _MODELS: dict[tuple[str, str], tuple[Any, Any, str]] = {}
 F = TypeVar("F", bound=Callable[..., object])
@@ -169,6 +174,9 @@ class Voice:
             TemperatureLogitsWarper(writing.temperature),
             TopPLogitsWarper(writing.top_p),
         )
+        # else a model computes scores for every token of the prompt, which take gigabytes
+        takes = inspect.signature(model.forward).parameters
+        self._last = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
         self._random = torch.Generator(device).manual_seed(seed)
         ends = model.generation_config.eos_token_id or self._tokenizer.eos_token_id
         self.ends = set(ends if isinstance(ends, list) else [ends])
@@ -197,7 +205,9 @@ class Voice:
         import torch
 
         with torch.inference_mode():  # belongs to a thread, and the next call may have another
-            output = self._model(input_ids=self.input, past_key_values=self._cache, use_cache=True)
+            output = self._model(
+                input_ids=self.input, past_key_values=self._cache, use_cache=True, **self._last
+            )
             scores = output.logits[:, -1].float()
             for warper in self._warpers:
                 scores = warper(self.input, scores)
@@ -254,8 +264,12 @@ def lent(request: "Request", writings: Sequence[Writing]) -> Generator[None]:
     try:
         yield
     except Error as error:  # of `spaces`: no GPU, or the quota is spent
-        title = getattr(error, "title", "")
-        raise PalateError(f"{title}: {error.message}".removeprefix("Error: ")) from error
+        said = f"{getattr(error, 'title', '')}: {error.message}".removeprefix("Error: ")
+        raise PalateError(TOO_LONG if "OutOfMemoryError" in said else said) from error
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise PalateError(TOO_LONG) from error
 
 
 def report_start() -> None:

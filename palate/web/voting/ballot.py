@@ -4,7 +4,8 @@ import hmac
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,14 +25,15 @@ from palate.evaluate.ratings import RatingList, ratings
 from palate.evaluate.verdict import Verdict
 from palate.label.assignment import Queue
 from palate.web.ballot.event_parsing import Receipt, Rejected, State, rejection
-from palate.web.ballot.people import Person
+from palate.web.ballot.people import OverBudget, Person
 from palate.web.ballot.service import Ballot
 from palate.web.voting.best import Contestant, best_of, streamed
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-TRIES_AT_ONCE = 3  # visitors for whom both models write
+TRIES_AT_ONCE = 3  # people for whom both models write, one try each
+STOPPING_SECONDS = 5.0  # that a try which was stopped may take to end
 STOPPED = "you have seen the result, so you cannot vote any more"
 
 
@@ -54,7 +56,8 @@ class EvaluateBallot(Ballot):
         self._verdict: tuple[int, Verdict | None] = (-1, None)  # and how many events it counts
         self.ratings: list[RatingList] = []  # of several models, computed with the verdict
         self._wild = Publisher(project.id, "wild", interval=pause)
-        self._trying = threading.BoundedSemaphore(TRIES_AT_ONCE)
+        self._trying, self._waiting = set[str](), set[str]()  # pseudonyms
+        self._turns = threading.Condition()  # guards both
         base, tuned = self._compared.base, self._compared.tuned
         best = best_of(project, base)
         self.contestants = [*map(Contestant.of, (base, tuned)), *([best] if best else [])]
@@ -152,29 +155,55 @@ class EvaluateBallot(Ballot):
         return super().close(timeout) and wild
 
     def answers(
-        self, request: "Request", prompt: str, *, blind: bool, pair: Sequence[int] = (0, 1)
+        self,
+        request: "Request",
+        prompt: str,
+        *,
+        who: str,
+        blind: bool,
+        pair: Sequence[int] = (0, 1),
     ) -> "Iterator[tuple[int, str | int] | Try]":
         """Yield what two contestants answer, in pieces with their side; then the whole try.
 
         `pair` says which of `contestants`; a number in place of a piece is what `streamed` says.
-        With `blind`, chance decides who is on which side. Raises PalateError if they cannot.
+        `who` tries is what `trying_person` says. With `blind`, chance decides who is on which side.
+        Raises PalateError if they cannot.
         """
         sides = [self.contestants[i] for i in pair]
         if blind:
             secrets.SystemRandom().shuffle(sides)
-        if not self._trying.acquire(blocking=False):
-            raise PalateError("Others try the models now. Try again in a minute.")
-        try:
-            texts = ["", ""]
+        texts = ["", ""]
+        with self._turn(who):
             messages = [Message(role="user", content=prompt)]
             for side, text in streamed(request, sides, messages, secrets.randbelow(2**31)):
                 if isinstance(text, str):
                     texts[side] += text
                 yield side, text
-        finally:
-            self._trying.release()
         models = [side.model for side in sides]
         yield Try(models, texts, self._ticket(models, prompt, secrets.token_hex(16), blind=blind))
+
+    @contextmanager
+    def _turn(self, who: str) -> Generator[None]:
+        """Let the person try the models; raise PalateError if they do so already, or others do.
+
+        A try that was stopped still ends its token, or its download: the next one waits for that.
+        """
+        with self._turns:
+            if who not in self._waiting:
+                self._waiting.add(who)
+                self._turns.wait_for(lambda: who not in self._trying, STOPPING_SECONDS)
+                self._waiting.remove(who)
+            if who in self._trying:
+                raise OverBudget("Your last try is not over yet. Try again in a moment.")
+            if len(self._trying) >= TRIES_AT_ONCE:
+                raise PalateError("Others try the models now. Try again in a minute.")
+            self._trying.add(who)
+        try:
+            yield
+        finally:
+            with self._turns:
+                self._trying.remove(who)
+                self._turns.notify_all()
 
     def _ticket(self, sides: Sequence[Model], prompt: str, nonce: str, *, blind: bool) -> str:
         """Return what shows later that this try took place: a choice needs one, and only one."""
@@ -199,7 +228,7 @@ class EvaluateBallot(Ballot):
         made = self._ticket(sides, prompt, nonce, blind=blind) if known else "none"
         if not hmac.compare_digest(made.encode(), given):
             raise Rejected("these models did not write this: let both answer again")
-        annotator = self._trying_person(key, person)
+        annotator = self.trying_person(key, person)
         if annotator in self.people.uncounted:
             raise Rejected("the owner has not opened this project to you")
         vote = wild_vote(
@@ -210,7 +239,7 @@ class EvaluateBallot(Ballot):
             self.budgets.spend(annotator, [vote], time.monotonic())
         self._wild.add([vote])
 
-    def _trying_person(self, key: str, person: Person | None) -> str:
+    def trying_person(self, key: str, person: Person | None) -> str:
         """Return the pseudonym of who tries: signed in, known by their key, or the owner here."""
         if person:
             return self.pseudonym(person)

@@ -85,8 +85,14 @@ def _trying_route(
     async def endpoint(request: Request) -> Response:
         if request.headers.get("content-type", "").partition(";")[0] != "application/json":
             return JSONResponse({"error": "expected application/json"}, 415)
-        if not ballot.opens(request.query_params.get("key", "")):
+        key = request.query_params.get("key", "")
+        if not ballot.opens(key):
             return JSONResponse({"error": "This page is for people who have stopped voting."}, 403)
+        person = await run_in_threadpool(person_of, request)
+        with ballot.budgets.request(person.subject if person else key):
+            return await counted(request)
+
+    async def counted(request: Request) -> Response:
         content = await read_body(request, MOST_BYTES)
         if content is None:
             return JSONResponse({"error": f"expected at most {MOST_BYTES} bytes"}, 413)
@@ -181,13 +187,14 @@ def try_page(ballot: EvaluateBallot, request: Request, query: str) -> HTMLRespon
 def answer(ballot: EvaluateBallot, request: Request, body: dict[str, object]) -> Response:
     """Return both models' answers to a prompt as they come: a line of JSON for each piece."""
     prompt, blind, pair = _prompt(body), body.get("blind") is True, _pair(ballot, body)
+    who = ballot.trying_person(request.query_params.get("key", ""), person_of(request))
     if problem := gpu.missing():
         return JSONResponse({"error": problem}, 503)
 
     def lines() -> Iterator[str]:
         yield _line(state="loading")  # models that are not here yet take a while
         try:
-            for part in ballot.answers(request, prompt, blind=blind, pair=pair):
+            for part in ballot.answers(request, prompt, who=who, blind=blind, pair=pair):
                 yield _line(**_said(part))
         except PalateError as error:
             yield _line(error=str(error))
