@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.console import Console
 
-from palate.core.errors import PalateError, UsageError
+from palate.core.errors import PalateError, UsageError, is_out_of_memory
 from palate.core.markdown import count
 from palate.core.project import Project
 from palate.core.schema import BEST_OF, Candidate, Prompt
@@ -183,12 +183,12 @@ class Writer:
 
     def _complete(self, tasks: Sequence[tuple[Prompt, int]]) -> list[Completion]:
         """Return the answers; a prompt's first is what `palate completions` takes for the seed."""
-        import torch
-
         seeds = [seed_of(self.plan.seed, p.id, i) for p, i in tasks]
         try:
             return complete(self.loaded, [p.prompt for p, _ in tasks], seeds, self.plan.sampling)
-        except torch.OutOfMemoryError:
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             if len(tasks) == 1:
                 raise PalateError(
                     "Memory ran out on a single answer. Run again with a lower --max-new-tokens."

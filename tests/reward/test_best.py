@@ -23,14 +23,19 @@ class Longest:
         return np.array([float(len(text)) for text in texts])
 
 
-def writer(monkeypatch, room: int, n: int = 12, batch_size: int = 32) -> tuple[Writer, list[int]]:
+FULL = torch.OutOfMemoryError("CUDA out of memory")
+
+
+def writer(
+    monkeypatch, room: int, n: int = 12, batch_size: int = 32, error: Exception = FULL
+) -> tuple[Writer, list[int]]:
     """Return a writer with memory for `room` answers at once, and the sizes that it tries."""
     tried: list[int] = []
 
     def complete(loaded, prompts, seeds, sampling):
         tried.append(len(prompts))
         if len(prompts) > room:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise error
         return [
             Completion(f"{p[0]['content']} {s}", True) for p, s in zip(prompts, seeds, strict=True)
         ]
@@ -57,6 +62,22 @@ def test_where_one_answer_does_not_fit_the_message_says_what_to_lower(monkeypatc
     with pytest.raises(PalateError, match=r"Memory ran out on a single answer.*--max-new-tokens"):
         list(write.write(PROMPTS, ()))
     assert tried == [32, 16, 8, 4, 2, 1]
+
+
+@pytest.mark.parametrize("words", ["can't allocate memory", "not enough memory"])
+def test_the_memory_of_a_processor_runs_out_alike(monkeypatch, words):
+    full = RuntimeError(f"DefaultCPUAllocator: {words}: you tried to allocate 8 bytes.")
+    write, tried = writer(monkeypatch, room=6, error=full)
+    ((one, *_), *_) = write.write(PROMPTS[:1], ())
+    assert len(one.texts) == 12
+    assert tried == [12, 6, 6]
+
+
+def test_another_error_is_not_taken_for_a_full_memory(monkeypatch):
+    write, tried = writer(monkeypatch, room=6, error=RuntimeError("shapes do not match"))
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        list(write.write(PROMPTS, ()))
+    assert tried == [24]
 
 
 def test_an_n_above_the_batch_is_written_in_several(monkeypatch):
