@@ -43,6 +43,18 @@ def test_a_language_has_every_word_with_its_placeholders(language):
     assert not [text for text in words.values() if set(text) & set('<>&"`')]  # put into HTML
 
 
+@pytest.mark.parametrize(
+    ("language", "word"),
+    [
+        ("de", "aufgehoben|aufheben"),  # which also means cancelled
+        ("fr", "pas nettement|nettement meilleur"), ("es", "claramente mejor"),
+        ("pt", "claramente melhor"), ("it", "nettamente migliore"),
+    ],  # neither is clearly better where nothing is decided, too
+)  # fmt: skip
+def test_a_word_with_two_meanings_is_not_used(language, word):
+    assert [t for t in WORDS[language].values() if re.search(word, t, re.IGNORECASE)] == []
+
+
 def test_there_are_many_languages_and_none_is_half_english():
     assert len(WORDS) >= 9
     for language in set(WORDS) - {"en"}:
