@@ -15,6 +15,9 @@
 Both models get the same sampling and the same seeds, and every completion is kept. The base is the
 exact revision that the tuned model was trained from. Run it again and it continues.
 
+With --model, other models answer as well: here, at an Inference Provider (PROVIDER:OWNER/NAME), or
+on a server such as llama.cpp or Ollama (--engine URL).
+
     python jobs/completions.py me/titles
     uv run jobs/completions.py me/titles
     palate completions me/titles --on hf

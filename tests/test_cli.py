@@ -3,6 +3,8 @@
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,19 @@ from palate.cli import COMMANDS, LOOP, help_text
 from palate.run.jobs import JOBS
 
 NAMES = (*COMMANDS, *(spec.name for spec in JOBS))
+
+
+def ragged(text: str) -> Iterator[str]:
+    """Yield lines of descriptions that end early, although the next word has room.
+
+    tyro keeps the line break of a description that takes two lines of the source.
+    """
+    lines = [line[2:-2] for line in text.splitlines() if line.startswith("│ ")]
+    for line, after in pairwise(lines):
+        name_alone = line[:15].strip() and not line[:15].endswith(" ")
+        words = "" if name_alone or after[:15].strip() else after.split()
+        if words and line[15:].strip() and len(line.rstrip()) + len(words[0]) < len(line):
+            yield line.strip()
 
 
 def test_help_shows_every_command():
@@ -46,6 +61,7 @@ def test_every_command_explains_itself_in_one_style(name):
     assert not described or described[1].startswith("Project, ")
     assert "(default: )" not in run.stdout
     assert "[/]" not in run.stdout  # a style that was not taken for one
+    assert list(ragged(run.stdout)) == []
 
 
 @pytest.mark.parametrize("name", [spec.name for spec in JOBS])

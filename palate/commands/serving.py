@@ -139,14 +139,11 @@ def demo(
 
     Args:
         once: Stop after the verdict instead of serving until Ctrl-C.
-        hosted: Work as on the Hub: the local Hub builds and runs the Spaces and the jobs, and two
-            people sign in, each in their own Chromium.
-        tiny: Start from a tiny model that is trained here for a minute, and writes odd titles, in
-            place of SmolLM2-135M-Instruct.
+        hosted: Work as on the Hub, which builds and runs Spaces and jobs; two people sign in.
+        tiny: Start from a tiny model that writes odd titles, not from SmolLM2-135M-Instruct.
         labels: Pairs that the annotator labels, in each round. Default: 160, or 400 with --tiny.
         rounds: 2 goes round again: the tuned model writes, and its answers meet the best before.
-        data: File with your own labels, which `palate import` reads: the model trains on them, and
-            you vote. A quarter of the prompts, 24 at most, stays blind for that.
+        data: File with your own labels, to train on. You vote, on 24 prompts at most.
         prompt: Column of --data with the prompt.
         a: Column of --data with the first text.
         b: Column of --data with the second text.

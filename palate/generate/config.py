@@ -18,13 +18,11 @@ class CandidatesArguments:
     project: ProjectId
     """Project, such as me/titles."""
     model: Writers = ()
-    """Model that writes; repeat it for several. Default: the base model; from round 2, the newest.
-    PROVIDER:OWNER/NAME asks an Inference Provider."""
+    """Model that writes; repeat it for several. Default: base; from round 2, the newest model."""
     per_prompt: int = 4
     """Different completions per prompt, of each model."""
     temperature: tuple[float, ...] = (0.9,)
-    """Sampling temperature. Higher is more varied. Several are taken in turn: 0.7 1.0 writes every
-    other completion with 1.0."""
+    """Sampling temperature. Higher is more varied. Several are taken in turn, such as 0.7 1.0."""
     top_p: float = 1.0
     """Sample from the likeliest tokens that together have this probability."""
     max_new_tokens: int = 256
@@ -34,8 +32,7 @@ class CandidatesArguments:
     seed: int = 0
     """Another seed gives other completions."""
     engine: Annotated[str, tyro.conf.arg(metavar="transformers|vllm|URL")] = "transformers"
-    """What computes: transformers, vllm, or an OpenAI-compatible server, such as llama.cpp or
-    Ollama (key: SERVER_API_KEY)."""
+    """What computes: transformers, vllm, or an OpenAI-compatible server (key: SERVER_API_KEY)."""
     tensor_parallel: int = 1
     """GPUs over which --engine vllm spreads the model. To use more, start one shard per GPU."""
     shard: Annotated[str | None, flag("K/N")] = None
@@ -52,9 +49,7 @@ class CandidatesArguments:
     """Leave out completions much like another one of the prompt."""
 
     rule: Annotated[str | None, flag("FILE.py:FUNCTION")] = None
-    """Leave out completions for which this Python function of (prompt, text) returns False or a
-    reason in words. It runs on this machine only, never in a Space or a job elsewhere. Default:
-    none."""
+    """Leave out texts for which this function of (prompt, text) returns False or a reason."""
 
     @property
     def filters(self) -> Filters:
@@ -68,13 +63,11 @@ class CompletionsArguments:
     project: ProjectId
     """Project, such as me/titles."""
     model: Writers = ()
-    """Tuned model (default: the project's newest), or another one that answers, too; repeat it for
-    several. PROVIDER:OWNER/NAME asks an Inference Provider."""
+    """Model that answers; repeat it for several. Default: the project's newest tuned model."""
     per_prompt: int = 1
     """Completions of each model per prompt, which is also the number of pairs to vote on."""
     temperature: tuple[float, ...] = (0.7,)
-    """Sampling temperature. Higher is more varied. Several are taken in turn by the completions of
-    a prompt."""
+    """Sampling temperature. Higher is more varied. Several are taken in turn, such as 0.7 1.0."""
     top_p: float = 0.95
     """Sample from the likeliest tokens that together have this probability."""
     max_new_tokens: int = 256
@@ -84,5 +77,4 @@ class CompletionsArguments:
     seed: int = 0
     """Another seed gives other completions."""
     engine: Annotated[str, tyro.conf.arg(metavar="transformers|vllm|URL")] = "transformers"
-    """What computes: transformers, vllm, or, for models that are neither base nor tuned, an
-    OpenAI-compatible server, such as llama.cpp or Ollama (key: SERVER_API_KEY)."""
+    """What computes. A server (key: SERVER_API_KEY) is for models neither base nor tuned."""

@@ -105,9 +105,7 @@ class DPOArguments(TrainArguments):
     beta: float = 0.1
     """How firmly the model is held to the base model. Higher changes it less."""
     loss: Annotated[str, flag("NAME[:WEIGHT],…")] = "sigmoid"
-    """TRL's loss, or a sum: sigmoid:0.8,bco_pair:0.2,sft:1. "robust" allows for wrong labels, at
-    the rate that repeats and checks show. orpo, simpo and cpo need no reference (docs/methods.md).
-    """
+    """TRL's loss, or a sum: sigmoid:0.8,sft:1. robust allows for wrong labels (docs/methods.md)."""
     flip_rate: Number = None
     """Share of wrong labels, for --loss robust. Default: measured by repeats and checks."""
     strength: Strength = "off"
@@ -117,17 +115,13 @@ class DPOArguments(TrainArguments):
     sft_weight: float = 0.0
     """Weight of the chosen answers' own likelihood, added to the loss. 0.1 protects fluency."""
     ai: bool = False
-    """Also train on what a judge answered (palate judge --labels), weighted by its agreement with
-    people."""
+    """Also train on a judge's answers (judge --labels), weighted by its agreement with people."""
     ai_weight: Number = None
-    """Weight of a judge's answer, with --ai; a person's has 1. Default: twice its agreement with
-    people, less one."""
+    """Weight of a judge's answer; a person's has 1. Default: twice its agreement, less one."""
     no_implied: bool = False
     """Leave out preferences that were inferred from other answers."""
     recipe: Annotated[Literal["search", "fast"] | None, flag("search|fast")] = None
-    """Choose learning rate, beta, epochs and method on part of the train prompts (search), or train
-    once (fast). Default: search from 80 train prompts on where many pairs share a prompt, unless
-    --learning-rate is set."""
+    """Try recipes on part of the train prompts (search), or none (fast); see docs/recipes.md."""
     batches: BatchMode = "tree"
     """Compute each prompt once (tree), each completion once (rows), or use TRL's pairs (trl)."""
     trackio: bool = False
@@ -163,11 +157,9 @@ class SFTArguments(TrainArguments):
     output: Repo = None
     """Model repo to push to. Default: me/titles-sft for me/titles."""
     hindsight: bool = False
-    """Learn better and worse answers by words that say which is which (Chain of Hindsight). The
-    model then writes after the words for the better one (docs/methods.md)."""
+    """Learn better and worse answers by words that say which (Chain of Hindsight)."""
     source: Annotated[Literal["labels", "best"], tyro.conf.arg(name="from")] = "labels"
-    """What is learned: answers that people preferred (labels), or the best of n answers to each
-    train prompt, chosen by the reward (best)."""
+    """What is learned: answers that people preferred (labels), or a reward's best of n (best)."""
     n: Count = None
     """With --from best: answers per prompt, of which the reward chooses one. Default: 8."""
     rounds: Count = None
