@@ -30,6 +30,7 @@ from palate.label.ranking import Order
 
 Answers = dict[str, list[Message]]  # by candidate
 NO_PREFERENCE = {"tie": "ties", "skip": "skipped", "both_bad": "both bad"}
+NOT_ASKED = "in no aspect that the project asks"
 CONTRADICTED = 0.05  # of the labels: the share that people are asked about again
 LEFT_OUT: dict[Purpose, str] = {
     "repeat": "repeats of a pair", "second": "second opinions on a pair", "gold": "warm-up",
@@ -165,10 +166,17 @@ def _preference(p: Prompt, answers: Answers, better: str, worse: str, e: Event) 
 def in_view(
     project: Project, rows: Iterable[Preference], *, together: bool
 ) -> tuple[list[Preference], Counter[str]]:
-    """Return the rows in the project's aspect, or those of all aspects `together`."""
+    """Return the rows in the project's aspect, or those of all aspects `together`.
+
+    Rows that were exported before the aspects changed are left out and counted.
+    """
+    rows, aspects = list(rows), project.settings.aspects or (None,)
+    asked = [row for row in rows if row.aspect in aspects]
+    old = +Counter({NOT_ASKED: len(rows) - len(asked)})
     if together and project.aspect:
-        return combined(rows, weights_of(project.settings))
-    return [row for row in rows if row.aspect == project.aspect], Counter()
+        kept, left_out = combined(asked, weights_of(project.settings))
+        return kept, left_out + old
+    return [row for row in asked if row.aspect == project.aspect], old
 
 
 def combined(

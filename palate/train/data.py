@@ -14,12 +14,13 @@ from rich.console import Console
 from palate.audit import baselines, findings, measure
 from palate.audit import rows as audit_rows
 from palate.core.errors import PalateError, UsageError
+from palate.core.markdown import count
 from palate.core.project import Project
 from palate.core.rates import Rate
 from palate.core.schema import Message, Preference, Prompt, Unpaired, digest, to_json
 from palate.core.splits import check_no_overlap, check_training
 from palate.generate.chats import encode
-from palate.label.preferences import in_view, rebuild
+from palate.label.preferences import NOT_ASKED, in_view, rebuild
 from palate.train.config import Strength
 from palate.train.people import preference_rows
 
@@ -75,6 +76,12 @@ def read_preferences(
     """
     parts = preference_rows(project, "train"), preference_rows(project, "test")
     (train, lost), (test, more) = (in_view(project, p, together=together) for p in parts)
+    if not train and (old := lost[NOT_ASKED]):
+        raise UsageError(
+            f"{project.id} holds no preferences to train on: {count(old, 'row')} of the train split"
+            f" {'is' if old == 1 else 'are'} {NOT_ASKED}, because its aspects changed after the"
+            f" last export. Export again with: palate export {project.id}"
+        )
     if not train:
         raise UsageError(
             f"{project.id} holds no preferences to train on.{_unused(project, lost)} Collect some"
@@ -99,10 +106,10 @@ def count_wins(preferences: Sequence[Preference]) -> list[Answer]:
     answers: dict[str, Answer] = {}
     won, lost = Counter[str](), Counter[str]()
     for row in preferences:
-        for side, count in ((row.chosen, won), (row.rejected, lost)):
+        for side, tally in ((row.chosen, won), (row.rejected, lost)):
             key = digest(row.prompt, side)
             answers.setdefault(key, Answer(row.prompt, side, row.prompt_id, 0, 0))
-            count[key] += 1
+            tally[key] += 1
     return [
         Answer(a.prompt, a.completion, a.prompt_id, won[key], lost[key])
         for key, a in answers.items()

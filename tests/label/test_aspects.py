@@ -14,8 +14,9 @@ from palate.core.project import Project, Settings
 from palate.core.rounds import by_aspect, in_aspect, unasked, weights_of
 from palate.core.schema import Event, Preference, to_json
 from palate.core.typed import read_line
-from palate.label.preferences import combined, rebuild
+from palate.label.preferences import NOT_ASKED, combined, in_view, rebuild
 from palate.report.export import export
+from palate.train.data import read_preferences
 
 EVEN = {"helpful": 0.5, "safe": 0.5}
 BOTH = Settings(aspects=("helpful", "safe"))
@@ -170,3 +171,26 @@ def test_an_export_has_the_rows_of_every_aspect_and_counts_what_is_not_asked(jud
     assert "| safe | 1 | 0 | 0 | 0 | – | 1 |" in card
     assert "they weigh 50.0% helpful, 50.0% safe" in card
     assert "behind the labels" not in card
+
+
+def test_rows_of_before_the_aspects_changed_are_left_out_and_counted(judged):
+    export(judged.id)
+    renamed = Settings(aspects=("helpful", "harmless"))
+    client.commit(judged.id, "dataset", {"palate.toml": renamed.dump()}, "Rename")
+    project = Project.load(judged.id)
+    rows, left_out = in_view(project, project.read("preferences"), together=True)
+    assert [row.chosen[0]["content"] for row in rows] == [BY_ID[PAIRS[0].a].text]
+    assert dict(left_out) == {NOT_ASKED: 1}
+    alone = replace(project, settings=Settings(), aspect=None)
+    assert in_view(alone, project.read("preferences"), together=True) == ([], {NOT_ASKED: 2})
+
+
+def test_a_training_on_rows_of_before_the_aspects_names_the_export(judged):
+    export(judged.id)
+    other = Settings(aspects=("kind", "harmless"))
+    client.commit(judged.id, "dataset", {"palate.toml": other.dump()}, "Change")
+    for together in (True, False):
+        with pytest.raises(
+            UsageError, match=f"2 rows .* Export again with: palate export {judged.id}"
+        ):
+            read_preferences(Project.load(judged.id), together=together)
