@@ -70,12 +70,13 @@ def asked(prompt: list[Message], condition: str) -> list[Message]:
 
 
 def fresh_eval(project: Project) -> list[Prompt]:
-    """Return the eval prompts that nobody voted on in an earlier round: what this one asks about.
+    """Return the eval prompts that nobody voted on in an earlier round, in whichever aspect.
 
     A verdict on prompts that chose what came after would flatter it.
     """
     number = project.settings.round
-    used = {e.prompt_id for e in project.evaluations if e.round < number}
+    votes = project.people.counted(project.read("evaluations"))
+    used = {e.prompt_id for e in votes if e.round < number}
     return [p for p in project.prompts if p.split == "eval" and p.id not in used]
 
 

@@ -22,12 +22,15 @@ def count_votes(
     *,
     margin: float = MARGIN,
     characters: tuple[int, int] | None = None,
+    number: int | None = None,
 ) -> Verdict | None:
     """Return the verdict of all standing votes on two revisions; None without a vote.
 
-    Votes on other revisions do not count. `characters`: see `confounds`.
+    Votes on other revisions do not count. `characters`: see `confounds`; `number` is that of the
+    round on these prompts, where more than `events` tell.
     """
     events = list(events)
+    number = number or round_on_prompts(events, candidates, compared)
     by_id = {c.id: c for c in candidates}
     standing = standing_judgements(events)
     between = [e for e in standing if _is_between(e, by_id, compared)]
@@ -37,7 +40,7 @@ def count_votes(
         return None
     votes = [_vote(e, by_id, compared) for e in cast]
     return replace(
-        _verdict(cast, votes, compared, margin, round_on_prompts(events, candidates, compared)),
+        _verdict(cast, votes, compared, margin, number),
         withdrawn=len(between) - len(ours),
         skips=sum(e.kind == "skip" for e in ours),
         both_bad=sum(e.kind == "both_bad" for e in ours),
@@ -59,11 +62,15 @@ def count_by_aspect(
     """Return the verdict in the first aspect with votes, and with it those in the others.
 
     Votes in different aspects are never added up. Without `aspects`, those in none are counted.
+    Which round on these prompts it is, votes in every aspect tell: each was a look at them.
     """
     events, verdicts = list(events), list[Verdict]()
+    number = round_on_prompts(events, candidates, compared)
     for aspect in aspects or (None,):
         own = [e for e in events if e.aspect == aspect]
-        found = count_votes(own, candidates, compared, margin=margin, characters=characters)
+        found = count_votes(
+            own, candidates, compared, margin=margin, characters=characters, number=number
+        )
         if found:
             verdicts.append(replace(found, aspect=aspect))
     return replace(verdicts[0], others=tuple(verdicts[1:])) if verdicts else None

@@ -44,7 +44,8 @@ def is_arena(project: Project) -> bool:
 
 def plan_of(project: Project, compared: EvaluationPairs) -> str:
     """Return what a verdict takes, what the prompts compared can show, and what adds more."""
-    number = round_on_prompts(project.evaluations, project.candidates, compared)
+    votes = project.people.counted(project.read("evaluations"))  # in every aspect
+    number = round_on_prompts(votes, project.candidates, compared)
     there = planned(len({p.prompt_id for p in compared.pairs}), number)
     return f"{there} {shortage(project.id, project.settings, project.prompts)}".rstrip()
 

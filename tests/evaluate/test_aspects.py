@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 from run_facts import RUN
-from verdicts import asked_about, counted, events
+from verdicts import TUNED, asked_about, counted, events
 
-from palate.core.schema import Candidate, Event
+from palate.core.schema import Candidate, Event, Model, Pair
 from palate.evaluate.counting import count_by_aspect
 from palate.evaluate.verdict import Verdict
 from palate.report.model_card import model_files
@@ -66,3 +66,19 @@ def test_the_models_card_has_a_line_for_each_aspect(votes):
     assert "prefer an answer by their weights: helpful 25.0%, safe 75.0%." in card
     plain = str(model_files(from_json(RUN, "run.json"), counted(*events("wwl")))["README.md"])
     assert "aspect" not in plain
+
+
+def test_a_look_in_another_aspect_counts_as_a_look_at_the_prompts(votes):
+    """An earlier model was voted on in `kind`, which the project asks no more."""
+    before, candidates = events("w" * 20, tuned=Model(TUNED.repo, "a" * 40))
+    old = [replace(e, event_id=f"{e.event_id}-k", aspect="kind", time="2026-10-01T00:00:00.000Z")
+           for e in before]  # fmt: skip
+    asked = asked_about(40)
+    compared = replace(asked, pairs=[Pair.between(e.prompt_id, e.left, e.right)
+                                     for e in votes[0][:40]])  # fmt: skip
+    v = count_by_aspect([*old, *votes[0]], [*candidates, *votes[1]], compared, BOTH)
+    assert (v.round_on_prompts, v.others[0].round_on_prompts) == (2, 2)
+    fresh = count_by_aspect(*votes, compared, BOTH)
+    assert fresh.round_on_prompts == 1
+    wider, narrower = v.about_prompts.interval, fresh.about_prompts.interval
+    assert wider[0] < narrower[0]

@@ -143,6 +143,9 @@ def test_each_round_is_judged_on_prompts_that_nobody_voted_on(trained):
     )
     with pytest.raises(UsageError, match="have votes of earlier rounds"):
         eval_prompts(project)
+    text = project.settings.dump() + 'aspects = ["helpful", "safe"]\n'
+    client.commit(project.id, "dataset", {"palate.toml": text}, "Ask about aspects")
+    assert fresh_eval(Project.load(project.id)) == []  # the votes in no aspect were votes on them
     fresh = replace(Prompt.of("Something nobody saw"), split="eval")
     client.commit(project.id, "dataset", {"prompts/z.jsonl": ledger.jsonl([fresh])}, "Add")
     assert eval_prompts(Project.load(project.id)) == [fresh]
