@@ -1,5 +1,6 @@
 """The first words of the verdict page, and what it says to do next: they follow from the votes."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -26,4 +27,15 @@ def test_headline_and_next_step_agree(outcomes, left, answer, link):
     v = counted(*events(outcomes, prompts=1000))
     ballot = SimpleNamespace(project_id="me/titles", unvoted=lambda: left, card="/card")
     assert headline(v).text == answer
+    assert next_step(ballot, v).name.text == link
+
+
+@pytest.mark.parametrize(
+    ("safe", "link"), [("wW" * 20, "Open the tuned model"), ("lL" * 20, "Open the project")]
+)
+def test_the_tuned_model_is_recommended_only_if_it_is_better_in_every_aspect(safe, link):
+    parts = {a: counted(*events(o)) for a, o in (("helpful", "wW" * 20), ("safe", safe))}
+    other = replace(parts["safe"], aspect="safe")
+    v = replace(parts["helpful"], aspect="helpful", others=(other,))
+    ballot = SimpleNamespace(project_id="me/titles", unvoted=lambda: 0, card="/card")
     assert next_step(ballot, v).name.text == link

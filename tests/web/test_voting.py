@@ -12,7 +12,7 @@ from palate.collect import importing
 from palate.core import hub as calls
 from palate.core import ledger
 from palate.core.project import Project, Settings
-from palate.core.schema import Candidate, Prompt
+from palate.core.schema import Candidate, Event, Prompt
 from palate.web.ballot.people import Person
 from palate.web.serving import Space
 from palate.web.voting.ballot import STOPPED, EvaluateBallot
@@ -84,6 +84,27 @@ def test_people_who_have_seen_the_result_cannot_vote(ballot, project, tmp_path):
     assert again.opens(key)  # a restart does not forget who has looked
     assert again.next(ADA, 5, [])["items"] == []
     assert again.close()
+
+
+def test_a_vote_in_an_aspect_of_before_leaves_its_pair_to_vote_on(ballot, project):
+    before = [replace(e, event_id=f"{e.event_id}-k", aspect="kind") for e in voted_on(ballot)]
+    text = project.settings.dump() + 'aspects = ["helpful", "safe"]\n'
+    files = {"palate.toml": text, "evaluations/kind.jsonl": ledger.jsonl(before)}
+    calls.commit(project.id, "dataset", files, "Ask about aspects")
+    with closing(EvaluateBallot(Project.load(project.id), "key", pause=0.1)) as asked:
+        assert asked.unvoted() == 3
+        item = asked.next(BO, 1, [])["items"][0]
+        answers = [said(item) | {"aspect": a} for a in ("safe", "helpful")]
+        asked.submit(BO, answers[:1])
+        assert asked.unvoted() == 3
+        asked.submit(BO, answers[1:])
+        assert asked.unvoted() == 2
+
+
+def voted_on(ballot: EvaluateBallot) -> list[Event]:
+    """Return a vote on each pair, of which none is published."""
+    ballot.submit(ADA, [said(item) for item in ballot.next(ADA, 3, [])["items"]])
+    return ballot.events()
 
 
 def test_only_ones_own_key_opens_the_result(ballot):

@@ -74,8 +74,8 @@ class EvaluateBallot(Ballot):
         return "They are in the voters' browsers, which send them again at the next visit."
 
     def unvoted(self) -> int:
-        """Return how many pairs nobody has voted on."""
-        voted = {e.pair_id for e in self.standing()}
+        """Return how many pairs nobody has voted on in the current aspect, the first one."""
+        voted = {e.pair_id for e in self.standing() if e.aspect == self.aspect}
         return sum(p.id not in voted for p in self._compared.pairs)
 
     def over(self, annotator: str) -> bool:

@@ -119,15 +119,16 @@ class Step:
 def next_step(ballot: EvaluateBallot, v: Verdict | None) -> Step:
     """Return what a verdict leaves to do."""
     project = f"{hub.endpoint()}/datasets/{ballot.project_id}"
+    parts = (v, *v.others) if v else ()
     if v:  # in several aspects, what is left in the first one that is not decided
-        v = next((part for part in (v, *v.others) if not is_decided(part)), v)
+        v = next((part for part in parts if not is_decided(part)), v)
     if v is None or (not is_decided(v) and ballot.unvoted()):
         return Step(say("v_next_vote"), say("v_go_vote"), "/")
     if v.decision == "open":
         return Step(say("v_next_prompts"), say("v_go_project"), project)
     if not is_decided(v):
         return Step(say("v_next_other"), say("v_go_vote"), "/")
-    if v.decision == "better" and ballot.card:
+    if {part.decision for part in parts} == {"better"} and ballot.card:
         return Step(say("v_next_card"), say("v_go_model"), ballot.card)
     return Step(say("v_next_round"), say("v_go_project"), project)
 
