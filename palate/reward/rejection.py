@@ -194,6 +194,7 @@ def prepare(console: Console, args: SFTArguments) -> Loop:
         project,
         read_preferences(project, implied=False, together=not args.aspect),
         ignore=args.ignore_audit,
+        together=not args.aspect,
     )
     base = models.find(args.base_model or project.settings.base_model)
     say_other_base(console, chooses.run, base)

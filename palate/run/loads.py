@@ -9,7 +9,7 @@ from palate.check.rules import instructions
 from palate.core.errors import UsageError
 from palate.core.project import Project
 from palate.core.rounds import check_aspect, writer_of
-from palate.core.schema import Message
+from palate.core.schema import Message, Preference
 from palate.evaluate.config import JudgeArguments
 from palate.evaluate.loading import pairs_to_compare
 from palate.generate import engines
@@ -38,7 +38,7 @@ from palate.train.config import (
     SFTArguments,
     TrainArguments,
 )
-from palate.train.data import preferred_answers, read_preferences
+from palate.train.data import Rows, preferred_answers, read_preferences
 from palate.train.record import DPORecord, KTORecord, SFTRecord
 from palate.train.unpaired import read_unpaired
 
@@ -168,10 +168,15 @@ def check_kto(args: KTOArguments, project: Project, flavor: Flavor) -> None:
     recipe.choose_kto_recipe(args, _size(args, project), _machine(args, flavor))
 
 
+def _audit(args: DPOArguments | SFTArguments, project: Project, rows: Rows[Preference]) -> None:
+    quiet, together = PlainConsole(quiet=True), not args.aspect
+    data.audit(quiet, project, rows, ignore=args.ignore_audit, together=together)
+
+
 def check_dpo(args: DPOArguments, project: Project, flavor: Flavor) -> None:
     _check_sharing(args, flavor)
     rows = dpo.read(project, args)[0]
-    data.audit(PlainConsole(quiet=True), project, rows, ignore=args.ignore_audit)
+    _audit(args, project, rows)
     prompts = [r.prompt_id for r in rows.train]
     recipe.choose_recipe(args, _size(args, project), prompts, _machine(args, flavor))
 
@@ -179,7 +184,7 @@ def check_dpo(args: DPOArguments, project: Project, flavor: Flavor) -> None:
 def check_sft(args: SFTArguments, project: Project, flavor: Flavor) -> None:
     _check_sharing(args, flavor)
     preferences = read_preferences(project, implied=False, together=not args.aspect)
-    data.audit(PlainConsole(quiet=True), project, preferences, ignore=args.ignore_audit)
+    _audit(args, project, preferences)
     if args.source == "best":
         reward_names(args.reward or (args.aspect and project.reward_repo), project)
     else:

@@ -12,10 +12,9 @@ import tyro
 
 from palate.core.errors import UsageError
 from palate.terminal.flags import Count, ModelRef, Number, ProjectId, Repo, Switch, flag
-from palate.train.losses import MEASURED_BETA, parse
+from palate.train.losses import MEASURED_BETA, Strength, parse
 
 Method = Literal["full", "lora", "qlora"]
-Strength = Literal["off", "offset", "weight"]
 BatchMode = Literal["tree", "rows", "trl"]
 WHOLE = "ddp"  # the accelerate configuration in which every process holds the whole model
 

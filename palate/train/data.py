@@ -5,7 +5,7 @@ Every row left out is counted. Only `audit` and `read_preferences` do I/O.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
@@ -14,14 +14,15 @@ from rich.console import Console
 from palate.audit import baselines, findings, measure
 from palate.audit import rows as audit_rows
 from palate.core.errors import PalateError, UsageError
+from palate.core.ledger import standing_judgements
 from palate.core.markdown import count
 from palate.core.project import Project
 from palate.core.rates import Rate
+from palate.core.rounds import by_aspect
 from palate.core.schema import Message, Preference, Prompt, Unpaired, digest, to_json
 from palate.core.splits import check_no_overlap, check_training
 from palate.generate.chats import encode
 from palate.label.preferences import NOT_ASKED, in_view, rebuild
-from palate.train.config import Strength
 from palate.train.people import preference_rows
 
 if TYPE_CHECKING:
@@ -78,9 +79,8 @@ def read_preferences(
     (train, lost), (test, more) = (in_view(project, p, together=together) for p in parts)
     if not train and (old := lost[NOT_ASKED]):
         raise UsageError(
-            f"{project.id} holds no preferences to train on: {count(old, 'row')} of the train split"
-            f" {'is' if old == 1 else 'are'} {NOT_ASKED}, because its aspects changed after the"
-            f" last export. Export again with: palate export {project.id}"
+            f"{project.id} holds no preferences to train on, but {count(old, 'row')} {NOT_ASKED}."
+            f" Aspects changed after the last export. Export again with: palate export {project.id}"
         )
     if not train:
         raise UsageError(
@@ -198,14 +198,20 @@ def answer_dataset(rows: Sequence[Answer]) -> "Dataset":
 
 
 def audit(
-    console: Console, project: Project, rows: Rows[Preference], *, ignore: bool
+    console: Console,
+    project: Project,
+    rows: Rows[Preference],
+    *,
+    ignore: bool,
+    together: bool = False,
 ) -> tuple[findings.Finding, ...]:
     """Audit the labels, print warnings and return all findings; raise PalateError if one is fatal.
 
-    With `ignore`, fatal findings do not raise.
+    The labels are those in the project's aspect, or in all aspects with a choice `together`. With
+    `ignore`, fatal findings do not raise.
     """
-    figures = measure.measure(audit_rows.of_project(project), learn=False)
-    found = findings.findings(figures)
+    used = [one for one in by_aspect(project) if together and _has_choices(one)]
+    found = [f for one in used or [project] for f in _findings(one)]
     try:
         check_no_overlap(project.prompts)
         check_training(rows.train, project.prompts)
@@ -217,28 +223,21 @@ def audit(
     fatal = [f for f in found if f.level == "fatal"]
     if fatal and not ignore:
         raise PalateError(
-            f"{fatal[0].text} {fatal[0].advice} For all findings: palate audit {project.id}."
-            " To train anyway: --ignore-audit"
+            f"{fatal[0].text} {fatal[0].advice} For all findings: palate audit {project.id}"
+            f"{' --aspect NAME' if project.aspect else ''}. To train anyway: --ignore-audit"
         )
     return tuple(found)
 
 
-def strength_columns(rows: Sequence[Preference], strength: Strength) -> dict[str, list[float]]:
-    """Return the columns that `--strength` adds to the training rows.
+def _has_choices(project: Project) -> bool:
+    return any(e.chosen for e in standing_judgements(project.labels))
 
-    `margin` is the reward margin to reach, 1 for "much better" to 0 for "barely" (H. Touvron et
-    al., "Llama 2", 2023, section 3.2.2), which DPO takes as an offset (A. Amini et al., "Direct
-    Preference Optimization with an Offset", 2024). `weight` has a mean of 1.
-    """
-    if strength == "off":
-        return {}
-    if not any(r.strength for r in rows):
-        raise UsageError(f"--strength {strength}: no preference says how strong it is.")
-    if strength == "offset":
-        return {"margin": [r.margin for r in rows]}
-    raw = [0.25 + r.margin for r in rows]  # barely better still counts
-    mean = sum(raw) / len(raw)
-    return {"weight": [x / mean for x in raw]}
+
+def _findings(project: Project) -> list[findings.Finding]:
+    """Return what the audit finds in the labels, with their aspect if there is one."""
+    figures = measure.measure(audit_rows.of_project(project), learn=False)
+    where = f"In the aspect {project.aspect}: " if project.aspect else ""
+    return [replace(f, text=f"{where}{f.text}") for f in findings.findings(figures)]
 
 
 def test_rules(rows: Rows[Preference]) -> dict[str, tuple[baselines.Accuracy, np.ndarray]]:

@@ -95,7 +95,9 @@ def prepare(console: Console, args: DPOArguments) -> DPOJob:
         said = judged.sentences(standing_judgements(project.labels))
         for line in (*said, feedback.rows_line(rows, judged, args.ai_weight)):
             console.print(f"  {line}", markup=False)
-    findings = data.audit(console, project, rows, ignore=args.ignore_audit)
+    findings = data.audit(
+        console, project, rows, ignore=args.ignore_audit, together=not args.aspect
+    )
     report = agreement.report(project.labels, project.candidates)
     if line := implied_line(rows.train, report):
         console.print(f"  {line}")

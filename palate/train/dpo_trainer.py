@@ -24,7 +24,7 @@ from palate.train import attention, losses, packed_forward, packing
 from palate.train.agreement import AgreementMixin
 from palate.train.choice import KEEPS
 from palate.train.config import BatchMode, DPOArguments
-from palate.train.data import Rows, preference_dataset, strength_columns
+from palate.train.data import Rows, preference_dataset
 from palate.train.losses import FreeLoss
 from palate.train.recipe import Recipe
 from palate.train.references import Batch, MarginsMixin, with_references
@@ -254,7 +254,7 @@ def columns(
 
     `panel` has the weights of what several judges answered, by pair.
     """
-    found = strength_columns(rows, args.strength)
+    found = losses.strength_columns(rows, args.strength)
     if any(r.source == "ai" for r in rows):
         own = found.get("weight", [1.0] * len(rows))
         judged, panel = args.ai_weight or 0.0, panel or {}

@@ -9,14 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from palate.core.errors import PalateError, UsageError
+from palate.core.schema import Preference
 
 if TYPE_CHECKING:
     import torch
     from accelerate import Accelerator
 
+Strength = Literal["off", "offset", "weight"]
 DPO_LOSSES = (
     "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot",
     "aot_unpaired", "apo_zero", "apo_down", "discopop", "sft", "sigmoid_norm",
@@ -233,3 +235,21 @@ def trainer_of(name: str) -> Any:
                 f"TRL {version('trl')} has no {FREE[name]} in its experimental part, which --loss"
                 f" {name} computes with. Install one that has: pip install 'trl>=1.16,<2'"
             ) from None
+
+
+def strength_columns(rows: Sequence[Preference], strength: Strength) -> dict[str, list[float]]:
+    """Return the columns that `--strength` adds to the training rows.
+
+    `margin` is the reward margin to reach, 1 for "much better" to 0 for "barely" (H. Touvron et
+    al., "Llama 2", 2023, section 3.2.2), which DPO takes as an offset (A. Amini et al., "Direct
+    Preference Optimization with an Offset", 2024). `weight` has a mean of 1.
+    """
+    if strength == "off":
+        return {}
+    if not any(r.strength for r in rows):
+        raise UsageError(f"--strength {strength}: no preference says how strong it is.")
+    if strength == "offset":
+        return {"margin": [r.margin for r in rows]}
+    raw = [0.25 + r.margin for r in rows]  # barely better still counts
+    mean = sum(raw) / len(raw)
+    return {"weight": [x / mean for x in raw]}

@@ -72,7 +72,7 @@ def part(project: Project, args: object) -> Project:
     """
     if not isinstance(args, TrainArguments) or args.annotators is None:
         return project
-    judged = judgements(project)
+    judged = judgements(project, together=args.aspect is None)
     asked = [name.strip() for name in args.annotators.split(",") if name.strip()]
     found = {
         name: next((x for x in (name, pseudonym(name)) if x in judged), None) for name in asked
@@ -105,9 +105,13 @@ def refuse(args: TrainArguments) -> None:
         )
 
 
-def judgements(project: Project) -> Counter[str]:
-    """Return how many judgements of pairs, and thumbs, each person has given."""
-    judged = (e.annotator for e in standing_judgements(project.labels) if e.kind in JUDGED)
+def judgements(project: Project, *, together: bool) -> Counter[str]:
+    """Return how many judgements of pairs, and thumbs, each person has given.
+
+    They are those in the project's aspect, or in all aspects `together`.
+    """
+    labels = [e for one in (by_aspect(project) if together else [project]) for e in one.labels]
+    judged = (e.annotator for e in standing_judgements(labels) if e.kind in JUDGED)
     return Counter([*judged, *(t.annotator for t in thumbs(project))])
 
 

@@ -41,7 +41,9 @@ def prepare(console: Console, args: SFTArguments) -> SFTJob:
     """
     project, args = people.chosen(console, job.project_of(args), args)
     preferences = read_preferences(project, implied=False, together=not args.aspect)
-    findings = data.audit(console, project, preferences, ignore=args.ignore_audit)
+    findings = data.audit(
+        console, project, preferences, ignore=args.ignore_audit, together=not args.aspect
+    )
     rows = rows_of(args, project.id, preferences)
     base = models.find(args.base_model or project.settings.base_model)
     recipe = choose_sft_recipe(args, base.parameters, Machine.here())

@@ -16,7 +16,6 @@ from palate.core.schema import Event, Preference, to_json
 from palate.core.typed import read_line
 from palate.label.preferences import NOT_ASKED, combined, in_view, rebuild
 from palate.report.export import export
-from palate.train.data import read_preferences
 
 EVEN = {"helpful": 0.5, "safe": 0.5}
 BOTH = Settings(aspects=("helpful", "safe"))
@@ -183,14 +182,3 @@ def test_rows_of_before_the_aspects_changed_are_left_out_and_counted(judged):
     assert dict(left_out) == {NOT_ASKED: 1}
     alone = replace(project, settings=Settings(), aspect=None)
     assert in_view(alone, project.read("preferences"), together=True) == ([], {NOT_ASKED: 2})
-
-
-def test_a_training_on_rows_of_before_the_aspects_names_the_export(judged):
-    export(judged.id)
-    other = Settings(aspects=("kind", "harmless"))
-    client.commit(judged.id, "dataset", {"palate.toml": other.dump()}, "Change")
-    for together in (True, False):
-        with pytest.raises(
-            UsageError, match=f"2 rows .* Export again with: palate export {judged.id}"
-        ):
-            read_preferences(Project.load(judged.id), together=together)

@@ -6,7 +6,7 @@ import pytest
 
 from palate.core.errors import UsageError
 from palate.core.schema import Preference, Prompt
-from palate.train import data
+from palate.train import data, losses
 from palate.train.data import Rows
 
 
@@ -33,16 +33,16 @@ def short(n, i):
 
 def test_strength_as_an_offset_is_the_margin_and_as_a_weight_has_a_mean_of_one():
     rows = [preference("i", f"a{s}", "b", strength=s) for s in (1, 2, 4)]
-    assert data.strength_columns(rows, "off") == {}
-    assert data.strength_columns(rows, "offset") == {"margin": pytest.approx([0, 1 / 3, 1])}
-    (weights,) = data.strength_columns(rows, "weight").values()
+    assert losses.strength_columns(rows, "off") == {}
+    assert losses.strength_columns(rows, "offset") == {"margin": pytest.approx([0, 1 / 3, 1])}
+    (weights,) = losses.strength_columns(rows, "weight").values()
     assert sum(weights) / 3 == pytest.approx(1)
     assert weights[2] / weights[0] == pytest.approx(5)  # much better counts, barely still does
 
 
 def test_strength_that_nobody_gave_cannot_be_used():
     with pytest.raises(UsageError, match="--strength weight: no preference says how strong"):
-        data.strength_columns([preference("i", "a", "b")], "weight")
+        losses.strength_columns([preference("i", "a", "b")], "weight")
 
 
 def test_the_sentence_counts_what_is_preferred_and_says_when_nothing_is():
