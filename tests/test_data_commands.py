@@ -148,6 +148,14 @@ def test_an_audit_ends_with_its_outcome_and_an_exit_code(tmp_path):
     assert palate("audit", str(file), *COLUMNS, "--json").returncode == 1
 
 
+def test_a_file_may_be_called_as_a_project_in_an_aspect_is(tmp_path):
+    file = tmp_path / "pairs in the aspect safe.csv"
+    file.write_text(PAIRS)
+    run = palate("audit", str(file), *COLUMNS)
+    assert "A project is named like" not in run.stderr
+    assert run.returncode == 0, run.stderr
+
+
 def test_an_audit_that_cannot_be_written_or_read_says_so(tmp_path):
     (tmp_path / "pairs.csv").write_text(PAIRS)
     file = str(tmp_path / "pairs.csv")

@@ -137,7 +137,7 @@ def audit(
         print(json.dumps(json_report.to_json(result, issues), indent=2, ensure_ascii=False))
     else:
         console.print(audit_page.table(result, issues))
-        for line in in_aspects(Project.load(source)) if " in the aspect " in data.source else ():
+        for line in in_aspects(Project.load(data.project)) if data.project else ():
             console.print(line)
         if html:
             console.print(f"\nwritten: {html}")

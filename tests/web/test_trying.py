@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 from labelling import ADA, BO, label
@@ -17,7 +18,7 @@ from palate.core import ledger
 from palate.core.errors import PalateError
 from palate.core.project import Project, Settings
 from palate.core.rounds import offered, wild_wins
-from palate.core.schema import Candidate, Prompt
+from palate.core.schema import Candidate, Model, Prompt
 from palate.evaluate.loading import project_verdict
 from palate.evaluate.ratings import figures, ratings
 from palate.report.status import in_the_wild
@@ -26,6 +27,7 @@ from palate.web.ballot import gpu
 from palate.web.ballot.event_parsing import Rejected
 from palate.web.ballot.people import REQUESTS_AT_ONCE, OverBudget
 from palate.web.voting.ballot import EvaluateBallot, Try
+from palate.web.voting.best import best_of
 from palate.web.voting.result import pairs, routes
 
 PROMPT = "A title about lighthouses"
@@ -152,6 +154,17 @@ def test_a_choice_needs_a_try_and_counts_once(ballot, project):
     ballot.close()
     (vote,) = Project.load(project.id).read("wild")
     assert vote.chosen == vote.left
+
+
+def test_a_project_with_aspects_offers_no_best_of_n_by_one_of_them(project):
+    aspects = replace(project.settings, aspects=("helpful", "safe"))
+    first = replace(project, settings=aspects, aspect="helpful")
+    for one in (project, first):
+        calls.create(one.reward_repo, "model")
+        calls.commit(one.reward_repo, "model", {"run.json": "{}"}, "Train")
+    base = Model("me/base", "b" * 40)
+    assert best_of(project, base) is not None
+    assert best_of(first, base) is None
 
 
 def test_the_best_of_n_is_a_contestant_where_there_is_a_reward(

@@ -37,8 +37,11 @@ class Contestant:
 
 
 def best_of(project: Project, base: Model) -> Contestant | None:
-    """Return the best of n by the project's reward, named as `palate best` does; None without."""
-    if not hub.exists(project.reward_repo, "model"):
+    """Return the best of n by the project's reward, named as `palate best` does; None without.
+
+    A project with aspects has a reward of each, which the page does not add up: it gets None.
+    """
+    if project.aspect or not hub.exists(project.reward_repo, "model"):
         return None
     sha, files = hub.describe(project.reward_repo, "model")
     if gpu.RUN not in files:
