@@ -15,6 +15,7 @@ from palate.terminal.flags import flag
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from palate.core.project import Project
     from palate.core.schema import Model
     from palate.run import methods as known
 
@@ -29,6 +30,7 @@ def compare(
     on: Literal["local", "hf"] = "local",
     flavor: Annotated[str | None, flag("NAME")] = None,
     yes: bool = False,
+    replace: bool = False,
 ) -> None:
     """Train several methods on the same labels, and show in one table what each gives.
 
@@ -51,20 +53,28 @@ def compare(
         on: Where the jobs run: on this machine, or on HF Jobs. The answers are measured here.
         flavor: Machine on HF Jobs. Default: chosen for each job by its size.
         yes: Do not ask before each job on HF Jobs.
+        replace: Replace models of this round that were made another way, and remove their verdicts.
     """
     from palate.core.project import Project
+    from palate.run import done
     from palate.run import methods as known
 
     if on == "local" and (flavor or yes):
         raise UsageError("--flavor and --yes need --on hf.")
-    chosen = known.chosen(methods)
+    chosen, budget = known.chosen(methods), known.Budget(epochs, max_new_tokens)
     export(project)
     loaded = Project.load(project)
-    known.check(loaded, chosen, here=on == "local")
+    known.check(loaded, chosen, budget, here=on == "local")
+    steps = known.with_reward(chosen)
+    if (others := done.in_the_way(loaded, steps, budget)) and not replace:
+        raise UsageError(
+            f"The comparison would replace {count(len(others), 'model')}: {'; '.join(others)}."
+            " Nothing was started. To replace what was made another way: --replace"
+        )
     if chosen[0].name not in map(str.strip, methods.split(",")):
         console.print("dpo is compared, too: the verdict is about it and the base model")
-    jobs = Jobs(project, known.Budget(epochs, max_new_tokens), on, flavor, yes=yes)
-    for method in ([known.REWARD] if any(m.needs_reward for m in chosen) else []) + chosen:
+    jobs = Jobs(loaded, budget, on, flavor, yes=yes)
+    for method in steps:
         jobs.make(method)
     jobs.answer(chosen)
     jobs.measure(chosen)
@@ -76,28 +86,30 @@ def compare(
 
 
 class Jobs:
-    """Runs the jobs of a comparison that are not done yet."""
+    """Runs the jobs of a comparison that are not done yet, all on the same state of the project."""
 
     def __init__(
-        self, project_id: str, budget: "known.Budget", on: str, flavor: str | None, *, yes: bool
+        self, project: "Project", budget: "known.Budget", on: str, flavor: str | None, *, yes: bool
     ):
-        self.id, self.budget, self.failed = project_id, budget, list[str]()
+        self.id, self.budget, self.failed = project.id, budget, list[str]()
+        self._project = project
         self._on, self._flavor, self._yes = on, flavor, yes
         self._made: dict[str, Model] = {}
         self._seconds: dict[str, float] = {}
 
     def make(self, method: "known.Method") -> None:
         """Run the method's job unless it is done. A failure leaves the others to run."""
-        from palate.core.project import Project
         from palate.evaluate.ratings import name
+        from palate.run import done
         from palate.run import methods as known
 
         if method.needs_reward and known.REWARD.name in self.failed:
             console.print(f"{method.name}: left out, since there is no reward")
             self.failed.append(method.name)
             return
-        project = Project.load(self.id)
-        if found := known.made(project, method, self.budget):
+        project = self._project
+        found = done.made(project, method, self.budget)
+        if found:
             console.print(f"{method.name}: done, {name(found)}")
         else:
             why = "made first, for the methods that need one" if method == known.REWARD else ""
@@ -106,14 +118,20 @@ class Jobs:
             if not self._run(method.job, method.argv(project, self.budget)):
                 self.failed.append(method.name)
                 return
-            self._seconds[method.name] = time.monotonic() - began
-            found = known.made(Project.load(self.id), method, self.budget)
-        if found:
-            self._made[method.name] = found
+            if self._on == "local":  # on HF Jobs it would include the wait for a machine
+                self._seconds[method.name] = time.monotonic() - began
+            found = done.made(project, method, self.budget)
+        if found is None:
+            why = done.why_not(project, method, self.budget)
+            console.print(f"{method.name}: not compared, since {why}", style="yellow")
+            self.failed.append(method.name)
+            return
+        self._made[method.name] = found
 
     def answer(self, chosen: "Sequence[known.Method]") -> None:
         """Let all models answer the eval prompts, and make them contestants."""
         from palate.core.project import Project
+        from palate.run import done
         from palate.run import methods as known
 
         if chosen[0].name not in self._made:
@@ -121,9 +139,15 @@ class Jobs:
                 f"{chosen[0].name} failed, for the reason above, and without it there is no blind"
                 " comparison. The same command goes on."
             )
-        project = known.with_all_contestants(Project.load(self.id))
+        project = Project.load(self.id)
+        if project.settings.compare != "all":
+            project = known.with_all_contestants(project)
+            console.print(
+                'palate.toml: compare = "all" is set, for blind comparisons of every two models',
+                markup=False,
+            )
         models = [m for m in self._made.values() if m.repo != project.reward_repo]
-        if all(known.has_answered(project, m) for m in models):
+        if all(done.has_answered(project, m) for m in models):
             return
         words = [project.id, "--max-new-tokens", str(self.budget.max_new_tokens)]
         for model in models:
@@ -155,13 +179,17 @@ class Jobs:
 
     def _run(self, name: str, argv: list[str]) -> bool:
         """Run a job to its end; tell whether it succeeded. Ends here where it was interrupted."""
-        from palate.run import hf, local
+        from palate.run import hf, hf_jobs, local
         from palate.run.jobs import job_named
 
         spec = job_named(name)
         if self._on == "hf":
             try:
-                hf.run(console, spec, argv, flavor=self._flavor, yes=self._yes)
+                if job := hf_jobs.going_on(self.id, name, argv):
+                    console.print(f"{name} is already running on HF Jobs: {job.url}", markup=False)
+                    hf_jobs.follow(console, self.id, job)
+                else:
+                    hf.run(console, spec, argv, flavor=self._flavor, yes=self._yes)
             except PalateError as error:
                 console.print(str(error), style="yellow")
                 return False

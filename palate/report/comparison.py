@@ -6,6 +6,7 @@ The dataset's card is rendered from it. Only `stored` and `keep` do I/O.
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 from palate.core import hub
 from palate.core.errors import BadInput
@@ -20,9 +21,13 @@ from palate.reward.measured import Figures, Measure
 VERSION = 0
 FILE = "compare.json"
 BASE, RL = "base", "rl"
+BY_LOSS = ("sft", "hindsight")  # methods whose weights the loss on test prompts chooses
 HEAD = ("method", "pairs right, held out", "reward, held out", "more than base", "KL", "characters",
         "end", "minutes", "cost", "check", "place")  # fmt: skip
 NONE = "–"
+# of the checked weights, those that the held-out reward scored highest, those with the lowest loss
+# on answers to test prompts, or those of the last step
+Kept = Literal["reward", "loss", "last"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ class Entry:
     seconds: float | None = None
     dollars: float | None = None  # where it ran on HF Jobs
     check: tuple[str, ...] = ()  # what tuning cost, where `palate check` measured it
+    kept: Kept | None = None  # what chose the weights; None in older files
 
 
 @dataclass(frozen=True)
@@ -102,14 +108,31 @@ class MethodsReport:
             "KL, in nats an answer, is from the base model, at the tokens of the model's own"
             " answers. End: share of answers that ended before the limit.",
         ]
-        if self.measure and any(e.method == RL for e in self.entries):
+        if not self.measure:
+            return [*lines, "Test prompts have too few labels for a held-out reward."]
+        return [*lines, self.measure.sentence(), *self._chosen()]
+
+    def _chosen(self) -> list[str]:
+        """Return which methods kept weights that the test prompts' labels chose."""
+        lines = []
+        by_loss = [
+            e.method
+            for e in self.entries
+            if e.kept == "loss" or (e.kept is None and e.method in BY_LOSS)
+        ]
+        if by_loss:
             lines.append(
-                "RL kept the weights that this reward liked most, on train prompts, so its figure"
-                " is somewhat too high."
+                f"{' and '.join(by_loss)} kept the weights with the lowest loss on preferred"
+                f" answers to test prompts, so {'their' if len(by_loss) > 1 else 'its'} figures may"
+                " be too high."
             )
-        if self.measure:
-            return [*lines, self.measure.sentence()]
-        return [*lines, "Test prompts have too few labels for a held-out reward."]
+        by_reward = {e.kept for e in self.entries if e.method == RL} - {"last", "loss"}
+        for kept in by_reward:
+            lines.append(
+                f"rl {'kept' if kept else 'may have kept'} the weights that such a reward scored"
+                " highest, on train prompts, so its figures may be too high."
+            )
+        return lines
 
 
 def _cells(entry: Entry, places: dict[Model, str]) -> list[str]:

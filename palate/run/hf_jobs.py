@@ -108,14 +108,38 @@ def table(project: str, jobs: "Sequence[JobInfo]") -> Table:
     return shown
 
 
-def dollars(project: str, repo: str) -> float:
-    """Return what all jobs cost whose output is this repo."""
+def dollars(project: str, repo: str) -> float | None:
+    """Return what all jobs cost whose output is this repo; None without any, or without a price."""
     hourly = prices(project)
-    return sum(
-        hourly.get(str(job.flavor), 0.0) * ((job.durations.running_secs or 0) / 3600)
+    known = [
+        (hourly.get(str(job.flavor)), job.durations.running_secs or 0)
         for job in jobs_of(project)
         if job.durations and _value(job.command or [], "--output") == repo
-    )
+    ]
+    costs = [price * seconds / 3600 for price, seconds in known if price is not None]
+    return sum(costs) if costs and len(costs) == len(known) else None
+
+
+def going_on(project: str, name: str, argv: Sequence[str]) -> "JobInfo | None":
+    """Return a job that has not ended and does the same, at whatever state of the project.
+
+    It has the same output. Jobs without one have the same words.
+    """
+    output = _value(argv, "--output")
+    for job in jobs_of(project):
+        words = job.command or []
+        if output:
+            is_same = _value(words, "--output") == output
+        else:
+            is_same = _without_revision(words[-len(argv) :]) == _without_revision(argv)
+        is_of_name = (job.labels or {}).get(JOB_LABEL) == name
+        if is_same and is_of_name and job.status.stage not in ENDED:
+            return job
+    return None
+
+
+def _without_revision(argv: Sequence[str]) -> list[str]:
+    return [argv[0].partition("@")[0], *argv[1:]] if argv else []
 
 
 def _spent(job: "JobInfo", hourly: dict[str, float]) -> str:

@@ -10,13 +10,13 @@ from palate.core.ledger import now
 from palate.core.project import Project
 from palate.core.schema import BEST_OF, Candidate, Model
 from palate.generate import models
-from palate.report.comparison import BASE, VERSION, Entry, MethodsReport, Share, stored
+from palate.report.comparison import BASE, VERSION, Entry, Kept, MethodsReport, Share, stored
 from palate.reward import record
 from palate.reward.measured import Figures, Ruler
-from palate.reward.record import RewardRecord
+from palate.reward.record import RewardRecord, RLRecord
+from palate.run.done import answers, same_data
 from palate.run.hf_jobs import dollars
-from palate.run.methods import answers, same_data
-from palate.train.record import DPORecord, JobRecord, KTORecord
+from palate.train.record import DPORecord, JobRecord, KTORecord, SFTRecord
 
 
 def report(
@@ -43,7 +43,9 @@ def report(
             ruler = ruler or Ruler(project, models.find(f"{base.repo}@{base.revision}"))
             figures = ruler.figures(own, written[BASE], _source(model, base))
         took = seconds.get(name, old.seconds if old else None)
-        cost = dollars(project.id, model.repo) if paid else old.dollars if old else None
+        cost = dollars(project.id, model.repo) if paid else None
+        if cost is None and old:
+            cost = old.dollars
         entries.append(_entry(name, model, figures, took, cost))
     measure = ruler.measure if ruler else before.measure if before else None
     return MethodsReport(VERSION, project.revision, now(), measure, tuple(entries))
@@ -78,7 +80,18 @@ def _entry(
         accuracy = accuracy_of(reward)
         return Entry(name, model, figures, accuracy, seconds, cost)
     run = _record(model)
-    return Entry(name, model, figures, accuracy_of(run), run.seconds, cost, check_of(model))
+    check = check_of(model)
+    return Entry(name, model, figures, accuracy_of(run), run.seconds, cost, check, kept_by(run))
+
+
+def kept_by(run: JobRecord) -> Kept:
+    """Return what chose the weights that a training kept."""
+    if isinstance(run, RLRecord) and run.held_out.reward is None and run.held_out.decides:
+        return "reward"
+    # rejection sampling has no test rows
+    if isinstance(run, SFTRecord) and run.results.test_loss is not None:
+        return "loss"
+    return "last"
 
 
 def accuracy_of(run: JobRecord) -> Share | None:

@@ -1,29 +1,20 @@
-"""The methods that `palate compare` knows: each one job, its flags and its model's repo.
+"""The methods that `palate compare` knows: each one job, its flags and its model's repo."""
 
-What is done is found on the Hub: a model that the same job made with the same arguments from the
-same data and base model, or answers that are there.
-"""
-
+import math
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
 from palate.core import hub
-from palate.core.errors import BadInput, UsageError
+from palate.core.errors import UsageError
 from palate.core.project import SETTINGS_FILE, Project
-from palate.core.rounds import round_tag, with_setting
-from palate.core.schema import BEST_OF, Candidate, Model, model_of
+from palate.core.rounds import with_setting
 from palate.generate.completions import eval_prompts
-from palate.label.preferences import judged
-from palate.reward import held_out, record
+from palate.reward import held_out
 from palate.reward import rows as reward_rows
-from palate.reward.scoring import find_reward
 from palate.run.jobs import job_named
-from palate.run.spec import JobSpec
-from palate.terminal.ref import Ref
 from palate.train import feedback
-from palate.train.config import TrainArguments
 from palate.train.data import read_preferences
 from palate.train.unpaired import read_unpaired
 
@@ -115,12 +106,29 @@ def chosen(text: str) -> list[Method]:
     return [METHODS[name] for name in dict.fromkeys(("dpo", *names))]
 
 
-def check(project: Project, methods: Sequence[Method], *, here: bool) -> None:
+def with_reward(methods: Sequence[Method]) -> list[Method]:
+    """Return the methods, and before them the reward where one of them needs it."""
+    return [*([REWARD] if any(m.needs_reward for m in methods) else []), *methods]
+
+
+def check(project: Project, methods: Sequence[Method], budget: Budget, *, here: bool) -> None:
     """Raise UsageError for what a method lacks, before any of them has begun.
 
     With `here` the jobs run on this machine, which measures the answers in any case.
     """
+    if aspects := project.settings.aspects:
+        raise UsageError(
+            f"palate compare does not work in a project with aspects, and {project.id} has"
+            f" {', '.join(aspects)}. Train in one with --aspect: palate train {project.id}"
+            f" --aspect {next(iter(aspects))}"
+        )
     check_packages(find_spec, here=here)
+    if not 0 < budget.epochs < math.inf:
+        raise UsageError(f"--epochs {budget.epochs:g}: expected more than 0, such as 3.")
+    if budget.max_new_tokens < 1:
+        raise UsageError(f"--max-new-tokens {budget.max_new_tokens}: expected 1 or more.")
+    for method in with_reward(methods):
+        job_named(method.job).parse(method.argv(project, budget))
     eval_prompts(project)
     read_preferences(project)
     names = {m.name for m in methods}
@@ -134,14 +142,6 @@ def check(project: Project, methods: Sequence[Method], *, here: bool) -> None:
         held_out.test_labels(project)
 
 
-def made(project: Project, method: Method, budget: Budget) -> Model | None:
-    """Return what the method made of the project's present data, None if there is none."""
-    if method.job != "best":
-        return _trained(project, method, budget)
-    contestant = _best(project)
-    return contestant if has_answered(project, contestant) else None
-
-
 def check_packages(find: Callable[[str], object], *, here: bool) -> None:
     """Raise UsageError for packages that `find` does not find."""
     needed = PACKAGES if here else PACKAGES_TO_MEASURE
@@ -152,75 +152,8 @@ def check_packages(find: Callable[[str], object], *, here: bool) -> None:
         )
 
 
-def _trained(project: Project, method: Method, budget: Budget) -> Model | None:
-    """Return the model that the method trained on the present data, None if there is none.
-
-    It was made by the same job with the same arguments. Any reward is taken as it is.
-    """
-    repo = method.repo(project)
-    if not hub.exists(repo, "model"):
-        return None
-    sha = hub.tags(repo, "model").get(round_tag(project.settings.round))
-    if not sha or "run.json" not in hub.describe(repo, "model", sha)[1]:
-        return None
-    try:
-        run = record.load(hub.fetch(repo, "model", sha, ["run.json"])[0].parent)
-    except BadInput:  # of another version of palate
-        return None
-    spec: JobSpec = job_named(method.job)
-    args: TrainArguments = spec.parse(method.argv(project, budget))
-    wanted = {k: v for k, v in args.identity().items() if v is not None}
-    alike = method == REWARD or all(run.arguments.get(k) == v for k, v in wanted.items())
-    base = Ref.parse(project.settings.base_model).repo
-    if not (alike and run.base_model == base and same_data(project, run.data_revision)):
-        return None
-    return Model(repo, sha)
-
-
-def same_data(project: Project, revision: str) -> bool:
-    """Tell whether the project had the same data to learn from at another revision."""
-    if revision == project.revision:
-        return True
-    try:
-        other = Project.load(project.id, revision)
-    except UsageError:  # `palate forget` has removed the commit
-        return False
-    return all(
-        project.contents(config) == other.contents(config)
-        for config in ("labels", "preferences", "unpaired")
-    ) and _asked(project) == _asked(other)
-
-
-def _asked(project: Project) -> tuple[object, ...]:
-    """Return the prompts that may be learned from, and what judges said of them."""
-    prompts = {p.id: p.split for p in project.prompts if p.split != "eval"}
-    return prompts, {e.event_id for e in judged(project)}
-
-
-def _best(project: Project) -> Model:
-    """Return the contestant that `palate best` writes."""
-    _, reward = find_reward(None, project)
-    base = Ref.parse(project.settings.base_model)
-    sha = hub.describe(base.repo, "model", base.revision)[0]
-    return Model(reward.repo, f"{BEST_OF}{N}.{sha[:12]}.{reward.revision[:12]}")
-
-
-def answers(project: Project, model: Model) -> list[Candidate]:
-    """Return what the model wrote to this round's eval prompts."""
-    asked = {p.id for p in eval_prompts(project)}
-    return [c for c in project.candidates if c.prompt_id in asked and model_of(c) == model]
-
-
-def has_answered(project: Project, model: Model) -> bool:
-    """Tell whether the model answered every eval prompt of this round."""
-    asked = {p.id for p in eval_prompts(project)}
-    return asked == {c.prompt_id for c in answers(project, model)}
-
-
 def with_all_contestants(project: Project) -> Project:
-    """Return the project, in which the blind comparison is between every two models."""
-    if project.settings.compare == "all":
-        return project
+    """Set that the blind comparison is between every two models; return the project."""
     text = with_setting(project.text(SETTINGS_FILE), "compare", "all")
     hub.commit(project.id, "dataset", {SETTINGS_FILE: text}, "Compare every two models")
     return Project.load(project.id)

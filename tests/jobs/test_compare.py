@@ -1,18 +1,28 @@
 """palate compare: several methods on the same labels become contestants in one table."""
 
+import json
 import os
 import re
 import signal
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from run_facts import RUN
 
 from palate.core import hub as client
 from palate.core.errors import UsageError
-from palate.core.project import Project
-from palate.core.schema import CONTESTANT, model_of
+from palate.core.ledger import event_file, jsonl
+from palate.core.project import SETTINGS_FILE, Project
+from palate.core.schema import CONTESTANT, Model, model_of
+from palate.label import steps
 from palate.report.comparison import FILE, stored
-from palate.run.methods import check_packages, chosen
+from palate.report.export import export
+from palate.run.done import in_the_way, made, why_not
+from palate.run.hf_jobs import going_on
+from palate.run.jobs import job_named
+from palate.run.methods import METHODS, Budget, check, check_packages, chosen
 
 SHORT = ("--epochs", "1", "--max-new-tokens", "12")
 
@@ -103,6 +113,13 @@ def test_what_cannot_be_compared_is_refused_before_anything_runs(labelled, proje
     assert "Name two methods or more" in said
     said = palate("compare", labelled.id, "--methods", "dpo,ai-dpo", code=2)
     assert "No judge has answered train pairs" in said
+    said = palate("compare", labelled.id, "--methods", "dpo,sft", "--epochs", "0", code=2)
+    assert "--epochs 0: expected more than 0" in said
+    words = ("compare", labelled.id, "--methods", "dpo,rl")
+    said = palate(*words, "--max-new-tokens", "1024", code=2)
+    assert "--max-new-tokens 1024: expected 1 or more, and fewer than" in " ".join(said.split())
+    said = palate(*words, "--max-new-tokens", "0", code=2)
+    assert "--max-new-tokens 0: expected 1 or more." in said
     said = palate("compare", labelled.id, "--methods", "dpo,sft", "--yes", code=2)
     assert "--flavor and --yes need --on hf." in said
     assert FILE not in Project.load(labelled.id).files
@@ -123,3 +140,115 @@ def test_packages_that_are_missing_are_named():
     check_packages(lambda name: name in without_trl or None, here=False)  # HF Jobs bring it
     with pytest.raises(UsageError, match="needs torch, transformers"):
         check_packages(lambda name: None, here=False)
+
+
+BUDGET = Budget(1, 12)
+KEPT = {"method": "full", "learning_rate": 3e-5, "beta": 0.1, "epochs": 1.0}
+SEARCH = {
+    "trials": [], "kept": KEPT, "prompts": 24, "held_out": 6, "rows": 18, "second": None,
+    "ahead": None,
+}  # fmt: skip
+
+
+def push(project: Project, name: str, record: dict | None = None, **flags: object) -> Model:
+    """Push a record as the method's job leaves it, with these arguments instead of its own."""
+    method, base = METHODS[name], project.settings.base_model
+    spec = job_named(method.job)
+    sha = client.describe(base, "model")[0]
+    decided = {"method": "full", "learning_rate": 3e-5, "batch_size": 8}
+    args = replace(spec.parse(method.argv(project, BUDGET)), **(decided | flags))
+    run = RUN | {
+        "version": 3,
+        "project": project.id,
+        "data_revision": project.revision,
+        "base_model": base,
+        "base_revision": sha,
+        "parameters": 10**6,
+        "arguments": asdict(args) | {"base_model": f"{base}@{sha}"},
+    }
+    repo = method.repo(project)
+    client.create(repo, "model")
+    files = {"run.json": json.dumps(run | (record or {}))}
+    commit = client.commit(repo, "model", files, "A model")
+    client.tag(repo, "model", "round-1", commit)
+    return Model(repo, commit)
+
+
+@pytest.mark.parametrize(
+    ("flags", "difference"),
+    [
+        ({"epochs": 2.0}, "was made with --epochs 2, not with --epochs 1"),
+        ({"ai": True}, "was made with --ai, not without --ai"),
+        ({"annotators": "p-1"}, "was made with --annotators p-1, not without --annotators"),
+        ({"aspect": "safe"}, "was made with --aspect safe, not without --aspect"),
+        ({"learning_rate": 1e-3}, "was made with --learning-rate 0.001, not with --learning-rate"),
+    ],
+)
+def test_a_model_that_was_trained_another_way_is_in_the_way(labelled, flags, difference):
+    dpo = METHODS["dpo"]
+    model = push(labelled, "dpo")
+    assert made(labelled, dpo, BUDGET) == model
+    assert in_the_way(labelled, [dpo], BUDGET) == []
+    push(labelled, "dpo", **flags)
+    assert made(labelled, dpo, BUDGET) is None
+    (line,) = in_the_way(labelled, [dpo], BUDGET)
+    assert line.startswith(f"{labelled.model_repo} {difference}")
+    assert why_not(labelled, dpo, BUDGET) == line
+
+
+def test_a_model_of_another_base_or_of_other_labels_is_in_the_way(labelled):
+    dpo = METHODS["dpo"]
+    push(labelled, "dpo", {"base_revision": "c" * 40})
+    assert made(labelled, dpo, BUDGET) is None
+    assert "began with" in in_the_way(labelled, [dpo], BUDGET)[0]
+    push(labelled, "dpo", {"data_revision": "c" * 40})
+    assert in_the_way(labelled, [dpo], BUDGET) == [
+        f"{labelled.model_repo} learned from other labels"
+    ]
+    push(labelled, "dpo", {"version": 99})
+    assert "cannot read" in in_the_way(labelled, [dpo], BUDGET)[0]
+
+
+def test_a_model_with_a_verdict_is_replaced_only_where_that_is_asked_for(labelled, palate):
+    model = push(labelled, "dpo", {"search": SEARCH})
+    client.commit(model.repo, "model", {"verdict.json": "{}"}, "A verdict")
+    said = " ".join(palate("compare", labelled.id, "--methods", "dpo,sft", *SHORT, code=2).split())
+    assert f"would replace 1 model: {model.repo} was made with --recipe search, not" in said
+    assert "and has a verdict. Nothing was started." in said
+    assert "--replace" in said
+    assert client.tags(model.repo, "model")["round-1"] == model.revision
+    assert "verdict.json" in client.describe(model.repo, "model")[1]
+
+
+def test_a_label_that_arrives_during_a_job_does_not_make_its_model_anothers(labelled):
+    model, began = push(labelled, "dpo"), Project.load(labelled.id)
+    late = replace(labelled.labels[0], event_id="late", annotator="p-2")
+    client.commit(labelled.id, "dataset", {event_file("labels"): jsonl([late])}, "Late")
+    export(labelled.id)
+    assert made(began, METHODS["dpo"], BUDGET) == model
+    assert made(Project.load(labelled.id), METHODS["dpo"], BUDGET) is None
+
+
+def test_a_project_with_aspects_is_refused(labelled):
+    settings = replace(labelled.settings, aspects=("helpful", "safe"), weights=(1, 3))
+    client.commit(labelled.id, "dataset", {SETTINGS_FILE: settings.dump()}, "Two aspects")
+    with pytest.raises(UsageError, match="does not work in a project with aspects, and"):
+        check(Project.load(labelled.id), chosen("dpo,sft"), BUDGET, here=True)
+
+
+def test_a_job_that_still_runs_on_hf_is_found_and_one_that_ended_is_not(labelled):
+    code, repo = "import threading; threading.Event().wait()", f"{labelled.id}-sft"
+    argv = [f"{labelled.id}@abc", "--output", repo]
+    job = client.api().run_job(
+        image="any",
+        command=[sys.executable, "-c", code, *argv],
+        flavor="cpu-basic",
+        labels={steps.PROJECT_LABEL: steps.label_of(labelled.id), steps.JOB_LABEL: "sft"},
+    )
+    later = [f"{labelled.id}@def", *argv[1:]]
+    assert going_on(labelled.id, "sft", later).id == job.id
+    assert going_on(labelled.id, "sft", [labelled.id, "--output", f"{repo}-2"]) is None
+    assert going_on(labelled.id, "kto", later) is None
+    steps.cancel_job(labelled.id, job.id)
+    client.api().wait_for_job(job.id)
+    assert going_on(labelled.id, "sft", later) is None

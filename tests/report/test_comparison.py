@@ -1,6 +1,7 @@
 """compare.json: what it holds, and its table on the edges."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -69,8 +70,21 @@ def test_a_terminal_shows_what_is_known_and_how_to_read_it():
     assert "learned from 18 labels on 6 test prompts, which no method trained on" in lines[-1]
     assert "such a reward ranks 12 of 18 on 6 prompts (67%" in lines[-1]
     assert "too few labels" in report(None).lines()[-1]
-    reward_chose = MethodsReport(
-        0, "", "", MEASURE, (*report().entries, Entry("rl", TUNED, figures()))
-    )
-    assert "RL kept the weights that this reward liked most" in reward_chose.lines()[-2]
-    assert not any("RL kept" in line for line in lines)
+
+
+def lines_with(*entries: Entry) -> str:
+    return "\n".join(MethodsReport(0, "", "", MEASURE, (*report().entries, *entries)).notes())
+
+
+def test_which_methods_kept_weights_that_test_prompts_chose():
+    rl, sft = Entry("rl", TUNED, figures()), Entry("sft", TUNED, figures(), kept="loss")
+    hindsight = replace(sft, method="hindsight")
+    assert "rl kept the weights that such a reward" in lines_with(replace(rl, kept="reward"))
+    assert "rl may have kept" in lines_with(rl)  # of an older file
+    assert "rl" not in lines_with(replace(rl, kept="last")).split()
+    assert "kept the weights" not in lines_with()
+    assert "sft kept the weights with the lowest loss" in lines_with(sft)
+    assert "so its figures may be too high" in lines_with(replace(sft, kept=None))
+    both = lines_with(sft, hindsight)
+    assert "sft and hindsight kept the weights" in both
+    assert "so their figures may be too high" in both

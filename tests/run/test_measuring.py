@@ -9,6 +9,7 @@ from palate.check.losses import FILE, VERSION, Ability, CheckReport
 from palate.core import hub as client
 from palate.core.errors import PalateError
 from palate.core.schema import Model
+from palate.run.hf_jobs import dollars
 from palate.run.measuring import check_of
 from palate.train.results import Lead
 
@@ -27,3 +28,7 @@ def test_what_tuning_cost_is_in_the_table_where_it_was_checked(repo_id):
     client.commit(repo, "model", {FILE: "{}"}, "A wrong file")
     with pytest.raises(PalateError, match=FILE):
         check_of(model)
+
+
+def test_a_model_that_no_job_on_hf_made_has_no_cost(repo_id):
+    assert dollars(repo_id, f"{repo_id}-sft") is None
