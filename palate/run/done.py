@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 
 from palate.core import hub
-from palate.core.errors import BadInput, UsageError
+from palate.core.errors import PalateError, UsageError
 from palate.core.project import Project
 from palate.core.rounds import round_tag
 from palate.core.schema import BEST_OF, Candidate, Model, model_of
@@ -68,9 +68,10 @@ def _difference(project: Project, method: Method, budget: Budget, model: Model) 
     """Return the first difference from the model that the method would make, None without any."""
     if "run.json" not in hub.describe(model.repo, "model", model.revision)[1]:
         return "has no record of palate"
+    (file,) = hub.fetch(model.repo, "model", model.revision, ["run.json"])
     try:
-        run = record.load(hub.fetch(model.repo, "model", model.revision, ["run.json"])[0].parent)
-    except BadInput:
+        run = record.load(file.parent)
+    except PalateError:  # wrong, or of a newer palate
         return "has a record that this version of palate cannot read"
     spec = job_named(method.job)
     if run.job != spec.script:
