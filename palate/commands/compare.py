@@ -65,7 +65,7 @@ def compare(
     export(project)
     loaded = Project.load(project)
     known.check(loaded, chosen, budget, here=on == "local")
-    steps = known.with_reward(chosen)
+    loaded, steps = done.at_base(loaded), known.with_reward(chosen)
     if (others := done.in_the_way(loaded, steps, budget)) and not replace:
         raise UsageError(
             f"The comparison would replace {count(len(others), 'model')}: {'; '.join(others)}."

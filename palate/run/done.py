@@ -5,7 +5,7 @@ answers that are there.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from palate.core import hub
 from palate.core.errors import PalateError, UsageError
@@ -25,6 +25,13 @@ from palate.train.recipe import DPO_LEARNING_RATES, RL_LEARNING_RATES, SFT_LEARN
 from palate.train.record import AnyRecord, DPORecord
 
 Run = AnyRecord | RewardRecord | RLRecord
+
+
+def at_base(project: Project) -> Project:
+    """Return the project with its base model at the commit of now, which all methods begin with."""
+    base = Ref.parse(project.settings.base_model)
+    sha = hub.describe(base.repo, "model", base.revision)[0]
+    return replace(project, settings=replace(project.settings, base_model=f"{base.repo}@{sha}"))
 
 
 def made(project: Project, method: Method, budget: Budget) -> Model | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from run_facts import RUN
+from tuned_model import push_tiny
 
 from palate.core import hub as client
 from palate.core.errors import UsageError
@@ -19,7 +20,7 @@ from palate.core.schema import CONTESTANT, Model, model_of
 from palate.label import steps
 from palate.report.comparison import FILE, stored
 from palate.report.export import export
-from palate.run.done import in_the_way, made, why_not
+from palate.run.done import at_base, in_the_way, made, why_not
 from palate.run.hf_jobs import going_on
 from palate.run.jobs import job_named
 from palate.run.methods import METHODS, Budget, check, check_packages, chosen
@@ -227,6 +228,16 @@ def test_a_label_that_arrives_during_a_job_does_not_make_its_model_anothers(labe
     export(labelled.id)
     assert made(began, METHODS["dpo"], BUDGET) == model
     assert made(Project.load(labelled.id), METHODS["dpo"], BUDGET) is None
+
+
+def test_a_base_model_that_moves_does_not_move_the_comparison(labelled, tiny_folder):
+    base = push_tiny(tiny_folder)
+    settings = replace(labelled.settings, base_model=base)
+    project = at_base(replace(labelled, settings=settings))
+    model = push(replace(project, settings=settings), "dpo")
+    client.commit(base, "model", {"README.md": "Another commit"}, "Moved")
+    assert made(project, METHODS["dpo"], BUDGET) == model
+    assert made(replace(project, settings=settings), METHODS["dpo"], BUDGET) is None
 
 
 def test_a_project_with_aspects_is_refused(labelled):
