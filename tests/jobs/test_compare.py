@@ -235,7 +235,7 @@ def test_a_base_model_that_moves_does_not_move_the_comparison(labelled, tiny_fol
     settings = replace(labelled.settings, base_model=base)
     project = at_base(replace(labelled, settings=settings))
     model = push(replace(project, settings=settings), "dpo")
-    client.commit(base, "model", {"README.md": "Another commit"}, "Moved")
+    client.commit(base, "model", {"notes.txt": "Another commit"}, "Moved")
     assert made(project, METHODS["dpo"], BUDGET) == model
     assert made(replace(project, settings=settings), METHODS["dpo"], BUDGET) is None
 
