@@ -58,29 +58,34 @@ def run_tasks(loaded: Loaded, tasks: Sequence[str], batch_size: int) -> list[Tas
                 f"lm-eval cannot run {task} with {loaded.repo}. It says:"
                 f" {type(error).__name__}: {str(error)[:300]}"
             ) from error
-        results.append(scores_of(task, result["samples"]))
+        results.append(scores_of(task, result["samples"], result["higher_is_better"]))
     return results
 
 
-def scores_of(task: str, samples: Mapping[str, Sequence[Mapping[str, object]]]) -> TaskScores:
+def scores_of(
+    task: str,
+    samples: Mapping[str, Sequence[Mapping[str, object]]],
+    higher_is_better: Mapping[str, Mapping[str, bool]],
+) -> TaskScores:
     """Return the scores in lm-eval's samples, which may be of several tasks. Pure.
 
     Where answers are read in several ways (`filter`), the first one counts; of several metrics, the
-    first that is between 0 and 1 on every example.
+    first that is between 0 and 1 on every example, unless lower is better.
     """
     first: dict[str, Mapping[str, object]] = {}
     for part, rows in samples.items():
         for row in rows:
             first.setdefault(f"{part}/{row['doc_id']}", row)
     metrics = next(iter(first.values()), {}).get("metrics")
-    for metric in metrics if isinstance(metrics, list) else ():
+    lower = {m for part in samples for m, up in higher_is_better[part].items() if up is False}
+    for metric in (m for m in metrics if m not in lower) if isinstance(metrics, list) else ():
         shares = {name: _share(row.get(metric)) for name, row in first.items()}
         scores = {name: share for name, share in shares.items() if share is not None}
         if len(scores) == len(first):
             return TaskScores(task, metric, scores)
     raise PalateError(
-        f"{task} gives no example a score between 0 and 1, so palate cannot compare the models on"
-        " it. Leave it out of --task."
+        f"{task} gives no example a score between 0 and 1 where higher is better, so palate cannot"
+        " compare the models on it. Leave it out of --task."
     )
 
 

@@ -22,8 +22,10 @@ MIN_CHECKED = 10  # pairs: a fair judge may say A in both orders on all of a few
 def train_pairs(project: Project, judge: str | None = None) -> list[Pair]:
     """Return the train pairs to ask about: those that people decided first, then the others.
 
-    Those that `judge` has answered are not among them. Raises UsageError where there is no pair.
+    Those that `judge` has answered are not among them. Raises UsageError where there is no pair,
+    and where people are asked about aspects.
     """
+    refuse_aspects(project, "--labels")
     train = {p.id for p in project.prompts if p.split == "train"}
     decided = {e.pair_id for e in ledger.standing_judgements(project.labels) if e.kind == "label"}
     pairs = pairs_of(c for c in project.candidates if c.prompt_id in train)
@@ -35,6 +37,15 @@ def train_pairs(project: Project, judge: str | None = None) -> list[Pair]:
         )
     answered = {e.pair_id for e in judged(project) if e.annotator == judge}
     return [p for p in pairs if p.id not in answered]
+
+
+def refuse_aspects(project: Project, flag: str) -> None:
+    """Raise UsageError for a project with aspects, whose labels answer other questions."""
+    if project.settings.aspects:
+        raise UsageError(
+            f"{flag}: a judge answers the question alone, and people answer the aspects"
+            f" {', '.join(project.settings.aspects)} of {project.id}."
+        )
 
 
 def comparisons(project: Project, pairs: Sequence[Pair]) -> list[Comparison]:

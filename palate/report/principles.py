@@ -62,8 +62,9 @@ class Tested:
 def labels_of(project: Project) -> tuple[list[Event], list[Event]]:
     """Return people's train labels in two parts by prompt: to make rules of, and to test them on.
 
-    Raises UsageError where a part has too few.
+    Raises UsageError where a part has too few, and where people are asked about aspects.
     """
+    judge_labels.refuse_aspects(project, "--principles")
     train = {p.id for p in project.prompts if p.split == "train"}
     texts = {c.id for c in project.candidates}
     labels = [

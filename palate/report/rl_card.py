@@ -21,7 +21,7 @@ def rl_files(run: RLRecord) -> Files:
         head(run, "rloo", adapter=adapter),
         "rl.md.j2",
         run=run,
-        gap=rl_results.gap(run.results),
+        gap=rl_results.gap(run.results, run.held_out),
         pictures=set(pictures),
         adapter=adapter,
         shown=examples(run.samples.examples),

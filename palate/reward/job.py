@@ -91,9 +91,10 @@ def probed(console: Console, prepared: RewardJob) -> None:
     where = ProbeFacts(choice.layer, layers, choice.penalty, tuple(found))
     console.print(f"  head on layer {choice.layer} of {layers}, penalty {choice.penalty:g}")
     measured = measure(prepared, rows, answers, expected, leads)
-    # of the first aspect, which decides what people are asked; elsewhere it is an experiment
+    # of everybody in the first aspect decides what people are asked; else it is an experiment
     first = next(iter(prepared.project.settings.aspects), None)
-    if args.output in (None, prepared.project.reward_repo) and args.aspect == first:
+    own = args.output in (None, prepared.project.reward_repo)
+    if own and args.aspect == first and args.annotators is None:
         choices = np.array([r.source != "tie" for r in rows.train])
         doubts = notes.doubts(decided(rows.train), leads[choices], measured.temperature)
         places = answers.places | {key: n + i for i, key in enumerate(others)}

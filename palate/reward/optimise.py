@@ -71,7 +71,7 @@ def optimise(
     source = models.local(base)
     recipe = choose_rl_recipe(args, source.parameters, len(prompts), Machine.here())
     loaded = models.load(source, dtype=weights_dtype(recipe))
-    rows = rl.usable(Rows(prompts, test), loaded, args)
+    rows = rl.usable(Rows(prompts, test), loaded, args, recipe)
     monitor = Monitor(
         rows.train[: rl.MONITORED],
         rl.plan_of(args, recipe),

@@ -75,7 +75,7 @@ class RLRecord(RunRecord):
 
     def comparisons(self) -> list[str]:
         """Return what is known of the gap between both rewards."""
-        return [rl_results.gap(self.results)]
+        return [rl_results.gap(self.results, self.held_out)]
 
 
 SCORED: dict[str, type[RewardRecord | RLRecord]] = {"reward": RewardRecord, "rl": RLRecord}

@@ -25,7 +25,7 @@ from palate.generate import models
 from palate.generate.generation import Sampling
 from palate.reward.best import Plan, Writer, say_other_base
 from palate.reward.config import BestArguments, check_n
-from palate.reward.scoring import Reward, reward_lines, rewards_of
+from palate.reward.scoring import Reward, reward_lines, rewards_of, with_its_people
 from palate.reward.written import Line, Log
 from palate.terminal.progress import Progress
 from palate.train import data, job, people, record, sft
@@ -189,6 +189,7 @@ def prepare(console: Console, args: SFTArguments) -> Loop:
     measures = rewards_of(args.measured_by, project) if args.measured_by else chooses
     for line in reward_lines(chooses):
         console.print(line, markup=False)
+    project = with_its_people(console, project, chooses.run)
     findings = data.audit(
         console,
         project,

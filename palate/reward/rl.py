@@ -32,7 +32,7 @@ from palate.reward.best import Plan, say_other_base
 from palate.reward.guards import repeated
 from palate.reward.held_out import Rewards, find_rewards
 from palate.reward.record import VERSION, RewardRecord, RLRecord
-from palate.reward.scoring import find_reward
+from palate.reward.scoring import find_reward, with_its_people
 from palate.terminal.ref import Ref
 from palate.train import data, facts, job, people
 from palate.train.config import RLArguments, check_rl
@@ -93,6 +93,7 @@ def prepare(
     project = job.project_of(args)
     check_aspect(project, args.aspect)
     made, reward = find_reward(args.reward, project)
+    project = with_its_people(console, project, made)
     labels = read_preferences(project, implied=False)
     findings = data.audit(console, project, labels, ignore=args.ignore_audit)
     base = models.find(args.base_model or project.settings.base_model)
@@ -107,7 +108,9 @@ def prepare(
         held_out=f"{held.repo}@{held.revision}" if held else None,
     )
     rows = Rows(train, test)
-    run_dir = RunDir(project.id, rows.key(), "rl", decided.identity())
+    # rewards of this run are fitted to these labels, on the model of the reward
+    taught = labels.key(), made.base_model, made.base_revision
+    run_dir = RunDir(project.id, rows.key(), "rl", decided.identity(), *taught)
     return Job(decided, recipe, project, rows, base, findings, run_dir), (made, reward)
 
 
@@ -135,7 +138,7 @@ def train(console: Console, prepared: RLJob, chosen: tuple[RewardRecord, models.
     rewards = find_rewards(console, prepared.project, args, chosen, folder / "rewards")
     begun = start(console, prepared)
     loaded = models.load(prepared.base, dtype=weights_dtype(prepared.recipe))
-    rows = usable(prepared.rows, loaded, args)
+    rows = usable(prepared.rows, loaded, args, prepared.recipe)
     tell(console, prepared, rows, rewards)
     monitor = Monitor(
         rows.train[:MONITORED],
@@ -161,8 +164,10 @@ def train(console: Console, prepared: RLJob, chosen: tuple[RewardRecord, models.
     finish(console, prepared, begun, trainer, loaded, rows, rewards)
 
 
-def usable(rows: Rows[Prompt], loaded: models.Loaded, args: RLArguments) -> Rows[Prompt]:
-    """Return the prompts that leave room for an answer. UsageError where none is left."""
+def usable(
+    rows: Rows[Prompt], loaded: models.Loaded, args: RLArguments, recipe: Recipe
+) -> Rows[Prompt]:
+    """Return the prompts that leave room for an answer. UsageError where they fill no batch."""
     window = getattr(loaded.model.config, "max_position_embeddings", args.max_length)
     most = min(args.max_length, window) - args.max_new_tokens
 
@@ -178,6 +183,13 @@ def usable(rows: Rows[Prompt], loaded: models.Loaded, args: RLArguments) -> Rows
         raise UsageError(
             f"All {len(rows.train):,} train prompts are longer than {most} tokens, so no answer of"
             f" {args.max_new_tokens} fits. Raise --max-length, or lower --max-new-tokens."
+        )
+    if recipe.batch_size > (answers := len(train) * args.n):
+        raise UsageError(
+            f"{len(train):,} of {count(len(rows.train), 'train prompt')} leave room for an answer,"
+            f" and a batch of {recipe.batch_size} answers takes {recipe.batch_size // args.n:,}:"
+            f" the others are longer than {most} tokens. Use --batch-size {answers} or less, raise"
+            " --max-length, or lower --max-new-tokens."
         )
     return Rows(train, test, +Counter({f"prompts longer than {most} tokens": left_out}))
 

@@ -11,17 +11,19 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from datasets import Dataset
 from peft import LoraConfig, PeftModel
-from transformers import PrinterCallback, TrainerCallback
+from transformers import PrinterCallback, TrainerCallback, TrainerState
+from transformers.trainer_utils import TrainOutput
 from trl import RLOOConfig, RLOOTrainer
 from trl.trainer.utils import add_fused_lm_head
 
 from palate.core import paths
+from palate.core.errors import PalateError
 from palate.core.schema import Message, Prompt
 from palate.generate.models import Loaded
 from palate.reward.best import Plan, Writer, Written
@@ -163,6 +165,37 @@ class RewardRLOOTrainer(RLOOTrainer):
                 yield replace(self._loaded, model=model)
         else:
             yield replace(self._loaded, model=self.accelerator.unwrap_model(self.ref_model))
+
+    def train(
+        self, resume_from_checkpoint: str | bool | None = None, *args: Any, **options: Any
+    ) -> TrainOutput:
+        """Take the remaining steps: none after a checkpoint at which the gap had opened.
+
+        Trainer keeps no record of why it stopped, and would train on.
+        """
+        if isinstance(resume_from_checkpoint, str) and self.monitor.stops:
+            folder = Path(resume_from_checkpoint)
+            state = TrainerState.load_from_json(str(folder / "trainer_state.json"))
+            if opened(checks(state.log_history)):
+                return self._stay_stopped(folder, state)
+        return super().train(resume_from_checkpoint, *args, **options)
+
+    def _stay_stopped(self, folder: Path, state: TrainerState) -> TrainOutput:
+        """Take over the state and the kept weights of a run that had stopped."""
+        kept = folder.parent / f"checkpoint-{state.best_global_step}"
+        if not kept.exists():
+            raise PalateError(
+                f"The run stopped at step {state.global_step}. It keeps the weights of step"
+                f" {state.best_global_step}, and these are not on this machine. Start over with"
+                " another --seed."
+            )
+        self.monitor.tell(f"  the gap had opened at step {state.global_step}, so training is over")
+        state.best_model_checkpoint = str(kept)
+        self.state = state
+        self._load_best_model()
+        # the log's file is not among what comes from the Hub
+        self.callback_handler.on_log(self.args, state, self.control, {})
+        return TrainOutput(state.global_step, 0.0, {})
 
     def evaluate(self, *_: object, **__: object) -> dict[str, float]:
         """Check the model: both rewards of its answers to the monitored prompts."""

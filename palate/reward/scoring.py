@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich.console import Console
 
 from palate.core import hub
 from palate.core.errors import PalateError, UsageError
@@ -15,6 +16,8 @@ from palate.core.schema import Message, digest
 from palate.generate import models
 from palate.reward import classifier, features, record
 from palate.reward.record import RewardRecord
+from palate.train import people
+from palate.train.config import TrainArguments
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -121,10 +124,30 @@ def rewards_of(named: str | None, project: Project) -> Reward:
     (run, first), *others = parts
     if not others:
         return Reward(first.repo, first.revision, run, ((first, 1.0),))
+    if len({made.arguments.get("annotators") for made, _ in parts}) > 1:
+        raise UsageError(
+            f"The rewards of the aspects of {project.id} learned from different people. Make each"
+            " again with the same --annotators, or without."
+        )
     weights = weights_of(project.settings)
     revision = digest([source.revision for _, source in parts], weights)
     rewards = zip((source for _, source in parts), weights.values(), strict=True)
     return Reward(f"{project.id}-reward", revision, run, tuple(rewards))
+
+
+def with_its_people(console: Console, project: Project, reward: RewardRecord) -> Project:
+    """Return the project with the people whose labels its reward learned from, or as it is."""
+    annotators = reward.arguments.get("annotators")
+    if not isinstance(annotators, str) or reward.project != project.id:
+        return project
+    own = people.part(project, TrainArguments(project.id, annotators=annotators))
+    assert isinstance(own, people.PartOfPeople)
+    if len(own.only) < own.people_in_all:
+        console.print(
+            f"  The reward learned from the labels of {len(own.only)} of {own.people_in_all}"
+            " people; only theirs are used here."
+        )
+    return own
 
 
 def reward_lines(reward: Reward) -> list[str]:

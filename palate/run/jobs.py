@@ -142,10 +142,11 @@ def _kto_check(args: KTOArguments) -> None:
 
 
 def _rl_check(args: RLArguments) -> None:
-    from palate.train import config
+    from palate.train import config, people
 
     _train_check(args)
     config.check_rl(args)
+    people.refuse(args)
 
 
 def _rl_packages(args: RLArguments) -> list[str]:

@@ -143,10 +143,16 @@ def sentence(results: RLResults) -> str:
     )
 
 
-def gap(results: RLResults) -> str:
-    """Return where training stopped and why, in a sentence."""
+def gap(results: RLResults, held: HeldOut) -> str:
+    """Return where training stopped and why, if the held-out reward can tell."""
+    steps = count(results.steps, "step")
+    if not held.decides:
+        return (
+            "The held-out reward is not shown to be better than chance, so it cannot tell whether"
+            f" a gap between the rewards opened in {steps}."
+        )
     if results.opened_at is None:
-        return f"The gap between the rewards did not open in {count(results.steps, 'step')}."
+        return f"The gap between the rewards did not open in {steps}."
     return (
         f"At step {results.opened_at} the reward still rose and the held-out one no longer did. The"
         f" weights are those of step {results.best_step}: of the checks after training began, the"

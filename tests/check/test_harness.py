@@ -26,7 +26,7 @@ def simple_evaluate(model, *, tasks, bootstrap_iters, log_samples):
         raise ConnectionError("no such data set")
     rows = [{"doc_id": i, "filter": "none", "metrics": ["acc"], "acc": x}
             for i, x in enumerate(model.answers)]
-    return {"samples": {task: rows}}
+    return {"samples": {task: rows}, "higher_is_better": {task: {"acc": True}}}
 
 class HFLM:
     def __init__(self, pretrained, tokenizer, batch_size):
@@ -98,16 +98,26 @@ def test_the_first_reading_and_the_first_share_count():
         "one": [row(0, {"bits": (1, 2), "f1": 0.5, "acc": 1}), row(0, {"f1": 0.0}, "flexible")],
         "two": [row(0, {"bits": (3, 4), "f1": 1, "acc": 0})],
     }
-    scores = scores_of("both", samples)
+    scores = scores_of("both", samples, {"one": {"f1": True, "acc": True}, "two": {}})
     assert (scores.metric, scores.scores) == ("f1", {"one/0": 0.5, "two/0": 1.0})
 
 
 @pytest.mark.parametrize("metrics", [{}, {"bits": (1, 2)}, {"loss": 3.5}, {"acc": float("nan")}])
 def test_a_task_without_a_share_is_refused(metrics):
     with pytest.raises(PalateError, match="gives no example a score between 0 and 1"):
-        scores_of("odd", {"odd": [row(0, metrics)]})
+        scores_of("odd", {"odd": [row(0, metrics)]}, {"odd": {}})
     with pytest.raises(PalateError, match="gives no example"):
-        scores_of("odd", {})
+        scores_of("odd", {}, {})
+
+
+def test_a_share_where_lower_is_better_does_not_count():
+    """As `pct_stereotype` of crows_pairs: a model that loses some of it gets better."""
+    samples = {"crows": [row(0, {"pct_stereotype": 1.0}), row(1, {"pct_stereotype": 0.0})]}
+    with pytest.raises(PalateError, match=r"gives no example a score .* where higher is better"):
+        scores_of("crows", samples, {"crows": {"pct_stereotype": False}})
+    samples["crows"] = [row(0, {"pct_stereotype": 1.0, "acc": 0.0})]
+    directions = {"crows": {"pct_stereotype": False, "acc": True}}
+    assert scores_of("crows", samples, directions).metric == "acc"
 
 
 def test_a_machine_of_hf_jobs_gets_lm_eval_where_a_task_is_named():

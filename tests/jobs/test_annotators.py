@@ -5,12 +5,17 @@ from dataclasses import replace
 
 import pytest
 from dpo_runs import FAST, record
+from rich.console import Console
 
 from palate.collect.labels import pseudonym
 from palate.core import hub as client
 from palate.core import ledger
-from palate.core.project import Project
+from palate.core.project import REWARD_FILE, Project
 from palate.report.export import export
+from palate.reward import rejection, rl
+from palate.train import facts
+from palate.train.config import RLArguments, SFTArguments
+from palate.train.data import read_preferences
 
 ANN, BEN, CY = pseudonym("ann"), pseudonym("ben"), "p-0123456789"
 
@@ -86,6 +91,25 @@ def test_the_other_trainings_read_the_same_people(job, three, jobs):
     assert data["annotators"] == 1  # the other one called all a tie
     assert data["labels"] == sum(e.annotator == BEN and e.kind == "label" for e in three.labels)
     assert "Of 3 people who judged answers, 2 were chosen" in card(f"{three.id}-{job}")
+
+
+def test_what_learns_from_the_reward_of_some_reads_their_labels_alone(three, jobs):
+    """Nor does such a reward decide what everybody is asked."""
+    jobs("reward", three.id, "--annotators", "ann")
+    assert REWARD_FILE not in Project.load(three.id).files
+    quiet = Console(quiet=True)
+    prepared = rl.prepare(quiet, RLArguments(three.id, method="full"))[0]
+    own = [e for e in three.labels if e.annotator == ANN]
+    data = facts.rl_data(prepared.project, prepared.rows)
+    assert (data.annotators, data.labels, data.people_chosen) == (1, len(own), 1)
+    rows = read_preferences(prepared.project, implied=False)  # the held-out reward's
+    assert {r.annotator for r in (*rows.train, *rows.test)} == {ANN}
+    args = SFTArguments(three.id, method="full", source="best")
+    assert set(rejection.prepare(quiet, args).job.project.labels) == set(own)
+    jobs("reward", three.id)
+    assert REWARD_FILE in Project.load(three.id).files
+    prepared = rl.prepare(quiet, RLArguments(three.id, method="full"))[0]
+    assert len(prepared.project.labels) == len(three.labels)
 
 
 def test_a_name_nobody_has_is_refused_with_those_that_exist(three, jobs):

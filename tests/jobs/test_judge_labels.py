@@ -206,3 +206,21 @@ def test_people_are_asked_first_where_judges_differ_and_see_no_judge(partly, job
     assert asked
     assert {q.pair.id for q in asked} <= different.keys()
     assert {q.purpose for q in asked} == {"ask"}
+
+
+def test_what_a_judge_said_means_nothing_where_people_are_asked_about_aspects(partly, jobs, server):
+    ask(jobs, partly, server)
+    with Careless() as careless:
+        ask(jobs, partly, careless)
+    settings = replace(partly.settings, strategy="disputed", aspects=("helpful", "safe"))
+    client.commit(partly.id, "dataset", {SETTINGS_FILE: settings.dump()}, "Aspects")
+    after = Project.load(partly.id)
+    different = preferences.disputes(judged(after))
+    asked = queue_of(after).next("p-2", 4, (), 0.0)
+    assert not {q.pair.id for q in asked} <= different.keys()
+    n = len(server.asked)
+    for flag in ("--labels", "--principles"):
+        words = ("--model", "judge", "--engine", server.url, flag)
+        said = jobs("judge", partly.id, *words, code=2)
+        assert f"{flag}: a judge answers the question alone, and people answer the aspects" in said
+    assert len(server.asked) == n

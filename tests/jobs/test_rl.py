@@ -2,15 +2,19 @@
 
 import json
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from dpo_runs import record
+from rich.console import Console
 
 from palate.core import hub as client
+from palate.core import ledger
 from palate.core.errors import PalateError, UsageError
 from palate.core.project import Project
-from palate.reward.rl import check_arguments, check_trl
+from palate.report.export import export
+from palate.reward.rl import check_arguments, check_trl, prepare
 from palate.train.config import RLArguments
 
 FAST = (
@@ -50,7 +54,8 @@ def test_a_reward_becomes_a_model_with_its_card(rewarded, palate, base_model, tm
     card = client.fetch(repo, "model", sha, ["README.md"])[0].read_text("utf-8")
     assert "against the reward model" in card
     assert "fitted on 18 pairs of 6 prompts of the test split" in card
-    assert "did not open in 24 steps" in card
+    assert "it cannot tell whether a gap between the rewards opened in 24 steps." in card
+    assert "it cannot tell whether a gap" in plain
 
     rows, splits = answers_of(repo), {p.id: p.split for p in rewarded.prompts}
     assert {splits[r["prompt_id"]] for r in rows} == {"train"}  # no other prompt is learned from
@@ -153,6 +158,22 @@ def test_a_reward_of_another_tokenizer_is_refused(rewarded, jobs):
     assert "--batch-size 400 takes 100 prompts, and there are 24. Use --batch-size 96" in said
     said = jobs("rl", rewarded.id, "--max-length", "14", "--max-new-tokens", "12", code=2)
     assert "All 24 train prompts are longer than 2 tokens" in said
+
+
+def test_other_labels_of_the_rewards_are_another_run(rewarded, tmp_path, monkeypatch):
+    monkeypatch.setenv("PALATE_CACHE", str(tmp_path))
+    args = RLArguments(rewarded.id, method="full", halves=True)
+
+    def folder() -> Path:
+        return prepare(Console(quiet=True), args)[0].run_dir.path
+
+    first = folder()
+    assert folder() == first
+    (path,) = rewarded.paths("labels")
+    labels = ledger.jsonl(rewarded.labels[:-1])
+    client.commit(rewarded.id, "dataset", {path: labels}, "One label fewer")
+    export(rewarded.id)
+    assert folder() != first
 
 
 def test_torchrun_is_refused(monkeypatch):

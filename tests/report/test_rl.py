@@ -85,6 +85,8 @@ def test_what_was_not_measured_is_not_claimed():
     low = Rate.of([i % 2 > 0 for i in range(20)], [i // 2 for i in range(20)]).to_json()
     text = text_of(files(held_out={"accuracy": low}, results={"opened_at": None}))
     assert "of the checks after training began" not in text
+    assert "it cannot tell whether a gap between the rewards opened in 40 steps." in text
+    assert "did not open" not in text
 
 
 def test_with_halves_it_says_which_labels_taught_which_reward():

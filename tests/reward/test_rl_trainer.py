@@ -1,6 +1,7 @@
 """RL's trainer against TRL's own: the same advantages and loss on a batch; what it learns."""
 
 import copy
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 from trl import RLOOConfig, RLOOTrainer
 
+from palate.core.errors import PalateError
 from palate.core.schema import Prompt
 from palate.demo import writer
 from palate.demo.titles import corpus, prompt_for
@@ -160,3 +162,27 @@ def test_it_stops_where_the_gap_opens_and_keeps_the_step_before(loaded, tmp_path
     assert made[-1].reward.mean() > 0 > made[-1].held_out.mean()
     best = max(made[1:], key=lambda c: c.held_out.mean())  # step 0 has no checkpoint
     assert trainer.state.best_model_checkpoint.endswith(f"checkpoint-{best.step}")
+
+
+@pytest.mark.slow
+def test_a_run_that_had_stopped_stays_stopped_when_it_is_continued(loaded, tmp_path):
+    """As after a kill, or where memory ran out, while the kept model was measured."""
+    changes = {"epochs": 20, "beta": 0.01}
+    first = make(loaded, tmp_path, Letters("e", -1.0), [], stops=True, **changes)
+    first.train()
+    stopped = first.state.global_step
+    assert stopped < first.state.max_steps
+    said: list[str] = []
+    again = make(loaded, tmp_path, Letters("e", -1.0), said, stops=True, **changes)
+    again.train(resume_from_checkpoint=str(tmp_path / f"checkpoint-{stopped}"))
+    assert said == [f"  the gap had opened at step {stopped}, so training is over"]
+    assert again.state.global_step == stopped
+    assert again.state.best_model_checkpoint == first.state.best_model_checkpoint
+    assert len(checks(again.state.log_history)) == len(checks(first.state.log_history))
+    kept, before = again.model.state_dict(), first.model.state_dict()
+    assert all(torch.equal(kept[name], before[name]) for name in before)
+    best = int(again.state.best_model_checkpoint.rpartition("-")[2])
+    if best != stopped:
+        shutil.rmtree(tmp_path / f"checkpoint-{best}")
+        with pytest.raises(PalateError, match=f"the weights of step {best}, and these are not"):
+            again.train(resume_from_checkpoint=str(tmp_path / f"checkpoint-{stopped}"))

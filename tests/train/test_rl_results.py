@@ -92,14 +92,15 @@ def test_what_it_says_follows_from_its_numbers():
     assert "the reward did not change: +0.25;" in sentence(replace(RESULTS, reward=same))
     nothing = replace(RESULTS, prompts=0, reward=None, held_out=None)
     assert sentence(nothing).startswith("The project has no test prompts")
-    assert gap(RESULTS).startswith("At step 32 the reward still rose")
-    assert gap(replace(RESULTS, opened_at=None)).endswith("did not open in 40 steps.")
+    assert gap(RESULTS, GOOD).startswith("At step 32 the reward still rose")
+    assert gap(replace(RESULTS, opened_at=None), GOOD).endswith("did not open in 40 steps.")
 
 
 def test_alarms():
     assert rl_alarms(RESULTS, GOOD, None, NOTHING) == ()
     assert GOOD.decides
     few = HeldOut(None, 6, 6, Rate.of([True, False] * 3, [str(i) for i in range(6)]))
+    assert "cannot tell whether a gap" in gap(replace(RESULTS, opened_at=None), few)
     (alarm,) = rl_alarms(RESULTS, few, None, NOTHING)
     assert "chance (50%) is not ruled out, so it could not stop the run" in alarm
     (alarm,) = rl_alarms(replace(RESULTS, held_out=change(-0.5)), GOOD, None, NOTHING)
