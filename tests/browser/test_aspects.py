@@ -1,5 +1,8 @@
 """Two aspects in Chromium: the same keys and buttons, one aspect after the other."""
 
+import re
+from dataclasses import replace
+
 import pytest
 from axe_core import wrong_with
 from devices import DESK, PHONE
@@ -7,12 +10,14 @@ from rich_ballot import opened
 
 from palate.collect import importing
 from palate.collect.importing import Imported
+from palate.core import hub as client
 from palate.core.ledger import standing_judgements
-from palate.core.project import Project, Settings
+from palate.core.project import SETTINGS_FILE, Project, Settings
 from palate.core.rounds import by_aspect
 from palate.core.schema import Candidate, Prompt
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
+TELLING = re.compile(r"/api/(me|next|events)\b")  # what the project's aspects are
 ASKED = ".b-aspects [aria-current=step]"
 
 
@@ -91,13 +96,54 @@ def test_a_pair_that_was_left_halfway_is_asked_again_from_the_start(project, lab
     assert standing(project) == {"helpful": [("label", "right")], "safe": [("label", "right")]}
 
 
+def test_an_open_page_is_loaded_again_when_the_aspects_change(project, label_space, visit):
+    v = visit(label_space.url, "Di", DESK)
+    v.ready()
+    label_space.stop()
+    settings = replace(project.settings, aspects=("kind", "safe"))
+    client.commit(project.id, "dataset", {SETTINGS_FILE: settings.dump()}, "Other aspects")
+    first = v.current()
+    v.page.keyboard.press("ArrowLeft")
+    asks(v, "safe")
+    v.press("ArrowLeft")  # kept in the browser
+    label_space.start()
+    again = '.b-dialog[open] a:text-is("Load again")'
+    v.page.wait_for_selector(again, timeout=60000)
+    before = v.current()
+    v.page.keyboard.press("ArrowLeft")  # is no answer while the dialog is open
+    v.page.keyboard.press("Escape")
+    assert v.current() == before
+    v.page.click(again)
+    v.ready()
+    asks(v, "kind")
+    v.page.wait_for_selector('.b-sync :text-is("1 refused")', state="attached")
+    others = set()
+    while v.current() != first:  # the pair of the refused answer comes again
+        assert v.current() not in others
+        others.add(v.current())
+        answer(v, "kind", "safe")
+        v.ready()
+    answer(v, "kind", "safe")
+    v.page.wait_for_selector('.b-sync :text-is("1 refused")', state="attached")
+
+
+def answer(v, *aspects: str) -> None:
+    """Prefer the left answer in each aspect."""
+    before = v.current()
+    for aspect in aspects:
+        asks(v, aspect)
+        v.ready()
+        v.page.keyboard.press("ArrowLeft")
+    v.moved(before)
+
+
 def test_axe_finds_nothing_in_four_long_aspects(page):
     names = ["helpful", "safe", "tone-of-voice-in-general", "a-name-of-24-characters-"[:23]]
 
     def answer(route) -> None:
         route.fulfill(json=route.fetch().json() | {"aspects": names})
 
-    page.route("**/api/me*", answer)
+    page.route(TELLING, answer)
     opened(page, "Aspects")
     page.keyboard.press("ArrowLeft")
     page.wait_for_selector(f'{ASKED}:text-is("safe")')
@@ -106,5 +152,5 @@ def test_axe_finds_nothing_in_four_long_aspects(page):
     page.wait_for_selector(f'.b-dialog[open] p:has-text("{", ".join(names)}")')
     wrong += wrong_with(page, "aspects-help")
     page.keyboard.press("Escape")
-    page.unroute("**/api/me*")
+    page.unroute(TELLING)
     assert wrong == []

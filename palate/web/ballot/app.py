@@ -148,14 +148,16 @@ def _next(ballot: Ballot, person: Person, body: dict[str, object]) -> dict[str, 
     ):
         raise ValueError("expected n as a number, have and waiting as lists, device as text")
     ids = [[str(x) for x in values[:MAX_IDS]] for values in (have, waiting)]
-    return ballot.next(person, max(0, min(n, MAX_PAIRS)), ids[0], device[:64], ids[1])
+    items = ballot.next(person, max(0, min(n, MAX_PAIRS)), ids[0], device[:64], ids[1])
+    return items | {"aspects": ballot.aspects}
 
 
 def _events(ballot: Ballot, person: Person, body: dict[str, object]) -> dict[str, object]:
     events = body.get("events")
     if not isinstance(events, list) or len(events) > MAX_EVENTS:
         raise ValueError(f"expected a list of at most {MAX_EVENTS} events")
-    return {"results": [asdict(receipt) for receipt in ballot.submit(person, events)]}
+    results = [asdict(receipt) for receipt in ballot.submit(person, events)]
+    return {"results": results, "aspects": ballot.aspects}
 
 
 def _figures(ballot: Ballot, person: Person, body: dict[str, object]) -> dict[str, object]:

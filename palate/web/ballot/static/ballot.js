@@ -44,9 +44,7 @@ function start(root) {
   let current = null
   let note = '', shownAs = 'rendered', shownAt = 0, armedAt = 0
   let done = 0, total = null, later = 0
-  let paused = false
-  let fetching = false
-  let active = false
+  let paused = false, fetching = false, active = false
   let idleTurn = 0, askedAt = 0
 
   storage.watch((kept) => { $('.b-unkept').hidden = kept })
@@ -64,7 +62,9 @@ function start(root) {
       if (r.status === 401) modal.open(dialogs.signIn(false), { lock: true })
       if (r.status === 403) modal.open(dialogs.refused(me.sign_in), { lock: true })
       if (!r.ok) throw new Error(r.status)
-      return await r.json()
+      const answer = await r.json()
+      if (answer.aspects && String(answer.aspects) !== String(me.aspects) && !modal.isOpen) modal.open(dialogs.changed(), { lock: true })
+      return answer
     } finally { clearTimeout(limit) }
   }
 

@@ -30,6 +30,9 @@ export const refused = (signedIn) => `<h2>${t('closed_title')}</h2><p>${t('close
 
 export const elsewhere = () => `<h2>${t('tab_title')}</h2><p>${t('tab_text')}</p>`
 
+// What is shown once the project has other aspects than the page has loaded.
+export const changed = () => `<h2>${t('changed_title')}</h2><p>${t('changed_text')}</p><a class="b-main" href="" target="_self">${t('load_again')}</a>`
+
 export const menu = (nameAct) => `<h2 class="b-hide">${t('more')}</h2><div class="b-list">${
   MENU.map((act) => `<button data-act="${act}">${nameAct(act)}</button>`).join('')}</div>${close()}`
 
