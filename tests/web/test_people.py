@@ -2,6 +2,7 @@
 
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import quote
 
@@ -109,9 +110,18 @@ def test_what_does_not_fit_takes_nothing_and_fits_later():
 def test_a_pair_takes_so_many_events_of_a_person():
     budgets = Budgets()
     budgets.note(event(i) for i in range(EVENTS_ON_A_PAIR - 1))
-    assert not budgets.is_full("p-a", Pair.of(X, Y).id, [])
-    assert budgets.is_full("p-a", Pair.of(X, Y).id, [event(99)])
-    assert not budgets.is_full("p-b", Pair.of(X, Y).id, [event(99)])
+    assert not budgets.is_full(event(98), [])
+    assert budgets.is_full(event(98), [event(99)])
+    assert not budgets.is_full(event(98, "p-b"), [event(99)])
+
+
+def test_aspects_of_a_pair_do_not_fill_each_other():
+    budgets, names = Budgets(), ("helpful", "safe", "kind", "short")
+    for number in range(EVENTS_ON_A_PAIR):
+        answers = [replace(event(number), aspect=name) for name in names]
+        assert not any(budgets.is_full(e, answers[:i]) for i, e in enumerate(answers))
+        budgets.note(answers)
+    assert all(budgets.is_full(e, []) for e in answers)
 
 
 def test_one_person_with_60_devices_leaves_pairs_for_another():

@@ -29,7 +29,7 @@ WRITER_ROLES = ("admin", "write")  # in an organisation
 NAME_CHARACTERS = 80
 BURST_BYTES = 400_000
 BYTES_A_SECOND = 1_500
-EVENTS_ON_A_PAIR = 50  # of one person
+EVENTS_ON_A_PAIR = 50  # of one person, in each aspect
 REQUESTS_AT_ONCE = 16  # of one person; a Space answers 40 at once
 RIGHTS_SECONDS = 120.0  # for which an organization's answer counts
 
@@ -93,7 +93,7 @@ class Budgets:
     def __init__(self) -> None:
         self._under_way: Counter[str] = Counter()
         self._left: dict[str, tuple[float, float]] = {}  # annotator → bytes, and since when
-        self._on_pair: Counter[tuple[str, str]] = Counter()
+        self._on_pair: Counter[tuple[str, str, str | None]] = Counter()
 
     @contextmanager
     def request(self, subject: str) -> Generator[None]:
@@ -123,12 +123,13 @@ class Budgets:
 
     def note(self, events: Iterable[Event]) -> None:
         """Count events that were accepted, here or elsewhere."""
-        self._on_pair.update((e.annotator, e.pair_id) for e in events)
+        self._on_pair.update((e.annotator, e.pair_id, e.aspect) for e in events)
 
-    def is_full(self, annotator: str, pair_id: str, batch: Iterable[Event]) -> bool:
+    def is_full(self, event: Event, batch: Iterable[Event]) -> bool:
         """Tell whether the person has said enough about the pair, with what `batch` adds."""
-        more = sum(e.pair_id == pair_id for e in batch)
-        return self._on_pair[annotator, pair_id] + more >= EVENTS_ON_A_PAIR
+        place = event.annotator, event.pair_id, event.aspect
+        more = sum((e.annotator, e.pair_id, e.aspect) == place for e in batch)
+        return self._on_pair[place] + more >= EVENTS_ON_A_PAIR
 
 
 def _bytes(events: Iterable[Event]) -> int:

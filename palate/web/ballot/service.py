@@ -293,8 +293,8 @@ class Ballot(ABC):
         question = self._question(annotator, raw.get("assignment_id"))
         if question is None:
             raise Rejected("this pair is not yours, or no longer in the project")
-        if self.budgets.is_full(annotator, question.pair.id, batch.values()):
-            raise Rejected("you have changed this answer too often")
-        shown = self._shown(annotator, question)
         targets, number = ChainMap(dict(batch), self._known), self.numbers.following(annotator)
-        return parse_event(raw, shown, targets, self.round, number)
+        event = parse_event(raw, self._shown(annotator, question), targets, self.round, number)
+        if self.budgets.is_full(event, batch.values()):
+            raise Rejected("you have changed this answer too often")
+        return event
