@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 TRIES_AT_ONCE = 3  # people for whom both models write, one try each
-STOPPING_SECONDS = 5.0  # that a try which was stopped may take to end
+STOPPING_SECONDS = 60.0  # that a try which was stopped may take to end: it may load a model
 STOPPED = "you have seen the result, so you cannot vote any more"
 
 
