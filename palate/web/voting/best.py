@@ -4,10 +4,12 @@ Like `ballot.gpu`, this module is imported before torch.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+
+from starlette.concurrency import iterate_in_threadpool
 
 from palate.core import hub
 from palate.core.project import Project
@@ -157,3 +159,12 @@ def _reward(reward: Model) -> tuple[Any, Any]:
         repo, revision=revision, use_safetensors=True, trust_remote_code=False
     )
     return tokenizer, model.eval()
+
+
+async def closed(lines: Generator[str]) -> AsyncGenerator[str]:
+    """Yield the lines; where the visitor leaves, end what makes them at once."""
+    try:
+        async for line in iterate_in_threadpool(lines):
+            yield line
+    finally:
+        lines.close()

@@ -1,7 +1,7 @@
 """The verdict page, for people who have stopped voting: it cannot influence their votes."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -21,6 +21,7 @@ from palate.web.ballot.app import api_route, read_body
 from palate.web.ballot.people import person_of, sign_in_required
 from palate.web.ballot.render import chat, markdown, template
 from palate.web.voting.ballot import EvaluateBallot, Try
+from palate.web.voting.best import closed
 from palate.web.voting.words import Line, headlines, is_decided, say, voters
 
 MOST_PROMPT = 8000  # characters of a prompt to try
@@ -192,7 +193,7 @@ def answer(ballot: EvaluateBallot, request: Request, body: dict[str, object]) ->
     if problem := gpu.missing():
         return JSONResponse({"error": problem}, 503)
 
-    def lines() -> Iterator[str]:
+    def lines() -> Generator[str]:
         yield _line(state="loading")  # models that are not here yet take a while
         try:
             for part in ballot.answers(request, prompt, who=who, blind=blind, pair=pair):
@@ -201,7 +202,7 @@ def answer(ballot: EvaluateBallot, request: Request, body: dict[str, object]) ->
             yield _line(error=str(error))
 
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return StreamingResponse(lines(), media_type="application/x-ndjson", headers=headers)
+    return StreamingResponse(closed(lines()), media_type="application/x-ndjson", headers=headers)
 
 
 def _said(part: tuple[int, str | int] | Try) -> dict[str, object]:
