@@ -15,6 +15,7 @@ from datasets import Dataset
 from torch.distributed.tensor import DTensor
 from trl import DPOTrainer
 
+from palate.core.errors import is_out_of_memory
 from palate.train import attention
 from palate.train.config import BatchMode
 from palate.train.packing import largest_rows, of_first, token_ids
@@ -141,9 +142,9 @@ class AgreementMixin(DPOTrainer):
             self.mode, self.flex = mode, flex
             try:
                 differences = disagree(compute(), theirs)
-            except torch.OutOfMemoryError:
-                raise
             except Exception as error:  # of whatever kind a model's own code raises
+                if is_out_of_memory(error):
+                    raise
                 what = f"{type(error).__name__}: {error}".splitlines()[0][:120]
                 self._warn(
                     f"FlexAttention cannot compute this model's batches ({what}), so a dense mask"

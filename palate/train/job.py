@@ -27,7 +27,7 @@ from rich.console import Console
 
 from palate.audit.finding import Finding
 from palate.core import paths
-from palate.core.errors import PalateError, UsageError
+from palate.core.errors import PalateError, UsageError, is_out_of_memory
 from palate.core.ledger import now
 from palate.core.markdown import count
 from palate.core.paths import cache
@@ -237,21 +237,21 @@ def train(console: Console, job: Job[A, R], steps: Callable[[Console, Job[A, R]]
     while True:
         try:
             return steps(console, job)
-        except torch.OutOfMemoryError:
-            job.recipe = smaller(job.recipe)
-            console.print(
-                f"  memory ran out: from here on a batch of {job.recipe.batch_size} is computed in"
-                f" {job.recipe.accumulate} parts",
-                style="yellow",
-            )
-        except (OSError, RuntimeError, SafetensorError) as error:
+        except (MemoryError, OSError, RuntimeError, SafetensorError) as error:
             if is_full_disk(error):
                 raise PalateError(
                     f"No space is left on the disk of {job.run_dir.path} to save a checkpoint"
                     f" ({error}). The one before it is kept. Free some space, and run the same"
                     f" command again: {job.args.command()}"
                 ) from None
-            raise
+            if not is_out_of_memory(error):
+                raise
+            job.recipe = smaller(job.recipe)
+            console.print(
+                f"  memory ran out: from here on a batch of {job.recipe.batch_size} is computed in"
+                f" {job.recipe.accumulate} parts",
+                style="yellow",
+            )
         torch.cuda.empty_cache()
 
 

@@ -152,7 +152,7 @@ SEARCH = {
 
 
 def push(project: Project, name: str, record: dict | None = None, **flags: object) -> Model:
-    """Push a record as the method's job leaves it, with these arguments instead of its own."""
+    """Push the record of the method's job, but with these arguments."""
     method, base = METHODS[name], project.settings.base_model
     spec = job_named(method.job)
     sha = client.describe(base, "model")[0]

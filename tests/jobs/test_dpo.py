@@ -199,7 +199,7 @@ from palate.train.dpo_trainer import PackedDPOTrainer
 step = PackedDPOTrainer.training_step
 def scarce(self, model, inputs, *args, **kwargs):
     if len(inputs["input_ids"]) > 2 * {most}:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise {error}
     return step(self, model, inputs, *args, **kwargs)
 PackedDPOTrainer.training_step = scarce
 sys.argv = ["jobs/dpo.py", *sys.argv[1:]]
@@ -211,14 +211,14 @@ runpy.run_path({file!r}, run_name="__main__")
 def test_a_batch_is_halved_where_memory_runs_out(labelled, jobs, reference):
     file = str(shipped("jobs") / "dpo.py")
 
-    def scarce(most: int) -> subprocess.CompletedProcess:
-        code = SCARCE.format(most=most, file=file)
+    def scarce(most: int, error: str) -> subprocess.CompletedProcess:
+        code = SCARCE.format(most=most, error=error, file=file)
         return jobs.run("-c", code, labelled.id, *FAST)
 
-    done = scarce(0)
+    done = scarce(0, 'torch.OutOfMemoryError("CUDA out of memory")')
     assert done.returncode == 1
     assert "Memory ran out on a single pair. Lower --max-length" in done.stderr
-    done = scarce(6)
+    done = scarce(6, 'RuntimeError("DefaultCPUAllocator: can\'t allocate memory")')
     assert done.returncode == 0, done.stdout + done.stderr
     said = "memory ran out: from here on a batch of 12 is computed in 2 parts"
     assert said in done.stdout

@@ -43,7 +43,7 @@ def connect(argilla):
 
 @pytest.fixture(scope="module")
 def space(hub, argilla, space_python, tmp_path_factory) -> Iterator[Space]:
-    """A label Space in a process of its own, as it is served."""
+    """A label Space in a separate process, as `palate label` serves it."""
     id = f"me/t{uuid.uuid4().hex[:10]}"
     prompts = [Prompt.of(f"Prompt {i}") for i in range(60)]
     rows = [Candidate.of(p.id, f"{n} {p.text}") for p in prompts for n in "ab"]
