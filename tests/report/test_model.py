@@ -40,10 +40,10 @@ def readme(facts: dict[str, Any], verdict: Verdict | None = None) -> str:
 def test_a_model_card_states_every_result_with_its_doubt():
     text = readme(RUN, votes(78, 30, 4))
     assert (
-        "**71.4%** of 112 votes against the base model's (95% interval 56.2–84.3%,"
-        " where that share may be on other prompts like these; 4 ties counted" in text
+        "**71.4%** of 112 votes against the base model's (95% interval 56.2–84.3%). On other"
+        " prompts like these, the share may be anywhere in that interval. 4 ties count as half a"
+        " win each. The left side won 54 of 108 decided votes." in text
     )
-    assert "the left side won 54 of 108 decided votes" in text
     assert "**Decided for prompts like these: the person who voted prefers the tuned model." in text
     assert "56.2–84.3% | 112 votes" in text
     assert "One person voted, so this is one person's taste." in text
