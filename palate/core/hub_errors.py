@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 TRIES = 5
 LONGEST = 60.0  # seconds to wait, whatever the server asks for
+HOPELESS = 600.0  # seconds: who is asked to wait for longer, as for a new day, gives up at once
 
 
 class Conflict(PalateError):
@@ -28,8 +29,9 @@ def retry(call: Callable[[], T], tries: int = TRIES, also: Sequence[int] = ()) -
     """Call until it succeeds, up to `tries` times.
 
     Retries after a broken connection and after status 429, 5xx (507 excepted) and those in `also`.
-    Waits 0.5, 1, 2, … s with jitter, longer if the server says so. Raises the last error. From the
-    second failure on, a background thread shows it as its problem.
+    Waits 0.5, 1, 2, … s with jitter, longer if the server says so; ten minutes and more are not
+    waited for. Raises the last error. From the second failure on, a background thread shows it as
+    its problem.
     """
     from huggingface_hub.errors import HfHubHTTPError
     from huggingface_hub.utils import httpx
@@ -40,9 +42,9 @@ def retry(call: Callable[[], T], tries: int = TRIES, also: Sequence[int] = ()) -
         except HfHubHTTPError as error:
             status = error.response.status_code
             passing = status == 429 or (status >= 500 and status != 507) or status in also
-            if attempt == tries - 1 or not passing:
-                raise
             wait, answer = requested_wait(error.response.headers), f"answers {status}"
+            if attempt == tries - 1 or not passing or wait > HOPELESS:
+                raise
         except httpx.TransportError as error:
             if attempt == tries - 1:
                 raise

@@ -5,10 +5,10 @@ from dataclasses import replace
 from itertools import combinations
 
 from palate.core.ledger import standing_judgements
-from palate.core.schema import Candidate, Event, model_of
+from palate.core.schema import Candidate, Event, Model, Pair, model_of
 from palate.evaluate.confounds import Vote, confounds
 from palate.evaluate.contest import EvaluationPairs, round_on_prompts
-from palate.evaluate.decision import MARGIN, Evidence, decide
+from palate.evaluate.decision import MARGIN, Evidence, RoundResult, decide
 from palate.evaluate.planning import to_go
 from palate.evaluate.verdict import Matches, Point, Verdict, Voter
 
@@ -72,8 +72,40 @@ def count_by_aspect(
             own, candidates, compared, margin=margin, characters=characters, number=number
         )
         if found:
-            verdicts.append(replace(found, aspect=aspect))
+            rounds = _rounds(own, candidates, compared, found)
+            verdicts.append(replace(found, aspect=aspect, rounds=rounds))
     return replace(verdicts[0], others=tuple(verdicts[1:])) if verdicts else None
+
+
+def _rounds(
+    events: Sequence[Event],
+    candidates: Sequence[Candidate],
+    compared: EvaluationPairs,
+    newest: Verdict,
+) -> tuple[RoundResult, ...]:
+    """Return the result of each round, this one's last; of several models in one, the newest's.
+
+    Empty in the first round. A model's round is that in which it first wrote.
+    """
+    numbers: dict[Model, int] = {}
+    for c in candidates:
+        if c.model == compared.tuned.repo and model_of(c) != compared.base:
+            numbers[model_of(c)] = min(c.round, numbers.get(model_of(c), c.round))
+    by_id, this = {c.id: c for c in candidates}, numbers.get(compared.tuned, 1)
+    found = {this: newest}
+    for model, number in numbers.items():
+        other = replace(compared, tuned=model, identical=0)
+        ours = [e for e in events if _is_between(e, by_id, other)]
+        pairs = {e.pair_id: Pair.between(e.prompt_id, e.left, e.right) for e in ours}
+        other = replace(other, pairs=list(pairs.values()))
+        verdict = count_votes(events, candidates, other) if number < this else None
+        if verdict and (number not in found or verdict.time > found[number].time):
+            found[number] = verdict
+    results = [
+        RoundResult(number, v.tuned, v.votes, v.win_rate, v.interval, v.decision)
+        for number, v in sorted(found.items())
+    ]
+    return tuple(results) if len(results) > 1 else ()
 
 
 def _verdict(

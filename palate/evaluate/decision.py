@@ -20,6 +20,7 @@ from palate.core.rates import (
     PEOPLE_NEEDED,
     TINY,
 )
+from palate.core.schema import Model
 from palate.evaluate.sequential import DECIDES, evidence, sequence
 
 Population = Literal["prompts", "people"]
@@ -51,6 +52,18 @@ class Claim:
     @property
     def decided(self) -> bool:
         return self.evidence >= self.decides
+
+
+@dataclass(frozen=True)
+class RoundResult:
+    """What the votes say about the model of one round, against the same base model."""
+
+    round: int
+    tuned: Model
+    votes: int
+    win_rate: float
+    interval: tuple[float, float]  # 0 to 1 if nothing is known of other prompts
+    decision: Decision
 
 
 def share(number: int) -> float:

@@ -13,8 +13,9 @@ TEXT = 12  # px there
 
 
 def verdict_pictures(result: Verdict) -> dict[str, str]:
-    """Return the SVGs `win_rate` and, from the second vote on, `moves`."""
+    """Return the SVGs `win_rate`, from the second vote on `moves`, from round 2 on `rounds`."""
     pictures = {"win_rate": win_rate(result)}
+    pictures |= {"rounds": rounds(result)} if result.rounds else {}
     return pictures | ({"moves": moves(result)} if len(result.moves) > 1 else {})
 
 
@@ -52,6 +53,32 @@ def win_rate(verdict: Verdict) -> str:
     figure.text(0.03, 0.8, f"{100 * rate:.1f}%", fontsize=34, fontweight="bold", color=colour)
     figure.text(0.03, 0.34, "\n".join(lines), linespacing=1.35, color=INK, fontsize=TEXT)
     return svg(figure, f"{100 * rate:.1f}% {' '.join(lines)}")
+
+
+def rounds(result: Verdict) -> str:
+    """Return the SVG of all rounds' win rates against the base model, with their intervals."""
+    rows, height = result.rounds, 0.45 + 0.56 * len(result.rounds)
+    figure, axes = canvas(WIDTH, height)
+    axes.set_position((0.03, 0.32 / height, 0.94, 1 - 0.4 / height))
+    said = []
+    for y, r in enumerate(rows):
+        rate, low, high = (100 * x for x in (r.win_rate, *r.interval))
+        colour = {"better": BLUE, "worse": ORANGE}.get(r.decision, INK)
+        axes.plot((0, 100), (y, y), color=FAINT, linewidth=6, solid_capstyle="round")
+        axes.plot((low, high), (y, y), color=colour, linewidth=6, alpha=0.6)
+        axes.plot((50, 50), (y - 0.18, y + 0.18), color=INK, linewidth=1.4)
+        axes.plot(rate, y, marker="o", markersize=9, color=colour)
+        name, figures = f"round {r.round}", f"{rate:.1f}% of {count(r.votes, 'vote')}"
+        axes.text(0, y - 0.34, name, color=INK, fontsize=TEXT)
+        axes.text(100, y - 0.34, figures, color=INK, fontsize=TEXT, ha="right")
+        said.append(f"{name}: {figures} ({low:.1f}–{high:.1f})")
+    axes.set(xlim=(-2, 102), ylim=(len(rows) - 0.6, -0.8), yticks=())
+    axes.set_xticks((0, 25, 50, 75, 100), ("0%", "25%", "50%", "75%", "100%"), fontsize=TEXT)
+    for tick, side in zip(axes.get_xticklabels()[::4], ("left", "right"), strict=True):
+        tick.set_horizontalalignment(side)
+    axes.tick_params(length=0)
+    axes.spines["bottom"].set_visible(False)
+    return svg(figure, "; ".join(said))
 
 
 def moves(result: Verdict) -> str:

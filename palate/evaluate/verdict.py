@@ -10,7 +10,7 @@ from palate.core.schema import Model
 from palate.core.typed import read, version_of
 from palate.evaluate.confounds import Confounds
 from palate.evaluate.contest import about_origin
-from palate.evaluate.decision import PEOPLE_NEEDED, PROMPTS_NEEDED, Claim, Decision
+from palate.evaluate.decision import PEOPLE_NEEDED, PROMPTS_NEEDED, Claim, Decision, RoundResult
 from palate.evaluate.planning import ToGo, from_version_0
 from palate.evaluate.sequential import DECIDES, PRIOR, two_digits
 
@@ -58,6 +58,7 @@ class Verdict:
     prompts_by_model: int = field(default=0, kw_only=True)  # of `prompts`: written by a model
     aspect: str | None = field(default=None, kw_only=True)  # that the votes are in, if any
     others: "tuple[Verdict, ...]" = field(default=(), kw_only=True)  # those in other aspects
+    rounds: tuple[RoundResult, ...] = field(default=(), kw_only=True)  # from the second on: all
     base: Model
     tuned: Model
     votes: int  # wins + losses + ties
@@ -126,10 +127,9 @@ class Verdict:
                 " Count them again with: palate verdict"
             )
         if self._one_side():
-            side = "left" if self.left_chosen else "right"
             return (
-                f"Not decided: every choice went to the {side} side, whichever model was there."
-                " Such votes compare sides, not models."
+                f"Not decided: every choice went to the {'left' if self.left_chosen else 'right'}"
+                " side, whichever model was there. Such votes compare sides, not models."
             )
         if self.decision == "open":
             return self._open(self.about_prompts)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.util import find_spec
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from palate.core import hub
 from palate.core.errors import UsageError
@@ -82,7 +83,7 @@ def is_remote(model: str, engine: str) -> bool:
 
 def check(engine: str, gpus: int) -> None:
     """Raise UsageError for an unknown engine, or a number of GPUs that it cannot use."""
-    if engine not in IN_PROCESS and not engine.startswith(("http://", "https://")):
+    if engine not in IN_PROCESS and not _is_address(engine):
         raise UsageError(
             f"There is no engine {engine!r}; expected transformers, vllm, or the URL of an"
             " OpenAI-compatible server, such as http://127.0.0.1:8000/v1."
@@ -91,6 +92,15 @@ def check(engine: str, gpus: int) -> None:
         raise UsageError("--tensor-parallel needs --engine vllm.")
     if gpus < 1:
         raise UsageError(f"--tensor-parallel {gpus}: expected 1 or more.")
+
+
+def _is_address(text: str) -> bool:
+    """Tell whether the text is the URL of a server."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not close, a port that is none
+        return False
 
 
 class Local:
@@ -164,7 +174,7 @@ class Vllm(Local):
             chats = [asked(prompt, loaded.condition) for prompt in prompts]
             replies = engine.chat(chats, parameters, use_tqdm=False)
             outputs = [reply.outputs[0] for reply in replies]
-            return [Completion(o.text.strip(), o.finish_reason == "stop") for o in outputs]
+            return [Completion.of(o.text, ended=o.finish_reason == "stop") for o in outputs]
 
         return self.named, write
 
@@ -225,9 +235,7 @@ class Remote:
             )
             reply = call(stop="\n") if isinstance(sampling, OneLine) else call()
             # some models begin with a line break, or think aloud first
-            if isinstance(sampling, OneLine) and (
-                not reply.text or reply.text.startswith("<think")
-            ):
+            if isinstance(sampling, OneLine) and not reply.text:
                 reply = call()
             self._replies.keep(prompt, sampling, seed, reply)
             return reply

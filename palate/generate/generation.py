@@ -4,10 +4,11 @@ A completion is therefore the same in any batch, an interrupted run continues as
 stopped, and two models can be sampled with the same random numbers.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from palate.core.errors import UsageError
 from palate.core.rounds import asked
@@ -23,6 +24,9 @@ Write = Callable[[Loaded, Sequence[list[Message]], Sequence[int], "Sampling"], l
 Rule = Callable[[str, str], str | None]  # prompt, text → why the text is left out
 Checks = tuple[Filters, Rule | None]
 T = TypeVar("T")
+THINKS = re.compile(r"\s*<think(ing)?>", re.IGNORECASE)
+# some chat templates open the thought in the prompt, so a reply may only close it
+THOUGHT = re.compile(r"\A.*?</think(ing)?>", re.IGNORECASE | re.DOTALL)
 FEW = "prompts left with too few"  # counted among the reasons why texts were dropped
 MAX_TRIES = 4  # per prompt, to replace completions that were filtered out
 
@@ -61,6 +65,14 @@ class Completion:
 
     text: str
     ended: bool
+
+    @classmethod
+    def of(cls, reply: str, *, ended: bool) -> Self:
+        """Return what a model says after it has thought; nothing if it was cut off in thought."""
+        said = THOUGHT.sub("", reply, count=1)
+        if THINKS.match(said):
+            return cls("", False)
+        return cls(said.strip(), ended)
 
 
 def complete(
@@ -110,7 +122,7 @@ def _completion(
     text, end = str(tokenizer.decode(row[:length], skip_special_tokens=True)).lstrip(), ""
     if one_line:
         text, end, _ = text.partition("\n")
-    return Completion(text.strip(), length < len(row) or bool(end))
+    return Completion.of(text, ended=length < len(row) or bool(end))
 
 
 def _line_end(tokenizer: "PreTrainedTokenizerBase", start: int) -> "StoppingCriteria":

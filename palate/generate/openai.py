@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, cast
@@ -12,17 +13,23 @@ from urllib.parse import urlsplit
 
 from palate.core import hub
 from palate.core.errors import PalateError
+from palate.core.hub_errors import requested_wait
 from palate.core.schema import Message
 from palate.generate.config import SERVER_KEY
 from palate.generate.generation import Completion
 
 if TYPE_CHECKING:
     from huggingface_hub import ChatCompletionOutput, InferenceClient
+    from huggingface_hub.utils import httpx
 
 TIMEOUT_SECONDS = 600  # for one completion
 MAX_TRIES = 6  # with waits of 0.5, 1, 2, … seconds, or as long as the server asks for
 ERROR_CHARACTERS = 300  # of a server's own message
 KEPT = "What it wrote so far is kept; run the same command again to continue."
+ENDS = ("stop", "eos_token", "eos", "end_turn")  # OpenAI's word, and those of other servers
+# raised where what came is not what the protocol says
+ODD = (ValueError, TypeError, LookupError, RecursionError)
+ADDRESS = re.compile(r"https?://[^\s'\"<>]+")
 REFUSALS = r"unsupported|not supported|does not support|unrecogni[sz]ed|unknown|not permitted"
 
 
@@ -47,11 +54,13 @@ class ChatClient:
         return urlsplit(self.url).netloc.rpartition("@")[2] if self.url else self.provider or ""
 
     @property
+    def address(self) -> str:
+        """The server's address, without a password in it or a key behind it."""
+        return _plain(self.url or "")
+
+    @property
     def where(self) -> str:
-        if not self.url:
-            return f"provider {self.provider}"
-        parts = urlsplit(self.url)  # a password in the address, or a key behind it, is no name
-        return f"server at {parts.scheme}://{self.host}{parts.path}"
+        return f"server at {self.address}" if self.url else f"provider {self.provider}"
 
     def notes(self) -> list[str]:
         """Return what was spent, and what the server did not do as it was told, in sentences."""
@@ -70,10 +79,12 @@ class ChatClient:
 
         try:
             headers = {"Authorization": f"Bearer {self._key()}"}
-            reply = get_session().get(f"{self.url}/models", headers=headers, timeout=30)
+            parts = urlsplit(self.url or "")
+            url = parts._replace(path=f"{parts.path}/models").geturl()
+            reply = get_session().get(url, headers=headers, timeout=30)
             reply.raise_for_status()
             return [str(m["id"]) for m in reply.json()["data"]]
-        except (httpx.HTTPError, OSError, ValueError, KeyError, TypeError) as error:
+        except (httpx.HTTPError, OSError, *ODD) as error:
             raise self._failure(error) from error
 
     def ask(
@@ -111,9 +122,9 @@ class ChatClient:
             try:
                 reply = hub.retry(call, tries=MAX_TRIES)
                 break
-            # the last three: what came is not what the protocol says
-            except (HfHubHTTPError, InferenceTimeoutError, httpx.HTTPError, OSError,
-                    ValueError, TypeError, KeyError) as error:  # fmt: skip
+            except (
+                HfHubHTTPError, InferenceTimeoutError, httpx.HTTPError, OSError, *ODD
+            ) as error:  # fmt: skip
                 refused = _refused_parameter(error, named)
                 if refused is None:
                     raise self._failure(error) from error
@@ -121,11 +132,10 @@ class ChatClient:
         self._note(reply)
         try:
             choice = reply.choices[0]
-            text = (choice.message.content or "").strip().encode("utf-8", "replace").decode()
-            return Completion(text, choice.finish_reason == "stop")
-        except (AttributeError, LookupError, TypeError):
-            problem = f"The {self.where} sends no reply of a chat model. {KEPT}"
-            raise PalateError(problem) from None
+            text = (choice.message.content or "").encode("utf-8", "replace").decode()
+            return Completion.of(text, ended=choice.finish_reason in ENDS)
+        except (AttributeError, LookupError, TypeError) as error:
+            raise self._failure(error) from None
 
     def _note(self, reply: "ChatCompletionOutput") -> None:
         """Count what a reply took; raise PalateError if another model than before gave it."""
@@ -156,7 +166,9 @@ class ChatClient:
     def _failure(self, error: Exception) -> PalateError:
         response = getattr(error, "response", None)
         status = None if response is None else response.status_code
-        said = str(error)[:ERROR_CHARACTERS]
+        said = ADDRESS.sub(lambda m: _plain(m[0]), str(error).partition("\n")[0])
+        said = f"{said}. {getattr(error, 'server_message', None) or ''}".rstrip(". ")
+        said = said[:ERROR_CHARACTERS]
         if status in (401, 403):
             key = f"Put a valid one in {SERVER_KEY}" if self.url else "Sign in: hf auth login,"
             return PalateError(
@@ -167,11 +179,30 @@ class ChatClient:
             why = "the credit of this account is spent" if status == 402 else "there were too many"
             return PalateError(
                 f"The {self.where} takes no more requests now ({status}), because {why}: {said}."
-                f" {KEPT} Or take another --model."
+                f"{_until(response)} {KEPT} Or take another --model."
             )
         if status in (400, 404, 422):
             return PalateError(f"The {self.where} refuses the request ({status}): {said}. {KEPT}")
+        if isinstance(error, (*ODD, AttributeError)):
+            return PalateError(
+                f"The {self.where} sends no reply of a chat model, but something else. Is the"
+                f" address right? Many end in /v1. {KEPT}"
+            )
         return PalateError(f"The {self.where} does not answer: {said}. {KEPT}")
+
+
+def _until(response: "httpx.Response | None") -> str:
+    """Return when the server wants to be asked again, in a sentence that follows another."""
+    wait = 0.0 if response is None else requested_wait(response.headers)
+    until = datetime.now(UTC) + timedelta(seconds=wait)
+    return f" It wants no request before {until:%Y-%m-%d %H:%M} UTC." if wait else ""
+
+
+def _plain(url: str) -> str:
+    """Return the address without user, password and query: they may hold a key."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=host, query="", fragment="").geturl()
 
 
 def _refused_parameter(error: Exception, sent: Iterable[str]) -> str | None:

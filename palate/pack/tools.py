@@ -66,12 +66,26 @@ def check(gguf: Gguf) -> None:
             "palate asks the packed model in llama.cpp before it publishes it, and finds neither"
             " llama-server nor xllamacpp here. Install one with: pip install xllamacpp"
         )
-    if gguf == "q4_k_m" and not shutil.which("llama-quantize"):
+    if gguf == "q4_k_m":
+        quantizer()
+
+
+def quantizer() -> str:
+    """Return the program llama-quantize: the one on the PATH, or that of a Python package.
+
+    Raises UsageError, which says what to type, where there is none.
+    """
+    package = find_spec("ik_llama_cpp")  # importing it would load a llama.cpp
+    folders = package.submodule_search_locations if package else None
+    carried = [Path(folder) / "bin" / "llama-quantize" for folder in folders or ()]
+    program = shutil.which("llama-quantize") or next((str(p) for p in carried if p.is_file()), None)
+    if program is None:
         raise UsageError(
-            "--gguf q4_k_m needs llama.cpp's program llama-quantize, which is not on the PATH."
-            " Install llama.cpp: brew install llama.cpp, or a release from"
-            " https://github.com/ggml-org/llama.cpp/releases. --gguf q8_0 needs none."
+            "--gguf q4_k_m needs llama.cpp's program llama-quantize, which is not installed here."
+            " Install it with: pip install ik-llama-cpp-python, or on a Mac: brew install"
+            " llama.cpp. --gguf q8_0 needs none."
         )
+    return program
 
 
 def convert(model: Path, target: Path, gguf: Gguf) -> None:
@@ -86,7 +100,7 @@ def convert(model: Path, target: Path, gguf: Gguf) -> None:
         return
     wide = target.with_name("wide.gguf")
     _run("converter", [*script, "--outtype", "auto", "--outfile", str(wide)])
-    _run("llama-quantize", ["llama-quantize", str(wide), str(target), gguf.upper()])
+    _run("llama-quantize", [quantizer(), str(wide), str(target), gguf.upper()])
     wide.unlink()
 
 

@@ -52,4 +52,4 @@ def _remote(args: JudgeArguments) -> tuple[str, Ask]:
         for message in messages:
             yield client.ask(message, max_tokens=tokens, temperature=0.0)
 
-    return f"{client.model} at {client.url or client.provider}", ask
+    return f"{client.model} at {client.address or client.provider}", ask

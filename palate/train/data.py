@@ -287,9 +287,9 @@ def preference_sentence(rows: Sequence[Preference]) -> str:
         if r.differs(figures.tests, SURE)
     ]
     for _, name, rate in sorted(marked, key=lambda m: -m[0])[:2]:
-        has, lacks = ("with", "without") if (rate.rate or 0) > 0.5 else ("without", "with")
-        share = _share(rate)
-        sentences.append(f"An answer {has} {name} beats one {lacks} it {share} of the time.")
+        liked, share = (rate.rate or 0) > 0.5, _share(rate)
+        has, other = ("with", "without it") if liked else ("without", f"with {name}")
+        sentences.append(f"An answer {has} {name} beats one {other} {share} of the time.")
     return " ".join(sentences) or NO_PREFERENCE
 
 

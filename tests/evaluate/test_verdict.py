@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from verdicts import TUNED, asked_about, counted, events, votes
+from verdicts import TUNED, asked_about, counted, events, of_rounds, votes
 
 from palate.core.project import Settings
 from palate.core.schema import Model, Pair, Prompt
@@ -289,3 +289,16 @@ def test_a_project_without_eval_prompts_is_told_what_brings_them():
     assert said.startswith("60 eval prompts would decide in 90% of such evaluations: palate")
     some = [Prompt.of(f"q{i}", "eval") for i in range(45)]
     assert "15 more eval prompts would make 60, which decide" in shortage("me/t", Settings(), some)
+
+
+def test_a_verdict_has_the_result_of_every_round_as_it_was_then():
+    assert of_rounds("wl" * 20).rounds == ()
+    verdict = of_rounds("wwl" * 20, "w" * 12, "tl")
+    assert [r.round for r in verdict.rounds] == [1, 2, 3]
+    for number, outcomes in enumerate((["wwl" * 20], ["wwl" * 20, "w" * 12]), 1):
+        then, now = of_rounds(*outcomes), verdict.rounds[number - 1]
+        assert (now.votes, now.win_rate) == (then.votes, then.win_rate)
+        assert (now.tuned, now.decision) == (then.tuned, then.decision)
+    newest = verdict.rounds[-1]
+    assert (newest.tuned, newest.votes, newest.interval) == (verdict.tuned, 2, verdict.interval)
+    assert Verdict.from_json(json.loads(json.dumps(verdict.to_json()))) == verdict

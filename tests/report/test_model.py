@@ -10,7 +10,7 @@ from card_projects import NASTY, body, shape, text_of
 from huggingface_hub import ModelCard
 from random_models import push_random_models
 from run_facts import RUN
-from verdicts import votes
+from verdicts import of_rounds, votes
 
 from palate.core.errors import UsageError
 from palate.evaluate.verdict import Verdict
@@ -152,6 +152,22 @@ def test_a_model_cards_front_matter_reads_back():
     assert (accuracy.metric_value, accuracy.dataset_revision) == (0.6273, RUN["data_revision"])
     assert (rate.metric_value, rate.metric_args["votes"]) == (0.7143, 112)
     assert rate.metric_args["interval_95"] == [0.5616, 0.8431]
+
+
+def test_the_card_of_a_later_round_has_one_picture_of_all():
+    facts = record.from_json(RUN)
+    assert "plots/rounds.svg" not in model_files(facts, votes(78, 30, 4))
+    files = model_files(facts, of_rounds("wl" * 20, "w" * 12))
+    assert "plots/rounds.svg" in files
+    text = text_of(files)
+    assert "round by round](plots/rounds.svg)" in text
+    assert "Each round has its own votes" in text
+
+
+@pytest.mark.parametrize(("weight", "title"), [(0.0, "DPO loss"), (0.1, "Loss")])
+def test_the_curve_of_a_loss_with_more_in_it_is_not_called_dpos(weight, title):
+    facts = record.from_json(run(arguments=RUN["arguments"] | {"sft_weight": weight}))
+    assert f"<title>{title} during training" in str(model_files(facts)["plots/loss.svg"])
 
 
 def test_the_same_facts_give_the_same_bytes():

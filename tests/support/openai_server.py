@@ -13,6 +13,7 @@ class OpenAIServer(ThreadingHTTPServer):
     refused: tuple[str, ...] = ()  # parameters that get a 400
     answers_as: str | None = None  # the model's name in its replies; the name asked for without
     changes: dict[str, Any] | None = None  # fields of a reply that are not what they should be
+    sends: tuple[int, dict[str, str], bytes] | None = None  # whatever it is asked
     request_queue_size = 128  # connections that wait at once
 
     def __init__(self, *models: str):
@@ -45,10 +46,16 @@ class _Handler(BaseHTTPRequestHandler):
     server: OpenAIServer
 
     def do_GET(self):
+        if self.server.sends:
+            self._send_this()
+            return
         self._send(200, {"object": "list", "data": [{"id": m} for m in self.server.models]})
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if self.server.sends:
+            self._send_this()
+            return
         if found := next((name for name in self.server.refused if name in body), None):
             problem = f"Unsupported parameter: '{found}' is not supported with this model."
             self._send(400, {"error": {"message": problem, "type": "invalid_request_error"}})
@@ -71,6 +78,15 @@ class _Handler(BaseHTTPRequestHandler):
         }
         reply |= self.server.changes or {}
         self._send(500 if len(self.server.asked) > self.server.fails_from else 200, reply)
+
+    def _send_this(self) -> None:
+        status, headers, content = self.server.sends
+        self.server.keys.add(self.headers["authorization"])
+        self.send_response(status)
+        for name, value in ({"content-length": str(len(content))} | headers).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
 
     def _send(self, status: int, reply: dict, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)

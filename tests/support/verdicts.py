@@ -1,8 +1,10 @@
 """Verdicts for tests, counted from votes as palate counts them."""
 
+from dataclasses import replace
+
 from palate.core.schema import Candidate, Event, Model, Pair
 from palate.evaluate.contest import EvaluationPairs
-from palate.evaluate.counting import count_votes
+from palate.evaluate.counting import count_by_aspect, count_votes
 from palate.evaluate.verdict import Verdict
 
 BASE = Model("Qwen/Qwen2.5-0.5B-Instruct", "7ae5" * 10)
@@ -56,6 +58,20 @@ def votes(wins: int, losses: int, ties: int = 0, revision: str = "b" * 40) -> Ve
     tuned = Model(TUNED.repo, revision)
     judgements, candidates = events(letters, BASE, tuned)
     return counted(judgements, candidates, asked_about(wins + losses + ties, 1, tuned))
+
+
+def of_rounds(*outcomes: str) -> Verdict:
+    """Return the verdict on the newest of several rounds, whose votes have these outcomes."""
+    judgements, candidates, model = [], [], TUNED
+    for number, letters in enumerate(outcomes, 1):
+        model = Model(TUNED.repo, str(number) * 40)
+        made, written = events(letters, BASE, model)
+        judgements += [replace(e, event_id=f"{number}-{e.event_id}", round=number) for e in made]
+        candidates += [replace(c, round=number) for c in written]
+    compared = EvaluationPairs(BASE, model, [])
+    verdict = count_by_aspect(judgements, candidates, compared, ())
+    assert verdict is not None
+    return verdict
 
 
 def asked_about(pairs: int = 0, identical: int = 0, tuned: Model = TUNED) -> EvaluationPairs:

@@ -54,6 +54,11 @@ def test_the_sentence_counts_what_is_preferred_and_says_when_nothing_is():
         "An answer with a question mark beats one without it 100% (91–100%) of the time."
         in data.preference_sentence(marked)
     )
+    disliked = [preference(f"i{i}", f"it is {i}!", f"is it {i}?") for i in range(40)]
+    assert (
+        "An answer without a question mark beats one with a question mark 100% (91–100%) of"
+        in data.preference_sentence(disliked)
+    )
     even = [
         preference(f"i{i}", short(3 + 3 * (i % 2), i), short(6 - 3 * (i % 2), i)) for i in range(60)
     ]
