@@ -104,7 +104,7 @@ def dpo(task: Task, fold: folds.Fold, **changes: Any) -> tuple[Any, Any]:
     from palate.train.config import DPOArguments
     from palate.train.references import LOGGED
 
-    args = DPOArguments("me/titles", method="full", epochs=task.epochs)
+    args = DPOArguments("me/titles", method="full", epochs=task.epochs, sft_weight=0.0)
     with tempfile.TemporaryDirectory() as references:
         trainer = folds.by_palate(
             task.model, fold, replace(args, **changes), Path(references), looks=False
@@ -118,13 +118,21 @@ def adapter(task: Task, fold: folds.Fold) -> tuple[Any, Any]:
     return dpo(task, fold, method="lora")
 
 
+def dpo_sft(task: Task, fold: folds.Fold) -> tuple[Any, Any]:
+    return dpo(task, fold, sft_weight=0.1)
+
+
+def adapter_sft(task: Task, fold: folds.Fold) -> tuple[Any, Any]:
+    return dpo(task, fold, method="lora", sft_weight=0.1)
+
+
 def search(task: Task, fold: folds.Fold) -> tuple[Any, Any]:
     """Return the leads of the recipe that a plain `palate train` chooses on the train prompts."""
     from palate.terminal.console import PlainConsole
     from palate.train import search as recipe_search
     from palate.train.config import DPOArguments
 
-    asked = DPOArguments("me/titles", epochs=task.epochs, output="me/titles-dpo")
+    asked = DPOArguments("me/titles", epochs=task.epochs, sft_weight=0.0, output="me/titles-dpo")
     recipe = folds.recipe_of(asked, fold.rows.train)
     job = folds.job(task.model, replace(asked, method=recipe.method), recipe, fold.rows)
     plan = recipe_search.planned(job, asked)
@@ -173,6 +181,8 @@ METHODS: dict[str, Method] = {
         sft,
         dpo,
         adapter,
+        dpo_sft,
+        adapter_sft,
         search,
         trl_best,
         trl,

@@ -188,7 +188,7 @@ def _train(model: Path, changes: dict[str, Any], fold: folds.Fold, result: dict[
         return folds.by_trl(model, fold, result, **changes, **fastest)
     if pairs:
         fold = folds.fewer(fold, pairs)
-    args = DPOArguments("me/titles", base_model=None, reckless=True, **changes)
+    args = DPOArguments("me/titles", reckless=True, **({"sft_weight": 0.0} | changes))
     trainer = folds.by_palate(model, fold, args, Path("/tmp/palate-references"))
     log = trainer.state.log_history
     result["margins"] = {

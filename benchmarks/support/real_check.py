@@ -65,7 +65,9 @@ def tuned(task: Task) -> models.Loaded:
 
     method: Any = task.kind[:4]
     rate = dpo_rate(method, folds.PARAMETERS) * (1 if task.kind == method else RUIN)
-    args = DPOArguments("me/titles", method=method, learning_rate=rate, reckless=True)
+    args = DPOArguments(
+        "me/titles", method=method, learning_rate=rate, sft_weight=0.0, reckless=True
+    )
     fold = folds.whole(folds.folds(folds.preferences(task.data))[task.number])
     with tempfile.TemporaryDirectory() as references:
         trainer = folds.by_palate(task.model, fold, args, Path(references), looks=False)

@@ -22,10 +22,13 @@ NAMES = {
     "sft": "SFT by palate, likelihood",
     "dpo": "DPO by palate, all weights",
     "adapter": "DPO by palate, an adapter",
+    "dpo_sft": "DPO by palate, all weights, `--sft-weight 0.1`",
+    "adapter_sft": "DPO by palate, an adapter, `--sft-weight 0.1`",
     "search": "DPO by palate, recipe chosen on train prompts",
     "trl": "DPO by TRL, its defaults",
     "trl_best": "DPO by TRL, fastest flags and palate's rate",
 }
+TRAINED = ("dpo", "adapter", "dpo_sft", "adapter_sft", "search", "trl", "trl_best")  # in epochs
 LIKELIHOODS = ("base", "sft")  # whose leads are no log odds
 HEAD = (
     "| method | folds | pairs right, held out | 95% for other prompts | more than the bag of words,"
@@ -90,7 +93,7 @@ def _row(line: Line) -> str:
     name = NAMES[line["method"]]
     if line["pairs"]:
         name += f", {line['pairs']} pairs"
-    if line["epochs"] != 3 and line["method"] in ("dpo", "adapter", "search", "trl", "trl_best"):
+    if line["epochs"] != 3 and line["method"] in TRAINED:
         name += f", {line['epochs']:g} epochs"
     low, high = (100 * x for x in line["interval"])
     ahead = ""

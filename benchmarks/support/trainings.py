@@ -56,7 +56,7 @@ def on_pairs(
     """Return what `palate train` makes of the model, or of these weights of it."""
     from palate.train.dpo_trainer import make_dpo_trainer
 
-    args = DPOArguments(PROJECT, method="full", **changes)
+    args = DPOArguments(PROJECT, method="full", **({"sft_weight": 0.0} | changes))
     with tempfile.TemporaryDirectory() as out:
         trainer = make_dpo_trainer(
             args, folds.recipe_of(args, rows), loaded or start(model), Rows(rows, []), Path(out),

@@ -58,8 +58,6 @@ base model of the demo and useful for nothing else.
         "16",
         "--beta",
         "0.5",
-        "--sft-weight",
-        "0.1",
     ),
     completions=("--max-new-tokens", "48"),
 )

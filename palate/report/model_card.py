@@ -28,8 +28,7 @@ from palate.report.cards import (
     shorten,
     with_pictures,
 )
-from palate.train import record
-from palate.train.losses import parse as parse_loss
+from palate.train import losses, record
 from palate.train.record import DPORecord, KTORecord, RunRecord, SFTRecord
 
 if TYPE_CHECKING:
@@ -112,9 +111,10 @@ def model_files(
     if isinstance(run, SFTRecord):
         return _sft_files(run)
     adapter = run.method in ADAPTERS
+    sft_weight = float(run.arguments.get("sft_weight") or 0.0)
     loss = str(run.arguments.get("loss") or "sigmoid")
-    anchored = bool(run.arguments.get("sft_weight"))
-    pictures = plots.training_curves(run.history, plots.curves_of(loss, anchored=anchored))
+    curves = plots.curves_of(losses.named(loss, sft_weight))
+    pictures = plots.training_curves(run.history, curves)
     if verdict:
         pictures |= verdict_pictures(verdict)
     readme = document(
@@ -127,7 +127,8 @@ def model_files(
         pictures=set(pictures),
         adapter=adapter,
         loss=loss,
-        free=parse_loss(loss).free,
+        sft_weight=sft_weight,
+        free=losses.parse(loss).free,
         shown=examples(run.samples.examples),
         baselines=RULES,
     )

@@ -36,9 +36,9 @@ CURVES = {
 FROM_LOG_2 = ("sigmoid", "robust", "sigmoid_norm")  # what these losses are before training
 
 
-def curves_of(loss: str, *, anchored: bool = False) -> dict[str, Curve]:
-    """Return the curves of DPO with this loss; `anchored` if the loss of SFT is part of it."""
-    if loss in FROM_LOG_2 and not anchored:
+def curves_of(loss: str) -> dict[str, Curve]:
+    """Return the curves of DPO with this loss."""
+    if loss in FROM_LOG_2:
         return CURVES
     return CURVES | {"loss": Curve("Loss", SPLITS, ("loss", "test_loss"))}
 

@@ -111,8 +111,8 @@ class DPOArguments(TrainArguments):
     """Use answer strength: as an offset of the reward margin, or as the weight of a pair."""
     length_desensitized: bool = False
     """Halve the credit for extra length, so that the model does not just learn to write more."""
-    sft_weight: float = 0.0
-    """Weight of the chosen answers' own likelihood, added to the loss. 0.1 protects fluency."""
+    sft_weight: Number = None
+    """Weight of the preferred answers' likelihood, so that answers end. Default: 0.1 for DPO."""
     ai: bool = False
     """Also train on a judge's answers (judge --labels), weighted by its agreement with people."""
     ai_weight: Number = None

@@ -115,7 +115,8 @@ def prepare(console: Console, args: DPOArguments) -> DPOJob:
         )
     decided = job.decided(args, project, base, recipe, project.model_repo)
     by_people = [r for r in rows.train if r.source != "ai"]
-    decided = replace(decided, flip_rate=flip_rate(args, by_people, report))
+    rate, weight = flip_rate(args, by_people, report), losses.sft_weight(args)
+    decided = replace(decided, flip_rate=rate, sft_weight=weight)
     if judged and args.ai_weight is None and len(judged.used) == 1:
         decided = replace(decided, ai_weight=judged.used[0].weight)
     run_dir = RunDir(project.id, rows.key(), decided.identity())
@@ -153,6 +154,17 @@ def check_arguments(args: DPOArguments) -> None:
             "--recipe search measures recipes on pairs of people, and cannot hold out a judge's."
             " Leave --recipe out with --ai."
         )
+
+
+def advice_to_end(args: DPOArguments) -> str:
+    """Return what helps where the answers of a model that was trained so do not end."""
+    if args.sft_weight:
+        return f"Lower the learning rate, or raise --sft-weight to {3 * args.sft_weight:g}."
+    try:
+        losses.check(replace(args, sft_weight=losses.SFT_WEIGHT))
+    except UsageError:
+        return "Lower the learning rate."
+    return f"Add --sft-weight {losses.SFT_WEIGHT:g}."
 
 
 def flip_rate(args: DPOArguments, rows: Sequence[Preference], people: Report) -> float | None:
@@ -270,6 +282,7 @@ def finish(
         results = replace(results, by_annotator=by_annotator)
     with console.status("Base and tuned model answer test prompts"):
         samples = facts.compare_models(prepared, trainer, loaded)
+    to_end = advice_to_end(prepared.args)
     run = DPORecord(
         **facts.common("dpo", prepared, begun.clock, facts.trainable_parameters(trainer)),
         data=facts.dpo_data(prepared.project, rows, prepared.args.aspect),
@@ -279,7 +292,7 @@ def finish(
         positions=replace(positions, mode=trainer.mode),
         sweep=None,
         alarms=dpo_alarms(
-            log, results, prepared.args.measured_beta, begun.guard.failed_at, samples
+            log, results, prepared.args.measured_beta, begun.guard.failed_at, samples, to_end
         ),
     )
     job.save(prepared, loaded, run)

@@ -5,7 +5,7 @@ part, on the log-probabilities of palate's batches.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from types import SimpleNamespace
@@ -30,6 +30,8 @@ SIMPO_GAMMA = 0.5  # TRL's default: the lead that SimPO asks for
 SIMPO_BETA = 2.0  # the least that its authors tried
 CPO_ALPHA = 1.0  # TRL's default: the weight of the chosen answers' own likelihood
 MEASURED_BETA = 0.1  # of the rewards that are measured where the loss has none
+SFT_WEIGHT = 0.1  # DPO alone lowers the likelihood of EOS, too: half of its answers did not end
+WITH_SFT = ("sigmoid", "robust")  # DPO, with right and with wrong labels
 
 
 class LossArguments(Protocol):
@@ -48,7 +50,7 @@ class LossArguments(Protocol):
     @property
     def length_desensitized(self) -> bool: ...
     @property
-    def sft_weight(self) -> float: ...
+    def sft_weight(self) -> float | None: ...
     @property
     def ai(self) -> bool: ...
 
@@ -103,11 +105,38 @@ def _check_sum(text: str, names: Sequence[str]) -> None:
         )
 
 
+def sft_weight(args: LossArguments) -> float:
+    """Return the weight of the chosen answers' own likelihood: as asked, else what DPO needs.
+
+    DPO raises a difference, by lowering both likelihoods if that is easier, that of EOS included.
+    The sum keeps the chosen answers likely, and so they end (R. Y. Pang et al., "Iterative
+    reasoning preference optimization", 2024). Another loss is taken as it is named.
+    """
+    if args.sft_weight is not None:
+        return args.sft_weight
+    return SFT_WEIGHT if args.loss in WITH_SFT and not _weighs_pairs(args) else 0.0
+
+
+def _weighs_pairs(args: LossArguments) -> bool:
+    return args.strength == "weight" or args.ai
+
+
+def named(loss: str, sft_weight: float) -> str:
+    """Return the loss as `--loss` takes it, with the weight of `--sft-weight` in the sum."""
+    if not sft_weight or parse(loss).free:
+        return loss
+    return f"{loss},sft:{sft_weight:g}"
+
+
 def check(args: LossArguments) -> None:
     """Raise UsageError for a loss that the other arguments cannot go with."""
     terms = parse(args.loss)
     if terms.free:
         _check_free(args, terms.free)
+    if args.sft_weight is not None and not 0 <= args.sft_weight < float("inf"):
+        raise UsageError(
+            f"--sft-weight {args.sft_weight:g}: expected 0 or more, such as {SFT_WEIGHT:g}."
+        )
     if args.sft_weight and "sft" in terms.names:
         raise UsageError("--sft-weight adds the loss sft, which --loss has already. Use one.")
     names = (*terms.names, "sft") if args.sft_weight else terms.names
@@ -146,8 +175,8 @@ def options(args: LossArguments) -> dict[str, Any]:
     names, weights = list(terms.names), list(terms.weights)
     if terms.free:
         names, weights = ["sigmoid"], [1.0]  # TRL computes its figures; the loss is replaced
-    elif args.sft_weight > 0:
-        names, weights = [*names, "sft"], [*weights, args.sft_weight]
+    elif sft := sft_weight(args):
+        names, weights = [*names, "sft"], [*weights, sft]
     smoothing = EXO_SMOOTHING if "exo_pair" in names else 0.0
     return {
         "beta": args.measured_beta,
@@ -162,7 +191,7 @@ def notes(args: LossArguments) -> list[str]:
     """Return what is worth knowing of the loss before a training, in sentences."""
     free = parse(args.loss).free
     if free is None:
-        return []
+        return [*_sft_note(args)]
     said = [
         f"{free} needs no reference. Its results are measured as DPO's: rewards are {MEASURED_BETA}"
         " times the log-probability, less that under the base model."
@@ -175,6 +204,17 @@ def notes(args: LossArguments) -> list[str]:
     if free == "simpo" and args.beta < SIMPO_BETA:
         said.append(f"SimPO's authors used --beta {SIMPO_BETA:g} or more; this is {args.beta:g}.")
     return said
+
+
+def _sft_note(args: LossArguments) -> Iterator[str]:
+    if args.sft_weight is None and args.loss in WITH_SFT:
+        if _weighs_pairs(args):
+            yield "Pairs have weights, so the loss takes no --sft-weight. Fewer answers may end."
+        else:
+            yield (
+                f"The likelihood of preferred answers counts {SFT_WEIGHT:g} in the loss, so that"
+                " answers end (without: --sft-weight 0)."
+            )
 
 
 class FreeLoss:
@@ -195,7 +235,7 @@ class FreeLoss:
     @classmethod
     def of(cls, args: LossArguments, accelerator: "Accelerator") -> "FreeLoss | None":
         name = parse(args.loss).free
-        return cls(name, args.beta, args.sft_weight, accelerator) if name else None
+        return cls(name, args.beta, sft_weight(args), accelerator) if name else None
 
     @property
     def needs_prompt(self) -> bool:

@@ -17,6 +17,7 @@ from palate.generate.samples import Samples
 from palate.train.choice import LOGGED_SUMS, Run, cross_fit_tokens, losses, right
 
 UNTRAINED_LOSS = math.log(2)  # of a model that is its own reference
+UNTRAINED_MARGIN = 0.002  # below, the loss is as good as that
 RULES = {"bag of words": "a bag of words", "length": "a rule by length"}
 MIN_PROMPTS = 4  # samples on fewer prompts raise no alarm
 Interval = tuple[float, float]
@@ -90,17 +91,19 @@ def dpo_alarms(
     beta: float,
     failed_at: int | None = None,
     samples: Samples | None = None,
+    to_end: str = "Lower the learning rate.",
 ) -> tuple[str, ...]:
     """Return the alarms of a DPO run; `failed_at` is the step of a loss that was not a number.
 
-    Both rewards below zero raise no alarm: DPO moves the difference.
+    `to_end` helps where answers do not end. Both rewards below zero raise no alarm: DPO moves the
+    difference.
     """
     raised = [*stopped(failed_at, results.best_step), *_learning(log, results)]
     raised += [*_worse_than_simple(results), *_unlearned(log, beta)]
     if samples and samples.prompts >= MIN_PROMPTS:
         raised += [
             *length(samples, "Try --length-desensitized."),
-            *unended(samples, "Add --sft-weight 0.1."),
+            *unended(samples, to_end),
         ]
         raised += style(samples, "Lower the learning rate, or raise beta.")
     return tuple(raised)
@@ -132,10 +135,10 @@ def stopped(failed_at: int | None, best_step: int) -> Iterator[str]:
 
 def _learning(log: Sequence[dict], results: DPOResults) -> Iterator[str]:
     train = [e for e in log if "loss" in e]
-    if len(train) >= 5 and all(abs(e["loss"] - UNTRAINED_LOSS) < 1e-3 for e in train):
+    if len(train) >= 5 and all(abs(e["rewards/margins"]) < UNTRAINED_MARGIN for e in train):
         yield (
-            "The loss stayed at 0.6931: the model learned nothing. Are chosen and rejected alike,"
-            " or is the learning rate too low?"
+            "The reward margin stayed at 0: the model learned nothing. Are chosen and rejected"
+            " alike, or is the learning rate too low?"
         )
     accuracy, test = _mean(_last_quarter(train), "rewards/accuracies"), results.test_reward_accuracy
     _, high = results.test_reward_accuracy_interval or (0.0, 1.0)

@@ -37,6 +37,15 @@ def readme(facts: dict[str, Any], verdict: Verdict | None = None) -> str:
     return text_of(model_files(record.from_json(facts), verdict))
 
 
+def test_a_card_says_that_preferred_answers_were_kept_likely_and_draws_that_loss():
+    assert "times the likelihood" not in readme(RUN)
+    assert "![DPO loss during training]" in readme(RUN)
+    text = readme(run(arguments=RUN["arguments"] | {"sft_weight": 0.1}))
+    said = "The loss includes `0.1` times the likelihood of the preferred answers, so that answers"
+    assert f"{said} answers, so that answers end, on 920 pairwise preferences" in text
+    assert "![Loss during training]" in text
+
+
 def test_a_model_card_states_every_result_with_its_doubt():
     text = readme(RUN, votes(78, 30, 4))
     assert (

@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -54,12 +55,51 @@ def test_a_loss_is_a_name_or_a_weighted_sum():
         ({"loss": "sft", "sft_weight": 0.1}, "which --loss has already"),
         ({"loss": "aot", "strength": "weight"}, "the loss aot is one figure of a whole batch"),
         ({"sft_weight": 0.1, "strength": "weight"}, "the loss sft is one figure of a whole batch"),
+        ({"sft_weight": -0.1}, "--sft-weight -0.1: expected 0 or more, such as 0.1."),
+        ({"sft_weight": float("nan")}, "--sft-weight nan: expected 0 or more"),
     ],
 )
 def test_what_cannot_be_is_refused_with_what_to_type(arguments, said):
     with pytest.raises(UsageError) as error:
         dpo.check_arguments(DPOArguments("me/titles", **arguments))
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "weight", "note", "to_end"),
+    [
+        ({}, 0.1, "counts 0.1 in the loss", "raise --sft-weight to 0.3"),
+        ({"sft_weight": 0.0}, 0.0, "", "Add --sft-weight 0.1"),
+        ({"sft_weight": 0.5}, 0.5, "", "raise --sft-weight to 1.5"),
+        ({"loss": "robust"}, 0.1, "counts 0.1", "raise --sft-weight"),
+        ({"strength": "offset"}, 0.1, "counts 0.1", "raise --sft-weight"),
+        ({"strength": "weight"}, 0.0, "Pairs have weights", "Lower the learning rate."),
+        ({"ai": True}, 0.0, "Pairs have weights", "Lower the learning rate."),
+        ({"loss": "ipo"}, 0.0, "", "Add --sft-weight 0.1"),
+        ({"loss": "simpo", "beta": 2.0}, 0.0, "needs no reference", "Add --sft-weight 0.1"),
+        ({"loss": "orpo"}, 0.0, "needs no reference", "Lower the learning rate."),
+        ({"loss": "sigmoid,sft:0.2"}, 0.0, "", "Lower the learning rate."),
+    ],
+)
+def test_answers_end_by_default_and_what_helps_where_they_do_not_is_no_refused_flag(
+    arguments, weight, note, to_end
+):
+    args = DPOArguments("me/titles", **arguments)
+    dpo.check_arguments(args)
+    assert losses.sft_weight(args) == weight
+    assert note in " ".join(losses.notes(args))
+    assert bool(note) == bool(losses.notes(args))
+    decided = replace(args, sft_weight=weight)
+    assert options(decided) == options(args)
+    assert to_end in dpo.advice_to_end(decided)
+
+
+def test_the_default_loss_is_dpo_and_the_chosen_answers_likelihood():
+    chosen = options(DPOArguments("me/titles"))
+    assert (chosen["loss_type"], chosen["loss_weights"]) == (["sigmoid", "sft"], [1.0, 0.1])
+    assert losses.named("sigmoid", 0.1) == "sigmoid,sft:0.1"
+    assert losses.named("sigmoid", 0.0) == "sigmoid"
+    assert parse(losses.named("robust", 0.1)).weights == (1.0, 0.1)
 
 
 def test_a_trl_without_the_loss_is_named(monkeypatch):
@@ -85,7 +125,8 @@ def test_a_loss_of_dpo_is_trl_s_in_float32(loss, tokenizer, rows, tmp_path):
         for model in (made.model, made.ref_model):
             single(model)
         found.append(made.compute_loss(made.model, batch_of(made)).item())
-    assert found[1] == pytest.approx(found[0], abs=1e-6)
+    most = 1e-6 if found[0] < 2 else 3e-6 * found[0]  # losses that square have fewer digits
+    assert found[1] == pytest.approx(found[0], abs=most)
 
 
 def theirs(name: str, tokenizer, rows, folder, args: DPOArguments):
