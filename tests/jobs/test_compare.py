@@ -293,7 +293,7 @@ def test_methods_are_compared_in_one_aspect(two_aspects, palate, tmp_path):
     said = palate(*words, **env)
     assert [f"{m}: done" in said for m in ("reward", "dpo", "best-of-16")] == [True] * 3
     assert stored(Project.load(two_aspects.id)).entries == report.entries
-    said = palate(*words, "--aspect", "helpful", code=2, **env)
+    said = palate(*(w.replace("safe", "helpful") for w in words), code=2, **env)
     assert "was made with --aspect safe, not with --aspect helpful" in " ".join(said.split())
 
 
