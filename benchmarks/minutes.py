@@ -89,11 +89,11 @@ WAYS: dict[str, Way] = {
 
 def vote(made: Study, tuned: Loaded | probe.Probe) -> dict[str, Any]:
     """Let the person vote until it is decided; return the votes."""
-    base = complete_all(made.taste.base, made, 1)
+    base = made.of_base(1)
     if isinstance(tuned, Loaded):
         new = complete_all(tuned, made, 1)
     else:
-        drawn = complete_all(made.taste.base, made, N)
+        drawn = made.of_base(N)
         asked = [p.prompt for p in made.evals for _ in range(N)]
         own = measured.scores(made.taste.base, tuned, asked, drawn).reshape(-1, N).argmax(1)
         new = [drawn[N * k + int(best)] for k, best in enumerate(own)]

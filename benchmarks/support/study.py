@@ -1,8 +1,8 @@
 """A simulated person who labels and votes: prompts, candidates, a taste, and a scale of choices."""
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
@@ -73,6 +73,7 @@ class Study:
     scale: float
     random: random.Random
     events: list[Event] = field(default_factory=list)
+    known: dict[Any, Any] = field(default_factory=dict)  # what all ways of a seed compute alike
 
     @property
     def pairs(self) -> list[Pair]:
@@ -103,8 +104,21 @@ class Study:
         """Return the preferences of the labels, and those that they imply."""
         return rebuild(self.train, self.candidates, self.events).rows["train"]
 
+    def once(self, key: Any, compute: Callable[[], Any]) -> Any:
+        """Return what was computed for the key, in this seed's first way that needs it."""
+        if key not in self.known:
+            self.known[key] = compute()
+        return self.known[key]
+
+    def of_base(self, n: int) -> list[str]:
+        """Return n answers of the base model to each eval prompt."""
+        return self.once(n, lambda: complete_all(self.taste.base, self, n))
+
     def vectors(self) -> tuple[Answers, dict[int, np.ndarray]]:
         """Return the features that palate's rewards read, of all candidates."""
+        return self.once("vectors", self._vectors)
+
+    def _vectors(self) -> tuple[Answers, dict[int, np.ndarray]]:
         every = rebuild(self.train, self.candidates, [
             event(pair, pair.a, number) for number, pair in enumerate(self.pairs)
         ]).rows["train"]  # fmt: skip
@@ -126,6 +140,13 @@ def event(pair: Pair, chosen: str, number: int) -> Event:
 
 
 def study(model: Path, data: Path, seed: int) -> Study:
+    """Return the seed's study, of a person who has said nothing; its answers are written once."""
+    made = _written(model, data, seed)
+    return replace(made, events=[], random=random.Random(seed))
+
+
+@lru_cache(maxsize=1)
+def _written(model: Path, data: Path, seed: int) -> Study:
     taste = taste_of(model, data)
     messages = {r.prompt_id: r.prompt for r in folds.preferences(data)}
     prompts = [Prompt.of(m) for m in messages.values()]

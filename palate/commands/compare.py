@@ -10,7 +10,7 @@ from palate.commands.common import Id, console
 from palate.commands.data import export
 from palate.core.errors import PalateError, UsageError
 from palate.core.markdown import count
-from palate.terminal.flags import flag
+from palate.terminal.flags import Text, flag
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +27,7 @@ def compare(
     methods: Annotated[str, tyro.conf.arg(metavar="NAME,NAME,…")],
     epochs: float = 3.0,
     max_new_tokens: int = 256,
+    aspect: Text = None,
     on: Literal["local", "hf"] = "local",
     flavor: Annotated[str | None, flag("NAME")] = None,
     yes: bool = False,
@@ -42,7 +43,8 @@ def compare(
     What is done is not done again: after Ctrl-C or a failure, the same command goes on.
 
     Methods: sft, hindsight, dpo, ipo, orpo, simpo, cpo, kto, ai-dpo, best-of-16, rejection, rl.
-    dpo is always compared, since the verdict is about it and the base model.
+    dpo is always compared, since the verdict is about it and the base model. Where sft is compared,
+    rl starts from its model.
 
     Example: palate compare me/titles --methods sft,dpo,kto,best-of-16
 
@@ -50,6 +52,7 @@ def compare(
         methods: Methods to compare, two or more.
         epochs: Passes of each training over its rows.
         max_new_tokens: Longest answer, in tokens.
+        aspect: Aspect of the project in which all methods learn. Needed where it has aspects.
         on: Where the jobs run: on this machine, or on HF Jobs. The answers are measured here.
         flavor: Machine on HF Jobs. Default: chosen for each job by its size.
         yes: Do not ask before each job on HF Jobs.
@@ -62,8 +65,9 @@ def compare(
     if on == "local" and (flavor or yes):
         raise UsageError("--flavor and --yes need --on hf.")
     chosen, budget = known.chosen(methods), known.Budget(epochs, max_new_tokens)
+    known.compared_in(Project.load(project), aspect)
     export(project)
-    loaded = Project.load(project)
+    loaded = known.compared_in(Project.load(project), aspect)
     known.check(loaded, chosen, budget, here=on == "local")
     loaded, steps = done.at_base(loaded), known.with_reward(chosen)
     if (others := done.in_the_way(loaded, steps, budget)) and not replace:
@@ -103,8 +107,10 @@ class Jobs:
         from palate.run import done
         from palate.run import methods as known
 
-        if method.needs_reward and known.REWARD.name in self.failed:
-            console.print(f"{method.name}: left out, since there is no reward")
+        needed = [known.REWARD.name] if method.needs_reward else []
+        needed += [method.starts] if method.starts else []
+        if lacking := [name for name in needed if name in self.failed]:
+            console.print(f"{method.name}: left out, since there is no {lacking[0]}")
             self.failed.append(method.name)
             return
         project = self._project
@@ -139,9 +145,9 @@ class Jobs:
                 f"{chosen[0].name} failed, for the reason above, and without it there is no blind"
                 " comparison. The same command goes on."
             )
-        project = Project.load(self.id)
+        project = known.compared_in(Project.load(self.id), self._project.aspect)
         if project.settings.compare != "all":
-            project = known.with_all_contestants(project)
+            project = known.compared_in(known.with_all_contestants(project), project.aspect)
             console.print(
                 'palate.toml: compare = "all" is set, for blind comparisons of every two models',
                 markup=False,
@@ -162,8 +168,9 @@ class Jobs:
         from palate.report.comparison import keep
         from palate.report.dataset_card import push_dataset_card
         from palate.run import measuring
+        from palate.run import methods as known
 
-        project = Project.load(self.id)
+        project = known.compared_in(Project.load(self.id), self._project.aspect)
         made = {m.name: self._made[m.name] for m in chosen if m.name in self._made}
         with console.status("Measuring what the models wrote"):
             report = measuring.report(project, made, self._seconds, paid=self._on == "hf")

@@ -17,6 +17,8 @@ import threading
 import traceback
 from collections.abc import Callable
 
+from palate.core import missing
+
 # controls of a terminal, and those that reverse the direction of text
 UNPRINTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -87,6 +89,11 @@ def run_guarded(call: Callable[[], object], *, debug: bool = False) -> int:
             text += ". Free some space and run the same command again: it continues."
         print(f"palate: {printable(text)}", file=sys.stderr)
         return error.exit_code if isinstance(error, PalateError) else 1
+    except ImportError as error:
+        if debug or not (text := missing.words(error)):
+            raise
+        print(f"palate: {text}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         if debug:
             raise

@@ -11,7 +11,7 @@ import secrets
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from palate.core import hub
 from palate.core.errors import BadInput, UsageError
@@ -175,6 +175,13 @@ def unasked(project: Project) -> Counter[str]:
     asked = set(project.settings.aspects) or {None}
     standing = standing_judgements(project.people.counted(project.read("labels")))
     return Counter(e.aspect or "the question alone" for e in standing if e.aspect not in asked)
+
+
+def in_all_aspects(project: Project, config: Literal["labels", "evaluations"]) -> list[Event]:
+    """Return the labels or votes of people who count, in every aspect that the project asks."""
+    aspects = project.settings.aspects or (None,)
+    events = project.people.counted(project.read(config))
+    return [e for e in events if e.aspect in aspects or e.kind == "flag"]
 
 
 def by_aspect(project: Project) -> list[Project]:

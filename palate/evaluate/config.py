@@ -22,6 +22,8 @@ class JudgeArguments:
     """Answer train pairs instead, for `palate train --ai`. They never count as people's labels."""
     principles: bool = False
     """Propose five rules for the taste from train labels instead, and test each on other labels."""
+    aspect: Annotated[str | None, flag("NAME")] = None
+    """Aspect of the project to judge. Needed where it has aspects."""
     pairs: Count = None
     """Pairs to judge, or labels to test each rule on. Default: all; of labels, 60."""
     batch_size: int = 8

@@ -70,21 +70,22 @@ class JudgeReport:
     win_rate: float | None  # None without pairs
     interval: tuple[float, float] | None  # 95%, for other prompts; None for one prompt
     agreement: JudgeAgreement
+    aspect: str | None = field(default=None, kw_only=True)  # that it was asked about, if any
 
     def sentence(self) -> str:
         """Return the result in a line; without people to agree with, only that."""
-        a = self.agreement
+        a, where = self.agreement, f"In the aspect {self.aspect}: " if self.aspect else ""
         unread = f" {self.unread()}" if self.unread_pairs else ""
         if self.win_rate is None or a.rate is None:
             return (
-                f"{self.judge} judged {count(self.pairs, 'pair')}.{unread} No person voted on any"
-                " of them, so how far to trust it is not known."
+                f"{where}{self.judge} judged {count(self.pairs, 'pair')}.{unread} No person voted"
+                " on any of them, so how far to trust it is not known."
             )
         kappa = "" if a.kappa is None else f" Corrected for chance, κ is {a.kappa:.2f}"
         if a.kappa_interval:
             kappa += f" ({a.kappa_interval[0]:.2f} to {a.kappa_interval[1]:.2f})"
         return (
-            f"{self.judge}: tuned wins {self.wins:,} of {count(self.pairs, 'pair')}, loses"
+            f"{where}{self.judge}: tuned wins {self.wins:,} of {count(self.pairs, 'pair')}, loses"
             f" {self.losses:,}, ties {self.ties:,} (in {self.inconsistent:,} of the ties the answer"
             f" changed with the order).{unread} It agrees with people's votes in"
             f" {a.words()}.{kappa}{'.' if kappa else ''}"
@@ -98,7 +99,10 @@ class JudgeReport:
         return f"{count(self.unread_pairs, 'more pair')} {do} not count: a reply was unreadable."
 
     def to_json(self) -> dict[str, object]:
-        return asdict(self) | {"agreement": self.agreement.to_json()}
+        values = asdict(self) | {"agreement": self.agreement.to_json()}
+        if self.aspect is None:
+            del values["aspect"]  # as files were before
+        return values
 
     @classmethod
     def from_json(cls, data: object, source: object = "judge.json") -> "JudgeReport":

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from palate.core.errors import PalateError
 from palate.core.project import EVAL_PROMPTS, Project
+from palate.core.rounds import by_aspect, in_all_aspects
 from palate.core.schema import IMPORTED
 from palate.core.splits import check_evaluation
 from palate.evaluate.contest import (
@@ -38,7 +39,8 @@ def pairs_to_compare(project: Project) -> EvaluationPairs:
 def is_arena(project: Project) -> bool:
     """Tell whether the votes compare models of which none is the project's."""
     models = {c.id: c.model for c in project.candidates}
-    names = {models.get(c) for e in project.evaluations for c in (e.left, e.right)} - {None}
+    votes = in_all_aspects(project, "evaluations")
+    names = {models.get(c) for e in votes for c in (e.left, e.right)} - {None}
     return len(names) > 2 and not any(c.model == project.model_repo for c in project.candidates)
 
 
@@ -66,8 +68,8 @@ def next_step(project: Project, verdict: Verdict) -> str | None:
     is_open = [v for v in (verdict, *verdict.others) if v.decision == "open"]
     if not is_open or verdict.tuned.revision == IMPORTED:
         return None
-    voted = {e.pair_id for e in project.evaluations}
-    if any(pair.id not in voted for pair in pairs_to_compare(project).pairs):
+    voted = [{e.pair_id for e in one.evaluations} for one in by_aspect(project)]
+    if any(pair.id not in set.intersection(*voted) for pair in pairs_to_compare(project).pairs):
         return f"palate evaluate {project.id}"
     ahead = is_open[0].ahead
     number = (ahead and (ahead.most or ahead.half)) or EVAL_PROMPTS

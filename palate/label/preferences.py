@@ -207,7 +207,7 @@ def combined(
 
 
 def judged(project: Project) -> list[Event]:
-    """Return the standing answers of judges (language models) on train prompts, in time order.
+    """Return the standing answers of judges on train prompts, in the project's aspect and in order.
 
     They are in ai/, which nothing that counts people, labels or votes reads.
     """
@@ -220,7 +220,8 @@ def judged(project: Project) -> list[Event]:
         for e in read_file(Event, file, f"{project.id}/{path}")
     ]
     train = {p.id for p in project.prompts if p.split == "train"}
-    return [e for e in standing_judgements(events) if e.via == JUDGE and e.prompt_id in train]
+    own = [e for e in events if e.via == JUDGE and e.aspect == project.aspect]
+    return [e for e in standing_judgements(own) if e.prompt_id in train]
 
 
 def disputes(answers: Iterable[Event]) -> dict[str, int]:

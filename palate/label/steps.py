@@ -14,7 +14,7 @@ from palate.core.hub_errors import sign_in
 from palate.core.ledger import standing_judgements
 from palate.core.markdown import count
 from palate.core.project import EVAL_PROMPTS, Project
-from palate.core.rounds import fresh_eval, trained_in
+from palate.core.rounds import fresh_eval, in_all_aspects, trained_in
 from palate.core.schema import Candidate, Event
 from palate.label.preferences import of_aspects
 from palate.label.ranking import contenders
@@ -42,11 +42,11 @@ def steps(project: Project) -> list[Step]:
     A project of imported votes has only those from the completions on.
     """
     split, number = {p.id: p.split for p in project.prompts}, project.settings.round
-    labels = standing_judgements(project.labels)
+    labels = standing_judgements(in_all_aspects(project, "labels"))
     to_label = [c for c in project.candidates if split.get(c.prompt_id) in ("train", "test")]
     to_label = contenders(to_label, labels, number)
     completions = [c for c in project.candidates if split.get(c.prompt_id) == "eval" and c.model]
-    votes = standing_judgements(project.evaluations)
+    votes = standing_judgements(in_all_aspects(project, "evaluations"))
     if number > 1:  # what the rounds before it brought is no progress in this one
         labels = [e for e in labels if e.round == number]
         completions = [c for c in completions if c.round == number]

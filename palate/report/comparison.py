@@ -68,6 +68,7 @@ class MethodsReport:
     time: str
     measure: Measure | None  # None where test prompts have too few labels for a held-out reward
     entries: tuple[Entry, ...]
+    aspect: str | None = None  # in which all methods learned and are measured, where there are some
 
     @classmethod
     def from_json(cls, value: object, source: object = FILE) -> "MethodsReport":
@@ -78,6 +79,8 @@ class MethodsReport:
     def text(self) -> str:
         """Return the content of compare.json."""
         value = asdict(self)
+        if self.aspect is None:
+            del value["aspect"]  # as reports were before
         return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     def rows(self, rated: Sequence[RatingList] = ()) -> list[list[str]]:
@@ -102,7 +105,8 @@ class MethodsReport:
     def notes(self) -> list[str]:
         """Return what the columns are, in sentences."""
         n = self.entries[0].figures.answers
-        lines = [
+        lines = [f"All methods learned in the aspect {self.aspect}."] if self.aspect else []
+        lines += [
             f"Each wrote {count(n, 'answer')} to the eval prompts, with equal seeds. Intervals are"
             " 95%, for other prompts.",
             "KL, in nats an answer, is from the base model, at the tokens of the model's own"

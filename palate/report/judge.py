@@ -1,5 +1,6 @@
 """A language model votes on the pairs of the blind comparison, or answers train pairs."""
 
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -10,6 +11,7 @@ from palate.core import hub, ledger
 from palate.core.errors import PalateError, UsageError
 from palate.core.paths import replace
 from palate.core.project import Project
+from palate.core.rounds import check_aspect, in_aspect
 from palate.core.schema import Message, model_of
 from palate.evaluate import judging
 from palate.evaluate.config import JudgeArguments
@@ -33,6 +35,8 @@ def judge_pairs(args: JudgeArguments) -> None:
     judges.check(args)
     console = PlainConsole()
     project = Project.load(args.project)
+    check_aspect(project, args.aspect)
+    project = in_aspect(project, args.aspect)
     if args.labels or args.principles:
         (label_pairs if args.labels else propose_principles)(console, project, args)
         return
@@ -41,7 +45,8 @@ def judge_pairs(args: JudgeArguments) -> None:
     if not texts:
         raise UsageError("Base and tuned model wrote the same text for every prompt.")
     name, ask = judges.judge_of(args)
-    work = RunDir("judge", project.id, name, vars(compared.base), vars(compared.tuned))
+    models = vars(compared.base), vars(compared.tuned)
+    work = RunDir("judge", project.id, name, *models, *_aspect(project))
     answers = ask_all(console, messages_of(project, texts), name, ask, work)
     publish(console, project, compared, texts, name, answers)
     work.remove()
@@ -58,9 +63,10 @@ def label_pairs(console: Console, project: Project, args: JudgeArguments) -> Non
         return
     texts = judge_labels.comparisons(project, pairs)
     number = project.settings.round
-    work = RunDir("judge labels", project.id, name, number)
+    work = RunDir("judge labels", project.id, name, number, *_aspect(project))
     answers = ask_all(console, messages_of(project, texts), name, ask, work)
-    events = judge_labels.events_of(name, pairs, answers, number, ledger.now())
+    said = number, ledger.now(), project.aspect
+    events = judge_labels.events_of(name, pairs, answers, *said)
     judge_labels.keep(console, project, name, events)
     work.remove()
 
@@ -70,7 +76,7 @@ def propose_principles(console: Console, project: Project, args: JudgeArguments)
     examples, labels = principles.labels_of(project)
     labels = labels[: args.pairs or principles.TESTS]
     name, ask = judges.judge_of(args)
-    work = RunDir("principles", project.id, project.revision, name, len(labels))
+    work = RunDir("principles", project.id, project.revision, name, len(labels), *_aspect(project))
     work.hold()
     rules = principles.proposed(console, project, examples, ask, work)
     messages = principles.questions(project, rules, labels)
@@ -108,6 +114,10 @@ def ask_all(
     return {pair: [replies[_key((pair, first))] for first in (True, False)] for pair in pairs}
 
 
+def _aspect(project: Project) -> list[str]:
+    return [project.aspect] if project.aspect else []
+
+
 def _key(question: Question) -> str:
     pair, tuned_first = question
     return f"{pair} {'tuned' if tuned_first else 'base'} first"
@@ -115,7 +125,7 @@ def _key(question: Question) -> str:
 
 def messages_of(project: Project, texts: Sequence[Comparison]) -> dict[Question, list[Message]]:
     """Return what the judge is asked about each pair, in both orders."""
-    question, rules = project.settings.question, project.guidelines
+    question, rules = judge_labels.question_of(project), project.guidelines
     return {
         (c.pair_id, first): judging.messages(c, question, rules, tuned_first=first)
         for c in texts
@@ -155,6 +165,7 @@ def publish(
     given = {c.pair_id: answers[c.pair_id] for c in texts}
     votes = ledger.standing_judgements(project.evaluations)
     report = judging.summary(name, compared, given, texts, votes, tuned)
+    report = dataclasses.replace(report, aspect=project.aspect)
     if report.unreadable > MAX_UNREADABLE * 2 * len(texts):
         raise PalateError(
             f"{report.unreadable:,} of {2 * len(texts):,} replies of {name} were neither A nor"

@@ -8,6 +8,7 @@ from palate.core import hub, ledger
 from palate.core.errors import PalateError, UsageError
 from palate.core.markdown import count
 from palate.core.project import Project
+from palate.core.rounds import in_aspect
 from palate.core.schema import Event, Pair, digest, pairs_of
 from palate.evaluate.contest import Comparison
 from palate.evaluate.judging import Answer
@@ -22,10 +23,8 @@ MIN_CHECKED = 10  # pairs: a fair judge may say A in both orders on all of a few
 def train_pairs(project: Project, judge: str | None = None) -> list[Pair]:
     """Return the train pairs to ask about: those that people decided first, then the others.
 
-    Those that `judge` has answered are not among them. Raises UsageError where there is no pair,
-    and where people are asked about aspects.
+    Those that `judge` has answered are not among them. Raises UsageError where there is no pair.
     """
-    refuse_aspects(project, "--labels")
     train = {p.id for p in project.prompts if p.split == "train"}
     decided = {e.pair_id for e in ledger.standing_judgements(project.labels) if e.kind == "label"}
     pairs = pairs_of(c for c in project.candidates if c.prompt_id in train)
@@ -39,13 +38,10 @@ def train_pairs(project: Project, judge: str | None = None) -> list[Pair]:
     return [p for p in pairs if p.id not in answered]
 
 
-def refuse_aspects(project: Project, flag: str) -> None:
-    """Raise UsageError for a project with aspects, whose labels answer other questions."""
-    if project.settings.aspects:
-        raise UsageError(
-            f"{flag}: a judge answers the question alone, and people answer the aspects"
-            f" {', '.join(project.settings.aspects)} of {project.id}."
-        )
+def question_of(project: Project) -> str:
+    """Return what people are asked about a pair, in the project's aspect."""
+    question = project.settings.question
+    return f"{question} Judge this aspect alone: {project.aspect}." if project.aspect else question
 
 
 def comparisons(project: Project, pairs: Sequence[Pair]) -> list[Comparison]:
@@ -63,6 +59,7 @@ def events_of(
     answers: Mapping[str, Sequence[Answer | None]],
     number: int,
     time: str,
+    aspect: str | None = None,
 ) -> list[Event]:
     """Return the judge's events: a label where both orders name the same answer, else a tie.
 
@@ -77,7 +74,7 @@ def events_of(
         chosen = {("A", "B"): p.b, ("B", "A"): p.a}.get((str(first), str(second)))
         events.append(
             Event(
-                event_id=digest(ledger.JUDGE, judge, p.id, number),
+                event_id=digest(ledger.JUDGE, judge, p.id, number, *([aspect] if aspect else [])),
                 kind="label" if chosen else "tie",
                 pair_id=p.id,
                 prompt_id=p.prompt_id,
@@ -90,6 +87,7 @@ def events_of(
                 time=time,
                 round=number,
                 via=ledger.JUDGE,
+                aspect=aspect,
             )
         )
     return events
@@ -124,7 +122,7 @@ def keep(console: Console, project: Project, judge: str, events: Sequence[Event]
         path = ledger.event_file("labels").replace("labels", ledger.AI_FOLDER, 1)
         message = f"Add {count(len(events), 'answer')} of a judge"
         hub.commit(project.id, "dataset", {path: ledger.jsonl(events)}, message)
-    fresh = Project.load(project.id)
+    fresh = in_aspect(Project.load(project.id), project.aspect)
     panel = feedback.of_project(fresh)
     assert panel
     said = next(j for j in panel.judges if j.judge == judge)
@@ -143,4 +141,5 @@ def keep(console: Console, project: Project, judge: str, events: Sequence[Event]
         )
     # without such pairs it has nothing to add to what people said
     following = f"train {project.id} --ai" if more else f"candidates {project.id}"
+    following += f" --aspect {project.aspect}" if more and project.aspect else ""
     console.print(f"Next: palate {following}")

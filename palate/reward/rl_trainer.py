@@ -11,19 +11,17 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 from datasets import Dataset
 from peft import LoraConfig, PeftModel
 from transformers import PrinterCallback, TrainerCallback, TrainerState
-from transformers.trainer_utils import TrainOutput
 from trl import RLOOConfig, RLOOTrainer
 from trl.trainer.utils import add_fused_lm_head
 
 from palate.core import paths
-from palate.core.errors import PalateError
 from palate.core.schema import Message, Prompt
 from palate.generate.models import Loaded
 from palate.reward.best import Plan, Writer, Written
@@ -34,6 +32,7 @@ from palate.train.config import RLArguments
 from palate.train.data import Rows
 from palate.train.recipe import Recipe
 from palate.train.rl_results import CHECKED, checks, opened
+from palate.train.stopped import StaysStoppedMixin
 from palate.train.trainer import adapter, schedule
 
 CHECKS = 10  # in a run, about
@@ -84,7 +83,7 @@ def answered(
     return written, np.split(scores, len(written))
 
 
-class RewardRLOOTrainer(RLOOTrainer):
+class RewardRLOOTrainer(StaysStoppedMixin, RLOOTrainer):
     """RLOOTrainer with a given reference, a guarded reward, and checks by a held-out reward."""
 
     def __init__(
@@ -99,7 +98,7 @@ class RewardRLOOTrainer(RLOOTrainer):
         callbacks: Sequence[TrainerCallback],
     ):
         reference = None if lora else copy.deepcopy(loaded.model)
-        self.monitor, self._loaded = monitor, loaded
+        self.monitor, self.tell, self._loaded = monitor, monitor.tell, loaded
         loaded.model.name_or_path = str(origin)  # vLLM starts from these files
         self._norms: tuple[Norm, Norm] | None = None
         # TRL would load the reference by the model's name, whatever its commit or adapter
@@ -166,36 +165,9 @@ class RewardRLOOTrainer(RLOOTrainer):
         else:
             yield replace(self._loaded, model=self.accelerator.unwrap_model(self.ref_model))
 
-    def train(
-        self, resume_from_checkpoint: str | bool | None = None, *args: Any, **options: Any
-    ) -> TrainOutput:
-        """Take the remaining steps: none after a checkpoint at which the gap had opened.
-
-        Trainer keeps no record of why it stopped, and would train on.
-        """
-        if isinstance(resume_from_checkpoint, str) and self.monitor.stops:
-            folder = Path(resume_from_checkpoint)
-            state = TrainerState.load_from_json(str(folder / "trainer_state.json"))
-            if opened(checks(state.log_history)):
-                return self._stay_stopped(folder, state)
-        return super().train(resume_from_checkpoint, *args, **options)
-
-    def _stay_stopped(self, folder: Path, state: TrainerState) -> TrainOutput:
-        """Take over the state and the kept weights of a run that had stopped."""
-        kept = folder.parent / f"checkpoint-{state.best_global_step}"
-        if not kept.exists():
-            raise PalateError(
-                f"The run stopped at step {state.global_step}. It keeps the weights of step"
-                f" {state.best_global_step}, and these are not on this machine. Start over with"
-                " another --seed."
-            )
-        self.monitor.tell(f"  the gap had opened at step {state.global_step}, so training is over")
-        state.best_model_checkpoint = str(kept)
-        self.state = state
-        self._load_best_model()
-        # the log's file is not among what comes from the Hub
-        self.callback_handler.on_log(self.args, state, self.control, {})
-        return TrainOutput(state.global_step, 0.0, {})
+    def had_stopped(self, state: TrainerState) -> str | None:
+        is_open = self.monitor.stops and opened(checks(state.log_history))
+        return "the gap had opened" if is_open else None
 
     def evaluate(self, *_: object, **__: object) -> dict[str, float]:
         """Check the model: both rewards of its answers to the monitored prompts."""

@@ -89,10 +89,11 @@ def _difference(project: Project, method: Method, budget: Budget, model: Model) 
     used = spec.arguments(**{k: v for k, v in arguments.items() if k in known})
     for name, before, now in _differences(run, used, wanted):
         return f"was made {_words(name, before)}, not {_words(name, now)}"
-    base = Ref.parse(project.settings.base_model)
+    base, was = Ref.parse(method.start(project)), f"{run.base_model} at {run.base_revision[:7]}"
+    if method.starts and not hub.exists(base.repo, "model"):
+        return f"began with {was}, not {base.repo}, which is not there yet"
     revision = hub.describe(base.repo, "model", base.revision)[0]
     if (run.base_model, run.base_revision) != (base.repo, revision):
-        was = f"{run.base_model} at {run.base_revision[:7]}"
         return f"began with {was}, not {base.repo} at {revision[:7]}"
     return None if same_data(project, run.data_revision) else "learned from other labels"
 
@@ -113,6 +114,8 @@ def _differences(
         yield "recipe", "search", "fast"
     before, now = used.identity(), wanted.identity()
     for name in {**now, **before}:
+        if name == "base_model":  # its commit is compared
+            continue
         is_open = name in now and now[name] is None
         if not is_open and before.get(name) != now.get(name):
             yield name, getattr(used, name), getattr(wanted, name)
@@ -144,7 +147,7 @@ def same_data(project: Project, revision: str) -> bool:
     if revision == project.revision:
         return True
     try:
-        other = Project.load(project.id, revision)
+        other = replace(Project.load(project.id, revision), aspect=project.aspect)
     except UsageError:  # `palate forget` has removed the commit
         return False
     return all(

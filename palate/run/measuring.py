@@ -48,14 +48,15 @@ def report(
             cost = old.dollars
         entries.append(_entry(name, model, figures, took, cost))
     measure = ruler.measure if ruler else before.measure if before else None
-    return MethodsReport(VERSION, project.revision, now(), measure, tuple(entries))
+    return MethodsReport(VERSION, project.revision, now(), measure, tuple(entries), project.aspect)
 
 
 def _still_holds(
     project: Project, before: MethodsReport, old: Entry, own: Sequence[Candidate]
 ) -> bool:
     """Tell whether figures are of the same answers and of the same labels on test prompts."""
-    return old.figures.answers == len(own) and same_data(project, before.data_revision)
+    same = before.aspect == project.aspect and same_data(project, before.data_revision)
+    return same and old.figures.answers == len(own)
 
 
 def _source(model: Model, base: Model) -> models.Source | None:

@@ -3,13 +3,13 @@
 import math
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 from palate.core import hub
 from palate.core.errors import UsageError
 from palate.core.project import SETTINGS_FILE, Project
-from palate.core.rounds import with_setting
+from palate.core.rounds import check_aspect, in_aspect, round_tag, with_setting
 from palate.generate.completions import eval_prompts
 from palate.reward import held_out
 from palate.reward import rows as reward_rows
@@ -33,27 +33,37 @@ class Budget:
 
 @dataclass(frozen=True)
 class Method:
-    """A method: its job as it is typed, and its flags."""
+    """A method: its job as it is typed, its flags, and the method whose model it starts from."""
 
     name: str
     job: str
     flags: tuple[str, ...] = ()
     needs_reward: bool = False
     writes: bool = False  # before it learns, so that the longest answer matters
+    starts: str | None = None  # the base model's where None
 
     def repo(self, project: Project) -> str:
         """Return the repo of its model."""
-        return f"{project.id}-{self.name}"
+        return project.reward_repo if self.job == "reward" else f"{project.id}-{self.name}"
+
+    def start(self, project: Project) -> str:
+        """Return the model that it starts from."""
+        if self.starts is None:
+            return project.settings.base_model
+        return f"{METHODS[self.starts].repo(project)}@{round_tag(project.settings.round)}"
 
     def argv(self, project: Project, budget: Budget) -> list[str]:
-        """Return the job's words."""
+        """Return the job's words, for the project's aspect where it has some."""
         longest = ["--max-new-tokens", str(budget.max_new_tokens)]
+        aspect = ["--aspect", project.aspect] if project.aspect else []
         if self.job == "best":
-            return [project.id, *self.flags, *longest]
+            reward = f"{project.reward_repo}@{round_tag(project.settings.round)}"
+            return [project.id, *self.flags, *longest, *(["--reward", reward] if aspect else [])]
         data = f"{project.id}@{project.revision}"
         if self.job == "reward":
-            return [data]
-        words = [data, *self.flags, "--output", self.repo(project)]
+            return [data, *aspect]
+        words = [data, *self.flags, *aspect, "--output", self.repo(project)]
+        words += ["--base-model", self.start(project)] if self.starts else []
         return [*words, "--epochs", f"{budget.epochs:g}", *(longest if self.writes else [])]
 
     def command(self, project: Project, budget: Budget) -> str:
@@ -88,6 +98,7 @@ METHODS = {
 def chosen(text: str) -> list[Method]:
     """Return the methods that are named, and dpo, which the blind comparison needs.
 
+    Where sft is among them, rl starts from its model, as in InstructGPT (L. Ouyang et al., 2022).
     Raises UsageError for a name that there is not, one that is named twice, and a single one.
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
@@ -103,7 +114,11 @@ def chosen(text: str) -> list[Method]:
             f"--methods {text} leaves nothing to compare. Name two methods or more, such as"
             " sft,dpo,kto."
         )
-    return [METHODS[name] for name in dict.fromkeys(("dpo", *names))]
+    methods = [METHODS[name] for name in dict.fromkeys(("dpo", *names))]
+    if "sft" not in names or "rl" not in names:
+        return methods
+    others = [m for m in methods if m.name != "rl"]
+    return [*others, replace(METHODS["rl"], starts="sft")]  # once that model is there
 
 
 def with_reward(methods: Sequence[Method]) -> list[Method]:
@@ -111,17 +126,17 @@ def with_reward(methods: Sequence[Method]) -> list[Method]:
     return [*([REWARD] if any(m.needs_reward for m in methods) else []), *methods]
 
 
+def compared_in(project: Project, aspect: str | None) -> Project:
+    """Return the project in one aspect. Raises UsageError where it has some and none is named."""
+    check_aspect(project, aspect)
+    return in_aspect(project, aspect)
+
+
 def check(project: Project, methods: Sequence[Method], budget: Budget, *, here: bool) -> None:
     """Raise UsageError for what a method lacks, before any of them has begun.
 
     With `here` the jobs run on this machine, which measures the answers in any case.
     """
-    if aspects := project.settings.aspects:
-        raise UsageError(
-            f"palate compare does not work in a project with aspects, and {project.id} has"
-            f" {', '.join(aspects)}. Train in one with --aspect: palate train {project.id}"
-            f" --aspect {next(iter(aspects))}"
-        )
     check_packages(find_spec, here=here)
     if not 0 < budget.epochs < math.inf:
         raise UsageError(f"--epochs {budget.epochs:g}: expected more than 0, such as 3.")

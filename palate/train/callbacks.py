@@ -1,6 +1,7 @@
 """What watches a run: metrics, a stop at NaN or SIGTERM, checkpoints on the Hub.
 
-With `--checkpoint-to-hub` a branch of the model's repo keeps the last checkpoint of each run:
+With `--checkpoint-to-hub` a branch of the model's repo keeps the last checkpoint of each run, and
+the best one:
 
 checkpoint/<key>/checkpoint-N/   as Trainer wrote it
                  clock.json
@@ -152,18 +153,19 @@ class HubCheckpoint(TrainerCallback):
         if not state.is_world_process_zero:
             return
         folder = self._run_dir.path / f"checkpoint-{state.global_step}"
+        best = Path(state.best_model_checkpoint or folder)
         try:
-            push_checkpoint(self._repo, self._run_dir, folder)
+            push_checkpoint(self._repo, self._run_dir, folder, best)
         except (PalateError, OSError, RuntimeError) as error:
             self._warn(f"The checkpoint is not on the Hub: {error} The next one will be tried.")
 
 
-def push_checkpoint(repo: str, run_dir: RunDir, folder: Path) -> None:
-    """Push the checkpoint in `folder`, in place of the run's earlier one."""
+def push_checkpoint(repo: str, run_dir: RunDir, folder: Path, best: Path) -> None:
+    """Push the checkpoints in `folder` and `best`, in place of the run's earlier ones."""
     key = run_dir.path.name
     files: dict[str, str | bytes | Path] = {
         f"{key}/{f.relative_to(run_dir.path).as_posix()}": f
-        for f in [*folder.rglob("*"), run_dir.path / "clock.json"]
+        for f in [*folder.rglob("*"), *best.rglob("*"), run_dir.path / "clock.json"]
         if f.is_file()
     }
     present = hub.describe(repo, "model", CHECKPOINT_BRANCH)[1]
@@ -188,7 +190,20 @@ def restore_checkpoint(repo: str, run_dir: RunDir) -> bool:
         target = run_dir.path / path.removeprefix(f"{key}/")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
-    return run_dir.checkpoint() is not None
+    checkpoint = run_dir.checkpoint()
+    if checkpoint:
+        _move_best(checkpoint)
+    return checkpoint is not None
+
+
+def _move_best(checkpoint: Path) -> None:
+    """Let Trainer look for the best checkpoint beside this one: it came from another machine."""
+    file = checkpoint / "trainer_state.json"
+    state = State.load_from_json(str(file))
+    best = checkpoint.parent / f"checkpoint-{state.best_global_step}"
+    # an earlier palate kept the last one alone
+    state.best_model_checkpoint = str(best) if best.exists() else None
+    state.save_to_json(str(file))
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from palate.core.rounds import by_aspect
 from palate.core.schema import Message, Preference, Prompt, Unpaired, digest, to_json
 from palate.core.splits import check_no_overlap, check_training
 from palate.generate.chats import encode
-from palate.label.preferences import NOT_ASKED, in_view, rebuild
+from palate.label.preferences import NOT_ASKED, in_view, of_aspects, of_project
 from palate.train.people import preference_rows
 
 if TYPE_CHECKING:
@@ -83,8 +83,9 @@ def read_preferences(
             f" Aspects changed after the last export. Export again with: palate export {project.id}"
         )
     if not train:
+        why = _unused(project, lost, together=together)
         raise UsageError(
-            f"{project.id} holds no preferences to train on.{_unused(project, lost)} Collect some"
+            f"{project.id} holds no preferences to train on.{why} Collect some"
             f" with: palate label {project.id}, then: palate export {project.id}"
         )
     human = [[r for r in rows if r.source == "human"] for rows in (train, test)]
@@ -94,9 +95,9 @@ def read_preferences(
     return Rows(train if implied else human[0], human[1], +dropped)
 
 
-def _unused(project: Project, lost: Counter[str]) -> str:
+def _unused(project: Project, lost: Counter[str], *, together: bool) -> str:
     """Return why a project's labels make no preferences, in a sentence; nothing without labels."""
-    left_out = rebuild(project.prompts, project.candidates, project.labels).left_out + lost
+    left_out = (of_aspects if together else of_project)(project).left_out + lost
     reasons = ", ".join(f"{n:,} {reason}" for reason, n in left_out.items())
     return f" Its labels say nothing to train on: {reasons}." if reasons else ""
 
@@ -210,7 +211,8 @@ def audit(
     The labels are those in the project's aspect, or in all aspects with a choice `together`. With
     `ignore`, fatal findings do not raise.
     """
-    used = [one for one in by_aspect(project) if together and _has_choices(one)]
+    parts = by_aspect(project) if together else []
+    used = [p for p in parts if any(e.chosen for e in standing_judgements(p.labels))]
     found = [f for one in used or [project] for f in _findings(one)]
     try:
         check_no_overlap(project.prompts)
@@ -227,10 +229,6 @@ def audit(
             f"{' --aspect NAME' if project.aspect else ''}. To train anyway: --ignore-audit"
         )
     return tuple(found)
-
-
-def _has_choices(project: Project) -> bool:
-    return any(e.chosen for e in standing_judgements(project.labels))
 
 
 def _findings(project: Project) -> list[findings.Finding]:

@@ -15,6 +15,7 @@ from palate.core.errors import UsageError
 from palate.core.ledger import standing_judgements
 from palate.core.paths import cache
 from palate.core.project import Project
+from palate.core.rounds import check_aspect
 from palate.core.schema import Preference
 from palate.generate import models
 from palate.label import agreement
@@ -128,8 +129,7 @@ def read(project: Project, args: DPOArguments) -> tuple[Rows[Preference], Panel 
     rows = read_preferences(project, implied=not args.no_implied, together=not args.aspect)
     if not args.ai:
         return rows, None
-    if project.aspect:
-        raise UsageError("--ai: a judge answers the question alone, and this project has aspects.")
+    check_aspect(project, args.aspect)  # a judge answers in one
     judged = feedback.usable(project)
     more = feedback.preferences(project, judged.used, judged.weights())
     known = {r.pair_id for r in rows.train}  # what people's answers imply counts as theirs

@@ -240,6 +240,7 @@ def _preference(e: Event, prompt: list[Message], better: str, worse: str, who: s
         pair_id=e.pair_id,
         prompt_id=e.prompt_id,
         round=e.round,
+        aspect=e.aspect,
     )
 
 

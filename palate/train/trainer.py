@@ -13,7 +13,13 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig, PeftModel
 from torch.utils.data import Sampler
-from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback
+from transformers import (
+    EarlyStoppingCallback,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerState,
+)
 from trl import SFTConfig, SFTTrainer
 
 from palate.core.schema import Preference, Prompt, Unpaired
@@ -22,9 +28,9 @@ from palate.train.choice import LOGGED_SUMS
 from palate.train.config import SFTArguments, TrainArguments
 from palate.train.data import Answer, Rows, answer_dataset
 from palate.train.recipe import Recipe
+from palate.train.stopped import PATIENCE, StaysStoppedMixin, lost_patience
 
 EVALUATIONS_PER_EPOCH = 4
-PATIENCE = 8  # evaluations without a lower test loss before a run ends: two epochs
 WARMUP_FRACTION = 0.1  # of the steps
 LORA_RANK = 16
 LOG_POINTS = 100  # per run, about
@@ -86,12 +92,15 @@ class ReproducibleTrainerMixin(Trainer):
         super()._save(output_dir, state_dict)
 
 
-class AnswerTrainer(ReproducibleTrainerMixin, SFTTrainer):
+class AnswerTrainer(StaysStoppedMixin, ReproducibleTrainerMixin, SFTTrainer):
     """SFTTrainer that evaluates by the mean over all tokens of the test answers.
 
     Trainer averages the means of batches, which hold different numbers of tokens: its figure
     depends on the batch size and on the number of processes.
     """
+
+    def had_stopped(self, state: TrainerState) -> str | None:
+        return "the test loss had stopped falling" if lost_patience(state) else None
 
     def evaluate(self, *_: object, **__: object) -> dict[str, float]:
         sums = self.token_sums()

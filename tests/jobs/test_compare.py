@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from run_facts import RUN
+from run_facts import RL_RUN, RUN, SFT_RUN
 from tuned_model import push_tiny
 
 from palate.core import hub as client
@@ -23,7 +23,15 @@ from palate.report.export import export
 from palate.run.done import at_base, in_the_way, made, why_not
 from palate.run.hf_jobs import going_on
 from palate.run.jobs import job_named
-from palate.run.methods import METHODS, Budget, check, check_packages, chosen
+from palate.run.methods import (
+    METHODS,
+    REWARD,
+    Budget,
+    check_packages,
+    chosen,
+    compared_in,
+    with_reward,
+)
 
 SHORT = ("--epochs", "1", "--max-new-tokens", "12")
 
@@ -158,8 +166,8 @@ def push(project: Project, name: str, record: dict | None = None, **flags: objec
     sha = client.describe(base, "model")[0]
     decided = {"method": "full", "learning_rate": 3e-5, "batch_size": 8}
     args = replace(spec.parse(method.argv(project, BUDGET)), **(decided | flags))
-    run = RUN | {
-        "version": 3,
+    facts = {"sft": SFT_RUN, "rl": RL_RUN}.get(method.job, RUN | {"version": 3})
+    run = facts | {
         "project": project.id,
         "data_revision": project.revision,
         "base_model": base,
@@ -240,11 +248,72 @@ def test_a_base_model_that_moves_does_not_move_the_comparison(labelled, tiny_fol
     assert made(replace(project, settings=settings), METHODS["dpo"], BUDGET) is None
 
 
-def test_a_project_with_aspects_is_refused(labelled):
+@pytest.fixture
+def two_aspects(labelled) -> Project:
+    """The labels in `safe`, and the same ones the other way round in `helpful`."""
     settings = replace(labelled.settings, aspects=("helpful", "safe"), weights=(1, 3))
-    client.commit(labelled.id, "dataset", {SETTINGS_FILE: settings.dump()}, "Two aspects")
-    with pytest.raises(UsageError, match="does not work in a project with aspects, and"):
-        check(Project.load(labelled.id), chosen("dpo,sft"), BUDGET, here=True)
+    events = [
+        replace(e, event_id=f"{e.event_id}-{a}", aspect=a, chosen=chosen)
+        for e in labelled.labels
+        for a, chosen in (("safe", e.chosen), ("helpful", other_side(e)))
+    ]
+    files = {SETTINGS_FILE: settings.dump(), event_file("labels"): jsonl(events)}
+    client.commit(labelled.id, "dataset", files, "Two aspects", delete=labelled.paths("labels"))
+    export(labelled.id)
+    return Project.load(labelled.id)
+
+
+def other_side(e):
+    return e.left if e.chosen == e.right else e.right
+
+
+def test_a_project_with_aspects_names_the_one_to_compare_in(two_aspects, palate):
+    words = ("compare", two_aspects.id, "--methods", "dpo,kto", *SHORT)
+    said = " ".join(palate(*words, code=2).split())
+    assert f"{two_aspects.id} has the aspects helpful, safe. Name one, such as: --aspect" in said
+    assert "has one of helpful, safe" in palate(*words, "--aspect", "kind", code=2)
+    safe = compared_in(two_aspects, "safe")
+    argv = {m.name: m.argv(safe, BUDGET) for m in with_reward(chosen("kto,best-of-16,rl"))}
+    assert all("--aspect safe" in " ".join(argv[name]) for name in ("reward", "dpo", "kto", "rl"))
+    assert argv["best-of-16"][-1] == f"{two_aspects.id}-reward-safe@round-1"
+    assert REWARD.repo(safe) == f"{two_aspects.id}-reward-safe"
+
+
+@pytest.mark.slow
+def test_methods_are_compared_in_one_aspect(two_aspects, palate, tmp_path):
+    env = {"PALATE_CACHE": str(tmp_path), "COLUMNS": "200"}
+    words = ("compare", two_aspects.id, "--methods", "dpo,best-of-16", "--aspect", "safe", *SHORT)
+    said = palate(*words, **env)
+    assert "All methods learned in the aspect safe." in said
+    report = stored(Project.load(two_aspects.id))
+    assert (report.aspect, report.measure.pairs) == ("safe", 18)
+    assert [e.model.repo.removeprefix(two_aspects.id) for e in report.entries[1:]] == [
+        "-dpo", "-reward-safe",
+    ]  # fmt: skip
+    said = palate(*words, **env)
+    assert [f"{m}: done" in said for m in ("reward", "dpo", "best-of-16")] == [True] * 3
+    assert stored(Project.load(two_aspects.id)).entries == report.entries
+    said = palate(*(w.replace("safe", "helpful") for w in words), code=2, **env)
+    assert "was made with --aspect safe, not with --aspect helpful" in " ".join(said.split())
+
+
+def test_rl_starts_from_sft_where_both_are_compared(labelled):
+    *_, rl = chosen("rl,sft,kto")
+    assert [m.name for m in chosen("rl,sft,kto")] == ["dpo", "sft", "kto", "rl"]
+    sft = f"{labelled.id}-sft"
+    assert f"--base-model {sft}@round-1" in rl.command(labelled, BUDGET)
+    assert "--base-model" not in METHODS["rl"].command(labelled, BUDGET)
+    assert chosen("rl,kto")[1] == METHODS["rl"]
+    rate = {"learning_rate": 1e-5}
+    push(labelled, "rl", **rate)
+    (line,) = in_the_way(labelled, [rl], BUDGET)
+    assert line.endswith(f"not {sft}, which is not there yet")
+    model = push(labelled, "sft", **rate)
+    assert in_the_way(labelled, [rl], BUDGET)[0].endswith(f"not {sft} at {model.revision[:7]}")
+    begun = {"base_model": sft, "base_revision": model.revision}
+    made_from = push(labelled, "rl", begun, **rate)
+    assert made(labelled, rl, BUDGET) == made_from
+    assert "began with" in in_the_way(labelled, [METHODS["rl"]], BUDGET)[0]
 
 
 def test_a_job_that_still_runs_on_hf_is_found_and_one_that_ended_is_not(labelled):

@@ -13,7 +13,7 @@ from palate.audit import rows as audit_rows
 from palate.core import hub as client
 from palate.core import ledger
 from palate.core.project import SETTINGS_FILE, Project
-from palate.core.rounds import question_files
+from palate.core.rounds import in_aspect, question_files
 from palate.label import agreement, preferences
 from palate.label.preferences import judged
 from palate.report.export import export
@@ -208,7 +208,7 @@ def test_people_are_asked_first_where_judges_differ_and_see_no_judge(partly, job
     assert {q.purpose for q in asked} == {"ask"}
 
 
-def test_what_a_judge_said_means_nothing_where_people_are_asked_about_aspects(partly, jobs, server):
+def test_in_a_project_with_aspects_a_judge_answers_in_one(partly, jobs, server):
     ask(jobs, partly, server)
     with Careless() as careless:
         ask(jobs, partly, careless)
@@ -219,8 +219,29 @@ def test_what_a_judge_said_means_nothing_where_people_are_asked_about_aspects(pa
     asked = queue_of(after).next("p-2", 4, (), 0.0)
     assert not {q.pair.id for q in asked} <= different.keys()
     n = len(server.asked)
-    for flag in ("--labels", "--principles"):
-        words = ("--model", "judge", "--engine", server.url, flag)
-        said = jobs("judge", partly.id, *words, code=2)
-        assert f"{flag}: a judge answers the question alone, and people answer the aspects" in said
+    for flags in (["--labels"], ["--principles"], []):
+        words = ("--model", "judge", "--engine", server.url, *flags)
+        said = " ".join(jobs("judge", partly.id, *words, code=2).split())
+        assert f"{partly.id} has the aspects helpful, safe. Name one, such as: --aspect" in said
     assert len(server.asked) == n
+    (path,) = after.paths("labels")
+    events = [
+        replace(e, event_id=f"{e.event_id}-{a}", aspect=a)
+        for e in partly.labels
+        for a in ("helpful", "safe")
+    ]
+    client.commit(partly.id, "dataset", {path: ledger.jsonl(events)}, "Labels in both")
+    export(partly.id)
+    said = ask(jobs, partly, server, "--aspect", "safe", "--pairs", "60")
+    assert "agrees with people on 48 of 48" in said
+    assert f"Next: palate train {partly.id} --ai --aspect safe" in said
+    question = server.asked[-1]["messages"][0]["content"]
+    assert "Judge this aspect alone: safe." in question
+    fresh = Project.load(partly.id)
+    assert (len(judged(in_aspect(fresh, "safe"))), judged(fresh)) == (60, [])
+    said = " ".join(jobs("dpo", partly.id, *FAST, "--ai", code=2).split())
+    assert "Name one, such as: --aspect safe" in said
+    said = " ".join(jobs("dpo", partly.id, *FAST, "--ai", "--aspect", "helpful", code=2).split())
+    assert "No judge has answered train pairs" in said
+    said = " ".join(jobs("dpo", partly.id, *FAST, "--ai", "--aspect", "safe").split())
+    assert "12 of 60 training rows are answers of judge at" in said

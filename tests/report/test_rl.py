@@ -5,46 +5,12 @@ import json
 from typing import Any
 
 from card_projects import NASTY, shape, text_of
-from run_facts import SFT_RUN
+from run_facts import RL_RUN
 
 from palate.core.rates import Rate
 from palate.report.cards import RESULTS_FILE
 from palate.report.rl_card import rl_files
 from palate.reward import record
-
-RATE = Rate.of([i % 4 > 0 for i in range(200)], [i // 5 for i in range(200)]).to_json()
-CHANGE = {"base": -0.1, "tuned": 0.6, "change": {"mean": 0.7, "interval": [0.4, 1.0]}}
-RL_RUN: dict[str, Any] = SFT_RUN | {
-    "version": 0,
-    "job": "rl",
-    "model": "me/titles-rl",
-    "command": "palate rl me/titles",
-    "data": {k: v for k, v in SFT_RUN["data"].items() if k != "comparisons"} | {"dropped": {}},
-    "history": [
-        {"step": 0, "epoch": 0, "check_reward": 0.0, "check_held_out": 0.0},
-        {"step": 1, "epoch": 0.1, "loss": 0.0, "reward": 0.2, "kl": 0.5, "cut": 0.0},
-        {"step": 2, "epoch": 0.2, "loss": 0.0, "kl": 1.5, "check_reward": 1, "check_held_out": 0.4},
-    ],
-    "results": {
-        "prompts": 11,
-        "n": 4,
-        "reward": CHANGE,
-        "held_out": CHANGE | {"tuned": 0.3, "change": {"mean": 0.4, "interval": [0.1, 0.7]}},
-        "kl": 3.21,
-        "repeated": {"base": 0.01, "tuned": 0.02},
-        "steps": 40,
-        "best_step": 24,
-        "opened_at": 32,
-    },
-    "reward": {"repo": "me/titles-reward", "revision": "5" * 40},
-    "held_out": {
-        "reward": None,
-        "pairs": 200,
-        "prompts": 40,
-        "accuracy": RATE,
-        "shares_labels": False,
-    },
-}
 
 
 def files(**changes: Any) -> dict:

@@ -46,6 +46,44 @@ def test_debug_and_bugs_show_the_traceback():
         run_guarded(fail(FileNotFoundError(errno.ENOENT, "x")))
 
 
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import trl", "needs the package trl, which this Python lacks. Install it with: pip"
+         " install 'palate[train]'"),
+        ("from markdown_it import MarkdownIt", "the package markdown-it-py, which"),
+        ("import argilla.records", "pip install 'palate[spaces]'"),
+    ],
+)  # fmt: skip
+def test_a_package_that_is_missing_is_named_with_what_to_type(capsys, monkeypatch, code, said):
+    class Nothing:
+        def find_spec(self, name, path=None, target=None):
+            top = name.partition(".")[0]
+            if top in ("trl", "markdown_it", "argilla"):
+                raise ModuleNotFoundError(f"No module named {top!r}", name=top)
+
+    for name in [
+        n for n in sys.modules if n.partition(".")[0] in ("trl", "markdown_it", "argilla")
+    ]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Nothing(), *sys.meta_path])
+    assert run_guarded(lambda: exec(code)) == 1
+    assert said in capsys.readouterr().err
+    with pytest.raises(ModuleNotFoundError):
+        run_guarded(lambda: exec(code), debug=True)
+
+
+def test_a_package_of_another_version_is_named_and_our_own_bugs_are_not(capsys):
+    assert run_guarded(lambda: exec("from trl import NoSuchTrainer")) == 1
+    said = capsys.readouterr().err
+    assert "is not the version that palate needs: cannot import name 'NoSuchTrainer'" in said
+    assert "pip install 'trl>=1.16'" in said
+    with pytest.raises(ImportError):
+        run_guarded(lambda: exec("from palate.core.errors import Nothing"))
+    with pytest.raises(ModuleNotFoundError):
+        run_guarded(lambda: exec("import no_such_module"))
+
+
 def test_success_is_zero():
     assert run_guarded(lambda: "anything") == 0
 

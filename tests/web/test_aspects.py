@@ -53,6 +53,19 @@ def both(item: dict, helpful: str, safe: str) -> list[dict]:
     ]
 
 
+def test_the_first_aspect_alone_closes_no_pair(ballot):
+    item = ballot.next(ADA, 1, [])["items"][0]
+    safe, helpful = both(item, "left", "right")
+    assert [r.state for r in ballot.submit(ADA, [helpful])] == ["waiting"]
+    assert ballot.next(ADA, 1, [])["done"] == 0
+    assert ballot.events() == []
+    assert [r.state for r in ballot.submit(ADA, [safe, helpful])] == ["saved", "saved"]
+    assert ballot.next(ADA, 1, [])["done"] == 1
+    alone = label(item, kind="undo", aspect="safe", target=safe["event_id"])
+    assert [r.state for r in ballot.submit(ADA, [alone])] == ["waiting"]
+    assert {e.aspect for e in ballot.standing()} == {"helpful", "safe"}
+
+
 def test_a_pair_is_done_once_the_first_aspect_has_come_which_is_the_last(ballot, project):
     item = ballot.next(ADA, 1, [])["items"][0]
     safe, helpful = both(item, "left", "right")

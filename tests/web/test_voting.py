@@ -187,6 +187,16 @@ def test_a_full_disk_stops_nobody(project, tmp_path):
         assert ballot.opens(ballot.stop(ADA))
 
 
+def test_a_vote_in_the_first_aspect_alone_counts_nowhere(project):
+    settings = replace(project.settings, aspects=("helpful", "safe"))
+    calls.commit(project.id, "dataset", {"palate.toml": settings.dump()}, "Ask about aspects")
+    with closing(EvaluateBallot(Project.load(project.id), "key", pause=0.1)) as ballot:
+        item = ballot.next(ADA, 1, [])["items"][0]
+        (receipt,) = ballot.submit(ADA, [said(item) | {"aspect": "helpful"}])
+        assert receipt.state == "waiting"
+        assert (ballot.verdict(), ballot.next(ADA, 1, [])["done"]) == (None, 0)
+
+
 def test_the_verdict_page_has_a_row_for_each_aspect(project):
     settings = replace(project.settings, aspects=("helpful", "safe"))
     calls.commit(project.id, "dataset", {"palate.toml": settings.dump()}, "Aspects")

@@ -36,6 +36,7 @@ from palate.web.ballot.event_parsing import (
 from palate.web.ballot.people import Access, Budgets, Person, owner_key, pseudonyms, seal, unseal
 from palate.web.ballot.render import markdown, shown_pair
 from palate.web.ballot.walls import IMAGE_FILE
+from palate.web.ballot.whole import Whole
 
 
 class Ballot(ABC):
@@ -63,6 +64,7 @@ class Ballot(ABC):
         self.people = project.people
         self.round = project.settings.round
         self.aspects, self.aspect = project.settings.aspects, project.aspect
+        self._whole = Whole(self.aspects)
         self._key = key.encode()
         self._prompts: dict[str, Prompt] = {p.id: p for p in project.prompts}
         self._texts: dict[str, Candidate] = {c.id: c for c in project.candidates}
@@ -141,18 +143,19 @@ class Ballot(ABC):
         for raw in events:
             try:
                 event = self._parse(annotator, raw, accepted)
+                accepted[event.event_id] = event
             except Rejected as error:
                 receipt = rejection(raw, str(error))
                 receipts[receipt.event_id] = receipt
-            else:
-                accepted[event.event_id] = event
         with self._lock:
             new = [e for e in accepted.values() if e.event_id not in self._known]
+            early = self._whole.early(new)
             self.budgets.spend(annotator, new, time.monotonic())
-        for event_id, state in self._keep(person, list(accepted.values())).items():
-            told = (
-                None if state == "waiting" else warm_up(accepted[event_id], self._gold, self.aspect)
-            )
+        states = self._keep(person, [e for e in accepted.values() if e.event_id not in early])
+        states |= dict.fromkeys(early, "waiting")
+        for event_id, state in states.items():
+            e = accepted[event_id]
+            told = None if state == "waiting" else warm_up(e, self._gold, self.aspect)
             receipts[event_id] = Receipt(event_id, state, warm_up=told)
         with self._lock:  # the page sends again what could not be kept
             self.budgets.give_back(annotator, [e for e in new if e.event_id not in self._known])
@@ -238,12 +241,12 @@ class Ballot(ABC):
 
     def _note(self, events: Iterable[Event]) -> list[Event]:
         """Add the events of people who count to what is known; return those that are new."""
-        events = self.people.counted(events)
         with self._lock:
-            fresh = [e for e in events if e.event_id not in self._known]
+            fresh = [e for e in self.people.counted(events) if e.event_id not in self._known]
             self.budgets.note(fresh)
             self.numbers.note(fresh)
             self._known |= {e.event_id: e for e in fresh}
+            self._whole.note(fresh)
             # the first aspect decides what is asked next: the page sends its answer last
             self._queue.add(e for e in fresh if e.aspect == self.aspect or e.kind == "flag")
         return fresh
@@ -266,8 +269,7 @@ class Ballot(ABC):
 
     def _shown(self, annotator: str, q: Question) -> Shown:
         swapped = int(self._mac(annotator, q.pair.id)[24:], 16) & 1
-        if q.purpose in ("repeat", "second"):
-            swapped = 1 - swapped
+        swapped ^= q.purpose in ("repeat", "second")
         left, right = (q.pair.b, q.pair.a) if swapped else (q.pair.a, q.pair.b)
         return Shown(q, self._texts[left], self._texts[right], annotator, self.aspects)
 
@@ -284,9 +286,7 @@ class Ballot(ABC):
         """
         event_id = event_id_of(raw)
         assert isinstance(raw, dict)
-        with self._lock:
-            known = self._known.get(event_id)
-        if known is not None:
+        if known := self._known.get(event_id):
             if known.annotator != annotator:
                 raise Rejected("this event id is taken")
             return known

@@ -228,9 +228,7 @@ def queue_of(project: Project) -> Queue:
     notes = RewardNotes.parse(project.text(REWARD_FILE), f"{project.id}/{REWARD_FILE}")
     pairs = pairs_of(candidates)
     doubted = [(doubt.annotator, doubt.pair_id) for doubt in notes.doubts]
-    # a judge answers the question alone
-    disputed = s.strategy == "disputed" and not s.aspects
-    judged = preferences.judged(project) if disputed else []
+    judged = preferences.judged(project) if s.strategy == "disputed" else []
     again = preferences.contradicted(judged, standing_judgements(project.labels))
     return Queue(
         pairs,
