@@ -1,4 +1,4 @@
-"""What keeps people out of a screen: axe-core's rules and measurements, at three widths, two themes.
+"""What keeps people out of a screen: axe-core and measurements, at three widths, in both themes.
 
 What is measured: whether the screen scrolls sideways, clips a text or makes one too small, and
 whether each control can be hit and shows when it has the focus.
@@ -13,11 +13,13 @@ RUN = """async (rules) => {
   const runOnly = rules && { type: 'rule', values: rules }
   const found = await axe.run(document, { runOnly, rules: { 'target-size': { enabled: true } },
     resultTypes: ['violations'] })
-  return found.violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.target.join(' ')).join(', ')}`)
+  const places = (v) => v.nodes.map((n) => n.target.join(' ')).join(', ')
+  return found.violations.map((v) => `${v.id}: ${places(v)}`)
 }"""
+CONTROLS = 'a[href],button,input,select,textarea,summary,[tabindex="0"]'
 WIDTHS = ((390, 844), (768, 1024), (1440, 900))
 FRAMES = "new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(() => go())))"
-MEASURE = """() => {
+MEASURE = """(controls) => {
   const root = document.querySelector('dialog[open]') ?? document.body, wrong = []
   const say = (what, e) => wrong.push(`${what}: ${e.outerHTML.slice(0, 120)}`)
   const held = document.activeElement
@@ -36,7 +38,7 @@ MEASURE = """() => {
     const size = parseFloat(style.fontSize) * (e.getScreenCTM?.()?.a ?? 1)
     if (isText && size < 11.9 && !e.matches('sup,sub,sup *,sub *')) say(`${size} px`, e)
   }
-  for (const e of root.querySelectorAll('a[href],button,input,select,textarea,summary,[tabindex="0"]')) {
+  for (const e of root.querySelectorAll(controls)) {
     if (!isSeen(e) || e.disabled) continue
     e.focus({ preventScroll: true })
     const { outlineStyle, outlineWidth } = getComputedStyle(e)
@@ -76,7 +78,7 @@ def wrong_with(page, name: str) -> list[str]:
             page.evaluate(FRAMES)
             lines = page.evaluate(RUN, rules)
             if theme == "light":
-                lines += page.evaluate(MEASURE)
+                lines += page.evaluate(MEASURE, CONTROLS)
             found += [f"{name} {theme} {width}: {line}" for line in lines]
             if folder := os.environ.get("SHOTS"):
                 page.screenshot(path=f"{folder}/{name}-{width}-{theme}.png", full_page=True)
