@@ -3,6 +3,7 @@
 from contextlib import closing
 
 import pytest
+from axe_core import wrong_with
 from bad_hub import BadHub
 from devices import DESK, PHONE
 
@@ -73,6 +74,7 @@ def test_undo_takes_back_and_asks_again(project, label_space, visit):
     v.press("u")
     v.ready()
     assert v.texts() == second
+    assert wrong_with(v.page, "label-undone") == []
     v.press("ArrowDown")
     v.published()
     events = Project.load(project.id).labels
@@ -212,6 +214,7 @@ def test_every_answer_can_be_given_by_touch(project, label_space, visit):
         v.page.tap(".b-menu")
         v.page.tap(f".b-list [data-act={act}]")
         v.write(text)
+    assert wrong_with(v.page, "label-noted") == []
     v.tap("[data-act=skip]")
     v.ready()
     before = v.current()

@@ -10,7 +10,7 @@ from pathlib import Path
 AXE = (Path(__file__).parent / "axe/axe.min.js").read_text("utf-8")
 # Returns what is wrong, a line each: all rules, or those that are named.
 RUN = """async (rules) => {
-  const runOnly = rules && { type: 'rule', values: rules }
+  const runOnly = rules ? { type: 'rule', values: rules } : undefined
   const found = await axe.run(document, { runOnly, rules: { 'target-size': { enabled: true } },
     resultTypes: ['violations'] })
   const places = (v) => v.nodes.map((n) => n.target.join(' ')).join(', ')
