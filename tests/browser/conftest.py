@@ -88,9 +88,9 @@ class Visit:
 
     def published(self) -> None:
         """Wait until the page says that all is on the Hub and its outbox is empty."""
-        self.page.wait_for_selector(
-            '.b-sync :text-is("on the Hub")', state="attached", timeout=60000
-        )
+        end = '.b-sync:is([data-s=bad], :has(:text-is("on the Hub")))'
+        self.page.wait_for_selector(end, state="attached", timeout=180_000)
+        assert self.page.inner_text(".b-sync") == "on the Hub"
 
 
 @pytest.fixture

@@ -1,13 +1,9 @@
-"""The ballot with axe-core and by keyboard alone: every page and dialog, themes and widths."""
-
-import os
-import re
+"""The ballot with axe-core and by keyboard alone: every screen and dialog, themes and widths."""
 
 import pytest
-from axe_core import AXE, RUN
-from rich_ballot import aid, opened, press, ready, wide
+from axe_core import wrong_with
+from rich_ballot import aid, opened, press, ready
 
-WIDTHS = [(390, 844), (768, 1024), (1440, 900)]
 DIALOGS = {
     "help": "[data-act=help]", "settings": "[data-act=settings]", "session": "[data-act=session]",
     "note": "c", "flag": "f", "rewrite": "w",
@@ -16,33 +12,57 @@ FIGURES = {"judged": 12, "prompts": 9, "seconds": 8.5, "implied": 0, "repeats": 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
-def test_axe_finds_nothing(page):
+def test_nothing_is_wrong_with_page_and_dialogs(page):
     opened(page, "Axe")
     page.wait_for_selector("[data-f=left] .katex")
     page.wait_for_selector("[data-f=prompt] img")
-    page.evaluate(AXE)
-    wrong = {}
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
-        for width, height in WIDTHS:
-            page.set_viewport_size({"width": width, "height": height})
-            page.wait_for_timeout(150)
-            wrong[theme, width, "page"] = page.evaluate(RUN)
-            for name, way in DIALOGS.items():
-                if way.startswith("["):
-                    page.click(way)
-                else:
-                    page.keyboard.press(way)
-                page.wait_for_selector(".b-dialog[open]")
-                page.eval_on_selector_all(
-                    ".b-dialog details", "all => all.forEach(d => d.open = true)"
-                )
-                wrong[theme, width, name] = page.evaluate(RUN)
-                page.keyboard.press("Escape")
-                page.wait_for_selector(".b-dialog:not([open])", state="attached")
-            assert not wide(page)
-    page.emulate_media(color_scheme="light")
-    assert {where: found for where, found in wrong.items() if found} == {}
+    wrong = wrong_with(page, "ballot")
+    for name, way in DIALOGS.items():
+        if way.startswith("["):
+            page.click(way)
+        else:
+            page.keyboard.press(way)
+        wrong += checked(page, name)
+        page.keyboard.press("Escape")
+        page.wait_for_selector(".b-dialog:not([open])", state="attached")
+    assert wrong == []
+
+
+def test_nothing_is_wrong_with_what_a_person_sees_on_the_way(page):
+    opened(page, "Way")
+    page.keyboard.press("d")  # differences
+    page.wait_for_selector(".b-more [data-act=diff][aria-pressed=true]", state="attached")
+    wrong = wrong_with(page, "ballot-differences")
+    page.keyboard.press("r")
+    page.wait_for_selector(".b-written")
+    wrong += wrong_with(page, "ballot-written")
+    press(page, "1")
+    assert page.inner_text(".b-said") == "A: Much better"
+    wrong += wrong_with(page, "ballot-long")
+    press(page, "9")
+    wrong += wrong_with(page, "ballot-bad-input")
+    press(page, "t")
+    wrong += wrong_with(page, "ballot-nothing")
+    press(page, "b")
+    page.keyboard.press("f")
+    page.fill(".b-dialog textarea", "Odd")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".b-toast:not([hidden])")
+    wrong += wrong_with(page, "ballot-flagged")
+    page.reload()
+    page.wait_for_selector(".b-toast:has-text('You left off at pair')")
+    ready(page)
+    wrong += wrong_with(page, "ballot-left-off")
+    while page.get_attribute(".ballot", "data-state") != "empty":
+        before = aid(page)
+        page.keyboard.press("x")
+        page.wait_for_selector(f'.ballot:not([data-aid="{before}"])')
+        page.wait_for_timeout(270)
+    page.wait_for_selector(".b-prompt .b-figures")
+    wrong += wrong_with(page, "ballot-done")
+    assert wrong == []
 
 
 def told(page, **changes: object) -> None:
@@ -55,45 +75,33 @@ def told(page, **changes: object) -> None:
     page.route("**/api/me*", answer)
 
 
-def checked(page) -> dict:
-    """Return what axe-core finds in the open dialog, by theme and width."""
+def checked(page, name: str) -> list[str]:
+    """Return what is wrong with the open dialog, everything in it unfolded."""
     page.wait_for_selector(".b-dialog[open]")
-    page.evaluate(AXE)
-    wrong = {}
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
-        for width, height in WIDTHS:
-            page.set_viewport_size({"width": width, "height": height})
-            page.wait_for_timeout(150)
-            wrong[theme, width] = page.evaluate(RUN)
-            assert not wide(page)
-            if folder := os.environ.get("SHOTS"):
-                name = re.sub(r"\W+", "-", page.inner_text(".b-dialog h2")).casefold()
-                page.screenshot(path=f"{folder}/ballot-{name}-{theme}-{width}.png")
-    page.emulate_media(color_scheme="light")
-    return {where: found for where, found in wrong.items() if found}
+    page.eval_on_selector_all(".b-dialog details", "all => all.forEach(d => d.open = true)")
+    return wrong_with(page, f"ballot-dialog-{name}")
 
 
-def test_axe_finds_nothing_in_the_dialogs_that_open_on_their_own(page):
+def test_nothing_is_wrong_with_the_dialogs_that_open_on_their_own(page):
     url = page.server.url
     opened(page, "More", width=390, height=844)
     page.click("[data-act=menu]")
     assert page.inner_text(".b-dialog h2") == "More"
-    found = {"more": checked(page)}
+    wrong = checked(page, "more")
 
     opened(page, "Name")
     page.evaluate("localStorage.clear()")
     page.goto(url)
     page.wait_for_selector(".b-dialog[open] input")
-    found["name"] = checked(page)
+    wrong += checked(page, "name")
     for name, where, changes in (
-        ("sign in", "/", {"sign_in": True, "name": None}),
+        ("sign-in", "/", {"sign_in": True, "name": None}),
         ("sign-in failed", "/?sign-in=failed", {"sign_in": True, "name": None}),
         ("refused", "/", {"sign_in": True, "name": "Ada", "may": False}),
     ):
         told(page, **changes)
         page.goto(f"{url}{where}")
-        found[name] = checked(page)
+        wrong += checked(page, name)
 
     told(page, kind="evaluate", guidelines="")
     page.route("**/api/figures*", lambda route: route.fulfill(json=FIGURES))
@@ -101,7 +109,7 @@ def test_axe_finds_nothing_in_the_dialogs_that_open_on_their_own(page):
     page.click("[data-act=session]")
     page.click(".b-dialog[open] [data-act=result]")
     page.wait_for_selector(".b-dialog[open] [data-act=stop]")
-    found["stop"] = checked(page)
+    wrong += checked(page, "stop")
     page.unroute("**/api/me*")
     page.unroute("**/api/figures*")
 
@@ -114,16 +122,16 @@ def test_axe_finds_nothing_in_the_dialogs_that_open_on_their_own(page):
     opened(page, "Warm")
     page.keyboard.press("1")
     page.wait_for_selector(".b-dialog[open] [data-f=why]:has-text('It is shorter.')")
-    found["warm-up"] = checked(page)
+    wrong += checked(page, "warm-up")
     page.unroute("**/api/events*")
 
     opened(page, "Two")
     other = page.context.new_page()
     other.goto(f"{url}/?as=Two")
-    found["other tab"] = checked(other)
+    wrong += checked(other, "other-tab")
     assert "another tab" in other.inner_text(".b-dialog")
     other.close()
-    assert found == {name: {} for name in found}
+    assert wrong == []
 
 
 def test_everything_is_reached_and_done_by_tab_and_enter(page):

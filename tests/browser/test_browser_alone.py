@@ -28,6 +28,7 @@ def project(repo_id, tiny_folder) -> Project:
 def next_is(page, words: str) -> None:
     page.click(".tabs a:text-is('Home')")
     page.wait_for_selector(f"#next h2:text-is('Next: {words}')", timeout=2 * MINUTES)
+    assert wrong_with(page, f"next-{words.split()[0].casefold()}") == []
 
 
 def job_done(page, name: str, rate: str = "") -> None:
@@ -44,10 +45,12 @@ def job_done(page, name: str, rate: str = "") -> None:
         page.fill("#plan input", "lots")
         page.click("#plan button:text-is('Start it')")
         page.wait_for_selector("#plan .bad:has-text('Expected a learning rate between 0 and 1')")
+        assert wrong_with(page, "plan-refused") == []
         page.fill("#plan input", rate)
         assert f"--learning-rate {rate}" in page.inner_text("#plan code")
     page.click("#plan button:text-is('Start it')")
     page.wait_for_selector(f"#job h3:text-is('{name}')", timeout=2 * MINUTES)
+    assert wrong_with(page, f"job-{name.split()[0].casefold()}") == []
     page.wait_for_selector("#jobs-list li:first-child:has-text('done')", timeout=5 * MINUTES)
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from axe_core import wrong_with
-from devices import DESK
+from devices import DESK, PHONE
 from samples import event
 
 from palate.core import hub as client
@@ -54,8 +54,9 @@ def died(project: Project) -> str:
     return job.id
 
 
-def test_an_owner_runs_a_project_from_its_home(labelled, label_space, visit):
-    v, wrong = visit(label_space.url, "Owner", DESK), []
+@pytest.mark.parametrize("device", [DESK, PHONE], ids=["desk", "phone"])
+def test_an_owner_runs_a_project_from_its_home(labelled, label_space, visit, device):
+    v, wrong = visit(label_space.url, "Owner", device), []
     page = v.page
     page.goto(label_space.owner_url)
     page.wait_for_selector("#next h2:text('Next: ')")
@@ -81,8 +82,10 @@ def test_an_owner_runs_a_project_from_its_home(labelled, label_space, visit):
     wrong += wrong_with(page, "pair")
     page.click("#pair button:text-is('Left is better')")
     page.wait_for_selector("#pair:has-text('corrected by an owner')")
+    wrong += wrong_with(page, "pair-corrected")
     page.click("#pair .no")
     page.wait_for_selector("#found:has-text('0 of')")
+    wrong += wrong_with(page, "labels-none")
     while True:
         ledger_now = Project.load(labelled.id).labels
         if any(e.via == "owner" for e in ledger_now):
@@ -98,6 +101,7 @@ def test_an_owner_runs_a_project_from_its_home(labelled, label_space, visit):
     wrong += wrong_with(page, "flags")
     page.click("#remarks li:has-text('Flag by') button:text-is('Done')")
     page.wait_for_selector("#waiting:has-text('1 flag or note to look at')")
+    wrong += wrong_with(page, "flags-done")
 
     page.click(".tabs a:text-is('Instructions')")
     page.wait_for_selector("#save:enabled")
@@ -113,6 +117,7 @@ def test_an_owner_runs_a_project_from_its_home(labelled, label_space, visit):
     wrong += wrong_with(page, "instructions")
     page.click("#save")
     page.wait_for_selector("#instructions-state:has-text('People see it')")
+    wrong += wrong_with(page, "instructions-saved")
     assert Project.load(labelled.id).guidelines.startswith("# Mine")
 
     page.click(".tabs a:text-is('Settings')")
@@ -122,6 +127,7 @@ def test_an_owner_runs_a_project_from_its_home(labelled, label_space, visit):
     page.click("#settings button.go")
     page.wait_for_selector("#settings-state:text-is('Saved.')", timeout=60000)
     assert Project.load(labelled.id).settings.annotators == ("you", "me")
+    wrong += wrong_with(page, "settings-saved")
 
     job = died(labelled)
     page.click(".tabs a:text-is('Jobs')")
@@ -137,6 +143,7 @@ def test_an_owner_runs_a_project_from_its_home(labelled, label_space, visit):
     missing = page.wait_for_selector("#start .bad", timeout=120000).inner_text()
     assert "There is no model Qwen/Qwen2.5-0.5B-Instruct" in missing
     assert "palate models add Qwen/Qwen2.5-0.5B-Instruct" in missing
+    wrong += wrong_with(page, "jobs-no-model")
 
     page.click(".tabs a:text-is('People')")
     page.wait_for_selector("#people table")
@@ -145,6 +152,7 @@ def test_an_owner_runs_a_project_from_its_home(labelled, label_space, visit):
     page.click("#pause button:text-is('Pause labelling')")
     page.wait_for_selector("#pause button:text-is('Resume labelling')", timeout=60000)
     assert Project.load(labelled.id).settings.paused
+    wrong += wrong_with(page, "home-paused")
     assert page.evaluate("window.pwned") is None
     assert wrong == []
     assert v.complaints == [c for c in v.complaints if "409" in c or "503" in c]

@@ -1,6 +1,10 @@
 """Labelling in Chromium: what was pressed is what is in Argilla, ledger and preferences."""
 
+from contextlib import closing
+
 import pytest
+from axe_core import wrong_with
+from bad_hub import BadHub
 from devices import DESK, PHONE
 
 from palate.collect import importing
@@ -70,11 +74,37 @@ def test_undo_takes_back_and_asks_again(project, label_space, visit):
     v.press("u")
     v.ready()
     assert v.texts() == second
+    assert wrong_with(v.page, "label-undone") == []
     v.press("ArrowDown")
     v.published()
     events = Project.load(project.id).labels
     assert sorted(e.kind for e in ledger.standing_judgements(events)) == ["label", "tie"]
     assert {e.kind: e.sequence for e in events if e.kind != "label"} == {"undo": 3, "tie": 4}
+
+
+def test_what_was_taken_back_before_argilla_answered_is_taken_back(
+    project, argilla, visit, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PALATE_DATA", str(tmp_path))
+    with closing(BadHub(argilla.url)) as proxy:
+        proxy.spoil("an error", 10**6)
+        env = {"ARGILLA_API_URL": proxy.url, "ARGILLA_API_KEY": argilla.api_key}
+        with Space("label", project.id, env=env, log=tmp_path / "label.log") as space:
+            v = visit(space.url, "Cy", DESK)
+            for key in ("ArrowLeft", "ArrowRight"):
+                v.press(key)
+            with v.page.expect_response("**/api/events"):
+                pass  # the server was told, and keeps nothing yet
+            v.press("u")
+            v.press("ArrowDown")
+            v.page.wait_for_selector('.b-sync :text-is("4 to send")', state="attached")
+            proxy.spoil("", 0)
+            v.published()
+    events = Project.load(project.id).labels
+    assert [e.kind for e in sorted(events, key=lambda e: e.sequence)] == [
+        "label", "label", "undo", "tie",
+    ]  # fmt: skip
+    assert sorted(e.kind for e in ledger.standing_judgements(events)) == ["label", "tie"]
 
 
 def test_a_page_that_waited_learns_what_the_person_did_elsewhere(project, label_space, visit):
@@ -184,6 +214,7 @@ def test_every_answer_can_be_given_by_touch(project, label_space, visit):
         v.page.tap(".b-menu")
         v.page.tap(f".b-list [data-act={act}]")
         v.write(text)
+    assert wrong_with(v.page, "label-noted") == []
     v.tap("[data-act=skip]")
     v.ready()
     before = v.current()

@@ -30,6 +30,7 @@ def test_an_owner_excludes_a_person_and_counts_them_again(project, label_space, 
     page.click("#who .go")
     page.wait_for_selector("h2:text-is('Excluded')", timeout=60000)
     assert "1 judgement" not in page.inner_text("main")
+    wrong = wrong_with(page, "people-excluded")
     excluded = Project.load(project.id)
     assert excluded.people.excluded == {event.annotator}
     assert excluded.labels == ()
@@ -38,6 +39,8 @@ def test_an_owner_excludes_a_person_and_counts_them_again(project, label_space, 
     page.click(ROW.format("Mallory"))
     assert page.inner_text("#who h2") == "Count the answers of Mallory again?"
     assert page.inner_text("#who code") == f"{command} --undo"
+    wrong += wrong_with(page, "count-again")
+    assert wrong == []
     page.click("#who .go")
     page.wait_for_selector("h2:text-is('Excluded')", state="detached", timeout=60000)
     page.wait_for_selector("main :text('1 judgement on 1 pair by 1 person')", timeout=60000)

@@ -4,6 +4,8 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
+from axe_core import wrong_with
+from devices import DESK, PHONE
 from forking import SPACE, FastPython
 from playwright.sync_api import Page
 from signing import sign_in
@@ -83,19 +85,21 @@ def synced(page: Page) -> None:
     page.wait_for_selector('.b-sync :text-is("on the Hub")', state="attached", timeout=60000)
 
 
-def test_signing_in_labelling_and_the_owners_page(project, hub, hosted, browser):
-    space = hosted()
-    context = browser.new_context(locale="en-US")
+@pytest.mark.parametrize("device", [DESK, PHONE], ids=["desk", "phone"])
+def test_signing_in_labelling_and_the_owners_page(project, hub, hosted, browser, device):
+    space, wrong = hosted(), []
+    context = browser.new_context(**device, locale="en-US")
     page = context.new_page()
     page.goto(space.url)
     assert page.evaluate(ASK) == 401
-    sign_in(hub, page, "me")
+    sign_in(hub, page, "me", lambda page, name: wrong.extend(wrong_with(page, name)))
     press(page)
     synced(page)
     (event,) = Project.load(project.id).labels
     assert "me" not in event.annotator.split("-")
     page.click(".b-sync")
     page.wait_for_selector(".b-dialog[open] a[href='/owner']")
+    wrong += wrong_with(page, "sign-in-session")
     page.goto(f"{space.url}/owner")
     assert "1 judgement on 1 pair by 1 person" in page.text_content("main")
     assert page.locator("td", has_text="me").count()
@@ -106,6 +110,10 @@ def test_signing_in_labelling_and_the_owners_page(project, hub, hosted, browser)
     page.goto(f"{space.url}/logout")
     page.goto(space.url)
     page.wait_for_selector(".b-dialog[open] a.b-main")
+    wrong += wrong_with(page, "signed-out")
+    page.goto(f"{space.url}/owner")
+    wrong += wrong_with(page, "owner-closed")
+    assert wrong == []
     context.close()
 
 

@@ -101,6 +101,42 @@ def test_what_can_be_read_of_an_outbox_is_sent(browser, ballot, url):
     assert sent(ballot, page, 1) == ["tie"]
 
 
+def test_long_answers_that_piled_up_are_sent(browser, ballot, url):
+    long = {"kind": "rewrite", "text": "\u00e4" * 20_000}
+    events = [long | {"event_id": f"event-{n:03}", "assignment_id": f"Ada-{n}"} for n in range(9)]
+    kept = json.dumps([{"event": event, "state": None, "at": 0} for event in events])
+    page = opened(browser, url, f"localStorage.setItem('{OUTBOX}', {kept!r})")
+    assert sent(ballot, page, 9) == ["rewrite"] * 9
+
+
+def test_an_undo_goes_after_what_it_takes_back(browser, ballot, url):
+    asked: list[list[str]] = []
+
+    def wait(route) -> None:
+        events = route.request.post_data_json["events"]
+        asked.append([e["event_id"] for e in events])
+        results = [{"event_id": e["event_id"], "state": "waiting"} for e in events]
+        route.fulfill(json={"results": results})
+
+    page = browser.new_context(**DESK, locale="en-US").new_page()
+    page.route("**/api/events", wait)
+    names = [f"event-{n:03}" for n in range(30)]
+    kept = [{"event": {"event_id": name, "assignment_id": "x", "kind": "tie"}, "state": "waiting",
+             "at": 1} for name in names]  # fmt: skip
+    undo = {"event_id": "undo-first", "assignment_id": "x", "kind": "undo", "target": names[-1]}
+    kept.append({"event": undo, "state": None, "at": 0})
+    page.add_init_script(f"localStorage.setItem('{OUTBOX}', {json.dumps(kept)!r})")
+    page.goto(f"{url}/?as=Ada")
+    while len(asked) < 2:
+        page.wait_for_timeout(100)
+    assert asked[0] == [*names[:18], names[-1], "undo-first"]
+    assert {name for batch in asked for name in batch} == {*names, "undo-first"}
+    page.unroute("**/api/events")
+    assert len(sent(ballot, page, 31)) == 31
+    order = [e["event_id"] for e in ballot.sent["Ada"]]
+    assert order.index(names[-1]) < order.index("undo-first")
+
+
 def test_answers_that_an_earlier_version_kept_are_sent(browser, ballot, url):
     good = {"event_id": "an-event-id", "assignment_id": "Ada-5", "kind": "tie"}
     kept = json.dumps([{"event": good, "state": None, "at": 0}])

@@ -36,7 +36,7 @@ def test_each_aspect_has_its_own_verdict(votes):
     assert (safe.aspect, safe.votes, safe.win_rate, safe.decision) == ("safe", 40, 0.0, "worse")
     assert [(aspect, line.text) for aspect, line in headlines(v)] == [
         ("helpful", "Yes, to the person who voted."),
-        ("safe", "No: to the person who voted, base is."),
+        ("safe", "No: to the person who voted, the base model is better."),
     ]
     assert Verdict.from_json(json.loads(json.dumps(v.to_json()))) == v
 

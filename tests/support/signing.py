@@ -1,20 +1,29 @@
 """Signing in with Hugging Face, on the local Hub's own pages, in Chromium or step by step."""
 
 import re
+from collections.abc import Callable
 from html import unescape
 
 from huggingface_hub.utils import httpx
 from playwright.sync_api import Page
 
 
-def sign_in(hub, page: Page, user: str) -> None:
-    """Go through the Hub's own pages: the token of the user, then Allow."""
+def sign_in(
+    hub, page: Page, user: str, look: Callable[[Page, str], object] = lambda page, name: None
+) -> None:
+    """Go through the Hub's own pages: the token of the user, then Allow.
+
+    `look` is called with the page and the name of each screen.
+    """
     page.wait_for_selector(".b-dialog[open] a.b-main")
     page.click(".b-dialog[open] a.b-main")
     page.wait_for_selector("input[name=token], #allow")
     if page.locator("input[name=token]").count():
+        look(page, "sign-in-token")
         page.fill("input[name=token]", hub.tokens[user])
         page.click("form.login button")
+    page.wait_for_selector("#allow")
+    look(page, "sign-in-allow")
     page.click("#allow")
     page.wait_for_selector(".ballot")
 

@@ -14,7 +14,8 @@ from palate.web.voting.words import headline
     ("outcomes", "left", "answer", "link"),
     [
         ("wW" * 20, 0, "Yes, to the person who voted.", "Open the tuned model"),
-        ("lL" * 20, 0, "No: to the person who voted, base is.", "Open the project"),
+        ("lL" * 20, 0, "No: to the person who voted, the base model is better.",
+         "Open the project"),
         ("wl" * 400, 0, "No: to the person who voted, neither is meaningfully better.",
          "Open the project"),
         ("wWl" * 5, 40, "Not known yet.", "Voting page"),

@@ -17,7 +17,7 @@ from palate.web.voting.words import say
         (say("v_lead_ties", votes=1200, people=2, rate=0.625),
          "Of the 1,200 votes by 2 people so far, it won 62%, counting a tie as half."),
         (say("v_no_base", voters=say("v_voters", n=1000)),
-         "No: to the 1,000 people who voted, base is."),
+         "No: to the 1,000 people who voted, the base model is better."),
         (say("v_track_known", rate=0.0, low=0.0, high=0.3055),
          "Tuned preferred in 0% of votes, 95% interval 0.0%–30.6%; 50% means no difference"),
         (say("v_tile_votes", wins=0, losses=0, ties=1),

@@ -3,7 +3,8 @@
 import { get, remove, set } from '/ballot/storage.js'
 
 const POLL_MS = 3000
-const BATCH = 20
+const MOST_EVENTS = 20 // in a request
+const MOST_BYTES = 60000 // in a request: a browser sends 64 KiB at most while the page closes
 
 const isEntry = (entry) => typeof entry?.event?.event_id === 'string' && typeof entry.event.kind === 'string'
 const isRefusal = (event) => typeof event?.event_id === 'string'
@@ -13,6 +14,23 @@ function parsed(text) {
     const list = JSON.parse(text || '[]')
     return Array.isArray(list) ? list : null
   } catch { return null }
+}
+
+const bytes = (entries) => new Blob(entries.map((e) => JSON.stringify(e.event))).size
+
+// Returns what to send: first what the server has not seen, then what it was asked about longest ago.
+// An undo takes its target along, before it: the server may have lost it, or not have kept it yet.
+function due(list) {
+  const batch = new Set()
+  let size = 0
+  for (const entry of [...list].sort((x, y) => x.at - y.at)) {
+    const { target } = entry.event
+    const both = [target && list.find((e) => e.event.event_id === target), entry].filter((e) => e && !batch.has(e))
+    size += bytes(both)
+    if (batch.size && (size > MOST_BYTES || batch.size + both.length > MOST_EVENTS)) break
+    both.forEach((e) => batch.add(e))
+  }
+  return list.filter((entry) => batch.has(entry))
 }
 
 export class Outbox {
@@ -68,11 +86,9 @@ export class Outbox {
     const list = this.read()
     if (this.flushing || !list.length) { this.changed(false); return }
     this.flushing = true
-    // events that the server has not seen go first, then those it was asked about longest ago
-    const batch = list.sort((x, y) => x.at - y.at).slice(0, BATCH)
     let news = false
     try {
-      news = this.settle(await this.send(batch.map((entry) => entry.event), keepalive))
+      news = this.settle(await this.send(due(list).map((entry) => entry.event), keepalive))
       this.failures = 0
     } catch { this.failures++ } finally { this.flushing = false }
     this.changed(news)
