@@ -32,7 +32,7 @@ CALL = "from palate.cli import main; main()"
 
 
 class SlowServer(OpenAIServer):
-    """Answers after `seconds`, each prompt and seed with a text of its own; counts what it sold."""
+    """Answers after `seconds`, another text for each prompt and seed; counts what it sold."""
 
     def __init__(self, seconds: float):
         super().__init__("slow")
