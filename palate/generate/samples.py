@@ -1,6 +1,6 @@
 """Completions of base and tuned model on test prompts: lengths, examples, the divergence."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from palate.generate.models import Loaded
 EXAMPLES = 10  # prompts whose answers are on the card
 PROMPTS = 32  # on which lengths and the divergence are measured
 BATCH = 8
-MAX_NEW_TOKENS = 200
+LEAST_TOKENS, MOST_TOKENS = 32, 200  # of an answer, before it is cut off
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,23 @@ class Samples:
 NOTHING = Samples(0, 0, False, 0.0, BaseAndTuned(0, 0), BaseAndTuned(0, 0), 0.0, ())
 
 
+def tokens_enough(loaded: Loaded, answers: Iterable[str]) -> int:
+    """Return after how many tokens to cut: twice the longest answer that people were asked about.
+
+    What is longer does not end as it should, and writing it would take most of a small training.
+    """
+    longest = max(answers, key=len, default="")
+    return min(MOST_TOKENS, max(LEAST_TOKENS, 2 * len(loaded.tokenizer(longest)["input_ids"])))
+
+
 def compare(
     base: Callable[[], AbstractContextManager[Loaded]],
     tuned: Loaded,
     prompts: Sequence[list[Message]],
     seed: int,
+    longest: int,
     *,
     held_out: bool,
-    longest: int = MAX_NEW_TOKENS,
 ) -> Samples:
     """Return what both models write on up to `PROMPTS` prompts, with the same seeds.
 

@@ -4,8 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Thread
 from typing import TypeVar
 
 from palate.core.errors import run_guarded
@@ -13,6 +15,7 @@ from palate.run.spec import JobSpec
 from palate.terminal.flags import parse
 
 A = TypeVar("A")
+PARENT = "PALATE_PARENT"  # environment variable: who started a job
 CPU_SETTINGS = {
     # read by glibc at start: without these it returns tensors' memory after every step
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
@@ -31,11 +34,12 @@ def child_environment() -> dict[str, str]:
 def run_job(spec: JobSpec, argv: Sequence[str]) -> int:
     """Run the job's file with this Python and our output; return its exit code.
 
-    Ctrl-C and SIGTERM are passed on to the job once; its exit code is awaited.
+    Ctrl-C and SIGTERM are passed on to the job once; its exit code is awaited. Should this process
+    be killed, the job ends, too: the same command, typed again, must not meet it.
     """
     child = subprocess.Popen(
         [sys.executable, str(spec.file), *argv],
-        env=child_environment(),
+        env=child_environment() | {PARENT: str(os.getpid())},
         start_new_session=True,  # or the terminal's Ctrl-C would reach it a second time
     )
 
@@ -54,9 +58,18 @@ def run_job(spec: JobSpec, argv: Sequence[str]) -> int:
 
 def run_main(main: Callable[[A], object], kind: type[A], description: str | None = None) -> int:
     """Parse the command line into `kind`, call `main` with it and return the exit code."""
+    if parent := os.environ.pop(PARENT, None):  # not for the job's own processes
+        Thread(target=_end_with, args=(int(parent),), daemon=True).start()
     words = [w for w in sys.argv[1:] if w != "--debug"]
     prog = f"python jobs/{Path(sys.argv[0]).name}"
     return run_guarded(
         lambda: main(parse(kind, words, prog, description)),
         debug=len(words) < len(sys.argv) - 1,
     )
+
+
+def _end_with(parent: int) -> None:
+    """Stop as at SIGTERM once the process that started the job is gone, however it ended."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)

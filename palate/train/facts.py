@@ -278,10 +278,8 @@ def compare_models(
     base, prompts = job.base, job.project.prompts
     held_out = [p.prompt for p in prompts if p.split == "test"]
     model: Any = trainer.model
-    adapter, sharded = (
-        hasattr(model, "disable_adapter"),
-        trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled,
-    )
+    adapter = hasattr(model, "disable_adapter")
+    sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
     if sharded:  # the other processes, which hold the rest of it, are done
         unset_hf_deepspeed_config()  # or the model loaded here would be sharded over all of them
         saved = replace(base, folder=job.run_dir.model, base=base if adapter else base.base)
@@ -297,4 +295,5 @@ def compare_models(
             yield models.load(base, dtype=loaded.model.dtype)
 
     shown = held_out or [p.prompt for p in prompts if p.split == "train"]
-    return samples.compare(base_model, tuned, shown, job.args.seed, held_out=bool(held_out))
+    enough = samples.tokens_enough(loaded, [c.text for c in job.project.candidates])
+    return samples.compare(base_model, tuned, shown, job.args.seed, enough, held_out=bool(held_out))

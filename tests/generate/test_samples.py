@@ -84,3 +84,9 @@ def test_texts_that_start_alike_are_counted():
         samples.most_frequent_opening(["Why do cats purr", "why do cats sleep", "How cats see"])
         == 2 / 3
     )
+
+
+@pytest.mark.parametrize(("words", "tokens"), [([], 32), ([3], 32), ([3, 40], 80), ([500], 200)])
+def test_answers_are_cut_at_twice_the_longest_that_people_saw(words, tokens):
+    loaded = models.Loaded("me/tiny", "a" * 40, None, lambda text: {"input_ids": text.split()})
+    assert samples.tokens_enough(loaded, [" ".join(["so"] * n) for n in words]) == tokens

@@ -126,3 +126,33 @@ def test_a_jobs_exit_code_is_passed_on():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr == "palate: A project is named like me/titles (owner/name), not 'me'.\n"
+
+
+JOB = """
+import sys, time
+from palate.run.local import run_main
+from palate.train.config import SFTArguments
+
+def main(args):
+    sys.stdout.write("begun\\n")
+    sys.stdout.flush()
+    time.sleep(600)
+
+sys.exit(run_main(main, SFTArguments))
+"""
+COMMAND = """
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from palate.run.local import run_job
+run_job(SimpleNamespace(file=Path(sys.argv[1])), ["me/a"])
+"""
+
+
+def test_a_job_ends_with_the_command_that_was_killed(tmp_path):
+    (tmp_path / "job.py").write_text(JOB)
+    words = [sys.executable, "-c", COMMAND, str(tmp_path / "job.py")]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as command:
+        assert command.stdout.readline() == "begun\n"
+        command.kill()
+        assert command.stdout.read() == ""  # until the job has closed it, too
