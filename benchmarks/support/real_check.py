@@ -52,7 +52,7 @@ def run(task: Task) -> dict[str, Any]:
     pool.begin()
     seed = task.number if task.kind == "base" else 0
     loaded = folds.load(task.model) if task.kind == "base" else tuned(task)
-    found = score(loaded, [], CheckArguments("me/titles", seed=seed, batch_size=200))
+    found = score(loaded, [], CheckArguments("me/titles", seed=seed, batch_size=200), print)
     return {
         "task": task.key(), "followed": found.followed, "guessed": found.guessed,
         "passages": found.passages,

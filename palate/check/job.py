@@ -1,11 +1,13 @@
 """Base and tuned model follow instructions and read plain text; what differs goes onto the card."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from palate.check.config import CheckArguments
 from palate.check.harness import TaskScores, check_tasks, run_tasks
@@ -19,8 +21,11 @@ from palate.core.schema import Message, Model
 from palate.generate import models
 from palate.generate.completions import trained
 from palate.generate.generation import Sampling, complete, seed_of
+from palate.terminal.progress import Progress
 
 PLAIN = Path(__file__).with_name("plain.txt")
+COLUMNS = (TextColumn("answering"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+Advance = Callable[[int], object]
 OWN = "check.jsonl"  # of the project, with lines like those of instructions.jsonl
 
 
@@ -48,8 +53,9 @@ def check(console: Console, args: CheckArguments) -> CheckReport:
         n = len(instructions()) + len(own)
         names = ", ".join(["plain text", *args.task])
         console.print(f"{source.repo} at {source.revision[:7]}: {n:,} instructions, {names}")
-        with console.status("Writing and reading"):
-            found.append(score(models.load(source), own, args))
+        with Progress(*COLUMNS, console=console, transient=True) as bar:
+            advance = partial(bar.advance, bar.add_task("", total=n))
+            found.append(score(models.load(source), own, args, advance))
     return report(base, tuned, found, args)
 
 
@@ -121,11 +127,13 @@ def own_instructions(project: Project) -> list[Instruction]:
     return found
 
 
-def score(loaded: models.Loaded, own: Sequence[Instruction], args: CheckArguments) -> Scores:
+def score(
+    loaded: models.Loaded, own: Sequence[Instruction], args: CheckArguments, advance: Advance
+) -> Scores:
     passages, guessed = read_plain(loaded)
     return Scores(
-        followed=follow(loaded, instructions(), args),
-        own=follow(loaded, own, args),
+        followed=follow(loaded, instructions(), args, advance),
+        own=follow(loaded, own, args, advance),
         guessed=guessed,
         passages=passages,
         tasks=run_tasks(loaded, args.task, args.batch_size) if args.task else [],
@@ -133,9 +141,12 @@ def score(loaded: models.Loaded, own: Sequence[Instruction], args: CheckArgument
 
 
 def follow(
-    loaded: models.Loaded, asked: Sequence[Instruction], args: CheckArguments
+    loaded: models.Loaded, asked: Sequence[Instruction], args: CheckArguments, advance: Advance
 ) -> list[float]:
-    """Return 1 for each instruction whose answer follows its rule, 0 for the others."""
+    """Return 1 for each instruction whose answer follows its rule, 0 for the others.
+
+    `advance` is called with the number of instructions that were just answered.
+    """
     sampling = Sampling(0.7, 0.95, args.max_new_tokens)
     order = sorted(range(len(asked)), key=lambda i: len(asked[i].text))
     found = [0.0] * len(asked)
@@ -145,6 +156,7 @@ def follow(
         seeds = [seed_of(args.seed, asked[i].text, 0) for i in batch]
         for i, answer in zip(batch, complete(loaded, prompts, seeds, sampling), strict=True):
             found[i] = float(asked[i].follows(answer.text))
+        advance(len(batch))
     return found
 
 

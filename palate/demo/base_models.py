@@ -50,6 +50,8 @@ base model of the demo and useful for nothing else.
     # of six recipes tried, the one whose titles the demo's annotator likes best; a large model
     # needs a hundredth of this learning rate
     train=(
+        "--method",
+        "full",
         "--learning-rate",
         "3e-4",
         "--epochs",
@@ -75,7 +77,8 @@ model is by Hugging Face: https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Inst
     topics=81,
     labels=160,
     candidates=("--temperature", "0.8", "--top-p", "0.95", "--max-new-tokens", "32"),
-    train=("--recipe", "fast", "--epochs", "2"),
+    # its steps and checkpoints take less time than those of all weights
+    train=("--method", "lora", "--recipe", "fast", "--epochs", "2"),
     completions=("--max-new-tokens", "32"),
 )
 BASES = (SMOLLM2, TINY)

@@ -58,7 +58,7 @@ def run_loop(root: Path, local_hub: LocalHub, labels: int | None, *, tiny: bool)
         _label_with_crash(chromium, local_hub, missing)
     say_preferences(export(PROJECT)[1])
     if not project.is_trained():
-        _run_job("train", "--method", "full", *base.train)
+        _run_job("train", *base.train)
     _run_job("completions", *base.completions)
     if not Project.load(PROJECT).evaluations:
         url = _wait_for(space_of(PROJECT, "evaluate"))

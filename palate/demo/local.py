@@ -73,7 +73,7 @@ def run_own(root: Path, labels: own.OwnLabels | None, *, tiny: bool) -> None:
     say("prompts", ", ".join(f"{sizes[split]} {split}" for split in ("train", "test", "eval")))
     say_preferences(preferences)
     if not project.is_trained():
-        _run_job("train", PROJECT, "--method", "full", *base.train)
+        _run_job("train", PROJECT, *base.train)
     _run_job("completions", PROJECT, *base.completions)
 
 
@@ -93,7 +93,7 @@ def _run_round(
     project, preferences = export(PROJECT)
     say_preferences(preferences)
     if trained_in(project, number) is None:
-        _run_job("train", PROJECT, "--method", "full", *base.train)
+        _run_job("train", PROJECT, *base.train)
     _run_job("completions", PROJECT, *base.completions)
     _answer("evaluate", None, annotator, root, {})
     publish_cards()

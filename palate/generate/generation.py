@@ -16,9 +16,10 @@ from palate.core.schema import Candidate, Message, Prompt, digest
 from palate.generate.chats import encode_batch
 from palate.generate.filters import Filters
 from palate.generate.models import Loaded
+from palate.generate.sampler import sampler
 
 if TYPE_CHECKING:
-    from transformers import LogitsProcessor, PreTrainedTokenizerBase, StoppingCriteria
+    from transformers import PreTrainedTokenizerBase, StoppingCriteria
 
 Write = Callable[[Loaded, Sequence[list[Message]], Sequence[int], "Sampling"], list["Completion"]]
 Rule = Callable[[str, str], str | None]  # prompt, text → why the text is left out
@@ -96,12 +97,13 @@ def complete(
     model.eval()
     start = inputs["input_ids"].shape[1]
     stops = [_line_end(tokenizer, start)] if isinstance(sampling, OneLine) else []
+    draw = sampler(sampling.temperature, sampling.top_p, sampling.max_new_tokens, seeds)
     with torch.inference_mode():
         output = model.generate(
             input_ids=inputs["input_ids"],
             attention_mask=inputs["attention_mask"],
             max_new_tokens=sampling.max_new_tokens,
-            logits_processor=LogitsProcessorList([_sampler(sampling, seeds)]),
+            logits_processor=LogitsProcessorList([draw]),
             stopping_criteria=StoppingCriteriaList(stops),
         )
     rows = output[:, start:].tolist()
@@ -138,37 +140,6 @@ def _line_end(tokenizer: "PreTrainedTokenizerBase", start: int) -> "StoppingCrit
             return torch.tensor(["\n" in t.lstrip() for t in texts], device=input_ids.device)
 
     return LineEnd()
-
-
-def _sampler(sampling: Sampling, seeds: Sequence[int]) -> "LogitsProcessor":
-    """Return a logits processor that draws each row's token from the stream of the row's seed."""
-    import torch
-    from transformers import LogitsProcessor
-
-    streams = [torch.Generator().manual_seed(seed) for seed in seeds]
-    draws = torch.stack([torch.rand(sampling.max_new_tokens, generator=g) for g in streams])
-
-    class Sampler(LogitsProcessor):
-        """Leaves one token possible per row: the one where the cumulative probability passes u."""
-
-        step = 0
-
-        def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-            u = draws[:, self.step].to(scores.device)
-            self.step += 1
-            # double precision: the sum over a large vocabulary has to end at 1
-            p = (scores.double() / sampling.temperature).softmax(-1)
-            order = None
-            if sampling.top_p < 1:
-                p, order = torch.sort(p, dim=-1, descending=True, stable=True)
-                p = p.masked_fill(p.cumsum(-1) - p >= sampling.top_p, 0)
-            total = p.cumsum(-1)
-            chosen = torch.searchsorted(total, (u.double() * total[:, -1])[:, None], right=True)
-            chosen = chosen.clamp(max=p.shape[-1] - 1)
-            token = chosen if order is None else order.gather(-1, chosen)
-            return torch.full_like(scores, -torch.inf).scatter(-1, token, 0)
-
-    return Sampler()
 
 
 def seed_of(seed: int, prompt_id: str, index: int) -> int:

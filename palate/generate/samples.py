@@ -13,7 +13,7 @@ from palate.generate.models import Loaded
 
 EXAMPLES = 10  # prompts whose answers are on the card
 PROMPTS = 32  # on which lengths and the divergence are measured
-BATCH = 8
+BATCH = 16
 LEAST_TOKENS, MOST_TOKENS = 32, 200  # of an answer, before it is cut off
 
 

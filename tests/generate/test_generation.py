@@ -10,13 +10,13 @@ from palate.generate.generation import (
     FEW,
     OneLine,
     Sampling,
-    _sampler,
     complete,
     generate,
     groups_of,
     seed_of,
 )
 from palate.generate.models import Loaded
+from palate.generate.sampler import nucleus, sampler
 
 SAMPLING = Sampling(temperature=1.0, max_new_tokens=24)
 
@@ -120,7 +120,7 @@ def test_dropped_completions_are_counted(loaded):
 def test_tokens_are_drawn_as_often_as_they_are_likely():
     n = 4000
     scores = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
-    draw = _sampler(Sampling(temperature=0.8, max_new_tokens=1), range(n))
+    draw = sampler(0.8, 1.0, 1, range(n))
     share = (draw(None, scores.expand(n, -1)) == 0).double().mean(0)
     assert torch.allclose(share, (scores[0].double() / 0.8).softmax(-1), atol=0.03)
 
@@ -128,10 +128,27 @@ def test_tokens_are_drawn_as_often_as_they_are_likely():
 def test_top_p_excludes_unlikely_tokens():
     n = 500
     scores = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log().flip(-1)
-    draw = _sampler(Sampling(temperature=1.0, top_p=0.7, max_new_tokens=1), range(n))
+    draw = sampler(1.0, 0.7, 1, range(n))
     share = (draw(None, scores.expand(n, -1)) == 0).double().mean(0)
     assert share[:2].sum() == 0
     assert share[3].item() == pytest.approx(0.5 / 0.8, abs=0.08)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.1, 3.0, 9.0], ids=lambda s: f"spread {s:g}")
+def test_the_head_of_a_vocabulary_gives_what_sorting_all_of_it_does(spread):
+    torch.manual_seed(0)
+    scores = spread * torch.randn(6, 5000)
+    scores[3:] = scores[3:].round()  # equal ones, as in low precision
+    p = scores.double().softmax(-1)
+    values, order = torch.sort(p, dim=-1, descending=True, stable=True)
+    expected = values.masked_fill(values.cumsum(-1) - values >= 0.95, 0)
+    for head in (50, 1024, 9000):
+        found, ids = nucleus(p, 0.95, head)
+        n = found.shape[-1]
+        assert torch.equal(found, expected[:, :n])
+        assert expected[:, n:].sum() == 0
+        assert torch.equal(ids[found > 0], order[:, :n][found > 0])
+    assert nucleus(p, 0.95, 5000)[0].shape[-1] == 5000
 
 
 @pytest.mark.parametrize(
