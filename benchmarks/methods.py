@@ -15,6 +15,7 @@ the same command continues; after --minutes nothing begins. Without --workers, o
 
 import argparse
 import json
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -135,9 +136,18 @@ def rl(world: World) -> Tuned:
     return Tuned(loaded, facts=tuple(facts.items()))
 
 
+def sft_then_rl(world: World) -> Tuned:
+    """RL from SFT's model, as in InstructGPT and as `palate compare` does where sft is compared."""
+    with tempfile.TemporaryDirectory() as folder:
+        model = trainings.save(sft(world).loaded, Path(folder))
+        loaded, facts = trainings.against_reward(model, world.base, world.split.train)
+    return Tuned(loaded, facts=tuple(facts.items()))
+
+
 # in the order in which a fold runs them: those that take longest come first
 METHODS: dict[str, Method] = {
     "rl": rl,
+    "sft then rl": sft_then_rl,
     "hindsight": hindsight,
     "sft then dpo": sft_then_dpo,
     "kto": kto,

@@ -23,6 +23,7 @@ NAMES = {
     "cpo": "CPO",
     "sft then dpo": "SFT, then DPO",
     "rl": "RL against the reward",
+    "sft then rl": "SFT, then RL",
     "rejection": "rejection sampling, 1 round",
     "best-of-16": "best of 16 of the base model",
     "dpo-100": "DPO, 100 pairs",

@@ -30,6 +30,13 @@ def start(model: Path, weights: Any = None) -> Loaded:
     return loaded
 
 
+def save(loaded: Loaded, folder: Path) -> Path:
+    """Write the model to a folder, and return it."""
+    loaded.model.save_pretrained(folder)
+    loaded.tokenizer.save_pretrained(folder)
+    return folder
+
+
 def _taught(model: Path, trainer: Any) -> Loaded:
     """Train; return the weights as plain transformers computes with them."""
     trainer.args.save_strategy = "no"

@@ -25,6 +25,7 @@ SCALE = 400 / math.log(10)  # of chess ratings: 400 points are odds of ten to on
 UNITS_NEEDED = 5.0  # prompts of about equal weight, below which an interval says nothing
 STEPS, STEP, CLOSE = 100, 2.0, 1e-8  # of Newton's method
 FARTHEST = 30.0  # log odds
+NOTHING = 1e-10  # of the largest eigenvalue
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -193,7 +194,8 @@ def _regular(games: Games) -> tuple[Floats, Floats, Floats]:
     logits = _logits(games)
     x = games.design
     p = expit(x @ logits)
-    inverse = np.linalg.pinv((x * (p * (1 - p))[:, None]).T @ x)
+    # strengths are known up to a constant, so one eigenvalue is 0, or what rounding makes of it
+    inverse = np.linalg.pinv((x * (p * (1 - p))[:, None]).T @ x, NOTHING, hermitian=True)
     single = _of_differences(inverse)
     found = [_clustered(games, codes, p, inverse, single) for codes in games.clusters]
     variance = np.maximum.reduce([single, *(v for v, _ in found)])

@@ -3,8 +3,11 @@
 A page on a phone shows them about as wide as they are drawn, so no text is smaller than 12 px.
 """
 
+from collections.abc import Callable
+
 from palate.core.drawing import BLUE, FAINT, INK, ORANGE, canvas, svg
 from palate.core.markdown import count
+from palate.core.schema import Model
 from palate.evaluate.ratings import Rating, RatingList, name
 from palate.evaluate.verdict import Verdict
 
@@ -107,7 +110,7 @@ def moves(result: Verdict) -> str:
     )
 
 
-def rated_models(rated: RatingList) -> str:
+def rated_models(rated: RatingList, called: Callable[[Model], str] = name) -> str:
     """Return the SVG of a list of models: points over the reference, with 95% intervals.
 
     An end that is open, or a model of which the points are not known, reaches the border.
@@ -127,12 +130,12 @@ def rated_models(rated: RatingList) -> str:
         if r.over is None or r.over.points is not None:
             points = r.over.points if r.over and r.over.points is not None else 0.0
             axes.plot(points, y, marker="o", markersize=8, color=colour)
-        axes.text(-reach, y - 0.28, f"{r.place}. {name(r.model)}", color=INK, fontsize=TEXT)
+        axes.text(-reach, y - 0.28, f"{r.place}. {called(r.model)}", color=INK, fontsize=TEXT)
     axes.set(xlim=(-reach, reach), ylim=(len(rows) - 0.5, -0.75), yticks=())
-    axes.set_xlabel(f"points over {rated.reference.repo}", fontsize=TEXT)
+    axes.set_xlabel(f"points over {called(rated.reference)}", fontsize=TEXT)
     axes.tick_params(labelsize=TEXT)
     said = "; ".join(
-        f"{name(r.model)}: {r.over.words() if r.over else 'the reference'}" for r in rows
+        f"{called(r.model)}: {r.over.words() if r.over else 'the reference'}" for r in rows
     )
     return svg(figure, said)
 

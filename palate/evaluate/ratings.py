@@ -4,6 +4,7 @@ Pure: no I/O. `evaluate.bradley_terry` computes the differences and how sure the
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -203,6 +204,20 @@ def name(model: Model) -> str:
         return f"best of {n} by {model.repo}"
     known = model.revision != IMPORTED
     return f"{model.repo} at {model.revision[:7]}" if known else model.repo
+
+
+def short_names(rated: Iterable[RatingList], project: str) -> dict[Model, str]:
+    """Return what a page calls the models: "kto" for me/titles-kto, if no other is called so."""
+    models = [r.model for one in rated for r in one.ratings]
+    short = {m: _short(m, project) for m in models}
+    times = Counter(short.values())
+    return {m: own if times[own] == 1 else name(m) for m, own in short.items()}
+
+
+def _short(model: Model, project: str) -> str:
+    if model.revision.startswith(BEST_OF):
+        return f"best of {model.revision.removeprefix(BEST_OF).partition('.')[0]}"
+    return model.repo.removeprefix(f"{project}-")
 
 
 def table(rated: Sequence[RatingList]) -> list[str]:

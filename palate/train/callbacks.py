@@ -197,7 +197,7 @@ def restore_checkpoint(repo: str, run_dir: RunDir) -> bool:
 
 
 def _move_best(checkpoint: Path) -> None:
-    """Let Trainer look for the best checkpoint beside this one: it came from another machine."""
+    """Let Trainer look for the best checkpoint where this one is: it came from another machine."""
     file = checkpoint / "trainer_state.json"
     state = State.load_from_json(str(file))
     best = checkpoint.parent / f"checkpoint-{state.best_global_step}"

@@ -9,10 +9,10 @@ import evalica
 import numpy as np
 import pytest
 
-from palate.core.schema import Candidate, Event, Model, Pair
+from palate.core.schema import BEST_OF, Candidate, Event, Model, Pair
 from palate.evaluate.bradley_terry import SCALE, Games, strengths
 from palate.evaluate.pictures import rated_models
-from palate.evaluate.ratings import RatingList, name, ratings, table
+from palate.evaluate.ratings import Rating, RatingList, name, ratings, short_names, table
 
 BASE, ONE, TWO, THREE = (
     Model(f"me/{name}", name[0] * 40) for name in ("base", "one", "two", "xthree")
@@ -198,3 +198,34 @@ def test_what_a_reward_chose_is_called_the_best_of_so_many():
     lines = table(ratings(*votes({BASE: 0, ONE: 50, chosen: 100}), BASE))
     assert any("best of 16 by me/x-reward: " in line for line in lines)
     assert not any("best-of" in line for line in lines)
+
+
+def test_a_page_calls_models_by_short_names_unless_two_have_the_same():
+    repos = {"me/x-kto": "a", "me/x-dpo": "b", "you/x-dpo": "c", "me/base": "d"}
+    models = [Model(repo, sha * 40) for repo, sha in repos.items()]
+    best = Model("me/x-reward", f"{BEST_OF}16.{'d' * 12}.{'e' * 12}")
+    again = Model("me/x-kto", "f" * 40)
+    ratings_of = [Rating(m, None, (1, 1), 1) for m in (*models, best)]
+    rated = RatingList(models[-1], ratings_of, [], 1, 1, 1, 1)
+    assert list(short_names([rated], "me/x").values()) == [
+        "kto", "dpo", "you/x-dpo", "me/base", "best of 16",
+    ]  # fmt: skip
+    other = RatingList(again, [Rating(again, None, (1, 1), 1)], [], 1, 1, 1, 1)
+    names = short_names([rated, other], "me/x")
+    assert (names[models[0]], names[again]) == ("me/x-kto at aaaaaaa", "me/x-kto at fffffff")
+
+
+@pytest.mark.parametrize("models", [3, 6, 12])
+def test_a_difference_is_as_sure_either_way_round_whatever_rounding_does(models):
+    """One eigenvalue of the information is 0: rounding must not make a large variance of it."""
+    rng = np.random.default_rng(models)
+    for votes_each in (20, 300, 3000):
+        left = rng.integers(0, models, votes_each * models)
+        right = (left + rng.integers(1, models, len(left))) % models
+        result = (rng.random(len(left)) < 0.5 + 0.02 * (left - right)).astype(float)
+        prompt = rng.integers(0, 40, len(left))
+        found = strengths(Games(models, left, right, result, prompt, np.zeros_like(left)))
+        apart = ~np.eye(models, dtype=bool)
+        assert found.error == pytest.approx(found.error.T)
+        assert found.units == pytest.approx(found.units.T)
+        assert (found.units[apart] > 5).all()

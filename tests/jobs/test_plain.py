@@ -38,7 +38,13 @@ def test_the_code_on_each_card_runs_without_palate(labelled: Project, jobs):
     jobs("sft", labelled.id, *FAST)
     words = ("--from", "best", "--n", "4", "--rounds", "1", "--max-new-tokens", "16")
     jobs("sft", labelled.id, *FAST, *words, "--output", best)
-    repos = (labelled.reward_repo, labelled.model_repo, adapter, labelled.sft_repo, best)
+    hindsight = f"{labelled.id}-hindsight"
+    jobs("sft", labelled.id, *FAST, "--hindsight", "--output", hindsight)
+    jobs("kto", labelled.id, *FAST)
+    longest = ("--max-new-tokens", "12", "--batch-size", "16")
+    jobs("rl", labelled.id, *FAST, *longest)
+    repos = (labelled.reward_repo, labelled.model_repo, adapter, labelled.sft_repo, best,
+             hindsight, labelled.kto_repo, labelled.rl_repo)  # fmt: skip
     parts = [f'print("# {repo}", flush=True)\n{code_of(repo)}' for repo in repos]
     done = subprocess.run(
         [sys.executable, "-I", "-c", WITHOUT + "\n".join(parts)],

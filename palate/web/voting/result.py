@@ -145,7 +145,7 @@ def page(ballot: EvaluateBallot, query: str) -> HTMLResponse:
             v=verdict,
             voters=voters(verdict) if verdict else None,
             ratings=ballot.ratings,
-            name=ratings.name,
+            name=ratings.short_names(ballot.ratings, ballot.project_id).__getitem__,
             plan=ballot.plan() if verdict is None else "",
             owners=ballot.is_owners(query.removeprefix("?key=")),
             unvoted=ballot.unvoted(),
@@ -163,7 +163,9 @@ def page(ballot: EvaluateBallot, query: str) -> HTMLResponse:
 def pictures(ballot: EvaluateBallot, verdict: Verdict | None) -> dict[str, str]:
     """Return the SVGs of the page: the rate vote by vote, and the ratings of several models."""
     moved = {"moves": moves(verdict)} if verdict and len(verdict.moves) > 1 else {}
-    return moved | ({"models": rated_models(ballot.ratings[0])} if ballot.ratings else {})
+    names = ratings.short_names(ballot.ratings, ballot.project_id)
+    rated = [rated_models(one, names.__getitem__) for one in ballot.ratings[:1]]
+    return moved | ({"models": rated[0]} if rated else {})
 
 
 def try_page(ballot: EvaluateBallot, request: Request, query: str) -> HTMLResponse:
