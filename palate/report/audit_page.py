@@ -54,7 +54,7 @@ def _choices(audit: Audit) -> str:
         shares.append(("the second text", audit.second, CHANCE))
     shares += [(f"the text with {name}", rate, CHANCE) for name, rate in audit.formats.items()]
     if audit.cycles.n:
-        shares.append(("triples that contradict themselves", audit.cycles, CHANCE_CYCLIC))
+        shares.append(("contradictory triples", audit.cycles, CHANCE_CYCLIC))
     return drawing.rates(shares)
 
 
