@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from palate.core.drawing import BLUE, INK, canvas, rates, svg
+from palate.core.drawing import BLUE, INK, TEXT, canvas, rates, svg
 from palate.core.ledger import standing_judgements
 from palate.core.markdown import count
 from palate.core.rates import PEOPLE_NEEDED, Rate
@@ -198,7 +198,7 @@ def strengths(counts: Mapping[int, int]) -> str:
     axes.set_position((0.34, 0.03, 0.62, 0.94))
     values = [counts.get(n, 0) for n in names]
     bars = axes.barh(list(names.values()), values, color=BLUE, height=0.62)
-    axes.bar_label(bars, [f"{v:,}" for v in values], padding=4, color=INK)
+    axes.bar_label(bars, [f"{v:,}" for v in values], padding=4, color=INK, fontsize=TEXT)
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.set_xticks(())
@@ -216,12 +216,12 @@ def _hours(report: Report) -> str:
     figure, axes = canvas(4.8, 1.9)
     axes.set_position((0.02, 0.14, 0.96, 0.64))
     bars = axes.bar(range(len(hours)), [by_hour[h] for h in hours], color=BLUE, width=0.7)
-    axes.bar_label(bars, [f"{by_hour[h]:,}" for h in hours], padding=2, color=INK)
+    axes.bar_label(bars, [f"{by_hour[h]:,}" for h in hours], padding=2, color=INK, fontsize=TEXT)
     step = -(-len(hours) // 3)
     axes.set_xticks(range(0, len(hours), step), [_hour(h) for h in hours[::step]])
     axes.set(xlim=(-0.7, max(6, len(hours)) - 0.3), yticks=())
     axes.tick_params(length=0)
-    axes.set_title("Judgements per hour (UTC)", loc="left", fontsize=12.5, color=INK, pad=20)
+    axes.set_title("Judgements per hour (UTC)", loc="left", fontsize=TEXT, color=INK, pad=20)
     return svg(figure, "Judgements by hour: " + ", ".join(f"{h} {by_hour[h]}" for h in hours))
 
 
@@ -240,11 +240,11 @@ def _seconds(timed: Sequence[tuple[str, float]]) -> str:
         color=BLUE,
         height=0.6,
     )
-    axes.bar_label(bars, [f"{s:.1f} s" for _, s in timed], padding=4, color=INK)
+    axes.bar_label(bars, [f"{s:.1f} s" for _, s in timed], padding=4, color=INK, fontsize=TEXT)
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.set_xticks(())
     axes.tick_params(length=0)
     axes.spines["bottom"].set_visible(False)
-    axes.set_title("Median seconds per pair", loc="left", fontsize=12.5, color=INK)
+    axes.set_title("Median seconds per pair", loc="left", fontsize=TEXT, color=INK)
     return svg(figure, "Median seconds: " + ", ".join(f"{n} {s:.1f}" for n, s in timed))
