@@ -3,9 +3,9 @@
     python benchmarks/first_pair.py [--visits 8] [--json]
 
 Each visit has a new browser profile, so nothing is cached. Once without and once with 100 ms
-of network delay per request. Three figures: the time until the first pair is painted, the requests
-before it, and the processor time that they take in the Space, which other work on the machine does
-not change.
+of network delay per request. The figures: the times until something and until the first pair is
+painted, the requests before that and their compressed size, and the processor time that they take
+in the Space, which other work on the machine does not change.
 """
 
 import argparse
@@ -28,6 +28,9 @@ WATCH = """new MutationObserver((_, watch) => {
   watch.disconnect()
   requestAnimationFrame(() => setTimeout(() => { window.__first = performance.now() }))
 }).observe(document, { subtree: true, childList: true, attributes: true })"""
+SEEN = """() => [window.__first, performance.getEntriesByName('first-paint')[0].startTime,
+  ['resource', 'navigation'].flatMap((kind) => performance.getEntriesByType(kind))
+    .reduce((bytes, e) => bytes + e.encodedBodySize, 0)]"""
 
 
 def main() -> None:
@@ -56,11 +59,14 @@ def main() -> None:
 
 def measured(browser: "Browser", url: str, delay: int, number: int) -> dict[str, Any]:
     """Return the medians of so many visits."""
-    first, requests, processor = zip(*visits(browser, url, delay, number), strict=True)
+    rows = visits(browser, url, delay, number)
+    first, paint, size, requests, processor = zip(*rows, strict=True)
     return {
         "delay_ms": delay,
         "first_pair_ms": round(statistics.median(first)),
         "slowest_ms": round(max(first)),
+        "first_paint_ms": round(statistics.median(paint)),
+        "kb": round(max(size) / 1000),
         "requests": statistics.median(requests),
         "processor_ms": round(1000 * statistics.median(processor)),
     }
@@ -68,8 +74,8 @@ def measured(browser: "Browser", url: str, delay: int, number: int) -> dict[str,
 
 def visits(
     browser: "Browser", url: str, delay: int, number: int
-) -> Iterator[tuple[float, int, float]]:
-    """Yield time, requests and the Space's processor time of visits of new people."""
+) -> Iterator[tuple[float, float, int, int, float]]:
+    """Yield times, bytes, requests and the Space's processor time of visits of new people."""
     space = process_of(url)
     for i in range(number):
         context = browser.new_context(viewport={"width": 1280, "height": 800}, bypass_csp=True)
@@ -85,7 +91,7 @@ def visits(
         before = sum(space.cpu_times()[:2])
         page.goto(f"{url}/?as=First{delay}-{number}-{i}")
         page.wait_for_function("window.__first")
-        yield page.evaluate("window.__first"), len(asked), sum(space.cpu_times()[:2]) - before
+        yield *page.evaluate(SEEN), len(asked), sum(space.cpu_times()[:2]) - before
         context.close()
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from palate.core.drawing import BLUE, INK, canvas, rates, svg
+from palate.core.drawing import BLUE, INK, TEXT, canvas, rates, svg
 from palate.core.ledger import standing_judgements
 from palate.core.markdown import count
 from palate.core.rates import PEOPLE_NEEDED, Rate
@@ -195,10 +195,10 @@ def strengths(counts: Mapping[int, int]) -> str:
     """Return the SVG of how many choices had which strength, 1 (barely) to 4 (much better)."""
     names = {1: "barely better", 2: "slightly better", 3: "better", 4: "much better"}
     figure, axes = canvas(4.6, 1.6)
-    axes.set_position((0.27, 0.03, 0.71, 0.94))
+    axes.set_position((0.34, 0.03, 0.62, 0.94))
     values = [counts.get(n, 0) for n in names]
     bars = axes.barh(list(names.values()), values, color=BLUE, height=0.62)
-    axes.bar_label(bars, [f"{v:,}" for v in values], padding=4, color=INK)
+    axes.bar_label(bars, [f"{v:,}" for v in values], padding=4, color=INK, fontsize=TEXT)
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.set_xticks(())
@@ -216,12 +216,12 @@ def _hours(report: Report) -> str:
     figure, axes = canvas(4.8, 1.9)
     axes.set_position((0.02, 0.14, 0.96, 0.64))
     bars = axes.bar(range(len(hours)), [by_hour[h] for h in hours], color=BLUE, width=0.7)
-    axes.bar_label(bars, [f"{by_hour[h]:,}" for h in hours], padding=2, color=INK)
-    step = -(-len(hours) // 6)
+    axes.bar_label(bars, [f"{by_hour[h]:,}" for h in hours], padding=2, color=INK, fontsize=TEXT)
+    step = -(-len(hours) // 3)
     axes.set_xticks(range(0, len(hours), step), [_hour(h) for h in hours[::step]])
     axes.set(xlim=(-0.7, max(6, len(hours)) - 0.3), yticks=())
     axes.tick_params(length=0)
-    axes.set_title("Judgements per hour (UTC)", loc="left", fontsize=10, color=INK, pad=18)
+    axes.set_title("Judgements per hour (UTC)", loc="left", fontsize=TEXT, color=INK, pad=20)
     return svg(figure, "Judgements by hour: " + ", ".join(f"{h} {by_hour[h]}" for h in hours))
 
 
@@ -233,18 +233,18 @@ def _hour(hour: str) -> str:
 
 def _seconds(timed: Sequence[tuple[str, float]]) -> str:
     figure, axes = canvas(4.8, 0.5 + 0.34 * len(timed))
-    axes.set_position((0.3, 0.03, 0.66, 0.97 - 0.3 / (0.5 + 0.34 * len(timed))))
+    axes.set_position((0.4, 0.03, 0.56, 0.97 - 0.3 / (0.5 + 0.34 * len(timed))))
     bars = axes.barh(
-        [name[:22].replace("$", r"\$") for name, _ in timed],
+        [name[:18].replace("$", r"\$") for name, _ in timed],
         [s for _, s in timed],
         color=BLUE,
         height=0.6,
     )
-    axes.bar_label(bars, [f"{s:.1f} s" for _, s in timed], padding=4, color=INK)
+    axes.bar_label(bars, [f"{s:.1f} s" for _, s in timed], padding=4, color=INK, fontsize=TEXT)
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.set_xticks(())
     axes.tick_params(length=0)
     axes.spines["bottom"].set_visible(False)
-    axes.set_title("Median seconds per pair", loc="left", fontsize=10, color=INK)
+    axes.set_title("Median seconds per pair", loc="left", fontsize=TEXT, color=INK)
     return svg(figure, "Median seconds: " + ", ".join(f"{n} {s:.1f}" for n, s in timed))

@@ -11,7 +11,7 @@ from palate.localhub.accounts import create_root, login_url
 from palate.localhub.errors import ServeError
 from palate.localhub.ports import address, free_port
 
-START_SECONDS = 30.0  # in which the server has to answer
+START_SECONDS = 300.0  # in which the server has to answer: it needs 2 s of a processor
 STOP_SECONDS = 30.0  # in which the server has to end its Spaces and itself
 POLL_SECONDS = 0.02
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import posixpath
+import re
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from urllib.parse import quote, unquote, urlsplit
@@ -45,14 +46,22 @@ def card(text: str, files: str, pages: str) -> str:
     }
     for tag in ("p", "div", "h1", "h2", "h3"):
         allowed[tag] = {"align"}
-    return nh3.clean(
-        html,
-        attributes=allowed,
-        attribute_filter=attribute,
-        filter_style_properties={"text-align"},
-        url_schemes={"http", "https", "mailto"},
-        link_rel="noopener noreferrer nofollow",
+    return _reachable(
+        nh3.clean(
+            html,
+            attributes=allowed,
+            attribute_filter=attribute,
+            filter_style_properties={"text-align"},
+            url_schemes={"http", "https", "mailto"},
+            link_rel="noopener noreferrer nofollow",
+        )
     )
+
+
+def _reachable(clean: str) -> str:
+    """Let the keyboard scroll what may be wide; a heading without words is no heading."""
+    clean = re.sub(r"<(pre|table)(?=[ >])", r'<\1 tabindex="0"', clean)
+    return re.sub(r"<th(?: [^>]*)?></th>", "<td></td>", clean)
 
 
 def _relative(target: str, base: str) -> str | None:

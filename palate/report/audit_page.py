@@ -54,7 +54,7 @@ def _choices(audit: Audit) -> str:
         shares.append(("the second text", audit.second, CHANCE))
     shares += [(f"the text with {name}", rate, CHANCE) for name, rate in audit.formats.items()]
     if audit.cycles.n:
-        shares.append(("triples that contradict themselves", audit.cycles, CHANCE_CYCLIC))
+        shares.append(("contradictory triples", audit.cycles, CHANCE_CYCLIC))
     return drawing.rates(shares)
 
 
@@ -63,7 +63,9 @@ def _texts_per_prompt(audit: Audit) -> str:
     figure, axes = drawing.canvas(4.8, 1.8)
     axes.set_position((0.02, 0.16, 0.96, 0.72))
     bars = axes.bar([str(k) for k, _ in counts], [n for _, n in counts], color=drawing.BLUE)
-    axes.bar_label(bars, [f"{n:,}" for _, n in counts], padding=2, color=drawing.INK)
+    axes.bar_label(
+        bars, [f"{n:,}" for _, n in counts], padding=2, color=drawing.INK, fontsize=drawing.TEXT
+    )
     axes.set_yticks(())
     axes.tick_params(length=0)
     bars_text = ", ".join(f"{k}: {n}" for k, n in counts)

@@ -10,6 +10,7 @@ from palate.train.points import DPOPoint, KTOPoint, RLPoint, SFTPoint
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+TEXT = 10  # points: two curves share a line of a card
 SPLITS, SIDES = ("train", "test"), ("chosen", "rejected")
 
 
@@ -98,7 +99,9 @@ def _curve(title: str, lines: dict[str, list[tuple[float, float]]], untrained: f
             axes.plot(steps, values, color=colour, linewidth=1.8, marker=marker, markersize=4)
             ends.append((steps[-1], values[-1], label, colour))
     axes.set_title(title, loc="left", x=-0.2, fontweight="bold", fontsize=11)
-    axes.set_xlabel("optimizer step" + (" (dotted: untrained)" if untrained is not None else ""))
+    dotted = " (dotted: untrained)" if untrained is not None else ""
+    axes.set_xlabel(f"optimizer step{dotted}", fontsize=TEXT)
+    axes.tick_params(labelsize=TEXT)
     steps = {step for points in lines.values() for step, _ in points}
     if len(steps) == 1:
         axes.set_xticks(list(steps))
@@ -127,4 +130,5 @@ def _label_ends(axes: "Axes", ends: list[tuple[float, float, str, str]]) -> None
             color=colour,
             va="center",
             fontweight="bold",
+            fontsize=TEXT,
         )

@@ -42,6 +42,8 @@ def test_nothing_is_wrong_with_what_a_person_sees_on_the_way(page):
     press(page, "9")
     wrong += wrong_with(page, "ballot-bad-input")
     press(page, "t")
+    wrong += wrong_with(page, "ballot-wide")
+    press(page, "b")
     wrong += wrong_with(page, "ballot-nothing")
     press(page, "b")
     page.keyboard.press("f")

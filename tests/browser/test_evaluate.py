@@ -5,6 +5,7 @@ import uuid
 import pytest
 from axe_core import wrong_with
 from devices import DESK, PHONE
+from rich_ballot import BAD
 
 from palate.core import hub as calls
 from palate.core import ledger
@@ -35,8 +36,11 @@ def revision(project, run_facts) -> str:
     """Base and tuned completions of every eval prompt, and a model that was trained."""
     calls.create(project.model_repo, "model")
     revision = calls.commit(project.model_repo, "model", {"run.json": run_facts}, "Train")
+    bad = dict(enumerate(BAD.values()))
     rows = [
-        Candidate.of(p.id, f"{word} words on {p.text}, {n}", model=model, revision=sha)
+        Candidate.of(
+            p.id, f"{word} words on {p.text}, {n}\n\n{bad.get(n, '')}", model=model, revision=sha
+        )
         for p in project.prompts
         if p.split == "eval"
         for n in range(12)

@@ -5,13 +5,16 @@ from dataclasses import replace
 import pytest
 from axe_core import wrong_with
 from devices import DESK, PHONE
+from rich_ballot import BAD
 from samples import event
 
+from palate.collect import importing
+from palate.collect.importing import Imported
 from palate.core import hub as client
 from palate.core import ledger
 from palate.core.ledger import standing_judgements
 from palate.core.project import Project
-from palate.core.schema import Pair, pairs_of
+from palate.core.schema import Candidate, Pair, pairs_of
 from palate.label.steps import JOB_LABEL, PROJECT_LABEL, label_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -156,3 +159,24 @@ def test_an_owner_runs_a_project_from_its_home(labelled, label_space, visit, dev
     assert page.evaluate("window.pwned") is None
     assert wrong == []
     assert v.complaints == [c for c in v.complaints if "409" in c or "503" in c]
+
+
+def test_answers_of_any_size_are_readable_in_the_home(project, label_space, visit):
+    label_space.stop()
+    prompt = next(p for p in project.prompts if p.split == "train")
+    texts = [Candidate.of(prompt.id, text) for text in BAD.values()]
+    importing.add(project.id, Imported([], texts, []), "Add candidates")
+    rows = [judged(p, "p-ada", True, n) for n, p in enumerate(pairs_of(texts), 1)]
+    client.commit(project.id, "dataset", {"labels/a.jsonl": ledger.jsonl(rows)}, "Add")
+    label_space.start()
+    v = visit(label_space.url, "Owner", PHONE)
+    page = v.page
+    page.goto(f"{label_space.owner_url}#labels")
+    page.wait_for_selector("#list li")
+    wrong = []
+    for n in range(3):
+        page.click(f"#list li:nth-child({n + 1}) button")
+        page.wait_for_selector("#pair[open] .fix")
+        wrong += wrong_with(page, f"pair-bad-{n}")
+        page.click("#pair .no")
+    assert wrong == []

@@ -9,7 +9,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 @pytest.mark.parametrize("size", [(390, 844), (768, 1024), (1440, 900), (2560, 1300), (720, 450)])
 def test_the_question_is_in_sight_and_nothing_is_clipped(page, size):
     opened(page, f"See{size[0]}", *size)
-    for prompt in ("What is a loaf?", "Long?", "Bad input?", "Nothing?"):
+    for prompt in ("What is a loaf?", "Long?", "Bad input?", "Wide?", "Nothing?"):
         skip_to(page, prompt)
         page.mouse.wheel(0, 900)
         page.wait_for_timeout(120)

@@ -30,12 +30,18 @@ RICH = (
     "> quoted\n\n- [x] done\n\n[a link](https://e.example) ![gone](https://e.example/x.png)"
 )
 LONG = "\n\n".join(f"Paragraph {i} says something that takes a line or two." for i in range(80))
+WIDE = "\n".join(
+    f"|{'|'.join(cells)}|"
+    for cells in ([f"column {n}" for n in range(40)], ["-"] * 40, [str(n) for n in range(40)])
+)
+BAD = {"40 columns": WIDE, "one word": "w" * 10_000, "200 kB": "word " * 40_000}
 PAIRS = [
     (CHAT, RICH, "Short."),
     ("Long?", LONG, LONG[:2000]),
-    ("Bad input?", "word " * 40_000, "w" * 10_000),
+    ("Bad input?", BAD["200 kB"], BAD["one word"]),
+    ("Wide?", BAD["40 columns"], "1"),
     ("Nothing?", "", "\n\n"),
-    *((f"Prompt {i}", f"left {i}", f"right {i}") for i in range(16)),
+    *((f"Prompt {i}", f"left {i}", f"right {i}") for i in range(15)),
 ]
 
 

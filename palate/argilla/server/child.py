@@ -26,7 +26,7 @@ from palate.argilla.server.settings import (
 )
 
 REQUIREMENTS = Path(__file__).resolve().parent / "requirements.txt"
-START_SECONDS = 120.0  # in which the server has to answer
+START_SECONDS = 600.0  # in which the server has to answer: it needs 10 s of a processor
 STOP_SECONDS = 10.0  # in which it has to end
 POLL_SECONDS = 0.05
 OWN = 0o077  # umask: files are for their owner alone

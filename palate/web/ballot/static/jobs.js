@@ -24,7 +24,7 @@ export function curve(log) {
   if (points.length < 2) return null
   const xs = points.map(([x]) => x), ys = points.map(([, y]) => y)
   const [x0, x1, y0, y1] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)]
-  const width = Math.max(300, Math.min(600, innerWidth - 60)) // so that text is as large on a phone
+  const width = 336 // of a phone: a larger screen shows it larger
   const at = ([x, y]) => `${(44 + (width - 64) * (x - x0) / (x1 - x0 || 1)).toFixed(1)},${(150 - 130 * (y - y0) / (y1 - y0 || 1)).toFixed(1)}`
   const NS = 'http://www.w3.org/2000/svg'
   const make = (tag, attributes, text = '') => {
