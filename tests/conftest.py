@@ -9,7 +9,6 @@ import random
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -103,11 +102,13 @@ def fast_commands(space_python) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def tiny_folder(shared) -> Path:
+def tiny_folder(shared, fast_python) -> Path:
     """The tiny model and its tokenizer, trained once for the whole run."""
+    from palate.run.local import child_environment
 
     def make(folder: Path) -> None:
-        subprocess.run([sys.executable, tiny_model.__file__, str(folder)], check=True)
+        command = [str(fast_python.executable), tiny_model.__file__, str(folder)]
+        subprocess.run(command, check=True, env=child_environment())
 
     return once(shared / "tiny", make)
 
