@@ -9,7 +9,6 @@ import random
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import tiny_model
-from forking import SPACE, FastPython
+from forking import SPACE, TRAINING, FastPython
 from hypothesis import HealthCheck, settings
 from once import once
 from plans import set_plan
@@ -80,19 +79,36 @@ def shared(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def space_python(hub) -> Iterator[FastPython]:
+def space_python(hub, shared) -> Iterator[FastPython]:
     """A Python that starts a Space in half a second: it has imported Gradio and Argilla."""
-    folder = Path(tempfile.mkdtemp(dir=ROOT))
-    with FastPython(folder, SPACE, dict(os.environ)) as python:
+    with FastPython(shared / "space-python", SPACE, dict(os.environ)) as python:
         yield python
 
 
 @pytest.fixture(scope="session")
-def tiny_folder(shared) -> Path:
+def fast_python(hub, shared) -> Iterator[FastPython]:
+    """A Python whose scripts start with PyTorch imported."""
+    from palate.run.local import child_environment
+
+    with FastPython(shared / "fast-python", TRAINING, child_environment()) as python:
+        yield python
+
+
+@pytest.fixture
+def fast_commands(space_python) -> Iterator[None]:
+    """What a test starts with `sys.executable` are forks: commands and Spaces."""
+    with space_python.instead():
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(shared, fast_python) -> Path:
     """The tiny model and its tokenizer, trained once for the whole run."""
+    from palate.run.local import child_environment
 
     def make(folder: Path) -> None:
-        subprocess.run([sys.executable, tiny_model.__file__, str(folder)], check=True)
+        command = [str(fast_python.executable), tiny_model.__file__, str(folder)]
+        subprocess.run(command, check=True, env=child_environment())
 
     return once(shared / "tiny", make)
 

@@ -2,10 +2,13 @@
 
 import json
 
+import pytest
 from commands import palate
 
 from palate.core import hub as client
 from palate.core.project import SETTINGS_FILE, Project
+
+pytestmark = pytest.mark.usefixtures("fast_commands")
 
 # the columns of PKU-SafeRLHF
 HEAD = ("prompt", "response_0", "response_1", "better_response_id", "safer_response_id")

@@ -2,7 +2,10 @@
 
 import json
 
+import pytest
 from commands import COLUMNS, PAIRS, palate
+
+pytestmark = pytest.mark.usefixtures("fast_commands")
 
 
 def test_a_project_from_init_to_export(hub, repo_id, tmp_path):

@@ -16,6 +16,8 @@ from palate.core import hub as client
 from palate.core.project import Project, Settings
 from palate.core.schema import Prompt, digest
 
+pytestmark = pytest.mark.usefixtures("fast_commands")
+
 WRITER = "me/prompt-writer"
 NEW = ["old maps", "how violins age", "the deepest lake", "comets", "street markets", "wild bees"]
 

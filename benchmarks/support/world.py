@@ -48,8 +48,8 @@ class World:
             "ARGILLA_API_URL": self.argilla.url,
             "ARGILLA_API_KEY": self.argilla.api_key,
         }
-        (root / "python").mkdir()
-        self.space_python = FastPython(root / "python", (*SPACE, "tyro"), dict(os.environ))
+        folder = Path(os.environ.get("FAST_PYTHON", root / "python"))  # tests have one
+        self.space_python = FastPython(folder, SPACE, dict(os.environ))
 
     def open(self, name: str, labels: int, **env: str):
         """Create the project and start its Space."""
@@ -87,7 +87,7 @@ class World:
     def killed(self, command: str, moments: int, seed: int) -> dict[str, object]:
         """Kill a command at so many moments."""
         if command == "deploy":
-            lay_environments(self.hub.root)
+            lay_environments(self.hub.root, self.space_python)
             set_plan(self.hub, "pro")  # of a free account, the third Space would be refused
         return killed_at_moments(command, moments, self.space_python, self.hub, self.root, seed)
 

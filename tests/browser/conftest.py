@@ -135,10 +135,8 @@ def project(hub, repo_id, request) -> Project:
 
 
 @pytest.fixture(autouse=True)
-def fast_spaces(space_python) -> Iterator[None]:
+def fast_spaces(fast_commands) -> None:
     """Spaces that a test starts are forks."""
-    with space_python.instead():
-        yield
 
 
 @pytest.fixture

@@ -1,12 +1,10 @@
 """Sign in with Hugging Face, in Chromium, with the local Hub as the provider."""
 
-import os
 from collections.abc import Callable, Iterator
 
 import pytest
 from axe_core import wrong_with
 from devices import DESK, PHONE
-from forking import SPACE, FastPython
 from playwright.sync_api import Page
 from signing import sign_in
 
@@ -40,17 +38,9 @@ def registered(hub) -> Registered:
     return Registered(hub, seconds=3600)
 
 
-@pytest.fixture(scope="module")
-def signed_in_python(registered, tmp_path_factory) -> Iterator[FastPython]:
-    """A Python that has imported Gradio with the settings of the registered Space."""
-    folder, environment = tmp_path_factory.mktemp("python"), dict(os.environ) | registered.env
-    with FastPython(folder, ("no_spaces", *SPACE), environment) as python:
-        yield python
-
-
 @pytest.fixture
 def hosted(
-    project, hub, argilla, registered, signed_in_python, tmp_path, monkeypatch
+    project, hub, argilla, registered, space_python, tmp_path, monkeypatch
 ) -> Iterator[Callable[..., Space]]:
     """Starts the label Space as it runs on the Hub: people sign in."""
     monkeypatch.setenv("PALATE_DATA", str(tmp_path / "data"))
@@ -59,7 +49,7 @@ def hosted(
     def start(app: Registered = registered) -> Space:
         env = {"ARGILLA_API_URL": argilla.url, "ARGILLA_API_KEY": argilla.api_key} | app.env
         log = tmp_path / f"{app.port}.log"
-        with signed_in_python.instead():
+        with space_python.instead():
             spaces.append(Space("label", project.id, port=app.port, env=env, log=log).start())
         return spaces[-1]
 

@@ -3,15 +3,14 @@
 import json
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import tiny_model
 from dpo_runs import SCRIPT, record
-from forking import TRAINING, FastPython
+from forking import FastPython
 from once import once
 from tuned_model import push_tiny
 
@@ -26,14 +25,6 @@ from palate.run.local import child_environment
 
 PROMPTS = [Prompt.of(tiny_model.prompt(i)) for i in range(40)]
 TEST, EVAL = 0.15, 0.25  # parts of the prompts
-
-
-@pytest.fixture(scope="session")
-def fast_python(hub) -> Iterator[FastPython]:
-    """A Python whose scripts start with PyTorch imported, and know this run's Hub."""
-    folder = Path(tempfile.mkdtemp(dir=hub.root.parent))
-    with FastPython(folder, TRAINING, child_environment()) as python:
-        yield python
 
 
 @pytest.fixture(scope="session")

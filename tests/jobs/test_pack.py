@@ -19,12 +19,13 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 @pytest.fixture
-def pack(jobs, tmp_path):
+def pack(jobs, fast_python, tmp_path):
     """Run the job with the stand-ins of llama.cpp; return its output."""
 
     def run(*words: str, code: int = 0, **how: bool) -> str:
         folder = tmp_path / f"llama-{len(list(tmp_path.iterdir()))}"
-        jobs.env |= make_llama_cpp(folder, **how)
+        with fast_python.instead():
+            jobs.env |= make_llama_cpp(folder, **how)
         script = CODE.format(folder=str(folder))
         done = jobs.run("-c", script, str(shipped("jobs") / "pack.py"), *words)
         assert done.returncode == code, done.stdout + done.stderr

@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,15 +10,25 @@ from once import once
 
 from palate.run.local import child_environment
 
+# a demo whose Spaces and jobs are forks; its Hub, which tells its pid, is none
+DEMO = """
+import sys
+from types import SimpleNamespace
+from palate.cli import main
+from palate.localhub import child
+child.sys = SimpleNamespace(executable=sys.executable)
+sys.executable = {executable!r}
+main()
+"""
 STEPS = 150  # a third of the demo's; titles get worse, and there is as much taste to learn
 
 
 @pytest.fixture(scope="session")
-def with_writer(shared) -> Callable[[Path], Path]:
+def with_writer(shared, fast_python) -> Callable[[Path], Path]:
     """Puts the trained writer where a demo in that folder would have left it."""
 
     def make(folder: Path) -> None:
-        command = [sys.executable, "-m", "palate.demo", str(folder), str(STEPS)]
+        command = [str(fast_python.executable), "-m", "palate.demo", str(folder), str(STEPS)]
         subprocess.run(command, check=True, env=child_environment())
         (folder / "README.md").touch()  # what says that it is whole
 
@@ -30,3 +39,9 @@ def with_writer(shared) -> Callable[[Path], Path]:
         return root
 
     return put
+
+
+@pytest.fixture(scope="session")
+def demo_code(fast_python, space_python) -> str:
+    """The code of a demo, for Python's -c."""
+    return DEMO.format(executable=str(fast_python.besides(space_python).executable))

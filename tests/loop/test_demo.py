@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,21 +20,23 @@ ARGUMENTS = ["demo", "--tiny", "--once", "--labels", "300"]
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "ARGILLA_"))}
 
 
-def demo(root: Path, *flags: str) -> str:
-    words = [*ARGUMENTS[:3], *(flags or ARGUMENTS[3:5]), "--root", str(root)]
-    run = subprocess.run(
-        [sys.executable, "-c", "from palate.cli import main; main()", *words],
-        capture_output=True,
-        text=True,
-        env=ENVIRONMENT,
-    )
-    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
-    return run.stdout
+@pytest.fixture
+def demo(demo_code) -> Callable[..., str]:
+    """Run the demo in a folder with these flags; return what it prints."""
+
+    def run(root: Path, *flags: str) -> str:
+        words = [*ARGUMENTS[:3], *(flags or ARGUMENTS[3:5]), "--root", str(root)]
+        command = [sys.executable, "-c", demo_code, *words]
+        done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        return done.stdout
+
+    return run
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_the_loop_ends_with_a_verdict_and_goes_on_from_there(tmp_path, with_writer):
+def test_the_loop_ends_with_a_verdict_and_goes_on_from_there(tmp_path, demo, with_writer):
     first = demo(with_writer(tmp_path))
     rate, low, high, votes, _ = map(float, LINE.search(first.splitlines()[-1]).groups())
     assert low < rate < high
@@ -51,7 +54,7 @@ def test_the_loop_ends_with_a_verdict_and_goes_on_from_there(tmp_path, with_writ
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_own_labels_are_trained_on_and_the_votes_are_left_to_people(tmp_path, with_writer):
+def test_own_labels_are_trained_on_and_the_votes_are_left_to_people(tmp_path, demo, with_writer):
     rows = [
         {"prompt": prompt_for(topic), "a": titles[0], "b": titles[1], "choice": "a"}
         for topic, titles in list(corpus().items())[:40]

@@ -18,6 +18,8 @@ from palate.label import steps
 from palate.label.ranking import contenders
 from palate.web.labelling.ballot import queue_of
 
+pytestmark = pytest.mark.usefixtures("fast_commands")
+
 
 def texts(number: int, *names: str) -> list[Candidate]:
     return [Candidate.of("p", f"{name}{number}", round=number) for name in names]

@@ -2,21 +2,30 @@
 
 import os
 import re
-import sys
+import shlex
 from pathlib import Path
+
+from forking import FastPython
+from zygote import READ_AGAIN, early
 
 from palate.localhub.environments import environment_name
 
 
-def lay_environments(root: Path) -> None:
-    """Let both of palate's Spaces run with the packages of this environment."""
+def lay_environments(root: Path, python: FastPython) -> None:
+    """Let both of palate's Spaces run with the packages of this environment, as forks."""
     from palate.web.deploy_plan import KINDS
     from palate.web.space_files import space_files
 
     for kind in KINDS:
         files = space_files(kind)
         (version,) = re.findall(r"^sdk_version: (\S+)", files["README.md"].read_text(), re.M)
-        lay_environment(root, version, files["requirements.txt"], sys.executable)
+        lay_environment(root, version, files["requirements.txt"], hosted(python))
+
+
+def hosted(python: FastPython) -> str:
+    """Return the command of a Python for Spaces, which lack variables that its zygote has."""
+    missing = {n: v for n, v in early(dict(os.environ)).items() if not READ_AGAIN.fullmatch(n)}
+    return shlex.join(["env", *(f"{n}={v}" for n, v in missing.items()), str(python.executable)])
 
 
 def lay_environment(root: Path, gradio: str, requirements: str, python: str) -> None:

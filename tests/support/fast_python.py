@@ -1,10 +1,10 @@
 """Takes the place of the Python interpreter: a fork of the zygote runs what it is given.
 
-    python -IS fast_python.py EXECUTABLE SOCKET REAL [-u] FILE | -m MODULE | -c CODE [WORD ...]
+    python -IS fast_python.py EXECUTABLE REAL SOCKET … -- [-u] FILE | -m MODULE | -c CODE [WORD …]
 
 It passes on its arguments, environment, folder and standard streams, and every signal that reaches
 it. It ends as the fork ends, by the same signal or with the same exit code. When this process is
-killed the fork is killed, too. For other options of Python, or an environment that the zygote
+killed the fork is killed, too. For other options of Python, or an environment that every zygote
 refuses, it becomes a real interpreter.
 
 A request is its length, the three streams and JSON. The answers are lines of JSON: `refused`, or
@@ -50,11 +50,13 @@ def request(words: list[str]) -> dict[str, object] | None:
     }
 
 
-def main(executable: str, path: str, real: str, *words: str) -> None:
+def main(executable: str, real: str, *words: str) -> None:
+    end = words.index("--")
+    sockets, words = words[:end], words[end + 1 :]
     wanted = request(list(words))
     signals = {getattr(signal, name) for name in FORWARDED}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    if wanted:
+    for path in sockets if wanted else ():
         connection = socket.socket(socket.AF_UNIX)
         connection.connect(path)
         data = json.dumps(wanted | {"executable": executable}).encode()
@@ -63,7 +65,7 @@ def main(executable: str, path: str, real: str, *words: str) -> None:
         answers = connection.makefile("r")
         if "pid" in json.loads(answers.readline()):
             for number in signals:
-                signal.signal(number, lambda n, _: connection.send(bytes([n])))
+                signal.signal(number, lambda n, _, to=connection: to.send(bytes([n])))
             signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
             end_as(json.loads(answers.readline())["status"])
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)

@@ -8,12 +8,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from forking import FastPython
+
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 
-def measured(script: str, *words: str, seconds: float) -> Any:
-    """Return what the script prints as JSON; it is a process that knows no Hub and no Argilla."""
+def measured(script: str, *words: str, seconds: float, python: FastPython | None = None) -> Any:
+    """Return what the script prints as JSON; it is a process that knows no Hub and no Argilla.
+
+    What it starts can be forks of `python`.
+    """
     keep = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "ARGILLA_"))}
+    keep |= {"FAST_PYTHON": str(python.folder)} if python else {}
     run = subprocess.Popen(
         [sys.executable, str(FOLDER / script), *words, "--json"],
         stdout=subprocess.PIPE,

@@ -10,8 +10,8 @@ It imports palate itself, runs its script as `__main__` and ends as an interpret
 signals, uncaught errors and atexit are those of a new process. A script that comes to its end does
 not free its objects one by one, so what `__del__` would do then is not seen. What forks share:
 
-- A variable in `READ_EARLY` has the zygote's value. A request with another value is refused, and
-  the client starts a real interpreter.
+- A variable in `READ_EARLY` has the zygote's value, unless it is in `READ_AGAIN`. A request with
+  another value is refused, and the client starts a real interpreter.
 - Python's hash seed and the memory map. Forks cannot show that a result is independent of them.
 - The command line and the environment that `/proc` shows, which are the zygote's.
 """
@@ -30,7 +30,9 @@ import signal
 import socket
 import struct
 import sys
+import tempfile
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +44,19 @@ READ_EARLY = re.compile(
     r"(HF|HUGGINGFACE|TRANSFORMERS|DATASETS|TOKENIZERS|TRL|PEFT|TORCHINDUCTOR|TORCHDYNAMO|CUDA|OMP"
     r"|GRADIO|OAUTH|OPENID|SPACE|MKL|KMP|OPENBLAS|MALLOC|LD|LC|PYTHON)_?\w*|LANG|TZ|TMPDIR|DS_ACCELERATOR|SYSTEM"
 )
-READ_LATE = {"HF_TOKEN", "PYTHONUNBUFFERED"}
+# what a fork reads again: the constants that the modules `READERS` made of them
+READ_AGAIN = re.compile(
+    r"HF_(ENDPOINT|HOME|TOKEN|HUB_DISABLE_\w+)|(OAUTH|OPENID|SPACE)_\w+|SYSTEM|TMPDIR"
+    r"|GRADIO_(SERVER_(NAME|PORT)|ANALYTICS_ENABLED)|PYTHON(PATH|UNBUFFERED)"
+)
+READERS = (
+    "huggingface_hub.constants",
+    "datasets.config",
+    "gradio.http_server",
+    "gradio.node_server",
+    "gradio.oauth",
+)
+CONSTANTS = (str, int, float, Path, type(None))
 LENGTH = struct.Struct("!I")
 PR_SET_PDEATHSIG = 1
 PEER = struct.Struct("3i")  # pid, uid, gid
@@ -108,9 +122,11 @@ class Zygote:
 
     def _differing(self, environment: dict[str, str]) -> set[str]:
         """Return the variables that were read too early for this environment."""
+        environment = {n: v for n, v in environment.items() if not READ_AGAIN.fullmatch(n)}
         allowed = early(self._before).items() | early(self._imported).items()
         wrong = {name for name, value in early(environment).items() if (name, value) not in allowed}
-        return wrong | (early(self._before).keys() - environment.keys())
+        missing = early(self._before).keys() - environment.keys()
+        return wrong | {name for name in missing if not READ_AGAIN.fullmatch(name)}
 
     def _keep(self, pid: int, connection: socket.socket) -> None:
         peer, _, _ = PEER.unpack(
@@ -150,8 +166,7 @@ class Zygote:
 
 def early(environment: dict[str, str]) -> dict[str, str]:
     """Return the part of an environment that has its effect before a script runs."""
-    names = {name for name in environment if READ_EARLY.fullmatch(name)} - READ_LATE
-    return {name: environment[name] for name in names}
+    return {name: value for name, value in environment.items() if READ_EARLY.fullmatch(name)}
 
 
 def become(request: dict[str, Any], streams: list[int]) -> None:
@@ -163,8 +178,10 @@ def become(request: dict[str, Any], streams: list[int]) -> None:
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     ignored = request["ignores_sigint"]
     signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.default_int_handler)
+    before = dict(os.environ)
     os.environ.clear()
     os.environ.update(request["environment"])
+    read_again(before)
     if os.environ.get("PALATE_PARENT") == request["parent"]:
         os.environ["PALATE_PARENT"] = str(os.getppid())  # what starts a Space, for the Space
     os.chdir(request["folder"])
@@ -177,6 +194,36 @@ def become(request: dict[str, Any], streams: list[int]) -> None:
         # torch reads it at its import, and this part of its import again
         ctypes.CDLL("libc10.so")._ZN3c1011initLoggingEv()
     sys.modules["numpy"].random.seed()  # from the system, as at its import
+
+
+def read_again(before: Mapping[str, str]) -> None:
+    """Let what was imported hold what it would have read from this environment."""
+    names = {name for name in {*before, *os.environ} if READ_AGAIN.fullmatch(name)}
+    if all(before.get(name) == os.environ.get(name) for name in names):
+        return
+    old_path, new_path = (e.get("PYTHONPATH", "").split(":") for e in (before, os.environ))
+    rest = [p for p in sys.path[1:] if p not in old_path]
+    sys.path[1:] = [p for p in new_path if p and p not in rest] + rest
+    temporary, tempfile.tempdir = tempfile.gettempdir(), None
+    moved = [(f"{temporary}/gradio", f"{tempfile.gettempdir()}/gradio")]
+    changed: dict[str, list[tuple[Any, Any]]] = {}
+    for module in (sys.modules[name] for name in READERS if name in sys.modules):
+        constants = {n: v for n, v in vars(module).items() if isinstance(v, CONSTANTS)}
+        importlib.reload(module)
+        for name, old in constants.items():
+            if (new := getattr(module, name)) != old:
+                changed.setdefault(name, []).append((old, new))
+    moved += [(str(old), str(new)) for old, new in changed.get("HF_HOME", ())]
+    for module in list(sys.modules.values()):  # what others made of these constants
+        for name, value in list(getattr(module, "__dict__", {}).items()):
+            for old, new in changed.get(name, ()):
+                if type(value) is type(old) and value == old:
+                    setattr(module, name, new)
+            for old, new in moved if name.isupper() and isinstance(value, str | Path) else ():
+                if f"{value}/".startswith(f"{old}/") and not f"{value}/".startswith(f"{new}/"):
+                    setattr(module, name, type(value)(str(value).replace(old, new, 1)))
+    if hub := sys.modules.get("huggingface_hub.hf_api"):
+        hub.api.endpoint = sys.modules["huggingface_hub.constants"].ENDPOINT
 
 
 def run(request: dict[str, Any]) -> None:

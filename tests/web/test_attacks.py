@@ -70,7 +70,7 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(hub, argilla, tmp_path_factory) -> Iterator[World]:
+def world(hub, argilla, space_python, tmp_path_factory) -> Iterator[World]:
     project_id = f"me/a{uuid.uuid4().hex[:10]}"
     prompts = [Prompt.of(f"{PRIVATE[0]} {i}") for i in range(30)]
     importing.start_project(project_id, prompts, Settings(eval=0.3))
@@ -82,7 +82,7 @@ def world(hub, argilla, tmp_path_factory) -> Iterator[World]:
             rows.append(Candidate.of(p.id, "it", model=project.model_repo, revision="t" * 40))
     files = {"candidates/z.jsonl": jsonl(rows), "guidelines.md": PRIVATE[2], "secret.png": PNG}
     calls.commit(project_id, "dataset", files, "Add")
-    lay_environments(hub.root)
+    lay_environments(hub.root, space_python)
     with pytest.MonkeyPatch.context() as environment:
         for name, value in {
             "PALATE_DATA": str(tmp_path_factory.mktemp("data")), "PALATE_SECRET": SECRET,

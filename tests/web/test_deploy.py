@@ -6,7 +6,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from environments import lay_environment
+from environments import hosted, lay_environment
 from plans import plan_of
 
 from palate.cli import main
@@ -38,7 +38,7 @@ def project(hub, repo_id) -> Project:
 
 
 @pytest.fixture
-def built(hub, argilla, monkeypatch) -> None:
+def built(hub, argilla, space_python, monkeypatch) -> None:
     """What the Spaces need is there: packages in the environment of the tests, and an Argilla."""
     monkeypatch.setenv("ARGILLA_API_URL", argilla.url)
     monkeypatch.setenv("ARGILLA_API_KEY", argilla.api_key)
@@ -50,7 +50,7 @@ def built(hub, argilla, monkeypatch) -> None:
             if line.startswith("sdk_version")
         )
         packages = f"{version} {ZERO_PACKAGE}" if gpu else version
-        python = f"env PYTHONPATH={ZERO} {sys.executable}" if gpu else sys.executable
+        python = f"env PYTHONPATH={ZERO} {sys.executable}" if gpu else hosted(space_python)
         lay_environment(hub.root, packages, files["requirements.txt"], python)
 
 

@@ -26,6 +26,8 @@ from palate.web import forgetting
 from palate.web.ballot.people import decide
 from palate.web.labelling.ballot import LabelBallot
 
+pytestmark = pytest.mark.usefixtures("fast_commands")
+
 KEY = {"PALATE_SECRET": "key"}
 
 

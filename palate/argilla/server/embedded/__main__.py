@@ -17,11 +17,13 @@ os.environ.setdefault("ARGILLA_DATABASE_SQLITE_TIMEOUT", "30")
 SHARED = "ARGILLA_DATABASE_URL" in os.environ
 
 from embedded import processes
+from embedded.later import later
 
 if not SHARED:
     processes.install()  # before argilla_server binds its queues
 
-import argilla_server
+with later("datasets"):  # half of the start; it only copies datasets from and to the Hub
+    import argilla_server
 import bcrypt
 from argilla_server import _app, database
 from argilla_server.contexts import datasets, distribution, webhooks
