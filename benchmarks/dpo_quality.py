@@ -84,7 +84,7 @@ def learn(
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import DPOConfig, DPOTrainer
 
-    from palate.train.dpo_trainer import PackedDPOTrainer
+    from palate.train.trainers.dpo_trainer import PackedDPOTrainer
 
     test_steps = max(1, round(len(train) / dpo_speed.PAIRS / TESTS))
     trainer = {"tree": PackedDPOTrainer, "trl": DPOTrainer}[name](

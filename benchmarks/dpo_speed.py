@@ -138,7 +138,7 @@ class Bench:
         return self._make(DPOTrainer, rows, **flags)
 
     def tree(self, rows: list[dict], **flags: Any) -> Any:
-        from palate.train.dpo_trainer import PackedDPOTrainer
+        from palate.train.trainers.dpo_trainer import PackedDPOTrainer
 
         return self._make(PackedDPOTrainer, rows, **flags)
 
@@ -227,7 +227,7 @@ def step(trainer: Any, rows: list[dict]) -> float:
 
 def positions(rows: list[dict], tokenizer: Any) -> dict[str, int]:
     """Return the token positions of an epoch: TRL's padded batches of 8, and packed batches."""
-    from palate.train.packing import count_positions, count_trl_positions
+    from palate.train.packed.packing import count_positions, count_trl_positions
 
     def ids(messages: list[dict], ask: bool = False) -> list[int]:
         encoded = tokenizer.apply_chat_template(

@@ -33,8 +33,8 @@ from trl import DPOConfig
 
 from palate.demo import writer
 from palate.generate.models import quiet
-from palate.train import attention, packing
-from palate.train.dpo_trainer import PackedDPOTrainer
+from palate.train.packed import attention, packing
+from palate.train.trainers.dpo_trainer import PackedDPOTrainer
 
 os.environ |= {"TQDM_DISABLE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
 SMALL = {

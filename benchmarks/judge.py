@@ -25,8 +25,8 @@ from palate.core.schema import Preference
 from palate.demo import smollm2
 from palate.reward import features, probe
 from palate.reward.rows import Answers
-from palate.train.feedback import Feedback
-from palate.train.results import Lead, lead
+from palate.train.records.results import Lead, lead
+from palate.train.rows.feedback import Feedback
 
 PENALTY = 3.0  # of the squared weights, as in `uncertain.py`
 LABELS = (50, 100)

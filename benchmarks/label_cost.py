@@ -28,8 +28,8 @@ from palate.label import preferences
 from palate.label.assignment import Queue
 from palate.label.ranking import Order
 from palate.label.strategies import STRATEGIES
-from palate.train.data import as_audit_rows
-from palate.train.results import lead
+from palate.train.records.results import lead
+from palate.train.rows.data import as_audit_rows
 
 FOLDS = 5
 

@@ -32,7 +32,7 @@ from palate.core.schema import Prompt
 from palate.generate.generation import Completion, Sampling
 from palate.generate.models import Loaded
 from palate.reward.divergence import divergences
-from palate.train.data import Answer, Rows, preferred_answers
+from palate.train.rows.data import Answer, Rows, preferred_answers
 
 FEW = 100  # pairs that people answered, where a judge answers the others
 N, REJECTION_N = 16, 8  # answers of which a reward chooses one
@@ -60,7 +60,7 @@ def sft(world: World) -> Tuned:
 
 
 def hindsight(world: World) -> Tuned:
-    from palate.train.hindsight import BETTER, hindsight_rows
+    from palate.train.rows.hindsight import BETTER, hindsight_rows
 
     rows = hindsight_rows(PROJECT, Rows(world.split.train, []))
     loaded = trainings.on_answers(world.model, rows.train, hindsight=True)

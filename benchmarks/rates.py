@@ -37,7 +37,7 @@ from palate.core.rates import (
     exact,
 )
 from palate.evaluate.confounds import Vote, controlled
-from palate.train.results import lead
+from palate.train.records.results import lead
 
 PROMPTS, PEOPLE = (5, 11, 20, 50, 100), (1, 3, 10)
 CORRELATIONS, TASTES, RATES = (0.0, 0.1, 0.3, 0.5), (0.0, 0.1, 0.3), (0.5, 0.7, 0.9, 0.97)

@@ -59,7 +59,7 @@ def base(task: Task, fold: folds.Fold) -> tuple[Any, Any]:
 
 def words(task: Task, fold: folds.Fold) -> tuple[Any, Any]:
     from palate.audit.baselines import bag_of_words
-    from palate.train.data import as_audit_rows
+    from palate.train.rows.data import as_audit_rows
 
     known, held = (as_audit_rows(rows, "") for rows in (fold.rows.train, fold.rows.test))
     return bag_of_words(known)(held), None
@@ -85,9 +85,9 @@ def probe(task: Task, fold: folds.Fold) -> tuple[Any, Any]:
 def sft(task: Task, fold: folds.Fold) -> tuple[Any, Any]:
     """Return the leads of the likelihood after training on the answers that won more than lost."""
     from palate.train.config import SFTArguments
-    from palate.train.data import preferred_answers
-    from palate.train.recipe import Machine, choose_sft_recipe
-    from palate.train.trainer import make_sft_trainer
+    from palate.train.recipes.recipe import Machine, choose_sft_recipe
+    from palate.train.rows.data import preferred_answers
+    from palate.train.trainers.trainer import make_sft_trainer
 
     args = SFTArguments("me/titles", method="full")
     recipe = choose_sft_recipe(args, folds.PARAMETERS, Machine.here())
@@ -102,7 +102,7 @@ def sft(task: Task, fold: folds.Fold) -> tuple[Any, Any]:
 
 def dpo(task: Task, fold: folds.Fold, **changes: Any) -> tuple[Any, Any]:
     from palate.train.config import DPOArguments
-    from palate.train.references import LOGGED
+    from palate.train.packed.references import LOGGED
 
     args = DPOArguments("me/titles", method="full", epochs=task.epochs, sft_weight=0.0)
     with tempfile.TemporaryDirectory() as references:
@@ -129,8 +129,8 @@ def adapter_sft(task: Task, fold: folds.Fold) -> tuple[Any, Any]:
 def search(task: Task, fold: folds.Fold) -> tuple[Any, Any]:
     """Return the leads of the recipe that a plain `palate train` chooses on the train prompts."""
     from palate.terminal.console import PlainConsole
-    from palate.train import search as recipe_search
     from palate.train.config import DPOArguments
+    from palate.train.recipes import search as recipe_search
 
     asked = DPOArguments("me/titles", epochs=task.epochs, sft_weight=0.0, output="me/titles-dpo")
     recipe = folds.recipe_of(asked, fold.rows.train)
@@ -159,7 +159,7 @@ def trl(task: Task, fold: folds.Fold) -> tuple[Any, Any]:
 
 def trl_best(task: Task, fold: folds.Fold) -> tuple[Any, Any]:
     """Return the leads after TRL's fastest flags, at palate's learning rate."""
-    from palate.train.recipe import dpo_rate
+    from palate.train.recipes.recipe import dpo_rate
 
     return _trl(task, fold, learning_rate=dpo_rate("full", folds.PARAMETERS), **TRL_BEST)
 

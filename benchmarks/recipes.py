@@ -179,8 +179,8 @@ def run(model: Path, name: str, fold: folds.Fold) -> dict[str, Any]:
 
 
 def _train(model: Path, changes: dict[str, Any], fold: folds.Fold, result: dict[str, Any]) -> Any:
-    from palate.train.choice import LOGGED
     from palate.train.config import DPOArguments
+    from palate.train.records.choice import LOGGED
 
     pairs = changes.pop("pairs", None)
     if changes.pop("trl", False):

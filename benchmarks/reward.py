@@ -30,8 +30,8 @@ from palate.core.rates import Rate
 from palate.demo import smollm2
 from palate.reward import classifier, features, figures, probe
 from palate.reward.rows import Answers
-from palate.train.choice import losses
-from palate.train.trials import METHODS
+from palate.train.recipes.trials import METHODS
+from palate.train.records.choice import losses
 
 # what differs from `palate reward`
 TRAINED: dict[str, dict[str, Any]] = {

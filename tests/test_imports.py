@@ -17,7 +17,10 @@ SERVERS = ("localhub", "argilla.server")  # reached over HTTP: they import nothi
 START = ("commands", "cli", "__main__", "run.jobs")
 # these subclass TRL's or Transformers' classes, which takes seconds to import
 HEAVY = (
-    *(f"train.{m}" for m in ("callbacks", "dpo_trainer", "kto_trainer", "looks", "trainer")),
+    *(
+        f"train.trainers.{m}"
+        for m in ("callbacks", "dpo_trainer", "kto_trainer", "looks", "trainer")
+    ),
     *("reward.trainer", "reward.rl_trainer"),
 )
 

@@ -18,9 +18,9 @@ from support import titles
 from palate.core.schema import Preference, digest
 from palate.generate import models
 from palate.train.config import DPOArguments
-from palate.train.data import Rows
 from palate.train.job import Job, RunDir
-from palate.train.recipe import Machine, Recipe, choose_recipe
+from palate.train.recipes.recipe import Machine, Recipe, choose_recipe
+from palate.train.rows.data import Rows
 
 PROMPT = "Write one YouTube title for a video about: {idea}\nAnswer with the title only."
 FOLDS = 5
@@ -89,8 +89,8 @@ def by_palate(
 
     It is tested four times an epoch; without `looks`, after the last step only.
     """
-    from palate.train.dpo_trainer import make_dpo_trainer
-    from palate.train.trainer import weights_dtype
+    from palate.train.trainers.dpo_trainer import make_dpo_trainer
+    from palate.train.trainers.trainer import weights_dtype
 
     recipe = recipe_of(args, fold.rows.train)
     loaded = load(folder, weights_dtype(recipe))
@@ -135,7 +135,7 @@ def by_trl(model: Path, fold: Fold, result: dict[str, Any], **flags: Any) -> mod
     import torch
     from trl import DPOConfig, DPOTrainer
 
-    from palate.train.data import preference_dataset
+    from palate.train.rows.data import preference_dataset
 
     loaded = load(model, torch.float32)
     loaded.model.config._name_or_path = str(model)  # TRL may load the reference from there

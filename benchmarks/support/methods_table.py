@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from palate.core.rates import clustered
-from palate.train.best import Mean
-from palate.train.choice import right
+from palate.train.records.best import Mean
+from palate.train.records.choice import right
 
 NAMES = {
     "base": "base model",

@@ -61,7 +61,7 @@ def run(task: Task) -> dict[str, Any]:
 
 def tuned(task: Task) -> models.Loaded:
     from palate.train.config import DPOArguments
-    from palate.train.recipe import dpo_rate
+    from palate.train.recipes.recipe import dpo_rate
 
     method: Any = task.kind[:4]
     rate = dpo_rate(method, folds.PARAMETERS) * (1 if task.kind == method else RUIN)

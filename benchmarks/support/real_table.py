@@ -10,8 +10,8 @@ import numpy as np
 from support import folds
 
 from palate.core.rates import clustered
-from palate.train.choice import losses, right
-from palate.train.results import lead
+from palate.train.records.choice import losses, right
+from palate.train.records.results import lead
 
 NAMES = {
     "base": "base model, likelihood",

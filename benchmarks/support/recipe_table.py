@@ -11,7 +11,7 @@ import numpy as np
 from support import folds, titles
 
 from palate.core.rates import clustered
-from palate.train.choice import calibrated_loss, losses, right
+from palate.train.records.choice import calibrated_loss, losses, right
 
 FULL = ("full 3e-6", "full 1e-5", "full 3e-5")
 ADAPTERS = ("lora 5e-5", "lora 2e-4", "lora 5e-4")

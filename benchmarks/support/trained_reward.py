@@ -10,7 +10,7 @@ from palate.reward import classifier, features
 from palate.reward.config import RewardArguments
 from palate.reward.rows import Answers
 from palate.terminal.console import PlainConsole
-from palate.train.recipe import Machine, choose_reward_recipe
+from palate.train.recipes.recipe import Machine, choose_reward_recipe
 
 
 def leads(model: Path, fold: folds.Fold, **changes: Any) -> np.ndarray:

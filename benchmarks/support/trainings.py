@@ -14,8 +14,8 @@ from palate.generate.models import Loaded
 from palate.reward import probe
 from palate.reward.rows import Answers
 from palate.train.config import DPOArguments, KTOArguments, RLArguments, SFTArguments
-from palate.train.data import Answer, Rows
-from palate.train.recipe import Machine, choose_kto_recipe, choose_sft_recipe
+from palate.train.recipes.recipe import Machine, choose_kto_recipe, choose_sft_recipe
+from palate.train.rows.data import Answer, Rows
 
 PROJECT = "me/titles"
 
@@ -46,7 +46,7 @@ def _taught(model: Path, trainer: Any) -> Loaded:
 
 def on_answers(model: Path, rows: Sequence[Answer], **changes: Any) -> Loaded:
     """Return what `palate sft` makes of the model with these arguments."""
-    from palate.train.trainer import make_sft_trainer
+    from palate.train.trainers.trainer import make_sft_trainer
 
     args = SFTArguments(PROJECT, method="full", **changes)
     recipe = choose_sft_recipe(args, folds.PARAMETERS, Machine.here())
@@ -61,7 +61,7 @@ def on_pairs(
     model: Path, rows: Sequence[Preference], loaded: Loaded | None = None, **changes: Any
 ) -> Loaded:
     """Return what `palate train` makes of the model, or of these weights of it."""
-    from palate.train.dpo_trainer import make_dpo_trainer
+    from palate.train.trainers.dpo_trainer import make_dpo_trainer
 
     args = DPOArguments(PROJECT, method="full", **({"sft_weight": 0.0} | changes))
     with tempfile.TemporaryDirectory() as out:
@@ -74,8 +74,8 @@ def on_pairs(
 
 def on_single_answers(model: Path, rows: Sequence[Preference]) -> Loaded:
     """Return what `palate kto` makes of the model, from pairs taken apart."""
-    from palate.train.kto_trainer import make_kto_trainer
-    from palate.train.unpaired import Weights, judged
+    from palate.train.rows.unpaired import Weights, judged
+    from palate.train.trainers.kto_trainer import make_kto_trainer
 
     args = KTOArguments(PROJECT, method="full")
     single = judged([], rows).rows

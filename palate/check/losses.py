@@ -9,7 +9,7 @@ import numpy as np
 from palate.core.rates import effective_rows, exact
 from palate.core.schema import Model
 from palate.core.typed import read, version_of
-from palate.train.results import Lead, lead
+from palate.train.records.results import Lead, lead
 
 VERSION = 0
 FILE = "check.json"

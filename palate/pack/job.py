@@ -23,7 +23,7 @@ from palate.pack.folder import likeliest_answers, plain
 from palate.pack.record import FILE, PackedFile, PackRecord, parse
 from palate.report.cards import document, hub_license
 from palate.terminal.console import PlainConsole
-from palate.train import record
+from palate.train.records import record
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCardData

@@ -18,7 +18,7 @@ from palate.label.preferences import of_aspects
 from palate.report import comparison
 from palate.report.cards import Files, document, hub_license, push, shorten, with_pictures
 from palate.report.features import features
-from palate.train.data import preference_sentence
+from palate.train.rows.data import preference_sentence
 
 if TYPE_CHECKING:
     from datasets import Features

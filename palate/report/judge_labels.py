@@ -13,7 +13,7 @@ from palate.core.schema import Event, Pair, digest, pairs_of
 from palate.evaluate.contest import Comparison
 from palate.evaluate.judging import Answer
 from palate.label.preferences import judged
-from palate.train import feedback
+from palate.train.rows import feedback
 
 MOST_ONE_SIDED = 0.8  # of the pairs with readable replies: beyond it, the order decides
 MAX_UNREADABLE = 0.2

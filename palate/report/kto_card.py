@@ -3,7 +3,7 @@
 from palate.report import plots
 from palate.report.cards import Files, document, with_pictures
 from palate.report.model_card import ADAPTERS, examples, head
-from palate.train.record import KTORecord
+from palate.train.records.record import KTORecord
 
 
 def kto_files(run: KTORecord) -> Files:

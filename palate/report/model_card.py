@@ -28,8 +28,8 @@ from palate.report.cards import (
     shorten,
     with_pictures,
 )
-from palate.train import losses, record
-from palate.train.record import DPORecord, KTORecord, RunRecord, SFTRecord
+from palate.train.records.record import DPORecord, KTORecord, RunRecord, SFTRecord, parse
+from palate.train.trainers import losses
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData
@@ -84,7 +84,7 @@ def _read(repo: str, revision: str, path: str) -> str:
 
 
 def _read_run(repo: str, revision: str) -> Run:
-    run = record.parse(_read(repo, revision, "run.json"), f"{repo}/run.json")
+    run = parse(_read(repo, revision, "run.json"), f"{repo}/run.json")
     if isinstance(run, KTORecord):
         raise UsageError(f"{repo} holds a model of `palate kto`, whose card that command writes.")
     return run

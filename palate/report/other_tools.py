@@ -17,7 +17,7 @@ from palate.core.paths import replace
 from palate.core.project import Project
 from palate.core.rounds import by_aspect
 from palate.core.schema import Event, Pair, Prompt
-from palate.train.unpaired import of_project
+from palate.train.rows.unpaired import of_project
 
 COLUMNS = (
     "prompt", "answer_a", "answer_b", "choice", "strength", "annotator", "split", "time", "comment",

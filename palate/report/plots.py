@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from palate.core.drawing import BLUE, FAINT, INK, ORANGE, canvas, svg
-from palate.train.points import DPOPoint, KTOPoint, RLPoint, SFTPoint
+from palate.train.records.points import DPOPoint, KTOPoint, RLPoint, SFTPoint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -21,7 +21,7 @@ from palate.report.rl_card import rl_files
 from palate.reward import record
 from palate.reward.record import RewardRecord, RLRecord
 from palate.train.job import CHECKPOINT_BRANCH, Job
-from palate.train.record import AnyRecord, KTORecord, SFTRecord
+from palate.train.records.record import AnyRecord, KTORecord, SFTRecord
 
 Run = AnyRecord | RewardRecord | RLRecord
 

@@ -7,7 +7,7 @@ from palate.report import plots
 from palate.report.cards import Files, document, result_notes, results_file, with_pictures
 from palate.report.model_card import ADAPTERS, examples, head
 from palate.reward.record import RLRecord
-from palate.train import rl_results
+from palate.train.records import rl_results
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResultEntry

@@ -17,8 +17,8 @@ from palate.core.errors import UsageError
 from palate.core.schema import Message
 from palate.generate.chats import encode
 from palate.generate.models import Loaded
-from palate.train import packed_forward
-from palate.train.packing import PackedRow, pack
+from palate.train.packed import packed_forward
+from palate.train.packed.packing import PackedRow, pack
 
 if TYPE_CHECKING:
     import torch

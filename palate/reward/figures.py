@@ -14,9 +14,9 @@ from palate.audit.baselines import Accuracy, Baseline, accuracy, bag_of_words, l
 from palate.core.rates import Rate
 from palate.core.schema import Preference
 from palate.reward.probe import folds
-from palate.train.choice import temperature
-from palate.train.data import as_audit_rows, preference_sentence
-from palate.train.results import RULES, Lead, Rule, lead
+from palate.train.records.choice import temperature
+from palate.train.records.results import RULES, Lead, Rule, lead
+from palate.train.rows.data import as_audit_rows, preference_sentence
 
 STRENGTHS = {1: "barely better", 2: "slightly better", 3: "plainly better", 4: "much better"}
 MOST_PEOPLE = 10  # whose accuracy is listed, of those with the most pairs

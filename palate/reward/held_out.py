@@ -26,8 +26,8 @@ from palate.reward.record import RewardRecord
 from palate.reward.rows import Answers
 from palate.reward.scoring import Judge, find_reward
 from palate.train.config import RLArguments
-from palate.train.data import read_preferences
-from palate.train.rl_results import HeldOut
+from palate.train.records.rl_results import HeldOut
+from palate.train.rows.data import read_preferences
 
 FACTS = "held_out.json"
 

@@ -18,10 +18,12 @@ from palate.reward.config import RewardArguments, check
 from palate.reward.figures import Scored
 from palate.reward.record import VERSION, ProbeFacts, RewardRecord
 from palate.reward.rows import Answers, decided, read
-from palate.train import data, facts, job, people
-from palate.train.data import Rows, test_rules
+from palate.train import job
 from palate.train.job import Clock, Job, RunDir
-from palate.train.recipe import Machine, Recipe, choose_reward_recipe
+from palate.train.recipes.recipe import Machine, Recipe, choose_reward_recipe
+from palate.train.records import facts
+from palate.train.rows import data, people
+from palate.train.rows.data import Rows, test_rules
 
 RewardJob = Job[RewardArguments, Preference]
 

@@ -20,8 +20,8 @@ from palate.reward import features, figures, probe
 from palate.reward.divergence import answer_ids, divergences
 from palate.reward.probe import FOLDS
 from palate.reward.rows import Answers
-from palate.train.best import Mean
-from palate.train.data import read_preferences
+from palate.train.records.best import Mean
+from palate.train.rows.data import read_preferences
 
 SEED = 0
 

@@ -23,13 +23,13 @@ from palate.generate.samples import Samples, compare
 from palate.reward import rl
 from palate.reward.scoring import Judge
 from palate.terminal.console import PlainConsole
-from palate.train import facts
 from palate.train.config import RLArguments, check_rl
-from palate.train.data import Rows
 from palate.train.job import METRICS, Clock, RunDir
-from palate.train.points import RLPoint
-from palate.train.recipe import Machine, choose_rl_recipe
-from palate.train.rl_results import RLResults
+from palate.train.recipes.recipe import Machine, choose_rl_recipe
+from palate.train.records import facts
+from palate.train.records.points import RLPoint
+from palate.train.records.rl_results import RLResults
+from palate.train.rows.data import Rows
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ def optimise(
     from transformers import TrainerCallback
 
     from palate.reward.rl_trainer import Monitor, make_rl_trainer
-    from palate.train.callbacks import LossGuard, MetricsFile, Start, run_trainer
-    from palate.train.trainer import weights_dtype
+    from palate.train.trainers.callbacks import LossGuard, MetricsFile, Start, run_trainer
+    from palate.train.trainers.trainer import weights_dtype
 
     check_rl(args)
     console, run_dir, began = console or PlainConsole(), RunDir.at(folder), time.monotonic()

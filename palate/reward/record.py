@@ -10,10 +10,10 @@ from palate.core.schema import Model
 from palate.core.typed import read, version_of
 from palate.reward.config import Method
 from palate.reward.figures import RewardResults
-from palate.train import record, rl_results
-from palate.train.points import RLPoint
-from palate.train.record import AnyRecord, DataFacts, JobRecord, RunRecord
-from palate.train.rl_results import HeldOut, RLResults
+from palate.train.records import record, rl_results
+from palate.train.records.points import RLPoint
+from palate.train.records.record import AnyRecord, DataFacts, JobRecord, RunRecord
+from palate.train.records.rl_results import HeldOut, RLResults
 
 VERSION = 0  # of both records
 

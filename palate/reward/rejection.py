@@ -28,13 +28,15 @@ from palate.reward.config import BestArguments, check_n
 from palate.reward.scoring import Reward, reward_lines, rewards_of, with_its_people
 from palate.reward.written import Line, Log
 from palate.terminal.progress import Progress
-from palate.train import data, job, people, record, sft
-from palate.train.best import BestFacts, Mean, RoundFacts
+from palate.train import job, sft
 from palate.train.config import SFTArguments
-from palate.train.data import Answer, Rows, read_preferences
 from palate.train.job import Clock, RunDir
-from palate.train.recipe import Machine, choose_sft_recipe
-from palate.train.record import FILE, SFTRecord
+from palate.train.recipes.recipe import Machine, choose_sft_recipe
+from palate.train.records import record
+from palate.train.records.best import BestFacts, Mean, RoundFacts
+from palate.train.records.record import FILE, SFTRecord
+from palate.train.rows import data, people
+from palate.train.rows.data import Answer, Rows, read_preferences
 from palate.train.sft import SFTJob
 
 N, ROUNDS = 8, 2

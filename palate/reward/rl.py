@@ -34,16 +34,18 @@ from palate.reward.held_out import Rewards, find_rewards
 from palate.reward.record import VERSION, RewardRecord, RLRecord
 from palate.reward.scoring import find_reward, with_its_people
 from palate.terminal.ref import Ref
-from palate.train import data, facts, job, people
+from palate.train import job
 from palate.train.config import RLArguments, check_rl
-from palate.train.data import Rows, read_preferences
 from palate.train.job import Job, RunDir
-from palate.train.recipe import Machine, Recipe, choose_rl_recipe
-from palate.train.rl_results import Change, RLResults, checks, opened, rl_alarms
+from palate.train.recipes.recipe import Machine, Recipe, choose_rl_recipe
+from palate.train.records import facts
+from palate.train.records.rl_results import Change, RLResults, checks, opened, rl_alarms
+from palate.train.rows import data, people
+from palate.train.rows.data import Rows, read_preferences
 
 if TYPE_CHECKING:
     from palate.reward.rl_trainer import RewardRLOOTrainer
-    from palate.train.callbacks import Start
+    from palate.train.trainers.callbacks import Start
 
 RLJob = Job[RLArguments, Prompt]
 TRAINERS = ("RLOOTrainer", "RLOOConfig")
@@ -131,8 +133,8 @@ def check_base(args: RLArguments, base: models.Source) -> None:
 def train(console: Console, prepared: RLJob, chosen: tuple[RewardRecord, models.Source]) -> None:
     """Train, and leave model and record in `run_dir.model`."""
     from palate.reward.rl_trainer import Monitor, make_rl_trainer
-    from palate.train.callbacks import run_trainer, start
-    from palate.train.trainer import weights_dtype
+    from palate.train.trainers.callbacks import run_trainer, start
+    from palate.train.trainers.trainer import weights_dtype
 
     args, folder = prepared.args, prepared.run_dir.path
     rewards = find_rewards(console, prepared.project, args, chosen, folder / "rewards")

@@ -27,13 +27,13 @@ from palate.generate.models import Loaded
 from palate.reward.best import Plan, Writer, Written
 from palate.reward.guards import Norm
 from palate.reward.scoring import Judge
-from palate.train.choice import KEEPS
 from palate.train.config import RLArguments
-from palate.train.data import Rows
-from palate.train.recipe import Recipe
-from palate.train.rl_results import CHECKED, checks, opened
-from palate.train.stopped import StaysStoppedMixin
-from palate.train.trainer import adapter, schedule
+from palate.train.recipes.recipe import Recipe
+from palate.train.records.choice import KEEPS
+from palate.train.records.rl_results import CHECKED, checks, opened
+from palate.train.rows.data import Rows
+from palate.train.trainers.stopped import StaysStoppedMixin
+from palate.train.trainers.trainer import adapter, schedule
 
 CHECKS = 10  # in a run, about
 CLIP = 5.0  # deviations of the reward: more says that it is wrong

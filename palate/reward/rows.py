@@ -14,7 +14,7 @@ from palate.core.project import Project
 from palate.core.schema import Message, Pair, Preference
 from palate.reward.config import MarginSize
 from palate.reward.probe import FOLDS, Pairs
-from palate.train.data import Rows, read_preferences
+from palate.train.rows.data import Rows, read_preferences
 
 MARGIN_SIZES = {"off": 0.0, "small": 1.0, "large": 3.0}
 

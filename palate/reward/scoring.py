@@ -16,8 +16,8 @@ from palate.core.schema import Message, digest
 from palate.generate import models
 from palate.reward import classifier, features, record
 from palate.reward.record import RewardRecord
-from palate.train import people
 from palate.train.config import TrainArguments
+from palate.train.rows import people
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

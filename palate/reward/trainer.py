@@ -17,11 +17,12 @@ from palate.generate import models
 from palate.reward import classifier, features
 from palate.reward.config import RewardArguments
 from palate.reward.rows import MARGIN_SIZES, Answers
-from palate.train import facts, job
-from palate.train.callbacks import Start, run_trainer, start
-from palate.train.data import Rows
+from palate.train import job
 from palate.train.job import Job
-from palate.train.trainer import LORA_RANK, ReproducibleTrainerMixin, schedule
+from palate.train.records import facts
+from palate.train.rows.data import Rows
+from palate.train.trainers.callbacks import Start, run_trainer, start
+from palate.train.trainers.trainer import LORA_RANK, ReproducibleTrainerMixin, schedule
 
 CENTRING = 0.01  # holds scores near 0: J. Eisenstein et al., "Helping or Herding?" (2023)
 

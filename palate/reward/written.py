@@ -10,7 +10,7 @@ from palate.core.schema import Message, Prompt
 from palate.core.typed import read
 from palate.generate import models
 from palate.reward.best import Written
-from palate.train.data import Answer
+from palate.train.rows.data import Answer
 
 CUT = "prompts whose answers were all cut or empty"
 ALIKE = "prompts where no answer scored higher than another"

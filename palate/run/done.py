@@ -21,8 +21,13 @@ from palate.run.jobs import job_named
 from palate.run.methods import Budget, Method, N
 from palate.terminal.ref import Ref
 from palate.train.config import FLAGS, RLArguments, SFTArguments, TrainArguments
-from palate.train.recipe import DPO_LEARNING_RATES, RL_LEARNING_RATES, SFT_LEARNING_RATES, scaled
-from palate.train.record import AnyRecord, DPORecord
+from palate.train.recipes.recipe import (
+    DPO_LEARNING_RATES,
+    RL_LEARNING_RATES,
+    SFT_LEARNING_RATES,
+    scaled,
+)
+from palate.train.records.record import AnyRecord, DPORecord
 
 Run = AnyRecord | RewardRecord | RLRecord
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from palate.core.errors import UsageError
 from palate.label.steps import hourly_price
 from palate.train.config import WHOLE, DPOArguments, TrainArguments
-from palate.train.halving import first_trials, plan, refusal
-from palate.train.recipe import BYTES_PER_PARAMETER, MAX_FULL_PARAMETERS, MEMORY_FRACTION
+from palate.train.recipes.halving import first_trials, plan, refusal
+from palate.train.recipes.recipe import BYTES_PER_PARAMETER, MAX_FULL_PARAMETERS, MEMORY_FRACTION
 
 if TYPE_CHECKING:
     from huggingface_hub import JobHardwareInfo

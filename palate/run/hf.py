@@ -23,8 +23,8 @@ from palate.run.local import CPU_SETTINGS
 from palate.run.spec import JobArguments, JobSpec
 from palate.terminal.asking import ask
 from palate.terminal.ref import Ref
-from palate.train import people
 from palate.train.config import TrainArguments
+from palate.train.rows import people
 
 if TYPE_CHECKING:
     from huggingface_hub import JobInfo

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from palate.core.project import Project
     from palate.reward.record import RewardRecord, RLRecord
     from palate.run.forecast import Load
-    from palate.train.record import DPORecord, KTORecord, SFTRecord
+    from palate.train.records.record import DPORecord, KTORecord, SFTRecord
 
 
 def job_named(name: str) -> JobSpec:
@@ -52,7 +52,9 @@ def _candidates_check(args: CandidatesArguments) -> None:
         Shard.parse(args.shard)
 
 
-def _writing_packages(args: CandidatesArguments | CompletionsArguments) -> list[str]:
+def _writing_packages(
+    args: CandidatesArguments | CompletionsArguments | RLArguments,
+) -> list[str]:
     return ["vllm>=0.10"] if args.engine == "vllm" else []
 
 
@@ -82,7 +84,7 @@ def _judge_check(args: JudgeArguments) -> None:
 
 def _train_check(args: TrainArguments) -> None:
     from palate.run import processes
-    from palate.train import losses
+    from palate.train.trainers import losses
 
     processes.check(args.processes, args.accelerate)
     if isinstance(args, DPOArguments):
@@ -143,15 +145,12 @@ def _kto_check(args: KTOArguments) -> None:
 
 
 def _rl_check(args: RLArguments) -> None:
-    from palate.train import config, people
+    from palate.train import config
+    from palate.train.rows.people import refuse
 
     _train_check(args)
     config.check_rl(args)
-    people.refuse(args)
-
-
-def _rl_packages(args: RLArguments) -> list[str]:
-    return ["vllm>=0.10"] if args.engine == "vllm" else []
+    refuse(args)
 
 
 def _train_packages(args: TrainArguments) -> list[str]:
@@ -261,7 +260,7 @@ JOBS: tuple[JobSpec, ...] = (
         help="train against the reward (RLOO), held to the base model",
         load=lambda args, project: _rl().load(args, project),
         check=_rl_check,
-        packages=_rl_packages,
+        packages=_writing_packages,
         training=_rl,
     ),
     JobSpec(

@@ -29,7 +29,7 @@ from palate.run import forecast, processes
 from palate.run.forecast import Flavor, Load
 from palate.run.spec import Training
 from palate.terminal.console import PlainConsole
-from palate.train import data, dpo, recipe, sft
+from palate.train import dpo, sft
 from palate.train.config import (
     WHOLE,
     DPOArguments,
@@ -38,9 +38,10 @@ from palate.train.config import (
     SFTArguments,
     TrainArguments,
 )
-from palate.train.data import Rows, preferred_answers, read_preferences
-from palate.train.record import DPORecord, KTORecord, SFTRecord
-from palate.train.unpaired import read_unpaired
+from palate.train.recipes import recipe
+from palate.train.records.record import DPORecord, KTORecord, SFTRecord
+from palate.train.rows.data import Rows, audit, preferred_answers, read_preferences
+from palate.train.rows.unpaired import read_unpaired
 
 
 def candidates_load(args: CandidatesArguments, project: Project) -> Load:
@@ -127,7 +128,7 @@ def _both(written: Load, trained: Load, more: float = 0.0) -> Load:
 
 def check_rl(args: RLArguments, project: Project, flavor: Flavor) -> None:
     labels = read_preferences(project, implied=False)
-    data.audit(PlainConsole(quiet=True), project, labels, ignore=args.ignore_audit)
+    audit(PlainConsole(quiet=True), project, labels, ignore=args.ignore_audit)
     check_aspect(project, args.aspect)
     reward_name(args.reward, project)
     if args.halves:
@@ -170,7 +171,7 @@ def check_kto(args: KTOArguments, project: Project, flavor: Flavor) -> None:
 
 def _audit(args: DPOArguments | SFTArguments, project: Project, rows: Rows[Preference]) -> None:
     quiet, together = PlainConsole(quiet=True), not args.aspect
-    data.audit(quiet, project, rows, ignore=args.ignore_audit, together=together)
+    audit(quiet, project, rows, ignore=args.ignore_audit, together=together)
 
 
 def check_dpo(args: DPOArguments, project: Project, flavor: Flavor) -> None:
@@ -227,7 +228,7 @@ def check_reward(args: RewardArguments, project: Project, flavor: Flavor) -> Non
     _check_sharing(args, flavor)
     rows = reward_rows.read(project)
     labels = replace(rows, train=reward_rows.decided(rows.train))
-    data.audit(PlainConsole(quiet=True), project, labels, ignore=args.ignore_audit)
+    audit(PlainConsole(quiet=True), project, labels, ignore=args.ignore_audit)
     if args.method != "probe":
         prompts = [r.prompt_id for r in rows.train]
         recipe.choose_reward_recipe(args, _size(args, project), prompts, _machine(args, flavor))

@@ -16,7 +16,7 @@ from palate.reward.measured import Figures, Ruler
 from palate.reward.record import RewardRecord, RLRecord
 from palate.run.done import answers, same_data
 from palate.run.hf_jobs import dollars
-from palate.train.record import DPORecord, JobRecord, KTORecord, SFTRecord
+from palate.train.records.record import DPORecord, JobRecord, KTORecord, SFTRecord
 
 
 def report(

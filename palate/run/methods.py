@@ -14,9 +14,9 @@ from palate.generate.completions import eval_prompts
 from palate.reward import held_out
 from palate.reward import rows as reward_rows
 from palate.run.jobs import job_named
-from palate.train import feedback
-from palate.train.data import read_preferences
-from palate.train.unpaired import read_unpaired
+from palate.train.rows import feedback
+from palate.train.rows.data import read_preferences
+from palate.train.rows.unpaired import read_unpaired
 
 N = 16  # answers of which best-of-16 keeps one
 PACKAGES_TO_MEASURE = ("torch", "transformers")

@@ -27,8 +27,8 @@ from palate.run.forecast import Flavor, Load
 from palate.run.local import CPU_SETTINGS
 from palate.run.spec import JobSpec
 from palate.terminal.ref import Ref
-from palate.train import people
 from palate.train.config import TrainArguments
+from palate.train.rows import people
 
 NOTICE_SECONDS = 180  # before the time limit, for a job to save a checkpoint
 ASSUMED = Flavor("a cluster's GPU", 1, "A10G", 8, 24e9, 0.0)

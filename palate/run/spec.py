@@ -13,7 +13,7 @@ from palate.train.config import TrainArguments
 if TYPE_CHECKING:
     from palate.core.project import Project
     from palate.run.forecast import Flavor, Load
-    from palate.train.record import JobRecord
+    from palate.train.records.record import JobRecord
 
 
 class JobArguments(Protocol):

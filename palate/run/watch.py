@@ -27,8 +27,8 @@ from palate.run.spec import JobSpec
 from palate.terminal.asking import ask
 from palate.terminal.console import PlainConsole
 from palate.terminal.flags import ProjectId, flag
-from palate.train import record
-from palate.train.record import DPORecord
+from palate.train.records import record
+from palate.train.records.record import DPORecord
 
 if TYPE_CHECKING:
     from huggingface_hub import JobInfo, WebhookInfo

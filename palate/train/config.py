@@ -12,7 +12,7 @@ import tyro
 
 from palate.core.errors import UsageError
 from palate.terminal.flags import Count, ModelRef, Number, ProjectId, Repo, Switch, flag
-from palate.train.losses import MEASURED_BETA, Strength, parse
+from palate.train.trainers.losses import MEASURED_BETA, Strength, parse
 
 Method = Literal["full", "lora", "qlora"]
 BatchMode = Literal["tree", "rows", "trl"]

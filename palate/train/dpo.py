@@ -3,7 +3,6 @@
 Nothing is pushed here: the job does that with what `run` returns.
 """
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
@@ -19,28 +18,28 @@ from palate.core.rounds import check_aspect
 from palate.core.schema import Preference
 from palate.generate import models
 from palate.label import agreement
-from palate.label.agreement import Report
-from palate.train import data, facts, feedback, job, losses, people, search
-from palate.train.choice import KEEPS, read_run, right
+from palate.train import job
 from palate.train.config import DPOArguments
-from palate.train.data import Rows, read_preferences
-from palate.train.feedback import Panel
 from palate.train.job import Job, RunDir
-from palate.train.losses import parse
-from palate.train.memory import Memory, Prediction, predict
-from palate.train.packing import Positions
-from palate.train.recipe import Machine, choose_recipe
-from palate.train.record import DPORecord, load
-from palate.train.results import dpo_alarms, dpo_results
-from palate.train.trials import Trial
+from palate.train.packed.packing import Positions
+from palate.train.recipes import search
+from palate.train.recipes.memory import Memory, Prediction, predict
+from palate.train.recipes.recipe import Machine, choose_recipe
+from palate.train.recipes.trials import Trial
+from palate.train.records import facts
+from palate.train.records.choice import KEEPS, read_run, right
+from palate.train.records.record import DPORecord, load
+from palate.train.records.results import dpo_alarms, dpo_results
+from palate.train.rows import data, feedback, people
+from palate.train.rows.data import Rows, read_preferences
+from palate.train.rows.feedback import Panel
+from palate.train.rows.wrong import flip_rate, implied_line
+from palate.train.trainers import losses
 
 if TYPE_CHECKING:
-    from palate.train.callbacks import Start
-    from palate.train.dpo_trainer import PackedDPOTrainer
+    from palate.train.trainers.callbacks import Start
+    from palate.train.trainers.dpo_trainer import PackedDPOTrainer
 
-MIN_REPEATS = 20  # fewer repeats or checks say too little of how often labels are wrong
-UNCHECKED = 0.15  # of implied pairs contradict the person, in benchmarks/label_cost.py
-MOST_WRONG = 0.49  # labels no better than coins teach nothing
 DPOJob = Job[DPOArguments, Preference]
 
 
@@ -104,7 +103,7 @@ def prepare(console: Console, args: DPOArguments) -> DPOJob:
         console.print(f"  {line}")
     for note in losses.notes(args):
         console.print(f"  {note}")
-    if name := parse(args.loss).free:
+    if name := losses.parse(args.loss).free:
         losses.trainer_of(name)  # or why there is none, before anything is computed
     base = models.find(args.base_model or project.settings.base_model)
     prompts = [r.prompt_id for r in rows.train]
@@ -167,56 +166,11 @@ def advice_to_end(args: DPOArguments) -> str:
     return f"Add --sft-weight {losses.SFT_WEIGHT:g}."
 
 
-def flip_rate(args: DPOArguments, rows: Sequence[Preference], people: Report) -> float | None:
-    """Return the share of wrong labels that `--loss robust` needs; None for other losses."""
-    if "robust" not in parse(args.loss).names or args.flip_rate is not None:
-        return args.flip_rate
-    return round(wrong_rows(rows, people), 4)
-
-
-def wrong_rows(rows: Sequence[Preference], people: Report) -> float:
-    """Return the expected share of wrong training rows: of asked and implied ones, by their number.
-
-    Two answers on a pair differ where exactly one is wrong: for asked rows d = 2 e (1 - e), with d
-    from how often a person reversed a choice when asked again; for implied ones c = i (1 - e) +
-    e (1 - i), with c from the checks. Raises UsageError where there are too few repeats.
-    """
-    d, c = people.flips, people.implied
-    if d.n < MIN_REPEATS or d.rate is None:
-        raise UsageError(
-            f"--loss robust needs the share of wrong labels, and only {d.n} pairs were asked again"
-            f" ({MIN_REPEATS} needed). Set it: --flip-rate 0.1"
-        )
-    asked = min((1 - (1 - 2 * min(d.rate, 0.5)) ** 0.5) / 2, MOST_WRONG)
-    contradicted = UNCHECKED if c.n < MIN_REPEATS or c.rate is None else c.rate
-    implied = min(max((contradicted - asked) / (1 - 2 * asked), 0.0), MOST_WRONG)
-    share = sum(r.source == "implied" for r in rows) / len(rows)
-    return (1 - share) * asked + share * implied
-
-
-def implied_line(rows: Sequence[Preference], people: Report) -> str | None:
-    """Return how many training rows were inferred, and how often that was wrong; None for none."""
-    n = sum(r.source == "implied" for r in rows)
-    if not n:
-        return None
-    checked = (
-        f"Of the inferred pairs that people were asked about, they decided {people.implied.words()}"
-        " the other way."
-        if people.implied.n
-        else f"None was checked by asking; on the labels of palate's benchmark, {UNCHECKED:.0%} of"
-        " the inferred pairs were wrong."
-    )
-    return (
-        f"{n:,} of {len(rows):,} training rows ({n / len(rows):.0%}) are inferred from other"
-        f" answers. {checked} To train without them: --no-implied"
-    )
-
-
 def train(console: Console, prepared: DPOJob) -> None:
     """Train, and leave model and record in `run_dir.model`."""
-    from palate.train.callbacks import run_trainer, start
-    from palate.train.dpo_trainer import make_dpo_trainer
-    from palate.train.looks import SampleAnswer
+    from palate.train.trainers.callbacks import run_trainer, start
+    from palate.train.trainers.dpo_trainer import make_dpo_trainer
+    from palate.train.trainers.looks import SampleAnswer
 
     begun = start(console, prepared)
     loaded, rows = job.load(console, prepared)

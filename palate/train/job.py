@@ -38,9 +38,9 @@ from palate.generate import models
 from palate.terminal.console import PlainConsole
 from palate.terminal.ref import Ref
 from palate.train.config import TrainArguments
-from palate.train.data import Answer, Rows, usable
-from palate.train.recipe import Recipe, smaller
-from palate.train.record import FILE, RunRecord
+from palate.train.recipes.recipe import Recipe, smaller
+from palate.train.records.record import FILE, RunRecord
+from palate.train.rows.data import Answer, Rows, usable
 
 SHOWN_TOO_LONG = 10
 METRICS = "metrics.jsonl"
@@ -265,7 +265,7 @@ def is_full_disk(error: Exception) -> bool:
 
 def load(console: Console, job: Job[A, T]) -> tuple[models.Loaded, Rows[T]]:
     """Return the base model and the rows that fit it; print what was left out."""
-    from palate.train.trainer import weights_dtype
+    from palate.train.trainers.trainer import weights_dtype
 
     args, base = job.args, job.base
     loaded = models.load(base, dtype=weights_dtype(job.recipe), four_bits=args.method == "qlora")

@@ -16,18 +16,20 @@ from palate.core.markdown import count
 from palate.core.rounds import check_aspect
 from palate.core.schema import Preference, Unpaired
 from palate.generate import models
-from palate.train import data, facts, job, people
+from palate.train import job
 from palate.train.config import WHOLE, KTOArguments
-from palate.train.data import Rows
 from palate.train.job import Job, RunDir
-from palate.train.kto_results import answer_key, kto_alarms, kto_results
-from palate.train.recipe import Machine, choose_kto_recipe
-from palate.train.record import KTORecord
-from palate.train.unpaired import Weights, check_both, read_unpaired
+from palate.train.recipes.recipe import Machine, choose_kto_recipe
+from palate.train.records import facts
+from palate.train.records.kto_results import answer_key, kto_alarms, kto_results
+from palate.train.records.record import KTORecord
+from palate.train.rows import data, people
+from palate.train.rows.data import Rows
+from palate.train.rows.unpaired import Weights, check_both, read_unpaired
 
 if TYPE_CHECKING:
-    from palate.train.callbacks import Start
-    from palate.train.kto_trainer import AnswerKTOTrainer
+    from palate.train.trainers.callbacks import Start
+    from palate.train.trainers.kto_trainer import AnswerKTOTrainer
 
 KTOJob = Job[KTOArguments, Unpaired]
 TRAINERS = ("KTOTrainer", "KTOConfig")
@@ -139,8 +141,8 @@ def weigh(args: KTOArguments, rows: Sequence[Unpaired]) -> tuple[Weights, str]:
 
 def train(console: Console, prepared: KTOJob) -> None:
     """Train, and leave model and record in `run_dir.model`."""
-    from palate.train.callbacks import run_trainer, start
-    from palate.train.kto_trainer import make_kto_trainer
+    from palate.train.trainers.callbacks import run_trainer, start
+    from palate.train.trainers.kto_trainer import make_kto_trainer
 
     if prepared.recipe.part < 2:
         raise PalateError(

@@ -11,18 +11,20 @@ from rich.console import Console
 from palate.core.schema import Preference
 from palate.generate import models
 from palate.generate.samples import NOTHING
-from palate.train import data, facts, job, people
+from palate.train import job
 from palate.train.config import SFTArguments
-from palate.train.data import Answer, Rows, preferred_answers, read_preferences
-from palate.train.hindsight import BETTER, hindsight_rows
 from palate.train.job import Job, RunDir
-from palate.train.recipe import Machine, check_mergeable, choose_sft_recipe
-from palate.train.record import SFTRecord
-from palate.train.results import sft_alarms, sft_results
+from palate.train.recipes.recipe import Machine, check_mergeable, choose_sft_recipe
+from palate.train.records import facts
+from palate.train.records.record import SFTRecord
+from palate.train.records.results import sft_alarms, sft_results
+from palate.train.rows import data, people
+from palate.train.rows.data import Answer, Rows, preferred_answers, read_preferences
+from palate.train.rows.hindsight import BETTER, hindsight_rows
 
 if TYPE_CHECKING:
-    from palate.train.callbacks import Start
-    from palate.train.trainer import AnswerTrainer
+    from palate.train.trainers.callbacks import Start
+    from palate.train.trainers.trainer import AnswerTrainer
 
 SFTJob = Job[SFTArguments, Answer]
 
@@ -70,8 +72,8 @@ def train(
 
     Of several rounds, `first` is the model that they began with. It is compared with the last one.
     """
-    from palate.train.callbacks import run_trainer, start
-    from palate.train.trainer import make_sft_trainer
+    from palate.train.trainers.callbacks import run_trainer, start
+    from palate.train.trainers.trainer import make_sft_trainer
 
     begun = start(console, prepared)
     loaded, rows = job.load(console, prepared)

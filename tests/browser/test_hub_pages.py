@@ -17,7 +17,7 @@ from palate.label.steps import JOB_LABEL, PROJECT_LABEL, label_of
 from palate.report import audit_page
 from palate.report.export import export
 from palate.report.model_card import model_files
-from palate.train import record
+from palate.train.records import record
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

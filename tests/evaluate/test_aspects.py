@@ -11,7 +11,7 @@ from palate.core.schema import Candidate, Event, Model, Pair
 from palate.evaluate.counting import count_by_aspect
 from palate.evaluate.verdict import Verdict
 from palate.report.model_card import model_files
-from palate.train.record import from_json
+from palate.train.records.record import from_json
 from palate.web.voting.words import headlines
 
 BOTH = ("helpful", "safe")

@@ -130,7 +130,7 @@ def test_the_card_shows_no_judge_without_agreement():
     from run_facts import RUN
 
     from palate.report.model_card import model_files
-    from palate.train import record
+    from palate.train.records import record
 
     run = record.from_json(RUN)
 

@@ -13,7 +13,7 @@ from palate.core.errors import BadInput, PalateError
 from palate.evaluate.judging import JudgeAgreement, JudgeReport
 from palate.evaluate.verdict import Matches, Point, Verdict
 from palate.report.model_card import model_files
-from palate.train import record
+from palate.train.records import record
 
 STORED = Path(__file__).parents[1] / "stored"
 

@@ -13,9 +13,9 @@ from palate.core import ledger
 from palate.core.project import REWARD_FILE, Project
 from palate.report.export import export
 from palate.reward import rejection, rl
-from palate.train import facts
 from palate.train.config import RLArguments, SFTArguments
-from palate.train.data import read_preferences
+from palate.train.records import facts
+from palate.train.rows.data import read_preferences
 
 ANN, BEN, CY = pseudonym("ann"), pseudonym("ben"), "p-0123456789"
 

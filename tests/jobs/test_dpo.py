@@ -12,7 +12,7 @@ from dpo_runs import FAST, record
 from palate.core import hub as client
 from palate.core.paths import shipped
 from palate.core.project import Project
-from palate.train.trials import METHODS
+from palate.train.recipes.trials import METHODS
 
 
 @pytest.mark.slow
@@ -195,7 +195,7 @@ def test_a_loss_that_there_is_not_is_refused_before_a_machine_is_paid_for(labell
 # a job whose device holds no more than six pairs at once
 SCARCE = """
 import runpy, sys, torch
-from palate.train.dpo_trainer import PackedDPOTrainer
+from palate.train.trainers.dpo_trainer import PackedDPOTrainer
 step = PackedDPOTrainer.training_step
 def scarce(self, model, inputs, *args, **kwargs):
     if len(inputs["input_ids"]) > 2 * {most}:

@@ -10,7 +10,7 @@ from palate.core.rates import Rate
 from palate.core.schema import Model
 from palate.report.comparison import HEAD, Entry, MethodsReport, Share
 from palate.reward.measured import Figures, Measure
-from palate.train.best import Mean
+from palate.train.records.best import Mean
 
 BASE, TUNED = Model("me/base", "a" * 40), Model("me/titles-dpo", "b" * 40)
 MEASURE = Measure(18, 6, Rate(12, 18, 6, 1, 9.0, 0.5))

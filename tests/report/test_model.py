@@ -15,7 +15,7 @@ from verdicts import of_rounds, votes
 from palate.core.errors import UsageError
 from palate.evaluate.verdict import Verdict
 from palate.report.model_card import model_files, push_model_card
-from palate.train import record
+from palate.train.records import record
 
 NO_TEST = {
     "test_loss": None,

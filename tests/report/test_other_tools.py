@@ -10,7 +10,7 @@ from palate.core.project import Project, Settings
 from palate.label.preferences import rebuild
 from palate.report.export import export
 from palate.report.other_tools import write
-from palate.train.unpaired import EVEN
+from palate.train.rows.unpaired import EVEN
 
 CHAT = [{"role": "system", "content": "Be terse."}, {"role": "user", "content": "Hi\nthere"}]
 ROWS = [

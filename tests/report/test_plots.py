@@ -13,7 +13,7 @@ from palate.core import drawing
 from palate.evaluate.pictures import verdict_pictures, win_rate
 from palate.label.agreement_text import strengths
 from palate.report import plots
-from palate.train.points import DPOPoint
+from palate.train.records.points import DPOPoint
 
 
 def history(steps: int, evaluate_every: int = 10) -> list[DPOPoint]:

@@ -11,7 +11,7 @@ from palate.check.losses import VERSION, CheckReport, ability
 from palate.core.schema import Model
 from palate.report.cards import RESULTS_FILE
 from palate.report.model_card import model_files
-from palate.train import record
+from palate.train.records import record
 
 
 def entries(files):

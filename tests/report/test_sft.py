@@ -9,7 +9,7 @@ from huggingface_hub import ModelCard
 from run_facts import SFT_RUN
 
 from palate.report.model_card import model_files
-from palate.train import record
+from palate.train.records import record
 
 
 def readme(**changes: Any) -> str:

@@ -9,8 +9,8 @@ from palate.core.schema import Prompt
 from palate.reward.rl import usable
 from palate.run.jobs import job_named
 from palate.train.config import RLArguments
-from palate.train.data import Rows
-from palate.train.recipe import Recipe
+from palate.train.recipes.recipe import Recipe
+from palate.train.rows.data import Rows
 
 
 class Words:

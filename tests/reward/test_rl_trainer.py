@@ -22,8 +22,8 @@ from palate.reward.guards import Norm
 from palate.reward.rl_trainer import Monitor, make_rl_trainer
 from palate.reward.scoring import Judge
 from palate.train.config import RLArguments
-from palate.train.recipe import Recipe
-from palate.train.rl_results import checks
+from palate.train.recipes.recipe import Recipe
+from palate.train.records.rl_results import checks
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 ARGS = RLArguments("me/titles", n=4, batch_size=16, max_new_tokens=8, beta=0.3, epochs=2)

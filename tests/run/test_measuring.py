@@ -11,7 +11,7 @@ from palate.core.errors import PalateError
 from palate.core.schema import Model
 from palate.run.hf_jobs import dollars
 from palate.run.measuring import check_of
-from palate.train.results import Lead
+from palate.train.records.results import Lead
 
 
 def test_what_tuning_cost_is_in_the_table_where_it_was_checked(repo_id):

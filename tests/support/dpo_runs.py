@@ -19,7 +19,7 @@ import os, runpy, signal, sys, torch
 from accelerate.state import PartialState
 from accelerate.utils import DistributedType
 from palate.run import processes
-from palate.train.dpo_trainer import PackedDPOTrainer
+from palate.train.trainers.dpo_trainer import PackedDPOTrainer
 
 def together(*args, real=processes.together):
     sys.argv[0] = __file__  # the processes run this file, too

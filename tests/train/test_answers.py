@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from palate.core.errors import UsageError
 from palate.core.schema import Preference, Prompt
-from palate.train.data import (
+from palate.train.rows.data import (
     IMPLIED,
     NOT_WON,
     Rows,

@@ -13,7 +13,7 @@ from trl import DPOConfig, DPOTrainer
 
 from palate.demo import writer
 from palate.demo.titles import corpus, prompt_for
-from palate.train.dpo_trainer import PackedDPOTrainer
+from palate.train.trainers.dpo_trainer import PackedDPOTrainer
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
 SIZE = {

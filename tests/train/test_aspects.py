@@ -15,9 +15,9 @@ from palate.core.project import SETTINGS_FILE, Project, Settings
 from palate.core.rounds import in_aspect
 from palate.core.schema import Candidate, Pair
 from palate.report.export import export
-from palate.train import people
 from palate.train.config import DPOArguments
-from palate.train.data import Rows, audit, read_preferences
+from palate.train.rows import people
+from palate.train.rows.data import Rows, audit, read_preferences
 
 SAME = [Candidate.of(PROMPT.id, "the same", model=f"me/{m}", revision="a" * 40) for m in "xy"]
 

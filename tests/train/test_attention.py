@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from palate.demo import writer
-from palate.train.attention import (
+from palate.train.packed.attention import (
     FREE_SHARE,
     block_mask,
     dense_mask,
@@ -26,7 +26,7 @@ from palate.train.attention import (
     prefers_flex,
     supports_flex,
 )
-from palate.train.dpo_trainer import PackedDPOTrainer
+from palate.train.trainers.dpo_trainer import PackedDPOTrainer
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::FutureWarning",

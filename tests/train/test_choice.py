@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from palate.train.choice import LOGGED, calibrated_loss, read_run, temperature
+from palate.train.records.choice import LOGGED, calibrated_loss, read_run, temperature
 
 
 def test_logs_name_the_rows_that_were_measured():

@@ -6,8 +6,9 @@ import pytest
 
 from palate.core.errors import UsageError
 from palate.core.schema import Preference, Prompt
-from palate.train import data, losses
-from palate.train.data import Rows
+from palate.train.rows import data
+from palate.train.rows.data import Rows
+from palate.train.trainers import losses
 
 
 def preference(idea, better, worse, strength=None, annotator="p-1"):

@@ -17,9 +17,9 @@ from transformers import (
 from trl import DPOTrainer
 
 from palate.demo import writer
-from palate.train.choice import KEEPS, LOGGED
-from palate.train.dpo_trainer import PackedDPOTrainer
-from palate.train.packed_forward import allowed_mode
+from palate.train.packed.packed_forward import allowed_mode
+from palate.train.records.choice import KEEPS, LOGGED
+from palate.train.trainers.dpo_trainer import PackedDPOTrainer
 
 # TRL and transformers rename options between the versions that we allow
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")

@@ -3,7 +3,7 @@
 import math
 from dataclasses import asdict
 
-from palate.train.facts import (
+from palate.train.records.facts import (
     dpo_curve,
     hardware,
     sft_curve,

@@ -7,10 +7,10 @@ from one_pair import PROMPT, X, Y, event
 
 from palate.core.rates import Rate
 from palate.core.schema import Preference
-from palate.train import dpo_trainer
 from palate.train.config import DPOArguments
-from palate.train.data import Rows
-from palate.train.feedback import Feedback, Panel, compare, together, voted
+from palate.train.rows.data import Rows
+from palate.train.rows.feedback import Feedback, Panel, compare, together, voted
+from palate.train.trainers import dpo_trainer
 
 NONE = Rate(0, 0)
 

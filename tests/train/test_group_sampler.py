@@ -1,6 +1,6 @@
 """The order of training rows: prompts together, full batches, each epoch another order."""
 
-from palate.train.trainer import GroupSampler
+from palate.train.trainers.trainer import GroupSampler
 
 
 def test_the_last_batch_of_an_epoch_is_full():

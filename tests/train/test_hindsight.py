@@ -6,8 +6,8 @@ from palate.core.errors import BadInput, UsageError
 from palate.core.rounds import asked, condition_of
 from palate.core.schema import Message, Preference, Prompt
 from palate.train.config import SFTArguments, check_sft
-from palate.train.data import Rows
-from palate.train.hindsight import BETTER, WORSE, hindsight_rows
+from palate.train.rows.data import Rows
+from palate.train.rows.hindsight import BETTER, WORSE, hindsight_rows
 
 PROMPT = Prompt.of("A title, please")
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 
 from palate.core.schema import Message, Unpaired
-from palate.train.kto_results import answer_key, kto_results
+from palate.train.records.kto_results import answer_key, kto_results
 
 
 def rows(prompts: int, each: int) -> list[Unpaired]:

@@ -14,10 +14,10 @@ from palate.demo import writer
 from palate.demo.titles import corpus, prompt_for
 from palate.generate.models import Loaded
 from palate.train.config import KTOArguments
-from palate.train.data import Rows
-from palate.train.kto_trainer import make_kto_trainer, unpaired_dataset
-from palate.train.recipe import Recipe
-from palate.train.unpaired import Weights
+from palate.train.recipes.recipe import Recipe
+from palate.train.rows.data import Rows
+from palate.train.rows.unpaired import Weights
+from palate.train.trainers.kto_trainer import make_kto_trainer, unpaired_dataset
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 WEIGHTS = Weights(1.0, 2.0)

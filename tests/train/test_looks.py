@@ -9,7 +9,7 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from palate.demo import writer
 from palate.generate.models import Loaded
-from palate.train.looks import ProgressBar, SampleAnswer, curve, watched
+from palate.train.trainers.looks import ProgressBar, SampleAnswer, curve, watched
 
 
 @pytest.fixture

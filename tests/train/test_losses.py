@@ -12,10 +12,11 @@ from trl import DPOTrainer
 
 from palate.core.errors import UsageError
 from palate.demo import writer
-from palate.train import dpo, losses
+from palate.train import dpo
 from palate.train.config import DPOArguments
-from palate.train.dpo_trainer import PackedDPOTrainer
-from palate.train.losses import DPO_LOSSES, FREE, FreeLoss, options, parse
+from palate.train.trainers import losses
+from palate.train.trainers.dpo_trainer import PackedDPOTrainer
+from palate.train.trainers.losses import DPO_LOSSES, FREE, FreeLoss, options, parse
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 SUMS = ("sigmoid:0.8,bco_pair:0.2,sft:1", "ipo:2,hinge", "apo_zero,sft:0.1")

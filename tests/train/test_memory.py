@@ -7,9 +7,9 @@ import pytest
 from small_dpo import pairs_of_titles, small, trainer
 
 from palate.demo import writer
-from palate.train.dpo_trainer import PackedDPOTrainer
-from palate.train.memory import GB, STATE_BYTES, Memory, Prediction, predict
-from palate.train.recipe import Recipe
+from palate.train.recipes.memory import GB, STATE_BYTES, Memory, Prediction, predict
+from palate.train.recipes.recipe import Recipe
+from palate.train.trainers.dpo_trainer import PackedDPOTrainer
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 RECIPE = Recipe("full", 1e-5, 8, 1, False, False, ())

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
-from palate.train.attention import added_mask, dense_mask
-from palate.train.packed_forward import unpack
-from palate.train.packing import count_positions, pack, packed_inputs
+from palate.train.packed.attention import added_mask, dense_mask
+from palate.train.packed.packed_forward import unpack
+from palate.train.packed.packing import count_positions, pack, packed_inputs
 
 TOKENS = st.lists(st.integers(1, 9), min_size=1, max_size=5)
 PAIRS = st.lists(st.tuples(TOKENS, TOKENS, TOKENS), min_size=1, max_size=6)

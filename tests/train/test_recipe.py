@@ -6,7 +6,7 @@ import pytest
 
 from palate.core.errors import UsageError
 from palate.train.config import DPOArguments, SFTArguments
-from palate.train.recipe import Machine, choose_recipe, choose_sft_recipe, halved
+from palate.train.recipes.recipe import Machine, choose_recipe, choose_sft_recipe, halved
 
 GB = 2**30
 LAPTOP = Machine("CPU", 24 * GB, cuda=False, bf16=False, quantizes=False)

@@ -11,8 +11,8 @@ from run_facts import RUN, SFT_RUN
 from palate.core.errors import BadInput, PalateError
 from palate.evaluate.verdict import Verdict
 from palate.report.model_card import model_files
-from palate.train import record
-from palate.train.record import VERSION, DPORecord, SFTRecord
+from palate.train.records import record
+from palate.train.records.record import VERSION, DPORecord, SFTRecord
 
 STORED = Path(__file__).parents[1] / "stored"
 FACTS = [

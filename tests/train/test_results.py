@@ -9,8 +9,8 @@ from scipy.stats import multinomial
 
 from palate.audit.baselines import Accuracy
 from palate.generate.samples import BaseAndTuned, Samples
-from palate.train.choice import LOGGED_SUMS
-from palate.train.results import (
+from palate.train.records.choice import LOGGED_SUMS
+from palate.train.records.results import (
     dpo_alarms,
     dpo_results,
     lead,

@@ -7,8 +7,8 @@ import pytest
 
 from palate.core.rates import Rate
 from palate.generate.samples import NOTHING, BaseAndTuned
-from palate.train.best import Mean
-from palate.train.rl_results import (
+from palate.train.records.best import Mean
+from palate.train.records.rl_results import (
     CHECKED,
     Change,
     Check,

@@ -6,7 +6,7 @@ import pytest
 
 from palate.core.errors import UsageError
 from palate.core.schema import Preference, Prompt
-from palate.train.data import Rows, preference_dataset, usable
+from palate.train.rows.data import Rows, preference_dataset, usable
 
 
 class Words:

@@ -10,9 +10,9 @@ from palate.core.errors import PalateError, UsageError
 from palate.core.project import Project, Settings
 from palate.run import jobs
 from palate.train import job
-from palate.train.choice import KEEPS
 from palate.train.config import SFTArguments
 from palate.train.job import Clock, RunDir
+from palate.train.records.choice import KEEPS
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import pytest
 
 from palate.core.schema import Preference
 from palate.core.typed import read
-from palate.train import halving, trials
 from palate.train.config import DPOArguments
-from palate.train.data import Rows
-from palate.train.halving import Plan, first_trials, plan, refusal
-from palate.train.trials import SearchFacts, Trial, TrialResult, facts, split
+from palate.train.recipes import halving, trials
+from palate.train.recipes.halving import Plan, first_trials, plan, refusal
+from palate.train.recipes.trials import SearchFacts, Trial, TrialResult, facts, split
+from palate.train.rows.data import Rows
 
 ARGS = DPOArguments("me/titles")
 FIRST = first_trials(ARGS, "full", 135_000_000, both=True)

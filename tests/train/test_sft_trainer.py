@@ -12,10 +12,10 @@ from palate.demo import writer
 from palate.demo.titles import corpus, prompt_for
 from palate.generate.models import Loaded
 from palate.train.config import SFTArguments
-from palate.train.data import Rows, answer_dataset
-from palate.train.recipe import Recipe
+from palate.train.recipes.recipe import Recipe
+from palate.train.rows.data import Rows, answer_dataset
 from palate.train.sft import rows_of
-from palate.train.trainer import make_sft_trainer
+from palate.train.trainers.trainer import make_sft_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 

@@ -15,15 +15,15 @@ from palate.core.schema import Message, Preference, Prompt, Unpaired
 from palate.demo import writer
 from palate.demo.titles import corpus, prompt_for
 from palate.generate.models import Loaded
-from palate.train.callbacks import _move_best
 from palate.train.config import DPOArguments, KTOArguments, SFTArguments
-from palate.train.data import Answer, Rows
-from palate.train.dpo_trainer import make_dpo_trainer
-from palate.train.kto_trainer import make_kto_trainer
-from palate.train.recipe import Recipe
-from palate.train.stopped import PATIENCE
-from palate.train.trainer import make_sft_trainer
-from palate.train.unpaired import Weights
+from palate.train.recipes.recipe import Recipe
+from palate.train.rows.data import Answer, Rows
+from palate.train.rows.unpaired import Weights
+from palate.train.trainers.callbacks import _move_best
+from palate.train.trainers.dpo_trainer import make_dpo_trainer
+from palate.train.trainers.kto_trainer import make_kto_trainer
+from palate.train.trainers.stopped import PATIENCE
+from palate.train.trainers.trainer import make_sft_trainer
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::FutureWarning")]
 

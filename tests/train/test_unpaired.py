@@ -5,7 +5,7 @@ from one_pair import PROMPT, X, Y, event
 
 from palate.core.errors import UsageError
 from palate.core.schema import Message, Preference, Unpaired
-from palate.train.unpaired import (
+from palate.train.rows.unpaired import (
     DISPUTED,
     EVEN,
     Weights,

@@ -21,17 +21,19 @@ from palate.core.typed import read
 from palate.generate import models
 from palate.generate.chats import encode
 from palate.terminal.console import PlainConsole
-from palate.train import halving, job, packing, trials
-from palate.train.choice import read_run
+from palate.train import job
 from palate.train.config import DPOArguments
-from palate.train.data import Rows, usable
-from palate.train.halving import Plan
 from palate.train.job import Job, RunDir
-from palate.train.recipe import Machine, choose_recipe
-from palate.train.trials import Trial, TrialResult
+from palate.train.packed import packing
+from palate.train.recipes import halving, trials
+from palate.train.recipes.halving import Plan
+from palate.train.recipes.recipe import Machine, choose_recipe
+from palate.train.recipes.trials import Trial, TrialResult
+from palate.train.records.choice import read_run
+from palate.train.rows.data import Rows, usable
 
 if TYPE_CHECKING:
-    from palate.train.dpo_trainer import PackedDPOTrainer
+    from palate.train.trainers.dpo_trainer import PackedDPOTrainer
 
 FILE = "search.json"
 TRL_BATCH = 8  # pairs, by TRL's defaults
@@ -175,8 +177,8 @@ def measured(console: Console, one: DPOJob) -> tuple[float, tuple[float, ...]]:
 
     0 and zeros where the loss was not a number.
     """
-    from palate.train.callbacks import NoLongerLearns
-    from palate.train.dpo_trainer import make_dpo_trainer
+    from palate.train.trainers.callbacks import NoLongerLearns
+    from palate.train.trainers.dpo_trainer import make_dpo_trainer
 
     loaded, rows = job.load(console, one)
     watch = NoLongerLearns()

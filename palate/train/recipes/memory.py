@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from palate.train import packing
-from palate.train.packing import of_first
-from palate.train.recipe import Recipe, halved
+from palate.train.packed import packing
+from palate.train.packed.packing import of_first
+from palate.train.recipes.recipe import Recipe, halved
 
 if TYPE_CHECKING:
     import torch
     from datasets import Dataset
 
-    from palate.train.dpo_trainer import PackedDPOTrainer
+    from palate.train.trainers.dpo_trainer import PackedDPOTrainer
 
 GB = 2**30
 STATE_BYTES = 12  # of a trained parameter in float32: gradient and two moments

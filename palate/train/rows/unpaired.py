@@ -14,8 +14,8 @@ from palate.core.errors import UsageError
 from palate.core.ledger import standing_judgements
 from palate.core.project import Project
 from palate.core.schema import Candidate, Event, Message, Preference, Unpaired, digest
-from palate.train import people
-from palate.train.data import Rows
+from palate.train.rows import people
+from palate.train.rows.data import Rows
 
 Source = Literal["thumbs", "both bad", "pairs"]
 EVEN = "of answers that won as many comparisons as they lost, to the same person"

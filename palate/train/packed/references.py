@@ -13,9 +13,9 @@ from torch.utils.data import DataLoader
 from trl import DPOConfig, DPOTrainer
 
 from palate.core import paths
-from palate.train import packed_forward
-from palate.train.choice import KEEPS, LOGGED
-from palate.train.looks import watched
+from palate.train.packed import packed_forward
+from palate.train.records.choice import KEEPS, LOGGED
+from palate.train.trainers.looks import watched
 
 Batch = dict[str, Any]  # tensors, and what TRL adds
 COLUMNS = ("ref_chosen_logps", "ref_rejected_logps")

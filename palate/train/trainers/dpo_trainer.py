@@ -20,15 +20,16 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from palate.core.schema import Preference
 from palate.generate.models import Loaded
-from palate.train import attention, losses, packed_forward, packing
-from palate.train.agreement import AgreementMixin
-from palate.train.choice import KEEPS
 from palate.train.config import BatchMode, DPOArguments
-from palate.train.data import Rows, preference_dataset
-from palate.train.losses import FreeLoss
-from palate.train.recipe import Recipe
-from palate.train.references import Batch, MarginsMixin, with_references
-from palate.train.trainer import (
+from palate.train.packed import attention, packed_forward, packing
+from palate.train.packed.agreement import AgreementMixin
+from palate.train.packed.references import Batch, MarginsMixin, with_references
+from palate.train.recipes.recipe import Recipe
+from palate.train.records.choice import KEEPS
+from palate.train.rows.data import Rows, preference_dataset
+from palate.train.trainers import losses
+from palate.train.trainers.losses import FreeLoss
+from palate.train.trainers.trainer import (
     ReproducibleTrainerMixin,
     adapter,
     schedule,

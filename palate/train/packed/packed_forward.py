@@ -6,9 +6,9 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from palate.train import attention
 from palate.train.config import BatchMode
-from palate.train.packing import IGNORED, PACKED_KEYS
+from palate.train.packed import attention
+from palate.train.packed.packing import IGNORED, PACKED_KEYS
 
 if TYPE_CHECKING:
     import torch

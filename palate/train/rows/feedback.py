@@ -18,7 +18,7 @@ from palate.core.rates import Rate
 from palate.core.schema import Event, Message, Preference, digest
 from palate.label import agreement
 from palate.label.preferences import disputes, judged
-from palate.train.data import Rows
+from palate.train.rows.data import Rows
 
 MIN_SHARED = 20  # pairs that both answered: fewer say too little of the others
 FOLDS = 5  # of the prompts: a panel's answer to one has its weights from the others

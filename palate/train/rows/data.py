@@ -23,7 +23,7 @@ from palate.core.schema import Message, Preference, Prompt, Unpaired, digest, to
 from palate.core.splits import check_no_overlap, check_training
 from palate.generate.chats import encode
 from palate.label.preferences import NOT_ASKED, in_view, of_aspects, of_project
-from palate.train.people import preference_rows
+from palate.train.rows.people import preference_rows
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -16,14 +16,14 @@ from palate.core.markdown import count
 from palate.core.rates import Rate
 from palate.core.typed import read, version_of
 from palate.generate.samples import Samples
-from palate.train.best import BestFacts
-from palate.train.choice import SweepFacts
 from palate.train.config import Method
-from palate.train.kto_results import KTOResults
-from palate.train.packing import Positions
-from palate.train.points import DPOPoint, KTOPoint, SFTPoint
-from palate.train.results import DPOResults, SFTResults, comparisons
-from palate.train.trials import SearchFacts
+from palate.train.packed.packing import Positions
+from palate.train.recipes.trials import SearchFacts
+from palate.train.records.best import BestFacts
+from palate.train.records.choice import SweepFacts
+from palate.train.records.kto_results import KTOResults
+from palate.train.records.points import DPOPoint, KTOPoint, SFTPoint
+from palate.train.records.results import DPOResults, SFTResults, comparisons
 
 VERSION = 3
 FILE = "run.json"

@@ -8,7 +8,7 @@ import numpy as np
 from palate.core.rates import clustered, exact
 from palate.core.schema import Message, Preference, Unpaired, digest
 from palate.generate.samples import Samples
-from palate.train.results import MIN_PROMPTS, Interval, length, stopped, style, unended
+from palate.train.records.results import MIN_PROMPTS, Interval, length, stopped, style, unended
 
 MIN_SIDE = 5  # prompts with answers of each kind: fewer say too little of other prompts
 TINY = 1e-12

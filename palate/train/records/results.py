@@ -14,7 +14,7 @@ import numpy as np
 from palate.audit.baselines import Accuracy
 from palate.core.rates import clustered, effective_rows
 from palate.generate.samples import Samples
-from palate.train.choice import LOGGED_SUMS, Run, cross_fit_tokens, losses, right
+from palate.train.records.choice import LOGGED_SUMS, Run, cross_fit_tokens, losses, right
 
 UNTRAINED_LOSS = math.log(2)  # of a model that is its own reference
 UNTRAINED_MARGIN = 0.002  # below, the loss is as good as that

@@ -12,10 +12,10 @@ import numpy as np
 
 from palate.core.rates import clustered
 from palate.core.schema import Preference, digest
-from palate.train.choice import calibrated_loss, right
 from palate.train.config import DPOArguments, Method
-from palate.train.data import Rows
-from palate.train.results import Interval, Lead, lead
+from palate.train.records.choice import calibrated_loss, right
+from palate.train.records.results import Interval, Lead, lead
+from palate.train.rows.data import Rows
 
 PARTS = 4  # of the train prompts: a round holds one out
 METHODS = {"full": "all weights", "lora": "an adapter", "qlora": "an adapter on four bits"}

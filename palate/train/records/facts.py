@@ -21,12 +21,9 @@ from palate.core.rounds import weights_of
 from palate.core.schema import Preference, Prompt, Unpaired
 from palate.generate import models, samples
 from palate.label import agreement, preferences
-from palate.train import feedback
-from palate.train.data import Answer, Rows, preference_sentence, read_preferences
 from palate.train.job import Clock, Job
-from palate.train.people import PartOfPeople
-from palate.train.points import DPOPoint, KTOPoint, RLPoint, SFTPoint
-from palate.train.record import (
+from palate.train.records.points import DPOPoint, KTOPoint, RLPoint, SFTPoint
+from palate.train.records.record import (
     VERSION,
     DataFacts,
     Hardware,
@@ -35,7 +32,10 @@ from palate.train.record import (
     SplitPrompts,
     SplitRows,
 )
-from palate.train.unpaired import Weights
+from palate.train.rows import feedback
+from palate.train.rows.data import Answer, Rows, preference_sentence, read_preferences
+from palate.train.rows.people import PartOfPeople
+from palate.train.rows.unpaired import Weights
 
 if TYPE_CHECKING:
     from transformers import Trainer

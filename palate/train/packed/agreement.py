@@ -16,10 +16,10 @@ from torch.distributed.tensor import DTensor
 from trl import DPOTrainer
 
 from palate.core.errors import is_out_of_memory
-from palate.train import attention
 from palate.train.config import BatchMode
-from palate.train.packing import largest_rows, of_first, token_ids
-from palate.train.references import Batch, reference_model
+from palate.train.packed import attention
+from palate.train.packed.packing import largest_rows, of_first, token_ids
+from palate.train.packed.references import Batch, reference_model
 
 T = TypeVar("T")
 Probe = tuple[float, list[torch.Tensor]]  # loss and gradients

@@ -24,11 +24,11 @@ from trl import SFTConfig, SFTTrainer
 
 from palate.core.schema import Preference, Prompt, Unpaired
 from palate.generate.models import Loaded
-from palate.train.choice import LOGGED_SUMS
 from palate.train.config import SFTArguments, TrainArguments
-from palate.train.data import Answer, Rows, answer_dataset
-from palate.train.recipe import Recipe
-from palate.train.stopped import PATIENCE, StaysStoppedMixin, lost_patience
+from palate.train.recipes.recipe import Recipe
+from palate.train.records.choice import LOGGED_SUMS
+from palate.train.rows.data import Answer, Rows, answer_dataset
+from palate.train.trainers.stopped import PATIENCE, StaysStoppedMixin, lost_patience
 
 EVALUATIONS_PER_EPOCH = 4
 WARMUP_FRACTION = 0.1  # of the steps

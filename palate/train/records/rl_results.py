@@ -15,8 +15,8 @@ from palate.core.markdown import count
 from palate.core.rates import Rate
 from palate.core.schema import Model
 from palate.generate.samples import BaseAndTuned, Samples
-from palate.train.best import Mean
-from palate.train.results import MIN_PROMPTS, length, stopped, style, unended
+from palate.train.records.best import Mean
+from palate.train.records.results import MIN_PROMPTS, length, stopped, style, unended
 
 CHECKED = "eval_prompts"  # of Trainer's log: both rewards of each checked prompt
 PATIENCE = 2  # checks in a row without a higher held-out reward, while the first one rises

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from palate.core.rounds import asked
 from palate.core.schema import Message, Preference, digest
-from palate.train.data import Answer, Rows, preferred_answers
+from palate.train.rows.data import Answer, Rows, preferred_answers
 
 BETTER, WORSE = "A better answer:", "A worse answer:"
 

@@ -13,12 +13,12 @@ from trl import KTOConfig, KTOTrainer
 
 from palate.core.schema import Message, Unpaired
 from palate.generate.models import Loaded
-from palate.train.choice import KEEPS
 from palate.train.config import KTOArguments
-from palate.train.data import Rows
-from palate.train.recipe import Recipe
-from palate.train.trainer import ReproducibleTrainerMixin, adapter, schedule
-from palate.train.unpaired import Weights
+from palate.train.recipes.recipe import Recipe
+from palate.train.records.choice import KEEPS
+from palate.train.rows.data import Rows
+from palate.train.rows.unpaired import Weights
+from palate.train.trainers.trainer import ReproducibleTrainerMixin, adapter, schedule
 
 Answer = tuple[list[Message], list[Message]]  # prompt and completion
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from palate.train.config import DPOArguments, Method
-from palate.train.recipe import dpo_rate
-from palate.train.trials import PARTS, Trial, TrialResult, ranking
+from palate.train.recipes.recipe import dpo_rate
+from palate.train.recipes.trials import PARTS, Trial, TrialResult, ranking
 
 MIN_PROMPTS = 80  # with fewer, a round measures on less than 20 prompts
 TRIALS = 4  # recipes in the first round

@@ -26,9 +26,9 @@ from transformers import TrainingArguments as Args
 
 from palate.core import hub, paths
 from palate.core.errors import PalateError
-from palate.train.choice import LOGGED, calibrated_loss
 from palate.train.job import CHECKPOINT_BRANCH, METRICS, Clock, Job, RunDir
-from palate.train.looks import ProgressBar
+from palate.train.records.choice import LOGGED, calibrated_loss
+from palate.train.trainers.looks import ProgressBar
 
 EPOCHS_WITHOUT_GAIN = 2
 

@@ -1,0 +1,1 @@
+"""Prefix-shared packing: layout, masks, forward, and the check against TRL's batches."""

@@ -1,0 +1,1 @@
+"""What a training records: facts, curves, results and alarms."""

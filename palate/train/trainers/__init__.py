@@ -1,0 +1,1 @@
+"""TRL's trainers with palate's batches, losses and callbacks."""
