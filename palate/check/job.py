@@ -17,6 +17,7 @@ from palate.core import hub, typed
 from palate.core.errors import BadInput, PalateError
 from palate.core.ledger import now
 from palate.core.project import Project
+from palate.core.rounds import newest_model
 from palate.core.schema import Message, Model
 from palate.generate import models
 from palate.generate.completions import trained
@@ -44,8 +45,7 @@ def check(console: Console, args: CheckArguments) -> CheckReport:
     """Compare the tuned model with its base, with the same seeds."""
     check_tasks(args.task)
     project = Project.load(args.project)
-    newest = f"{project.model_repo}@round-{project.settings.round}"
-    tuned, origin = trained(args.model or newest, project)
+    tuned, origin = trained(args.model or newest_model(project), project)
     base = models.find(f"{origin.base_model}@{origin.base_revision}")
     own = own_instructions(project)
     found = []

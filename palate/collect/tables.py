@@ -43,15 +43,23 @@ def _may_be_a_repo(source: str, repo: str) -> bool:
 
 
 def _read_hub(source: str, repo: str, config: str | None, split: str | None) -> Table:
-    from datasets import get_dataset_config_names, load_dataset
+    from datasets import (
+        get_dataset_config_names,
+        get_dataset_default_config_name,
+        load_dataset,
+    )
     from datasets.exceptions import DatasetNotFoundError
 
     with hub.readable_errors(repo):
         try:
             names = get_dataset_config_names(repo)
-            if config is None and len(names) > 1 and "default" not in names:
-                raise UsageError(f"{repo} has several configs; name one: {repo}:{names[0]}")
-            if config is not None and config not in names:
+            config = config or get_dataset_default_config_name(repo)
+            if config is None:
+                raise UsageError(
+                    f"{repo} has several configs: {', '.join(names)}. Name one, such as:"
+                    f" {repo}:{names[0]}"
+                )
+            if config not in names:
                 known = ", ".join(names)
                 raise UsageError(f"{repo} has no config {config!r}; found: {known}")
             splits = load_dataset(repo, config)

@@ -40,6 +40,25 @@ def trained_in(project: Project, number: int) -> str | None:
     return hub.tags(project.model_repo, "model").get(round_tag(number))
 
 
+def newest_model(project: Project) -> str:
+    """Return this round's model by its tag: commits to the card move main.
+
+    Raises UsageError, which names the model of an earlier round, where this one has none yet.
+    """
+    number, repo = project.settings.round, project.model_repo
+    trained = hub.tags(repo, "model")
+    if round_tag(number) in trained:
+        return f"{repo}@{round_tag(number)}"
+    train = f"Train it with: palate train {project.id}"
+    earlier = [n for n in range(1, number) if round_tag(n) in trained]
+    if not earlier:
+        raise UsageError(f"There is no model {repo} yet. {train}")
+    raise UsageError(
+        f"Round {number} of {project.id} has no trained model yet. {train}. To take the newest"
+        f" there is: --model {repo}@{round_tag(earlier[-1])}"
+    )
+
+
 def writer_of(project: Project) -> str:
     """Return the model that writes this round's candidates: the last round's, or the base model."""
     last = project.settings.round - 1

@@ -87,9 +87,9 @@ def _run_round(
     say("prompts", f"{len(project.prompts)} topics: {splits}")
     _run_job("candidates", PROJECT, "--per-prompt", str(PER_TOPIC), *base.candidates)
     say("annotator", f"{ANNOTATOR} {annotator.describe()}; the model sees only the labels")
-    if sum(e.round == number for e in project.labels) < labels:
-        # what the page counts as done includes the rounds before
-        _answer("label", labels * number, annotator, root, _argilla_variables(argilla))
+    before = sum(e.round < number for e in project.labels)  # the page counts them as done
+    if len(project.labels) - before < labels:
+        _answer("label", before + labels, annotator, root, _argilla_variables(argilla))
     project, preferences = export(PROJECT)
     say_preferences(preferences)
     if trained_in(project, number) is None:

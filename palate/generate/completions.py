@@ -10,7 +10,7 @@ from palate.core import hub, typed
 from palate.core.errors import PalateError, UsageError
 from palate.core.markdown import count
 from palate.core.project import EVAL_PROMPTS, Project
-from palate.core.rounds import fresh_eval, round_tag
+from palate.core.rounds import fresh_eval, newest_model
 from palate.core.schema import CONTESTANT, Candidate, Prompt
 from palate.core.splits import check_training, eval_missing, more_prompts
 from palate.generate import engines, models
@@ -119,9 +119,7 @@ def divided(args: CompletionsArguments, project: Project) -> tuple[str, list[str
     """Return the tuned model, and the other models of `--model`, which answer, too."""
     names = list(dict.fromkeys(args.model))
     ours = [n for n in names if not engines.is_remote(n, args.engine) and _is_tuned(n)]
-    # the tag, since commits to the card move main and leave the weights as they were
-    newest = f"{project.model_repo}@{round_tag(project.settings.round)}"
-    tuned = ours[0] if ours else newest
+    tuned = ours[0] if ours else newest_model(project)
     return tuned, [name for name in names if name != tuned]
 
 

@@ -12,7 +12,7 @@ from palate.core.errors import PalateError, UsageError
 from palate.core.ledger import now
 from palate.core.markdown import count
 from palate.core.project import Project
-from palate.core.rounds import round_tag
+from palate.core.rounds import newest_model, round_tag
 from palate.core.schema import Model, Prompt
 from palate.generate import models
 from palate.generate.completions import trained
@@ -34,8 +34,7 @@ def write_pack(args: PackArguments) -> None:
     console = PlainConsole()
     tools.check(args.gguf)
     project = Project.load(args.project)
-    newest = f"{project.model_repo}@{round_tag(project.settings.round)}"
-    source, _ = trained(args.model or newest, project)
+    source, _ = trained(args.model or newest_model(project), project)
     if args.merged and source.base is None:
         raise UsageError(
             f"{source.repo} is no adapter, so there is nothing to merge: omit --merged"
@@ -54,8 +53,10 @@ def write_pack(args: PackArguments) -> None:
             sameness = compared(file, project, answers, args.gguf)
         console.print(f"{args.gguf}: {sameness.sentence()}")
         if not sameness.holds:
+            less = " Weights in 8 bits lose less: --gguf q8_0" if args.gguf != "q8_0" else ""
             raise PalateError(
-                f"The packed model answers otherwise than {source.repo}, so it was not published."
+                f"The packed model answers otherwise than {source.repo}, so it was not"
+                f" published.{less}"
             )
         pack = push(project, source, file, PackedFile("", args.gguf, 0, sameness))
         if args.merged:

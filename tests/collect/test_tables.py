@@ -185,3 +185,18 @@ def test_a_hub_dataset_is_named_to_its_split(hub, repo_id):
     assert (table.rows, table.splits) == ([{"prompt": "test"}], ["test"])
     with pytest.raises(UsageError, match="has no split 'dev'; found: train, test"):
         tables.read(f"{dotted}:one/dev")
+
+
+def test_of_several_configs_the_default_one_is_read_and_without_one_all_are_named(hub, repo_id):
+    from datasets import Dataset
+
+    for config in ("one", "two"):
+        Dataset.from_list([{"prompt": config}]).push_to_hub(repo_id, config)
+    with pytest.raises(UsageError, match="has several configs: one, two"):
+        tables.read(repo_id)
+    other = f"{repo_id}-default"
+    for config in ("two", "one"):
+        rows = Dataset.from_list([{"prompt": config}])
+        rows.push_to_hub(other, config, set_default=config == "two")
+    assert [r["prompt"] for r in tables.read(other).rows] == ["two"]
+    assert [r["prompt"] for r in tables.read(f"{other}:one").rows] == ["one"]

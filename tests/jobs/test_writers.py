@@ -6,6 +6,9 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from huggingface_hub import constants, get_token
+from huggingface_hub.hf_api import InferenceProviderMapping
+from huggingface_hub.inference._providers._common import HARDCODED_MODEL_INFERENCE_MAPPING
 from openai_server import OpenAIServer
 
 from palate.collect import importing
@@ -174,6 +177,35 @@ def test_providers_are_told_from_repos():
     remote = engines.find("transformers", "together:Qwen/Qwen2.5-7B")
     assert remote.named.repo == "Qwen/Qwen2.5-7B"
     assert remote.named.revision.startswith("served by together on 20")
+
+
+def test_a_provider_is_asked_with_the_hubs_token_and_recorded_by_its_name(
+    prompts, server, monkeypatch, capsys
+):
+    """The real client, but for the router's address and the model's name at the provider."""
+    name = "Qwen/Qwen2.5-7B-Instruct"
+    known = InferenceProviderMapping(
+        hf_model_id=name,
+        provider="together",
+        providerId="qwen-7b",
+        task="conversational",
+        status="live",
+    )
+    monkeypatch.setitem(HARDCODED_MODEL_INFERENCE_MAPPING, "together", {name: known})
+    router = f"http://127.0.0.1:{server.server_port}/{{provider}}"
+    monkeypatch.setattr(constants, "INFERENCE_PROXY_TEMPLATE", router)
+    monkeypatch.setenv("SERVER_API_KEY", "sk-not-for-providers")
+    models = (f"together:{name}", f"together:{name}")
+    write_candidates(
+        arguments(prompts, server, model=models, engine="transformers", temperature=(0.7, 1.0))
+    )
+    rows = Project.load(prompts.id).candidates
+    assert len(rows) == 72
+    assert {(c.model, c.revision[:-11]) for c in rows} == {(name, "served by together on")}
+    assert {c.sampling["temperature"] for c in rows} == {0.7, 1.0}
+    assert {body["model"] for body in server.asked} == {"qwen-7b"}
+    assert server.keys == {f"Bearer {get_token()}"}
+    assert f"{name} at together: 72 replies" in capsys.readouterr().out
 
 
 def test_of_a_file_only_its_name_is_recorded(prompts, server):

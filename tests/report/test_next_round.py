@@ -1,5 +1,6 @@
 """Rounds: what each compares, and how `palate round` leads from one to the next."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -11,11 +12,12 @@ from palate.core import hub as client
 from palate.core import ledger
 from palate.core.errors import BadInput, UsageError
 from palate.core.project import Project, Settings
-from palate.core.rounds import fresh_eval, with_setting, writer_of
+from palate.core.rounds import fresh_eval, newest_model, with_setting, writer_of
 from palate.core.schema import Candidate, Pair, Prompt, pairs_of
 from palate.generate.completions import eval_prompts
 from palate.label import steps
 from palate.label.ranking import contenders
+from palate.report.next_round import begin
 from palate.web.labelling.ballot import queue_of
 
 pytestmark = pytest.mark.usefixtures("fast_commands")
@@ -131,6 +133,28 @@ def test_a_round_without_a_model_is_not_left(trained):
     assert "Round 2" in run.stderr
     assert f"Next: palate candidates {trained.id}" in run.stderr
     assert Project.load(trained.id).settings.round == 2
+
+
+def test_a_round_that_is_raised_twice_at_once_is_raised_once(trained):
+    def raised(_: int) -> str:
+        try:
+            return f"round {begin(trained.id)}"
+        except UsageError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(2) as pool:
+        one, other = sorted(pool.map(raised, range(2)))
+    assert one.startswith(f"Round 2 of {trained.id} has no trained model yet")
+    assert other == "round 2"
+
+
+def test_what_needs_this_rounds_model_names_that_of_the_round_before(trained):
+    assert newest_model(trained) == f"{trained.model_repo}@round-1"
+    begin(trained.id)
+    run = palate("check", trained.id)
+    assert run.returncode == 2
+    assert f"Round 2 of {trained.id} has no trained model yet" in run.stderr
+    assert f"--model {trained.model_repo}@round-1" in run.stderr
 
 
 def test_each_round_is_judged_on_prompts_that_nobody_voted_on(trained):
