@@ -82,9 +82,10 @@ def _judge_check(args: JudgeArguments) -> None:
 
 def _train_check(args: TrainArguments) -> None:
     from palate.run import processes
-    from palate.train import losses
+    from palate.train import losses, ranges
 
     processes.check(args.processes, args.accelerate)
+    ranges.check_numbers(args)
     if isinstance(args, DPOArguments):
         losses.check(args)
 
