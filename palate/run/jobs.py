@@ -84,9 +84,11 @@ def _judge_check(args: JudgeArguments) -> None:
 
 def _train_check(args: TrainArguments) -> None:
     from palate.run import processes
+    from palate.train import ranges
     from palate.train.trainers import losses
 
     processes.check(args.processes, args.accelerate)
+    ranges.check_numbers(args)
     if isinstance(args, DPOArguments):
         losses.check(args)
 

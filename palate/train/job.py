@@ -38,6 +38,7 @@ from palate.generate import models
 from palate.terminal.console import PlainConsole
 from palate.terminal.ref import Ref
 from palate.train.config import TrainArguments
+from palate.train.ranges import check_numbers
 from palate.train.recipes.recipe import Recipe, smaller
 from palate.train.records.record import FILE, RunRecord
 from palate.train.rows.data import Answer, Rows, usable
@@ -52,7 +53,11 @@ T = TypeVar("T", Preference, Answer, Unpaired)
 
 
 def project_of(args: TrainArguments) -> Project:
-    """Return the project at the revision and in the aspect that the arguments name."""
+    """Return the project at the revision and in the aspect that the arguments name.
+
+    Raises UsageError for numbers among the arguments that cannot work.
+    """
+    check_numbers(args)
     ref = Ref.parse(args.project)
     return in_aspect(Project.load(ref.repo, ref.revision), args.aspect)
 
