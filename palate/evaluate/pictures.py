@@ -125,7 +125,7 @@ def rated_models(rated: RatingList, called: Callable[[Model], str] = name) -> st
     for y, r in enumerate(rows):
         low, high = (x if x is not None else side * reach for x, side in _sided(_ends(r)))
         colour = BLUE if low > 0 else ORANGE if high < 0 else INK
-        axes.plot((low, high), (y, y), color=colour, linewidth=6, alpha=0.5)
+        axes.plot((low, high), (y, y), color=colour, linewidth=6, alpha=0.5, solid_capstyle="butt")
         axes.plot((0, 0), (y - 0.18, y + 0.18), color=INK, linewidth=1.2)
         if r.over is None or r.over.points is not None:
             points = r.over.points if r.over and r.over.points is not None else 0.0

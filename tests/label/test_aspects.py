@@ -11,10 +11,12 @@ from palate.core import hub as client
 from palate.core import ledger
 from palate.core.errors import BadInput, UsageError
 from palate.core.project import Project, Settings
-from palate.core.rounds import by_aspect, in_aspect, unasked, weights_of
-from palate.core.schema import Event, Preference, to_json
+from palate.core.rounds import by_aspect, in_all_aspects, in_aspect, unasked, weights_of
+from palate.core.schema import Candidate, Event, Pair, Preference, to_json
 from palate.core.typed import read_line
+from palate.evaluate.loading import is_arena
 from palate.label.preferences import NOT_ASKED, combined, in_view, rebuild
+from palate.label.steps import steps
 from palate.report.export import export
 
 EVEN = {"helpful": 0.5, "safe": 0.5}
@@ -170,6 +172,24 @@ def test_an_export_has_the_rows_of_every_aspect_and_counts_what_is_not_asked(jud
     assert "| safe | 1 | 0 | 0 | 0 | – | 1 |" in card
     assert "they weigh 50.0% helpful, 50.0% safe" in card
     assert "behind the labels" not in card
+
+
+def test_what_was_said_in_the_second_aspect_alone_is_progress_and_an_arena(judged):
+    x, y, z = (Candidate.of(PROMPT.id, f"By {n}", model=f"me/{n}", revision=n * 40) for n in "abc")
+    labels = [event(PAIRS[0], aspect="safe"), event(PAIRS[5], aspect="kind")]
+    votes = [event(Pair.of(*both), aspect="safe") for both in ((x, y), (x, z))]
+    files = {
+        "labels/1.jsonl": ledger.jsonl(labels),
+        "candidates/models.jsonl": ledger.jsonl([x, y, z]),
+        "evaluations/1.jsonl": ledger.jsonl(votes),
+    }
+    client.commit(judged.id, "dataset", files, "In safe alone")
+    project = Project.load(judged.id)
+    said = {step.name: step for step in steps(project)}
+    assert said["labels"].facts == "1 choice, no ties, no skips · 1 pair · 1 person"
+    assert said["votes"].facts == "2 blind"
+    assert is_arena(project)
+    assert in_all_aspects(project, "evaluations") == list(project.read("evaluations"))
 
 
 def test_rows_of_before_the_aspects_changed_are_left_out_and_counted(judged):
