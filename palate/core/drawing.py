@@ -19,7 +19,7 @@ INK = "#737b87"
 FAINT = "#8b93a060"  # grid lines and bars behind the data
 TEXT = 12.5  # points: 12 px where a phone shows a figure of 4.8 inches
 BLUE, ORANGE = "#3a83e0", "#d1700f"  # told apart in every common colour blindness
-_STYLE: "dict[RcKeyType, str | int]" = {
+_STYLE: "dict[RcKeyType, str | float]" = {
     "font.family": "DejaVu Sans",
     "font.size": TEXT,
     "svg.fonttype": "none",

@@ -81,6 +81,9 @@ def test_layout_theme_and_language_are_the_persons(page):
     page.keyboard.press("Escape")
     a, b = (page.locator(f".b-card[data-side={s}]").bounding_box() for s in ("left", "right"))
     assert a["x"] < b["x"]  # what is recorded as left is on the left
+    page.set_viewport_size({"width": 390, "height": 844})
+    bar, more = (page.locator(f".{name}").bounding_box() for name in ("b-sub", "b-menu"))
+    assert more["x"] + more["width"] == pytest.approx(bar["x"] + bar["width"], abs=2)
     assert not wide(page)
 
 
