@@ -18,6 +18,9 @@ def test_the_question_is_in_sight_and_nothing_is_clipped(page, size):
         tools = page.locator(".b-scale[data-side=left]").bounding_box()
         assert question["y"] >= 0
         assert tools["y"] + tools["height"] <= size[1]
+        if size[0] == 390:  # in reach of a thumb, and at the same place for every pair
+            bar = page.locator(".b-tools").bounding_box()
+            assert bar["y"] + bar["height"] == pytest.approx(size[1], abs=2)
         clipped = page.eval_on_selector_all(
             ".b-tools button, .b-brand, .b-count",
             "all => all.filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => e.textContent)",
