@@ -187,7 +187,7 @@ def how_people_label(report: Report) -> str:
         ("longer answer chosen", report.longer, 50),
         ("triples of answers in a circle", report.cycles, 25),
     ]
-    shown = [(text, rate, at) for text, rate, at in asked if rate.n and not is_vague(rate)]
+    shown = [(text, rate, at) for text, rate, at in asked if rate.interval and not is_vague(rate)]
     return rates(shown) if shown else ""
 
 

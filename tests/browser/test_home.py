@@ -124,7 +124,7 @@ def test_an_owner_runs_a_project_from_its_home(labelled, label_space, visit, dev
     assert Project.load(labelled.id).guidelines.startswith("# Mine")
 
     page.click(".tabs a:text-is('Settings')")
-    page.wait_for_selector("#settings input[name=annotators]")
+    page.wait_for_selector("#settings input[name=annotators]:enabled")
     wrong += wrong_with(page, "settings")
     page.fill("[name=annotators]", "you, me")
     page.click("#settings button.go")

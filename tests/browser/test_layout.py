@@ -18,6 +18,9 @@ def test_the_question_is_in_sight_and_nothing_is_clipped(page, size):
         tools = page.locator(".b-scale[data-side=left]").bounding_box()
         assert question["y"] >= 0
         assert tools["y"] + tools["height"] <= size[1]
+        if size[0] == 390:  # in reach of a thumb, and at the same place for every pair
+            bar = page.locator(".b-tools").bounding_box()
+            assert bar["y"] + bar["height"] == pytest.approx(size[1], abs=2)
         clipped = page.eval_on_selector_all(
             ".b-tools button, .b-brand, .b-count",
             "all => all.filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => e.textContent)",
@@ -81,6 +84,9 @@ def test_layout_theme_and_language_are_the_persons(page):
     page.keyboard.press("Escape")
     a, b = (page.locator(f".b-card[data-side={s}]").bounding_box() for s in ("left", "right"))
     assert a["x"] < b["x"]  # what is recorded as left is on the left
+    page.set_viewport_size({"width": 390, "height": 844})
+    bar, more = (page.locator(f".{name}").bounding_box() for name in ("b-sub", "b-menu"))
+    assert more["x"] + more["width"] == pytest.approx(bar["x"] + bar["width"], abs=2)
     assert not wide(page)
 
 

@@ -25,7 +25,8 @@ CHAT = [
     {"role": "user", "content": f"Like this? ![a loaf]({png(40, 20)})"},
 ]
 RICH = (
-    "Use $x^2$.\n\n```python\nprint('a line that is longer than a card of a phone is wide')\n```\n"
+    f"Use $x^2$, or ${'x' * 90}$ that is wide.\n\n$${'y' * 150}$$\n\n"
+    "```python\nprint('a line that is longer than a card of a phone is wide')\n```\n"
     "\n| one | two | three | four | five | six | seven |\n|-|-|-|-|-|-|-|\n|a|b|c|d|e|f|g|\n\n"
     "> quoted\n\n- [x] done\n\n[a link](https://e.example) ![gone](https://e.example/x.png)"
 )

@@ -50,10 +50,27 @@ function one(span) {
   span.replaceChildren(...box.childNodes)
 }
 
+// Lets what is wider than its place scroll: browsers do not break a formula.
+function fit() {
+  const wide = [...document.querySelectorAll('[data-math] .katex')].map((katex) => {
+    const display = katex.closest('.katex-display')
+    if (display) return [display, display.scrollWidth > display.clientWidth + 1]
+    const room = katex.closest('p,li,dd,td,th,h1,h2,h3,h4,h5,h6,div')?.clientWidth ?? innerWidth
+    return [katex, katex.querySelector('math').getBoundingClientRect().width > room + 1]
+  })
+  for (const [box, isWide] of wide) {
+    box.toggleAttribute('data-wide', isWide)
+    if (isWide) box.tabIndex = 0
+    else box.removeAttribute('tabindex')
+  }
+}
+window.addEventListener('resize', fit)
+
 // Typesets what is in the element, at once if KaTeX is there.
 export function typeset(root) {
   const spans = [...root.querySelectorAll('[data-math]:not([data-source])')].slice(0, FORMULAS)
   if (!spans.length) return
-  if (katex) spans.forEach(one)
-  else load().then(() => { if (katex) spans.filter((span) => span.isConnected).forEach(one) })
+  const all = () => { spans.filter((span) => span.isConnected).forEach(one); fit() }
+  if (katex) all()
+  else load().then(() => { if (katex) all() })
 }
