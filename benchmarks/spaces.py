@@ -21,6 +21,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1] / "tests/support"))
 
+from forking import SPACE, FastPython
 from fuzzing import exchange
 from space_fuzzing import SpaceFuzzer
 
@@ -57,7 +58,12 @@ def fuzzed(root: Path, arguments: argparse.Namespace) -> dict[str, object]:
         from palate.web.serving import Space
 
         project_id = _project()
-        with Space(arguments.kind, project_id, show=lambda line: None) as space:
+        folder = Path(os.environ.get("FAST_PYTHON", root / "python"))  # tests have one
+        with (
+            FastPython(folder, SPACE, dict(os.environ)) as python,
+            python.instead(),
+            Space(arguments.kind, project_id, show=lambda line: None) as space,
+        ):
             while not _is_ready(space.url):
                 time.sleep(0.2)
             items = _post(space.url, "next", {"n": 20})["items"]

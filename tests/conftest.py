@@ -8,10 +8,12 @@ import os
 import random
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,8 @@ os.environ |= {
     "TOKENIZERS_PARALLELISM": "false",
 }
 os.environ.pop("HF_TOKEN", None)
+# every new HTTP client reads all certificates, and no test needs one
+ssl.create_default_context = cache(ssl.create_default_context)
 # hundreds of processes import palate: the first compiles it for all
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 

@@ -20,7 +20,10 @@ TRAINING = (
     *CARDS,
     "accelerate.commands.launch",
     "datasets",
+    "huggingface_hub.inference._client",
     "peft",
+    "pydantic.dataclasses",
+    "rich.status",
     "scipy.stats",
     "sklearn.feature_extraction.text",
     "sklearn.linear_model",
@@ -29,6 +32,7 @@ TRAINING = (
     "transformers.trainer",
     "trl.trainer.dpo_trainer",
     "trl.trainer.sft_trainer",
+    "typeguard",
     "tyro",
 )
 # what a Space and the commands import
