@@ -11,7 +11,7 @@ from palate.core.errors import UsageError
 from palate.evaluate.config import JudgeArguments
 from palate.generate.config import SERVER_KEY, CandidatesArguments, CompletionsArguments
 from palate.pack.config import PackArguments
-from palate.reward.config import BestArguments, RewardArguments
+from palate.reward.config import BestArguments, RewardArguments, check_best
 from palate.run.spec import JobSpec, Training
 from palate.train.config import (
     DPOArguments,
@@ -107,12 +107,6 @@ def _best_load(args: BestArguments, project: "Project") -> "Load":
     from palate.run import loads
 
     return loads.best_load(args, project)
-
-
-def _best_check(args: BestArguments) -> None:
-    from palate.reward import config
-
-    config.check_best(args)
 
 
 def _check_load(args: CheckArguments, project: "Project") -> "Load":
@@ -271,7 +265,7 @@ JOBS: tuple[JobSpec, ...] = (
         arguments=BestArguments,
         help="answer the eval prompts with the best of n, by the reward",
         load=_best_load,
-        check=_best_check,
+        check=check_best,
     ),
     JobSpec(
         name="check",

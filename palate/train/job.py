@@ -30,7 +30,6 @@ from palate.core import paths
 from palate.core.errors import PalateError, UsageError, is_out_of_memory
 from palate.core.ledger import now
 from palate.core.markdown import count
-from palate.core.paths import cache
 from palate.core.project import Project
 from palate.core.rounds import in_aspect
 from palate.core.schema import Preference, Prompt, Unpaired, digest
@@ -66,7 +65,7 @@ class RunDir:
     """The folder of one run; `parts` are everything that decides what the run produces."""
 
     def __init__(self, *parts: object):
-        self._at(cache() / "training" / digest(*parts))
+        self._at(paths.cache() / "training" / digest(*parts))
 
     def _at(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
