@@ -14,6 +14,7 @@ from palate.core.errors import BadInput, UsageError
 from palate.core.rounds import condition_of
 from palate.core.schema import Message
 from palate.core.typed import read_object
+from palate.generate import weights
 from palate.generate.chats import render
 from palate.terminal.ref import Ref
 
@@ -114,11 +115,11 @@ def find(name: str, above: int = 0) -> Source:
     ref = Ref.parse(name)
     repo = ref.repo
     sha, files = hub.describe(repo, "model", ref.revision)
-    weights = [f for f in files if re.fullmatch(r"(adapter_)?model[^/]*\.safetensors", f)]
-    if not weights:
+    tensors = [f for f in files if re.fullmatch(r"(adapter_)?model[^/]*\.safetensors", f)]
+    if not tensors:
         raise _no_weights(repo)
     texts = [f for f in files if Path(f).suffix in _TEXT_FILES and "/" not in f]
-    local = hub.fetch(repo, "model", sha, weights + texts)
+    local = hub.fetch(repo, "model", sha, tensors + texts)
     folder = local[0].parent
     words = ""
     if RUN in files:
@@ -126,16 +127,17 @@ def find(name: str, above: int = 0) -> Source:
     if "adapter_config.json" in files:
         base = find(_base_of(folder / "adapter_config.json"), above + 1)
         return Source(repo, sha, folder, base.parameters, base, words)
-    numbers = sum(map(_parameters, local[: len(weights)]))
-    source = Source(repo, sha, folder, numbers, condition=words)
-    _check_size(source, sum(map(_tensors, local[: len(weights)])))
+    shapes = [s for file in local[: len(tensors)] for s in weights.shapes(repo, file)]
+    source = Source(repo, sha, folder, sum(map(math.prod, shapes)), condition=words)
+    _check_size(source, len(shapes))
     return source
 
 
 def local(folder: Path) -> Source:
     """Return a model whose files are on this machine, in no repo."""
-    numbers = sum(map(_parameters, folder.glob("*.safetensors")))
-    return Source(str(folder), "local", folder, numbers)
+    files = folder.glob("*.safetensors")
+    shapes = [s for file in files for s in weights.shapes(str(folder), file)]
+    return Source(str(folder), "local", folder, sum(map(math.prod, shapes)))
 
 
 def _check_size(source: Source, tensors: int) -> None:
@@ -160,20 +162,6 @@ def _no_weights(repo: str) -> UsageError:
         f"{repo} holds no model.safetensors or adapter_model.safetensors, and palate loads"
         " nothing else. Choose another model, or convert this one to safetensors."
     )
-
-
-def _tensors(file: Path) -> int:
-    from safetensors import safe_open
-
-    with safe_open(file, "pt") as tensors:
-        return len(list(tensors.keys()))
-
-
-def _parameters(file: Path) -> int:
-    from safetensors import safe_open
-
-    with safe_open(file, "pt") as tensors:
-        return sum(math.prod(tensors.get_slice(k).get_shape()) for k in tensors.keys())  # noqa: SIM118
 
 
 def load(source: Source, *, dtype: "torch.dtype | None" = None, four_bits: bool = False) -> Loaded:
@@ -203,7 +191,10 @@ def load(source: Source, *, dtype: "torch.dtype | None" = None, four_bits: bool 
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     dtype = dtype or (torch.bfloat16 if device == "cuda" else torch.float32)
-    model = _four_bits(source, dtype) if four_bits else _weights(source, dtype)
+    if four_bits:
+        model = weights.four_bits(source.repo, source.folder, dtype)
+    else:
+        model = _weights(source, dtype)
     # a config saved later names the Hub's repo, not a local folder
     model.name_or_path = model.config._name_or_path = source.repo
     placed = model if four_bits else model.to(device)
@@ -235,27 +226,6 @@ def _check_template(source: Source, tokenizer: "PreTrainedTokenizerBase") -> Non
         ) from None
 
 
-def _four_bits(source: Source, dtype: "torch.dtype") -> "PreTrainedModel":
-    """Return the model in NF4, its arithmetic in `dtype`: T. Dettmers et al., "QLoRA" (2023)."""
-    import torch
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
-
-    quantized = BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=dtype,
-    )
-    return AutoModelForCausalLM.from_pretrained(
-        source.folder,
-        dtype=dtype,
-        use_safetensors=True,
-        trust_remote_code=False,  # not None: transformers would ask at the terminal
-        quantization_config=quantized,
-        device_map={"": torch.cuda.current_device()},  # of several processes each has its own
-    )
-
-
 def read_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     from transformers import AutoTokenizer
 
@@ -264,16 +234,13 @@ def read_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
 
 
 def _weights(source: Source, dtype: "torch.dtype") -> "PreTrainedModel":
-    from transformers import AutoModelForCausalLM
-
     if source.base is None:
-        return AutoModelForCausalLM.from_pretrained(
-            source.folder, dtype=dtype, use_safetensors=True, trust_remote_code=False
-        )
+        return weights.of_folder(source.repo, source.folder, dtype)
     from peft import PeftModel
 
     base = _weights(source.base, dtype)
-    return PeftModel.from_pretrained(base, str(source.folder)).merge_and_unload()
+    with weights.readable(source.repo):
+        return PeftModel.from_pretrained(base, str(source.folder)).merge_and_unload()
 
 
 def quiet() -> None:

@@ -3,9 +3,13 @@
 import json
 import shutil
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
 
 from palate.core import hub as client
 from palate.core.errors import PalateError
@@ -54,7 +58,45 @@ def itself(folder: Path) -> None:
     written("adapter_config.json", json.dumps({"base_model_name_or_path": "SELF"}))(folder)
 
 
+def made(kind: str, **config: object):
+    """Return a change of the model into a tiny one of another kind, with the same tokenizer."""
+
+    def change(folder: Path) -> None:
+        config_class = getattr(transformers, f"{kind.partition('For')[0]}Config")
+        (folder / "model.safetensors").unlink()
+        getattr(transformers, kind)(config_class(**config)).save_pretrained(folder)
+
+    return change
+
+
+def with_tensors(change_tensors: Callable[[dict[str, torch.Tensor]], object]):
+    def change(folder: Path) -> None:
+        file = folder / "model.safetensors"
+        tensors = load_file(file)
+        change_tensors(tensors)
+        save_file(tensors, file, {"format": "pt"})
+
+    return change
+
+
+def cut(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:5_000])
+
+
+SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+T5 = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2}
+NAN = torch.tensor(float("nan"))
+NORM = "model.layers.0.input_layernorm.weight"
 REFUSED = [
+    (made("BertForMaskedLM", intermediate_size=16, **SMALL), "fills gaps and does not write"),
+    (made("BertForSequenceClassification", intermediate_size=16, **SMALL), "does not write"),
+    (made("T5ForConditionalGeneration", **T5), "cannot be loaded as a model that writes text"),
+    (changed(architectures=["Qwen2ForSequenceClassification"]), "is a classifier"),
+    (changed(intermediate_size=24), "cannot be loaded as a model that writes text"),
+    (with_tensors(lambda t: t.pop(NORM)), f"has no {NORM} among its weights"),
+    (with_tensors(lambda t: t[NORM].copy_(NAN)), f"has values in {NORM} that are not numbers"),
+    (cut, "model.safetensors is damaged"),
     (pickled, "holds no model.safetensors"),
     (own_code, "is of the type 'evil'.* palate runs none"),
     (itself, "is an adapter on an adapter"),
