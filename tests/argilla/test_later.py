@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from palate.argilla.server.embedded.later import later
+from palate.argilla.server.embedded import later
 
 NAME = "a_module_that_is_imported_later"
 

@@ -16,8 +16,7 @@ os.environ.setdefault("ARGILLA_SEARCH_ENGINE", "embedded")
 os.environ.setdefault("ARGILLA_DATABASE_SQLITE_TIMEOUT", "30")
 SHARED = "ARGILLA_DATABASE_URL" in os.environ
 
-from embedded import processes
-from embedded.later import later
+from embedded import later, processes
 
 if not SHARED:
     processes.install()  # before argilla_server binds its queues
