@@ -16,11 +16,13 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-
-from palate.core import missing
+from importlib.metadata import PackageNotFoundError, requires, version
 
 # controls of a terminal, and those that reverse the direction of text
 UNPRINTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# "trl>=1.16; extra == 'train'"
+MODULES = {"markdown_it": "markdown_it_py"}  # that are called otherwise than their package
+REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)(?:\[.*\])?(?P<range>[^;]*);.*extra == .(?P<extra>\w+)")
 
 
 def printable(text: str) -> str:
@@ -90,7 +92,7 @@ def run_guarded(call: Callable[[], object], *, debug: bool = False) -> int:
         print(f"palate: {printable(text)}", file=sys.stderr)
         return error.exit_code if isinstance(error, PalateError) else 1
     except ImportError as error:
-        if debug or not (text := missing.words(error)):
+        if debug or not (text := _missing(error)):
             raise
         print(f"palate: {text}", file=sys.stderr)
         return 1
@@ -155,3 +157,30 @@ def note_trouble(problem: str) -> None:
     thread = threading.current_thread()
     if isinstance(thread, Supervised):
         thread.problem = problem
+
+
+def _missing(error: ImportError) -> str | None:
+    """Return what the error means and what to type; None if palate needs no such package."""
+    package = (error.name or "").partition(".")[0]
+    package = MODULES.get(package, package)
+    extras = [m for line in _requirements() if (m := REQUIREMENT.match(line))]
+    found = next((m for m in extras if m["name"].replace("-", "_") == package), None)
+    if found is None:
+        return None
+    if isinstance(error, ModuleNotFoundError) and "." not in str(error.name):
+        return (
+            f"This needs the package {found['name']}, which this Python lacks. Install it with:"
+            f" pip install 'palate[{found['extra']}]'"
+        )
+    why = re.sub(r" \(.*\)", "", str(error))
+    return (
+        f"{package} {version(found['name'])} is not the version that palate needs: {why}. Install"
+        f" one that fits: pip install '{found['name']}{found['range'].strip()}'"
+    )
+
+
+def _requirements() -> list[str]:
+    try:
+        return requires("palate") or []
+    except PackageNotFoundError:  # a job's own copy of palate, whose packages came with it
+        return []

@@ -53,6 +53,9 @@ def test_what_a_job_is_asked_brings_its_packages(job, words, more):
 
 
 def test_every_job_can_be_reckoned(labelled, base_model):
+    client.api().create_repo(labelled.model_repo)
+    client.api().create_tag(labelled.model_repo, tag="round-1")
+
     def load(name: str, *words: str) -> forecast.Load:
         spec = job_named(name)
         return spec.load(spec.parse([labelled.id, *words]), labelled)

@@ -17,7 +17,7 @@ from palate.train.recipes.trials import METHODS
 
 @pytest.mark.slow
 def test_full_training_is_pushed_recorded_and_compared(labelled, base_model, jobs, tmp_path):
-    said = jobs("dpo", labelled.id, *FAST)
+    said = jobs("dpo", labelled.id, *FAST, "--sft-weight", "0")
     repo = labelled.model_repo
     sha, files = client.describe(repo, "model")
     assert client.describe(repo, "model", "round-1")[0] == sha

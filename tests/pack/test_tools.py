@@ -1,6 +1,6 @@
 """The program that quantizes: the one on the PATH, or that of a Python package."""
 
-import sys
+from importlib.machinery import PathFinder
 
 import pytest
 
@@ -13,7 +13,8 @@ from palate.run.jobs import job_named
 def nowhere(tmp_path, monkeypatch):
     """A machine without the program."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(sys, "path", [p for p in sys.path if "site-packages" not in p])
+    packages = [str(tmp_path / "packages")]
+    monkeypatch.setattr(tools, "find_spec", lambda name: PathFinder.find_spec(name, packages))
     return tmp_path
 
 
@@ -30,17 +31,15 @@ def test_without_one_the_error_says_what_to_type(nowhere):
         tools.quantizer()
 
 
-def test_the_one_on_the_path_comes_before_that_of_a_package(nowhere, monkeypatch):
+def test_the_one_on_the_path_comes_before_that_of_a_package(nowhere):
     carried = program(nowhere / "packages" / "ik_llama_cpp" / "bin")
-    monkeypatch.syspath_prepend(str(nowhere / "packages"))
     assert tools.quantizer() == carried
     on_path = program(nowhere)
     assert tools.quantizer() == on_path
 
 
-def test_a_package_without_the_program_is_none(nowhere, monkeypatch):
+def test_a_package_without_the_program_is_none(nowhere):
     (nowhere / "packages" / "ik_llama_cpp").mkdir(parents=True)
-    monkeypatch.syspath_prepend(str(nowhere / "packages"))
     with pytest.raises(UsageError, match="is not installed here"):
         tools.quantizer()
 

@@ -32,7 +32,7 @@ def test_scores_have_mean_0_and_deviation_1_and_the_right_layer_is_chosen(chance
     assert scores.mean() == pytest.approx(0, abs=1e-9)
     assert scores.std() == pytest.approx(1)
     held = probe.held_out_scores(features, pairs, 0)
-    assert np.mean(held > 0) > 0.75
+    assert np.mean(held > 0) > 0.65
 
 
 def test_labels_by_chance_are_not_predicted(chance):

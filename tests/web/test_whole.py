@@ -6,7 +6,7 @@ import pytest
 from samples import PAIRS, event
 
 from palate.core.ledger import standing_judgements
-from palate.web.ballot.whole import Whole
+from palate.web.ballot.event_parsing import Whole
 
 ASPECTS = ("helpful", "safe", "kind")
 

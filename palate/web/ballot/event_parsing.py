@@ -2,13 +2,14 @@
 
 import re
 import threading
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from palate.core import ledger
-from palate.core.schema import KINDS, Candidate, Event, Gold, Kind
+from palate.core.ledger import place, standing_judgements
+from palate.core.schema import KINDS, Candidate, Event, Gold, Kind, Purpose
 from palate.label.assignment import Question
 from palate.web.ballot.render import markdown
 
@@ -17,6 +18,7 @@ REWRITE_CHARACTERS = 20_000
 MAX_AHEAD = 100_000  # events of a person that a server may not have seen yet
 MAX_MILLISECONDS = 24 * 3600 * 1000  # a longer time means that a clock was wrong
 EVENT_ID = re.compile(r"[\w-]{8,100}", re.ASCII)
+Key = tuple[str, str, Purpose]  # annotator, pair, purpose
 State = Literal["waiting", "saved", "published", "rejected"]
 
 
@@ -224,3 +226,44 @@ def _integer(raw: Mapping[str, object], name: str, least: int, most: int) -> int
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise Rejected(f"{name}: expected a whole number from {least} to {most}")
     return value
+
+
+class Whole:
+    """What people have said on each pair in the project's aspects.
+
+    A pair with aspects is answered in all of them or not at all. The first aspect's answer closes
+    a pair, so the page sends it last. An answer in it that comes without the others, or another
+    one's undo alone, waits in the browser until the rest is there.
+    """
+
+    def __init__(self, aspects: Sequence[str]):
+        self._aspects = tuple(aspects)
+        self._said: dict[Key, list[Event]] = defaultdict(list)
+
+    def note(self, events: Iterable[Event]) -> None:
+        for e in events if self._aspects else ():
+            self._said[_key(e)].append(e)
+
+    def early(self, events: Iterable[Event]) -> set[str]:
+        """Return the ids of those events that would leave a pair answered in part.
+
+        Of a person's events on a pair, the first ones are kept as far as they leave it whole.
+        """
+        new: dict[Key, list[Event]] = defaultdict(list)
+        for e in events if self._aspects else ():
+            if e.kind != "flag":
+                new[_key(e)].append(e)
+        held: set[str] = set()
+        for key, own in new.items():
+            own.sort(key=place)
+            kept = next((n for n in range(len(own), 0, -1) if self._is_whole(key, own[:n])), 0)
+            held |= {e.event_id for e in own[kept:]}
+        return held
+
+    def _is_whole(self, key: Key, new: Sequence[Event]) -> bool:
+        said = {e.aspect for e in standing_judgements([*self._said[key], *new], key[-1])}
+        return self._aspects[0] not in said or said.issuperset(self._aspects)
+
+
+def _key(e: Event) -> Key:
+    return e.annotator, e.pair_id, e.purpose

@@ -28,6 +28,7 @@ from palate.web.ballot.event_parsing import (
     Rejected,
     Shown,
     State,
+    Whole,
     event_id_of,
     parse_event,
     rejection,
@@ -36,7 +37,6 @@ from palate.web.ballot.event_parsing import (
 from palate.web.ballot.people import Access, Budgets, Person, owner_key, pseudonyms, seal, unseal
 from palate.web.ballot.render import markdown, shown_pair
 from palate.web.ballot.walls import IMAGE_FILE
-from palate.web.ballot.whole import Whole
 
 
 class Ballot(ABC):
