@@ -4,3 +4,5 @@ import { show } from '/ballot/pictures.js'
 
 show(document)
 typeset(document)
+// what scrolls can be reached by Tab
+for (const e of document.querySelectorAll('.duel :is(pre, table)')) e.tabIndex = 0
