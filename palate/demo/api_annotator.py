@@ -70,27 +70,30 @@ def answer(
 ) -> int:
     """Answer pairs as the page would: keep each event and send it again until it is published.
 
-    Stops once this person has judged `limit` pairs, or all; returns how many that is. `advance` is
-    called with the pairs done and the goal. Raises PalateError if the Space refuses an event.
+    Stops once this person has judged `limit` more pairs, or all; returns how many more. `advance`
+    is called with these and their goal. Raises PalateError if the Space refuses an event.
     """
     from huggingface_hub.utils import httpx
 
     outbox: dict[str, Answer] = {}
     headers = {"x-annotator": quote(name)}
     with httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT_SECONDS) as client:
+        before = None  # a page counts what was answered earlier as far as it still asks for it
         while True:
             in_hand = [event["assignment_id"] for event in outbox.values()]
             wanted = PAIRS_PER_REQUEST if len(outbox) < MAX_UNPUBLISHED else 0
             batch: Batch = _post(client, "/api/next", {"n": wanted, "have": in_hand}).json()
-            goal = batch["total"] if limit is None else min(limit, batch["total"])
-            pairs = batch["items"][: max(0, goal - batch["done"])]
+            before = batch["done"] if before is None else before
+            done, all_pairs = batch["done"] - before, batch["total"] - before
+            goal = all_pairs if limit is None else min(limit, all_pairs)
+            pairs = batch["items"][: max(0, goal - done)]
             for pair in pairs:
                 event = _answer(pair, annotator)
                 outbox[event["event_id"]] = event
-            advance(min(batch["done"], goal), goal)
-            more = batch["done"] < goal and (batch["total"] > batch["done"] or batch["later"])
+            advance(min(done, goal), goal)
+            more = done < goal and (all_pairs > done or batch["later"])
             if not pairs and not outbox and not more:
-                return batch["done"]
+                return done
             for event_id in _published(client, list(outbox.values())):
                 outbox.pop(event_id, None)
             if not pairs:

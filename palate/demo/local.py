@@ -87,9 +87,9 @@ def _run_round(
     say("prompts", f"{len(project.prompts)} topics: {splits}")
     _run_job("candidates", PROJECT, "--per-prompt", str(PER_TOPIC), *base.candidates)
     say("annotator", f"{ANNOTATOR} {annotator.describe()}; the model sees only the labels")
-    before = sum(e.round < number for e in project.labels)  # the page counts them as done
-    if len(project.labels) - before < labels:
-        _answer("label", before + labels, annotator, root, _argilla_variables(argilla))
+    missing = labels - sum(e.round == number for e in project.labels)
+    if missing > 0:
+        _answer("label", missing, annotator, root, _argilla_variables(argilla))
     project, preferences = export(PROJECT)
     say_preferences(preferences)
     if trained_in(project, number) is None:
@@ -139,7 +139,7 @@ def _answer(
     root: Path,
     variables: dict[str, str],
 ) -> None:
-    """Let the annotator answer `limit` pairs (None: all) through the Space's API."""
+    """Let the annotator answer `limit` more pairs (None: all) through the Space's API."""
     noun, doing = ("labels", "labels") if kind == "label" else ("votes", "votes blind")
     log = root / f"{kind}.log"
     with (

@@ -80,7 +80,8 @@ def test_the_first_user_of_a_new_hub_has_no_plan(tmp_path):
 
 def test_docker_is_refused_on_both(free, api, repo_id):
     docker = {"repo_type": "space", "space_sdk": "docker"}
-    refused(402, lambda: api.create_repo(repo_id, **docker))
+    said = refused(402, lambda: api.create_repo(repo_id, **docker))
+    assert "hosting Gradio and Docker Spaces on free cpu-basic" in said
     refused(400, lambda: api.create_repo(repo_id, **docker, space_hardware="zero-a10g"))
 
 

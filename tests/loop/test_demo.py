@@ -52,8 +52,7 @@ def test_the_loop_ends_with_a_verdict_and_goes_on_from_there(tmp_path, demo, wit
     assert not [t for t in _tokens(users) if t in first + again]
     round_two = demo(tmp_path, "--labels", "40", "--rounds", "2")
     assert "palate round me/titles: the tuned model writes" in round_two
-    labelled = int(re.findall(r"labels  (\d+) by Ada", round_two)[-1])
-    assert 340 <= labelled < 400  # 40 more judgements than there were, repeats included
+    assert "labels  40 by Ada" in round_two
     assert "342 topics: 136 train, 45 test, 161 eval" in round_two
     rate, low, high, votes, _ = map(float, LINE.search(round_two.splitlines()[-1]).groups())
     assert low <= rate <= high

@@ -1,20 +1,14 @@
 """Model cards: complete, valid for the Hub, and safe whatever the run or the verdict says."""
 
 import copy
-import json
-import re
-from typing import Any
 
 import pytest
-from card_projects import NASTY, body, shape, text_of
+from card_projects import NASTY, body, readme, shape, text_of
 from huggingface_hub import ModelCard
-from random_models import push_random_models
-from run_facts import RUN
+from run_facts import RUN, run
 from verdicts import of_rounds, votes
 
-from palate.core.errors import UsageError
-from palate.evaluate.verdict import Verdict
-from palate.report.model_card import model_files, push_model_card
+from palate.report.model_card import model_files
 from palate.train.records import record
 
 NO_TEST = {
@@ -25,25 +19,15 @@ NO_TEST = {
 }
 
 
-def run(**changes: Any) -> dict[str, Any]:
-    """Return RUN with `data`, `results` and top-level facts changed."""
-    changed = copy.deepcopy(RUN)
-    for name, value in changes.items():
-        changed[name] = changed[name] | value if name in ("data", "results", "samples") else value
-    return changed
-
-
-def readme(facts: dict[str, Any], verdict: Verdict | None = None) -> str:
-    return text_of(model_files(record.from_json(facts), verdict))
-
-
 def test_a_card_says_that_preferred_answers_were_kept_likely_and_draws_that_loss():
     assert "times the likelihood" not in readme(RUN)
     assert "![DPO loss during training]" in readme(RUN)
     text = readme(run(arguments=RUN["arguments"] | {"sft_weight": 0.1}))
     said = "The loss includes `0.1` times the likelihood of the preferred answers, so that"
-    assert f"{said} answers end." in text
+    assert f"{said} answers end." in " ".join(text.split())
     assert "![Loss during training]" in text
+    facts = record.from_json(run(arguments=RUN["arguments"] | {"sft_weight": 0.1}))
+    assert "<title>Loss during training" in str(model_files(facts)["plots/loss.svg"])
 
 
 def test_a_model_card_states_every_result_with_its_doubt():
@@ -51,7 +35,7 @@ def test_a_model_card_states_every_result_with_its_doubt():
     assert (
         "**71.4%** of 112 votes against the base model's (95% interval 56.2–84.3%). On other"
         " prompts like these, the share may be anywhere in that interval. 4 ties count as half a"
-        " win each. The left side won 54 of 108 decided votes." in text
+        " win each. The left side won 54 of 108 decided votes." in " ".join(text.split())
     )
     assert "**Decided for prompts like these: the person who voted prefers the tuned model." in text
     assert "56.2–84.3% | 112 votes" in text
@@ -173,12 +157,6 @@ def test_the_card_of_a_later_round_has_one_picture_of_all():
     assert "Each round has its own votes" in text
 
 
-@pytest.mark.parametrize(("weight", "title"), [(0.0, "DPO loss"), (0.1, "Loss")])
-def test_the_curve_of_a_loss_with_more_in_it_is_not_called_dpos(weight, title):
-    facts = record.from_json(run(arguments=RUN["arguments"] | {"sft_weight": weight}))
-    assert f"<title>{title} during training" in str(model_files(facts)["plots/loss.svg"])
-
-
 def test_the_same_facts_give_the_same_bytes():
     verdict = votes(78, 30, 4)
     one, same = record.from_json(RUN), record.from_json(copy.deepcopy(RUN))
@@ -271,49 +249,3 @@ def test_the_hub_accepts_the_card_and_tells_one_without_a_licence(hub):
     ModelCard(text).validate(repo_type="model")
     with pytest.raises(ValueError, match="license"):
         ModelCard(text.replace("license: mit", "license: mine")).validate("model")
-
-
-def test_a_model_repo_without_a_run_says_what_to_do(pushed):
-    from palate.core import hub
-
-    hub.create(f"{pushed}-dpo", "model")
-    with pytest.raises(UsageError, match=f"palate train {pushed}"):
-        push_model_card(pushed)
-
-
-def test_the_model_card_follows_run_and_verdict(pushed):
-    from palate.core import hub
-
-    repo = f"{pushed}-dpo"
-    facts = run(project=pushed, model=repo)
-    hub.create(repo, "model")
-    old = hub.commit(repo, "model", {"run.json": json.dumps(run(seconds=1.0))}, "Round 0")
-    sha = hub.commit(repo, "model", {"run.json": json.dumps(facts)}, "Round 1")
-
-    def card(verdict: Verdict | None) -> str:
-        if verdict:
-            text = json.dumps(verdict.to_json())
-            hub.commit(repo, "model", {"verdict.json": text}, "Verdict")
-        assert push_model_card(pushed).endswith(f"/{repo}")
-        head = hub.describe(repo, "model")[0]
-        return hub.fetch(repo, "model", head, ["README.md"])[0].read_text("utf-8")
-
-    assert "has not been measured yet" in card(None)
-    assert "**71.4%** of 112 votes" in card(votes(78, 30, 4, sha))
-    assert "plots/win_rate.svg" in hub.describe(repo, "model")[1]
-    # a verdict on other weights says nothing about these, and its picture goes
-    assert "has not been measured yet" in card(votes(78, 30, 4, old))
-    assert "plots/win_rate.svg" not in hub.describe(repo, "model")[1]
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # huggingface_hub's, in LFS
-@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft's
-@pytest.mark.parametrize("method", ["full", "lora"])
-def test_the_cards_own_example_runs(repo_id, method, capsys):
-    base, tuned = f"{repo_id}-base", f"{repo_id}-dpo"
-    revision = push_random_models(base, tuned, adapter=method == "lora")
-    text = readme(run(model=tuned, base_model=base, base_revision=revision, method=method))
-    (snippet,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    exec(compile(snippet, "README.md", "exec"), {})
-    assert "Traceback" not in capsys.readouterr().out

@@ -12,8 +12,11 @@ from markdown_it import MarkdownIt
 from palate.core.project import SETTINGS_FILE, Project, Settings
 from palate.core.rounds import wild_vote
 from palate.core.schema import Candidate, Event, Message, Model, Pair, Prompt, Unpaired
+from palate.evaluate.verdict import Verdict
 from palate.label import preferences
 from palate.report.cards import RESULTS_FILE
+from palate.report.model_card import model_files
+from palate.train.records import record
 
 NASTY = [
     "</td></table><script>alert(1)</script>",
@@ -141,3 +144,8 @@ def project_of(memory: dict[str, list], extra: list[str]) -> InMemory:
         (SETTINGS_FILE, *files, *extra),
         memory,
     )
+
+
+def readme(facts: dict[str, Any], verdict: Verdict | None = None) -> str:
+    """Return the model card of a run's facts."""
+    return text_of(model_files(record.from_json(facts), verdict))

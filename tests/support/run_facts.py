@@ -1,5 +1,6 @@
 """A run.json as a training job writes it, for those who render cards of it."""
 
+import copy
 from typing import Any
 
 from palate.core.rates import Rate
@@ -175,3 +176,11 @@ RL_RUN: dict[str, Any] = SFT_RUN | {
         "shares_labels": False,
     },
 }
+
+
+def run(**changes: Any) -> dict[str, Any]:
+    """Return RUN with `data`, `results` and top-level facts changed."""
+    changed = copy.deepcopy(RUN)
+    for name, value in changes.items():
+        changed[name] = changed[name] | value if name in ("data", "results", "samples") else value
+    return changed
