@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from small_dpo import small
 from trl import RLOOConfig, RLOOTrainer
 
 from palate.core.errors import PalateError
@@ -46,18 +46,7 @@ class Letters(Judge):
 def loaded() -> Loaded:
     tokenizer = writer.make_tokenizer()
     tokenizer.padding_side = "left"
-    torch.manual_seed(0)
-    config = Qwen2Config(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    model = Qwen2ForCausalLM(config).eval()
+    model = small(tokenizer).float().eval()
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     return Loaded("me/tiny", "0" * 40, model, tokenizer)
 

@@ -4,7 +4,8 @@ import copy
 
 import pytest
 import torch
-from transformers import Qwen2Config, Qwen2ForSequenceClassification
+from small_dpo import small
+from transformers import Qwen2ForSequenceClassification
 from trl import RewardConfig, RewardTrainer
 
 from palate.core.schema import Message, Preference, Prompt
@@ -36,19 +37,7 @@ def rows() -> list[Preference]:
 
 def test_the_loss_and_its_gradients_are_trl_s_on_the_same_batch(tmp_path):
     tokenizer = writer.make_tokenizer()
-    torch.manual_seed(0)
-    config = Qwen2Config(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        num_labels=1,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    model = Qwen2ForSequenceClassification(config).eval()
+    model = small(tokenizer, cls=Qwen2ForSequenceClassification, num_labels=1).float().eval()
     given = dataset(rows(), RewardArguments("me/titles", margin="large"))
     computed: list[int] = []
     found = []

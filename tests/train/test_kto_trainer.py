@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from small_dpo import small
 from trl import KTOConfig, KTOTrainer
 
 from palate.core.schema import Message, Prompt, Unpaired
@@ -26,18 +26,7 @@ WEIGHTS = Weights(1.0, 2.0)
 @pytest.fixture(scope="module")
 def loaded() -> Loaded:
     tokenizer = writer.make_tokenizer()
-    torch.manual_seed(0)
-    config = Qwen2Config(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    return Loaded("me/tiny", "0" * 40, Qwen2ForCausalLM(config).eval(), tokenizer)
+    return Loaded("me/tiny", "0" * 40, small(tokenizer).float().eval(), tokenizer)
 
 
 @pytest.fixture(scope="module")

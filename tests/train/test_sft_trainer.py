@@ -3,8 +3,7 @@
 import copy
 
 import pytest
-import torch
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from small_dpo import small
 from trl import SFTConfig, SFTTrainer
 
 from palate.core.schema import Message, Preference, Prompt
@@ -34,18 +33,7 @@ def preferences() -> list[Preference]:
 @pytest.mark.parametrize("hindsight", [False, True])
 def test_the_loss_is_trl_s_own_on_the_same_batch(tmp_path, hindsight):
     tokenizer = writer.make_tokenizer()
-    torch.manual_seed(0)
-    config = Qwen2Config(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    loaded = Loaded("me/tiny", "0" * 40, Qwen2ForCausalLM(config).eval(), tokenizer)
+    loaded = Loaded("me/tiny", "0" * 40, small(tokenizer).float().eval(), tokenizer)
     args = SFTArguments("me/titles", hindsight=hindsight)
     rows = rows_of(args, "me/titles", Rows(preferences(), []))
     recipe = Recipe("full", 1e-3, 4, 1, False, False, ())

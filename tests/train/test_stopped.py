@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from small_dpo import small
 
 from palate.core.errors import PalateError
 from palate.core.schema import Message, Preference, Prompt, Unpaired
@@ -31,18 +31,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::FutureWarnin
 @pytest.fixture(scope="module")
 def loaded() -> Loaded:
     tokenizer = writer.make_tokenizer()
-    torch.manual_seed(0)
-    config = Qwen2Config(
-        vocab_size=len(tokenizer),
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    return Loaded("me/tiny", "0" * 40, Qwen2ForCausalLM(config).eval(), tokenizer)
+    return Loaded("me/tiny", "0" * 40, small(tokenizer).float().eval(), tokenizer)
 
 
 def titles(start: int, end: int) -> list[tuple[Prompt, list[Message], list[Message]]]:
