@@ -70,30 +70,31 @@ def answer(
 ) -> int:
     """Answer pairs as the page would: keep each event and send it again until it is published.
 
-    Stops once this person has judged `limit` more pairs, or all; returns how many more. `advance`
-    is called with these and their goal. Raises PalateError if the Space refuses an event.
+    Stops once this person has judged `limit` more pairs, or all; returns how many. `advance` is
+    called with the number that is on the Hub, and the goal. Raises PalateError if the Space refuses
+    an event.
     """
     from huggingface_hub.utils import httpx
 
     outbox: dict[str, Answer] = {}
     headers = {"x-annotator": quote(name)}
     with httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT_SECONDS) as client:
-        before = None  # a page counts what was answered earlier as far as it still asks for it
+        asked = 0  # here: the server counts an answer once Argilla has it
         while True:
             in_hand = [event["assignment_id"] for event in outbox.values()]
             wanted = PAIRS_PER_REQUEST if len(outbox) < MAX_UNPUBLISHED else 0
             batch: Batch = _post(client, "/api/next", {"n": wanted, "have": in_hand}).json()
-            before = batch["done"] if before is None else before
-            done, all_pairs = batch["done"] - before, batch["total"] - before
-            goal = all_pairs if limit is None else min(limit, all_pairs)
-            pairs = batch["items"][: max(0, goal - done)]
+            left = batch["total"] - batch["done"]
+            goal = asked + left if limit is None else min(limit, asked + left)
+            pairs = batch["items"][: None if limit is None else limit - asked]
             for pair in pairs:
                 event = _answer(pair, annotator)
                 outbox[event["event_id"]] = event
-            advance(min(done, goal), goal)
-            more = done < goal and (all_pairs > done or batch["later"])
+            asked += len(pairs)
+            advance(asked - len(outbox), max(goal, asked))
+            more = (limit is None or asked < limit) and (left or batch["later"])
             if not pairs and not outbox and not more:
-                return done
+                return asked
             for event_id in _published(client, list(outbox.values())):
                 outbox.pop(event_id, None)
             if not pairs:
