@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from palate.generate.models import Loaded
 from palate.reward.best import Plan, Writer, Written
 from palate.reward.guards import Norm
 from palate.reward.scoring import Judge
+from palate.reward.shared_prompts import SharedPromptsMixin
 from palate.train.config import RLArguments
 from palate.train.recipes.recipe import Recipe
 from palate.train.records.choice import KEEPS
@@ -83,7 +84,7 @@ def answered(
     return written, np.split(scores, len(written))
 
 
-class RewardRLOOTrainer(StaysStoppedMixin, RLOOTrainer):
+class RewardRLOOTrainer(SharedPromptsMixin, StaysStoppedMixin, RLOOTrainer):
     """RLOOTrainer with a given reference, a guarded reward, and checks by a held-out reward."""
 
     def __init__(
@@ -115,9 +116,13 @@ class RewardRLOOTrainer(StaysStoppedMixin, RLOOTrainer):
         )
         loaded.model.name_or_path = loaded.repo
         self.beta = args.beta = beta
+        policy = cast("Any", self.model)
+        models = [policy.get_base_model() if isinstance(policy, PeftModel) else policy]
         if reference is not None:
             add_fused_lm_head(reference, temperature=self.temperature)
             self.ref_model = self.accelerator.prepare_model(reference, evaluation_mode=True)
+            models.append(self.ref_model)
+        self.share_prompts(*models)
 
     @property
     def norms(self) -> tuple[Norm, Norm]:

@@ -51,14 +51,16 @@ def loaded() -> Loaded:
     return Loaded("me/tiny", "0" * 40, model, tokenizer)
 
 
-def make(loaded, folder: Path, held_out: Judge, said: list[str], *, stops: bool, **changes):
+def make(
+    loaded, folder: Path, held_out: Judge, said: list[str], *, stops: bool, method="full", **changes
+):
     args = replace(ARGS, **changes)
     own = replace(loaded, model=copy.deepcopy(loaded.model))
     plan = Plan(args.n, 32, Sampling(temperature=1.0, max_new_tokens=8), 0)
     reward = Letters("e")
     monitor = Monitor(PROMPTS, plan, reward, held_out, folder / "answers.jsonl", said.append, stops)
     rate = args.learning_rate or 3e-2
-    recipe = Recipe("full", rate, 16, 1, False, False, ())
+    recipe = Recipe(method, rate, 16, 1, False, False, ())
     return make_rl_trainer(args, recipe, own, PROMPTS, monitor, folder, folder, [], fresh=True)
 
 
@@ -175,3 +177,73 @@ def test_a_run_that_had_stopped_stays_stopped_when_it_is_continued(loaded, tmp_p
         shutil.rmtree(tmp_path / f"checkpoint-{best}")
         with pytest.raises(PalateError, match=f"the weights of step {best}, and these are not"):
             again.train(resume_from_checkpoint=str(tmp_path / f"checkpoint-{stopped}"))
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_row_per_prompt_gives_trl_s_log_probabilities_and_gradients(loaded, tmp_path, method):
+    said: list[str] = []
+    trainer = make(loaded, tmp_path, Letters("e"), said, stops=False, method=method)
+    assert trainer.mode == "tree"
+    model = trainer.model.train()
+    batch = answers_of(trainer, [3, 3, 5, 3, 9, 5], [1, 4, 8, 2, 8, 3])
+    theirs = computed(trainer, model, batch, "trl")
+    ours = computed(trainer, model, batch, "tree")
+    assert said == []
+    assert trainer.mode == "tree"
+    for a, b in zip(ours, theirs, strict=True):
+        assert torch.allclose(a, b, atol=1e-6, rtol=1e-5)
+    assert sum(float(b.abs().sum()) for b in theirs[2:]) > 1
+    halves = trainer._get_per_token_logps_and_entropies(model, *batch, 8, batch_size=4)[0]
+    assert torch.allclose(halves * batch[1][:, -8:], theirs[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("fault", ["differs", "raises"])
+def test_where_a_row_per_prompt_differs_trl_s_way_is_taken(loaded, tmp_path, monkeypatch, fault):
+    said: list[str] = []
+    trainer = make(loaded, tmp_path, Letters("e"), said, stops=False)
+    batch = answers_of(trainer, [3, 3, 5], [1, 4, 8])
+    theirs = computed(trainer, trainer.model, batch, "trl")
+    trainer.mode = "tree"
+
+    shared = trainer._of_shared
+
+    def wrong(*given):
+        if fault == "raises":
+            raise ValueError("no such mask")
+        return [values + 0.1 for values in shared(*given)]
+
+    monkeypatch.setattr(trainer, "_of_shared", wrong)
+    logps, _, _ = trainer._get_per_token_logps_and_entropies(trainer.model, *batch, 8)
+    assert torch.equal(logps * batch[1][:, -8:], theirs[0])
+    (line,) = said
+    assert line.startswith("  A row per prompt ")
+    assert ("no such mask" if fault == "raises" else "by 1.0e-01") in line
+
+
+def answers_of(trainer, prompts, answers):
+    """Return ids and mask of answers, two to a prompt, with tokens at random, TRL's way."""
+    places = torch.Generator().manual_seed(0)
+    rows, masks = [], []
+    for p, a in zip(prompts, answers, strict=True):
+        prompt = torch.randint(5, 90, (p,), generator=places)
+        for length in (a, 9 - a):
+            answer = torch.randint(5, 90, (length,), generator=places)
+            left, right = max(prompts) - p, 8 - length
+            zeros = torch.zeros(left), torch.zeros(right)
+            rows.append(torch.cat([zeros[0], prompt, answer, zeros[1]]).long())
+            masks.append(torch.cat([zeros[0], torch.ones(p + length), zeros[1]]).long())
+    order = torch.randperm(len(rows), generator=places)  # TRL shuffles, too
+    return torch.stack(rows)[order], torch.stack(masks)[order]
+
+
+def computed(trainer, model, batch, mode):
+    """Return log-probabilities and entropies of the answers' tokens, and gradients of their sum."""
+    trainer.mode = mode
+    model.zero_grad()
+    answer = batch[1][:, -8:]
+    logps, entropies, _ = trainer._get_per_token_logps_and_entropies(
+        model, *batch, 8, compute_entropy=True
+    )
+    ((logps * answer).sum(1) * torch.arange(1, len(answer) + 1)).sum().backward()
+    gradients = [w.grad.clone() for w in model.parameters() if w.grad is not None]
+    return [(logps * answer).detach(), (entropies * answer).detach(), *gradients]

@@ -64,7 +64,7 @@ class AgreementMixin(DPOTrainer):
             far = float((ours - theirs).abs().max())
             return (
                 f"log-probabilities by {far:.1e}"
-                if far > TOLERANCE[_forward_type(self)][0]
+                if far > TOLERANCE[forward_type(self)][0]
                 else None
             )
 
@@ -81,7 +81,7 @@ class AgreementMixin(DPOTrainer):
             return False
         size = max(args.per_device_train_batch_size, args.per_device_eval_batch_size)
         mask = attention.mask_bytes(
-            *largest_rows(token_ids(dataset), size), _forward_type(self).itemsize
+            *largest_rows(token_ids(dataset), size), forward_type(self).itemsize
         )
         cached = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
         free = torch.cuda.mem_get_info()[0] + cached
@@ -101,7 +101,7 @@ class AgreementMixin(DPOTrainer):
 
         def disagree(ours: Probe, theirs: Probe) -> str | None:
             loss, gradients = self._differences(theirs, ours)
-            most = TOLERANCE[_forward_type(self)]
+            most = TOLERANCE[forward_type(self)]
             if loss <= most[0] and gradients <= most[1]:
                 return None
             return f"loss by {loss:.1e}, gradients by {gradients:.1e}"
@@ -214,7 +214,8 @@ def _compared_weights(model: torch.nn.Module) -> list[torch.nn.Parameter]:
     return [weights[i] for i in sorted(small)[::step]]
 
 
-def _forward_type(trainer: Any) -> torch.dtype:
+def forward_type(trainer: Any) -> torch.dtype:
+    """Return the type of the numbers that a trainer's forward computes with."""
     if trainer.args.bf16:
         return torch.bfloat16
     return torch.float16 if trainer.args.fp16 else trainer.model.dtype
