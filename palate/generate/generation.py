@@ -16,6 +16,7 @@ from palate.core.schema import Candidate, Message, Prompt, digest
 from palate.generate.chats import encode_batch
 from palate.generate.filters import Filters
 from palate.generate.models import Loaded
+from palate.generate.prefill import shared_prefill
 from palate.generate.sampler import sampler
 
 if TYPE_CHECKING:
@@ -95,13 +96,15 @@ def complete(
         do_sample=False, eos_token_id=sorted(ends), pad_token_id=tokenizer.pad_token_id
     )
     model.eval()
-    start = inputs["input_ids"].shape[1]
+    ids, mask = inputs["input_ids"], inputs["attention_mask"]
+    start = ids.shape[1]
     stops = [_line_end(tokenizer, start)] if isinstance(sampling, OneLine) else []
     draw = sampler(sampling.temperature, sampling.top_p, sampling.max_new_tokens, seeds)
     with torch.inference_mode():
         output = model.generate(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
+            input_ids=ids,
+            attention_mask=mask,
+            past_key_values=shared_prefill(model, ids, mask),
             max_new_tokens=sampling.max_new_tokens,
             logits_processor=LogitsProcessorList([draw]),
             stopping_criteria=StoppingCriteriaList(stops),

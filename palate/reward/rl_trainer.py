@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 from datasets import Dataset
 from peft import LoraConfig, PeftModel
-from transformers import PrinterCallback, TrainerCallback, TrainerState
+from transformers import PreTrainedModel, PrinterCallback, TrainerCallback, TrainerState
 from trl import RLOOConfig, RLOOTrainer
 from trl.trainer.utils import add_fused_lm_head
 
@@ -116,8 +116,9 @@ class RewardRLOOTrainer(SharedPromptsMixin, StaysStoppedMixin, RLOOTrainer):
         )
         loaded.model.name_or_path = loaded.repo
         self.beta = args.beta = beta
-        policy = cast("Any", self.model)
-        models = [policy.get_base_model() if isinstance(policy, PeftModel) else policy]
+        policy = self.policy().model
+        base = policy.get_base_model() if isinstance(policy, PeftModel) else policy
+        models = [cast("PreTrainedModel", base)]
         if reference is not None:
             add_fused_lm_head(reference, temperature=self.temperature)
             self.ref_model = self.accelerator.prepare_model(reference, evaluation_mode=True)

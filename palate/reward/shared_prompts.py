@@ -6,7 +6,7 @@ right.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from trl import RLOOTrainer
@@ -17,6 +17,9 @@ from palate.train.config import BatchMode
 from palate.train.packed import packed_forward
 from palate.train.packed.agreement import TOLERANCE, forward_type
 from palate.train.packed.packing import IGNORED, of_first, packed_inputs
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 LogProbs = tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]
 
@@ -32,7 +35,7 @@ class SharedPromptsMixin(RLOOTrainer):
     mode: BatchMode = "trl"
     _agreed = False
 
-    def share_prompts(self, *models: Any) -> None:
+    def share_prompts(self, *models: "PreTrainedModel") -> None:
         """Let these models, whose heads TRL has patched, compute a row per prompt."""
         config = models[0].config
         self.mode, why = packed_forward.allowed_mode("tree", config)
@@ -48,13 +51,13 @@ class SharedPromptsMixin(RLOOTrainer):
 
     def _get_per_token_logps_and_entropies(
         self,
-        model: Any,
+        model: torch.nn.Module,
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor,
         logits_to_keep: int,
         batch_size: int | None = None,
         compute_entropy: bool = False,
-        **other: Any,
+        **other: object,
     ) -> LogProbs:
         batch = input_ids, attention_mask, logits_to_keep
         if self.mode == "tree" and not self._agreed:
@@ -73,7 +76,7 @@ class SharedPromptsMixin(RLOOTrainer):
 
     def _of_shared(
         self,
-        model: Any,
+        model: torch.nn.Module,
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor,
         answer: int,
@@ -104,7 +107,11 @@ class SharedPromptsMixin(RLOOTrainer):
         return [x.gather(1, back) * kept for x in values]
 
     def _agree(
-        self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, answer: int
+        self,
+        model: torch.nn.Module,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        answer: int,
     ) -> None:
         """Compute some answers both ways, and leave TRL's way where they differ."""
         self._agreed = True

@@ -13,6 +13,7 @@ from trl import DPOConfig, DPOTrainer
 
 from palate.demo import writer
 from palate.demo.titles import corpus, prompt_for
+from palate.generate.prefill import shared_prefill
 from palate.train.trainers.dpo_trainer import PackedDPOTrainer
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
@@ -202,3 +203,25 @@ def test_a_model_whose_code_fails_on_packed_rows_is_trained_in_trls_batches(
     assert made.mode == "trl"
     assert len(warnings) == 2
     assert all("ValueError: too many values" in w for w in warnings)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_prompts_that_are_computed_once_get_the_same_answers(name, tokenizer):
+    """Nothing is kept where more than keys, values and positions makes the next token."""
+    model = model_of(name, tokenizer).eval()
+    tokenizer.padding_side = "left"
+    asked = [prompt_for(topic) for topic in list(corpus())[:3] for _ in range(4)]
+    inputs = tokenizer(asked, return_tensors="pt", padding=True)
+    batch = inputs["input_ids"], inputs["attention_mask"]
+    with torch.inference_mode():
+        kept = shared_prefill(model, *batch)
+        logits = [
+            model.generate(
+                *batch[:1], attention_mask=batch[1], past_key_values=cache, do_sample=False,
+                max_new_tokens=6, output_logits=True, return_dict_in_generate=True,
+            ).logits
+            for cache in (None, kept)
+        ]  # fmt: skip
+    assert (kept is not None) == (ARCHITECTURES[name][1] == "tree")
+    for theirs, ours in zip(*logits, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-4)
