@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 import rich_ballot
@@ -17,15 +18,16 @@ from palate.core.project import Project, Settings
 from palate.core.schema import Candidate, Prompt
 from palate.web.serving import Space
 
+CHROMIUM = "/usr/bin/chromium"
+WITHOUT_WINDOWS = f"{CHROMIUM}-headless-shell"  # the same browser in less time, where it is
 FLAGS = "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update"
 
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as p:
-        browser = p.chromium.launch(
-            executable_path="/usr/bin/chromium", args=[*FLAGS.split(), "--disable-sync"]
-        )
+        path = WITHOUT_WINDOWS if Path(WITHOUT_WINDOWS).exists() else CHROMIUM
+        browser = p.chromium.launch(executable_path=path, args=[*FLAGS.split(), "--disable-sync"])
         yield browser
         browser.close()
 
