@@ -167,25 +167,13 @@ def roles_of(
     models = columns.models or pair_of(table, MODELS)
     if not set(models or ()) <= set(table.columns):
         table.need(*(models or ()))
-    prompt = columns.prompt if columns.prompt in table.columns or not columns.prompt else None
-    if columns.prompt and not prompt:
-        prompt = table.name_of(columns.prompt)
     texts = {roles.first, roles.second}
     if texts == set(models or ()):
         has_prompt = bool(columns.prompt or template or table.named(PROMPTS))
         sides = roles.first, roles.second
         battles.check(table, sides, str(columns.choice), not needs_prompt, has_prompt)
-    whole = table.has_lists(roles.first)  # conversations, which begin with the prompt
-    if not columns.prompt and template is None:
-        free = (c for c in table.named(PROMPTS) if c not in texts)
-        prompt = next((c for c in free if not (whole and _lacks_messages(table, c))), None)
-    brings_prompt = roles.is_preference or whole
-    if prompt is None and template is None and needs_prompt and not brings_prompt:
-        have = ", ".join(table.columns)
-        raise UsageError(
-            f"{table.source}: which column holds the prompt? Found: {have}. Name it with --prompt"
-            " COLUMN, or make it of several with --template FILE."
-        )
+    named = columns.prompt or template is None
+    prompt = _prompt(table, columns, roles, needs_prompt=needs_prompt) if named else None
     filled = set(template.names) if template else set()
     asks = prompt is not None and prompt.casefold() in ("instruction", "prompt", "question")
     history = next(
@@ -206,6 +194,22 @@ def roles_of(
         annotator=columns.annotator or _free(table, ANNOTATORS, texts),
         split=_free(table, ("split",), filled),
     )
+
+
+def _prompt(table: Table, columns: Columns, roles: Roles, *, needs_prompt: bool) -> str | None:
+    """Return the column of the prompt, None where the texts bring it; raise if it is unclear."""
+    if columns.prompt:
+        return table.name_of(columns.prompt)
+    whole = table.has_lists(roles.first)  # conversations, which begin with the prompt
+    free = (c for c in table.named(PROMPTS) if c not in (roles.first, roles.second))
+    prompt = next((c for c in free if not (whole and _lacks_messages(table, c))), None)
+    if prompt is None and needs_prompt and not (roles.is_preference or whole):
+        have = ", ".join(table.columns)
+        raise UsageError(
+            f"{table.source}: which column holds the prompt? Found: {have}. Name it with --prompt"
+            " COLUMN, or make it of several with --template FILE."
+        )
+    return prompt
 
 
 def _sides(table: Table, columns: Columns) -> Roles:

@@ -4,7 +4,8 @@ import json
 import os
 import sys
 from dataclasses import replace
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -25,6 +26,12 @@ from palate.core.errors import UsageError
 from palate.core.markdown import count
 from palate.terminal.flags import ModelRef, Text
 from palate.terminal.progress import announced
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from palate.audit.finding import Finding
+    from palate.audit.measure import Audit
 
 
 def init(
@@ -112,12 +119,9 @@ def audit(
         aspect: Aspect of a project whose labels are checked. Default: the first one.
         html: File to write the report to, as a page with plots.
     """
-    from palate.audit import findings, fit, json_report, measure, rows
+    from palate.audit import findings, fit, measure, rows
     from palate.collect.choices import Given
     from palate.collect.columns import Columns
-    from palate.core.project import Project
-    from palate.report import audit_page
-    from palate.report.status import in_aspects
 
     if html and not html.parent.is_dir():
         raise UsageError(f"There is no folder {html.parent} to write {html.name} to.")
@@ -131,19 +135,36 @@ def audit(
 
             result.fit = fit.fit(data.rows, models.peek(model), max_length)
         issues = findings.findings(result)
+    _report_audit(result, issues, data.project, as_json=as_json, html=html)
+    if any(issue.level == "fatal" for issue in issues):
+        sys.exit(1)
+
+
+def _report_audit(
+    result: "Audit",
+    issues: "Sequence[Finding]",
+    project: str | None,
+    *,
+    as_json: bool,
+    html: Path | None,
+) -> None:
+    """Write the page of an audit, and print it as a table or as JSON."""
+    from palate.audit import findings, json_report
+    from palate.core.project import Project
+    from palate.report import audit_page
+    from palate.report.status import in_aspects
+
     if html:
         html.write_text(audit_page.render(result, issues), "utf-8")
     if as_json:
         print(json.dumps(json_report.to_json(result, issues), indent=2, ensure_ascii=False))
-    else:
-        console.print(audit_page.table(result, issues))
-        for line in in_aspects(Project.load(data.project)) if data.project else ():
-            console.print(line)
-        if html:
-            console.print(f"\nwritten: {html}")
-        console.print(f"\n{findings.outcome(issues)}")
-    if any(issue.level == "fatal" for issue in issues):
-        sys.exit(1)
+        return
+    console.print(audit_page.table(result, issues))
+    for line in in_aspects(Project.load(project)) if project else ():
+        console.print(line)
+    if html:
+        console.print(f"\nwritten: {html}")
+    console.print(f"\n{findings.outcome(issues)}")
 
 
 def export(project: Id, to: Folder = None) -> None:

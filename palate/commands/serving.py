@@ -3,12 +3,15 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from palate.commands.common import Column, File, Folder, Host, Id, console
 from palate.commands.data import export
 from palate.core.errors import UsageError
 from palate.terminal.flags import Count, flag
+
+if TYPE_CHECKING:
+    from palate.web.serving import Space
 
 Visible = Annotated[
     Literal["private", "protected", "public"] | None, flag("private|protected|public")
@@ -224,35 +227,16 @@ def _serve(
     import webbrowser
 
     from palate.core import hub
-    from palate.core.project import Project
     from palate.terminal.progress import announced
     from palate.web.serving import Space
 
-    with announced(console.print, f"Reading {project}."):
-        loaded = Project.load(project)
-        if kind == "evaluate":
-            from palate.evaluate.loading import pairs_to_compare, plan_of
-
-            compared = pairs_to_compare(loaded)  # what is missing is reported here, not in its log
-            plan = plan_of(loaded, compared)
+    plan = _plan(kind, project)
     seconds = "2" if hub.is_local() else "30"  # the Hub limits commits by the hour
     variables = {"PALATE_PUBLISH_SECONDS": seconds}
     space = Space(kind, project, port=port, env=variables, show=console.print)
     try:
         with space:
-            console.print(f"Open [bold cyan]{space.url}[/] to {kind}. Ctrl-C stops.", markup=True)
-            if kind == "label":
-                link = f"[cyan]{space.owner_url}[/]"
-                console.print(f"For you only, the project's home: {link}", markup=True)
-            else:
-                console.print(plan)
-                console.print(
-                    "The verdict so far, which ends the voting in the browser that opens it:"
-                    f" [cyan]{space.owner_url}[/]",
-                    markup=True,
-                )
-                trying = space.owner_url.replace("/verdict?", "/try?")
-                console.print(f"Both models on a prompt of yours: [cyan]{trying}[/]", markup=True)
+            _show_links(space, plan)
             if opens:
                 page = space.owner_url.replace("/verdict?", f"/{opens}?")
                 webbrowser.open(page)
@@ -269,3 +253,35 @@ def _serve(
             export(project)
     else:
         console.print(f"Count the votes with: [bold cyan]palate verdict {project}[/]", markup=True)
+
+
+def _plan(kind: Literal["label", "evaluate"], project: str) -> str:
+    """Return what a blind comparison will take; nothing for the labelling.
+
+    What the project lacks for it is reported here, not in the log of the Space.
+    """
+    from palate.core.project import Project
+    from palate.terminal.progress import announced
+
+    with announced(console.print, f"Reading {project}."):
+        loaded = Project.load(project)
+        if kind == "label":
+            return ""
+        from palate.evaluate.loading import pairs_to_compare, plan_of
+
+        return plan_of(loaded, pairs_to_compare(loaded))
+
+
+def _show_links(space: "Space", plan: str) -> None:
+    console.print(f"Open [bold cyan]{space.url}[/] to {space.kind}. Ctrl-C stops.", markup=True)
+    owner = f"[cyan]{space.owner_url}[/]"
+    if space.kind == "label":
+        console.print(f"For you only, the project's home: {owner}", markup=True)
+        return
+    console.print(plan)
+    console.print(
+        f"The verdict so far, which ends the voting in the browser that opens it: {owner}",
+        markup=True,
+    )
+    trying = space.owner_url.replace("/verdict?", "/try?")
+    console.print(f"Both models on a prompt of yours: [cyan]{trying}[/]", markup=True)
