@@ -16,13 +16,13 @@ import numpy as np
 
 from palate.audit.finding import Finding
 from palate.audit.rows import Row
-from palate.collect.labels import pseudonym
+from palate.collect.labels import UNNAMED, pseudonym
 from palate.core.markdown import count
 from palate.core.rates import Rate, exact
 from palate.core.schema import digest
 from palate.core.splits import normal
 
-NOBODY = {"", "imported"}  # annotators of rows that do not say who judged
+NOBODY = {"", UNNAMED}  # annotators of rows that do not say who judged
 MIN_PEOPLE = 4  # two in each group: agreement within a group takes two people
 MIN_SHARED = 40  # pairs that two people or more decided
 MOST_PEOPLE, MOST_PAIRS = 60, 5_000  # that are compared
