@@ -214,8 +214,8 @@ def _prompt(table: Table, columns: Columns, roles: Roles, *, needs_prompt: bool)
 
 def _sides(table: Table, columns: Columns) -> Roles:
     """Return the roles of the two texts and the choice."""
-    found = [pair for pair in SIDES if pair_of(table, [pair])]
-    usual = pair_of(table, found) if len(found) == 1 else None
+    present = [pair for pair in SIDES if pair_of(table, [pair])]
+    usual = pair_of(table, present) if len(present) == 1 else None
     a, b = columns.a, columns.b
     if columns.choice and usual and not a and not b:
         a, b = usual
@@ -259,8 +259,8 @@ def _choice(table: Table, column: str) -> str | OneHot:
 def pair_of(table: Table, pairs: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
     """Return the table's columns with the first of these pairs of names, if it has any."""
     for pair in pairs:
-        if len(found := table.named(pair)) == 2:
-            return found[0], found[1]
+        if len(columns := table.named(pair)) == 2:
+            return columns[0], columns[1]
     return None
 
 

@@ -51,14 +51,14 @@ class _Prompts:
         """
         splits_of: dict[str, set[Split]] = {}
         keys = {p.id: splits.normal(p.text) for p in self._prompts.values()}
-        for id_, found in self._splits.items():
-            splits_of.setdefault(keys[id_], set()).update(found)
-        if several := sum(len(found) > 1 for found in splits_of.values()):
+        for id_, named in self._splits.items():
+            splits_of.setdefault(keys[id_], set()).update(named)
+        if several := sum(len(named) > 1 for named in splits_of.values()):
             notes["prompts are in several splits: held out from training"] = several
 
         def split(p: Prompt) -> Split:
-            found = splits_of[keys[p.id]]
-            return "eval" if "eval" in found else "test" if "test" in found else "train"
+            named = splits_of[keys[p.id]]
+            return "eval" if "eval" in named else "test" if "test" in named else "train"
 
         return [replace(p, split=split(p)) for p in self._prompts.values()]
 

@@ -110,8 +110,8 @@ def _judgement(row: Record, names: _Names, reader: Reader) -> Unpaired:
         prompt = [Message(role="system", content=said), *prompt]
     label = code(row.get(names.label))
     if label not in GOOD | BAD:
-        found = "nothing" if not label or label == "none" else repr(row.get(names.label))
-        raise BadCell(names.label, f"expected true or false, found {found}", "choice")
+        seen = "nothing" if not label or label == "none" else repr(row.get(names.label))
+        raise BadCell(names.label, f"expected true or false, found {seen}", "choice")
     who = row.get(names.annotator) if names.annotator else None
     person = UNNAMED if is_nothing(who) else pseudonym(str(who))
     return Unpaired(prompt, answers, label in GOOD, person, digest(prompt))

@@ -97,8 +97,8 @@ def import_(
         dry_run: Print what would be imported, and stop.
     """
     from palate.collect import importing, pairs, tables
-    from palate.collect import thumbs as unpaired
-    from palate.collect import votes as blind
+    from palate.collect import thumbs as single_answers
+    from palate.collect import votes as blind_votes
     from palate.collect.choices import Given
     from palate.collect.columns import Columns, read_template
     from palate.core.project import Project, check_id
@@ -108,10 +108,10 @@ def import_(
     exists = importing.exists(project)
     columns = Columns.of(prompt, a, b, choice, annotator, models, Given(first, second, tie))
     if votes:
-        blind.check(columns)
+        blind_votes.check(columns)
     with announced(console.print, f"Reading {source}"):
         table = tables.read(source, encoding)
-    if not votes and template is None and (thumbs := unpaired.read(table, columns)):
+    if not votes and template is None and (thumbs := single_answers.read(table, columns)):
         _import_thumbs(project, thumbs, skip=skip, dry_run=dry_run)
         return
     _check_aspect(project, aspect, exists=exists)
@@ -137,24 +137,24 @@ def import_(
 def _judgements(project: str, data: "Rows", *, skip: bool, votes: bool) -> "Imported":
     """Return the rows as labels, or as blind votes on the project's base and tuned model."""
     from palate.collect import importing, labels
-    from palate.collect import votes as blind
+    from palate.collect import votes as blind_votes
     from palate.core.project import Project
 
     if not votes:
         return labels.labels_of(data, skip=skip)
     exists = importing.exists(project)
     base = Project.load(project).settings.base_model if exists else ""
-    return blind.votes_of(data, base, f"{project}-dpo", skip=skip)
+    return blind_votes.votes_of(data, base, f"{project}-dpo", skip=skip)
 
 
 def _add(project: str, new: "Imported", name: str, *, votes: bool) -> None:
     """Add the judgements of a file of this name to the project in one commit."""
     from palate.collect import importing
-    from palate.collect import votes as blind
+    from palate.collect import votes as blind_votes
     from palate.core.project import Settings
 
     if votes:
-        blind.add(project, new, f"Import {len(new.events)} blind votes from {name}")
+        blind_votes.add(project, new, f"Import {len(new.events)} blind votes from {name}")
     else:
         importing.add(project, new, f"Import {len(new.events)} labels from {name}", Settings())
 
@@ -187,7 +187,7 @@ def _check_aspect(project: str, aspect: str | None, *, exists: bool) -> None:
 def _import_thumbs(project: str, thumbs: "Thumbs", *, skip: bool, dry_run: bool) -> None:
     """Import answers that were called good or bad: they are kept, but make no pairs."""
     from palate.collect import importing
-    from palate.collect import thumbs as unpaired
+    from palate.collect import thumbs as single_answers
     from palate.core.project import Project, Settings
     from palate.report.dataset_card import push_dataset_card
 
@@ -198,7 +198,7 @@ def _import_thumbs(project: str, thumbs: "Thumbs", *, skip: bool, dry_run: bool)
             row.prompt,
             [("answer", row.completion[0]["content"]), ("label", "good" if row.label else "bad")],
         )
-    new = importing.without_forgotten(project, unpaired.imported(thumbs, skip=skip))
+    new = importing.without_forgotten(project, single_answers.imported(thumbs, skip=skip))
     show_read(len(thumbs.rows) + len(thumbs.bad), len(new.unpaired), new)
     if dry_run:
         console.print("Nothing was written: --dry-run.")

@@ -174,11 +174,13 @@ class Writer:
     def _written(self, prompts: Sequence[Prompt]) -> list[Written]:
         n = self.plan.n
         tasks = [(p, i) for p in prompts for i in range(n)]
-        found: list[Completion] = []
+        completions: list[Completion] = []
         for start in range(0, len(tasks), self.plan.batch_size):
-            found += self._complete(tasks[start:][: self.plan.batch_size])
-        scores = self.judge.scores([p.prompt for p, _ in tasks], [c.text for c in found])
-        return [Written(p, found[k * n :][:n], scores[k * n :][:n]) for k, p in enumerate(prompts)]
+            completions += self._complete(tasks[start:][: self.plan.batch_size])
+        scores = self.judge.scores([p.prompt for p, _ in tasks], [c.text for c in completions])
+        return [
+            Written(p, completions[k * n :][:n], scores[k * n :][:n]) for k, p in enumerate(prompts)
+        ]
 
     def _complete(self, tasks: Sequence[tuple[Prompt, int]]) -> list[Completion]:
         """Return the answers; a prompt's first is what `palate completions` takes for the seed."""
