@@ -46,8 +46,8 @@ def init(
     """Make a project from prompts: a dataset repo with settings and a split by prompt.
 
     The prompts are split into train, test and eval now, before the first label. Eval prompts are
-    never labelled: about 60, at most 40% of what is there, are kept for the blind comparison. Run
-    it again with more prompts to add the new ones; `palate prompts` adds eval prompts.
+    never labelled: about 60, at most 40% of all prompts, are kept for the blind comparison. Run it
+    again with more prompts to add the new ones; `palate prompts` adds eval prompts.
 
     Example: palate init me/titles --prompts ideas.csv --column idea --template prompt.txt
 
@@ -168,7 +168,7 @@ def _report_audit(
 
 
 def export(project: Id, to: Folder = None) -> None:
-    """Rebuild the preferences, which trainings read, from the labels; renew the dataset card.
+    """Rebuild the preferences, which trainings read, and the dataset card from the labels.
 
     With --to, also write what other tools read: preferences and single answers for TRL (Parquet),
     records for Argilla, and a CSV with a row for each judgement.

@@ -60,7 +60,7 @@ def import_(
 
     Prints what each column is used for, with an example, before it writes. A row that cannot be
     used stops the import before anything is written; all such rows are listed. Importing a file
-    twice adds nothing, and a correction that is imported later stands.
+    twice adds nothing, and a correction that is imported later replaces the first answer.
 
     Without --a, --b and --choice, the names of the columns decide: `chosen` and `rejected`, texts
     and a choice such as response_a, response_b and winner, or the shape of a file from another
@@ -68,12 +68,12 @@ def import_(
     UltraFeedback and HelpSteer, thumbs for KTO.
 
     The choice is a text, its model's name, or a code such as a and b, left and right, model_a, 1
-    and 2; true and 1 mean yes in a column about one text, such as b_won. What is uncertain is asked
-    for: --first, --second and --tie say which values mean what. docs/formats.md has all shapes.
+    and 2; true and 1 mean yes in a column about one text, such as b_won. If the values are unclear,
+    the import stops and asks for --first, --second and --tie. docs/formats.md lists all shapes.
 
     All labels are kept for training and testing: no prompt with labels becomes an eval prompt, and
-    prompts that the source keeps for testing stay test prompts. `palate prompts` brings the eval
-    prompts of the blind comparison, which need no labels.
+    prompts that the source keeps for testing stay test prompts. `palate prompts` adds the eval
+    prompts for the blind comparison, which need no labels.
 
     Example: palate import me/titles pairs.csv --prompt idea --a title_a --b title_b --choice b_won
 

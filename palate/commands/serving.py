@@ -33,8 +33,8 @@ def label(project: Id, port: int = 7860) -> None:
 def open_(project: Id, port: int = 7860) -> None:
     """Serve the labelling page here as `palate label` does, and open the project's home on it.
 
-    The home shows what comes next and does it: it finds and corrects labels, changes instructions
-    and settings, and starts jobs on HF Jobs after showing time and price.
+    The home shows the next step and runs it. There you find and correct labels, change instructions
+    and settings, and start jobs on HF Jobs, whose time and price you see first.
 
     Args:
         port: Port to listen on. 0 takes any free port.
@@ -54,9 +54,9 @@ def evaluate(project: Id, port: int = 7861) -> None:
 def try_(project: Id, port: int = 7861) -> None:
     """Serve the blind comparison here as `palate evaluate` does, and open its try page.
 
-    Write a prompt, and base and tuned model answer side by side. Which answer is better is kept as
-    a vote in the wild, which no verdict counts; the prompt is kept only if you say so. The browser
-    that opens the page votes blind no more, for the page may show which model wrote what.
+    Write a prompt, and base and tuned model answer side by side. Your choice is kept as a vote in
+    the wild, which no verdict counts; the prompt is kept only if you say so. A browser that has
+    opened the page can no longer vote blind, because the page may show which model wrote what.
 
     Args:
         port: Port to listen on. 0 takes any free port.
@@ -77,11 +77,11 @@ def deploy(
 
     Prints the plan, carries it out, and prints the log of a Space that fails. Run it again to apply
     what has changed. The Spaces write to the project with your token, or with PALATE_SPACE_TOKEN;
-    best is a fine-grained token with write access to only this dataset and its model. If
+    best is a fine-grained token that can write to this dataset and its model alone. If
     ARGILLA_API_URL and ARGILLA_API_KEY are set, labels go to that Argilla.
 
-    A free account can host two Spaces on ZeroGPU, which are these two. What your plan does not
-    allow is said before anything is made.
+    A free account can host these two Spaces on ZeroGPU. If your plan does not allow what you ask
+    for, the command says so before it creates anything.
 
     Example: palate deploy me/titles --visibility public
 
@@ -145,7 +145,7 @@ def demo(
         hosted: Work as on the Hub, which builds and runs Spaces and jobs; two people sign in.
         tiny: Start from a tiny model that writes odd titles, not from SmolLM2-135M-Instruct.
         labels: Pairs that the annotator labels, in each round. Default: 160, or 400 with --tiny.
-        rounds: 2 goes round again: the tuned model writes, and its answers meet the best before.
+        rounds: 2 adds a round: the tuned model writes, and its answers meet the best of round 1.
         data: File with your own labels, to train on. You vote, on 24 prompts at most.
         prompt: Column of --data with the prompt.
         a: Column of --data with the first text.
