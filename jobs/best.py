@@ -12,9 +12,9 @@
 # ///
 """Answer the eval prompts with the best of n: the base model writes n, the reward chooses one.
 
-This is what training has to beat: it changes no weights. What it brings is shown for growing n: the
-reward, the length, and by how much the choice can differ from the model. The chosen answers are a
-contestant in the blind comparison (compare = "all" in palate.toml). Run it again and it continues.
+This changes no weights, and is what training has to beat. For growing n it prints the reward, the
+length, and how far the choice can move from the model. The chosen answers are a contestant in the
+blind comparison (compare = "all" in palate.toml). Run it again and it continues.
 
     python jobs/best.py me/titles
     uv run jobs/best.py me/titles --n 64

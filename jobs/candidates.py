@@ -16,9 +16,8 @@ Eval prompts, which are kept for the blind comparison, are left out. Run it agai
 prompts that have their completions are skipped. Several jobs can share a run, one shard each.
 Together they write what one job without --shard writes, and each can be continued.
 
-A --model PROVIDER:OWNER/NAME is asked at an Inference Provider, an --engine URL is a server such
-as llama.cpp or Ollama. A --rule FILE.py:FUNCTION runs on this machine only, never in a Space or a
-job elsewhere.
+--model PROVIDER:OWNER/NAME uses an Inference Provider; --engine URL uses a server such as llama.cpp
+or Ollama. --rule FILE.py:FUNCTION runs on this machine only, never in a Space or a job elsewhere.
 
     python jobs/candidates.py me/titles --per-prompt 4
     python jobs/candidates.py me/titles --shard 3/16 --engine vllm

@@ -16,7 +16,7 @@
 The data are audited first. Each distinct prompt and completion of a batch is computed once. The
 test split is evaluated four times an epoch, and the weights of the last step are kept. After an
 interruption the same command continues. Pushed: weights (or the adapter), tokenizer, run.json,
-metrics, card. What happens in between is in palate/train/dpo.py.
+metrics, card. The steps are in palate/train/dpo.py.
 
     python jobs/dpo.py me/titles
     python jobs/dpo.py me/titles --recipe fast

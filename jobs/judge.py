@@ -17,16 +17,16 @@ figures go to judge.json in the model's repo, together with how often it agrees 
 card never shows one without the other. Run it again and it continues.
 
 With --labels it answers train pairs instead, those that people decided first, and each pair once:
-run again, the same judge is asked about the others. How often it agrees with people is printed,
+run it again, and the same judge answers the others. How often it agrees with people is printed,
 next to how often people agree with themselves; `palate train --ai` trains on its answers, weighted
 by that agreement. They never count as labels or votes of people.
 
-Run it with several models: train --ai then takes all of them that are better than chance. With
+Run it with several models: train --ai then uses all that are better than chance. With
 `strategy = "disputed"` in palate.toml, people are asked first where they differ.
 
 With --principles it writes five rules for the taste from some train labels, and each is tested on
-labels of other train prompts. The table is printed; what holds goes to principles.md of the
-project, which nobody who labels is shown.
+labels of other train prompts. It prints the table. Rules that hold go to principles.md in the
+project, which is not shown to people who label.
 
     python jobs/judge.py me/titles --model Qwen/Qwen2.5-7B-Instruct
     python jobs/judge.py me/titles --model Qwen/Qwen2.5-7B-Instruct --labels --pairs 400

@@ -29,9 +29,9 @@ import sys
 
 from palate.core.markdown import count
 from palate.report.publish import push_trained
-from palate.reward import job as reward
 from palate.reward import notes
 from palate.reward.config import RewardArguments as Arguments
+from palate.reward.job import run
 from palate.run.local import run_main
 from palate.run.processes import one_voice, together
 from palate.train.job import is_main_process, job_console, resumable
@@ -41,7 +41,7 @@ def main(args: Arguments) -> None:
     together(args.processes, args.accelerate)
     console = job_console()
     with one_voice(), resumable(console, args):
-        job = reward.run(console, args)
+        job = run(console, args)
         if is_main_process():
             if n := notes.push(job.run_dir, job.project):
                 console.print(

@@ -17,10 +17,10 @@ An answer is learned if it won more comparisons than it lost; inferred preferenc
 loss covers answers only, not prompts. The test split is evaluated four times an epoch, and the best
 checkpoint is kept. After an interruption the same command continues. Pushed: a whole model (an
 adapter is merged), tokenizer, run.json, metrics, card.
-What happens in between is in palate/train/sft.py.
+The steps are in palate/train/sft.py.
 
-With --hindsight, the model learns pairs by words that say which answer is better, in both orders
-(Chain of Hindsight). It writes after the words for the better one, which palate adds.
+With --hindsight, the model learns both answers of a pair, in both orders, after words that say
+which is better (Chain of Hindsight). When it writes, palate adds the words for the better one.
 
 With --from best, the model learns its own best answers instead (rejection sampling): it writes 8
 answers to each train prompt, the reward chooses one, and the model learns it. It then writes and

@@ -6,7 +6,7 @@ Also where `Any` may be.
 import ast
 
 import pytest
-from own_imports import imports, modules
+from own_imports import PACKAGE, imports, modules
 
 ROOMS = (
     *("core", "terminal", "collect", "generate", "label", "evaluate", "audit", "train"),
@@ -83,6 +83,20 @@ def test_no_circles():
     for module in KNOWN:
         walk(module, ())
     assert circles == []
+
+
+def test_no_module_is_imported_under_the_name_of_another():
+    names = {name for module in KNOWN for name in module.split(".")}
+    files = [*KNOWN.values(), *(PACKAGE.parent / "jobs").glob("*.py")]
+    aliases = [
+        f"{file.name}: {node.module}.{alias.name} as {alias.asname}"
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "palate"
+        for alias in node.names
+        if alias.asname in names
+    ]
+    assert aliases == []
 
 
 @pytest.mark.parametrize("folder", ["spaces", "jobs"])

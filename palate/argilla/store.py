@@ -93,18 +93,13 @@ class LabelStore:
         for page in self._argilla.pages(self._path("records")):
             self._records |= {r["external_id"]: r["id"] for r in page.json()["items"]}
 
-    def add_pairs(
-        self,
-        pairs: Sequence[FullPair],
-        progress: Callable[[int, int], None] = lambda done, total: None,
-    ) -> int:
+    def add_pairs(self, pairs: Sequence[FullPair]) -> int:
         """Add the pairs that Argilla lacks; return how many those were."""
         new = [pair for pair in pairs if pair[0].id not in self._records]
         for start in range(0, len(new), MAX_RECORDS):
             items = [record_of(*pair) for pair in new[start : start + MAX_RECORDS]]
             answer = self._argilla.send("PUT", self._path("records/bulk"), {"items": items})
             self._records |= {r["external_id"]: r["id"] for r in answer.json()["items"]}
-            progress(min(start + MAX_RECORDS, len(new)), len(new))
         return len(new)
 
     def annotator(self, pseudonym: str, name: str = "") -> Annotator:

@@ -34,6 +34,33 @@ def outcome(issues: Sequence[Finding]) -> str:
 
 def _rows(a: Audit) -> Iterator[Finding]:
     strict = a.kinds.get("left", 0) + a.kinds.get("right", 0)
+    yield from _unusable(a, strict)
+    yield from _labels(a, strict)
+    if a.duplicates:
+        yield _duplicates(a)
+    if a.contradictions:
+        share = a.contradictions / max(strict, 1)
+        yield Finding(
+            "warning" if share > 0.05 else "note",
+            f"{count(a.contradictions, 'pair')} with contradictory choices.",
+            "Where people differ, train on some of them (--annotators) or on the majority. --loss"
+            " robust allows for noise.",
+        )
+    if a.doubted:
+        yield _doubted(a.doubted)
+    if a.groups and a.groups.p is not None:
+        yield groups.finding(a.groups, a.project)
+    ties = a.kinds.get("tie", 0) + a.kinds.get("neither", 0)
+    if ties:
+        yield Finding(
+            "note",
+            f"{ties:,} of {count(a.usable, 'row')} without a preference: ties, or both bad.",
+            "DPO does not learn from them. They are left out and counted.",
+        )
+
+
+def _unusable(a: Audit, strict: int) -> Iterator[Finding]:
+    """Yield what is known of rows that are left out, doubtful, or teach nothing."""
     if a.excluded:
         yield Finding(
             "note",
@@ -59,28 +86,6 @@ def _rows(a: Audit) -> Iterator[Finding]:
             f"{count(len(a.identical), 'row')} with the same text on both sides:"
             f" {some(a.identical)}.",
             "They teach nothing. Remove them.",
-        )
-    yield from _labels(a, strict)
-    if a.duplicates:
-        yield _duplicates(a)
-    if a.contradictions:
-        share = a.contradictions / max(strict, 1)
-        yield Finding(
-            "warning" if share > 0.05 else "note",
-            f"{count(a.contradictions, 'pair')} with contradictory choices.",
-            "Where people differ, train on some of them (--annotators) or on the majority. --loss"
-            " robust allows for noise.",
-        )
-    if a.doubted:
-        yield _doubted(a.doubted)
-    if a.groups and a.groups.p is not None:
-        yield groups.finding(a.groups, a.project)
-    ties = a.kinds.get("tie", 0) + a.kinds.get("neither", 0)
-    if ties:
-        yield Finding(
-            "note",
-            f"{ties:,} of {count(a.usable, 'row')} without a preference: ties, or both bad.",
-            "DPO does not learn from them. They are left out and counted.",
         )
 
 

@@ -16,13 +16,13 @@ import numpy as np
 
 from palate.audit.finding import Finding
 from palate.audit.rows import Row
-from palate.collect.labels import pseudonym
+from palate.collect.labels import UNNAMED, pseudonym
 from palate.core.markdown import count
 from palate.core.rates import Rate, exact
 from palate.core.schema import digest
 from palate.core.splits import normal
 
-NOBODY = {"", "imported"}  # annotators of rows that do not say who judged
+NOBODY = {"", UNNAMED}  # annotators of rows that do not say who judged
 MIN_PEOPLE = 4  # two in each group: agreement within a group takes two people
 MIN_SHARED = 40  # pairs that two people or more decided
 MOST_PEOPLE, MOST_PAIRS = 60, 5_000  # that are compared
@@ -79,20 +79,20 @@ class Answers:
         people = sorted(who for who, _ in counts.most_common(MOST_PEOPLE))
         place = {who: i for i, who in enumerate(people)}
         prompts: list[str] = []
-        found: list[tuple[int, int, int]] = []
+        rows: list[tuple[int, int, int]] = []
         for (prompt, *_), own in shared:
             known = {place[who]: value for who, value in own.items() if who in place}
             if len(known) > 1 and len(prompts) < MOST_PAIRS:
-                found += [(who, len(prompts), value) for who, value in sorted(known.items())]
+                rows += [(who, len(prompts), value) for who, value in sorted(known.items())]
                 prompts.append(prompt)
-        columns = np.array(found, int).reshape(-1, 3).T
+        columns = np.array(rows, int).reshape(-1, 3).T
         return cls(tuple(people), tuple(prompts), *columns)
 
     def table(self, person: np.ndarray | None = None) -> np.ndarray:
         """Return people by pairs: 1, -1, or 0 where somebody did not answer."""
-        made = np.zeros((len(self.people), len(self.prompts)), np.float32)
-        made[self.person if person is None else person, self.pair] = self.value
-        return made
+        table = np.zeros((len(self.people), len(self.prompts)), np.float32)
+        table[self.person if person is None else person, self.pair] = self.value
+        return table
 
 
 def find(strict: Sequence[Row], seed: int = 0) -> Groups:
@@ -178,7 +178,8 @@ def divide(table: np.ndarray) -> tuple[float, np.ndarray]:
     excess = agreed - shared * (agreed.sum() / max(shared.sum(), 1.0))
     vectors = np.linalg.eigh(excess)[1][:, ::-1]
     return max(
-        (_climbed(vectors[:, k] > 0, agreed, shared) for k in range(3)), key=lambda found: found[0]
+        (_climbed(vectors[:, k] > 0, agreed, shared) for k in range(3)),
+        key=lambda division: division[0],
     )
 
 
@@ -238,45 +239,45 @@ def _rate(rows: Sequence[tuple[bool, str]]) -> Rate:
     return Rate.of_pairings([same for same, _ in rows], [prompt for _, prompt in rows])
 
 
-def to_json(found: Groups) -> Mapping[str, object]:
+def to_json(groups: Groups) -> Mapping[str, object]:
     return {
-        "people_compared": found.compared,
-        "pairs": found.pairs,
-        "p": found.p,
+        "people_compared": groups.compared,
+        "pairs": groups.pairs,
+        "p": groups.p,
         "groups": [
             {"people": list(g.people), "share": g.share, "interval": list(g.interval)}
-            for g in found.groups
+            for g in groups.groups
         ],
-        "agreement_within": found.within.to_json(),
-        "agreement_between": found.between.to_json(),
+        "agreement_within": groups.within.to_json(),
+        "agreement_between": groups.between.to_json(),
     }
 
 
-def finding(found: Groups, project: str) -> Finding:
+def finding(groups: Groups, project: str) -> Finding:
     """Return what is known of groups by taste, and the commands that train on one of them."""
-    people = f"{count(found.compared, 'person', 'people')} on {count(found.pairs, 'pair')}"
-    if not found.groups:
+    people = f"{count(groups.compared, 'person', 'people')} on {count(groups.pairs, 'pair')}"
+    if not groups.groups:
         return Finding(
             "note",
             f"No groups by taste are shown among {people} that several of them decided"
-            f" (p = {found.p:.2g}).",
+            f" (p = {groups.p:.2g}).",
             "Where they disagree, chance explains it, or the groups differ too little to show.",
         )
     sizes = "; ".join(
         f"{count(len(g.people), 'person', 'people')} ({100 * g.share:.0f}%, for other people like"
         f" these {100 * g.interval[0]:.0f}–{100 * g.interval[1]:.0f}%): {some_of(g.people)}"
-        for g in found.groups
+        for g in groups.groups
     )
     commands = " or: ".join(
         f"palate train {project} --annotators {shlex.quote(','.join(map(_typed, g.people)))}"
-        for g in found.groups
+        for g in groups.groups
     )
     return Finding(
         "note",
         f"People disagree by taste: {people} that several of them decided form two groups. {sizes}."
         f" On prompts that did not form the groups, two people of one group agree on"
-        f" {found.within.words()}, two of different groups on {found.between.words()}. People who"
-        f" are exchanged at random divide as well with p = {found.p:.2g}.",
+        f" {groups.within.words()}, two of different groups on {groups.between.words()}. People who"
+        f" are exchanged at random divide as well with p = {groups.p:.2g}.",
         f"Nothing is divided unless you ask. To train on one group: {commands}",
     )
 

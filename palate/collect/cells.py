@@ -52,8 +52,8 @@ def text(value: object, column: str, fault: Fault = "text") -> str:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and not is_nothing(value):
         value = str(value)
     if not isinstance(value, str) or is_nothing(value):
-        found = "nothing" if is_nothing(value) else shown(value)
-        raise BadCell(column, f"expected text, found {found}", fault)
+        seen = "nothing" if is_nothing(value) else shown(value)
+        raise BadCell(column, f"expected text, found {seen}", fault)
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -97,8 +97,8 @@ class Reader:
         if isinstance(value, Mapping):
             value = [value]
         if not isinstance(value, (list, tuple)) or not value:
-            found = "nothing" if is_nothing(value) else shown(value)
-            raise BadCell(column, f"expected text or chat messages, found {found}", fault)
+            seen = "nothing" if is_nothing(value) else shown(value)
+            raise BadCell(column, f"expected text or chat messages, found {seen}", fault)
         return [self._message(turn, column, fault) for turn in value]
 
     def prompt(self, value: object, column: str) -> list[Message]:

@@ -137,11 +137,11 @@ def _codebook(
 
 def _nested(readings: Sequence[Callable[[Case], Choice | None]], cases: Sequence[Case]) -> bool:
     """Tell whether one reading explains all that the others do, and says the same there."""
-    found = [[of(c) for c in cases] for of in readings]
-    widest = max(found, key=lambda answers: sum(a is not None for a in answers))
+    readings_of = [[of(c) for c in cases] for of in readings]
+    widest = max(readings_of, key=lambda answers: sum(a is not None for a in answers))
     return all(
         answer is None or answer == best
-        for answers in found
+        for answers in readings_of
         for answer, best in zip(answers, widest, strict=True)
     )
 
@@ -187,10 +187,10 @@ def _codes(values: set[str], column: str, sides: tuple[str, str]) -> dict[str, C
 def _numbered(values: set[str]) -> dict[str, Choice]:
     """Return what "response 1" and "response 2" mean, or 0 and 1; one of them alone is unclear."""
     places = {v: int(m[1]) for v in values if (m := NUMBERED.fullmatch(v))}
-    found = sorted(set(places.values()))
-    if len(places) < len(values) or found not in ([1, 2], [0, 1]):
+    numbers = sorted(set(places.values()))
+    if len(places) < len(values) or numbers not in ([1, 2], [0, 1]):
         return {}
-    return {v: "left" if place == found[0] else "right" for v, place in places.items()}
+    return {v: "left" if place == numbers[0] else "right" for v, place in places.items()}
 
 
 def _numbers(values: set[str], column: str, sides: tuple[str, str]) -> dict[str, Choice]:
@@ -249,8 +249,8 @@ def _names(words: Sequence[str], side: str, other: str) -> bool:
     own = tokens(side)
     for word in _own(side, other):
         before = own[own.index(word) - 1] if own.index(word) else None
-        for i, found in enumerate(words):
-            if found == word and (not word.isdigit() or (i and words[i - 1] == before)):
+        for i, part in enumerate(words):
+            if part == word and (not word.isdigit() or (i and words[i - 1] == before)):
                 return True
     return False
 
@@ -290,9 +290,9 @@ def _ranges(codes: Mapping[float, Choice]) -> list[str]:
 
 
 def _ask(source: str, column: str, cases: Iterable[Case], why: str) -> UsageError:
-    found = Counter(code(c.value)[:40] for c in cases)
-    listed = ", ".join(f"{v!r} ({n:,})" for v, n in found.most_common(SHOWN))
-    more = f" and {len(found) - SHOWN:,} other values" if len(found) > SHOWN else ""
+    codes = Counter(code(c.value)[:40] for c in cases)
+    listed = ", ".join(f"{v!r} ({n:,})" for v, n in codes.most_common(SHOWN))
+    more = f" and {len(codes) - SHOWN:,} other values" if len(codes) > SHOWN else ""
     return UsageError(
         f"{source}, field {column!r}: it is not certain which of the two texts the values mean:"
         f" {listed}{more}. {why and f'{why}. '}Say it with --first VALUE --second VALUE"

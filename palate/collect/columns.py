@@ -167,25 +167,13 @@ def roles_of(
     models = columns.models or pair_of(table, MODELS)
     if not set(models or ()) <= set(table.columns):
         table.need(*(models or ()))
-    prompt = columns.prompt if columns.prompt in table.columns or not columns.prompt else None
-    if columns.prompt and not prompt:
-        prompt = table.name_of(columns.prompt)
     texts = {roles.first, roles.second}
     if texts == set(models or ()):
         has_prompt = bool(columns.prompt or template or table.named(PROMPTS))
         sides = roles.first, roles.second
         battles.check(table, sides, str(columns.choice), not needs_prompt, has_prompt)
-    whole = table.has_lists(roles.first)  # conversations, which begin with the prompt
-    if not columns.prompt and template is None:
-        free = (c for c in table.named(PROMPTS) if c not in texts)
-        prompt = next((c for c in free if not (whole and _lacks_messages(table, c))), None)
-    brings_prompt = roles.is_preference or whole
-    if prompt is None and template is None and needs_prompt and not brings_prompt:
-        have = ", ".join(table.columns)
-        raise UsageError(
-            f"{table.source}: which column holds the prompt? Found: {have}. Name it with --prompt"
-            " COLUMN, or make it of several with --template FILE."
-        )
+    named = columns.prompt or template is None
+    prompt = _prompt(table, columns, roles, needs_prompt=needs_prompt) if named else None
     filled = set(template.names) if template else set()
     asks = prompt is not None and prompt.casefold() in ("instruction", "prompt", "question")
     history = next(
@@ -208,10 +196,26 @@ def roles_of(
     )
 
 
+def _prompt(table: Table, columns: Columns, roles: Roles, *, needs_prompt: bool) -> str | None:
+    """Return the column of the prompt, None where the texts bring it; raise if it is unclear."""
+    if columns.prompt:
+        return table.name_of(columns.prompt)
+    whole = table.has_lists(roles.first)  # conversations, which begin with the prompt
+    free = (c for c in table.named(PROMPTS) if c not in (roles.first, roles.second))
+    prompt = next((c for c in free if not (whole and _lacks_messages(table, c))), None)
+    if prompt is None and needs_prompt and not (roles.is_preference or whole):
+        have = ", ".join(table.columns)
+        raise UsageError(
+            f"{table.source}: which column holds the prompt? Found: {have}. Name it with --prompt"
+            " COLUMN, or make it of several with --template FILE."
+        )
+    return prompt
+
+
 def _sides(table: Table, columns: Columns) -> Roles:
     """Return the roles of the two texts and the choice."""
-    found = [pair for pair in SIDES if pair_of(table, [pair])]
-    usual = pair_of(table, found) if len(found) == 1 else None
+    present = [pair for pair in SIDES if pair_of(table, [pair])]
+    usual = pair_of(table, present) if len(present) == 1 else None
     a, b = columns.a, columns.b
     if columns.choice and usual and not a and not b:
         a, b = usual
@@ -255,8 +259,8 @@ def _choice(table: Table, column: str) -> str | OneHot:
 def pair_of(table: Table, pairs: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
     """Return the table's columns with the first of these pairs of names, if it has any."""
     for pair in pairs:
-        if len(found := table.named(pair)) == 2:
-            return found[0], found[1]
+        if len(columns := table.named(pair)) == 2:
+            return columns[0], columns[1]
     return None
 
 

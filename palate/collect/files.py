@@ -71,9 +71,9 @@ def decode(path: Path, data: bytes, encoding: str | None) -> str:
         raise UsageError(f"--encoding {encoding}: there is no such encoding.") from None
     except UnicodeDecodeError as error:
         row = data[: error.start].count(b"\n") + 1
-        found = f"expected {named.upper()}, found the byte 0x{data[error.start]:02x}"
+        problem = f"expected {named.upper()}, found the byte 0x{data[error.start]:02x}"
         advice = "" if encoding else _readings(data, error.start)
-        raise BadInput(path, f"{found}.{advice}", row=row) from None
+        raise BadInput(path, f"{problem}.{advice}", row=row) from None
     except UnicodeError:  # a codec that reads no files, such as idna
         raise UsageError(f"--encoding {encoding} reads no files. Try gb18030 or cp1252.") from None
 
@@ -187,8 +187,8 @@ def _from_records(path: Path, records: Iterator[list[str]]) -> Table:
                 continue
             number += 1
             if len(record) != len(columns):
-                found = f"expected {len(columns)} fields, found {len(record)}"
-                bad.append(BadRow(number, None, found))
+                problem = f"expected {len(columns)} fields, found {len(record)}"
+                bad.append(BadRow(number, None, problem))
                 continue
             rows.append(dict(zip(columns, record, strict=True)))
             numbers.append(number)

@@ -13,6 +13,7 @@ from palate.collect.rows import BadRow, bad_rows
 from palate.core import splits
 from palate.core.schema import Candidate, Event, Kind, Model, Pair, Prompt, Split, digest
 
+UNNAMED = "imported"  # annotator of rows that do not say who judged
 # the splits that other data sets have, by the first word of their names, such as test_prefs
 PUBLISHED: dict[str, Split] = {
     "test": "test", "validation": "test", "valid": "test", "val": "test", "dev": "test",
@@ -50,21 +51,20 @@ class _Prompts:
         """
         splits_of: dict[str, set[Split]] = {}
         keys = {p.id: splits.normal(p.text) for p in self._prompts.values()}
-        for id_, found in self._splits.items():
-            splits_of.setdefault(keys[id_], set()).update(found)
-        if several := sum(len(found) > 1 for found in splits_of.values()):
+        for id_, named in self._splits.items():
+            splits_of.setdefault(keys[id_], set()).update(named)
+        if several := sum(len(named) > 1 for named in splits_of.values()):
             notes["prompts are in several splits: held out from training"] = several
 
         def split(p: Prompt) -> Split:
-            found = splits_of[keys[p.id]]
-            return "eval" if "eval" in found else "test" if "test" in found else "train"
+            named = splits_of[keys[p.id]]
+            return "eval" if "eval" in named else "test" if "test" in named else "train"
 
         return [replace(p, split=split(p)) for p in self._prompts.values()]
 
 
 def labels_of(
     data: Rows,
-    annotator: str = "imported",
     models: Sequence[Model | None] = (None, None),
     *,
     skip: bool = False,
@@ -89,7 +89,7 @@ def labels_of(
     prompts, candidates = _Prompts(), {}
     for row in good:
         prompt = prompts.of(row)
-        a, b, event = _judgement(row, prompt, data, annotator, models, now)
+        a, b, event = _judgement(row, prompt, data, models, now)
         candidates.setdefault(a.id, a)
         candidates.setdefault(b.id, b)
         if other := standing.pop((event.annotator, event.pair_id), None):
@@ -118,13 +118,13 @@ def _usable(data: Rows) -> tuple[list[Row], list[BadRow]]:
 
 
 def _judgement(
-    row: Row, prompt: Prompt, data: Rows, annotator: str, models: Sequence[Model | None], now: str
+    row: Row, prompt: Prompt, data: Rows, models: Sequence[Model | None], now: str
 ) -> tuple[Candidate, Candidate, Event]:
     left, right, choice = (row.left, row.right, row.choice) if data.sided else _placed(row)
     writers = [(m.repo, m.revision) if m else (None, None) for m in _writers(row, models)]
     a = Candidate.of(prompt.id, left, model=writers[0][0], revision=writers[0][1])
     b = Candidate.of(prompt.id, right, model=writers[1][0], revision=writers[1][1])
-    person = annotator
+    person = UNNAMED
     if data.annotator and row.annotator:
         person = pseudonym(row.annotator)
     pair, chosen = Pair.of(a, b).id, {"left": a.id, "right": b.id}.get(choice)
@@ -140,7 +140,7 @@ def _judgement(
 
 def pseudonym(name: str) -> str:
     """Return the pseudonym of a person; one of palate's own stays, as in a file of an export."""
-    if name == "imported" or re.fullmatch(r"p-[0-9a-f]{10,}", name):
+    if name == UNNAMED or re.fullmatch(r"p-[0-9a-f]{10,}", name):
         return name
     return f"p-{digest('import', name)[:10]}"
 

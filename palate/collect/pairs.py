@@ -173,9 +173,9 @@ def _value(record: Record, roles: Roles) -> object:
     if not isinstance(roles.choice, OneHot):
         return record.get(roles.choice)
     if (value := roles.choice.of(record)) is None:
-        found = {column: record.get(column) for column in roles.choice.columns}
+        cells_of = {column: record.get(column) for column in roles.choice.columns}
         names = ", ".join(roles.choice.columns)
-        problem = f"expected 1 in exactly one of the columns, found {cells.shown(found)}"
+        problem = f"expected 1 in exactly one of the columns, found {cells.shown(cells_of)}"
         raise BadCell(names, problem, "choice")
     return value
 

@@ -121,8 +121,8 @@ def _score(value: object, column: str) -> float:
             return float(str(value))
         except ValueError:
             pass
-    found = "nothing" if is_nothing(value) else shown(value)
-    raise BadCell(column, f"expected a number, found {found}", "choice")
+    seen = "nothing" if is_nothing(value) else shown(value)
+    raise BadCell(column, f"expected a number, found {seen}", "choice")
 
 
 def contradictions(table: Table) -> Counter[str]:

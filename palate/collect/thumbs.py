@@ -8,7 +8,7 @@ from palate.collect.cells import BadCell, Reader, is_nothing
 from palate.collect.choices import code
 from palate.collect.columns import ANNOTATORS, PROMPTS, SYSTEMS, Columns
 from palate.collect.importing import Imported
-from palate.collect.labels import pseudonym
+from palate.collect.labels import UNNAMED, pseudonym
 from palate.collect.rows import BadRow, Record, Table, bad_rows
 from palate.core.schema import Message, Prompt, Unpaired, digest
 
@@ -110,10 +110,10 @@ def _judgement(row: Record, names: _Names, reader: Reader) -> Unpaired:
         prompt = [Message(role="system", content=said), *prompt]
     label = code(row.get(names.label))
     if label not in GOOD | BAD:
-        found = "nothing" if not label or label == "none" else repr(row.get(names.label))
-        raise BadCell(names.label, f"expected true or false, found {found}", "choice")
+        seen = "nothing" if not label or label == "none" else repr(row.get(names.label))
+        raise BadCell(names.label, f"expected true or false, found {seen}", "choice")
     who = row.get(names.annotator) if names.annotator else None
-    person = "imported" if is_nothing(who) else pseudonym(str(who))
+    person = UNNAMED if is_nothing(who) else pseudonym(str(who))
     return Unpaired(prompt, answers, label in GOOD, person, digest(prompt))
 
 

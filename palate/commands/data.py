@@ -4,7 +4,8 @@ import json
 import os
 import sys
 from dataclasses import replace
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -26,6 +27,12 @@ from palate.core.markdown import count
 from palate.terminal.flags import ModelRef, Text
 from palate.terminal.progress import announced
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from palate.audit.finding import Finding
+    from palate.audit.measure import Audit
+
 
 def init(
     project: Id,
@@ -39,8 +46,8 @@ def init(
     """Make a project from prompts: a dataset repo with settings and a split by prompt.
 
     The prompts are split into train, test and eval now, before the first label. Eval prompts are
-    never labelled: about 60, at most 40% of what is there, are kept for the blind comparison. Run
-    it again with more prompts to add the new ones; `palate prompts` adds eval prompts.
+    never labelled: about 60, at most 40% of all prompts, are kept for the blind comparison. Run it
+    again with more prompts to add the new ones; `palate prompts` adds eval prompts.
 
     Example: palate init me/titles --prompts ideas.csv --column idea --template prompt.txt
 
@@ -112,12 +119,9 @@ def audit(
         aspect: Aspect of a project whose labels are checked. Default: the first one.
         html: File to write the report to, as a page with plots.
     """
-    from palate.audit import findings, fit, json_report, measure, rows
+    from palate.audit import findings, fit, measure, rows
     from palate.collect.choices import Given
     from palate.collect.columns import Columns
-    from palate.core.project import Project
-    from palate.report import audit_page
-    from palate.report.status import in_aspects
 
     if html and not html.parent.is_dir():
         raise UsageError(f"There is no folder {html.parent} to write {html.name} to.")
@@ -131,23 +135,40 @@ def audit(
 
             result.fit = fit.fit(data.rows, models.peek(model), max_length)
         issues = findings.findings(result)
-    if html:
-        html.write_text(audit_page.render(result, issues), "utf-8")
-    if as_json:
-        print(json.dumps(json_report.to_json(result, issues), indent=2, ensure_ascii=False))
-    else:
-        console.print(audit_page.table(result, issues))
-        for line in in_aspects(Project.load(data.project)) if data.project else ():
-            console.print(line)
-        if html:
-            console.print(f"\nwritten: {html}")
-        console.print(f"\n{findings.outcome(issues)}")
+    _report_audit(result, issues, data.project, as_json=as_json, html=html)
     if any(issue.level == "fatal" for issue in issues):
         sys.exit(1)
 
 
+def _report_audit(
+    result: "Audit",
+    issues: "Sequence[Finding]",
+    project: str | None,
+    *,
+    as_json: bool,
+    html: Path | None,
+) -> None:
+    """Write the page of an audit, and print it as a table or as JSON."""
+    from palate.audit import findings, json_report
+    from palate.core.project import Project
+    from palate.report import audit_page
+    from palate.report.status import in_aspects
+
+    if html:
+        html.write_text(audit_page.render(result, issues), "utf-8")
+    if as_json:
+        print(json.dumps(json_report.to_json(result, issues), indent=2, ensure_ascii=False))
+        return
+    console.print(audit_page.table(result, issues))
+    for line in in_aspects(Project.load(project)) if project else ():
+        console.print(line)
+    if html:
+        console.print(f"\nwritten: {html}")
+    console.print(f"\n{findings.outcome(issues)}")
+
+
 def export(project: Id, to: Folder = None) -> None:
-    """Rebuild the preferences, which trainings read, from the labels; renew the dataset card.
+    """Rebuild the preferences, which trainings read, and the dataset card from the labels.
 
     With --to, also write what other tools read: preferences and single answers for TRL (Parquet),
     records for Argilla, and a CSV with a row for each judgement.

@@ -20,10 +20,10 @@ Who = Annotated[
 def exclude(project: Id, person: Who, undo: bool = False) -> None:
     """Stop counting a person's labels and votes, until you count them again.
 
-    They stay in the dataset and count nowhere: preferences, audit, agreement, cards and
-    verdict are made without them. Running Spaces apply this within a minute, and the person can no
+    They stay in the dataset but count nowhere: preferences, audit, agreement, cards and verdict
+    leave them out. Running Spaces apply this within a minute, and the person can no
     longer answer. `--undo` counts everything again. It also lets a forgotten person label again,
-    under a new pseudonym; what was forgotten stays void.
+    under a new pseudonym; what was forgotten does not come back.
 
     Example: palate exclude me/titles Mallory
 
@@ -41,20 +41,21 @@ def exclude(project: Id, person: Who, undo: bool = False) -> None:
     verb = "count again" if undo else "count nowhere from now on"
     console.print(f"{_who(has)}: {_answers(has)} {verb}.")
     if undo and lifted:
-        console.print("What was forgotten stays void; new answers get a new pseudonym.")
+        console.print("What was forgotten does not come back; new answers get a new pseudonym.")
     console.print(forgetting.renew(project), markup=False)
 
 
 def forget(project: Id, person: Who, yes: bool = False) -> None:
-    """Delete everything of a person from the project, for ever.
+    """Delete everything that a person contributed to the project, for ever.
 
-    Labels, votes and better answers that they wrote go from the dataset and, with its whole
-    history, from earlier commits; their answers and their name go from Argilla. Preferences, cards
-    and verdict are made again. people.jsonl keeps only the pseudonym, so that no copy, Space or
-    browser brings anything back.
+    Their labels, votes and better answers are deleted from the dataset, whose whole history becomes
+    one commit; their answers and name are deleted from Argilla. Preferences, cards and verdict are
+    rebuilt. people.jsonl keeps only the pseudonym, so that no copy, Space or browser brings
+    anything back.
 
     The person cannot answer again until `palate exclude OWNER/NAME PERSON --undo` lets them. They
-    then get a new pseudonym. It shows what will go, and asks. After an interruption, run it again.
+    then get a new pseudonym. The command shows what it will delete, and asks first. After an
+    interruption, run it again.
 
     Example: palate forget me/titles Ada
 

@@ -38,13 +38,13 @@ def prompts(
 
     The blind comparison needs about 60 eval prompts. They cost no labels: nobody labels them and no
     training sees them. Prompts of a file therefore become eval prompts until there are enough; the
-    rest is split into train and test. Prompts that are much like one there, or like each other, are
-    left out and counted. Without --add and --write, nothing changes.
+    rest is split into train and test. Prompts that are much like one in the project, or
+    like each other, are left out and counted. Without --add and --write, nothing changes.
 
     With --write, a model is shown eight prompts at a time and asked for one more. You see what it
     wrote before any is added. They become eval prompts, and stay marked as written by that model.
 
-    With --offered, you see the prompts that people gave who tried the models, and choose which to
+    With --offered, you see the prompts that people offered on the try page, and choose which to
     add.
 
     Example: palate prompts me/titles --add ideas.csv --column idea --template prompt.txt
@@ -54,7 +54,7 @@ def prompts(
     Args:
         add: Text file (one prompt per line), CSV, JSON lines, Parquet, or a Hub dataset.
         write: How many prompts a model writes.
-        offered: Show the prompts that people gave on the try page, and add those you approve.
+        offered: Show the prompts that people offered on the try page, and add those you approve.
         split: Split of all new prompts. Default: eval, but of a file only until there are enough.
         column: Column of --add with the prompt. Default: "prompt", or the only column.
         template: Text file that contains {column}, filled in for every row of --add.
@@ -62,7 +62,7 @@ def prompts(
         engine: What computes: transformers, vllm, or an OpenAI-compatible server (key:
             SERVER_API_KEY).
         seed: Another seed gives other prompts.
-        yes: Add what the model wrote, or people gave, without asking.
+        yes: Add what the model wrote, or people offered, without asking.
     """
     from palate.core.project import Project
 

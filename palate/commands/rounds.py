@@ -15,20 +15,20 @@ def round_(
 ) -> None:
     """Begin the next round of a project, once this one has a trained model.
 
-    Raises `round` in palate.toml by a commit. From then on `palate candidates` lets the newest
-    model write, and the best answer of the rounds before meets what it writes; only new pairs are
-    asked. Training sees the labels of all rounds and starts from the base model, or from the last
-    round's with --base-model. The blind comparison takes eval prompts that have no votes yet.
+    Raises `round` in palate.toml. From then on `palate candidates` lets the newest model write, and
+    its answers are compared with the best of earlier rounds; only new pairs are asked. Training
+    sees the labels of all rounds and starts from the base model, or from the last round's with
+    --base-model. The blind comparison takes eval prompts that have no votes yet.
 
-    With --when 200, the round stays as it is: a webhook of the Hub starts `palate train` on HF
-    Jobs as soon as 200 labels are there that the newest model has not seen.
+    With --when 200, the round stays as it is: a webhook of the Hub starts `palate train` on HF Jobs
+    as soon as there are 200 labels that the newest model has not seen.
 
     Example: palate round me/titles --when 200
 
     Args:
-        when: New labels after which a training starts. 0 ends that. Default: begin a round.
+        when: New labels after which a training starts. 0 turns this off. Default: begin a round.
         flavor: Machine of that training. Default: chosen by its size.
-        yes: Do not ask whether it may cost money.
+        yes: Do not ask first. The trainings cost money.
     """
     from palate.core.project import Project
     from palate.report.next_round import begin

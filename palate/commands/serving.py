@@ -3,12 +3,15 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from palate.commands.common import Column, File, Folder, Host, Id, console
 from palate.commands.data import export
 from palate.core.errors import UsageError
 from palate.terminal.flags import Count, flag
+
+if TYPE_CHECKING:
+    from palate.web.serving import Space
 
 Visible = Annotated[
     Literal["private", "protected", "public"] | None, flag("private|protected|public")
@@ -30,8 +33,8 @@ def label(project: Id, port: int = 7860) -> None:
 def open_(project: Id, port: int = 7860) -> None:
     """Serve the labelling page here as `palate label` does, and open the project's home on it.
 
-    The home shows what comes next and does it: it finds and corrects labels, changes instructions
-    and settings, and starts jobs on HF Jobs after showing time and price.
+    The home shows the next step and runs it. There you find and correct labels, change instructions
+    and settings, and start jobs on HF Jobs, whose time and price you see first.
 
     Args:
         port: Port to listen on. 0 takes any free port.
@@ -51,9 +54,9 @@ def evaluate(project: Id, port: int = 7861) -> None:
 def try_(project: Id, port: int = 7861) -> None:
     """Serve the blind comparison here as `palate evaluate` does, and open its try page.
 
-    Write a prompt, and base and tuned model answer side by side. Which answer is better is kept as
-    a vote in the wild, which no verdict counts; the prompt is kept only if you say so. The browser
-    that opens the page votes blind no more, for the page may show which model wrote what.
+    Write a prompt, and base and tuned model answer side by side. Your choice is kept as a vote in
+    the wild, which no verdict counts; the prompt is kept only if you say so. A browser that has
+    opened the page can no longer vote blind, because the page may show which model wrote what.
 
     Args:
         port: Port to listen on. 0 takes any free port.
@@ -74,11 +77,11 @@ def deploy(
 
     Prints the plan, carries it out, and prints the log of a Space that fails. Run it again to apply
     what has changed. The Spaces write to the project with your token, or with PALATE_SPACE_TOKEN;
-    best is a fine-grained token with write access to only this dataset and its model. If
+    best is a fine-grained token that can write to this dataset and its model alone. If
     ARGILLA_API_URL and ARGILLA_API_KEY are set, labels go to that Argilla.
 
-    A free account can host two Spaces on ZeroGPU, which are these two. What your plan does not
-    allow is said before anything is made.
+    A free account can host these two Spaces on ZeroGPU. If your plan does not allow what you ask
+    for, the command says so before it creates anything.
 
     Example: palate deploy me/titles --visibility public
 
@@ -142,7 +145,7 @@ def demo(
         hosted: Work as on the Hub, which builds and runs Spaces and jobs; two people sign in.
         tiny: Start from a tiny model that writes odd titles, not from SmolLM2-135M-Instruct.
         labels: Pairs that the annotator labels, in each round. Default: 160, or 400 with --tiny.
-        rounds: 2 goes round again: the tuned model writes, and its answers meet the best before.
+        rounds: 2 adds a round: the tuned model writes, and its answers meet the best of round 1.
         data: File with your own labels, to train on. You vote, on 24 prompts at most.
         prompt: Column of --data with the prompt.
         a: Column of --data with the first text.
@@ -224,35 +227,16 @@ def _serve(
     import webbrowser
 
     from palate.core import hub
-    from palate.core.project import Project
     from palate.terminal.progress import announced
     from palate.web.serving import Space
 
-    with announced(console.print, f"Reading {project}."):
-        loaded = Project.load(project)
-        if kind == "evaluate":
-            from palate.evaluate.loading import pairs_to_compare, plan_of
-
-            compared = pairs_to_compare(loaded)  # what is missing is reported here, not in its log
-            plan = plan_of(loaded, compared)
+    plan = _plan(kind, project)
     seconds = "2" if hub.is_local() else "30"  # the Hub limits commits by the hour
     variables = {"PALATE_PUBLISH_SECONDS": seconds}
     space = Space(kind, project, port=port, env=variables, show=console.print)
     try:
         with space:
-            console.print(f"Open [bold cyan]{space.url}[/] to {kind}. Ctrl-C stops.", markup=True)
-            if kind == "label":
-                link = f"[cyan]{space.owner_url}[/]"
-                console.print(f"For you only, the project's home: {link}", markup=True)
-            else:
-                console.print(plan)
-                console.print(
-                    "The verdict so far, which ends the voting in the browser that opens it:"
-                    f" [cyan]{space.owner_url}[/]",
-                    markup=True,
-                )
-                trying = space.owner_url.replace("/verdict?", "/try?")
-                console.print(f"Both models on a prompt of yours: [cyan]{trying}[/]", markup=True)
+            _show_links(space, plan)
             if opens:
                 page = space.owner_url.replace("/verdict?", f"/{opens}?")
                 webbrowser.open(page)
@@ -269,3 +253,35 @@ def _serve(
             export(project)
     else:
         console.print(f"Count the votes with: [bold cyan]palate verdict {project}[/]", markup=True)
+
+
+def _plan(kind: Literal["label", "evaluate"], project: str) -> str:
+    """Return what a blind comparison will take; nothing for the labelling.
+
+    What the project lacks for it is reported here, not in the log of the Space.
+    """
+    from palate.core.project import Project
+    from palate.terminal.progress import announced
+
+    with announced(console.print, f"Reading {project}."):
+        loaded = Project.load(project)
+        if kind == "label":
+            return ""
+        from palate.evaluate.loading import pairs_to_compare, plan_of
+
+        return plan_of(loaded, pairs_to_compare(loaded))
+
+
+def _show_links(space: "Space", plan: str) -> None:
+    console.print(f"Open [bold cyan]{space.url}[/] to {space.kind}. Ctrl-C stops.", markup=True)
+    owner = f"[cyan]{space.owner_url}[/]"
+    if space.kind == "label":
+        console.print(f"For you only, the project's home: {owner}", markup=True)
+        return
+    console.print(plan)
+    console.print(
+        f"The verdict so far, which ends the voting in the browser that opens it: {owner}",
+        markup=True,
+    )
+    trying = space.owner_url.replace("/verdict?", "/try?")
+    console.print(f"Both models on a prompt of yours: [cyan]{trying}[/]", markup=True)

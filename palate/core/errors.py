@@ -164,18 +164,18 @@ def _missing(error: ImportError) -> str | None:
     package = (error.name or "").partition(".")[0]
     package = MODULES.get(package, package)
     extras = [m for line in _requirements() if (m := REQUIREMENT.match(line))]
-    found = next((m for m in extras if m["name"].replace("-", "_") == package), None)
-    if found is None:
+    extra = next((m for m in extras if m["name"].replace("-", "_") == package), None)
+    if extra is None:
         return None
     if isinstance(error, ModuleNotFoundError) and "." not in str(error.name):
         return (
-            f"This needs the package {found['name']}, which this Python lacks. Install it with:"
-            f" pip install 'palate[{found['extra']}]'"
+            f"This needs the package {extra['name']}, which this Python lacks. Install it with:"
+            f" pip install 'palate[{extra['extra']}]'"
         )
     why = re.sub(r" \(.*\)", "", str(error))
     return (
-        f"{package} {version(found['name'])} is not the version that palate needs: {why}. Install"
-        f" one that fits: pip install '{found['name']}{found['range'].strip()}'"
+        f"{package} {version(extra['name'])} is not the version that palate needs: {why}. Install"
+        f" one that fits: pip install '{extra['name']}{extra['range'].strip()}'"
     )
 
 

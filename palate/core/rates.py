@@ -217,13 +217,9 @@ def two_sided(hits: float, n: float, chance: float = 0.5) -> float:
     return min(1.0, 2 * min(above, below))
 
 
-def clustered(
-    values: Sequence[float],
-    prompts: Sequence[Hashable],
-    people: Sequence[Hashable] | None = None,
-) -> tuple[float, float] | None:
+def clustered(values: Sequence[float], prompts: Sequence[Hashable]) -> tuple[float, float] | None:
     """Return the 95% interval of a mean of values from 0 to 1, as `Rate` has it."""
-    rows = effective_rows(values, prompts, people)
+    rows = effective_rows(values, prompts)
     return None if rows is None else exact(rows * sum(values) / len(values), rows)
 
 

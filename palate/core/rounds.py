@@ -74,8 +74,8 @@ def condition_of(run: object, source: object) -> str:
     """
     words = run.get("condition", "") if isinstance(run, dict) else ""
     if not isinstance(words, str) or len(words) > MOST_WORDS:
-        found = f"expected a text of at most {MOST_WORDS} characters"
-        raise BadInput(source, found, field="condition")
+        problem = f"expected a text of at most {MOST_WORDS} characters"
+        raise BadInput(source, problem, field="condition")
     return words
 
 
@@ -232,8 +232,8 @@ def with_setting(text: str, name: str, value: object) -> str:
     """Return the TOML text with another value of a setting, and all else in it as it was."""
     line = re.compile(rf"(?m)^([ \t]*{name}[ \t]*=[ \t]*)[^#\n]*?([ \t]*(?:#.*)?)$")
     toml = json.dumps(value, ensure_ascii=False).replace("\x7f", r"\u007f")
-    changed, found = line.subn(lambda m: f"{m[1]}{toml}{m[2]}", text, count=1)
-    if not found:
+    changed, replaced = line.subn(lambda m: f"{m[1]}{toml}{m[2]}", text, count=1)
+    if not replaced:
         changed = f"{text.rstrip()}\n{name} = {toml}\n"
     wanted = asdict(Settings.parse(text)) | {
         name: tuple(value) if isinstance(value, list) else value

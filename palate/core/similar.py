@@ -181,10 +181,10 @@ def words(text: str) -> list[str]:
         folded = _plain(folded)
     drop = ARITHMETIC if not any(c.isdigit() for c in folded) else set()
     gone = {ord(c): " " for c in set(folded) if c in drop or not _is_kept(c)}
-    found = folded.translate(gone).split()
+    parts = folded.translate(gone).split()
     if not folded.isascii():
-        found = [unit for word in found for unit in UNIT.findall(word)]
-    return [w for w in found if w not in POLITE] or folded.split()
+        parts = [unit for word in parts for unit in UNIT.findall(word)]
+    return [w for w in parts if w not in POLITE] or folded.split()
 
 
 def _plain(text: str) -> str:

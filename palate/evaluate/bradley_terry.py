@@ -197,13 +197,13 @@ def _regular(games: Games) -> tuple[Floats, Floats, Floats]:
     # strengths are known up to a constant, so one eigenvalue is 0, or what rounding makes of it
     inverse = np.linalg.pinv((x * (p * (1 - p))[:, None]).T @ x, NOTHING, hermitian=True)
     single = _of_differences(inverse)
-    found = [_clustered(games, codes, p, inverse, single) for codes in games.clusters]
-    variance = np.maximum.reduce([single, *(v for v, _ in found)])
-    if len(found) == 2:
+    clusters = [_clustered(games, codes, p, inverse, single) for codes in games.clusters]
+    variance = np.maximum.reduce([single, *(v for v, _ in clusters)])
+    if len(clusters) == 2:
         # counted twice: the part that prompts and people share, the votes themselves
-        variance = np.maximum(variance, found[0][0] + found[1][0] - single)
+        variance = np.maximum(variance, clusters[0][0] + clusters[1][0] - single)
     points = SCALE * (logits[:, None] - logits[None])
-    return points, SCALE * np.sqrt(variance), np.minimum.reduce([u for _, u in found])
+    return points, SCALE * np.sqrt(variance), np.minimum.reduce([u for _, u in clusters])
 
 
 def _logits(games: Games) -> Floats:

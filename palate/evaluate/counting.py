@@ -68,12 +68,12 @@ def count_by_aspect(
     number = round_on_prompts(events, candidates, compared)
     for aspect in aspects or (None,):
         own = [e for e in events if e.aspect == aspect]
-        found = count_votes(
+        verdict = count_votes(
             own, candidates, compared, margin=margin, characters=characters, number=number
         )
-        if found:
-            rounds = _rounds(own, candidates, compared, found)
-            verdicts.append(replace(found, aspect=aspect, rounds=rounds))
+        if verdict:
+            rounds = _rounds(own, candidates, compared, verdict)
+            verdicts.append(replace(verdict, aspect=aspect, rounds=rounds))
     return replace(verdicts[0], others=tuple(verdicts[1:])) if verdicts else None
 
 
@@ -92,18 +92,18 @@ def _rounds(
         if c.model == compared.tuned.repo and model_of(c) != compared.base:
             numbers[model_of(c)] = min(c.round, numbers.get(model_of(c), c.round))
     by_id, this = {c.id: c for c in candidates}, numbers.get(compared.tuned, 1)
-    found = {this: newest}
+    newest_of = {this: newest}
     for model, number in numbers.items():
         other = replace(compared, tuned=model, identical=0)
         ours = [e for e in events if _is_between(e, by_id, other)]
         pairs = {e.pair_id: Pair.between(e.prompt_id, e.left, e.right) for e in ours}
         other = replace(other, pairs=list(pairs.values()))
         verdict = count_votes(events, candidates, other) if number < this else None
-        if verdict and (number not in found or verdict.time > found[number].time):
-            found[number] = verdict
+        if verdict and (number not in newest_of or verdict.time > newest_of[number].time):
+            newest_of[number] = verdict
     results = [
         RoundResult(number, v.tuned, v.votes, v.win_rate, v.interval, v.decision)
-        for number, v in sorted(found.items())
+        for number, v in sorted(newest_of.items())
     ]
     return tuple(results) if len(results) > 1 else ()
 

@@ -149,10 +149,10 @@ def parse_reply(reply: str, *, is_whole: bool = True) -> Answer | None:
     if stated or not is_whole:
         return stated.pop() if len(stated) == 1 else None
     called = re.split(r"(?<=[.!?\n])\s+", text)[-1]
-    found = {_answer(m["side"] or m["better"]) for m in CALLED.finditer(called)}
+    sides = {_answer(m["side"] or m["better"]) for m in CALLED.finditer(called)}
     if first := FIRST.match(text):
-        found.add(_answer(first["side"]))
-    return found.pop() if len(found) == 1 else None
+        sides.add(_answer(first["side"]))
+    return sides.pop() if len(sides) == 1 else None
 
 
 def _answer(word: str) -> Answer:

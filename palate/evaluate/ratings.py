@@ -110,12 +110,12 @@ def ratings(
     models, games, votes = _games(events, candidates)
     if len(models) < 3:
         return []
-    found = strengths(games)
-    number = found.met()
+    fit = strengths(games)
+    number = fit.met()
     lists = [np.flatnonzero(number == n).tolist() for n in dict.fromkeys(number.tolist())]
     pairs = sum(math.comb(len(own), 2) for own in lists)
-    made = [_list(found, own, models, votes, first, pairs) for own in lists]
-    return sorted(made, key=lambda one: (one.reference != first, -one.votes))
+    rated = [_list(fit, own, models, votes, first, pairs) for own in lists]
+    return sorted(rated, key=lambda one: (one.reference != first, -one.votes))
 
 
 def _games(
@@ -143,7 +143,7 @@ def _games(
 
 
 def _list(
-    found: Strengths,
+    fit: Strengths,
     own: list[int],
     models: Sequence[Model],
     votes: Sequence[int],
@@ -151,14 +151,14 @@ def _list(
     pairs: int,
 ) -> RatingList:
     """Return the list of the models `own`, numbers into `models`; `pairs` are all comparisons."""
-    strongest = sorted(own, key=lambda i: _strength(found, own, i), reverse=True)
+    strongest = sorted(own, key=lambda i: _strength(fit, own, i), reverse=True)
     reference = next((i for i in own if models[i] == first), max(own, key=lambda i: votes[i]))
     alpha = ALPHA / max(pairs, 1)
-    above = {(i, j) for i in own for j in own if i != j and found.differ(i, j, alpha)}
+    above = {(i, j) for i in own for j in own if i != j and fit.differ(i, j, alpha)}
     rated = [
         Rating(
             models[i],
-            None if i == reference else _difference(found, models, i, reference),
+            None if i == reference else _difference(fit, models, i, reference),
             (
                 1 + sum((j, i) in above for j in own),
                 len(own) - sum((i, j) in above for j in own),
@@ -167,25 +167,25 @@ def _list(
         )
         for i in strongest
     ]
-    differences = [_difference(found, models, i, j) for i, j in combinations(strongest, 2)]
-    games = found.games.among(np.isin(found.games.left, own))
+    differences = [_difference(fit, models, i, j) for i, j in combinations(strongest, 2)]
+    games = fit.games.among(np.isin(fit.games.left, own))
     return RatingList(
         models[reference], rated, differences, len(games.left),
         len(np.unique(games.prompt)), len(np.unique(games.person)), pairs,
     )  # fmt: skip
 
 
-def _strength(found: Strengths, own: Sequence[int], i: int) -> tuple[int, float, float]:
+def _strength(fit: Strengths, own: Sequence[int], i: int) -> tuple[int, float, float]:
     """Return a key that sorts by strength, though some differences are infinite or unknown."""
-    row = found.points[i, own]
+    row = fit.points[i, own]
     beaten = int(np.isposinf(row).sum()) - int(np.isneginf(row).sum())
     finite = row[np.isfinite(row)]
     return beaten, -float(np.flatnonzero(np.isfinite(row))[0]), float(finite.mean())
 
 
-def _difference(found: Strengths, models: Sequence[Model], i: int, j: int) -> Difference:
-    low, high = found.interval(i, j)
-    points = float(found.points[i, j])
+def _difference(fit: Strengths, models: Sequence[Model], i: int, j: int) -> Difference:
+    low, high = fit.interval(i, j)
+    points = float(fit.points[i, j])
     return Difference(
         models[i], models[j], points if math.isfinite(points) else None,
         (low if math.isfinite(low) else None, high if math.isfinite(high) else None),

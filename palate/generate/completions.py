@@ -214,7 +214,6 @@ def write(
 ) -> None:
     """Write the completions and commit them as they come."""
     loaded, compute = model.engine.load()
-    mark = {CONTESTANT: 1} if model.is_contestant else {}
     completions: list[Completion] = []
 
     def computed(batch: Sequence[Task]) -> Iterator[tuple[tuple[str, int], Completion]]:
@@ -228,17 +227,7 @@ def write(
         for batch in batches_of(tasks, batch_size):
             texts = dict(computed(batch))
             completions.extend(texts.values())
-            rows = [
-                Candidate.of(
-                    task.prompt.id,
-                    texts[task.prompt.id, task.number].text,
-                    model=model.repo,
-                    revision=model.revision,
-                    sampling=task.row | mark,
-                    round=project.settings.round,
-                )
-                for task in batch
-            ]
+            rows = [_row(project, model, t, texts[t.prompt.id, t.number].text) for t in batch]
             yield Batch(rows, len(rows))
 
     save_batches(console, project.id, written(), name="completions", unit="", total=len(tasks))
@@ -248,6 +237,18 @@ def write(
     console.print(f"  {cut:,} cut at {limit} tokens, {empty:,} empty")
     for line in model.engine.close():
         console.print(f"  {line}")
+
+
+def _row(project: Project, model: Answerer, task: Task, text: str) -> Candidate:
+    mark = {CONTESTANT: 1} if model.is_contestant else {}
+    return Candidate.of(
+        task.prompt.id,
+        text,
+        model=model.repo,
+        revision=model.revision,
+        sampling=task.row | mark,
+        round=project.settings.round,
+    )
 
 
 def batches_of(tasks: Sequence[Task], size: int) -> Iterator[Sequence[Task]]:

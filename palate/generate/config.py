@@ -44,9 +44,9 @@ class CandidatesArguments:
     forbid: Words = ()
     """Leave out completions with this word or phrase; repeat it for several. Default: none."""
     match: Annotated[str | None, flag("REGEX")] = None
-    """Leave out completions that are not, as a whole, of this format. Default: any format."""
+    """Leave out completions that do not match this as a whole. Default: any format."""
     distinct: bool = False
-    """Leave out completions much like another one of the prompt."""
+    """Leave out completions that are much like another one of the same prompt."""
 
     rule: Annotated[str | None, flag("FILE.py:FUNCTION")] = None
     """Leave out texts for which this function of (prompt, text) returns False or a reason."""

@@ -69,5 +69,5 @@ class Likeness:
 
 def _holds(text: str, word: str) -> bool:
     """Tell whether the text has the word, in any case; "art" is not in "start"."""
-    found = re.escape(word.strip().casefold())
-    return re.search(rf"(?<!\w){found}(?!\w)", text.casefold()) is not None
+    pattern = re.escape(word.strip().casefold())
+    return re.search(rf"(?<!\w){pattern}(?!\w)", text.casefold()) is not None

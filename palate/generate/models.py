@@ -76,8 +76,8 @@ def peek(name: str) -> Peek:
         raise _no_weights(repo)
     folder = hub.fetch(repo, "model", sha, texts)[0].parent
     config = read_object(folder / "config.json", f"{repo}/config.json")
-    found = config.get("max_position_embeddings")
-    window = found if isinstance(found, int) else None
+    positions = config.get("max_position_embeddings")
+    window = positions if isinstance(positions, int) else None
     return Peek(repo, sha, read_tokenizer(folder), parameters(f"{repo}@{sha}"), window)
 
 

@@ -57,7 +57,7 @@ def place(
     seen = Seen(existing, new)
     problems = [(p, seen.problem(p)) for p in new]
     fresh = [p for p, problem in problems if problem is None]
-    found = [problem for _, problem in problems]
+    kinds = [problem for _, problem in problems]
     if split:
         placed = [replace(p, split=split) for p in fresh]
     else:
@@ -66,7 +66,7 @@ def place(
         number = splits.eval_missing(settings, existing)
         blind = [replace(p, split="eval") for p in drawn[:number]]
         placed = blind + splits.assign(drawn[number:], [*existing, *blind], settings)
-    return Added(placed, found.count("known"), found.count("near"))
+    return Added(placed, kinds.count("known"), kinds.count("near"))
 
 
 def add(project_id: str, new: Sequence[Prompt], split: Split | None) -> tuple[Project, Added]:

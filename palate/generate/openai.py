@@ -102,10 +102,6 @@ class ChatClient:
         Servers of reasoning models want `max_completion_tokens` and take no temperature; what a
         server refuses once is not sent again.
         """
-        from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError
-        from huggingface_hub.utils import httpx
-
-        client, sent = self._client(), [dict(message) for message in messages]
         given: dict[str, object] = {
             "max_tokens": max_tokens,
             "temperature": temperature,
@@ -113,22 +109,7 @@ class ChatClient:
             "seed": seed,
         }
         given |= {"stop": [stop]} if stop else {}
-        while True:
-            named = {k: v for k, v in given.items() if k not in self.refused}
-            if "max_tokens" in self.refused:
-                named["extra_body"] = {"max_completion_tokens": max_tokens}
-            post = cast("Callable[..., ChatCompletionOutput]", client.chat_completion)
-            call = partial(post, sent, model=self.model, **named)
-            try:
-                reply = hub.retry(call, tries=MAX_TRIES)
-                break
-            except (
-                HfHubHTTPError, InferenceTimeoutError, httpx.HTTPError, OSError, *ODD
-            ) as error:  # fmt: skip
-                refused = _refused_parameter(error, named)
-                if refused is None:
-                    raise self._failure(error) from error
-                self.refused.add(refused)
+        reply = self._post([dict(message) for message in messages], given)
         self._note(reply)
         try:
             choice = reply.choices[0]
@@ -136,6 +117,28 @@ class ChatClient:
             return Completion.of(text, ended=choice.finish_reason in ENDS)
         except (AttributeError, LookupError, TypeError) as error:
             raise self._failure(error) from None
+
+    def _post(self, messages: list[dict], given: dict[str, object]) -> "ChatCompletionOutput":
+        """Return the reply; ask again without a parameter that the server does not take."""
+        from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError
+        from huggingface_hub.utils import httpx
+
+        client = self._client()
+        while True:
+            named = {k: v for k, v in given.items() if k not in self.refused}
+            if "max_tokens" in self.refused:
+                named["extra_body"] = {"max_completion_tokens": given["max_tokens"]}
+            post = cast("Callable[..., ChatCompletionOutput]", client.chat_completion)
+            call = partial(post, messages, model=self.model, **named)
+            try:
+                return hub.retry(call, tries=MAX_TRIES)
+            except (
+                HfHubHTTPError, InferenceTimeoutError, httpx.HTTPError, OSError, *ODD
+            ) as error:  # fmt: skip
+                refused = _refused_parameter(error, named)
+                if refused is None:
+                    raise self._failure(error) from error
+                self.refused.add(refused)
 
     def _note(self, reply: "ChatCompletionOutput") -> None:
         """Count what a reply took; raise PalateError if another model than before gave it."""

@@ -165,8 +165,8 @@ class Hosting:
         card = metadata.card_data(read_text(head.tree, "README.md")) or {}
         app = str(card.get("app_file") or "app.py")
         if card.get("sdk") != "gradio":
-            found = repr(card.get("sdk"))
-            raise Failed("CONFIG_ERROR", f"This Hub runs Spaces with sdk: gradio, not {found}")
+            sdk = repr(card.get("sdk"))
+            raise Failed("CONFIG_ERROR", f"This Hub runs Spaces with sdk: gradio, not {sdk}")
         disk = self._folder / str(repo.id) / "disk" / str(number)
         shutil.rmtree(disk, ignore_errors=True)
         for entry, path in walk(head.tree):

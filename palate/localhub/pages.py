@@ -223,8 +223,8 @@ def log_lines(file: Path) -> list[str]:
         start = max(0, file.stat().st_size - MAX_LOG_BYTES)
         log.seek(start)
         lines = log.read(MAX_LOG_BYTES).split(b"\n")[1 if start else 0 :]
-    found = []
+    entries = []
     for line in lines[-MAX_LOG_LINES:]:
         with suppress(ValueError):
-            found.append(json.loads(line)["data"])
-    return found
+            entries.append(json.loads(line)["data"])
+    return entries

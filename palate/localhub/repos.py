@@ -132,8 +132,8 @@ class Repos:
 
     def is_taken(self, kind: str, ns: str, name: str) -> bool:
         """Tell whether a repo has this name."""
-        found = self._db.one("SELECT 1 FROM repo WHERE kind=? AND ns=? AND name=?", kind, ns, name)
-        return found is not None
+        row = self._db.one("SELECT 1 FROM repo WHERE kind=? AND ns=? AND name=?", kind, ns, name)
+        return row is not None
 
     def intact(self) -> list[Repo]:
         """Return all repos whose files exist."""

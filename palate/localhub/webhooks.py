@@ -106,8 +106,8 @@ def _start(hub: Hub, user: User, doc: dict, repo: Repo, change: tuple[str, str, 
     }
     spec = {**job, "environment": environment, "secrets": doc["secrets"]}
     spec |= {"timeoutSeconds": doc["timeout"]}
-    made, hidden = hub.jobs.create(user, doc["ns"], Body(spec))
-    hub.jobs.start(made, doc["words"], hidden, hub.address)
+    created, hidden = hub.jobs.create(user, doc["ns"], Body(spec))
+    hub.jobs.start(created, doc["words"], hidden, hub.address)
 
 
 def _watches(item: dict, repo: Repo) -> bool:
@@ -137,23 +137,23 @@ def _changed(call: Call, fields: dict) -> dict:
 def _settings(call: Call, user: User, known: dict | None = None) -> dict:
     """Return what the request says about a webhook; what it leaves out stays as it was."""
     spec = call.json
-    found: dict = dict(known or {"secret": None, "secrets": {}, "domains": [*DOMAINS]})
+    settings: dict = dict(known or {"secret": None, "secrets": {}, "domains": [*DOMAINS]})
     if spec.optional_text("url"):
         raise HubError(400, "This Hub calls no address: give a webhook the id of a job")
     watched = [{"type": i.text("type"), "name": i.text("name")} for i in spec.objects("watched")]
     if not watched or not all(item["type"] in KINDS for item in watched):
         raise HubError(400, f'"watched" must name items of the types {", ".join(KINDS)}')
-    domains = spec.texts("domains", found["domains"])
+    domains = spec.texts("domains", settings["domains"])
     if not set(domains) <= set(DOMAINS):
         raise HubError(400, f'"domains" may have {" and ".join(DOMAINS)}')
-    found |= {"watched": watched, "domains": domains}
-    found["secret"] = spec.optional_text("secret") or found["secret"]
+    settings |= {"watched": watched, "domains": domains}
+    settings["secret"] = spec.optional_text("secret") or settings["secret"]
     if spec.value.get("secrets") is not None:
-        found["secrets"] = spec.mapping("secrets")
+        settings["secrets"] = spec.mapping("secrets")
     source = spec.optional_text("jobSourceId")
     if source is None and known is None:
         raise HubError(400, '"jobSourceId" is required, of type str')
-    return found | (_source(call, user, source) if source else {})
+    return settings | (_source(call, user, source) if source else {})
 
 
 def _source(call: Call, user: User, job: str) -> dict:

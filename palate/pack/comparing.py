@@ -65,13 +65,13 @@ def compare(answers: Sequence[Answer], following: Next, gguf: Gguf) -> Sameness:
     """Compare on the model's answers; `following` is what the packed model continues with."""
     steps = [_steps(answer, following) for answer in answers]
     same, changes = [], []
-    for answer, found in zip(answers, steps, strict=True):
+    for answer, steps_of in zip(answers, steps, strict=True):
         same.append(
-            [s is not None and s.token == t for s, t in zip(found, answer.tokens, strict=True)]
+            [s is not None and s.token == t for s, t in zip(steps_of, answer.tokens, strict=True)]
         )
         changes += [
             abs(p - (step.probabilities.get(token, 0.0) if step else 0.0))
-            for step, token, p in zip(found, answer.tokens, answer.probabilities, strict=True)
+            for step, token, p in zip(steps_of, answer.tokens, answer.probabilities, strict=True)
         ]
     return Sameness(
         prompts=len(answers),

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from palate.core import hub, ledger
 from palate.core.project import Project
 from palate.core.rounds import by_aspect, weights_of
-from palate.core.schema import ROWS, SPLITS, Config, Preference
+from palate.core.schema import ROWS, SPLITS, Config, Event, Preference
 from palate.evaluate.pictures import rated_models
-from palate.evaluate.ratings import ratings
+from palate.evaluate.ratings import RatingList, ratings
 from palate.evaluate.verdict import Verdict
 from palate.label import agreement
 from palate.label.agreement_text import how_people_label, strengths
@@ -57,21 +57,13 @@ def dataset_files(
     """
     if preferences is None:
         preferences = project.read("preferences")
-    events = project.labels
-    standing = ledger.standing_judgements(events)
-    labels = [e for e in standing if e.kind == "label"]
-    strength = Counter(e.strength for e in labels if e.strength)
-    people = agreement.report(events, project.candidates)
-    pictures = {}
-    if people.left.n:
-        pictures["rates"] = how_people_label(people)
-    if strength:
-        pictures["strengths"] = strengths(strength)
+    standing = ledger.standing_judgements(project.labels)
+    strength = Counter(e.strength for e in standing if e.kind == "label" and e.strength)
+    people = agreement.report(project.labels, project.candidates)
     verdict, compared = _verdict(project), comparison.stored(project)
     base = verdict.base if verdict else compared.entries[0].model if compared else None
     rated = ratings(project.evaluations, project.candidates, base)
-    if rated:
-        pictures["models"] = rated_models(rated[0])
+    pictures = _pictures(people, strength, rated)
     configs = [config for config in ROWS if project.paths(config)]
     types = {config: features(config, aspects=_has_aspects(project, config)) for config in configs}
     readme = document(
@@ -88,16 +80,10 @@ def dataset_files(
             config: len(preferences if config == "preferences" else project.read(config))
             for config in configs
         },
-        prompts=Counter(p.split for p in project.prompts),
-        written=Counter((p.model, p.revision or "", p.split) for p in project.prompts if p.model),
-        models=Counter((c.model, c.revision) for c in project.candidates),
-        kinds=Counter(e.kind for e in events),
-        excluded=len(project.people.excluded & {e.annotator for e in project.read("labels")}),
-        standing=Counter(e.kind for e in standing),
-        annotators=Counter(e.annotator for e in standing),
         strength=strength,
         report=people,
         guidelines=project.guidelines,
+        **_counts(project, standing),
         **_preference_facts(project, preferences),
         schema={config: {k: _type(v) for k, v in types[config].items()} for config in configs},
         by_aspect=[_aspect(one) for one in by_aspect(project) if one.aspect],
@@ -105,6 +91,34 @@ def dataset_files(
         pictures=set(pictures),
     )
     return with_pictures(readme, pictures)
+
+
+def _pictures(
+    people: agreement.Report, strength: Mapping[int, int], rated: Sequence[RatingList]
+) -> dict[str, str]:
+    """Return the card's pictures for which there is something to draw, by name."""
+    pictures = {}
+    if people.left.n:
+        pictures["rates"] = how_people_label(people)
+    if strength:
+        pictures["strengths"] = strengths(strength)
+    if rated:
+        pictures["models"] = rated_models(rated[0])
+    return pictures
+
+
+def _counts(project: Project, standing: Sequence[Event]) -> dict[str, object]:
+    """Return how many prompts, answers and judgements there are, by what tells them apart."""
+    prompts = project.prompts
+    return {
+        "prompts": Counter(p.split for p in prompts),
+        "written": Counter((p.model, p.revision or "", p.split) for p in prompts if p.model),
+        "models": Counter((c.model, c.revision) for c in project.candidates),
+        "kinds": Counter(e.kind for e in project.labels),
+        "excluded": len(project.people.excluded & {e.annotator for e in project.read("labels")}),
+        "standing": Counter(e.kind for e in standing),
+        "annotators": Counter(e.annotator for e in standing),
+    }
 
 
 def _verdict(project: Project) -> Verdict | None:

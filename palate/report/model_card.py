@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING, TypeVar
 
@@ -141,47 +142,34 @@ def _entries(
     """Return the same results, and what tuning cost, in the format that replaces model-index."""
     from huggingface_hub import EvalResultEntry
 
+    entry = partial(EvalResultEntry, dataset_id=run.project)
     results, test = [], run.results
     if test.test_reward_accuracy is not None:
+        notes = result_notes(
+            test.test_reward_accuracy_interval, count(test.test_rows, "held-out pair")
+        )
         results.append(
-            EvalResultEntry(
-                dataset_id=run.project,
+            entry(
                 task_id="test_reward_accuracy",
                 value=round(test.test_reward_accuracy, 4),
                 dataset_revision=run.data_revision,
                 date=run.started,
-                notes=result_notes(
-                    test.test_reward_accuracy_interval, count(test.test_rows, "held-out pair")
-                ),
+                notes=notes,
             )
         )
     if verdict and verdict.known:
-        results.append(
-            EvalResultEntry(
-                dataset_id=run.project,
-                task_id="blind_win_rate",
-                value=round(verdict.win_rate, 4),
-                date=verdict.time,
-                notes=result_notes(
-                    verdict.interval,
-                    f"against {verdict.base.repo}",
-                    count(verdict.votes, "vote"),
-                    count(verdict.ties, "tie"),
-                ),
-            )
-        )
+        against, votes = f"against {verdict.base.repo}", count(verdict.votes, "vote")
+        notes = result_notes(verdict.interval, against, votes, count(verdict.ties, "tie"))
+        value = round(verdict.win_rate, 4)
+        results.append(entry(task_id="blind_win_rate", value=value, date=verdict.time, notes=notes))
     for ability in checked.abilities if checked else ():
+        share = f"share of {ability.n:,} {ability.unit}, by palate check"
         results.append(
-            EvalResultEntry(
-                dataset_id=run.project,
+            entry(
                 task_id="check_" + re.sub(r"\W+", "_", ability.name.casefold()),
                 value=round(ability.tuned, 4),
                 date=checked.time if checked else None,
-                notes=result_notes(
-                    None,
-                    f"share of {ability.n:,} {ability.unit}, by palate check",
-                    f"base model {ability.base:.4f}",
-                ),
+                notes=result_notes(None, share, f"base model {ability.base:.4f}"),
             )
         )
     return results

@@ -230,8 +230,8 @@ def keep(
 
 
 def table(results: Sequence[Tested]) -> Table:
-    made = Table("rule", "agrees with people, where it decides", "undecided", "", box=None)
+    table = Table("rule", "agrees with people, where it decides", "undecided", "", box=None)
     for t in results:
         cells = (t.rule, t.agreement.words(), f"{t.undecided + t.unread:,}", t.known(len(results)))
-        made.add_row(*(Text(cell) for cell in cells))
-    return made
+        table.add_row(*(Text(cell) for cell in cells))
+    return table

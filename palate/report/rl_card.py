@@ -39,13 +39,13 @@ def _entries(run: RLRecord) -> "list[EvalResultEntry]":
         EvalResultEntry(
             dataset_id=run.project,
             task_id=name,
-            value=round(found.change.mean, 4),
+            value=round(gap.change.mean, 4),
             dataset_revision=run.data_revision,
             date=run.started,
             notes=result_notes(
-                found.change.interval, count(results.prompts, "test prompt"), "from the base model"
+                gap.change.interval, count(results.prompts, "test prompt"), "from the base model"
             ),
         )
-        for name, found in changes.items()
-        if found
+        for name, gap in changes.items()
+        if gap
     ]

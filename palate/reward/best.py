@@ -5,9 +5,9 @@ The choice moves the model by at most log n - (n - 1) / n nats an answer: A. Bei
 """
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from functools import partial
 
 import numpy as np
 from rich.console import Console
@@ -24,9 +24,6 @@ from palate.reward.config import BestArguments, check_best
 from palate.reward.record import RewardRecord
 from palate.reward.scoring import Judge, Judges, reward_lines, rewards_of
 from palate.terminal.console import PlainConsole
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass
@@ -83,26 +80,16 @@ def write_best(args: BestArguments) -> None:
     if todo:
         curve = Curve(args.n)
         plan = Plan(args.n, args.batch_size, sampling, args.seed)
-        writer = Writer(models.load(base), reward.load(), plan)
-
-        def batches() -> Iterator[Batch]:
-            for part in writer.write(prompts, there):
-                rows = []
-                for w in part:
-                    curve.add(w)
-                    rows.append(
-                        Candidate.of(
-                            w.prompt.id,
-                            w.texts[int(w.scores.argmax())],
-                            model=reward.repo,
-                            revision=revision,
-                            sampling=settings,
-                            round=project.settings.round,
-                        )
-                    )
-                yield Batch(rows, len(rows))
-
-        save_batches(console, project.id, batches(), name="answers", unit="prompts", total=todo)
+        parts = Writer(models.load(base), reward.load(), plan).write(prompts, there)
+        candidate = partial(
+            Candidate.of,
+            model=reward.repo,
+            revision=revision,
+            sampling=settings,
+            round=project.settings.round,
+        )
+        batches = _best(parts, curve, candidate)
+        save_batches(console, project.id, batches, name="answers", unit="prompts", total=todo)
         console.print(f"On {count(len(curve.scores), 'prompt')}, the best of the first n answers:")
         for line in curve.lines():
             console.print(line)
@@ -111,6 +98,18 @@ def write_best(args: BestArguments) -> None:
         'To compare it blind with base and DPO, set compare = "all" in palate.toml. Next: palate'
         f" completions {project.id}, then: palate evaluate {project.id}"
     )
+
+
+def _best(
+    parts: Iterable[list["Written"]], curve: Curve, candidate: Callable[[str, str], Candidate]
+) -> Iterator[Batch]:
+    """Yield the answer with the highest score to each prompt; `curve` takes in all answers."""
+    for part in parts:
+        rows = []
+        for w in part:
+            curve.add(w)
+            rows.append(candidate(w.prompt.id, w.texts[int(w.scores.argmax())]))
+        yield Batch(rows, len(rows))
 
 
 def say_other_base(console: Console, run: RewardRecord, base: models.Source) -> None:
@@ -175,11 +174,13 @@ class Writer:
     def _written(self, prompts: Sequence[Prompt]) -> list[Written]:
         n = self.plan.n
         tasks = [(p, i) for p in prompts for i in range(n)]
-        found: list[Completion] = []
+        completions: list[Completion] = []
         for start in range(0, len(tasks), self.plan.batch_size):
-            found += self._complete(tasks[start:][: self.plan.batch_size])
-        scores = self.judge.scores([p.prompt for p, _ in tasks], [c.text for c in found])
-        return [Written(p, found[k * n :][:n], scores[k * n :][:n]) for k, p in enumerate(prompts)]
+            completions += self._complete(tasks[start:][: self.plan.batch_size])
+        scores = self.judge.scores([p.prompt for p, _ in tasks], [c.text for c in completions])
+        return [
+            Written(p, completions[k * n :][:n], scores[k * n :][:n]) for k, p in enumerate(prompts)
+        ]
 
     def _complete(self, tasks: Sequence[tuple[Prompt, int]]) -> list[Completion]:
         """Return the answers; a prompt's first is what `palate completions` takes for the seed."""

@@ -44,11 +44,11 @@ def chats(
 ) -> list[Chat]:
     """Return the conversations in tokens."""
     pad = tokenizer.pad_token_id
-    found = []
+    chats = []
     for messages in conversations:
         ids = tuple(encode(tokenizer, messages))
-        found.append(Chat(ids, max((i for i, t in enumerate(ids) if t != pad), default=0)))
-    return found
+        chats.append(Chat(ids, max((i for i, t in enumerate(ids) if t != pad), default=0)))
+    return chats
 
 
 def averages(config: "PreTrainedConfig") -> bool:

@@ -116,7 +116,7 @@ def rules_by_fold(
     """
     known, held = as_audit_rows(train, "train"), as_audit_rows(test, "test")
     rules: dict[str, Baseline] = {"bag of words": bag_of_words, "length": longer}
-    found = {}
+    by_rule = {}
     for name, rule in rules.items():
         scores = np.zeros(len(known))
         for part in parts:
@@ -126,8 +126,8 @@ def rules_by_fold(
                 scores[own] = rule(others)([known[i] for i in own])
         both = np.concatenate([scores, rule(known)(held) if held else np.zeros(0)])
         right = (1 + np.sign(both)) / 2
-        found[name] = (accuracy([*known, *held], right), right)
-    return found
+        by_rule[name] = (accuracy([*known, *held], right), right)
+    return by_rule
 
 
 def rates(rows: Sequence[Preference], leads: np.ndarray) -> Rate:
@@ -151,8 +151,8 @@ def grouped(
 
 def by_strength(rows: Sequence[Preference], leads: np.ndarray) -> dict[str, Rate]:
     names = [STRENGTHS[r.strength] if r.strength else None for r in rows]
-    found = grouped(rows, leads, names, len(STRENGTHS))
-    return {name: found[name] for name in reversed(STRENGTHS.values()) if name in found}
+    by_name = grouped(rows, leads, names, len(STRENGTHS))
+    return {name: by_name[name] for name in reversed(STRENGTHS.values()) if name in by_name}
 
 
 def by_annotator(rows: Sequence[Preference], leads: np.ndarray) -> dict[str, Rate]:

@@ -54,15 +54,15 @@ def fit_reward(
     answers = Answers.of(rows)
     texts = features.chats(loaded.tokenizer, answers.chats)
     layer = features.middle(loaded.model.config.get_text_config())
-    found = features.extract(loaded, texts, answers.prompts, [layer])
+    vectors = features.extract(loaded, texts, answers.prompts, [layer])
     pairs = answers.pairs(rows, margin)
-    leads = probe.held_out_scores(found, pairs, seed)
-    fitted = probe.fitted(found, pairs, probe.choose(found, pairs, seed))
+    leads = probe.held_out_scores(vectors, pairs, seed)
+    fitted = probe.fitted(vectors, pairs, probe.choose(vectors, pairs, seed))
     classifier.with_head(loaded, fitted).save_pretrained(folder)
     side, loaded.tokenizer.padding_side = loaded.tokenizer.padding_side, "right"
     loaded.tokenizer.save_pretrained(folder)
     loaded.tokenizer.padding_side = side
-    classifier.check_saved(folder, answers.chats, fitted.scores(found))
+    classifier.check_saved(folder, answers.chats, fitted.scores(vectors))
     prompts = len({r.prompt_id for r in rows})
     return Fitted(folder, len(rows), prompts, figures.rates(rows, leads))
 
@@ -90,15 +90,15 @@ def find_rewards(
         held, judge = named_held_out(args.held_out, source, project)
         return Rewards(Judge.load(source), judge, held)
     parts = halves(project, args.seed) if args.halves else [test_labels(project)]
-    found = [
+    rewards = [
         fit_once(console, run, rows, folder / f"{i}", args.seed) for i, rows in enumerate(parts)
     ]
     judges = [
         Judge.load(replace(source, repo="a reward of this run", folder=folder / f"{i}"))
-        for i in range(len(found))
+        for i in range(len(rewards))
     ]
-    raised = found[0] if args.halves else None
-    return Rewards(judges[0] if raised else Judge.load(source), judges[-1], found[-1], raised)
+    raised = rewards[0] if args.halves else None
+    return Rewards(judges[0] if raised else Judge.load(source), judges[-1], rewards[-1], raised)
 
 
 def fit_once(
@@ -109,8 +109,8 @@ def fit_once(
         return read(HeldOut, json.loads(file.read_text("utf-8")), FACTS)
     loaded = models.load(models.find(f"{run.base_model}@{run.base_revision}"))
     with console.status(f"Fitting a reward on {len(rows):,} pairs"):
-        made = fit_reward(loaded, rows, folder, seed=seed)
-    held = HeldOut(None, made.pairs, made.prompts, made.accuracy)
+        fitted = fit_reward(loaded, rows, folder, seed=seed)
+    held = HeldOut(None, fitted.pairs, fitted.prompts, fitted.accuracy)
     text = {"reward": None, "pairs": held.pairs, "prompts": held.prompts, "shares_labels": False}
     paths.replace(file, json.dumps(text | {"accuracy": held.accuracy.to_json()}))
     return held

@@ -52,11 +52,11 @@ def prepare(console: Console, args: RewardArguments) -> RewardJob:
     architectures = config.get("architectures")
     classifier.check_base(base.repo, architectures if isinstance(architectures, list) else [])
     recipe = _recipe(args, base, rows)
-    made = job.decided(args, project, base, recipe, project.reward_repo)
+    arguments = job.decided(args, project, base, recipe, project.reward_repo)
     if args.method == "probe":  # has neither rate nor batches
-        made = replace(made, method="probe", learning_rate=None, batch_size=None)
-    run_dir = RunDir(project.id, rows.key(), "reward", made.identity())
-    return Job(made, recipe, project, rows, base, findings, run_dir)
+        arguments = replace(arguments, method="probe", learning_rate=None, batch_size=None)
+    run_dir = RunDir(project.id, rows.key(), "reward", arguments.identity())
+    return Job(arguments, recipe, project, rows, base, findings, run_dir)
 
 
 def _recipe(args: RewardArguments, base: models.Source, rows: Rows[Preference]) -> Recipe:
@@ -76,21 +76,21 @@ def probed(console: Console, prepared: RewardJob) -> None:
     config = loaded.model.config.get_text_config()
     with console.status(f"Computing the features of {len(texts):,} answers"):
         prompts = [*answers.prompts, *(prompt for prompt, _ in others)]
-        found = features.extract(loaded, texts, prompts, [features.middle(config)])
+        extracted = features.extract(loaded, texts, prompts, [features.middle(config)])
     train = answers.pairs(rows.train, args.margin)
     with console.status("Choosing the penalty on folds by prompt"):
-        leads = probe.held_out_scores(found, train, args.seed)
-        choice = probe.choose(found, train, args.seed)
-    fitted = probe.fitted(found, train, choice)
+        leads = probe.held_out_scores(extracted, train, args.seed)
+        choice = probe.choose(extracted, train, args.seed)
+    fitted = probe.fitted(extracted, train, choice)
     folder = prepared.run_dir.model
     classifier.with_head(loaded, fitted).save_pretrained(folder)
     loaded.tokenizer.padding_side = "right"
     loaded.tokenizer.save_pretrained(folder)
-    expected = fitted.scores(found)[:n]
+    expected = fitted.scores(extracted)[:n]
     with console.status("Comparing the saved model with the probe"):
         classifier.check_saved(folder, answers.chats, expected)
     layers = config.num_hidden_layers
-    where = ProbeFacts(choice.layer, layers, choice.penalty, tuple(found))
+    where = ProbeFacts(choice.layer, layers, choice.penalty, tuple(extracted))
     console.print(f"  head on layer {choice.layer} of {layers}, penalty {choice.penalty:g}")
     measured = measure(prepared, rows, answers, expected, leads)
     # of everybody in the first aspect decides what people are asked; else it is an experiment
@@ -100,7 +100,7 @@ def probed(console: Console, prepared: RewardJob) -> None:
         choices = np.array([r.source != "tie" for r in rows.train])
         doubts = notes.doubts(decided(rows.train), leads[choices], measured.temperature)
         places = answers.places | {key: n + i for i, key in enumerate(others)}
-        vectors = notes.vectors(prepared.project, places, found[choice.layer], train.answers())
+        vectors = notes.vectors(prepared.project, places, extracted[choice.layer], train.answers())
         round_ = prepared.project.settings.round
         kept = RewardNotes(NOTES_VERSION, round_, doubts, choice.penalty, vectors)
         notes.keep(prepared.run_dir, kept)

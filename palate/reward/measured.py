@@ -75,10 +75,10 @@ class Ruler:
         if not self._rows:
             return None
         answers = Answers.of(self._rows)
-        found = self._vectors(answers.chats, answers.prompts)
+        vectors = self._vectors(answers.chats, answers.prompts)
         pairs = answers.pairs(self._rows, "off")
-        leads = probe.held_out_scores(found, pairs, SEED)
-        fitted = probe.fitted(found, pairs, probe.choose(found, pairs, SEED))
+        leads = probe.held_out_scores(vectors, pairs, SEED)
+        fitted = probe.fitted(vectors, pairs, probe.choose(vectors, pairs, SEED))
         prompts = len({r.prompt_id for r in self._rows})
         return fitted, Measure(len(self._rows), prompts, figures.rates(self._rows, leads))
 

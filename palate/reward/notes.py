@@ -57,9 +57,9 @@ def vectors(
     """
     if project.settings.strategy != "uncertain":
         return {}
-    found = directions(features, known)
+    projected = directions(features, known)
     return {
-        c.id: tuple(float(f"{x:.4g}") for x in found[places[c.prompt_id, c.text]])
+        c.id: tuple(float(f"{x:.4g}") for x in projected[places[c.prompt_id, c.text]])
         for c in project.candidates
         if (c.prompt_id, c.text) in places
     }

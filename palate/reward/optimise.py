@@ -13,7 +13,9 @@ makes a reward's folder from preferences.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -30,6 +32,9 @@ from palate.train.records import facts
 from palate.train.records.points import RLPoint
 from palate.train.records.rl_results import RLResults
 from palate.train.rows.data import Rows
+
+if TYPE_CHECKING:
+    from palate.reward.rl_trainer import RewardRLOOTrainer
 
 
 @dataclass(frozen=True)
@@ -72,15 +77,9 @@ def optimise(
     recipe = choose_rl_recipe(args, source.parameters, len(prompts), Machine.here())
     loaded = models.load(source, dtype=weights_dtype(recipe))
     rows = rl.usable(Rows(prompts, test), loaded, args, recipe)
-    monitor = Monitor(
-        rows.train[: rl.MONITORED],
-        rl.plan_of(args, recipe),
-        Judge.load(models.local(reward)),
-        Judge.load(models.local(held_out)),
-        folder / rl.ANSWERS,
-        lambda line: console.print(line, markup=False, highlight=False),
-        stops,
-    )
+    judges = Judge.load(models.local(reward)), Judge.load(models.local(held_out))
+    tell, plan = partial(console.print, markup=False, highlight=False), rl.plan_of(args, recipe)
+    monitor = Monitor(rows.train[: rl.MONITORED], plan, *judges, folder / rl.ANSWERS, tell, stops)
     guard, checkpoint = LossGuard(Clock(run_dir)), run_dir.checkpoint()
     callbacks: list[TrainerCallback] = [guard, MetricsFile(folder / METRICS)]
     trainer = make_rl_trainer(
@@ -91,15 +90,19 @@ def optimise(
     step = begun.kept_step(trainer)
     trainer.save_model(str(run_dir.model))
     loaded.tokenizer.save_pretrained(run_dir.model)
-    shown, longest = [p.prompt for p in rows.test or rows.train], args.max_new_tokens
-    samples = compare(
-        trainer.reference,
-        trainer.policy(),
-        shown,
-        args.seed,
-        held_out=bool(rows.test),
-        longest=longest,
-    )
+    samples = _samples(trainer, rows, args)
     results = rl.measure(trainer, rows.test, monitor.plan, step, samples.kl)
     history = facts.rl_curve(trainer.state.log_history)
     return Optimised(run_dir.model, results, samples, history, time.monotonic() - began)
+
+
+def _samples(trainer: "RewardRLOOTrainer", rows: Rows[Prompt], args: RLArguments) -> Samples:
+    """Let the first model and the trained one answer the test prompts; compare the answers."""
+    return compare(
+        trainer.reference,
+        trainer.policy(),
+        [p.prompt for p in rows.test or rows.train],
+        args.seed,
+        held_out=bool(rows.test),
+        longest=args.max_new_tokens,
+    )

@@ -29,15 +29,15 @@ class Answers:
 
     @classmethod
     def of(cls, rows: Sequence[Preference]) -> "Answers":
-        found = cls([], [], {})
+        answers = cls([], [], {})
         for row in rows:
             for side in (row.chosen, row.rejected):
                 key = _key(row, side)
-                if key not in found.places:
-                    found.places[key] = len(found.chats)
-                    found.chats.append([*row.prompt, *side])
-                    found.prompts.append(row.prompt_id)
-        return found
+                if key not in answers.places:
+                    answers.places[key] = len(answers.chats)
+                    answers.chats.append([*row.prompt, *side])
+                    answers.prompts.append(row.prompt_id)
+        return answers
 
     def pairs(self, rows: Sequence[Preference], size: MarginSize) -> Pairs:
         """Return the pairs by the places of their answers; a row whose source is "tie" is one."""

@@ -147,8 +147,8 @@ def _trainings(args: DPOArguments, parameters: int, prompts: int, saved: float) 
     if refusal(args, prompts, args.processes) is not None:
         return 1.0
     trials = first_trials(args, args.method or "full", parameters, both=args.method is None)
-    made = plan(args, trials, saved, forced=args.recipe == "search")
-    return 1.0 if isinstance(made, str) else made.work / args.epochs
+    search = plan(args, trials, saved, forced=args.recipe == "search")
+    return 1.0 if isinstance(search, str) else search.work / args.epochs
 
 
 def imitating(args: TrainArguments, parameters: int, answers: Iterable[Sequence[str]]) -> Load:

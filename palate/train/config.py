@@ -63,7 +63,7 @@ class TrainArguments:
     processes: int = 1
     """Processes that train together on this machine, one per GPU."""
     accelerate: Annotated[str, tyro.conf.arg(metavar="ddp|fsdp2|zero3|FILE")] = WHOLE
-    """How they share the model: ddp (each holds all of it), fsdp2, zero3, or an accelerate file."""
+    """How processes share the model: ddp (each holds all), fsdp2, zero3, or an accelerate file."""
     seed: int = 0
     """Seed of the row order and of the adapter's first weights."""
     output: Repo = None
@@ -156,7 +156,7 @@ class SFTArguments(TrainArguments):
     output: Repo = None
     """Model repo to push to. Default: me/titles-sft for me/titles."""
     hindsight: bool = False
-    """Learn better and worse answers by words that say which (Chain of Hindsight)."""
+    """Learn from words that say which answer is better (Chain of Hindsight)."""
     source: Annotated[Literal["labels", "best"], tyro.conf.arg(name="from")] = "labels"
     """What is learned: answers that people preferred (labels), or a reward's best of n (best)."""
     n: Count = None

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from palate.core.project import Settings
+from palate.core.schema import Prompt
 from palate.evaluate.decision import Evidence
-from palate.evaluate.planning import least_wins, plan, planned, stopping, to_go
+from palate.evaluate.planning import least_wins, plan, planned, shortage, stopping, to_go
 from palate.evaluate.sequential import DECIDES, evidence
 
 
@@ -87,3 +89,29 @@ def test_votes_on_new_prompts_count_more_than_those_that_share_one():
     assert claim.design_effect > 3
     ahead = to_go(counted.wins, counted.losses, claim, left=0)
     assert 50 < ahead.half < 130  # simulated: 90 with the rule itself
+
+
+@pytest.mark.parametrize(
+    ("prompts", "says"),
+    [
+        (4, "There are 4 eval prompts, which cannot decide anything: it takes at least 9."),
+        (0, "There are no eval prompts yet. It takes at least 9 to decide anything."),
+        (1, "There is 1 eval prompt, which cannot decide anything: it takes at least 9."),
+        (
+            11,
+            "11 eval prompts: with one vote each they can only decide at 11:0, which takes",
+        ),
+        (60, "60 eval prompts: with one vote each they decide at 42:18 or clearer. With"),
+    ],
+)
+def test_a_plan_says_what_the_prompts_that_are_there_can_show(prompts, says):
+    plan = planned(prompts)
+    assert "3 times in 4, half of evaluations decide within 28 prompts and four in five" in plan
+    assert says in plan
+
+
+def test_a_project_without_eval_prompts_is_told_what_brings_them():
+    said = shortage("me/titles", Settings(), [])
+    assert said.startswith("60 eval prompts would decide in 90% of such evaluations: palate")
+    some = [Prompt.of(f"q{i}", "eval") for i in range(45)]
+    assert "15 more eval prompts would make 60, which decide" in shortage("me/t", Settings(), some)

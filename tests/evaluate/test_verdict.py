@@ -6,10 +6,8 @@ from dataclasses import replace
 import pytest
 from verdicts import TUNED, asked_about, counted, events, of_rounds, votes
 
-from palate.core.project import Settings
-from palate.core.schema import Model, Pair, Prompt
+from palate.core.schema import Model, Pair
 from palate.evaluate.counting import count_votes
-from palate.evaluate.planning import planned, shortage
 from palate.evaluate.sequential import sequence, two_digits
 from palate.evaluate.verdict import Matches, Verdict
 
@@ -255,25 +253,6 @@ def test_prompts_that_a_model_wrote_are_counted():
     assert Verdict.from_json(old).prompts_by_model == 0
 
 
-@pytest.mark.parametrize(
-    ("prompts", "says"),
-    [
-        (4, "There are 4 eval prompts, which cannot decide anything: it takes at least 9."),
-        (0, "There are no eval prompts yet. It takes at least 9 to decide anything."),
-        (1, "There is 1 eval prompt, which cannot decide anything: it takes at least 9."),
-        (
-            11,
-            "11 eval prompts: with one vote each they can only decide at 11:0, which takes",
-        ),
-        (60, "60 eval prompts: with one vote each they decide at 42:18 or clearer. With"),
-    ],
-)
-def test_a_plan_says_what_the_prompts_that_are_there_can_show(prompts, says):
-    plan = planned(prompts)
-    assert "3 times in 4, half of evaluations decide within 28 prompts and four in five" in plan
-    assert says in plan
-
-
 def test_one_prompt_or_ties_alone_give_no_percentage():
     one, tie = votes(1, 0), votes(0, 0, 3)
     few = "on too few prompts to say more"
@@ -282,13 +261,6 @@ def test_one_prompt_or_ties_alone_give_no_percentage():
     people = counted(*events("wW" * 15, prompts=1, people=30))
     assert "%" not in people.sentence()
     assert not people.known
-
-
-def test_a_project_without_eval_prompts_is_told_what_brings_them():
-    said = shortage("me/titles", Settings(), [])
-    assert said.startswith("60 eval prompts would decide in 90% of such evaluations: palate")
-    some = [Prompt.of(f"q{i}", "eval") for i in range(45)]
-    assert "15 more eval prompts would make 60, which decide" in shortage("me/t", Settings(), some)
 
 
 def test_a_verdict_has_the_result_of_every_round_as_it_was_then():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dpo_runs import record, scores_of
+from dpo_runs import answers_of, record, scores_of
 
 from palate.core import hub as client
 from palate.core.project import Project
@@ -20,12 +20,6 @@ FAST = (*BEST, "--learning-rate", "1e-3", "--method", "full")
 def rewarded(labelled, jobs) -> Project:
     jobs("reward", labelled.id)
     return Project.load(labelled.id)
-
-
-def answers_of(repo: str) -> list[dict]:
-    sha, _ = client.describe(repo, "model")
-    text = client.fetch(repo, "model", sha, ["answers.jsonl"])[0].read_text("utf-8")
-    return [json.loads(line) for line in text.split("\n") if line]
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from dpo_runs import record
+from dpo_runs import answers_of, record
 from rich.console import Console
 
 from palate.core import hub as client
@@ -27,12 +27,6 @@ FAST = (
 def rewarded(labelled, jobs) -> Project:
     jobs("reward", labelled.id)
     return Project.load(labelled.id)
-
-
-def answers_of(repo: str) -> list[dict]:
-    sha, _ = client.describe(repo, "model")
-    text = client.fetch(repo, "model", sha, ["answers.jsonl"])[0].read_text("utf-8")
-    return [json.loads(line) for line in text.split("\n") if line]
 
 
 def test_a_reward_becomes_a_model_with_its_card(rewarded, palate, base_model, tmp_path):

@@ -64,6 +64,13 @@ def record(repo: str, revision: str = "main") -> dict:
     return json.loads(hub.fetch(repo, "model", sha, ["run.json"])[0].read_text("utf-8"))
 
 
+def answers_of(repo: str) -> list[dict]:
+    """Return what a model wrote and was rewarded for while it learned."""
+    sha, _ = hub.describe(repo, "model")
+    text = hub.fetch(repo, "model", sha, ["answers.jsonl"])[0].read_text("utf-8")
+    return [json.loads(line) for line in text.split("\n") if line]
+
+
 def scores_of(
     repo: str, project: Project, candidates: Sequence[Candidate] = ()
 ) -> dict[str, float]:

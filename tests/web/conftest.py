@@ -15,6 +15,7 @@ from palate.core import hub as hub_calls
 from palate.core.project import Project, Settings
 from palate.core.schema import Candidate, Prompt
 from palate.web.ballot.walls import FILE_BYTES
+from palate.web.labelling.ballot import LabelBallot
 from palate.web.serving import Space
 
 
@@ -39,6 +40,14 @@ def connect(argilla):
     yield connect
     for store in stores:
         store.close()
+
+
+@pytest.fixture
+def ballot(project, connect) -> Iterator[LabelBallot]:
+    ballot = LabelBallot(project, connect, "key", pause=0.1)
+    ballot.prepared()
+    yield ballot
+    ballot.close()
 
 
 @pytest.fixture(scope="module")

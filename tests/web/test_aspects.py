@@ -29,14 +29,6 @@ def project(hub, repo_id) -> Project:
     return Project.load(repo_id)
 
 
-@pytest.fixture
-def ballot(project, connect):
-    ballot = LabelBallot(project, connect, "key", pause=0.1)
-    ballot.prepared()
-    yield ballot
-    ballot.close()
-
-
 def with_aspects(project: Project, aspects: tuple[str, ...]) -> Project:
     """Return the project as it is once the owner has changed its aspects."""
     settings = replace(project.settings, aspects=aspects)

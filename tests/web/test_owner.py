@@ -21,14 +21,6 @@ from palate.web.labelling.labels import Labels, Refused
 from palate.web.labelling.owner import _proxy
 
 
-@pytest.fixture
-def ballot(project, connect):
-    ballot = LabelBallot(project, connect, "key", pause=0.1)
-    ballot.prepared()
-    yield ballot
-    ballot.close()
-
-
 def answer(ballot, person, **changes) -> str:
     """Answer the person's next pair; return the event's id."""
     (item,) = ballot.next(person, 1, [])["items"]

@@ -25,14 +25,6 @@ from palate.web.ballot.people import Access, Person
 from palate.web.labelling.ballot import LabelBallot
 
 
-@pytest.fixture
-def ballot(project, connect):
-    ballot = LabelBallot(project, connect, "key", pause=0.1)
-    ballot.prepared()
-    yield ballot
-    ballot.close()
-
-
 def test_a_label_is_saved_then_published_once(ballot, project):
     item = ballot.next(ADA, 1, [])["items"][0]
     event = label(item)

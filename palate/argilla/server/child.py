@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,6 +30,7 @@ START_SECONDS = 600.0  # in which the server has to answer: it needs 10 s of a p
 STOP_SECONDS = 10.0  # in which it has to end
 POLL_SECONDS = 0.05
 OWN = 0o077  # umask: files are for their owner alone
+HOST = "127.0.0.1"  # of a server that a program here starts
 LOG_LINES = 8  # of a failed start that the error shows
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE")
 
@@ -40,7 +41,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("PALATE_CACHE") or default)
 
 
-def ensure_environment(progress: Callable[[str], None] = print) -> Path:
+def ensure_environment() -> Path:
     """Return the Python of the environment, creating it on first use.
 
     Raises ServeError with the end of uv's output if the packages cannot be installed.
@@ -55,7 +56,7 @@ def ensure_environment(progress: Callable[[str], None] = print) -> Path:
     with _locked(folder.with_suffix(".lock")):
         if complete.exists():  # another process was faster
             return python
-        progress("Installing argilla-server in its own environment, once …")
+        print("Installing argilla-server in its own environment, once …")
         shutil.rmtree(folder, ignore_errors=True)  # of an interrupted run
         _uv("venv", "--python", sys.executable, str(folder))
         _uv("pip", "install", "--python", str(python), "-r", str(REQUIREMENTS))
@@ -132,28 +133,27 @@ class EmbeddedArgilla:
         root: Path,
         *,
         port: int = 0,
-        host: str = "127.0.0.1",
         services: Services | None = None,
         workers: int = 1,
         base_url: str = "/",
     ):
         """`base_url` is the path at which a proxy shows Argilla's pages."""
-        self.root, self.host, self._port = Path(root), host, port
+        self.root, self._port = Path(root), port
         self.services, self.workers, self.base_url = services, workers, base_url
         self.url, self.api_key = "", ""
 
     def start(self) -> "EmbeddedArgilla":
         """Return once the server answers; ServeError, with the end of its log, if it does not."""
         python, environment = _prepare(self.root, self.services, self.workers)
-        self._port = free_port(self.host, self._port)  # a restart reuses the address
-        self.url = _url(self.host, self._port)
+        self._port = free_port(HOST, self._port)  # a restart reuses the address
+        self.url = _url(HOST, self._port)
         self.api_key = owner_of(self.root)["api_key"]
         environment |= {"EMBEDDED_PARENT": str(os.getpid()), "ARGILLA_BASE_URL": self.base_url}
         log = self.root / "argilla.log"
         with log.open("ab") as out:
             log.chmod(0o600)  # it may name people
             self.process = subprocess.Popen(
-                _command(python, self.host, self._port),
+                _command(python, HOST, self._port),
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=out,

@@ -213,22 +213,22 @@ def audit(
     """
     parts = by_aspect(project) if together else []
     used = [p for p in parts if any(e.chosen for e in standing_judgements(p.labels))]
-    found = [f for one in used or [project] for f in _findings(one)]
+    issues = [f for one in used or [project] for f in _findings(one)]
     try:
         check_no_overlap(project.prompts)
         check_training(rows.train, project.prompts)
     except PalateError as error:
-        found.insert(0, findings.Finding("fatal", str(error), "Correct it before training."))
-    for f in found:
+        issues.insert(0, findings.Finding("fatal", str(error), "Correct it before training."))
+    for f in issues:
         if f.level != "note":
             console.print(f"  {f.level}: {f.text} {f.advice}", style="yellow", markup=False)
-    fatal = [f for f in found if f.level == "fatal"]
+    fatal = [f for f in issues if f.level == "fatal"]
     if fatal and not ignore:
         raise PalateError(
             f"{fatal[0].text} {fatal[0].advice} For all findings: palate audit {project.id}"
             f"{' --aspect NAME' if project.aspect else ''}. To train anyway: --ignore-audit"
         )
-    return tuple(found)
+    return tuple(issues)
 
 
 def _findings(project: Project) -> list[findings.Finding]:

@@ -193,7 +193,7 @@ def voted(judges: Sequence[Feedback], weights: Mapping[str, float]) -> list[tupl
     for judge in judges:
         for e in judge.events:
             said.setdefault(e.pair_id, []).append(e)
-    found = []
+    rows = []
     for own in said.values():
         first, lead = own[0], 0.0
         for e in own:
@@ -202,8 +202,8 @@ def voted(judges: Sequence[Feedback], weights: Mapping[str, float]) -> list[tupl
         weight = round(abs(lead) / len(own), 4)
         chosen = (first.left if lead > 0 else first.right) if weight else None
         kind = "label" if chosen else "tie"
-        found.append((replace(first, kind=kind, chosen=chosen), weight))
-    return found
+        rows.append((replace(first, kind=kind, chosen=chosen), weight))
+    return rows
 
 
 def preferences(

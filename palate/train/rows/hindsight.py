@@ -1,4 +1,4 @@
-"""Chain of Hindsight: a model learns what a better and a worse answer is by words that say so.
+"""Chain of Hindsight: a model learns from words that say which answer is better.
 
 H. Liu, C. Sferrazza, P. Abbeel, "Chain of Hindsight Aligns Language Models with Feedback" (2023).
 Each pair is read in both orders: a worse answer, then a better one, and the reverse. The words

@@ -74,17 +74,17 @@ def part(project: Project, args: object) -> Project:
         return project
     judged = judgements(project, together=args.aspect is None)
     asked = [name.strip() for name in args.annotators.split(",") if name.strip()]
-    found = {
+    who_is = {
         name: next((x for x in (name, pseudonym(name)) if x in judged), None) for name in asked
     }
-    if missing := [name for name, who in found.items() if who is None]:
+    if missing := [name for name, who in who_is.items() if who is None]:
         raise UsageError(
             f"Nobody who judged answers in {project.id} is called {missing[0]!r}."
             f" {_names(project.id, judged)}"
         )
     if not asked:
         raise UsageError(f"--annotators names nobody. {_names(project.id, judged)}")
-    only = frozenset(who for who in found.values() if who)
+    only = frozenset(who for who in who_is.values() if who)
     return PartOfPeople(
         project.id,
         project.revision,
@@ -137,8 +137,8 @@ def preference_rows(project: Project, split: Literal["train", "test"]) -> list[P
     """Return a split's preferences in all aspects: the file's, or those of the people chosen."""
     path = f"preferences/{split}.jsonl"
     if isinstance(project, PartOfPeople):
-        made = (rebuild(p.prompts, p.candidates, p.labels) for p in by_aspect(project))
-        return [row for own in made for row in own.rows[split]]
+        parts = (rebuild(p.prompts, p.candidates, p.labels) for p in by_aspect(project))
+        return [row for own in parts for row in own.rows[split]]
     if path not in project.files:
         return []
     (file,) = hub.fetch(project.id, "dataset", project.revision, [path])
@@ -153,9 +153,9 @@ def accuracies(rows: Sequence[Preference], right: np.ndarray) -> dict[str, Accur
     counts = Counter(r.annotator for r in rows)
     if len(counts) < 2:
         return {}
-    found = {}
+    by_person = {}
     for who, n in counts.most_common(MOST_PEOPLE):
         own = [i for i, r in enumerate(rows) if r.annotator == who]
         interval = clustered(right[own].tolist(), [rows[i].prompt_id for i in own])
-        found[who] = Accuracy(float(right[own].mean()), interval or (0.0, 1.0), n)
-    return found
+        by_person[who] = Accuracy(float(right[own].mean()), interval or (0.0, 1.0), n)
+    return by_person

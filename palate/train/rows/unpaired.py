@@ -112,12 +112,12 @@ def read_unpaired(project: Project) -> tuple[Rows[Unpaired], dict[str, int]]:
 
     Raises UsageError where they cannot teach both what is good and what is bad.
     """
-    found = of_project(project)
+    answers = of_project(project)
     split = {p.id: p.split for p in project.prompts}
     parts = {
         name: [
             pair
-            for pair in zip(found.rows, found.sources, strict=True)
+            for pair in zip(answers.rows, answers.sources, strict=True)
             if split[pair[0].prompt_id] == name
         ]
         for name in ("train", "test")
@@ -128,7 +128,7 @@ def read_unpaired(project: Project) -> tuple[Rows[Unpaired], dict[str, int]]:
         f"{'good' if row.label else 'bad'}, from {source}" for row, source in parts["train"]
     )
     test = [row for row, _ in parts["test"]]
-    return Rows(train, test, Counter(found.left_out)), dict(sorted(sources.items()))
+    return Rows(train, test, Counter(answers.left_out)), dict(sorted(sources.items()))
 
 
 def check_both(project_id: str, rows: Sequence[Unpaired]) -> None:

@@ -255,15 +255,15 @@ def columns(
 
     `panel` has the weights of what several judges answered, by pair.
     """
-    found = losses.strength_columns(rows, args.strength)
+    columns = losses.strength_columns(rows, args.strength)
     if any(r.source == "ai" for r in rows):
-        own = found.get("weight", [1.0] * len(rows))
+        own = columns.get("weight", [1.0] * len(rows))
         judged, panel = args.ai_weight or 0.0, panel or {}
-        found["weight"] = [
+        columns["weight"] = [
             w * (panel.get(r.pair_id, judged) if r.source == "ai" else 1.0)
             for w, r in zip(own, rows, strict=True)
         ]
-    return found
+    return columns
 
 
 def _reference(loaded: Loaded, recipe: Recipe) -> PreTrainedModel | None:

@@ -29,7 +29,14 @@ from palate.web.ballot.people import (
 )
 from palate.web.ballot.render import markdown, template
 from palate.web.ballot.service import Ballot
-from palate.web.ballot.walls import GradioIcon, SafeHeaders, StaticPages, Walls, repo_image
+from palate.web.ballot.walls import (
+    GradioIcon,
+    SafeHeaders,
+    StaticPages,
+    Walls,
+    own_path,
+    repo_image,
+)
 
 if TYPE_CHECKING:  # `create_app` imports it, once `_hide_folder` has run
     from fastapi import FastAPI
@@ -54,15 +61,9 @@ def create_app(ballot: Ballot, routes: Sequence[Route], *, kind: str) -> "FastAP
     app.add_exception_handler(PalateError, _unavailable)
     app.mount("/ballot", StaticPages(HERE / "static"))
     if sign_in_required():
-        app.router.routes += sign_in_routes()
+        app.router.routes += SignIn().routes
         name, key = session_cookie()
-        app.add_middleware(
-            SessionMiddleware,
-            secret_key=key,
-            session_cookie=name,
-            same_site="none",
-            https_only=True,
-        )
+        app.add_middleware(SessionMiddleware, key, name, same_site="none", https_only=True)
     app.add_middleware(Walls)
     app.add_middleware(SafeHeaders)
     with gr.Blocks(title="palate", analytics_enabled=False) as blocks:
@@ -243,41 +244,46 @@ def owner_query(request: Request, ballot: Ballot) -> str | None:
     return "" if person is not None and ballot.access.owns(person) else None
 
 
-def sign_in_routes() -> list[Route]:
-    """Return the routes of Sign in with Hugging Face, with PKCE where the provider takes it."""
-    from authlib.integrations.starlette_client import OAuth
+class SignIn:
+    """Sign in with Hugging Face, with PKCE where the provider takes it."""
 
-    client = OAuth().register(
-        "huggingface",
-        client_id=os.environ["OAUTH_CLIENT_ID"],
-        client_secret=os.environ["OAUTH_CLIENT_SECRET"],
-        client_kwargs={"scope": os.environ.get("OAUTH_SCOPES") or "openid profile"},
-        server_metadata_url=f"{provider()}/.well-known/openid-configuration",
-    )
+    def __init__(self) -> None:
+        from authlib.integrations.starlette_client import OAuth
 
-    async def begin(request: Request) -> Response:
+        self._client = OAuth().register(
+            "huggingface",
+            client_id=os.environ["OAUTH_CLIENT_ID"],
+            client_secret=os.environ["OAUTH_CLIENT_SECRET"],
+            client_kwargs={"scope": os.environ.get("OAUTH_SCOPES") or "openid profile"},
+            server_metadata_url=f"{provider()}/.well-known/openid-configuration",
+        )
+        self.routes = [
+            Route("/login/huggingface", self._begin),
+            Route("/login/callback", self._finish),
+            Route("/logout", self._leave),
+        ]
+
+    async def _begin(self, request: Request) -> Response:
         request.session.clear()  # earlier attempts would pile up in the cookie
         request.session["target"] = request.query_params.get("_target_url", "/")
         host = os.environ.get("SPACE_HOST", "").split(",")[0]
         here = request.url.replace(path="/login/callback", query="")
         try:
-            offered = await client.load_server_metadata()
+            offered = await self._client.load_server_metadata()
             if "S256" in offered.get("code_challenge_methods_supported", ()):
-                client.client_kwargs["code_challenge_method"] = "S256"
+                self._client.client_kwargs["code_challenge_method"] = "S256"
             back = f"https://{host}/login/callback" if host else str(here)
-            return await client.authorize_redirect(request, back)
+            return await self._client.authorize_redirect(request, back)
         except Exception as error:  # whatever the answer was
             raise Unreachable(f"{provider()} does not answer. Try again in a minute.") from error
 
-    async def finish(request: Request) -> Response:
+    async def _finish(self, request: Request) -> Response:
         target = own_path(request.session.get("target", "/"))
         try:
-            token = await client.authorize_access_token(request)
+            token = await self._client.authorize_access_token(request)
             user = token["userinfo"]
             person = {"sub": user["sub"], "name": user["preferred_username"]}
-        except (
-            Exception
-        ):  # refused, an old link, a lost cookie, no answer: the page offers it again
+        except Exception:  # refused, an old link, a lost cookie, no answer: the page offers it
             request.session.clear()
             return RedirectResponse("/?sign-in=failed")
         request.session.clear()
@@ -286,15 +292,6 @@ def sign_in_routes() -> list[Route]:
         }  # fmt: skip
         return RedirectResponse(target)
 
-    async def leave(request: Request) -> Response:
+    async def _leave(self, request: Request) -> Response:
         request.session.clear()
         return RedirectResponse(own_path(request.query_params.get("_target_url", "/")))
-
-    paths = {"/login/huggingface": begin, "/login/callback": finish, "/logout": leave}
-    return [Route(path, endpoint) for path, endpoint in paths.items()]
-
-
-def own_path(target: str) -> str:
-    """Return `target` if it is a page of this Space, otherwise the ballot."""
-    own = target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()
-    return target if own else "/"

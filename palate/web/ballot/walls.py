@@ -279,3 +279,9 @@ def _gif_size(content: bytes) -> tuple[int, int] | None:
         return None
     width, height = number(at + 1) + number(at + 5), number(at + 3) + number(at + 7)
     return max(number(6), width), max(number(8), height)
+
+
+def own_path(target: str) -> str:
+    """Return `target` if it is a page of this Space, otherwise the ballot."""
+    own = target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()
+    return target if own else "/"

@@ -20,6 +20,7 @@ from palate.web.ballot.event_parsing import State
 from palate.web.ballot.people import Person
 from palate.web.ballot.service import Ballot
 
+READY_SECONDS = 120.0  # in which Argilla has to be up to date
 EDITS_SECONDS = 900.0  # between checks for edits made in Argilla's own pages
 
 
@@ -56,9 +57,9 @@ class LabelBallot(Ballot):
     def kept(self) -> str:
         return "They are in Argilla, and go to the Hub when the Space starts again."
 
-    def prepared(self, timeout: float = 120.0) -> None:
+    def prepared(self) -> None:
         """Wait until Argilla is up to date; raise PalateError saying why it is not."""
-        if not self._ready.wait(timeout):
+        if not self._ready.wait(READY_SECONDS):
             raise PalateError(self.problem() or "Argilla does not answer")
 
     def names(self) -> dict[str, str]:

@@ -140,11 +140,11 @@ class Home:
         return {"rows": self._jobs(), "starts": list(JOBS) if has_commands() else []}
 
     def _jobs(self) -> list[dict[str, object]]:
-        found = jobs_of(self._id)[:MOST_JOBS]
+        jobs = jobs_of(self._id)[:MOST_JOBS]
         with job_errors(self._id):
-            hardware = hub.retry(hub.api().list_jobs_hardware) if found else []
+            hardware = hub.retry(hub.api().list_jobs_hardware) if jobs else []
         prices = {info.name: hourly_price(info) for info in hardware}
-        return [_row(job, prices) for job in found]
+        return [_row(job, prices) for job in jobs]
 
     def job(self, query: Call) -> dict[str, object]:
         """Return one job with the end of its log."""

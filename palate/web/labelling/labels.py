@@ -148,7 +148,7 @@ class Labels:
         prompts = {p for p, folded in self._folded.items() if text in folded} if text else None
         marks = [name for name in ("fast", "differs", "flagged") if query.get(name)]
         labels = self.all()
-        found = [
+        matches = [
             label
             for label in labels
             if (not query.get("who") or label.event.annotator == query["who"])
@@ -158,9 +158,9 @@ class Labels:
         ]
         number = query.get("page", 0)
         start = PER_PAGE * (number if isinstance(number, int) and 0 <= number < 10**6 else 0)
-        rows = found[start : start + PER_PAGE]
+        rows = matches[start : start + PER_PAGE]
         return {
-            "total": len(found),
+            "total": len(matches),
             "all": len(labels),
             "per_page": PER_PAGE,
             "people": sorted({label.event.annotator for label in labels}),

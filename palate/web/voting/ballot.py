@@ -225,8 +225,8 @@ class EvaluateBallot(Ballot):
         blind = flags[2:] == "1"
         given = ticket.encode("utf-8", "replace")
         known = ticket.isascii() and len(sides) == 2
-        made = self._ticket(sides, prompt, nonce, blind=blind) if known else "none"
-        if not hmac.compare_digest(made.encode(), given):
+        expected = self._ticket(sides, prompt, nonce, blind=blind) if known else "none"
+        if not hmac.compare_digest(expected.encode(), given):
             raise Rejected("these models did not write this: let both answer again")
         annotator = self.trying_person(key, person)
         if annotator in self.people.uncounted:
