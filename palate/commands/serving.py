@@ -133,6 +133,7 @@ def demo(
     a: Column = None,
     b: Column = None,
     choice: Column = None,
+    seed: Count = None,
     root: Path = Path(".palate/demo"),
 ) -> None:
     """Run the whole loop on this machine, with a small model and a simulated annotator.
@@ -151,6 +152,7 @@ def demo(
         a: Column of --data with the first text.
         b: Column of --data with the second text.
         choice: Column of --data that says which of the two was preferred.
+        seed: Another seed splits, writes, labels and trains differently. Default: 0.
         root: Folder for the demo's Hub, Argilla and models.
     """
     from palate.collect.columns import Columns
@@ -165,7 +167,16 @@ def demo(
     if data and (hosted or labels is not None or rounds > 1):
         raise UsageError("--data goes without --hosted, --labels and --rounds.")
     own = OwnLabels(data, columns) if data else None
-    run(root, once=once, labels=labels, as_hosted=hosted, tiny=tiny, rounds=rounds, own=own)
+    run(
+        root,
+        once=once,
+        labels=labels,
+        as_hosted=hosted,
+        tiny=tiny,
+        rounds=rounds,
+        own=own,
+        seed=seed,
+    )
 
 
 def hub_serve(root: Folder = None, host: Host = "127.0.0.1", port: int = 8123) -> None:

@@ -45,7 +45,12 @@ def find_chromium() -> str | None:
 
 
 def answer_pairs(
-    chromium: str | None, url: str, token: str, number: int, progress: Callable[[int], None]
+    chromium: str | None,
+    url: str,
+    token: str,
+    number: int,
+    annotator: SimulatedAnnotator,
+    progress: Callable[[int], None],
 ) -> int:
     """Sign in with a new profile and answer up to `number` pairs; return how many.
 
@@ -53,7 +58,7 @@ def answer_pairs(
     """
     from playwright.sync_api import sync_playwright
 
-    annotator, answered = SimulatedAnnotator(seed=0), 0
+    answered = 0
     with sync_playwright() as playwright:
         chrome = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         page = chrome.new_context(

@@ -69,7 +69,7 @@ def load_project() -> Project | None:
     return None
 
 
-def make_project(base: BaseModel) -> Project:
+def make_project(base: BaseModel, seed: int) -> Project:
     """Return the demo's project, with a prompt for each topic; create it if necessary."""
     if project := load_project():
         return project
@@ -80,6 +80,7 @@ def make_project(base: BaseModel) -> Project:
         license="apache-2.0",
         test=0.15,
         eval=0.4,
+        seed=seed,
     )
     prompts = [Prompt.of(base.prompt.format(topic=topic)) for topic in topics()[: base.topics]]
     importing.start_project(PROJECT, prompts, settings)

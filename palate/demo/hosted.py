@@ -28,6 +28,7 @@ from palate.demo.common import (
     say,
     say_preferences,
 )
+from palate.demo.person import SimulatedAnnotator
 from palate.localhub import LocalHub
 from palate.report.export import export
 from palate.run import hf
@@ -39,11 +40,11 @@ PEOPLE = 2
 VOTES_PER_PERSON = 60
 
 
-def run_loop(root: Path, local_hub: LocalHub, labels: int | None, *, tiny: bool) -> None:
+def run_loop(root: Path, local_hub: LocalHub, labels: int | None, *, tiny: bool, seed: int) -> None:
     """Run the loop once, up to `labels` labels, from whatever exists on the local Hub."""
     chromium = browser.find_chromium()
     base = choose_base(tiny=tiny)
-    project = make_project(base)
+    project = make_project(base, seed)
     for kind in KINDS:
         plan = plan_space(project, kind, SpaceOptions("public"))  # as from a free account
         if kind == "label" and not plan.exists:
@@ -52,14 +53,14 @@ def run_loop(root: Path, local_hub: LocalHub, labels: int | None, *, tiny: bool)
         say("deploy", plan.sentence(dry_run=False))
         deploy.apply(plan)
     push_base(base, root)  # while the Spaces are built
-    _run_job("candidates", "--per-prompt", str(PER_TOPIC), *base.candidates)
+    _run_job("candidates", seed, "--per-prompt", str(PER_TOPIC), *base.candidates)
     missing = (base.labels if labels is None else labels) - len(project.labels)
     if missing > 0:
         _label_with_crash(chromium, local_hub, missing)
     say_preferences(export(PROJECT)[1])
     if not project.is_trained():
-        _run_job("train", *base.train)
-    _run_job("completions", *base.completions)
+        _run_job("train", seed, *base.train)
+    _run_job("completions", seed, *base.completions)
     if not Project.load(PROJECT).evaluations:
         url = _wait_for(space_of(PROJECT, "evaluate"))
         _let_people_answer(chromium, local_hub, url, "votes", PEOPLE * VOTES_PER_PERSON)
@@ -83,8 +84,9 @@ def _wait_for(space: str) -> str:
     return url
 
 
-def _run_job(name: str, *args: str) -> None:
+def _run_job(name: str, seed: int, *args: str) -> None:
     """Run a job through the Jobs API, as `palate NAME … --on hf` does."""
+    args += ("--seed", str(seed))
     say("job", f"palate {name} {PROJECT} {' '.join(args)} --on hf")
     hf.run(console, job_named(name), [PROJECT, *args], flavor=None, yes=True)
 
@@ -123,6 +125,7 @@ def _let_people_answer(
     halfway: threading.Event | None = None,
 ) -> None:
     """Let the Hub's people sign in, each in a browser, and answer their share of the pairs."""
+    annotator = SimulatedAnnotator(Project.load(PROJECT).settings.seed)
     names = list(local_hub.tokens)[:PEOPLE]
     share, done = -(-number // len(names)), dict.fromkeys(names, 0)
     title = f"{' and '.join(names)}: {noun}"
@@ -140,7 +143,7 @@ def _let_people_answer(
 
         def answer(name: str) -> int:
             token = local_hub.tokens[name]
-            return browser.answer_pairs(chromium, url, token, share, progress_of(name))
+            return browser.answer_pairs(chromium, url, token, share, annotator, progress_of(name))
 
         counts = list(pool.map(answer, names))
     shares = " and ".join(f"{n} by {name}" for name, n in zip(names, counts, strict=True))

@@ -45,12 +45,12 @@ PORTS: dict[Kind, int] = {"label": 7860, "evaluate": 7861}
 
 
 def run_loop(
-    root: Path, labels: int | None, argilla: EmbeddedArgilla, *, tiny: bool, rounds: int
+    root: Path, labels: int | None, argilla: EmbeddedArgilla, *, tiny: bool, rounds: int, seed: int
 ) -> None:
     """Run the loop up to round `rounds`, with `labels` labels in each, from whatever exists."""
     base = choose_base(tiny=tiny)
     push_base(base, root)
-    make_project(base)
+    make_project(base, seed)
     while True:
         number = Project.load(PROJECT).settings.round
         _run_round(root, base.labels if labels is None else labels, argilla, base, number)
@@ -62,30 +62,31 @@ def run_loop(
         new_prompts.add(PROJECT, fresh, "eval")
 
 
-def run_own(root: Path, labels: own.OwnLabels | None, *, tiny: bool) -> None:
+def run_own(root: Path, labels: own.OwnLabels | None, *, tiny: bool, seed: int) -> None:
     """Train on a person's labels, and write what people then compare; nobody is simulated."""
     base = choose_base(tiny=tiny)
     push_base(base, root)
     if labels and load_project() is None:
-        own.make_project(labels, base)
+        own.make_project(labels, base, seed)
     project, preferences = export(PROJECT)
     sizes = Counter(p.split for p in project.prompts)
     say("prompts", ", ".join(f"{sizes[split]} {split}" for split in ("train", "test", "eval")))
     say_preferences(preferences)
     if not project.is_trained():
-        _run_job("train", PROJECT, *base.train)
-    _run_job("completions", PROJECT, *base.completions)
+        _run_job("train", seed, *base.train)
+    _run_job("completions", seed, *base.completions)
 
 
 def _run_round(
     root: Path, labels: int, argilla: EmbeddedArgilla, base: BaseModel, number: int
 ) -> None:
-    annotator = SimulatedAnnotator(seed=0)
     project = Project.load(PROJECT)
+    seed = project.settings.seed
+    annotator = SimulatedAnnotator(seed)
     sizes = Counter(p.split for p in project.prompts)
     splits = ", ".join(f"{sizes[split]} {split}" for split in ("train", "test", "eval"))
-    say("prompts", f"{len(project.prompts)} topics: {splits}")
-    _run_job("candidates", PROJECT, "--per-prompt", str(PER_TOPIC), *base.candidates)
+    say("prompts", f"{len(project.prompts)} topics: {splits}; seed {seed}")
+    _run_job("candidates", seed, "--per-prompt", str(PER_TOPIC), *base.candidates)
     say("annotator", f"{ANNOTATOR} {annotator.describe()}; the model sees only the labels")
     missing = labels - sum(e.round == number for e in project.labels)
     if missing > 0:
@@ -93,8 +94,8 @@ def _run_round(
     project, preferences = export(PROJECT)
     say_preferences(preferences)
     if trained_in(project, number) is None:
-        _run_job("train", PROJECT, *base.train)
-    _run_job("completions", PROJECT, *base.completions)
+        _run_job("train", seed, *base.train)
+    _run_job("completions", seed, *base.completions)
     _answer("evaluate", None, annotator, root, {})
     publish_cards()
 
@@ -126,8 +127,8 @@ def _argilla_variables(argilla: EmbeddedArgilla) -> dict[str, str]:
     return {"ARGILLA_API_URL": argilla.url, "ARGILLA_API_KEY": argilla.api_key}
 
 
-def _run_job(name: str, *args: str) -> None:
-    code = run_job(job_named(name), args)
+def _run_job(name: str, seed: int, *args: str) -> None:
+    code = run_job(job_named(name), (PROJECT, *args, "--seed", str(seed)))
     if code:
         raise PalateError(f"The job {name} ended with exit code {code}; its output is above.")
 

@@ -31,7 +31,7 @@ class OwnLabels:
         return labels.labels_of(pairs.read(tables.read(str(self.file)), self.columns))
 
 
-def with_blind(new: Imported) -> Imported:
+def with_blind(new: Imported, seed: int = 0) -> Imported:
     """Return the import with some prompts as eval prompts, without what is known of them.
 
     Raises UsageError for too few prompts.
@@ -42,7 +42,7 @@ def with_blind(new: Imported) -> Imported:
             f"The demo takes labels on {FEWEST} prompts at least, and here are {labelled}: some"
             " train, some test, some stay blind for the comparison."
         )
-    settings = replace(Settings(), test=TEST, eval=min(labelled // BLIND, MOST_BLIND))
+    settings = replace(Settings(), test=TEST, eval=min(labelled // BLIND, MOST_BLIND), seed=seed)
     prompts = splits.assign(new.prompts, [], settings)
     blind = {p.id for p in prompts if p.split == "eval"}
     return replace(
@@ -53,12 +53,12 @@ def with_blind(new: Imported) -> Imported:
     )
 
 
-def make_project(own: OwnLabels, base: BaseModel) -> Project:
+def make_project(own: OwnLabels, base: BaseModel, seed: int) -> Project:
     """Create the project from the labels, and say what is used for what."""
     everything = own.read()
-    new = with_blind(everything)
+    new = with_blind(everything, seed)
     blind = sum(p.split == "eval" for p in new.prompts)
-    settings = replace(Settings(), base_model=base.repo, test=TEST)
+    settings = replace(Settings(), base_model=base.repo, test=TEST, seed=seed)
     project = importing.add(PROJECT, new, f"Import {len(new.events)} labels", settings)
     left = len(everything.events) - len(new.events)
     say("labels", f"{len(new.events):,} of {own.file.name}; {left:,} more are on prompts that stay")

@@ -21,11 +21,13 @@ def run(
     tiny: bool,
     rounds: int,
     own: OwnLabels | None = None,
+    seed: int | None = None,
 ) -> None:
     """Run `rounds` of the loop under `root`; then, unless `once`, serve the result until Ctrl-C.
 
     With `as_hosted` the local Hub runs the Spaces and the jobs, and two people use browsers. With
-    `own` labels, now or the first time, nobody is simulated: people vote on the page.
+    `own` labels, now or the first time, nobody is simulated: people vote on the page. The project
+    keeps the `seed` that it was begun with.
     """
     started = time.monotonic()
     root = root.resolve()
@@ -33,14 +35,15 @@ def run(
     with ExitStack() as servers, one_at_a_time(root):
         local_hub = start_hub(root, servers)
         owned = _owned(root, own)
+        seed = seed_of(root, seed)
         if as_hosted:
-            hosted.run_loop(root, local_hub, labels, tiny=tiny)
+            hosted.run_loop(root, local_hub, labels, tiny=tiny, seed=seed)
         else:
             argilla = start_argilla(root, servers)
             if owned:
-                local.run_own(root, own, tiny=tiny)
+                local.run_own(root, own, tiny=tiny, seed=seed)
             else:
-                local.run_loop(root, labels, argilla, tiny=tiny, rounds=rounds)
+                local.run_loop(root, labels, argilla, tiny=tiny, rounds=rounds, seed=seed)
         minutes, seconds = divmod(round(time.monotonic() - started), 60)
         say("time", f"{minutes} min {seconds} s; all files are in {root}")
         line = own_line() if owned else verdict_line()
@@ -64,3 +67,16 @@ def _owned(root: Path, own: OwnLabels | None) -> bool:
     if own and project and not is_own(project):
         raise UsageError(f"The demo in {root} has other labels. Choose another folder with --root.")
     return own is not None or (project is not None and is_own(project))
+
+
+def seed_of(root: Path, given: int | None) -> int:
+    """Return the demo's seed; raises UsageError where the folder's project has another."""
+    project = load_project()
+    if project is None:
+        return given or 0
+    if given not in (None, project.settings.seed):
+        raise UsageError(
+            f"The demo in {root} has the seed {project.settings.seed}."
+            " Choose another folder with --root."
+        )
+    return project.settings.seed

@@ -7,15 +7,13 @@ import warnings
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from palate.core import hub
 from palate.core.errors import BadInput, UsageError
 from palate.core.rounds import condition_of
-from palate.core.schema import Message
 from palate.core.typed import read_object
-from palate.generate import weights
-from palate.generate.chats import render
+from palate.generate import tokenizers, weights
 from palate.terminal.ref import Ref
 
 if TYPE_CHECKING:
@@ -26,7 +24,9 @@ LAYERS = ("num_hidden_layers", "n_layer", "num_layers")
 WIDTHS = ("vocab_size", "hidden_size", "n_embd", "intermediate_size", "n_inner")
 PACKED = 16  # numbers in one number of quantized weights, with room
 MOST_ADAPTERS = 4  # one on another
+ADAPTER = "adapter_config.json"
 RUN = "run.json"  # what palate recorded of a model that it trained
+ROOM = "Choose another model, or give this one room for the token: resize_token_embeddings."
 _TEXT_FILES = {".json", ".txt", ".jinja", ".model"}
 
 
@@ -40,6 +40,11 @@ class Source:
     parameters: int
     base: "Source | None" = None  # of an adapter
     condition: str = ""  # the words after each prompt that its run.json asks for
+
+    @property
+    def root(self) -> "Source":
+        """The model below all adapters."""
+        return self.base.root if self.base else self
 
 
 @dataclass(frozen=True)
@@ -66,42 +71,57 @@ class Peek:
 
 def peek(name: str) -> Peek:
     """Return what is known of `owner/name[@revision]` without downloading its weights."""
-    ref = Ref.parse(name)
-    repo = ref.repo
-    sha, files = hub.describe(repo, "model", ref.revision)
-    if "adapter_config.json" in files:
-        return peek(_base_of(hub.fetch(repo, "model", sha, ["adapter_config.json"])[0]))
+    repo, sha, files = _weights_of(name)
     texts = [f for f in files if Path(f).suffix in _TEXT_FILES and "/" not in f]
-    if not any(f.endswith(".safetensors") for f in files) or "config.json" not in texts:
-        raise _no_weights(repo)
     folder = hub.fetch(repo, "model", sha, texts)[0].parent
     config = read_object(folder / "config.json", f"{repo}/config.json")
     positions = config.get("max_position_embeddings")
     window = positions if isinstance(positions, int) else None
-    return Peek(repo, sha, read_tokenizer(folder), parameters(f"{repo}@{sha}"), window)
+    tokenizer = tokenizers.read(repo, folder)
+    return Peek(repo, sha, tokenizer, parameters(f"{repo}@{sha}"), window)
 
 
 @cache
 def parameters(name: str) -> int:
     """Return how many parameters `owner/name[@revision]` has, from its safetensors' headers."""
-    ref = Ref.parse(name)
-    repo = ref.repo
-    sha, files = hub.describe(repo, "model", ref.revision)
-    if "adapter_config.json" in files:
-        return parameters(_base_of(hub.fetch(repo, "model", sha, ["adapter_config.json"])[0]))
-    if not any(f.endswith(".safetensors") for f in files):
-        raise _no_weights(repo)
+    repo, sha, _ = _weights_of(name)
     with hub.readable_errors(repo):
         counts = hub.retry(lambda: hub.api().get_safetensors_metadata(repo, revision=sha))
     return sum(counts.parameter_count.values())
 
 
+def trainable_parameters(name: str) -> int:
+    """Return the same for a model to train. Raises UsageError where its weights are quantized."""
+    repo, sha, _ = _weights_of(name)
+    file = hub.fetch(repo, "model", sha, ["config.json"])[0]
+    weights.check_trainable(repo, read_object(file, f"{repo}/config.json"))
+    return parameters(name)
+
+
+def _weights_of(name: str, above: int = 0) -> tuple[str, str, list[str]]:
+    """Return repo, commit and files of the model, or of the base below its adapters.
+
+    Raises UsageError where the repo lacks weights in safetensors or what describes them.
+    """
+    if above > MOST_ADAPTERS:
+        raise _endless(name)
+    ref = Ref.parse(name)
+    sha, files = hub.describe(ref.repo, "model", ref.revision)
+    if not any(f.endswith(".safetensors") for f in files):
+        raise _no_weights(ref.repo)
+    if ADAPTER in files:
+        return _weights_of(_base_of(hub.fetch(ref.repo, "model", sha, [ADAPTER])[0]), above + 1)
+    if "config.json" not in files:
+        raise _no_config(ref.repo)
+    return ref.repo, sha, files
+
+
 def _base_of(file: Path) -> str:
     """Return the base model that an adapter_config.json names."""
-    config = read_object(file, "adapter_config.json")
+    config = read_object(file, ADAPTER)
     base = config.get("base_model_name_or_path")
     if not isinstance(base, str) or Path(base).exists():
-        raise BadInput("adapter_config.json", f"expected the base model's repo, found {base!r}")
+        raise BadInput(ADAPTER, f"expected the base model's repo, found {base!r}")
     return f"{base}@{config.get('revision') or 'main'}"
 
 
@@ -111,21 +131,23 @@ def find(name: str, above: int = 0) -> Source:
     `above` counts the adapters on it. Raises UsageError for a repo without safetensors.
     """
     if above > MOST_ADAPTERS:
-        raise UsageError(f"{name} is an adapter on an adapter, and so on, without a model below.")
+        raise _endless(name)
     ref = Ref.parse(name)
     repo = ref.repo
     sha, files = hub.describe(repo, "model", ref.revision)
     tensors = [f for f in files if re.fullmatch(r"(adapter_)?model[^/]*\.safetensors", f)]
     if not tensors:
         raise _no_weights(repo)
+    if not {"config.json", ADAPTER} & {*files}:
+        raise _no_config(repo)
     texts = [f for f in files if Path(f).suffix in _TEXT_FILES and "/" not in f]
     local = hub.fetch(repo, "model", sha, tensors + texts)
     folder = local[0].parent
     words = ""
     if RUN in files:
         words = condition_of(read_object(folder / RUN, f"{repo}/{RUN}"), f"{repo}/{RUN}")
-    if "adapter_config.json" in files:
-        base = find(_base_of(folder / "adapter_config.json"), above + 1)
+    if ADAPTER in files:
+        base = find(_base_of(folder / ADAPTER), above + 1)
         return Source(repo, sha, folder, base.parameters, base, words)
     shapes = [s for file in local[: len(tensors)] for s in weights.shapes(repo, file)]
     source = Source(repo, sha, folder, sum(map(math.prod, shapes)), condition=words)
@@ -157,10 +179,21 @@ def _check_size(source: Source, tensors: int) -> None:
             )
 
 
+def _endless(name: str) -> UsageError:
+    return UsageError(f"{name} is an adapter on an adapter, and so on, without a model below.")
+
+
 def _no_weights(repo: str) -> UsageError:
     return UsageError(
         f"{repo} holds no model.safetensors or adapter_model.safetensors, and palate loads"
         " nothing else. Choose another model, or convert this one to safetensors."
+    )
+
+
+def _no_config(repo: str) -> UsageError:
+    return UsageError(
+        f"{repo} has neither config.json nor {ADAPTER}, which say what its weights are. Choose"
+        " another model."
     )
 
 
@@ -169,36 +202,34 @@ def load(source: Source, *, dtype: "torch.dtype | None" = None, four_bits: bool 
 
     `four_bits` quantizes the weights, which needs bitsandbytes. `dtype` is bfloat16 on CUDA and
     float32 on a CPU unless given. No code from the repo is run.
-    Raises UsageError for a tokenizer without a chat template or an EOS token.
+    Raises UsageError for a tokenizer that cannot ask, cannot end, or is another model's.
     """
     import torch
 
     quiet()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    _check_architecture(source.base or source)
-    tokenizer = read_tokenizer(source.folder)
-    if tokenizer.chat_template is None:
-        raise UsageError(
-            f"{source.repo} has no chat template, so palate cannot prompt it."
-            " Choose an instruction-tuned model, or add one to its tokenizer_config.json."
-        )
-    _check_template(source, tokenizer)
-    if tokenizer.eos_token is None:
-        raise UsageError(
-            f"{source.repo} has no EOS token, so its answers would never end."
-            " Name one as eos_token in its tokenizer_config.json, or choose another model."
-        )
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
+    _check_architecture(source.root)
+    tokenizer = tokenizer_of(source)
     dtype = dtype or (torch.bfloat16 if device == "cuda" else torch.float32)
     if four_bits:
         model = weights.four_bits(source.repo, source.folder, dtype)
     else:
         model = _weights(source, dtype)
+    tokenizers.check_tokens(source.repo, tokenizer, model, ROOM)
     # a config saved later names the Hub's repo, not a local folder
     model.name_or_path = model.config._name_or_path = source.repo
     placed = model if four_bits else model.to(device)
     return Loaded(source.repo, source.revision, placed, tokenizer, source.condition)
+
+
+def window(source: Source) -> int | None:
+    """Return how many tokens the model reads at most, where its configuration says that."""
+    from transformers import AutoConfig
+
+    _check_architecture(source.root)
+    with weights.readable(source.repo):
+        config = AutoConfig.from_pretrained(source.root.folder, trust_remote_code=False)
+    return getattr(config.get_text_config(), "max_position_embeddings", None)
 
 
 def _check_architecture(source: Source) -> None:
@@ -206,41 +237,25 @@ def _check_architecture(source: Source) -> None:
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     kind = read_object(source.folder / "config.json", f"{source.repo}/config.json")
-    if source.base is None and kind.get("model_type") not in CONFIG_MAPPING:
+    if kind.get("model_type") not in CONFIG_MAPPING:
         raise UsageError(
             f"{source.repo} is of the type {kind.get('model_type')!r}, which transformers does not"
             " know. Only code of the repo could load it, and palate runs none."
         )
 
 
-def _check_template(source: Source, tokenizer: "PreTrainedTokenizerBase") -> None:
-    """Raise UsageError for a chat template that fails, or that tries to leave jinja's sandbox."""
-    from jinja2 import TemplateError
-
-    try:
-        render(tokenizer, [Message(role="user", content="Hello")])
-    except (TemplateError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
-        raise UsageError(
-            f"The chat template of {source.repo} fails on a message of one user: {error}. Correct"
-            " it, or choose another model."
-        ) from None
-
-
-def read_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", trust_remote_code=False)
-    return cast("PreTrainedTokenizerBase", tokenizer)
+def tokenizer_of(source: Source) -> "PreTrainedTokenizerBase":
+    """Return the tokenizer of a model that writes. Raises UsageError where it cannot ask or end."""
+    owner = source
+    while owner.base and not tokenizers.has_one(owner.folder):  # as adapters often have none
+        owner = owner.base
+    return tokenizers.read_usable(source.repo, owner.folder)
 
 
 def _weights(source: Source, dtype: "torch.dtype") -> "PreTrainedModel":
     if source.base is None:
         return weights.of_folder(source.repo, source.folder, dtype)
-    from peft import PeftModel
-
-    base = _weights(source.base, dtype)
-    with weights.readable(source.repo):
-        return PeftModel.from_pretrained(base, str(source.folder)).merge_and_unload()
+    return weights.with_adapter(source.repo, source.folder, _weights(source.base, dtype))
 
 
 def quiet() -> None:

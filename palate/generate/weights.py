@@ -1,11 +1,12 @@
 """Weights from safetensors in a folder: what cannot be loaded, or would be random, is refused."""
 
-from collections.abc import Generator
+import warnings
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from palate.core.errors import UsageError, is_out_of_memory
+from palate.core.errors import PalateError, UsageError, is_out_of_memory
 
 if TYPE_CHECKING:
     import torch
@@ -14,15 +15,26 @@ if TYPE_CHECKING:
 SHOWN = 200  # characters of what a library says
 
 
+def check_trainable(repo: str, config: Mapping[str, object]) -> None:
+    """Raise UsageError where a config.json says that the weights are quantized."""
+    for part in (config, *(p for p in config.values() if isinstance(p, dict))):
+        if quantized := part.get("quantization_config"):
+            by = quantized.get("quant_method") if isinstance(quantized, dict) else None
+            raise UsageError(
+                f"The weights of {repo} are quantized{f' ({by})' if by else ''}, so they cannot be"
+                " trained. Choose the model that they were made from; --method qlora trains it in"
+                " four bits."
+            )
+
+
 @contextmanager
 def readable(repo: str) -> Generator[None]:
     """Raise UsageError where a library cannot load the repo's files, whatever it raises."""
-    from safetensors import SafetensorError
-
     try:
         yield
-    except (ValueError, KeyError, TypeError, ImportError, RuntimeError, SafetensorError) as error:
-        if is_out_of_memory(error):
+    except Exception as error:
+        of_disk = isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
+        if is_out_of_memory(error) or of_disk or isinstance(error, PalateError):
             raise
         said = " ".join(str(error).split())[:SHOWN]
         raise UsageError(
@@ -84,6 +96,25 @@ def of_folder(
                 " earlier revision of this one."
             )
     return model
+
+
+def with_adapter(repo: str, folder: Path, base: "PreTrainedModel") -> "PreTrainedModel":
+    """Return the base with the folder's adapter merged into it.
+
+    Raises UsageError where the adapter lacks a tensor, which peft would fill with random numbers.
+    """
+    from peft import PeftModel
+
+    with readable(repo), warnings.catch_warnings():
+        warnings.filterwarnings("error", "Found missing adapter keys")
+        try:
+            adapted = PeftModel.from_pretrained(base, str(folder))
+        except UserWarning:
+            raise UsageError(
+                f"The adapter {repo} lacks weights that its adapter_config.json describes, so it"
+                " would change nothing. Choose another model."
+            ) from None
+        return adapted.merge_and_unload()
 
 
 def _check_kind(repo: str, model: "PreTrainedModel") -> None:

@@ -13,7 +13,7 @@ from palate.core.errors import PalateError, UsageError
 from palate.core.project import Project
 from palate.core.rounds import by_aspect, weights_of
 from palate.core.schema import Message, digest
-from palate.generate import models
+from palate.generate import models, tokenizers
 from palate.reward import classifier, features, record
 from palate.reward.record import RewardRecord
 from palate.train.config import TrainArguments
@@ -21,6 +21,8 @@ from palate.train.rows import people
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+AGAIN = "Make the reward again with: palate reward"
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,7 @@ class Judge:
     def load(cls, source: models.Source) -> "Judge":
         """Load it by plain transformers. Raises UsageError where its tokenizer is another's."""
         model, tokenizer = classifier.load(source.folder)
-        known = model.get_input_embeddings().num_embeddings
-        if len(tokenizer) > known:
-            raise UsageError(
-                f"The tokenizer of {source.repo} has {len(tokenizer):,} tokens, and its model knows"
-                f" {known:,}: it is another model's. Make the reward again with: palate reward"
-            )
+        tokenizers.check_tokens(source.repo, tokenizer, model, AGAIN)
         return cls(model, tokenizer)
 
     def scores(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> np.ndarray:
@@ -50,10 +47,7 @@ class Judge:
         tokens = features.chats(self.tokenizer, chats)
         scores = classifier.scores(self.model, self.tokenizer.pad_token_id, tokens)
         if not np.isfinite(scores).all():
-            raise PalateError(
-                "The reward model gives scores that are no numbers. Make the reward again with:"
-                " palate reward"
-            )
+            raise PalateError(f"The reward model gives scores that are no numbers. {AGAIN}")
         return scores
 
 

@@ -15,7 +15,7 @@ from palate.evaluate.loading import pairs_to_compare
 from palate.generate import engines
 from palate.generate.completions import divided, eval_prompts
 from palate.generate.config import CandidatesArguments, CompletionsArguments
-from palate.generate.models import parameters
+from palate.generate.models import parameters, trainable_parameters
 from palate.generate.shards import Shard
 from palate.pack.comparing import PROMPTS, TOKENS
 from palate.pack.config import PackArguments
@@ -261,7 +261,7 @@ def _machine(args: TrainArguments, flavor: Flavor) -> recipe.Machine:
 
 
 def _size(args: TrainArguments, project: Project) -> int:
-    return parameters(args.base_model or project.settings.base_model)
+    return trainable_parameters(args.base_model or project.settings.base_model)
 
 
 def _text(messages: Sequence[Message]) -> str:

@@ -54,11 +54,13 @@ T = TypeVar("T", Preference, Answer, Unpaired)
 def project_of(args: TrainArguments) -> Project:
     """Return the project at the revision and in the aspect that the arguments name.
 
-    Raises UsageError for numbers among the arguments that cannot work.
+    Raises UsageError for numbers that cannot work and a base model that cannot be trained.
     """
     check_numbers(args)
     ref = Ref.parse(args.project)
-    return in_aspect(Project.load(ref.repo, ref.revision), args.aspect)
+    project = Project.load(ref.repo, ref.revision)
+    models.trainable_parameters(args.base_model or project.settings.base_model)
+    return in_aspect(project, args.aspect)
 
 
 class RunDir:
@@ -200,8 +202,7 @@ def is_main_process() -> bool:
 
 def is_sharded() -> bool:
     """Tell whether each process holds only a part of the model, by accelerate's variables."""
-    names = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED")
-    return "true" in (os.environ.get(name, "false") for name in names)
+    return "true" in (os.environ.get(f"ACCELERATE_USE_{by}") for by in ("FSDP", "DEEPSPEED"))
 
 
 def job_console() -> Console:
@@ -273,8 +274,7 @@ def load(console: Console, job: Job[A, T]) -> tuple[models.Loaded, Rows[T]]:
 
     args, base = job.args, job.base
     loaded = models.load(base, dtype=weights_dtype(job.recipe), four_bits=args.method == "qlora")
-    window = getattr(loaded.model.config, "max_position_embeddings", args.max_length)
-    rows = usable(job.rows, loaded.tokenizer, args.max_length, window)
+    rows = usable(job.rows, loaded.tokenizer, args.max_length, models.window(base))
     for reason, n in rows.dropped.items():
         console.print(f"  left out: {count(n, 'row')}, {reason}")
     for prompt in rows.too_long[:SHOWN_TOO_LONG]:

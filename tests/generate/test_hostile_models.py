@@ -4,6 +4,7 @@ import json
 import shutil
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,45 @@ def own_code(folder: Path) -> None:
 def itself(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "adapter_model.safetensors")
     written("adapter_config.json", json.dumps({"base_model_name_or_path": "SELF"}))(folder)
+
+
+def adapter(weights: str | None, **config: object):
+    """Return a change into an adapter of the base, whose weights are those of a file, or real."""
+
+    def change(folder: Path) -> None:
+        from peft import LoraConfig, get_peft_model
+
+        base = transformers.AutoModelForCausalLM.from_pretrained(folder)
+        get_peft_model(base, LoraConfig(task_type="CAUSAL_LM")).save_pretrained(folder)
+        for file in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+            (folder / file).unlink()
+        whole = folder / "model.safetensors"
+        whole.rename(folder / (weights or "unused.txt"))
+        file = folder / "adapter_config.json"
+        known = {"base_model_name_or_path": "BASE", **config}
+        file.write_text(json.dumps(json.loads(file.read_text()) | known))
+
+    return change
+
+
+def without(name: str):
+    return lambda folder: (folder / name).unlink()
+
+
+def with_token(folder: Path, *, special: bool, pad: bool = False) -> None:
+    """Add a token to the tokenizer, and no room for it to the model."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(["<more>"], special_tokens=special)
+    if pad:
+        tokenizer.pad_token = "<more>"
+    tokenizer.save_pretrained(folder)
+
+
+def fewer_rows(folder: Path) -> None:
+    """Cut the embedding, as where the tokenizer is another model's."""
+    changed(vocab_size=300)(folder)
+    name = "model.embed_tokens.weight"
+    with_tensors(lambda t: t.update({name: t[name][:300].clone()}))(folder)
 
 
 def made(kind: str, **config: object):
@@ -111,14 +151,34 @@ REFUSED = [
     (written("config.json", '{"vocab_size": ' + "9" * 5_000 + "}"), "not valid JSON"),
     (written("config.json", b'{"model_type": "\xff"}'), "not valid UTF-8"),
     (written("config.json", "[1]"), "expected an object"),
+    (changed(max_position_embeddings="many"), "cannot be loaded as a model that writes text"),
+    (changed(num_attention_heads=0), "cannot be loaded as a model that writes text"),
+    (without("config.json"), "has neither config.json nor adapter_config.json"),
+    (without("tokenizer.json"), "has no tokenizer"),
+    (written("tokenizer.json", "{}"), "cannot be loaded as a model that writes text"),
+    (fewer_rows, "has the token .* with number 300, .* only the numbers below 300"),
+    (partial(with_token, special=False), "has the token '<more>' with number"),
+    (partial(with_token, special=True, pad=True), "has the token '<more>' with number"),
+    (adapter("adapter_model.safetensors"), "lacks weights that its adapter_config.json describes"),
+    (adapter(None, peft_type="ODD"), "cannot be loaded as a model that writes text"),
+    (adapter(None, base_model_name_or_path="me/no-such-model"), "There is no model me/no-such"),
+    (adapter(None, base_model_name_or_path=None), "expected the base model's repo, found None"),
+]
+QUANTIZED = [
+    {"quant_method": "gptq", "bits": 4, "group_size": 128},
+    {"quant_method": "awq", "bits": 4},
+    {"quant_method": "bitsandbytes", "load_in_4bit": True},
+    {"load_in_8bit": True},  # as bitsandbytes wrote it at first
+    {"quant_method": "fp8"},
+    {"quant_method": "mxfp4"},
 ]
 
 
-def pushed(repo: str, folder: Path) -> str:
+def pushed(repo: str, folder: Path, base: str = "") -> str:
     client.create(repo, "model")
-    for file in folder.iterdir():
-        if b"SELF" in file.read_bytes()[:200]:
-            file.write_bytes(file.read_bytes().replace(b"SELF", repo.encode()))
+    for file in folder.glob("*.json"):
+        text = file.read_bytes()
+        file.write_bytes(text.replace(b"SELF", repo.encode()).replace(b"BASE", base.encode()))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Use 'content=<...>' to upload", DeprecationWarning)
         client.commit(repo, "model", {f.name: f for f in folder.iterdir()}, "A model")
@@ -134,9 +194,52 @@ def test_a_hostile_model_is_refused_and_nothing_of_it_runs(
     folder = tmp_path / "model"
     shutil.copytree(tiny_folder, folder)
     change(folder)
+    is_adapter = (folder / "adapter_config.json").exists()
+    base = pushed(f"{repo_id}-base", tiny_folder) if is_adapter else ""
     with pytest.raises(PalateError, match=says):
-        models.load(models.find(pushed(repo_id, folder)))
+        models.load(models.find(pushed(repo_id, folder, base)))
     assert not Path(MARK).exists()
+
+
+def test_an_adapter_without_a_tokenizer_takes_that_of_its_base(hub, repo_id, tiny_folder, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder, folder)
+    adapter(None)(folder)
+    base = pushed(f"{repo_id}-base", tiny_folder)
+    assert models.load(models.find(pushed(repo_id, folder, base))).tokenizer.chat_template
+
+
+def test_a_placeholder_that_no_text_has_needs_no_room_in_the_model(
+    hub, repo_id, tiny_folder, tmp_path
+):
+    """As in Gemma 3 of 1 B, whose tokenizer has one token for pictures more than its model."""
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder, folder)
+    with_token(folder, special=True)
+    assert models.load(models.find(pushed(repo_id, folder)))
+
+
+@pytest.mark.parametrize("said", QUANTIZED)
+@pytest.mark.parametrize("where", ["model", "text_config", "adapter"])
+def test_quantized_weights_are_no_base_for_training(hub, repo_id, tiny_folder, said, where):
+    config = json.loads((tiny_folder / "config.json").read_text())
+    quantized = {"quantization_config": said}
+    config |= {where: quantized} if where == "text_config" else quantized
+    # no file of weights can be read: they are not asked for
+    files = {"config.json": json.dumps(config), "model.safetensors": b"x"}
+    name = repo_id
+    if where == "adapter":
+        name = f"{repo_id}-adapter"
+        below = json.dumps({"base_model_name_or_path": repo_id})
+        client.create(name, "model")
+        client.commit(
+            name, "model", {"adapter_config.json": below, "adapter_model.safetensors": b"x"}, "Add"
+        )
+    client.create(repo_id, "model")
+    client.commit(repo_id, "model", files, "Add")
+    by = rf"quantized \({said['quant_method']}\)" if "quant_method" in said else "quantized, so"
+    with pytest.raises(PalateError, match=f"The weights of {repo_id} are {by}"):
+        models.trainable_parameters(name)
 
 
 def test_code_that_a_known_architecture_brings_is_not_run(hub, repo_id, tiny_folder, tmp_path):

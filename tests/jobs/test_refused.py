@@ -84,7 +84,7 @@ def test_a_model_that_cannot_be_asked_or_cannot_stop_is_refused(
     from palate.generate import models
 
     source = models.find(base_model)
-    tokenizer = models.read_tokenizer(source.folder)
+    tokenizer = models.tokenizer_of(source)
     for name, value in change.items():
         setattr(tokenizer, name, value)
     tokenizer.save_pretrained(tmp_path / "model")

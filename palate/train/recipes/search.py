@@ -69,17 +69,14 @@ def planned(prepared: DPOJob, asked: DPOArguments) -> Plan | str:
 
 def fitting(prepared: DPOJob) -> Rows[Preference]:
     """Return the rows that fit the model's window, as the training takes them."""
-    from transformers import AutoConfig
-
     base, most = prepared.base, prepared.args.max_length
-    config = AutoConfig.from_pretrained((base.base or base).folder)
-    window = getattr(config, "max_position_embeddings", most)
-    return usable(prepared.rows, models.read_tokenizer(base.folder), most, window)
+    tokenizer, window = models.tokenizer_of(base), models.window(base)
+    return usable(prepared.rows, tokenizer, most, window)
 
 
 def positions(prepared: DPOJob, rows: Rows[Preference]) -> tuple[int, int]:
     """Return the token positions of an epoch: in palate's batches, and in TRL's by default."""
-    tokenizer = models.read_tokenizer(prepared.base.folder)
+    tokenizer = models.tokenizer_of(prepared.base)
     ids: dict[str, Sequence[int]] = {}
 
     def tokens(messages: list, *, ask: bool = False) -> Sequence[int]:
