@@ -170,7 +170,8 @@ def in_aspect(project: Project, name: str | None) -> Project:
     if name not in project.settings.aspects:
         has = ", ".join(project.settings.aspects)
         expected = f"one of {has}" if has else "none: its palate.toml has no `aspects`"
-        raise UsageError(f"--aspect {name}: {project.id} has {expected}.")
+        more = "" if has else " Leave --aspect out."
+        raise UsageError(f"--aspect {name}: {project.id} has {expected}.{more}")
     return replace(project, aspect=name)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from palate.core import hub as client
 from palate.core.project import Project
+from palate.train.trainers.losses import FREE
 
 FAST = ("--method", "full", "--learning-rate", "1e-3", "--epochs", "1")
 ADAPTER = ("--method", "lora", "--epochs", "1")
@@ -41,10 +42,13 @@ def test_the_code_on_each_card_runs_without_palate(labelled: Project, jobs):
     hindsight = f"{labelled.id}-hindsight"
     jobs("sft", labelled.id, *FAST, "--hindsight", "--output", hindsight)
     jobs("kto", labelled.id, *FAST)
+    losses = [f"{labelled.id}-{loss}" for loss in FREE]
+    for loss, repo in zip(FREE, losses, strict=True):
+        jobs("dpo", labelled.id, *FAST, "--loss", loss, "--output", repo)
     longest = ("--max-new-tokens", "12", "--batch-size", "16")
     jobs("rl", labelled.id, *FAST, *longest)
     repos = (labelled.reward_repo, labelled.model_repo, adapter, labelled.sft_repo, best,
-             hindsight, labelled.kto_repo, labelled.rl_repo)  # fmt: skip
+             hindsight, labelled.kto_repo, *losses, labelled.rl_repo)  # fmt: skip
     parts = [f'print("# {repo}", flush=True)\n{code_of(repo)}' for repo in repos]
     done = subprocess.run(
         [sys.executable, "-I", "-c", WITHOUT + "\n".join(parts)],

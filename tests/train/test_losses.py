@@ -194,3 +194,29 @@ def test_a_loss_without_reference_is_trl_s_in_float32(
     pairs = zip(made.model.parameters(), other.model.parameters(), strict=True)
     off = [(a.grad - b.grad).norm() / b.grad.norm() for a, b in pairs if b.grad is not None]
     assert max(off) < 1e-4
+
+
+def test_orpo_computes_each_distinct_prompt_once_more_and_no_answer(tokenizer, rows, tmp_path):
+    args = DPOArguments("me/titles", loss="orpo")
+    made = trainer(PackedDPOTrainer, tokenizer, rows, tmp_path, extra={}, **options(args))
+    made.free_loss = FreeLoss.of(args, made.accelerator)
+    seen = []
+    forward = made.model.forward
+
+    def counted(*args, **kwargs):
+        if "packed_ids" not in kwargs and kwargs.get("fused_lm_head"):
+            seen.append(kwargs["input_ids"])
+        return forward(*args, **kwargs)
+
+    made.model.forward = counted
+    batch = batch_of(made)
+    made.compute_loss(made.model, dict(batch))
+    asked = {
+        tuple(ids[(scored == 0) & (there == 1)].tolist())
+        for ids, scored, there in zip(
+            batch["input_ids"], batch["completion_mask"], batch["attention_mask"], strict=True
+        )
+    }
+    assert len(asked) > 1
+    (ids,) = seen
+    assert ids.shape == (len(asked), max(map(len, asked)))

@@ -150,21 +150,37 @@ class PackedDPOTrainer(AgreementMixin, MarginsMixin, ReproducibleTrainerMixin, D
         # the policy's output comes first; a reference model's may follow
         out, mask = self._outputs[0], inputs["completion_mask"][:, 1:]
         self._outputs = None
-        whole = self._whole(model, inputs) if self.free_loss.needs_prompt else None
-        loss = self.free_loss(out.log_probs[:, -mask.shape[1] :], mask, whole)
+        log_probs = out.log_probs[:, -mask.shape[1] :]
+        needs = self.free_loss.needs_prompt
+        whole = self._whole(model, inputs, log_probs) if needs else None
+        loss = self.free_loss(log_probs, mask, whole)
         if self.aux_loss_enabled:
             loss = loss + self.router_aux_loss_coef * out.aux_loss
         return loss
 
-    def _whole(self, model: torch.nn.Module, inputs: Batch) -> torch.Tensor:
-        """Return the mean negative log-probability of the chosen sequences, prompts included."""
+    def _whole(
+        self, model: torch.nn.Module, inputs: Batch, log_probs: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the mean negative log-probability of the chosen sequences, prompts included.
+
+        `log_probs` has that of their answers. Each distinct prompt is computed once, without an answer.
+        """
         pairs = len(inputs["input_ids"]) // 2
         ids, seen = inputs["input_ids"][:pairs], inputs["attention_mask"][:pairs]
-        labels = ids.masked_fill(seen == 0, packing.IGNORED)
+        answers = (inputs["completion_mask"][:pairs] == 1) | (seen == 0)
+        answers[:, 0] = False  # nothing predicts a first token
+        labels, times = ids.masked_fill(answers, packing.IGNORED).unique(dim=0, return_counts=True)
+        known = labels != packing.IGNORED
+        width = max(2, int(known.sum(1).max()))
         out = model(
-            input_ids=ids, attention_mask=seen, labels=labels, use_cache=False, fused_lm_head=True
+            input_ids=labels[:, :width].clamp(min=0),
+            attention_mask=known[:, :width].long(),
+            labels=labels[:, :width],
+            use_cache=False,
+            fused_lm_head=True,
         )
-        return -out.log_probs.sum() / seen[:, 1:].sum()
+        prompts = (out.log_probs.sum(1) * times).sum()
+        return -(prompts + log_probs[:pairs].sum()) / seen[:, 1:].sum()
 
     def observe(self, out: Any) -> None:
         super().observe(out)

@@ -198,8 +198,8 @@ def notes(args: LossArguments) -> list[str]:
     ]
     if free == "orpo":
         said.append(
-            "orpo includes the prompt in the likelihood: each preferred answer is computed once"
-            " more, with its own prompt."
+            "orpo includes the prompt in the likelihood: each distinct prompt of a batch is"
+            " computed once more."
         )
     if free == "simpo" and args.beta < SIMPO_BETA:
         said.append(f"SimPO's authors used --beta {SIMPO_BETA:g} or more; this is {args.beta:g}.")
