@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from palate.commands.common import Column, File, Folder, Host, Id, console
 from palate.commands.data import export
 from palate.core.errors import UsageError
-from palate.terminal.flags import Count, flag
+from palate.terminal.flags import Count, check_whole, flag
 
 Visible = Annotated[
     Literal["private", "protected", "public"] | None, flag("private|protected|public")
@@ -156,6 +156,7 @@ def demo(
     from palate.demo.own import OwnLabels
     from palate.demo.runner import run
 
+    check_whole("seed", seed)
     if rounds not in (1, 2) or (hosted and rounds > 1):
         raise UsageError("--rounds is 1, or 2 without --hosted.")
     columns = Columns.of(prompt, a, b, (choice,) if choice else ())
