@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from palate.check.config import CheckArguments
 from palate.check.harness import TaskScores, check_tasks, run_tasks
 from palate.check.losses import VERSION, Ability, CheckReport, ability
-from palate.check.rules import CHECKS, Instruction, instructions
+from palate.check.rules import Instruction, instructions
 from palate.core import hub, typed
 from palate.core.errors import BadInput, PalateError
 from palate.core.ledger import now
@@ -107,22 +107,16 @@ def own_instructions(project: Project) -> list[Instruction]:
         return []
     file = hub.fetch(project.id, "dataset", project.revision, [OWN])[0]
     source, found = f"{project.id}/{OWN}", []
-    for row, line in enumerate(file.read_text("utf-8").split("\n"), 1):
+    for row, line in enumerate(typed.read_text(file, source).split("\n"), 1):
         if not line.strip():
             continue
         try:
             value = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise BadInput(source, f"not JSON: {error}", row=row) from None
         one = typed.read(Instruction, value, source, row=row)
-        if one.rule not in CHECKS:
-            expected = ", ".join(CHECKS)
-            problem = f"expected one of {expected}, found {one.rule!r}"
-            raise BadInput(source, problem, row=row, field="rule")
-        like = next(i.value for i in instructions() if i.rule == one.rule)
-        if type(one.value) is not type(like):
-            problem = f"expected a value such as {like!r} for {one.rule!r}, found {one.value!r}"
-            raise BadInput(source, problem, row=row, field="value")
+        if wrong := one.problem():
+            raise BadInput(source, wrong[1], row=row, field=wrong[0])
         found.append(one)
     return found
 
@@ -130,13 +124,15 @@ def own_instructions(project: Project) -> list[Instruction]:
 def score(
     loaded: models.Loaded, own: Sequence[Instruction], args: CheckArguments, advance: Advance
 ) -> Scores:
+    # first: what a task lacks is known before the answers are written
+    tasks = run_tasks(loaded, args.task, args.batch_size) if args.task else []
     passages, guessed = read_plain(loaded)
     return Scores(
         followed=follow(loaded, instructions(), args, advance),
         own=follow(loaded, own, args, advance),
         guessed=guessed,
         passages=passages,
-        tasks=run_tasks(loaded, args.task, args.batch_size) if args.task else [],
+        tasks=tasks,
     )
 
 

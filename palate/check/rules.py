@@ -35,6 +35,8 @@ def _is_json(text: str, keys: list[str]) -> bool:
     return isinstance(value, dict) and set(value) == set(keys)
 
 
+MOST = 10_000  # words, lines or bullets: no answer has more
+FREE = ("lowercase", "uppercase", "quoted")  # rules whose value says nothing
 # whether an answer, without space around it, follows a rule with this value
 CHECKS: dict[str, Callable] = {
     "words at most": lambda text, n: 0 < len(_words(text)) <= n,
@@ -67,6 +69,29 @@ class Instruction:
     text: str
     rule: str
     value: Value
+
+    def problem(self) -> tuple[str, str] | None:
+        """Return the field that no answer, or every answer, would follow, and what is wrong."""
+        if not self.text.strip():
+            return "text", "expected an instruction, found nothing"
+        if self.rule not in CHECKS:
+            return "rule", f"expected one of {', '.join(CHECKS)}, found {self.rule!r}"
+        like = next(i.value for i in instructions() if i.rule == self.rule)
+        if type(self.value) is not type(like):
+            return (
+                "value",
+                f"expected a value such as {like!r} for {self.rule!r}, found {self.value!r}",
+            )
+        if isinstance(self.value, int) and not 1 <= self.value <= MOST:
+            return (
+                "value",
+                f"expected 1 to {MOST:,} for {self.rule!r}, found {str(self.value)[:20]}",
+            )
+        words = [self.value] if isinstance(self.value, str) else self.value
+        empty = not isinstance(words, int) and not (words and all(w.strip() for w in words))
+        if empty and self.rule not in FREE:
+            return "value", f"expected words such as {like!r} for {self.rule!r}, found none"
+        return None
 
     def follows(self, answer: str) -> bool:
         return bool(CHECKS[self.rule](answer.strip(), self.value))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from palate.commands.common import Column, File, Folder, Host, Id, console
 from palate.commands.data import export
 from palate.core.errors import UsageError
-from palate.terminal.flags import Count, flag
+from palate.terminal.flags import Count, check_whole, flag
 
 if TYPE_CHECKING:
     from palate.web.serving import Space
@@ -159,6 +159,7 @@ def demo(
     from palate.demo.own import OwnLabels
     from palate.demo.runner import run
 
+    check_whole("seed", seed)
     if rounds not in (1, 2) or (hosted and rounds > 1):
         raise UsageError("--rounds is 1, or 2 without --hosted.")
     columns = Columns.of(prompt, a, b, (choice,) if choice else ())

@@ -6,6 +6,7 @@ without it. `parse` turns words into a dataclass or a call.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import is_dataclass
 from functools import cache
 from typing import Annotated, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -15,6 +16,8 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 from palate.core.errors import UsageError
 
 T = TypeVar("T")
+COUNTS = ("batch_size", "per_prompt", "max_new_tokens")
+SEEDS = 2**32  # NumPy takes no other
 APPENDED = get_args(tyro.conf.UseAppendAction[int])[1]  # marks a flag that may be repeated
 
 
@@ -45,7 +48,19 @@ def parse(kind: Callable[..., T], words: Sequence[str], prog: str, about: str | 
     flags = (tyro.conf.FlagCreatePairsOff,)
     _refuse_repeated(kind, words)
     with _registry():
-        return tyro.cli(kind, args=list(words), description=about, prog=prog, config=flags)
+        made = tyro.cli(kind, args=list(words), description=about, prog=prog, config=flags)
+    for name, value in vars(made).items() if is_dataclass(made) else ():
+        check_whole(name, value)
+    return made
+
+
+def check_whole(name: str, value: object) -> None:
+    """Raise UsageError for a number below what any command can work with, or a seed beyond."""
+    flag_name = f"--{name.replace('_', '-')}"
+    if name in COUNTS and isinstance(value, int) and value < 1:
+        raise UsageError(f"{flag_name} {value}: expected 1 or more.")
+    if name == "seed" and isinstance(value, int) and not 0 <= value < SEEDS:
+        raise UsageError(f"{flag_name} {value}: expected 0 to {SEEDS - 1}.")
 
 
 def _refuse_repeated(kind: Callable[..., object], words: Sequence[str]) -> None:

@@ -34,6 +34,28 @@ def test_a_rule_tells_answers_that_follow_it_from_others(rule):
     assert not any(instruction.follows(answer) for answer in wrong)
 
 
+@pytest.mark.parametrize(
+    ("field", "rule", "value"),
+    [
+        ("rule", "words", 3),
+        ("value", "lines", "3"),
+        ("value", "lines", 0),
+        ("value", "words at most", -3),
+        ("value", "words at least", 10**400),
+        ("value", "includes", []),
+        ("value", "is one of", ["a", " "]),
+        ("value", "no character", ""),
+        ("text", "lines", 3),
+    ],
+)
+def test_a_rule_that_no_answer_or_every_answer_follows_is_a_problem(field, rule, value):
+    one = Instruction(" " if field == "text" else "Say so.", rule, value)
+    found = one.problem()
+    assert found is not None
+    assert found[0] == field
+    assert not [i for i in instructions() if i.problem()]
+
+
 def test_there_are_200_different_instructions_of_every_rule():
     asked = instructions()
     assert len({i.text for i in asked}) == len(asked) == 200

@@ -17,6 +17,11 @@ BAD = {
     '{"text": "a", "rule": "lines", "value": "3"}': ", field 'value': expected a value such as",
     "{": ": not JSON",
 }
+BROKEN = {  # files in which no row can be read
+    b"\xff\n": ": not valid UTF-8",
+    b"[" * 100_000: ", row 41: not JSON",
+    b'{"value": ' + b"9" * 5_000 + b"}": ", row 41: not JSON",
+}
 FLAGS = ("--max-new-tokens", "16", "--batch-size", "40")
 
 
@@ -42,6 +47,9 @@ def test_what_tuning_cost_is_on_the_card(labelled, jobs, ruined):
     assert "The project's own instructions" in shown
     if not ruined:
         assert "Instructions: a loss of more than 3 points is ruled out." in shown
+    for bad, problem in BROKEN.items():
+        client.commit(labelled.id, "dataset", {"check.jsonl": lines.encode() + bad}, "Bad")
+        assert f"check.jsonl{problem}" in jobs("check", labelled.id, code=2)
     for bad, problem in BAD.items():
         client.commit(labelled.id, "dataset", {"check.jsonl": f"{lines}\n{bad}\n"}, "Bad")
         assert f"check.jsonl, row 42{problem}" in jobs("check", labelled.id, code=2)
