@@ -157,7 +157,10 @@ def main() -> None:
             for n in ([HUMAN] if way == "ai" else sizes)
         ]
         one = partial(run, arguments.model, arguments.data)
-        journal.run_missing(tasks, one, arguments.out, arguments.workers, arguments.minutes)
+        # a process keeps what a seed's model wrote for all its ways and numbers of labels
+        journal.run_missing(
+            tasks, one, arguments.out, arguments.workers, arguments.minutes, fresh=False
+        )
     lines = minutes_table.lines(journal.read(arguments.out))
     print(json.dumps(lines) if arguments.json else minutes_table.table(lines))
 

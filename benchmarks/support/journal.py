@@ -22,10 +22,19 @@ def read(file: Path) -> list[dict[str, Any]]:
     return [row for row in rows if "error" not in row]
 
 
-def run_missing(tasks: Sequence[Task], run: Run, out: Path, workers: int, minutes: float) -> None:
+def run_missing(
+    tasks: Sequence[Task],
+    run: Run,
+    out: Path,
+    workers: int,
+    minutes: float,
+    *,
+    fresh: bool = True,
+) -> None:
     """Run what the file does not hold, in this order; after so many minutes no task begins.
 
-    A task that fails appends its error, and runs again with the next command.
+    A task that fails appends its error, and runs again with the next command. `fresh` tasks have a
+    process each.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # processes share the cores
@@ -33,7 +42,7 @@ def run_missing(tasks: Sequence[Task], run: Run, out: Path, workers: int, minute
     done = [row["task"] for row in read(out)]
     missing = [task for task in tasks if task not in done]
     start = time.monotonic()
-    results = pool.results(partial(_timed, run), missing, workers, minutes)
+    results = pool.results(partial(_timed, run), missing, workers, minutes, fresh=fresh)
     for count, (task, result) in enumerate(results, 1):
         if isinstance(result, Exception):
             result = {"error": f"{type(result).__name__}: {result}"}

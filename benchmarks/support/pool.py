@@ -12,19 +12,24 @@ R = TypeVar("R")
 
 
 def results(
-    run: Callable[[T], R], tasks: Sequence[T], workers: int = 1, minutes: float | None = None
+    run: Callable[[T], R],
+    tasks: Sequence[T],
+    workers: int = 1,
+    minutes: float | None = None,
+    *,
+    fresh: bool = True,
 ) -> Iterator[tuple[T, R | Exception]]:
     """Yield each task with its result or what it raised, as they end.
 
-    Each has a new process, for its peak memory; on a GPU, which has its own count, a worker's
-    process stays. After `minutes` no task begins.
+    A `fresh` task has a new process, for its peak memory; on a GPU, which has its own count, a
+    worker's process stays. After `minutes` no task begins.
     """
     import torch
 
     context = multiprocessing.get_context("spawn")
     end = None if minutes is None else time.monotonic() + 60 * minutes
     left = list(tasks)
-    each = None if torch.cuda.is_available() else 1
+    each = 1 if fresh and not torch.cuda.is_available() else None
     with ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=each) as pool:
         running = {}
         while left or running:
