@@ -5,7 +5,6 @@ float32 with AdamW (weights, gradients and two moments), 2 for frozen weights in
 those in four bits.
 """
 
-import math
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -37,7 +36,7 @@ SFT_LEARNING_RATES = {"full": 1e-5, "lora": 1e-4}  # SFT takes larger steps than
 SFT_BATCH_ANSWERS = 8
 KTO_BATCH_ANSWERS = 16  # the divergence is estimated on a batch
 RL_LEARNING_RATES = {"full": 1e-5, "lora": 1e-4}  # at `MEASURED_PARAMETERS`
-RL_BATCH_ANSWERS, RL_PART_ANSWERS = 32, 4  # a batch; what a CPU computes at once
+RL_BATCH_ANSWERS = 32
 RUINOUS = 5  # times an adapter's rate: two of three answers no longer ended
 CHECKPOINTING_PARAMETERS = 1e9  # from here on a GPU computes activations twice
 
@@ -168,9 +167,7 @@ def choose_rl_recipe(args: RLArguments, parameters: int, prompts: int, machine: 
             f" Use --batch-size {most} or less."
         )
     reason = f"batches of {batch} answers, {args.n} to a prompt"
-    start = Recipe(method, rate, batch, 1, False, False, (why, reason), 1, "answer")
-    at_once = batch if machine.cuda else math.gcd(batch, RL_PART_ANSWERS)
-    args = replace(args, accumulate=args.accumulate or batch // at_once)
+    start = Recipe(method, rate, batch, 1, False, False, (why, reason), unit="answer")
     return _fit_device(args, parameters, machine, start)
 
 
