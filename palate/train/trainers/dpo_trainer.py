@@ -163,7 +163,7 @@ class PackedDPOTrainer(AgreementMixin, MarginsMixin, ReproducibleTrainerMixin, D
     ) -> torch.Tensor:
         """Return the mean negative log-probability of the chosen sequences, prompts included.
 
-        `log_probs` has that of their answers. Each distinct prompt is computed once, by itself.
+        `log_probs` has that of their answers. Each distinct prompt is computed once.
         """
         pairs = len(inputs["input_ids"]) // 2
         ids, seen = inputs["input_ids"][:pairs], inputs["attention_mask"][:pairs]
