@@ -37,6 +37,7 @@ from palate.generate import models
 from palate.terminal.console import PlainConsole
 from palate.terminal.ref import Ref
 from palate.train.config import TrainArguments
+from palate.train.output import output_of
 from palate.train.ranges import check_numbers
 from palate.train.recipes.recipe import Recipe, smaller
 from palate.train.records.record import FILE, RunRecord
@@ -177,13 +178,8 @@ class Job(Generic[A, R]):
 def decided(args: A, project: Project, base: models.Source, recipe: Recipe, output: str) -> A:
     """Return the arguments with all that they leave open; `output` is the default repo.
 
-    Raises UsageError where the model would replace another one of the project.
+    Raises UsageError where the model cannot go to its repo.
     """
-    if args.output and args.output.partition("@")[0] in {*project.model_repos} - {output}:
-        raise UsageError(
-            f"{args.output} is where another model of {project.id} goes. Leave --output out: it is"
-            f" {output} then."
-        )
     return replace(
         args,
         project=f"{project.id}@{project.revision}",
@@ -191,7 +187,7 @@ def decided(args: A, project: Project, base: models.Source, recipe: Recipe, outp
         method=recipe.method,
         learning_rate=recipe.learning_rate,
         batch_size=recipe.batch_size,
-        output=args.output or output,
+        output=output_of(args.output, project, output),
     )
 
 

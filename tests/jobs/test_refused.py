@@ -128,3 +128,22 @@ def test_without_eval_prompts_training_works_and_completions_say_what_is_missing
     assert "on 12 eval prompts" in said
     # whether so short a training changes any of these answers differs between machines
     assert re.search("48 more eval prompts would make 60|wrote the same on all 12 pairs", said)
+
+
+@pytest.mark.parametrize("job", ["dpo", "sft", "kto", "reward"])
+@pytest.mark.parametrize(
+    ("output", "why"),
+    [
+        ("me/Ünï", "--output me/Ünï: "),
+        ("me/x@main", "--output me/x@main: "),
+        ("a/b/c", "--output a/b/c: "),
+        ("alone", "--output alone: expected OWNER/NAME, such as "),
+        ("nobody-here/x", "the token is that of me, who may not write to nobody-here."),
+    ],
+)
+def test_a_repo_that_no_model_can_go_to_is_refused_before_the_training(
+    labelled, jobs, job, output, why
+):
+    said = jobs(job, labelled.id, "--output", output, code=2)
+    assert why in said
+    assert "training" not in said
