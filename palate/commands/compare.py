@@ -182,7 +182,8 @@ class Jobs:
             console.print(line, markup=False)
         console.print(f"dataset card: {push_dataset_card(project.id)}")
         models = count(len(report.entries), "model")
-        console.print(f"Next, {models} blind: palate evaluate {project.id}, then: palate verdict")
+        ask, count_votes = (f"palate {name} {project.id}" for name in ("evaluate", "verdict"))
+        console.print(f"Next, {models} blind: {ask}, then: {count_votes}")
 
     def _run(self, name: str, argv: list[str]) -> bool:
         """Run a job to its end; tell whether it succeeded. Ends here where it was interrupted."""
