@@ -198,7 +198,8 @@ def is_main_process() -> bool:
 
 def is_sharded() -> bool:
     """Tell whether each process holds only a part of the model, by accelerate's variables."""
-    return "true" in (os.environ.get(f"ACCELERATE_USE_{by}") for by in ("FSDP", "DEEPSPEED"))
+    names = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED")
+    return "true" in (os.environ.get(name) for name in names)
 
 
 def job_console() -> Console:
