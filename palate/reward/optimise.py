@@ -76,7 +76,7 @@ def optimise(
     source = models.local(base)
     recipe = choose_rl_recipe(args, source.parameters, len(prompts), Machine.here())
     loaded = models.load(source, dtype=weights_dtype(recipe))
-    rows = rl.usable(Rows(prompts, test), loaded, args, recipe)
+    rows = rl.usable(Rows(prompts, test), loaded, args, recipe, models.window(source))
     judges = Judge.load(models.local(reward)), Judge.load(models.local(held_out))
     tell, plan = partial(console.print, markup=False, highlight=False), rl.plan_of(args, recipe)
     monitor = Monitor(rows.train[: rl.MONITORED], plan, *judges, folder / rl.ANSWERS, tell, stops)

@@ -140,7 +140,8 @@ def train(console: Console, prepared: RLJob, chosen: tuple[RewardRecord, models.
     rewards = find_rewards(console, prepared.project, args, chosen, folder / "rewards")
     begun = start(console, prepared)
     loaded = models.load(prepared.base, dtype=weights_dtype(prepared.recipe))
-    rows = usable(prepared.rows, loaded, args, prepared.recipe)
+    window = models.window(prepared.base)
+    rows = usable(prepared.rows, loaded, args, prepared.recipe, window)
     tell(console, prepared, rows, rewards)
     monitor = Monitor(
         rows.train[:MONITORED],
@@ -167,11 +168,14 @@ def train(console: Console, prepared: RLJob, chosen: tuple[RewardRecord, models.
 
 
 def usable(
-    rows: Rows[Prompt], loaded: models.Loaded, args: RLArguments, recipe: Recipe
+    rows: Rows[Prompt],
+    loaded: models.Loaded,
+    args: RLArguments,
+    recipe: Recipe,
+    window: int | None,
 ) -> Rows[Prompt]:
     """Return the prompts that leave room for an answer. UsageError where they fill no batch."""
-    window = getattr(loaded.model.config, "max_position_embeddings", args.max_length)
-    most = min(args.max_length, window) - args.max_new_tokens
+    most = min(args.max_length, window or args.max_length) - args.max_new_tokens
 
     def fits(prompt: Prompt) -> bool:
         chat = loaded.tokenizer.apply_chat_template(

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from trl import RLOOTrainer
-from trl.trainer import utils as trl_utils
 
 from palate.core.errors import is_out_of_memory
 from palate.train.config import BatchMode
@@ -44,8 +43,6 @@ class SharedPromptsMixin(RLOOTrainer):
         if self.mode != "tree" or self.aux_loss_enabled:  # routers are balanced over all tokens
             self.mode = "trl"
             return
-        # without a Triton kernel TRL scores every position, and few are of answers
-        setattr(trl_utils, "_use_triton", lambda device: True)  # noqa: B010
         for model in models:
             packed_forward.add_packed_forward(model)
 

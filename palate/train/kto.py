@@ -176,7 +176,7 @@ def held_out(
     project = prepared.project
     splits = {p.id: p.split for p in project.prompts}
     most = prepared.args.max_length
-    most = min(most, getattr(loaded.model.config, "max_position_embeddings", most))
+    most = min(most, models.window(prepared.base) or most)
     pairs = [
         p
         for p in project.preferences

@@ -18,7 +18,7 @@ class Words:
         return {"input_ids": prompt[-1]["content"].split()}
 
 
-LOADED = SimpleNamespace(model=SimpleNamespace(config=SimpleNamespace()), tokenizer=Words())
+LOADED = SimpleNamespace(tokenizer=Words())
 PROMPTS = [Prompt.of(" ".join(["word"] * n)) for n in range(1, 9)]
 
 
@@ -27,7 +27,7 @@ def test_fewer_prompts_than_a_batch_takes_are_refused_after_long_ones_are_left_o
 
     def kept(batch: int) -> int:
         recipe = Recipe("full", 1e-3, batch, 1, False, False, ())
-        return len(usable(Rows(PROMPTS, []), LOADED, args, recipe).train)
+        return len(usable(Rows(PROMPTS, []), LOADED, args, recipe, None).train)
 
     assert kept(12) == 3
     said = r"^3 of 8 train prompts leave room for an answer, and a batch of 16 answers takes 4: "

@@ -112,6 +112,10 @@ def add_packed_forward(
     batch. It stays the model's attention until the next forward: gradient checkpointing computes
     layers again in the backward pass.
     """
+    from trl.trainer import utils
+
+    # without a Triton kernel TRL scores every position; packed rows have few to score
+    setattr(utils, "_use_triton", lambda device: True)  # noqa: B010
     fused = model.forward
     config = model.config.get_text_config()
     usual = config._attn_implementation

@@ -15,7 +15,6 @@ from datasets import Dataset
 from rich.console import Console
 from transformers import PreTrainedModel, PrinterCallback, TrainerCallback
 from trl import DPOConfig, DPOTrainer
-from trl.trainer import utils as trl_utils
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from palate.core.schema import Preference
@@ -122,8 +121,6 @@ class PackedDPOTrainer(AgreementMixin, MarginsMixin, ReproducibleTrainerMixin, D
         self.mode, why = packed_forward.allowed_mode(self.mode, model.config)
         if why:
             self._warn(why)
-        # without a Triton kernel TRL scores every position; packed rows have few to score
-        setattr(trl_utils, "_use_triton", lambda device: True)  # noqa: B010
         for packable in (model, self.ref_model):
             if packable is not None:
                 packed_forward.add_packed_forward(packable, self.observe, lambda: self.flex)
