@@ -36,4 +36,9 @@ def output_of(asked: str | None, project: Project, default: str) -> str:
             f" write to {owner}. Use --output {user['name']}/NAME, or sign in as somebody who may:"
             " hf auth login"
         )
+    if (user.get("auth") or {}).get("accessToken", {}).get("role") == "read":
+        raise UsageError(
+            f"The token may only read, and the model would go to {repo}. Sign in with one that may"
+            " write: hf auth login"
+        )
     return repo

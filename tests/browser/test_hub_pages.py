@@ -50,7 +50,7 @@ def test_nothing_is_wrong_with_the_hubs_pages(filled, hub, browser):
     page.goto(f"{hub.endpoint}/login")
     wrong += wrong_with(page, "hub-login")
     page.goto(hub.login_url())
-    page.goto(hub.endpoint)
+    page.wait_for_url(f"{hub.endpoint}/")
     wrong += wrong_with(page, "hub-home")
     head = client.describe(filled.id, "dataset")[0]
     data, model = f"/datasets/{filled.id}", f"/{filled.model_repo}"

@@ -176,12 +176,13 @@ QUANTIZED = [
 
 def pushed(repo: str, folder: Path, base: str = "") -> str:
     client.create(repo, "model")
+    files: dict[str, Path | bytes] = {f.name: f for f in folder.iterdir()}
     for file in folder.glob("*.json"):
         text = file.read_bytes()
-        file.write_bytes(text.replace(b"SELF", repo.encode()).replace(b"BASE", base.encode()))
+        files[file.name] = text.replace(b"SELF", repo.encode()).replace(b"BASE", base.encode())
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Use 'content=<...>' to upload", DeprecationWarning)
-        client.commit(repo, "model", {f.name: f for f in folder.iterdir()}, "A model")
+        client.commit(repo, "model", files, "A model")
     return repo
 
 

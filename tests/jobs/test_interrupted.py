@@ -1,5 +1,6 @@
 """dpo.py when it is killed, stopped, out of numbers or out of disk."""
 
+import json
 import math
 import re
 import shutil
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import pytest
 from dpo_runs import FAST, LONG, record, step_of
@@ -93,10 +95,35 @@ def test_a_loss_that_is_no_number_stops_the_run(labelled, jobs):
     assert not client.exists(labelled.model_repo, "model")
 
 
+@contextmanager
+def only_reading(hub):
+    """Let the token of user `me` read and no more."""
+    file = hub.root / "users.json"
+    before = file.read_text()
+    users = json.loads(before)
+    users["me"] |= {"token": f"hf_{'x' * 20}", "read_token": users["me"]["token"]}
+    file.write_text(json.dumps(users))
+    try:
+        yield
+    finally:
+        file.write_text(before)
+
+
+def test_a_token_that_only_reads_is_refused_before_the_training(labelled, jobs, hub):
+    with only_reading(hub):
+        said = jobs("dpo", labelled.id, *FAST, code=2)
+    assert f"The token may only read, and the model would go to {labelled.model_repo}." in said
+
+
 @pytest.mark.slow
-def test_what_could_not_be_pushed_is_pushed_by_the_same_command(labelled, jobs, tmp_path):
-    other = "you/not-mine"
-    said = jobs("dpo", labelled.id, *FAST, "--output", other, code=1)
+def test_what_could_not_be_pushed_is_pushed_by_the_same_command(labelled, jobs, tmp_path, hub):
+    with jobs.start("dpo", labelled.id, *FAST) as process:
+        while step_of(tmp_path / "cache") < 1:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        with only_reading(hub):  # the token loses a right while the model is trained
+            said = "".join(process.communicate())
+    assert process.returncode == 1, said
     assert "it will not train again: palate train" in said
     (work,) = (tmp_path / "cache" / "training").iterdir()
     assert (work / "model" / "model.safetensors").exists()

@@ -5,14 +5,14 @@ import time
 from html import unescape
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from palate.web.ballot.render import SHOWN_CHARACTERS, TAGS, markdown, written
 
 PIECES = st.sampled_from(
     [*"*_`$\\()[]<>!^~|-#:. \n1", "word", "\\[", "\\]", "\\(", "$$", "\n\n", "[^a]: ", "[^a]",
-     "```\n", "| a | b |\n|---|---|\n", "> ", "- ", "- [ ] ", "1. ", "[x]: http://y", "[x]",
+     "[^b]: ", "```\n", "| a | b |\n|---|---|\n", "> ", "- ", "- [ ] ", "1. ", "[x]: http://y", "[x]",
      "    ", "\\begin{align}", "\\end{align}", "<b>", "</b>", "![i](http://j)", "[k](l)",
      "http://m.n", "__init__.py"]
 )  # fmt: skip
@@ -71,6 +71,7 @@ def test_only_known_tags_come_out(text):
 
 
 @settings(max_examples=300)
+@example(["[^a]: ", "[^a]: ", "word", "[^a]: "])
 @given(st.lists(PIECES, max_size=40))
 def test_no_word_vanishes(pieces):
     """Whatever the markup: each word, each address and each label is in what is shown."""

@@ -136,17 +136,17 @@ def _paragraph(text: str) -> "Iterator[Token]":
 
 
 def _unused(state: "StateCore") -> None:
-    """Show footnotes that nothing refers to where they are, not nowhere."""
+    """Show footnotes that nothing refers to where they are, not nowhere; so those within others."""
     refs = dict(state.env.get("footnotes", {}).get("refs", {}))
     tokens: list[Token] = []
-    shown = False
+    shown: list[bool] = []  # of the footnotes that are open
     for token in state.tokens:
         if token.type == "footnote_reference_open":
             label = token.meta["label"]
-            shown = refs.get(f":{label}", -1) < 0
+            shown.append(not all(shown) or refs.get(f":{label}", -1) < 0)
             refs[f":{label}"] = -1  # a second one of that name is not referred to
-            tokens += _paragraph(f"[^{label}]:") if shown else [token]
-        elif token.type != "footnote_reference_close" or not shown:
+            tokens += _paragraph(f"[^{label}]:") if shown[-1] else [token]
+        elif token.type != "footnote_reference_close" or not shown.pop():
             tokens.append(token)
     state.tokens = tokens
 
