@@ -12,9 +12,9 @@ from palate.web.ballot.render import SHOWN_CHARACTERS, TAGS, markdown, written
 
 PIECES = st.sampled_from(
     [*"*_`$\\()[]<>!^~|-#:. \n1", "word", "\\[", "\\]", "\\(", "$$", "\n\n", "[^a]: ", "[^a]",
-     "[^b]: ", "```\n", "| a | b |\n|---|---|\n", "> ", "- ", "- [ ] ", "1. ", "[x]: http://y", "[x]",
+     "```\n", "| a | b |\n|---|---|\n", "> ", "- ", "- [ ] ", "1. ", "[x]: http://y", "[x]",
      "    ", "\\begin{align}", "\\end{align}", "<b>", "</b>", "![i](http://j)", "[k](l)",
-     "http://m.n", "__init__.py"]
+     "http://m.n", "__init__.py", "[^b]: "]
 )  # fmt: skip
 CELLS = "|a" * 5000 + "|\n" + "|-" * 5000 + "|\n" + "|\n" * 100
 BOMBS = {
