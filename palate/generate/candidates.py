@@ -13,7 +13,7 @@ from palate.core.markdown import count
 from palate.core.project import Project
 from palate.core.rounds import writer_of
 from palate.core.schema import Candidate, Prompt, pairs_of
-from palate.generate import rules
+from palate.generate import rules, window
 from palate.generate.config import CandidatesArguments
 from palate.generate.engines import Engine, about, find, served_by
 from palate.generate.filters import Filters
@@ -97,6 +97,7 @@ def new_batches(
     samplings = Sampling.mix(args.temperature, args.top_p, args.max_new_tokens)
     rule = rules.load(args.rule) if args.rule else None
     loaded, write = engine.load()
+    window.check(loaded, [p for group in missing.values() for p in group])
 
     def of_group(group: list[Prompt]) -> tuple[dict[str, list[Candidate]], Counter[str]]:
         left_out: Counter[str] = Counter()

@@ -13,7 +13,7 @@ from palate.core.project import EVAL_PROMPTS, Project
 from palate.core.rounds import fresh_eval, newest_model
 from palate.core.schema import CONTESTANT, Candidate, Prompt
 from palate.core.splits import check_training, eval_missing, more_prompts
-from palate.generate import engines, models
+from palate.generate import engines, models, window
 from palate.generate.config import CompletionsArguments
 from palate.generate.engines import IN_PROCESS, Engine, about, served_by
 from palate.generate.generation import Completion, Sampling, seed_of
@@ -214,6 +214,7 @@ def write(
 ) -> None:
     """Write the completions and commit them as they come."""
     loaded, compute = model.engine.load()
+    window.check(loaded, [t.prompt for t in tasks])
     completions: list[Completion] = []
 
     def computed(batch: Sequence[Task]) -> Iterator[tuple[tuple[str, int], Completion]]:
@@ -234,7 +235,9 @@ def write(
     cut = sum(not c.ended for c in completions)
     empty = sum(not c.text for c in completions)
     limit = tasks[0].drawn.max_new_tokens
-    console.print(f"  {cut:,} cut at {limit} tokens, {empty:,} empty")
+    console.print(
+        f"  {cut:,} cut after {limit} tokens, or where the model's window ends; {empty:,} empty"
+    )
     for line in model.engine.close():
         console.print(f"  {line}")
 

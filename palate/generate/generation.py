@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from palate.core.errors import UsageError
 from palate.core.rounds import asked
 from palate.core.schema import Candidate, Message, Prompt, digest
+from palate.generate import window
 from palate.generate.chats import encode_batch
 from palate.generate.filters import Filters
 from palate.generate.models import Loaded
@@ -82,7 +83,8 @@ def complete(
 ) -> list[Completion]:
     """Return one completion for each prompt and seed, computed as one batch.
 
-    A model with a condition gets its words after each prompt.
+    A model with a condition gets its words after each prompt. Where the model's window ends before
+    `max_new_tokens`, a completion is cut there. Raises UsageError for a prompt that leaves no room.
     """
     import torch
     from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
@@ -90,6 +92,14 @@ def complete(
     tokenizer, model = loaded.tokenizer, loaded.model
     chats = [asked(prompt, loaded.condition) for prompt in prompts]
     inputs = encode_batch(tokenizer, chats, model.device)
+    left = window.rooms(loaded, prompts, inputs["attention_mask"].sum(1).tolist())
+    parts = window.batches(left, sampling.max_new_tokens)
+    if len(parts) > 1:
+        done: dict[int, Completion] = {}
+        for part in parts:
+            some, theirs = [prompts[i] for i in part], [seeds[i] for i in part]
+            done |= dict(zip(part, complete(loaded, some, theirs, sampling), strict=True))
+        return [done[i] for i in range(len(prompts))]
     ends = end_tokens(loaded)
     # penalties in the repo's own generation settings would act unrecorded
     model.generation_config = GenerationConfig(
@@ -105,7 +115,7 @@ def complete(
             input_ids=ids,
             attention_mask=mask,
             past_key_values=shared_prefill(model, ids, mask),
-            max_new_tokens=sampling.max_new_tokens,
+            max_new_tokens=min(sampling.max_new_tokens, *left),
             logits_processor=LogitsProcessorList([draw]),
             stopping_criteria=StoppingCriteriaList(stops),
         )

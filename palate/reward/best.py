@@ -16,7 +16,7 @@ from palate.core.errors import PalateError, UsageError, is_out_of_memory
 from palate.core.markdown import count
 from palate.core.project import Project
 from palate.core.schema import BEST_OF, Candidate, Prompt
-from palate.generate import models
+from palate.generate import models, window
 from palate.generate.completions import eval_prompts
 from palate.generate.generation import Completion, Sampling, complete, groups_of, seed_of
 from palate.generate.saving import Batch, save_batches
@@ -167,6 +167,7 @@ class Writer:
 
     def write(self, prompts: Sequence[Prompt], there: Collection[str]) -> Iterator[list[Written]]:
         """Yield what is written, batch by batch; prompts whose ids are `there` have it already."""
+        window.check(self.loaded, [p for p in prompts if p.id not in there])
         for group in groups_of(prompts, self.plan.n, self.plan.batch_size):
             if part := [p for p in group if p.id not in there]:
                 yield self._written(part)
