@@ -3,12 +3,14 @@
 import errno
 import os
 import random
+import re
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import unquote
 
 from palate.core.errors import PalateError, Unreachable, UsageError, note_trouble
 
@@ -82,6 +84,7 @@ def readable_errors(repo: str, kind: str = "") -> Generator[None]:
     """Turn whatever the clients raise into palate's errors, each ending in what to do."""
     from huggingface_hub import constants
     from huggingface_hub.errors import (
+        GatedRepoError,
         HfHubHTTPError,
         HFValidationError,
         LocalTokenNotFoundError,
@@ -103,8 +106,13 @@ def readable_errors(repo: str, kind: str = "") -> Generator[None]:
         raise Unreachable(f"No token for {where}. {sign_in()}") from None
     except RevisionNotFoundError as error:
         if "revision" in str(error).lower():
-            raise UsageError(f"{repo} has no such revision: {_first_line(error)}") from None
+            raise UsageError(
+                f"{repo} has no such revision: {_revision(error)}. Name a branch, a tag or a commit"
+                " that it has."
+            ) from None
         raise _http_error(repo, where, error) from None
+    except GatedRepoError as error:
+        raise _gated(repo, where, error.response.status_code) from None
     except RepositoryNotFoundError as error:
         raise _not_found(repo, where, error.response.status_code, kind) from None
     except HfHubHTTPError as error:
@@ -150,6 +158,21 @@ def _not_found(repo: str, where: str, status: int, kind: str) -> PalateError:
         f"There is no repo {repo} on {where}, or your token may not see it."
         " Check the spelling. To start a project: palate init OWNER/NAME --prompts FILE"
     )
+
+
+def _gated(repo: str, where: str, status: int) -> PalateError:
+    whose = "the account of your token" if status != 401 else f"your account. {sign_in()}"
+    return Unreachable(
+        f"{repo} is gated: its owner asks who reads it. Open {where}/{repo}, ask for access or"
+        f" accept the conditions with {whose}{'.' * (status != 401)} Then run the same command"
+        " again. A fine-grained token must also be allowed to read gated repos."
+    )
+
+
+def _revision(error: "HfHubHTTPError") -> str:
+    """Return the revision that was asked for: the last part of the address that has one."""
+    found = re.search(r"/(?:revision|resolve|tree)/([^/?]+)", str(error.response.url))
+    return unquote(found[1]) if found else _first_line(error)
 
 
 def missing_model(model: str) -> str:

@@ -1,11 +1,17 @@
 """The prompts of a batch, computed once for all answers that begin with them."""
 
 import inspect
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
     from transformers import DynamicCache, PreTrainedModel
+
+
+def parameters(model: "PreTrainedModel") -> Mapping[str, inspect.Parameter]:
+    """Return what the model's forward takes, by name."""
+    return inspect.signature(getattr(model, "get_base_model", lambda: model)().forward).parameters
 
 
 def shared_prefill(
@@ -20,7 +26,7 @@ def shared_prefill(
     from transformers import DynamicCache
     from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-    taken = inspect.signature(getattr(model, "get_base_model", lambda: model)().forward).parameters
+    taken = parameters(model)
     if "position_ids" not in taken:
         return None
     both = torch.stack([input_ids, attention_mask.to(input_ids.dtype)], dim=2)

@@ -30,14 +30,20 @@ CONSTANT = 1e3  # of a score's size: the norm is constant up to the square of it
 ANOTHER = "Choose another --base-model."
 
 
-def check_base(repo: str, architectures: Sequence[str]) -> None:
-    """Raise UsageError for a base that scores texts already, and so writes none."""
+def check_base(repo: str, kind: object, architectures: Sequence[str]) -> None:
+    """Raise UsageError for a base that scores texts already, or whose type has no classifier."""
+    from transformers.models.auto import modeling_auto
+
     for name in architectures:
         if "ForSequenceClassification" in name or "ForTokenClassification" in name:
             raise UsageError(
                 f"{repo} is a classifier already ({name}). A reward starts from a model that writes"
                 " text, such as the project's base model: leave --base-model out."
             )
+    if str(kind) not in modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES:
+        raise UsageError(
+            f"transformers has no classifier for {repo}, a model of the type {kind!r}. {ANOTHER}"
+        )
 
 
 def empty(loaded: Loaded, layers: int, *, average: bool = False) -> Any:
@@ -48,13 +54,9 @@ def empty(loaded: Loaded, layers: int, *, average: bool = False) -> Any:
     from transformers import AutoModelForSequenceClassification
 
     model = loaded.model
+    check_base(loaded.repo, model.config.model_type, ())
     config = _config(loaded, layers, average=average)
-    try:
-        classifier = AutoModelForSequenceClassification.from_config(config, dtype=model.dtype)
-    except ValueError:
-        raise UsageError(
-            f"transformers has no classifier for {loaded.repo} ({type(model).__name__}). {ANOTHER}"
-        ) from None
+    classifier = AutoModelForSequenceClassification.from_config(config, dtype=model.dtype)
     _check_head(classifier)
     weights, own = model.base_model.state_dict(), classifier.base_model.state_dict()
     added = f"layers.{layers}."
@@ -120,6 +122,18 @@ def _average(classifier: Any, weights: "torch.Tensor") -> None:
     backbone.norm.weight.fill_(1)
     classifier.score.weight.zero_()
     classifier.score.weight[0, 0] = CONSTANT / len(weights) ** 0.5
+
+
+def head(classifier: Any) -> list[str]:
+    """Return the modules of a probe's classifier that are no layer of the base model's.
+
+    The embedding is among them: it has a row for each word, and a training sees few of them.
+    """
+    backbone = classifier.base_model
+    apart = [classifier.score, classifier.get_input_embeddings()]
+    if averages(classifier.config.get_text_config()):
+        apart += [backbone.layers[-1], backbone.norm]
+    return [name for name, module in classifier.named_modules() if any(module is a for a in apart)]
 
 
 def load(folder: Path) -> "tuple[Any, PreTrainedTokenizerBase]":

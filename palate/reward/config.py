@@ -19,11 +19,11 @@ class RewardArguments(TrainArguments):
     NAME = "reward"
 
     method: Annotated[Method, flag("probe|full|lora")] = "probe"
-    """A head on frozen features (minutes on a CPU), or train all weights or an adapter by TRL."""
+    """A head on frozen features, in minutes; or train the layers below it by TRL, or an adapter."""
     margin: MarginSize = "small"
     """Lead asked of a better answer by strength, as in Llama 2: up to 1 (small) or 3 (large)."""
     learning_rate: Number = None
-    """Peak learning rate of full and lora. Default: 1e-5 for full, 1e-4 for an adapter."""
+    """Peak learning rate of full and lora. Default: that of `palate train`."""
     epochs: float = 3.0
     """Passes over the training rows, of full and lora."""
     batch_size: Count = None

@@ -17,6 +17,7 @@ from palate.core.errors import UsageError
 from palate.core.schema import Message
 from palate.generate.chats import encode
 from palate.generate.models import Loaded
+from palate.generate.prefill import parameters
 from palate.train.packed import packed_forward
 from palate.train.packed.packing import PackedRow, pack
 
@@ -74,10 +75,16 @@ def extract(
     import torch
 
     model, config = loaded.model, loaded.model.config.get_text_config()
-    norm = final_norm(model.base_model, loaded.repo)
+    norm = final_norm(model.base_model)
+    if norm is None:
+        raise UsageError(
+            f"{unknown(loaded)}, so it cannot put a head on one of them. Use --method lora, or"
+            " another --base-model."
+        )
     mode, _ = packed_forward.allowed_mode("tree", model.config)
+    tree = mode == "tree" and "position_ids" in parameters(model)
     shared = shared_tokens(texts, groups)
-    rows, places = pack([t.ids for t in texts], shared, mode == "tree", whole=True)
+    rows, places = pack([t.ids for t in texts], shared, tree, whole=True)
     features = {k: np.zeros((len(texts), config.hidden_size), np.float32) for k in layers}
     owners: dict[int, list[int]] = {}
     for text, (row, _) in enumerate(places):
@@ -169,22 +176,21 @@ def _hidden_states(model: Any, rows: Sequence[PackedRow]) -> "Sequence[torch.Ten
         "packed_segments": padded("segments", -1),
         "packed_positions": padded("positions", 0),
     }
-    mask = packed_forward.attention_masks(model.config.get_text_config(), packed, model.dtype)
+    if "position_ids" in parameters(model):
+        mask = packed_forward.attention_masks(model.config.get_text_config(), packed, model.dtype)
+        how = {"attention_mask": mask, "position_ids": packed["packed_positions"]}
+    else:
+        how = {"attention_mask": (packed["packed_segments"] >= 0).long()}
     return model.base_model(
-        input_ids=padded("ids", 0),
-        position_ids=packed["packed_positions"],
-        attention_mask=mask,
-        output_hidden_states=True,
-        use_cache=False,
+        input_ids=padded("ids", 0), output_hidden_states=True, use_cache=False, **how
     ).hidden_states
 
 
-def final_norm(backbone: Any, repo: str) -> Any:
-    """Return the norm after the last layer; raises UsageError where it has no known name."""
-    for name in NORMS:
-        if hasattr(backbone, name):
-            return getattr(backbone, name)
-    raise UsageError(
-        f"palate does not know the layers of {repo} ({type(backbone).__name__}), so it cannot put a"
-        " head on one of them. Use --method lora, or another --base-model."
-    )
+def final_norm(backbone: Any) -> Any:
+    """Return the norm after the last layer; None where it has no known name."""
+    return next((getattr(backbone, name) for name in NORMS if hasattr(backbone, name)), None)
+
+
+def unknown(loaded: Loaded) -> str:
+    """Return what to say of a model without a known norm."""
+    return f"palate does not know the layers of {loaded.repo} ({type(loaded.model).__name__})"

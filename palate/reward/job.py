@@ -50,7 +50,11 @@ def prepare(console: Console, args: RewardArguments) -> RewardJob:
     weights = base.base or base
     config = read_object(weights.folder / "config.json", f"{weights.repo}/config.json")
     architectures = config.get("architectures")
-    classifier.check_base(base.repo, architectures if isinstance(architectures, list) else [])
+    classifier.check_base(
+        base.repo,
+        config.get("model_type"),
+        architectures if isinstance(architectures, list) else [],
+    )
     recipe = _recipe(args, base, rows)
     arguments = job.decided(args, project, base, recipe, project.reward_repo)
     if args.method == "probe":  # has neither rate nor batches
@@ -111,7 +115,7 @@ def trained(console: Console, prepared: RewardJob) -> None:
     """Train by TRL, and leave model and record in `run_dir.model`."""
     from palate.reward.trainer import train
 
-    begun, loaded, rows, trainable = train(console, prepared)
+    begun, loaded, rows, first, trainable = train(console, prepared)
     if not job.is_main_process():
         return
     answers = Answers.of([*rows.train, *rows.test])
@@ -119,7 +123,7 @@ def trained(console: Console, prepared: RewardJob) -> None:
     model, tokenizer = classifier.load(prepared.run_dir.model)
     scores = classifier.scores(model, tokenizer.pad_token_id, texts)
     measured = measure(prepared, rows, answers, scores, None)
-    finish(prepared, begun.clock, rows, measured, None, trainable, len(texts))
+    finish(prepared, begun.clock, rows, measured, first, trainable, len(texts))
 
 
 def measure(
@@ -162,13 +166,15 @@ def finish(
     ties = len(rows.train) - len(train := decided(rows.train))
     common = facts.common("reward", prepared, clock, trainable)
     common |= {"version": VERSION, "method": prepared.args.method}
+    own = prepared.args.method == "probe"
     run = RewardRecord(
         **common,
         data=facts.dpo_data(prepared.project, replace(rows, train=train), prepared.args.aspect),
         ties=ties,
         answers=answers,
-        probe=where,
+        probe=where if own else None,
         results=results,
         alarms=figures.alarms(results),
+        begun_with=None if own else where,
     )
     run.save(prepared.run_dir.model)

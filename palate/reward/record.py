@@ -42,6 +42,7 @@ class RewardRecord(JobRecord):
     answers: int  # distinct ones, each computed once
     probe: ProbeFacts | None
     results: RewardResults
+    begun_with: ProbeFacts | None = None  # the probe whose layers a training changed
 
     def sentence(self) -> str:
         """Return the result in one line."""

@@ -1,5 +1,11 @@
-"""TRL's reward trainer, in which each distinct answer of a batch is computed once."""
+"""TRL's reward trainer, begun with a probe; each distinct answer of a batch is computed once.
 
+The head stays the probe's, and the layers below it learn. A new head would first pull them away
+from what they know: A. Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform
+Out-of-Distribution" (2022). On recorded labels it was right more often (benchmarks/README.md).
+"""
+
+import re
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -14,8 +20,9 @@ from trl import RewardConfig, RewardTrainer
 from palate.core.errors import PalateError
 from palate.core.schema import Preference
 from palate.generate import models
-from palate.reward import classifier, features
+from palate.reward import classifier, features, probe
 from palate.reward.config import RewardArguments
+from palate.reward.record import ProbeFacts
 from palate.reward.rows import MARGIN_SIZES, Answers
 from palate.train import job
 from palate.train.job import Job
@@ -63,13 +70,16 @@ def distinct(model: Any) -> Callable[..., Any]:
 
 def train(
     console: Console, prepared: Job[RewardArguments, Preference]
-) -> tuple[Start, models.Loaded, Rows[Preference], int]:
-    """Train from the last checkpoint or the start, and save the classifier in `run_dir.model`."""
+) -> tuple[Start, models.Loaded, Rows[Preference], ProbeFacts | None, int]:
+    """Train from the last checkpoint or the start, and save the classifier in `run_dir.model`.
+
+    Returns the probe that it began with, if any, and the number of trained parameters, too.
+    """
     begun = start(console, prepared)
     loaded, rows = job.load(console, prepared)
-    layers = loaded.model.config.get_text_config().num_hidden_layers
-    torch.manual_seed(prepared.args.seed)  # of the head
-    trainer = make_trainer(prepared, loaded, classifier.empty(loaded, layers), rows, begun)
+    torch.manual_seed(prepared.args.seed)  # of a new head
+    model, first = begin(console, loaded, rows.train, prepared.args)
+    trainer = make_trainer(prepared, loaded, model, rows, begun, probed=first is not None)
     run_trainer(console, trainer, begun, ("accuracy", "pairs right"))
     if begun.guard.failed_at is not None:
         raise PalateError(
@@ -85,7 +95,32 @@ def train(
         loaded.tokenizer.padding_side = "right"
         loaded.tokenizer.save_pretrained(prepared.run_dir.model)
         (prepared.run_dir.model / "training_args.bin").unlink()
-    return begun, loaded, rows, trainable
+    return begun, loaded, rows, first, trainable
+
+
+def begin(
+    console: Console, loaded: models.Loaded, rows: Sequence[Preference], args: RewardArguments
+) -> tuple[Any, ProbeFacts | None]:
+    """Return the classifier of a probe on these rows; the layers below its head can learn.
+
+    Where palate knows no layer that it could read, it is the whole model with a new head.
+    """
+    config = loaded.model.config.get_text_config()
+    if features.final_norm(loaded.model.base_model) is None:
+        console.print(f"  begins with a new head: {features.unknown(loaded)}")
+        return classifier.empty(loaded, config.num_hidden_layers), None
+    answers = Answers.of(rows)
+    texts = features.chats(loaded.tokenizer, answers.chats)
+    with console.status("Fitting the probe that the training begins with"):
+        vectors = features.extract(loaded, texts, answers.prompts, [features.middle(config)])
+    pairs = answers.pairs(rows, args.margin)
+    choice = probe.choose(vectors, pairs, args.seed)
+    model = classifier.with_head(loaded, probe.fitted(vectors, pairs, choice))
+    for name in classifier.head(model):
+        model.get_submodule(name).requires_grad_(requires_grad=False)
+    facts = ProbeFacts(choice.layer, config.num_hidden_layers, choice.penalty, tuple(vectors))
+    console.print(f"  begins with a probe on layer {facts.layer} of {facts.layers}")
+    return model, facts
 
 
 def make_trainer(
@@ -94,11 +129,21 @@ def make_trainer(
     model: Any,
     rows: Rows[Preference],
     begun: Start,
+    *,
+    probed: bool,
 ) -> DistinctRewardTrainer:
-    """Return the trainer; nothing is chosen on test rows, so none are evaluated on the way."""
+    """Return the trainer; nothing is chosen on test rows, so none are evaluated on the way.
+
+    `probed` says whether the head is a probe's, which no adapter changes.
+    """
     recipe, alone = prepared.recipe, replace(rows, test=[])
+    held = classifier.head(model) if probed else ["score"]
     adapter = LoraConfig(
-        r=LORA_RANK, lora_alpha=2 * LORA_RANK, target_modules="all-linear", task_type="SEQ_CLS"
+        r=LORA_RANK,
+        lora_alpha=2 * LORA_RANK,
+        target_modules="all-linear",
+        exclude_modules="|".join(rf"{re.escape(name)}(\..+)?" for name in held),
+        modules_to_save=None if probed else ["score"],
     )
     trainer = DistinctRewardTrainer(
         model=model,

@@ -41,11 +41,35 @@ def test_missing_things_are_named(hub, repo_id):
     with pytest.raises(UsageError, match=f"There is no repo {repo_id}"):
         calls.describe(repo_id, "dataset")
     calls.create(repo_id, "dataset")
-    with pytest.raises(UsageError, match="no such revision"):
-        calls.describe(repo_id, "dataset", "nowhere")
+    for revision in ("nowhere", "a b/c"):
+        with pytest.raises(UsageError, match=f"{repo_id} has no such revision: {revision}. Name a"):
+            calls.describe(repo_id, "dataset", revision)
     sha, _ = calls.describe(repo_id, "dataset")
     with pytest.raises(PalateError, match=r"has no nowhere\.txt"):
         calls.fetch(repo_id, "dataset", sha, ["nowhere.txt"])
+
+
+@pytest.mark.parametrize(
+    ("whose", "advice"),
+    [("you", "with the account of your token. Then"), (None, "hf auth login")],
+)
+def test_a_gated_repo_says_where_to_ask_for_access(
+    hub, repo_id, monkeypatch, tmp_path, whose, advice
+):
+    calls.create(repo_id, "model")
+    sha = calls.commit(repo_id, "model", {"config.json": "{}", "b.txt": "2"}, "Add")
+    calls.api().update_repo_settings(repo_id, gated="auto", private=False)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    if whose:
+        monkeypatch.setenv("HF_TOKEN", hub.tokens[whose])
+    else:
+        monkeypatch.delenv("HF_TOKEN")
+    assert calls.describe(repo_id, "model")[0] == sha
+    with pytest.raises(Unreachable) as refused:
+        calls.fetch(repo_id, "model", sha, ["b.txt"])
+    assert f"{repo_id} is gated" in str(refused.value)
+    assert f"{hub.endpoint}/{repo_id}" in str(refused.value)
+    assert advice in str(refused.value)
 
 
 def test_what_is_busy_is_tried_again(hub, repo_id):

@@ -42,7 +42,7 @@ def writer(
 
     monkeypatch.setattr(best, "complete", complete)
     plan = Plan(n, batch_size, Sampling(0.7, 0.95, 8), seed=5)
-    return Writer(SimpleNamespace(), Longest(), plan), tried
+    return Writer(SimpleNamespace(model=None), Longest(), plan), tried
 
 
 @pytest.mark.parametrize("room", [1, 2, 5, 11, 12, 32])

@@ -85,5 +85,11 @@ def test_a_head_that_differs_is_not_pushed(tmp_path):
 
 def test_a_classifier_is_no_base():
     with pytest.raises(UsageError, match="is a classifier already"):
-        classifier.check_base("me/reward", ["LlamaForSequenceClassification"])
-    classifier.check_base("me/writer", ["LlamaForCausalLM"])
+        classifier.check_base("me/reward", "llama", ["LlamaForSequenceClassification"])
+    classifier.check_base("me/writer", "llama", ["LlamaForCausalLM"])
+
+
+@pytest.mark.parametrize("kind", ["cohere", "no such", None, ["llama"]])
+def test_a_type_without_a_classifier_is_no_base(kind):
+    with pytest.raises(UsageError, match="transformers has no classifier for me/writer"):
+        classifier.check_base("me/writer", kind, [])

@@ -1,19 +1,26 @@
 """What palate computes on the architectures that people tune, with tiny random weights.
 
-For each: the highest mode that agrees with TRL, and that the loss of a batch is TRL's to 1e-6.
+For each: the highest mode that agrees with TRL, that the loss of a batch is TRL's to 1e-6, and that
+plain transformers computes its reward.
 """
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from datasets import Dataset
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 from trl import DPOConfig, DPOTrainer
 
+from palate.core.errors import UsageError
 from palate.demo import writer
 from palate.demo.titles import corpus, prompt_for
+from palate.generate.models import Loaded
 from palate.generate.prefill import shared_prefill
+from palate.reward import classifier, features
+from palate.reward.probe import Probe
 from palate.train.trainers.dpo_trainer import PackedDPOTrainer
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
@@ -225,3 +232,24 @@ def test_prompts_that_are_computed_once_get_the_same_answers(name, tokenizer):
     assert (kept is not None) == (ARCHITECTURES[name][1] == "tree")
     for theirs, ours in zip(*logits, strict=True):
         assert torch.allclose(ours, theirs, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_a_reward_is_computed_by_plain_transformers_or_refused(name, tokenizer, rows):
+    model = model_of(name, tokenizer).eval()
+    loaded, config = Loaded("me/a", "0", model, tokenizer), model.config.get_text_config()
+    if model.config.model_type not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES:
+        with pytest.raises(UsageError, match="transformers has no classifier for me/a"):
+            classifier.empty(loaded, config.num_hidden_layers)
+        return
+    if features.final_norm(model.base_model) is None:
+        assert classifier.empty(loaded, config.num_hidden_layers).num_labels == 1
+        return
+    chats = [row["prompt"] + row["chosen"] for row in rows]
+    texts, layer = features.chats(tokenizer, chats), features.middle(config)
+    vectors = features.extract(loaded, texts, [r["prompt"][0]["content"] for r in rows], [layer])
+    width = vectors[layer].shape[1]
+    probe = Probe(layer, np.random.default_rng(0).normal(size=width))
+    made = classifier.with_head(loaded, probe).eval()
+    scores = classifier.scores(made, tokenizer.pad_token_id, texts)
+    assert scores == pytest.approx(probe.scores(vectors), abs=1e-4)

@@ -174,10 +174,10 @@ def choose_rl_recipe(args: RLArguments, parameters: int, prompts: int, machine: 
 def choose_reward_recipe(
     args: TrainArguments, parameters: int, prompts: Sequence[str], machine: Machine
 ) -> Recipe:
-    """Return the recipe of a trained reward, as `choose_recipe` does, with the rates of SFT."""
+    """Return the recipe of a trained reward, as `choose_recipe` does, with the rates of DPO."""
     asked = args.method if args.method in ("full", "lora") else None
     method, why = _method(asked, parameters, replace(machine, quantizes=False))
-    rate = args.learning_rate or SFT_LEARNING_RATES[method]
+    rate = args.learning_rate or dpo_rate(method, parameters)
     batch, reason = _batch(args.batch_size, prompts)
     if not args.batch_size:
         batch += -batch % machine.processes
