@@ -31,8 +31,6 @@ from palate.train.rows.data import Rows
 from palate.train.trainers.callbacks import Start, run_trainer, start
 from palate.train.trainers.trainer import LORA_RANK, ReproducibleTrainerMixin, schedule
 
-CENTRING = 0.01  # holds scores near 0: J. Eisenstein et al., "Helping or Herding?" (2023)
-
 
 class DistinctRewardTrainer(ReproducibleTrainerMixin, RewardTrainer):
     """RewardTrainer that computes equal texts of a batch once. Same arguments as RewardTrainer."""
@@ -116,6 +114,9 @@ def begin(
     pairs = answers.pairs(rows, args.margin)
     choice = probe.choose(vectors, pairs, args.seed)
     model = classifier.with_head(loaded, probe.fitted(vectors, pairs, choice))
+    known = {name for name, _ in loaded.model.base_model.named_parameters()}
+    for name, weight in model.base_model.named_parameters():
+        weight.requires_grad_(name in known)  # a layer that averages gives the others biases
     for name in classifier.head(model):
         model.get_submodule(name).requires_grad_(requires_grad=False)
     facts = ProbeFacts(choice.layer, config.num_hidden_layers, choice.penalty, tuple(vectors))
@@ -149,7 +150,6 @@ def make_trainer(
         model=model,
         args=RewardConfig(
             **schedule(prepared.args, recipe, alone, prepared.run_dir.path),
-            center_rewards_coefficient=CENTRING,
             report_to="none",
         ),
         train_dataset=dataset(rows.train, prepared.args),

@@ -19,7 +19,6 @@ from palate.reward import classifier, features, probe
 from palate.reward.config import RewardArguments
 from palate.reward.rows import Answers
 from palate.reward.trainer import (
-    CENTRING,
     DistinctRewardTrainer,
     begin,
     dataset,
@@ -63,7 +62,6 @@ def test_the_loss_and_its_gradients_are_trl_s_on_the_same_batch(tmp_path):
             args=RewardConfig(
                 output_dir=str(tmp_path),
                 per_device_train_batch_size=8,
-                center_rewards_coefficient=CENTRING,
                 use_cpu=True,
                 bf16=False,
                 gradient_checkpointing=False,
@@ -147,6 +145,7 @@ def test_a_training_begins_with_the_probe_and_keeps_its_head(kind, method, tmp_p
     }
     assert moved
     assert not [name for name in moved if name.startswith(prefixes)]
+    assert moved <= {name for name, _ in loaded.model.named_parameters()}
     assert all(f".layers.{i}." in " ".join(moved) for i in range(first.layer))
     normalise(made.model, loaded, given)
     made.save_model(str(tmp_path / "saved"))
