@@ -13,12 +13,12 @@
 # ///
 """Make a reward model from a project's labels: it scores how much people would like an answer.
 
-A probe, the default, is a head on one layer of the frozen base model; layer and penalty are chosen
-on folds by prompt. It takes minutes on a CPU. With --method full or lora, TRL trains the weights as
-well. Ties count as equal scores. Scores have mean 0 and standard deviation 1 on the train answers.
-Pushed: a sequence classifier with one label, which plain transformers loads, tokenizer, run.json,
-card. The card has the accuracy on prompts that were held out, and a temperature that turns the lead
-of a score into the probability that people prefer the answer. See docs/reward.md.
+A probe, the default, is a head on one layer of the frozen base model; its penalty is chosen on
+folds by prompt. It takes minutes on a CPU. With --method full or lora, TRL then trains the layers
+below the head. Ties count as equal scores. Scores have mean 0 and standard deviation 1 on the train
+answers. Pushed: a sequence classifier with one label, which plain transformers loads, tokenizer,
+run.json, card. The card has the accuracy on held-out prompts, and a temperature that turns
+the lead of a score into the probability that people prefer the answer. See docs/reward.md.
 
     python jobs/reward.py me/titles
     uv run jobs/reward.py me/titles --method lora

@@ -90,5 +90,6 @@ class JobSpec(Generic[A]):
         """Return the docstring of the script, its examples as `palate` commands."""
         text = ast.get_docstring(ast.parse(self.file.read_text("utf-8"))) or ""
         text = text.replace(f"python jobs/{self.script}.py", f"palate {self.name}")
+        text = text.replace("\n\n    palate ", "\n\nExamples:\n    palate ", 1)
         lines = [line for line in text.splitlines() if not line.startswith("    uv run ")]
         return "\n".join(lines)
