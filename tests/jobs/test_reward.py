@@ -34,6 +34,16 @@ def test_what_people_prefer_scores_higher_on_prompts_it_has_not_seen(
     assert "| the pairs that it learned from |" in table
     run = record(repo)
     assert (run["job"], run["method"], run["round"]) == ("reward", method, 1)
+    head = {
+        "probe": "It is a linear head on layer 1 of 2",
+        "lora": "It is the first 1 of the 2 layers",
+    }
+    assert head[method] in card
+    assert ("The head on them is a probe's" in card) == (run["begun_with"] is not None)
+    assert (run["probe"] is None, run["begun_with"] is None) == (
+        method == "lora",
+        method == "probe",
+    )
     assert run["base_revision"] == client.describe(base_model, "model")[0]
     assert run["results"]["accuracy"]["rate"] > 0.8
     assert run["results"]["accuracy"]["n"] == (90 if method == "probe" else 18)
