@@ -15,8 +15,7 @@ def rooms(loaded: Loaded, prompts: Sequence[list[Message]], lengths: Sequence[in
 
     Raises UsageError for a prompt that leaves none.
     """
-    config = loaded.model.config.get_text_config()
-    window = getattr(config, "max_position_embeddings", None) or sys.maxsize
+    window = _tokens(loaded)
     for prompt, length in zip(prompts, lengths, strict=True):
         if length >= window:
             raise UsageError(
@@ -25,6 +24,20 @@ def rooms(loaded: Loaded, prompts: Sequence[list[Message]], lengths: Sequence[in
                 " choose another model."
             )
     return [window - length for length in lengths]
+
+
+def _tokens(loaded: Loaded) -> int:
+    config = loaded.model.config.get_text_config()
+    return getattr(config, "max_position_embeddings", None) or sys.maxsize
+
+
+def fitting(loaded: Loaded, prompts: Iterable[list[Message]]) -> list[list[Message]]:
+    """Return the prompts that leave room for an answer."""
+
+    def length(prompt: list[Message]) -> int:
+        return len(encode(loaded.tokenizer, asked(prompt, loaded.condition), ask=True))
+
+    return [prompt for prompt in prompts if length(prompt) < _tokens(loaded)]
 
 
 def check(loaded: Loaded, prompts: Iterable[Prompt]) -> None:

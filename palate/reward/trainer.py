@@ -2,7 +2,7 @@
 
 The head stays the probe's, and the layers below it learn. A new head would first pull them away
 from what they know: A. Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform
-Out-of-Distribution" (2022). On recorded labels it was right more often (benchmarks/README.md).
+Out-of-Distribution" (2022). benchmarks/README.md has what both gave on recorded labels.
 """
 
 import re

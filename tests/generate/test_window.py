@@ -80,6 +80,11 @@ def test_a_prompt_that_leaves_no_room_is_named(loaded):
         window.check(loaded, [Prompt.of(tiny_model.prompt(0)), Prompt.of(prompt[0]["content"])])
 
 
+def test_prompts_that_leave_no_room_are_not_among_those_that_fit(loaded):
+    short, long = tiny_model_prompt(0), of_tokens(loaded, WINDOW)
+    assert window.fitting(loaded, [long, short, long]) == [short]
+
+
 def test_a_condition_counts(loaded):
     prompt = of_tokens(loaded, WINDOW - 1)
     window.check(loaded, [Prompt.of(prompt[0]["content"])])

@@ -19,7 +19,7 @@ from palate.core import ledger
 from palate.core.project import Project
 from palate.core.rounds import weights_of
 from palate.core.schema import Preference, Prompt, Unpaired
-from palate.generate import models, samples
+from palate.generate import models, samples, window
 from palate.label import agreement, preferences
 from palate.train.job import Clock, Job
 from palate.train.records.points import DPOPoint, KTOPoint, RLPoint, SFTPoint
@@ -276,7 +276,6 @@ def compare_models(
     from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
     base, prompts = job.base, job.project.prompts
-    held_out = [p.prompt for p in prompts if p.split == "test"]
     model: Any = trainer.model
     adapter = hasattr(model, "disable_adapter")
     sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
@@ -294,6 +293,8 @@ def compare_models(
         else:
             yield models.load(base, dtype=loaded.model.dtype)
 
-    shown = held_out or [p.prompt for p in prompts if p.split == "train"]
+    held_out, known = ([p.prompt for p in prompts if p.split == s] for s in ("test", "train"))
+    held_out = window.fitting(tuned, held_out)  # rows of the others were left out
+    shown = held_out or window.fitting(tuned, known)
     enough = samples.tokens_enough(loaded, [c.text for c in job.project.candidates])
     return samples.compare(base_model, tuned, shown, job.args.seed, enough, held_out=bool(held_out))
